@@ -1,0 +1,125 @@
+//! The bits of the entry format: Arm ARM D8.3 "Translation table descriptor formats", and Linux's use of the
+//! software bits (`arch/arm64/include/asm/pgtable-hwdef.h`, `pgtable-prot.h`, 7.3).
+
+use bitflags::bitflags;
+use ptelab_pgtable::Pte;
+
+bitflags! {
+    /// Bits of a present entry. Fields beside them: the frame number in bits 47:12, memory attributes in bits 4:2,
+    /// shareability in bits 9:8, and the permission overlay in bits 62:60.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct PteBits: u64 {
+        /// Valid to hardware.
+        const VALID = 1 << 0;
+        /// A page or, above the last level, a table; a block where it is clear.
+        const PAGE = 1 << 1;
+        /// User code may read (AP[1]).
+        const USER = 1 << 6;
+        /// Not writable as of now (AP[2]).
+        const RDONLY = 1 << 7;
+        /// Access flag.
+        const AF = 1 << 10;
+        /// Not global. Where `VALID` is clear: present to Linux (`PTE_PRESENT_INVALID`).
+        const NG = 1 << 11;
+        /// Guarded page: branches into it need a landing pad.
+        const GP = 1 << 50;
+        /// Dirty bit modifier: hardware may clear `RDONLY`. To Linux: writable (`PTE_WRITE`).
+        const DBM = 1 << 51;
+        /// One of a contiguous block.
+        const CONT = 1 << 52;
+        /// The kernel may not execute it.
+        const PXN = 1 << 53;
+        /// User code may not execute it.
+        const UXN = 1 << 54;
+        /// Written, by software's account.
+        const DIRTY = 1 << 55;
+        /// No page struct.
+        const SPECIAL = 1 << 56;
+        /// userfaultfd write protection.
+        const UFFD = 1 << 58;
+    }
+}
+
+bitflags! {
+    /// Bits of an entry that points to a table, beside `VALID` and `PAGE`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct TableBits: u64 {
+        /// Valid to hardware.
+        const VALID = 1 << 0;
+        /// Not a block.
+        const TABLE = 1 << 1;
+        /// Access flag of the table.
+        const AF = 1 << 10;
+        /// The kernel may execute nothing below.
+        const PXN_TABLE = 1 << 59;
+    }
+}
+
+bitflags! {
+    /// Bits of a software entry. The type stands in bits 10:6, the offset in bits 61:12.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct SoftBits: u64 {
+        /// The page was exclusive.
+        const EXCLUSIVE = 1 << 2;
+        /// userfaultfd write protection.
+        const UFFD = 1 << 3;
+    }
+}
+
+/// The frame number's field.
+pub(crate) const PFN_MASK: u64 = ((1 << 36) - 1) << PFN_SHIFT;
+pub(crate) const PFN_SHIFT: u32 = 12;
+/// Memory attributes, as an index into MAIR: 0 is normal memory.
+pub(crate) const ATTR_MASK: u64 = 0x7 << ATTR_SHIFT;
+const ATTR_SHIFT: u32 = 2;
+/// Shareability.
+pub(crate) const SH_MASK: u64 = 0x3 << SH_SHIFT;
+const SH_SHIFT: u32 = 8;
+/// Inner shareable: what all of Linux's memory is.
+pub(crate) const SH_INNER: u64 = 0x3 << SH_SHIFT;
+/// Permission overlay index: to Linux, the protection key.
+pub(crate) const POE_MASK: u64 = 0x7 << POE_SHIFT;
+pub(crate) const POE_SHIFT: u32 = 60;
+/// The type's field in a software entry.
+pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << SOFT_TYPE_SHIFT;
+pub(crate) const SOFT_TYPE_SHIFT: u32 = 6;
+/// The offset's field in a software entry, 50 bits.
+pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << SOFT_OFFSET_SHIFT;
+pub(crate) const SOFT_OFFSET_SHIFT: u32 = 12;
+
+/// Bits that mean nothing to hardware (`PTE_SWBITS_MASK`): 63 and 58:55.
+pub(crate) const SOFTWARE_BITS: u64 = 1 << 63 | 0xf << 55;
+
+/// The index of an entry's memory attributes.
+pub(crate) const fn attr_index(pte: Pte) -> u8 {
+    ((pte.0 & ATTR_MASK) >> ATTR_SHIFT) as u8
+}
+
+/// An entry's shareability.
+pub(crate) const fn shareability(pte: Pte) -> u8 {
+    ((pte.0 & SH_MASK) >> SH_SHIFT) as u8
+}
+
+/// An entry's protection key, 0 to 7.
+#[inline]
+pub(crate) const fn pkey(pte: Pte) -> u8 {
+    ((pte.0 & POE_MASK) >> POE_SHIFT) as u8
+}
+
+/// Whether any of `bits` is set.
+#[inline]
+pub(crate) const fn has(pte: Pte, bits: PteBits) -> bool {
+    pte.0 & bits.bits() != 0
+}
+
+/// The entry with `bits`.
+#[inline]
+pub(crate) const fn set(pte: Pte, bits: PteBits) -> Pte {
+    Pte(pte.0 | bits.bits())
+}
+
+/// The entry without `bits`.
+#[inline]
+pub(crate) const fn clear(pte: Pte, bits: PteBits) -> Pte {
+    Pte(pte.0 & !bits.bits())
+}

@@ -1,0 +1,22 @@
+//! The transaction in which a protection changes (`arch/arm64/mm/mmu.c`, 7.3).
+
+use crate::Arm64;
+use crate::bits::{PteBits, has};
+use ptelab_pgtable::{EntryFormat, Hw, ModifyProt, Pte, PteOps, Ptep, VirtAddr};
+
+impl ModifyProt for Arm64 {
+    #[inline]
+    fn ptep_modify_prot_start<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
+        self.modify_prot_start_ptes(hw, addr, p, 1)
+    }
+
+    /// CPUs with erratum 2645198 need the old translations gone before a page loses execute permission.
+    #[inline]
+    fn modify_prot_start_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) -> Pte {
+        let old = self.get_and_clear_ptes(hw, addr, p, nr);
+        if self.erratum_2645198 && self.pte_present(old) && !has(old, PteBits::UXN) {
+            self.flush_pages(hw, addr, addr.add(nr as u64 * Self::PAGE_SIZE));
+        }
+        old
+    }
+}

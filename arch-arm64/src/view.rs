@@ -1,0 +1,140 @@
+//! Entries in neutral terms.
+
+use crate::Arm64;
+use crate::bits::{
+    ATTR_MASK, PFN_MASK, PFN_SHIFT, POE_MASK, PteBits, SH_INNER, SH_MASK, SOFT_OFFSET_MASK,
+    SOFT_OFFSET_SHIFT, SOFT_TYPE_MASK, SOFT_TYPE_SHIFT, SoftBits, TableBits, attr_index, has, pkey,
+    shareability,
+};
+use ptelab_pgtable::{
+    EntryFormat, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, bit_names,
+};
+
+/// Neutral attributes and the bits that say them. Execution and dirtiness are not in it: they take more than a
+/// bit.
+const ATTRS: &[(PteAttrs, PteBits)] = &[
+    (PteAttrs::USER, PteBits::USER),
+    (PteAttrs::WRITE, PteBits::DBM),
+    (PteAttrs::YOUNG, PteBits::AF),
+    (PteAttrs::SPECIAL, PteBits::SPECIAL),
+    (PteAttrs::UFFD, PteBits::UFFD),
+    (PteAttrs::CONT, PteBits::CONT),
+];
+
+/// Flags of software entries and the bits that say them.
+const SOFT_FLAGS: &[(SoftFlags, SoftBits)] =
+    &[(SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE), (SoftFlags::UFFD, SoftBits::UFFD)];
+
+impl Arm64 {
+    /// What a word says.
+    pub(crate) fn view(self, pte: Pte, level: Level) -> PteView {
+        if self.pte_none(pte) {
+            return PteView::None;
+        }
+        if !self.pte_present(pte) {
+            return PteView::Soft(decode_soft(pte));
+        }
+        if level != Level::Pte && has(pte, PteBits::VALID) && has(pte, PteBits::PAGE) {
+            return PteView::Table(self.pte_pfn(pte));
+        }
+        let attrs = self.decode_attrs(pte);
+        PteView::Present(Mapping { pfn: self.pte_pfn(pte), level, attrs, pkey: pkey(pte) })
+    }
+
+    /// The names of a word's bits.
+    pub(crate) fn names(self, pte: Pte, level: Level) -> String {
+        match self.view(pte, level) {
+            PteView::None => "none".to_owned(),
+            PteView::Soft(leaf) => {
+                let bits = SoftBits::from_bits_retain(pte.0 & !(SOFT_TYPE_MASK | SOFT_OFFSET_MASK));
+                let bits = if bits.is_empty() { String::new() } else { bit_names(&bits) + " " };
+                format!("{bits}type={} offset={:#x}", leaf.ty, leaf.offset)
+            }
+            PteView::Table(_) => bit_names(&TableBits::from_bits_retain(pte.0 & !PFN_MASK)),
+            PteView::Present(_) => {
+                let fields = PFN_MASK | ATTR_MASK | SH_MASK | POE_MASK;
+                let bits = bit_names(&PteBits::from_bits_retain(pte.0 & !fields));
+                let key = if pkey(pte) == 0 { String::new() } else { format!(" POIndex={}", pkey(pte)) };
+                format!("{bits} SH={} AttrIndx={}{key}", shareability(pte), attr_index(pte))
+            }
+        }
+    }
+
+    fn decode_attrs(self, pte: Pte) -> PteAttrs {
+        let mut attrs = PteAttrs::empty();
+        for &(attr, bit) in ATTRS {
+            attrs.set(attr, has(pte, bit));
+        }
+        attrs.set(PteAttrs::PROTNONE, !has(pte, PteBits::VALID));
+        attrs.set(PteAttrs::EXEC, !has(pte, PteBits::UXN));
+        attrs.set(PteAttrs::DIRTY, self.pte_dirty(pte));
+        attrs
+    }
+
+    /// A leaf entry, or `None` where no word says it.
+    pub(crate) fn encode_mapping(self, m: Mapping) -> Option<Pte> {
+        let has_attr = |attr| m.attrs.contains(attr);
+        let access = PteAttrs::USER | PteAttrs::WRITE | PteAttrs::EXEC;
+        let denied = has_attr(PteAttrs::PROTNONE);
+        let sensible = if denied {
+            !m.attrs.intersects(access)
+        } else {
+            has_attr(PteAttrs::USER) || has_attr(PteAttrs::EXEC) && !has_attr(PteAttrs::WRITE)
+        };
+        let unsaid = has_attr(PteAttrs::SOFT_DIRTY) || has_attr(PteAttrs::CONT) && m.level != Level::Pte;
+        let keyed = m.pkey == 0 || self.poe && m.pkey < 8;
+        if !sensible || unsaid || !keyed || !is_leaf_frame(&m) {
+            return None;
+        }
+        let mut bits = PteBits::NG | PteBits::PXN;
+        for &(attr, bit) in ATTRS {
+            bits.set(bit, has_attr(attr));
+        }
+        bits.set(PteBits::VALID, !denied);
+        bits.set(PteBits::PAGE, m.level == Level::Pte);
+        bits.set(PteBits::UXN, !has_attr(PteAttrs::EXEC));
+        bits.set(PteBits::DIRTY, has_attr(PteAttrs::DIRTY));
+        bits.set(PteBits::RDONLY, !has_attr(PteAttrs::WRITE | PteAttrs::DIRTY));
+        let key = u64::from(m.pkey) << crate::bits::POE_SHIFT;
+        Some(Pte(m.pfn.get() << PFN_SHIFT | bits.bits() | SH_INNER | key))
+    }
+
+    /// A software entry, or `None` where type or offset do not fit, or the word would be the empty one.
+    pub(crate) fn encode_soft(leaf: SoftLeaf) -> Option<Pte> {
+        let fits = leaf.ty < 32 && leaf.offset <= SOFT_OFFSET_MASK >> SOFT_OFFSET_SHIFT;
+        if !fits || leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
+            return None;
+        }
+        let mut word = u64::from(leaf.ty) << SOFT_TYPE_SHIFT | leaf.offset << SOFT_OFFSET_SHIFT;
+        for &(flag, bit) in SOFT_FLAGS {
+            word |= if leaf.flags.contains(flag) { bit.bits() } else { 0 };
+        }
+        (word != 0).then_some(Pte(word))
+    }
+}
+
+/// Whether a frame number fits its field.
+pub(crate) const fn fits(pfn: Pfn) -> bool {
+    pfn.get() <= PFN_MASK >> PFN_SHIFT
+}
+
+/// Whether frame and level of a mapping can stand in a leaf: huge pages are naturally aligned.
+const fn is_leaf_frame(m: &Mapping) -> bool {
+    match m.level {
+        Level::Pte => fits(m.pfn),
+        Level::Pmd => fits(m.pfn) && m.pfn.get().is_multiple_of(1 << Arm64::PMD_ORDER),
+        _ => false,
+    }
+}
+
+fn decode_soft(pte: Pte) -> SoftLeaf {
+    let mut flags = SoftFlags::empty();
+    for &(flag, bit) in SOFT_FLAGS {
+        flags.set(flag, pte.0 & bit.bits() != 0);
+    }
+    SoftLeaf {
+        ty: ((pte.0 & SOFT_TYPE_MASK) >> SOFT_TYPE_SHIFT) as u8,
+        offset: (pte.0 & SOFT_OFFSET_MASK) >> SOFT_OFFSET_SHIFT,
+        flags,
+    }
+}

@@ -1,0 +1,40 @@
+//! The x86-64 port.
+//!
+//! What it does differently: a dirty entry that loses write permission keeps its dirtiness in a software bit,
+//! because "dirty and not writable" means a shadow stack to hardware; soft-dirty tracking; protection keys;
+//! frame numbers of entries that are not present are inverted, so that speculation through them reaches no
+//! memory (L1TF); clearing an entry is one atomic exchange; long ranges are flushed whole.
+
+mod bits;
+mod modify_prot;
+mod ops;
+mod pte;
+mod tlb;
+mod view;
+
+pub use bits::{PteBits, SoftBits};
+
+use ptelab_pgtable::{Arch, CpuConfig, CpuFeature, KernelRules};
+
+/// A 64-bit x86 machine with 4K pages and four levels of tables.
+#[derive(Clone, Copy, Debug)]
+pub struct X86_64 {
+    /// Soft-dirty tracking is configured.
+    soft_dirty: bool,
+    /// The CPU has protection keys for user pages.
+    pku: bool,
+    rules: &'static KernelRules,
+}
+
+impl Arch for X86_64 {
+    const NAME: &'static str = "x86_64";
+    const FEATURES: &'static [CpuFeature] = &[
+        CpuFeature { name: "soft_dirty", default: true, doc: "soft-dirty tracking (CONFIG_MEM_SOFT_DIRTY)" },
+        CpuFeature { name: "pku", default: true, doc: "protection keys for user pages" },
+    ];
+
+    fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
+        let has = |name| cpu.has(Self::FEATURES, name);
+        Self { soft_dirty: has("soft_dirty"), pku: has("pku"), rules }
+    }
+}

@@ -1,0 +1,192 @@
+//! Running scenario lines on a machine.
+
+use ptelab_machine::{
+    Access, AnyVm, CallError, Counters, MapFlags, MremapFlags, Pid, Prot, Signal, Snapshot, ThpMode, Vm,
+};
+use ptelab_scenario::{self as scn, Call, Expect, Line, Scenario, ThpKey};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a line came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It returned this.
+    Value(u64),
+    /// It failed.
+    Failed(CallError),
+    /// `check` read this byte, which is not what it wanted.
+    Mismatch(u8),
+}
+
+impl fmt::Display for Outcome {
+    /// As strace prints results: `0`, `0x40000000`, `-1 ENOMEM`, `SIGSEGV`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(n) if *n < 4096 => write!(f, "{n}"),
+            Self::Value(n) => write!(f, "{n:#x}"),
+            Self::Failed(error @ CallError::Errno(_)) => write!(f, "-1 {error}"),
+            Self::Failed(error) => write!(f, "{error}"),
+            Self::Mismatch(byte) => write!(f, "read {byte:#04x}"),
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds and the
+    /// process lives.
+    fn meets(self, expect: Option<Expect>) -> bool {
+        match (expect, self) {
+            (_, Self::Mismatch(_) | Self::Failed(CallError::NoProcess(_))) => false,
+            (None, _) => true,
+            (Some(Expect::Value(want)), Self::Value(got)) => want == got,
+            (Some(Expect::Errno(want)), Self::Failed(CallError::Errno(got))) => want.name() == got.name(),
+            (Some(Expect::Errno(want)), Self::Failed(CallError::OutOfMemory)) => want.name() == "ENOMEM",
+            (Some(Expect::Signal(want)), Self::Failed(CallError::Signal(got))) => want.name() == got.name(),
+            _ => false,
+        }
+    }
+}
+
+impl From<Result<u64, CallError>> for Outcome {
+    fn from(result: Result<u64, CallError>) -> Self {
+        match result {
+            Ok(value) => Self::Value(value),
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// A line that ran.
+#[derive(Clone, Debug)]
+pub struct Done<'a> {
+    /// How many lines ran before it.
+    pub index: u64,
+    /// The line.
+    pub line: &'a Line,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// Whether that is what the line expects.
+    pub as_expected: bool,
+    /// The state it dumped.
+    pub snapshot: Option<Snapshot>,
+    /// What it took, on a counting machine.
+    pub counters: Option<Counters>,
+}
+
+/// Runs a scenario to its end, or until `stop` is set; shows every line that ran. Says whether it reached the end.
+pub fn run<'a>(
+    vm: &mut AnyVm,
+    scenario: &'a Scenario,
+    stop: &AtomicBool,
+    mut each: impl FnMut(&AnyVm, Done<'a>),
+) -> bool {
+    let mut before = vm.counters();
+    for step in scenario.steps() {
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        let (outcome, snapshot) = run_line(vm, step.line);
+        let after = vm.counters();
+        let counters = after.zip(before).map(|(after, before)| after - before);
+        before = after;
+        let as_expected = outcome.meets(step.line.expect);
+        each(vm, Done { index: step.index, line: step.line, outcome, as_expected, snapshot, counters });
+    }
+    true
+}
+
+/// Runs one line, in a tracing span of its own.
+pub fn run_line(vm: &mut dyn Vm, line: &Line) -> (Outcome, Option<Snapshot>) {
+    let pid = line.pid.unwrap_or(1);
+    let _span = tracing::debug_span!("call", arch = vm.arch(), kernel = vm.rules().name, %line.call).entered();
+    if let Call::Dump { addr, len, .. } = &line.call {
+        return match vm.snapshot(pid, *addr, *len) {
+            Ok(snapshot) => (Outcome::Value(0), Some(snapshot)),
+            Err(error) => (Outcome::Failed(error), None),
+        };
+    }
+    let outcome = match run_call(vm, pid, &line.call) {
+        Ok(Ran::Value(value)) => Outcome::Value(value),
+        Ok(Ran::Mismatch(byte)) => Outcome::Mismatch(byte),
+        Err(error) => Outcome::Failed(error),
+    };
+    tracing::debug!(%outcome);
+    (outcome, None)
+}
+
+enum Ran {
+    Value(u64),
+    Mismatch(u8),
+}
+
+fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call) -> Result<Ran, CallError> {
+    if !vm.processes().contains(&pid) {
+        return Err(CallError::NoProcess(pid));
+    }
+    let zero = |()| 0;
+    let value = match *call {
+        Call::Mmap { addr, len, prot, flags, .. } => {
+            vm.mmap(pid, addr, len, Prot::from_bits_retain(prot), placed(addr, flags))?
+        }
+        Call::Munmap { addr, len } => vm.munmap(pid, addr, len).map(zero)?,
+        Call::Mprotect { addr, len, prot } => {
+            vm.mprotect(pid, addr, len, Prot::from_bits_retain(prot)).map(zero)?
+        }
+        Call::Madvise { addr, len, advice } => vm.madvise(pid, addr, len, advice).map(zero)?,
+        Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
+            vm.mremap(pid, old_addr, old_len, new_len, MremapFlags::from_bits_retain(flags), new_addr)?
+        }
+        Call::Memset { addr, byte, len } => vm.memset(pid, addr, byte, len).map(zero)?,
+        Call::ExplicitBzero { addr, len } => vm.memset(pid, addr, 0, len).map(zero)?,
+        Call::Touch { addr, len, access } => vm.touch(pid, addr, len, access_of(access)).map(zero)?,
+        Call::Check { addr, byte } => match vm.read_byte(pid, addr)? {
+            read if read == byte => 0,
+            read => return Ok(Ran::Mismatch(read)),
+        },
+        Call::Fork => vm.fork(pid)?.into(),
+        Call::ExitGroup { .. } => vm.exit(pid).map(zero)?,
+        Call::ClearRefs { what } => vm.clear_refs(pid, what.into()).map(zero)?,
+        Call::Numa { nodes } => vm.numa(nodes).map(zero)?,
+        Call::NumaAlloc { node } => vm.numa_alloc((node < 64).then_some(node)).map(zero)?,
+        Call::NumaScan { addr, len } => vm.numa_scan(pid, addr, len).map(|_| 0)?,
+        Call::Thp { size: ThpKey::Enabled, mode } => vm.thp_enabled(mode_of(mode)).map(zero)?,
+        Call::Thp { size: ThpKey::Kb(kb), mode } => {
+            vm.thp_size(kb.saturating_mul(1024), mode_of(mode)).map(zero)?
+        }
+        Call::Dump { .. } | Call::Time { .. } => 0,
+    };
+    Ok(Ran::Value(value))
+}
+
+/// The flags of a scenario's mmap: a given address is meant exactly.
+fn placed(addr: u64, flags: u64) -> MapFlags {
+    let flags = MapFlags::from_bits_retain(flags);
+    if addr != 0 && !flags.contains(MapFlags::FIXED) { flags | MapFlags::FIXED_NOREPLACE } else { flags }
+}
+
+const fn access_of(access: scn::Access) -> Access {
+    match access {
+        scn::Access::Read => Access::Read,
+        scn::Access::Write => Access::Write,
+    }
+}
+
+const fn mode_of(mode: scn::ThpMode) -> ThpMode {
+    match mode {
+        scn::ThpMode::Always => ThpMode::Always,
+        scn::ThpMode::Madvise => ThpMode::Madvise,
+        scn::ThpMode::Inherit => ThpMode::Inherit,
+        scn::ThpMode::Never => ThpMode::Never,
+    }
+}
+
+/// The signal's name, or the errno's, as golden files have them.
+pub(crate) const fn failure_names(error: CallError) -> (Option<&'static str>, Option<&'static str>) {
+    match error {
+        CallError::Errno(errno) => (Some(errno.name()), None),
+        CallError::OutOfMemory => (Some("ENOMEM"), None),
+        CallError::Signal(Signal::Segv) => (None, Some("SIGSEGV")),
+        CallError::Signal(Signal::Bus) => (None, Some("SIGBUS")),
+        CallError::NoProcess(_) => (Some("ESRCH"), None),
+    }
+}

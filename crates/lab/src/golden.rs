@@ -1,0 +1,439 @@
+//! Golden files: what real kernels did, and holding a machine against it.
+
+use crate::exec::{self, Outcome};
+use ptelab_machine::{
+    AnyVm, BuildError, Builder, Difference, KernelRules, Level, PageRun, Pagemap, Run, Runs, Snapshot,
+    VirtAddr, Vm, VmaFacts,
+};
+use ptelab_scenario::{Call, Diagnostics, Scenario};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicBool;
+
+/// Memory of the machine that golden files were recorded on, in bytes.
+pub const GUEST_MEMORY: u64 = 512 << 20;
+/// The addresses whose VMAs golden files list.
+const TEST_AREA: (u64, u64) = (0x1000_0000, 0x1_0000_0000);
+/// Differences that one dump reports.
+const MAX_DIFFERENCES: usize = 8;
+
+/// One scenario on one kernel: what every call returned, and every entry at every dump.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Golden {
+    /// Name of the scenario.
+    pub name: String,
+    /// Port.
+    pub arch: String,
+    /// Kernel release: `6.16.12`.
+    pub kernel: String,
+    /// The lines that ran.
+    pub scenario: Vec<String>,
+    /// Each call in the order it ran, loops unrolled; `dump`, `numa` and `time` left out.
+    pub calls: Vec<GoldenCall>,
+    /// Each dump in the order it was taken.
+    pub dumps: Vec<GoldenDump>,
+}
+
+/// What one call came to: one of the three.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct GoldenCall {
+    /// Its text.
+    pub call: String,
+    /// What it returned, in hex.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ret: Option<String>,
+    /// The error number's name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub errno: Option<String>,
+    /// The signal that a memory access got.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signal: Option<String>,
+}
+
+/// The state of a range.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct GoldenDump {
+    /// Name, as the scenario gives it.
+    pub name: String,
+    /// Process.
+    pub pid: u32,
+    /// First address, in hex.
+    pub start: String,
+    /// Length in bytes.
+    pub len: u64,
+    /// VMAs of the test area.
+    pub vmas: Vec<GoldenVma>,
+    /// Leaf entries, run-length grouped.
+    pub entries: Vec<GoldenEntry>,
+}
+
+/// One VMA, from smaps.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct GoldenVma {
+    /// First address, in hex.
+    pub start: String,
+    /// End, exclusive, in hex.
+    pub end: String,
+    /// `rw-p`.
+    pub perms: String,
+    /// Resident, in KiB.
+    pub rss_kb: u64,
+    /// Mapped by huge leaves, in KiB.
+    pub anon_huge_kb: u64,
+    /// Two-letter flags.
+    pub vmflags: String,
+}
+
+/// Entries that are alike.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct GoldenEntry {
+    /// First address, in hex.
+    pub va: String,
+    /// Level of the tables: 0 PTE, 1 PMD, 2 PUD.
+    pub level: u8,
+    /// How many.
+    pub n: u64,
+    /// The raw word without its frame number, in hex.
+    pub bits: String,
+    /// Number of the folio, by first appearance.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub folio: Option<u32>,
+    /// Pages in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub folio_pages: Option<u32>,
+    /// Where in it the first page lies.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offset: Option<u32>,
+    /// pagemap bits 63:52, in hex.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pagemap: Option<String>,
+    /// Map count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mapcount: Option<u32>,
+}
+
+/// Why a golden file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GoldenError {
+    /// It is not JSON, or not of this shape.
+    #[error("not a golden file: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Its scenario has mistakes.
+    #[error("its scenario does not parse: {0}")]
+    Scenario(#[from] Diagnostics),
+    /// No rules are known for its kernel.
+    #[error("no rules for kernel {0:?}")]
+    Kernel(String),
+    /// No machine of its kind can be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A field does not hold what it should.
+    #[error("{field} of {place}: {value:?} is not {wanted}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// Where it is.
+        place: String,
+        /// What it holds.
+        value: String,
+        /// What it should hold.
+        wanted: &'static str,
+    },
+}
+
+/// How a machine compares with a golden file.
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct Verdict {
+    /// The file.
+    pub file: String,
+    /// Its port.
+    pub arch: String,
+    /// Its kernel.
+    pub kernel: String,
+    /// Dumps in the file.
+    pub dumps: usize,
+    /// Of these equal, word for word.
+    pub dumps_equal: usize,
+    /// Calls in the file.
+    pub calls: usize,
+    /// Of these with an equal result.
+    pub calls_equal: usize,
+    /// What differs, for people.
+    pub differences: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether nothing differs.
+    pub const fn is_equal(&self) -> bool {
+        self.dumps == self.dumps_equal && self.calls == self.calls_equal && self.differences.is_empty()
+    }
+}
+
+impl Golden {
+    /// Reads a golden file.
+    ///
+    /// # Errors
+    /// With line and column, where it is not of the shape.
+    pub fn parse(text: &[u8]) -> Result<Self, GoldenError> {
+        Ok(serde_json::from_slice(text)?)
+    }
+
+    /// Runs the file's scenario on a machine of its kind and compares.
+    ///
+    /// # Errors
+    /// Where the file is not usable; a difference is none.
+    pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
+        let rules =
+            KernelRules::by_name(&self.kernel).ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
+        let scenario = ptelab_scenario::parse(&self.scenario.join("\n"))?;
+        let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
+        let mut check = Check { golden: self, calls: 0, dumps: 0, verdict: self.empty_verdict(file), error: None };
+        check.run(&mut vm, &scenario);
+        check.error.map_or(Ok(check.verdict), Err)
+    }
+
+    fn empty_verdict(&self, file: &str) -> Verdict {
+        Verdict {
+            file: file.to_owned(),
+            arch: self.arch.clone(),
+            kernel: self.kernel.clone(),
+            dumps: self.dumps.len(),
+            calls: self.calls.len(),
+            ..Verdict::default()
+        }
+    }
+}
+
+/// A comparison under way.
+struct Check<'a> {
+    golden: &'a Golden,
+    calls: usize,
+    dumps: usize,
+    verdict: Verdict,
+    error: Option<GoldenError>,
+}
+
+impl Check<'_> {
+    fn run(&mut self, vm: &mut AnyVm, scenario: &Scenario) {
+        exec::run(vm, scenario, &AtomicBool::new(false), |vm, done| match &done.line.call {
+            Call::Numa { .. } | Call::Time { .. } => {}
+            Call::Dump { name, .. } => {
+                let pid = done.line.pid.unwrap_or(1);
+                if let Err(error) = self.dump(vm, pid, name, done.snapshot.as_ref()) {
+                    self.error.get_or_insert(error);
+                }
+            }
+            _ => self.call(&done.line.to_string(), done.outcome),
+        });
+        for call in self.golden.calls.iter().skip(self.calls) {
+            self.verdict.differences.push(format!("{}: the scenario does not make this call", call.call));
+        }
+        for dump in self.golden.dumps.iter().skip(self.dumps) {
+            self.verdict.differences.push(format!("dump {:?}: the scenario does not take it", dump.name));
+        }
+    }
+
+    fn call(&mut self, text: &str, outcome: Outcome) {
+        let Some(golden) = self.golden.calls.get(self.calls) else {
+            self.calls += 1;
+            self.verdict.differences.push(format!("{text} = {outcome}: the file does not have this call"));
+            return;
+        };
+        self.calls += 1;
+        let got = GoldenCall::new(String::new(), outcome);
+        if (&got.ret, &got.errno, &got.signal) == (&golden.ret, &golden.errno, &golden.signal) {
+            self.verdict.calls_equal += 1;
+        } else {
+            let wanted = golden.ret.as_deref().or(golden.errno.as_deref()).or(golden.signal.as_deref());
+            let wanted = wanted.unwrap_or("nothing");
+            let n = self.calls;
+            self.verdict.differences.push(format!("call {n}, {}: {outcome}, the kernel {wanted}", golden.call));
+        }
+    }
+
+    fn dump(
+        &mut self,
+        vm: &AnyVm,
+        pid: u32,
+        name: &str,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<(), GoldenError> {
+        let Some(golden) = self.golden.dumps.get(self.dumps) else {
+            self.verdict.differences.push(format!("dump {name:?}: the file does not have it"));
+            return Ok(());
+        };
+        self.dumps += 1;
+        let Some(snapshot) = snapshot else {
+            self.verdict.differences.push(format!("dump {name:?}: there is no process {pid}"));
+            return Ok(());
+        };
+        let mut found = Vec::new();
+        let vmas = vm.vmas(pid, TEST_AREA.0, TEST_AREA.1 - TEST_AREA.0).unwrap_or_default();
+        compare_vmas(&vmas, &golden.vmas, &mut found);
+        let wanted = golden.runs(snapshot)?;
+        let got = snapshot.runs.without_exclusive();
+        let differing = got.differences(&wanted, same_run);
+        found.extend(differing.iter().map(|difference| describe(vm, difference)));
+        if found.is_empty() {
+            self.verdict.dumps_equal += 1;
+        }
+        let more = found.len().saturating_sub(MAX_DIFFERENCES);
+        found.truncate(MAX_DIFFERENCES);
+        let place = format!("dump {name:?}");
+        self.verdict.differences.extend(found.into_iter().map(|text| format!("{place}: {text}")));
+        if more > 0 {
+            self.verdict.differences.push(format!("{place}: and {more} more"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether two runs that begin at the same address begin alike.
+fn same_run(left: &Run, right: &Run) -> bool {
+    left.bits == right.bits
+        && left.level == right.level
+        && left.page.map(|page| PageRun { repeats: false, ..page })
+            == right.page.map(|page| PageRun { repeats: false, ..page })
+        && (left.page.is_none() || left.pagemap == right.pagemap)
+}
+
+fn describe(vm: &AnyVm, d: &Difference) -> String {
+    let side = |run: &Option<Run>| match run {
+        None => "nothing".to_owned(),
+        Some(run) if run.is_none() => "empty".to_owned(),
+        Some(run) => {
+            let page = run.page.map_or(String::new(), |page| {
+                format!(
+                    " folio {} of {} at {}, mapped {}",
+                    page.folio, page.folio_pages, page.offset, page.mapcount
+                )
+            });
+            let pagemap = run.pagemap.map_or(String::new(), |bits| format!(" pagemap {:#05x}", bits.bits()));
+            let pte = ptelab_machine::Pte(run.bits);
+            format!("{:#018x} {}{page}{pagemap}", run.bits, vm.describe(pte, run.level))
+        }
+    };
+    format!("{}..{}: {}; the kernel {}", d.start, d.end, side(&d.left), side(&d.right))
+}
+
+fn compare_vmas(got: &[VmaFacts], wanted: &[GoldenVma], found: &mut Vec<String>) {
+    let got: Vec<GoldenVma> = got.iter().map(GoldenVma::new).collect();
+    for vma in got.iter().filter(|vma| !wanted.contains(vma)) {
+        found.push(format!("VMA {vma} is not the kernel's"));
+    }
+    for vma in wanted.iter().filter(|vma| !got.contains(vma)) {
+        found.push(format!("the kernel's VMA {vma} is missing"));
+    }
+}
+
+impl std::fmt::Display for GoldenVma {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { start, end, perms, rss_kb, anon_huge_kb, vmflags } = self;
+        write!(f, "{start}-{end} {perms} rss {rss_kb}K, huge {anon_huge_kb}K, {vmflags}")
+    }
+}
+
+impl GoldenVma {
+    /// The same facts as a golden file has them.
+    pub fn new(vma: &VmaFacts) -> Self {
+        Self {
+            start: format!("{:#x}", vma.start.get()),
+            end: format!("{:#x}", vma.end.get()),
+            perms: vma.perms(),
+            rss_kb: vma.rss >> 10,
+            anon_huge_kb: vma.anon_huge >> 10,
+            vmflags: vma.flags.smaps(),
+        }
+    }
+}
+
+impl GoldenCall {
+    /// The same result as a golden file has it.
+    pub fn new(call: String, outcome: Outcome) -> Self {
+        let (errno, signal, ret) = match outcome {
+            Outcome::Value(value) => (None, None, Some(format!("{value:#x}"))),
+            Outcome::Mismatch(byte) => (None, None, Some(format!("{byte:#x}"))),
+            Outcome::Failed(error) => {
+                let (errno, signal) = exec::failure_names(error);
+                (errno, signal, None)
+            }
+        };
+        Self { call, ret, errno: errno.map(str::to_owned), signal: signal.map(str::to_owned) }
+    }
+}
+
+impl GoldenEntry {
+    fn new(run: &Run) -> Self {
+        Self {
+            va: format!("{:#x}", run.addr.get()),
+            level: run.level as u8,
+            n: run.n,
+            bits: format!("{:#018x}", run.bits),
+            folio: run.page.map(|page| page.folio),
+            folio_pages: run.page.map(|page| page.folio_pages),
+            offset: run.page.map(|page| page.offset),
+            pagemap: run.pagemap.filter(|_| run.page.is_some()).map(|bits| format!("{:#05x}", bits.bits())),
+            mapcount: run.page.map(|page| page.mapcount),
+        }
+    }
+
+    fn run(&self, place: &str) -> Result<Run, GoldenError> {
+        let bad = |field, value: &str, wanted| GoldenError::Field {
+            field,
+            place: place.to_owned(),
+            value: value.to_owned(),
+            wanted,
+        };
+        let level = [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd];
+        let level = *level
+            .get(usize::from(self.level))
+            .ok_or_else(|| bad("level", &self.level.to_string(), "a level from 0 to 3"))?;
+        let addr = hex(&self.va).ok_or_else(|| bad("va", &self.va, "an address in hex"))?;
+        let bits = hex(&self.bits).ok_or_else(|| bad("bits", &self.bits, "a word in hex"))?;
+        let pagemap = self.pagemap.as_deref();
+        let pagemap = pagemap
+            .map(|text| hex(text).and_then(|bits| u16::try_from(bits).ok()).ok_or(text))
+            .transpose()
+            .map_err(|text| bad("pagemap", text, "twelve bits in hex"))?
+            .map(Pagemap::from_bits_retain);
+        if self.n == 0 || self.n > 1 << 36 || self.folio_pages == Some(0) {
+            return Err(bad("n", &self.n.to_string(), "a number of entries"));
+        }
+        let page = self.folio.zip(self.folio_pages).map(|(folio, folio_pages)| PageRun {
+            folio,
+            folio_pages,
+            offset: self.offset.unwrap_or(0),
+            repeats: false,
+            mapcount: self.mapcount.unwrap_or(0),
+            exclusive: None,
+        });
+        Ok(Run { addr: VirtAddr::new(addr), level, n: self.n, bits, pagemap, page, view: None })
+    }
+}
+
+fn hex(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+impl GoldenDump {
+    /// The same state as a golden file has it. `vmas` are those of the test area.
+    pub fn new(name: &str, pid: u32, vmas: &[VmaFacts], snapshot: &Snapshot) -> Self {
+        Self {
+            name: name.to_owned(),
+            pid,
+            start: format!("{:#x}", snapshot.start.get()),
+            len: snapshot.end.since(snapshot.start),
+            vmas: vmas.iter().map(GoldenVma::new).collect(),
+            entries: snapshot.runs.iter().map(GoldenEntry::new).collect(),
+        }
+    }
+
+    /// The entries as runs, cut to the range of `snapshot`: an empty entry of a higher level may reach over its edges.
+    fn runs(&self, snapshot: &Snapshot) -> Result<Runs, GoldenError> {
+        let mut runs = snapshot.runs.emptied();
+        for entry in &self.entries {
+            let place = format!("dump {:?}, entry {}", self.name, entry.va);
+            runs.push(entry.run(&place)?, snapshot.end);
+        }
+        Ok(runs)
+    }
+}

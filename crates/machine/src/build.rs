@@ -1,0 +1,117 @@
+//! Building machines.
+
+use crate::any::{AnyVm, PORTS, Ports};
+use ptelab_mm::Config;
+use ptelab_pgtable::{CpuConfig, KernelRules, UnknownFeature};
+
+/// Which primitives a machine has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HwKind {
+    /// Fast, without accounts.
+    #[default]
+    Plain,
+    /// Counts.
+    Counting,
+    /// Records.
+    Recording,
+}
+
+/// Why a machine cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// No port has this name.
+    #[error("no port `{name}` (there are: {})", known.join(", "))]
+    UnknownPort {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+    /// The port has no such CPU feature.
+    #[error(transparent)]
+    UnknownFeature(#[from] UnknownFeature),
+    /// The memory is too small or too large to be a machine's.
+    #[error("memory of {0} bytes: a machine has at least 1 MiB and at most 8 TiB")]
+    Memory(u64),
+}
+
+/// Settings of a machine to be built.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    port: String,
+    cpu: CpuConfig,
+    rules: &'static KernelRules,
+    config: Config,
+    hw: HwKind,
+}
+
+impl Builder {
+    /// A machine of the port of this name: default CPU, default kernel, 64 GiB, plain.
+    pub fn new(port: &str) -> Self {
+        Self {
+            port: port.to_owned(),
+            cpu: CpuConfig::default(),
+            rules: KernelRules::DEFAULT,
+            config: Config::DEFAULT,
+            hw: HwKind::Plain,
+        }
+    }
+
+    /// With this kernel.
+    #[must_use]
+    pub const fn kernel(mut self, rules: &'static KernelRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// With a CPU feature on or off.
+    #[must_use]
+    pub fn cpu(mut self, feature: &str, on: bool) -> Self {
+        self.cpu = self.cpu.with(feature, on);
+        self
+    }
+
+    /// With so much physical memory, in bytes.
+    #[must_use]
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.config.memory = bytes;
+        self
+    }
+
+    /// With at most so many VMAs an address space (`vm.max_map_count`).
+    #[must_use]
+    pub const fn max_map_count(mut self, count: u64) -> Self {
+        self.config.max_map_count = count;
+        self
+    }
+
+    /// With these primitives.
+    #[must_use]
+    pub const fn hw(mut self, hw: HwKind) -> Self {
+        self.hw = hw;
+        self
+    }
+
+    /// The machine, just booted, with process 1.
+    ///
+    /// # Errors
+    /// An unknown port or feature, or an amount of memory that is out of range.
+    pub fn build(&self) -> Result<AnyVm, BuildError> {
+        let unknown = || BuildError::UnknownPort {
+            name: self.port.clone(),
+            known: PORTS.iter().map(|port| port.name).collect(),
+        };
+        let port = PORTS.iter().find(|port| port.name == self.port).ok_or_else(unknown)?;
+        self.cpu.validate(port.features)?;
+        if !(1 << 20..=Config::MAX_MEMORY).contains(&self.config.memory) {
+            return Err(BuildError::Memory(self.config.memory));
+        }
+        let (cpu, rules, config) = (&self.cpu, self.rules, self.config);
+        match self.hw {
+            HwKind::Plain => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Plain),
+            HwKind::Counting => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Counting),
+            HwKind::Recording => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Recording),
+        }
+        .ok_or_else(unknown)
+    }
+}

@@ -1,0 +1,23 @@
+//! Processes on one emulated machine, whatever its port, and plain snapshots of its state.
+//!
+//! [`Vm`] is the coarse face of a machine: one call, one dispatch. [`Builder`] makes an [`AnyVm`] of any port in
+//! [`PORTS`]; a port from outside implements [`Arch`](ptelab_pgtable::Arch) and runs as a [`Machine`] of its own: what takes a
+//! `&mut dyn Vm` takes it too.
+
+mod any;
+mod build;
+mod machine;
+mod snapshot;
+
+pub use any::{AnyVm, PORTS, PortInfo, Ports};
+pub use build::{BuildError, Builder, HwKind};
+pub use machine::{CallError, Machine, Pid, Vm};
+pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
+
+pub use ptelab_mm::{
+    Advice, Config, Errno, FaultError, MapFlags, MremapFlags, Pagemap, Prot, SettingError, Signal, ThpMode, VmaFacts,
+};
+pub use ptelab_pgtable::{
+    Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, Pfn, Pte, PteAttrs,
+    PteView, Record, SoftLeaf, UnknownFeature, VirtAddr, VmFlags,
+};

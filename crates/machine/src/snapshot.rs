@@ -1,0 +1,358 @@
+//! The state of a range as plain data: VMAs, and entries grouped by likeness.
+
+use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
+use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, TableMemory, VirtAddr};
+use std::collections::HashMap;
+
+/// VMAs and entries of a range of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Name of the port.
+    pub arch: &'static str,
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// First address.
+    pub start: VirtAddr,
+    /// End, exclusive.
+    pub end: VirtAddr,
+    /// Bytes in a page.
+    pub page_size: u64,
+    /// VMAs that intersect the range, whole.
+    pub vmas: Vec<VmaFacts>,
+    /// The entries.
+    pub runs: Runs,
+}
+
+/// The pages behind a run of entries. Folios are numbered by first appearance in the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRun {
+    /// Number of the first page's folio.
+    pub folio: u32,
+    /// Pages in it, and in every folio of the run.
+    pub folio_pages: u32,
+    /// Where in its folio the first page lies.
+    pub offset: u32,
+    /// Every entry maps the same page; otherwise each maps the page after the one before, through folio after folio.
+    pub repeats: bool,
+    /// /proc/kpagecount of each page.
+    pub mapcount: u32,
+    /// `PageAnonExclusive` of each page, where it is known.
+    pub exclusive: Option<bool>,
+}
+
+/// Entries that are alike but for the page they map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// First address that the first maps.
+    pub addr: VirtAddr,
+    /// Level of the tables they stand in. A run of nothing counts as page entries.
+    pub level: Level,
+    /// How many entries; of a run of nothing, how many pages.
+    pub n: u64,
+    /// The raw word without its frame number.
+    pub bits: u64,
+    /// pagemap bits, where they are known.
+    pub pagemap: Option<Pagemap>,
+    /// What they map, where they map pages.
+    pub page: Option<PageRun>,
+    /// The first word in the neutral view; its frame number means nothing. `None` in a snapshot from a file.
+    pub view: Option<PteView>,
+}
+
+/// Runs in address order, merged as far as they are alike, so that equal states have equal runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runs {
+    page_shift: u32,
+    table_shift: u32,
+    all: Vec<Run>,
+}
+
+impl<'a> IntoIterator for &'a Runs {
+    type Item = &'a Run;
+    type IntoIter = std::slice::Iter<'a, Run>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.iter()
+    }
+}
+
+/// A range in which two snapshots differ, and what either has there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// First address.
+    pub start: VirtAddr,
+    /// End, exclusive.
+    pub end: VirtAddr,
+    /// The left run there, cut to the range.
+    pub left: Option<Run>,
+    /// The right run there.
+    pub right: Option<Run>,
+}
+
+impl PageRun {
+    /// The page that the entry `i` places on maps, for entries of `step` pages.
+    const fn nth(&self, i: u64, step: u64) -> Self {
+        if self.repeats {
+            return *self;
+        }
+        let at = self.offset as u64 + i * step;
+        let pages = self.folio_pages as u64;
+        Self { folio: self.folio + (at / pages) as u32, offset: (at % pages) as u32, ..*self }
+    }
+
+    const fn same_place(&self, other: &Self) -> bool {
+        self.folio == other.folio && self.offset == other.offset
+    }
+
+    fn alike(&self, other: &Self) -> bool {
+        self.folio_pages == other.folio_pages
+            && self.mapcount == other.mapcount
+            && self.exclusive == other.exclusive
+    }
+}
+
+impl Run {
+    /// Whether nothing is mapped.
+    pub const fn is_none(&self) -> bool {
+        self.bits == 0 && self.page.is_none()
+    }
+
+    fn alike(&self, other: &Self) -> bool {
+        self.level == other.level
+            && self.bits == other.bits
+            && (self.is_none() || self.pagemap == other.pagemap)
+            && match (&self.page, &other.page) {
+                (None, None) => true,
+                (Some(a), Some(b)) => a.alike(b),
+                _ => false,
+            }
+    }
+}
+
+impl Runs {
+    /// No runs yet, for pages of `1 << page_shift` bytes and tables of `1 << table_shift` entries.
+    pub const fn new(page_shift: u32, table_shift: u32) -> Self {
+        Self { page_shift, table_shift, all: Vec::new() }
+    }
+
+    /// The runs.
+    pub fn iter(&self) -> std::slice::Iter<'_, Run> {
+        self.all.iter()
+    }
+
+    const fn pages_per_entry(&self, level: Level) -> u64 {
+        1 << (self.table_shift * level as u32)
+    }
+
+    /// The address after a run.
+    pub const fn end_of(&self, run: &Run) -> VirtAddr {
+        run.addr.add((run.n * self.pages_per_entry(run.level)) << self.page_shift)
+    }
+
+    /// No runs yet, for pages and tables as of these.
+    #[must_use]
+    pub const fn emptied(&self) -> Self {
+        Self::new(self.page_shift, self.table_shift)
+    }
+
+    /// Appends a run, which begins where the last ends, up to `end` at most. Entries join the last run where they continue
+    /// it.
+    pub fn push(&mut self, mut run: Run, end: VirtAddr) {
+        if run.is_none() {
+            let size = self.pages_per_entry(run.level) << self.page_shift;
+            let past = run.addr.align_down(size).add(run.n * size).min(end);
+            run.n = past.get().saturating_sub(run.addr.get()) >> self.page_shift;
+            run.level = Level::Pte;
+        }
+        let step = self.pages_per_entry(run.level);
+        while run.n > 0 {
+            let taken = self.all.last_mut().map_or(0, |last| join(last, &run, step));
+            if taken == 0 {
+                self.all.push(Run { n: 1, page: run.page.map(|page| PageRun { repeats: false, ..page }), ..run });
+            }
+            let taken = taken.max(1);
+            run.addr = run.addr.add((taken * step) << self.page_shift);
+            run.page = run.page.map(|page| page.nth(taken, step));
+            run.n -= taken;
+        }
+    }
+
+    /// These runs without what a golden file does not know.
+    #[must_use]
+    pub fn without_exclusive(&self) -> Self {
+        let mut runs = Self::new(self.page_shift, self.table_shift);
+        for run in &self.all {
+            let page = run.page.map(|page| PageRun { exclusive: None, ..page });
+            let pagemap = run.pagemap.filter(|_| page.is_some());
+            runs.push(Run { page, pagemap, view: None, ..*run }, self.end_of(run));
+        }
+        runs
+    }
+
+    /// The part of a run that begins at `addr`, inside it.
+    fn tail(&self, run: &Run, addr: VirtAddr) -> Run {
+        let step = self.pages_per_entry(run.level);
+        let skip = (addr.since(run.addr) >> self.page_shift) / step;
+        let page = run.page.map(|page| page.nth(skip, step));
+        Run { addr: addr.max(run.addr), n: run.n - skip, page, ..*run }
+    }
+
+    /// Where these runs and others differ in the eyes of `same`, which sees the heads of two runs at one address.
+    pub fn differences(&self, other: &Self, same: impl Fn(&Run, &Run) -> bool) -> Vec<Difference> {
+        let mut found: Vec<Difference> = Vec::new();
+        let (mut i, mut j) = (0, 0);
+        let Some(first) = self.all.first().or(other.all.first()) else { return found };
+        let mut at = first.addr;
+        while i < self.all.len() || j < other.all.len() {
+            let left = self.all.get(i).map(|run| self.tail(run, at));
+            let right = other.all.get(j).map(|run| other.tail(run, at));
+            let left_end = left.as_ref().map(|run| self.end_of(run));
+            let right_end = right.as_ref().map(|run| other.end_of(run));
+            let end = left_end.into_iter().chain(right_end).min().unwrap_or(at);
+            let equal = match (&left, &right) {
+                (Some(left), Some(right)) => same(left, right) && self.continues_alike(left, right, at, end),
+                _ => false,
+            };
+            if !equal {
+                found.push(Difference { start: at, end, left, right });
+            }
+            i += usize::from(left_end == Some(end));
+            j += usize::from(right_end == Some(end));
+            at = end;
+        }
+        found
+    }
+
+    /// Whether two runs that begin alike stay so up to `end`: one may repeat a page where the other goes on.
+    fn continues_alike(&self, left: &Run, right: &Run, at: VirtAddr, end: VirtAddr) -> bool {
+        let one = self.pages_per_entry(left.level) << self.page_shift;
+        match (&left.page, &right.page) {
+            (Some(a), Some(b)) => a.repeats == b.repeats || end.since(at) <= one,
+            _ => true,
+        }
+    }
+}
+
+/// How many entries of `run` continue `last`, which takes them in.
+fn join(last: &mut Run, run: &Run, step: u64) -> u64 {
+    if !last.alike(run) {
+        return 0;
+    }
+    let (Some(a), Some(b)) = (&mut last.page, &run.page) else {
+        last.n += run.n;
+        return run.n;
+    };
+    let continues = !a.repeats && a.nth(last.n, step).same_place(b);
+    if continues && !b.repeats {
+        last.n += run.n;
+        return run.n;
+    }
+    if continues {
+        last.n += 1;
+        return 1;
+    }
+    let repeats = (a.repeats || last.n == 1) && a.same_place(b);
+    if !repeats {
+        return 0;
+    }
+    a.repeats = true;
+    let taken = if b.repeats { run.n } else { 1 };
+    last.n += taken;
+    taken
+}
+
+impl Snapshot {
+    /// The state of `len` bytes from `start` on.
+    pub(crate) fn take<A: Arch, H: TableMemory>(
+        kernel: &Kernel<A, H>,
+        mm: &Mm,
+        start: VirtAddr,
+        len: u64,
+    ) -> Self {
+        let start = start.align_down(A::PAGE_SIZE);
+        let top = VirtAddr::new(A::TASK_SIZE);
+        let end = start.checked_add(len).and_then(|end| end.align_up(A::PAGE_SIZE)).unwrap_or(top).min(top);
+        let mut taker = Taker {
+            start,
+            end,
+            runs: Runs::new(A::PAGE_SHIFT, A::TABLE_SHIFT),
+            folios: HashMap::new(),
+            last: None,
+            last_view: None,
+        };
+        kernel.walk_entries(mm, start, end, |entry| taker.add(&kernel.arch, &entry));
+        Self {
+            arch: A::NAME,
+            kernel: kernel.rules.name,
+            start,
+            end,
+            page_size: A::PAGE_SIZE,
+            vmas: kernel.smaps(mm, start, end),
+            runs: taker.runs,
+        }
+    }
+}
+
+/// A snapshot being taken.
+struct Taker {
+    start: VirtAddr,
+    end: VirtAddr,
+    runs: Runs,
+    folios: HashMap<FolioSpan, u32>,
+    /// The folio that was looked up last.
+    last: Option<(FolioSpan, u32)>,
+    /// The word that was decoded last, without its frame.
+    last_view: Option<(u64, Level, PteView)>,
+}
+
+impl Taker {
+    fn add<A: Arch>(&mut self, arch: &A, entry: &LeafEntry) {
+        let step = self.runs.pages_per_entry(entry.level);
+        let addr = entry.addr.max(self.start);
+        if entry.pte == Pte::NONE {
+            let past = entry.addr.get().saturating_add(step << A::PAGE_SHIFT);
+            let n = (past - addr.get()) >> A::PAGE_SHIFT;
+            let (bits, page, pagemap) = (0, None, Some(entry.pagemap));
+            let view = Some(PteView::None);
+            self.runs.push(Run { addr, level: Level::Pte, n, bits, pagemap, page, view }, self.end);
+            return;
+        }
+        // A software entry has no frame number: all of it is its meaning.
+        let mask = if entry.page.is_some() { !arch.pfn_mask() } else { u64::MAX };
+        let bits = entry.pte.0 & mask;
+        let page = entry.page.map(|page| PageRun {
+            folio: self.number(page.folio),
+            folio_pages: page.folio.nr_pages() as u32,
+            offset: page.pfn.since(page.folio.head) as u32,
+            repeats: false,
+            mapcount: page.mapcount,
+            exclusive: Some(page.exclusive),
+        });
+        let view = Some(self.view(arch, entry, bits));
+        let pagemap = Some(entry.pagemap);
+        self.runs.push(Run { addr, level: entry.level, n: 1, bits, pagemap, page, view }, self.end);
+    }
+
+    fn number(&mut self, folio: FolioSpan) -> u32 {
+        if let Some((last, number)) = self.last
+            && last == folio
+        {
+            return number;
+        }
+        let next = self.folios.len() as u32;
+        let number = *self.folios.entry(folio).or_insert(next);
+        self.last = Some((folio, number));
+        number
+    }
+
+    fn view<A: Arch>(&mut self, arch: &A, entry: &LeafEntry, bits: u64) -> PteView {
+        if let Some((last_bits, level, view)) = self.last_view
+            && (last_bits, level) == (bits, entry.level)
+        {
+            return view;
+        }
+        let view = arch.decode(entry.pte, entry.level);
+        self.last_view = Some((bits, entry.level, view));
+        view
+    }
+}

@@ -1,0 +1,92 @@
+//! How calls and accesses fail.
+
+use std::fmt;
+
+/// Error numbers that memory calls return (`include/uapi/asm-generic/errno-base.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum Errno {
+    /// Not permitted.
+    Eperm = 1,
+    /// No such file.
+    Enoent = 2,
+    /// Try again.
+    Eagain = 11,
+    /// Out of memory, or nothing is mapped there.
+    Enomem = 12,
+    /// Permission denied.
+    Eacces = 13,
+    /// Bad address.
+    Efault = 14,
+    /// Busy.
+    Ebusy = 16,
+    /// Exists.
+    Eexist = 17,
+    /// Invalid argument.
+    Einval = 22,
+    /// Not supported.
+    Eopnotsupp = 95,
+}
+
+impl Errno {
+    /// The name as in errno.h: `ENOMEM`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Eperm => "EPERM",
+            Self::Enoent => "ENOENT",
+            Self::Eagain => "EAGAIN",
+            Self::Enomem => "ENOMEM",
+            Self::Eacces => "EACCES",
+            Self::Efault => "EFAULT",
+            Self::Ebusy => "EBUSY",
+            Self::Eexist => "EEXIST",
+            Self::Einval => "EINVAL",
+            Self::Eopnotsupp => "EOPNOTSUPP",
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::error::Error for Errno {}
+
+/// Signals that a memory access ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// No such mapping, or it does not allow the access.
+    Segv,
+    /// The mapping has nothing there.
+    Bus,
+}
+
+impl Signal {
+    /// The name as in signal.h: `SIGSEGV`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Segv => "SIGSEGV",
+            Self::Bus => "SIGBUS",
+        }
+    }
+}
+
+/// Why a memory access did not go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum FaultError {
+    /// It got a signal.
+    #[error("{}", .0.name())]
+    Signal(Signal),
+    /// The machine has no memory left for the page. Linux would call its OOM killer.
+    #[error("ENOMEM")]
+    OutOfMemory,
+}
+
+impl From<Errno> for FaultError {
+    /// A fault path that meets an error number has run out of memory for a page or a table.
+    fn from(_: Errno) -> Self {
+        Self::OutOfMemory
+    }
+}

@@ -1,0 +1,364 @@
+//! Page faults (`mm/memory.c`, `handle_mm_fault`, 7.3).
+
+use crate::pages::MapLevel;
+use crate::settings::MIN_THP_ORDER;
+use crate::walk::PmdState;
+use crate::{CPU_NODE, FaultError, Kernel, Mm, Signal, Vma};
+use ptelab_pgtable::{
+    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, SoftLeaf, TableMemory, VirtAddr,
+    VmFlags, marker,
+};
+
+/// The faulting address and access, and the entry that was met.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) addr: VirtAddr,
+    pub(crate) access: Access,
+}
+
+/// Pages around a read fault that are mapped along with it (`fault_around_bytes`).
+const FAULT_AROUND_BYTES: u64 = 64 << 10;
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Resolves a fault of user code at `addr`, or says how it ends.
+    pub(crate) fn handle_mm_fault(
+        &mut self,
+        mm: &mut Mm,
+        addr: VirtAddr,
+        access: Access,
+    ) -> Result<(), FaultError> {
+        let segv = FaultError::Signal(Signal::Segv);
+        let vma = mm.vmas.find(addr).ok_or(segv)?.clone();
+        let allowed = match access {
+            Access::Write => vma.flags.contains(VmFlags::WRITE),
+            Access::Read => vma.flags.intersects(self.arch.vm_read_flags()),
+        };
+        if !allowed || vma.flags.pkey() != 0 {
+            return Err(segv);
+        }
+        let fault = Fault { addr: addr.align_down(A::PAGE_SIZE), access };
+        let pmdp = self.pmd_alloc(mm, addr)?;
+        match self.pmd_state(pmdp) {
+            PmdState::None if self.create_huge_pmd(mm, &vma, pmdp, fault)? => return Ok(()),
+            PmdState::Huge(pmd) if self.huge_pmd_fault(mm, &vma, pmdp, pmd, fault) => return Ok(()),
+            _ => {}
+        }
+        let table = self.pte_alloc(mm, pmdp)?;
+        self.handle_pte_fault(mm, &vma, table, fault)
+    }
+
+    fn handle_pte_fault(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        table: Ptep,
+        fault: Fault,
+    ) -> Result<(), FaultError> {
+        let p = table.add(Self::index(fault.addr, Level::Pte));
+        let pte = self.arch.ptep_get(&mut self.hw, p);
+        if self.arch.pte_none(pte) {
+            return match vma.object {
+                None => self.do_anonymous_page(mm, vma, table, fault),
+                Some(object) => self.do_shared_fault(mm, vma, object, table, fault),
+            };
+        }
+        if !self.arch.pte_present(pte) {
+            return Err(FaultError::Signal(self.signal_of(pte)));
+        }
+        if self.arch.pte_protnone(pte) {
+            self.do_numa_page(mm, vma, p, pte, fault);
+            return Ok(());
+        }
+        if fault.access == Access::Write && !self.arch.pte_write(pte) {
+            return self.do_wp_page(mm, vma, p, pte, fault);
+        }
+        self.hw.event(Event::Fault(FaultKind::AccessFlags));
+        let write = fault.access == Access::Write;
+        let entry = if write { self.arch.pte_mkdirty(pte) } else { pte };
+        let entry = self.arch.pte_mkyoung(entry);
+        self.arch.ptep_set_access_flags(&mut self.hw, fault.addr, p, entry, write);
+        Ok(())
+    }
+
+    /// How an access to a marker ends.
+    fn signal_of(&self, pte: Pte) -> Signal {
+        if self.is_marker(pte, marker::POISONED) { Signal::Bus } else { Signal::Segv }
+    }
+
+    /// Whether an entry is a marker with all of `bits`.
+    pub(crate) fn is_marker(&self, pte: Pte, bits: u64) -> bool {
+        self.soft_view(pte).is_some_and(|leaf| leaf.is_marker(bits))
+    }
+
+    /// The software entry that a word is, if it is one.
+    fn soft_view(&self, pte: Pte) -> Option<SoftLeaf> {
+        match self.arch.decode(pte, Level::Pte) {
+            ptelab_pgtable::PteView::Soft(leaf) => Some(leaf),
+            _ => None,
+        }
+    }
+
+    /// A new folio on the node that new pages go to, if memory has one of this order.
+    pub(crate) fn alloc_folio(&mut self, order: u32) -> Option<FolioSpan> {
+        let node = self.alloc_node.unwrap_or(CPU_NODE);
+        let Some(head) = self.pages.alloc(&mut self.hw, order, node) else {
+            self.hw.event(Event::FolioFallback(order as u8));
+            return None;
+        };
+        Some(FolioSpan { head, order })
+    }
+
+    /// Gives a VMA an anon_vma before its first own page: a neighbour's, where the two could merge but for their protection,
+    /// else a new one (`__anon_vma_prepare`, `find_mergeable_anon_vma`).
+    pub(crate) fn anon_vma_prepare(&mut self, mm: &mut Mm, vma: &Vma) -> u32 {
+        if let Some(own) = vma.anon_vma {
+            return own;
+        }
+        let next = mm.vmas.find(vma.end).filter(|next| self.anon_vma_compatible(vma, next));
+        let prev = mm.vmas.before(vma.start).filter(|prev| self.anon_vma_compatible(prev, vma));
+        let reusable = |near: Option<&Vma>| near.filter(|near| near.chain.len() == 1).and_then(|n| n.anon_vma);
+        let own = reusable(next).or_else(|| reusable(prev));
+        let own = own.unwrap_or_else(|| self.anon_vmas.alloc(None));
+        let vma = mm.vmas.at_mut(vma.start);
+        vma.anon_vma = Some(own);
+        vma.chain = [own].into();
+        self.anon_vmas.link(&vma.chain);
+        own
+    }
+
+    fn anon_vma_compatible(&self, a: &Vma, b: &Vma) -> bool {
+        let free = VmFlags::ACCESS | crate::vma::STICKY;
+        a.end == b.start
+            && a.object == b.object
+            && (a.flags ^ b.flags).difference(free).is_empty()
+            && b.pgoff == a.pgoff_of(b.start, A::PAGE_SHIFT)
+    }
+
+    fn do_anonymous_page(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        table: Ptep,
+        fault: Fault,
+    ) -> Result<(), FaultError> {
+        if fault.access == Access::Read {
+            self.hw.event(Event::Fault(FaultKind::Zero));
+            let p = table.add(Self::index(fault.addr, Level::Pte));
+            let entry = self.zero_entry(vma);
+            self.arch.set_pte_at(&mut self.hw, fault.addr, p, entry);
+            return Ok(());
+        }
+        let anon_vma = self.anon_vma_prepare(mm, vma);
+        let folio = self.alloc_anon_folio(vma, table, fault.addr).ok_or(FaultError::OutOfMemory)?;
+        self.hw.event(Event::Fault(FaultKind::Anon));
+        let nr = folio.nr_pages();
+        let addr = fault.addr.align_down(nr as u64 * A::PAGE_SIZE);
+        self.add_new_anon_folio(mm, vma, anon_vma, folio, addr);
+        self.pages.map(folio, folio.head, MapLevel::Ptes(nr), mm.id);
+        self.pages.set_exclusive(folio.head, nr, true);
+        let entry = self.new_anon_entry(vma, folio.head);
+        let p = table.add(Self::index(addr, Level::Pte));
+        self.arch.set_ptes(&mut self.hw, addr, p, entry, nr);
+        Ok(())
+    }
+
+    /// Zeroes a new folio and makes it anonymous memory of `vma` at `addr`.
+    pub(crate) fn add_new_anon_folio(
+        &mut self,
+        mm: &Mm,
+        vma: &Vma,
+        anon_vma: u32,
+        folio: FolioSpan,
+        addr: VirtAddr,
+    ) {
+        let _ = mm;
+        self.hw.event(Event::PagesZeroed(folio.nr_pages() as u32));
+        self.pages.fill(folio.head, folio.nr_pages(), 0);
+        self.pages.set_anon(folio, anon_vma, vma.pgoff_of(addr, A::PAGE_SHIFT));
+    }
+
+    /// The entry of a page that is new, private and about to be written.
+    pub(crate) fn new_anon_entry(&self, vma: &Vma, pfn: Pfn) -> Pte {
+        let entry = self.arch.pfn_pte(pfn, vma.page_prot);
+        if vma.flags.contains(VmFlags::WRITE) {
+            self.arch.pte_mkwrite(self.arch.pte_mkdirty(entry))
+        } else {
+            entry
+        }
+    }
+
+    /// The orders that a fault in `vma` may use, as a mask (`thp_vma_allowable_orders`).
+    pub(crate) fn allowed_orders(&self, vma: &Vma) -> u32 {
+        if vma.flags.contains(VmFlags::NOHUGEPAGE) {
+            return 0;
+        }
+        self.thp.allowed(vma.flags.contains(VmFlags::HUGEPAGE))
+    }
+
+    /// Whether the naturally aligned block of this order around `addr` lies in the VMA (`thp_vma_suitable_order`).
+    pub(crate) fn suitable_order(vma: &Vma, addr: VirtAddr, order: u32) -> bool {
+        let size = A::PAGE_SIZE << order;
+        let base = addr.align_down(size);
+        base >= vma.start && base.get() + size <= vma.end.get()
+    }
+
+    /// A folio for a write fault: of the largest order that is allowed, fits, and whose entries are all empty; smaller where
+    /// memory has no such block (`alloc_anon_folio`).
+    fn alloc_anon_folio(&mut self, vma: &Vma, table: Ptep, addr: VirtAddr) -> Option<FolioSpan> {
+        let allowed = self.allowed_orders(vma);
+        let mut below_empty = false;
+        for order in (MIN_THP_ORDER..A::PMD_ORDER).rev() {
+            if allowed & 1 << order == 0 || !Self::suitable_order(vma, addr, order) {
+                continue;
+            }
+            below_empty = below_empty || self.range_none(table, addr, order);
+            if !below_empty {
+                continue;
+            }
+            if let Some(folio) = self.alloc_folio(order) {
+                return Some(folio);
+            }
+        }
+        self.alloc_folio(0)
+    }
+
+    /// Whether the entries of the aligned block of this order around `addr` are all empty (`pte_range_none`).
+    fn range_none(&self, table: Ptep, addr: VirtAddr, order: u32) -> bool {
+        let n = 1 << order;
+        let first = Self::index(addr, Level::Pte) & !(n - 1);
+        self.hw.peek_table(table)[first..first + n].iter().all(|&word| self.arch.pte_none(Pte(word)))
+    }
+
+    /// A write to a page that is mapped read-only (`do_wp_page`).
+    fn do_wp_page(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        p: Ptep,
+        pte: Pte,
+        fault: Fault,
+    ) -> Result<(), FaultError> {
+        let folio = self.vm_normal_folio(pte);
+        if vma.flags.contains(VmFlags::SHARED) {
+            self.wp_page_reuse(vma, p, pte, fault);
+            return Ok(());
+        }
+        let pfn = self.arch.pte_pfn(pte);
+        if let Some(folio) = folio
+            && self.pages.is_anon(folio)
+            && (self.pages.is_exclusive(pfn) || self.pages.can_reuse(folio))
+        {
+            if !self.pages.is_exclusive(pfn) {
+                self.take_over(vma, folio, pfn);
+            }
+            self.wp_page_reuse(vma, p, pte, fault);
+            return Ok(());
+        }
+        self.wp_page_copy(mm, vma, p, pte, fault)
+    }
+
+    /// Makes a page that turned out to be nobody else's exclusive. An order-0 folio moves to the VMA's own anon_vma
+    /// (`folio_move_anon_rmap`).
+    fn take_over(&mut self, vma: &Vma, folio: FolioSpan, pfn: Pfn) {
+        if folio.order == 0 {
+            let (_, index) = self.pages.owner(folio);
+            let own = vma.anon_vma.expect("a VMA that maps anonymous pages has an anon_vma");
+            self.pages.set_anon(folio, own, index);
+        }
+        self.pages.set_exclusive(pfn, 1, true);
+    }
+
+    fn wp_page_reuse(&mut self, vma: &Vma, p: Ptep, pte: Pte, fault: Fault) {
+        self.hw.event(Event::Fault(FaultKind::Reuse));
+        let entry = self.arch.pte_mkdirty(self.arch.pte_mkyoung(pte));
+        let entry =
+            if vma.flags.contains(VmFlags::WRITE) { self.arch.pte_mkwrite(entry) } else { entry };
+        self.arch.ptep_set_access_flags(&mut self.hw, fault.addr, p, entry, true);
+    }
+
+    fn wp_page_copy(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        p: Ptep,
+        pte: Pte,
+        fault: Fault,
+    ) -> Result<(), FaultError> {
+        let anon_vma = self.anon_vma_prepare(mm, vma);
+        let span = self.alloc_folio(0).ok_or(FaultError::OutOfMemory)?;
+        let new = span.head;
+        self.hw.event(Event::Fault(FaultKind::Copy));
+        let old_pfn = self.arch.pte_pfn(pte);
+        let old_folio = (!self.arch.pte_special(pte)).then(|| self.hw.peek_folio(old_pfn));
+        let copied = if old_folio.is_some() { Event::PagesCopied(1) } else { Event::PagesZeroed(1) };
+        self.hw.event(copied);
+        self.pages.copy(old_pfn, new);
+        self.pages.set_anon(span, anon_vma, vma.pgoff_of(fault.addr, A::PAGE_SHIFT));
+        self.pages.map(span, new, MapLevel::Ptes(1), mm.id);
+        self.pages.set_exclusive(new, 1, true);
+        let entry = self.new_anon_entry(vma, new);
+        self.arch.ptep_clear_flush(&mut self.hw, fault.addr, p);
+        self.arch.set_pte_at(&mut self.hw, fault.addr, p, entry);
+        if let Some(folio) = old_folio {
+            self.pages.unmap(folio, old_pfn, MapLevel::Ptes(1), mm.id);
+        }
+        Ok(())
+    }
+
+    /// A fault on shared memory where nothing is mapped (`do_shared_fault`, `do_read_fault`).
+    fn do_shared_fault(
+        &mut self,
+        mm: &Mm,
+        vma: &Vma,
+        object: u32,
+        table: Ptep,
+        fault: Fault,
+    ) -> Result<(), FaultError> {
+        self.hw.event(Event::Fault(FaultKind::Shared));
+        if fault.access == Access::Read {
+            self.fault_around(mm, vma, object, table, fault.addr);
+            let p = table.add(Self::index(fault.addr, Level::Pte));
+            if !self.arch.pte_none(self.hw.peek(p)) {
+                return Ok(());
+            }
+        }
+        let pfn = self.object_page_or_new(object, vma.pgoff_of(fault.addr, A::PAGE_SHIFT))?;
+        let mut entry = self.arch.pfn_pte(pfn, vma.page_prot);
+        if fault.access == Access::Write {
+            entry = self.arch.pte_mkdirty(entry);
+            if vma.flags.contains(VmFlags::WRITE) {
+                entry = self.arch.pte_mkwrite(entry);
+            }
+        }
+        self.map_shared(mm, table, fault.addr, pfn, entry);
+        Ok(())
+    }
+
+    fn map_shared(&mut self, mm: &Mm, table: Ptep, addr: VirtAddr, pfn: Pfn, entry: Pte) {
+        let span = FolioSpan { head: pfn, order: 0 };
+        self.pages.map(span, pfn, MapLevel::Ptes(1), mm.id);
+        let p = table.add(Self::index(addr, Level::Pte));
+        self.arch.set_pte_at(&mut self.hw, addr, p, entry);
+    }
+
+    /// Maps the pages around a read fault that are there already (`do_fault_around`).
+    fn fault_around(&mut self, mm: &Mm, vma: &Vma, object: u32, table: Ptep, addr: VirtAddr) {
+        let window = addr.align_down(FAULT_AROUND_BYTES.max(A::PAGE_SIZE));
+        let mut at = window.max(vma.start);
+        let end = vma.end.min(window.add(FAULT_AROUND_BYTES.max(A::PAGE_SIZE)));
+        while at < end {
+            let p = table.add(Self::index(at, Level::Pte));
+            let page = self.object_page(object, vma.pgoff_of(at, A::PAGE_SHIFT));
+            if let Some(pfn) = page
+                && self.arch.pte_none(self.hw.peek(p))
+            {
+                let mut entry = self.arch.pfn_pte(pfn, vma.page_prot);
+                if at != addr && self.arch.wants_old_prefaulted_pte() {
+                    entry = self.arch.pte_mkold(entry);
+                }
+                self.map_shared(mm, table, at, pfn, entry);
+            }
+            at = at.add(A::PAGE_SIZE);
+        }
+    }
+}

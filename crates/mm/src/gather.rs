@@ -1,0 +1,23 @@
+//! When gathered TLB flushes are issued (`include/asm-generic/tlb.h`, `mm/mmu_gather.c`, 7.3).
+
+use crate::Kernel;
+use ptelab_pgtable::{Arch, MmuGather, TableMemory};
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// The work on one VMA is done (`tlb_end_vma`): ports that do not gather over VMAs flush now.
+    #[inline]
+    pub(crate) fn tlb_end_vma(&mut self, tlb: &mut MmuGather) {
+        if !A::MMU_GATHER_MERGE_VMAS {
+            self.tlb_finish(tlb);
+        }
+    }
+
+    /// The call is done (`tlb_finish_mmu`).
+    #[inline]
+    pub(crate) fn tlb_finish(&mut self, tlb: &mut MmuGather) {
+        if tlb.range().is_some() {
+            self.arch.tlb_flush(&mut self.hw, tlb);
+            *tlb = MmuGather::default();
+        }
+    }
+}

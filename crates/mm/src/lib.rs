@@ -1,0 +1,121 @@
+//! Linux memory management over emulated page tables: VMAs, folios, faults, and the calls.
+//!
+//! Everything here is generic over the architecture port ([`Arch`]) and the machine ([`TableMemory`]) and knows no port by
+//! name. A [`Kernel`] is one machine with its frames and settings; an [`Mm`] is one address space on it. Files are named
+//! as Linux names them: `change_pte_range` is in `mprotect.rs`, `copy_pte_range` in `fork.rs`, and so on.
+
+mod access;
+mod buddy;
+mod content;
+mod errno;
+mod fault;
+mod fork;
+mod gather;
+mod huge_memory;
+mod madvise;
+mod migrate;
+mod mmap;
+mod mprotect;
+mod mremap;
+mod numa;
+mod pages;
+mod settings;
+mod shmem;
+mod split;
+mod task_mmu;
+mod uapi;
+mod vma;
+mod walk;
+mod zap;
+
+pub use errno::{Errno, FaultError, Signal};
+pub use pages::{MapLevel, MmId, Pages, TABLE_PFN, ZERO_PFN};
+pub use settings::{Config, SettingError, ThpMode, ThpSettings};
+pub use task_mmu::{LeafEntry, PageFacts, Pagemap, VmaFacts};
+pub use uapi::{Advice, MapFlags, MremapFlags, Prot};
+pub use vma::{AnonVmaId, ObjectId, Vma, VmaTree};
+
+use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory};
+
+/// One emulated machine with its kernel: port, primitives, frames, settings.
+#[derive(Clone, Debug)]
+pub struct Kernel<A, H> {
+    /// The architecture port.
+    pub arch: A,
+    /// The machine's primitives.
+    pub hw: H,
+    /// What the kernel version decides.
+    pub rules: &'static KernelRules,
+    /// Frames and folios.
+    pub pages: Pages,
+    /// Transparent huge page settings.
+    pub thp: ThpSettings,
+    /// Number of NUMA nodes.
+    pub nodes: u8,
+    /// Node that new pages go to (`MPOL_BIND`), or the CPU's own.
+    pub alloc_node: Option<u8>,
+    config: Config,
+    anon_vmas: vma::AnonVmas,
+    objects: shmem::Objects,
+    next_mm: MmId,
+    /// Pages promised to accountable mappings.
+    committed: u64,
+}
+
+/// Node of the one CPU.
+const CPU_NODE: u8 = 0;
+
+/// One address space.
+#[derive(Clone, Debug)]
+pub struct Mm {
+    /// The name by which page structs know it.
+    pub id: MmId,
+    /// Its VMAs.
+    pub vmas: VmaTree,
+    /// Root table.
+    pub pgd: Ptep,
+    /// Tables below the root.
+    tables: u64,
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// A machine that just booted: all frames free, all settings at their start.
+    pub fn new(arch: A, rules: &'static KernelRules, config: Config) -> Self {
+        let mut hw = H::with_tables_of(A::PTRS_PER_TABLE);
+        let frames = config.memory >> A::PAGE_SHIFT;
+        let pages = Pages::new(&mut hw, frames, A::PAGE_SIZE, A::PMD_ORDER);
+        Self {
+            arch,
+            hw,
+            rules,
+            pages,
+            thp: ThpSettings::at_boot(A::PMD_ORDER),
+            nodes: 1,
+            alloc_node: None,
+            config,
+            anon_vmas: vma::AnonVmas::default(),
+            objects: shmem::Objects::default(),
+            next_mm: 1,
+            committed: 0,
+        }
+    }
+
+    /// A new, empty address space.
+    pub fn new_mm(&mut self) -> Result<Mm, Errno> {
+        self.pages.charge_table()?;
+        let pgd = self.hw.alloc_table();
+        let id = self.next_mm;
+        self.next_mm += 1;
+        Ok(Mm { id, vmas: VmaTree::default(), pgd, tables: 0 })
+    }
+
+    /// The machine's configuration.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Pages promised to accountable mappings (`Committed_AS`).
+    pub const fn committed(&self) -> u64 {
+        self.committed
+    }
+}

@@ -1,0 +1,463 @@
+//! `madvise` (`mm/madvise.c`, 7.3).
+
+use crate::pages::{MapLevel, ZERO_PFN};
+use crate::walk::PmdState;
+use crate::zap::Zap;
+use crate::{Advice, Errno, FaultError, Kernel, Mm, Vma};
+use ptelab_pgtable::{
+    Access, Arch, Cydp, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory,
+    VirtAddr, VmFlags, marker,
+};
+
+/// Part of a VMA that advice is about.
+type Range = (VirtAddr, VirtAddr);
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Gives advice on a range, in bytes (`do_madvise`).
+    ///
+    /// # Errors
+    /// As Linux has them. A hole in the range does not stop the rest: `ENOMEM` comes at the end.
+    #[tracing::instrument(level = "debug", skip(self, mm))]
+    pub fn madvise(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, advice: u64) -> Result<(), Errno> {
+        let advice = Advice::from_raw(advice).ok_or(Errno::Einval)?;
+        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
+        let end = start.checked_add(rounded).ok_or(Errno::Einval)?;
+        if !start.is_aligned(A::PAGE_SIZE) {
+            return Err(Errno::Einval);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        match advice {
+            Advice::PopulateRead => self.madvise_populate(mm, (start, end), Access::Read),
+            Advice::PopulateWrite => self.madvise_populate(mm, (start, end), Access::Write),
+            _ => self.madvise_walk_vmas(mm, (start, end), advice),
+        }
+    }
+
+    fn madvise_walk_vmas(&mut self, mm: &mut Mm, (start, end): Range, advice: Advice) -> Result<(), Errno> {
+        let mut at = start;
+        let mut hole = false;
+        while at < end {
+            let Some(vma) = mm.vmas.find_or_next(at).filter(|vma| vma.start < end).cloned() else {
+                hole = true;
+                break;
+            };
+            hole |= vma.start > at;
+            let part = (vma.start.max(at), vma.end.min(end));
+            self.madvise_vma(mm, &vma, part, advice)?;
+            at = part.1;
+        }
+        if hole { Err(Errno::Enomem) } else { Ok(()) }
+    }
+
+    fn madvise_vma(&mut self, mm: &mut Mm, vma: &Vma, range: Range, advice: Advice) -> Result<(), Errno> {
+        match advice {
+            Advice::Willneed => Ok(()),
+            Advice::Dontneed => self.madvise_dontneed(mm, vma, range, VmFlags::LOCKED),
+            Advice::DontneedLocked => self.madvise_dontneed(mm, vma, range, VmFlags::empty()),
+            Advice::Free => self.madvise_free(mm, vma, range),
+            Advice::Cold | Advice::Pageout => self.madvise_cold(mm, vma, range, advice),
+            Advice::Collapse => self.madvise_collapse(mm, vma, range),
+            Advice::GuardInstall => self.madvise_guard_install(mm, vma, range),
+            Advice::GuardRemove => self.madvise_guard_remove(mm, vma, range),
+            _ => {
+                let flags = self.advised_flags(vma, advice)?;
+                self.madvise_update_vma(mm, vma, range, flags)
+            }
+        }
+    }
+
+    /// The flags of a VMA after advice that is only about flags.
+    fn advised_flags(&self, vma: &Vma, advice: Advice) -> Result<VmFlags, Errno> {
+        let old = vma.flags;
+        let sequence = VmFlags::RAND_READ | VmFlags::SEQ_READ;
+        let special = old.intersects(VmFlags::SPECIAL);
+        Ok(match advice {
+            Advice::Normal => old - sequence,
+            Advice::Random => (old - sequence) | VmFlags::RAND_READ,
+            Advice::Sequential => (old - sequence) | VmFlags::SEQ_READ,
+            Advice::Dontfork => old | VmFlags::DONTCOPY,
+            Advice::Dofork if !special => old - VmFlags::DONTCOPY,
+            Advice::Wipeonfork if vma.is_anonymous() => old | VmFlags::WIPEONFORK,
+            Advice::Keeponfork => old - VmFlags::WIPEONFORK,
+            Advice::Dontdump => old | VmFlags::DONTDUMP,
+            Advice::Dodump if !special => old - VmFlags::DONTDUMP,
+            Advice::Mergeable if !special && !old.contains(VmFlags::SHARED) => old | VmFlags::MERGEABLE,
+            Advice::Mergeable => old,
+            Advice::Unmergeable => old - VmFlags::MERGEABLE,
+            Advice::Hugepage => (old - VmFlags::NOHUGEPAGE) | VmFlags::HUGEPAGE,
+            Advice::Nohugepage => (old - VmFlags::HUGEPAGE) | VmFlags::NOHUGEPAGE,
+            _ => return Err(Errno::Einval),
+        })
+    }
+
+    fn madvise_update_vma(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        (start, end): Range,
+        flags: VmFlags,
+    ) -> Result<(), Errno> {
+        if flags == vma.flags {
+            return Ok(());
+        }
+        // Too many VMAs is the one way in which this fails; madvise calls it EAGAIN.
+        self.vma_modify(mm, start, end, flags).map_err(|_| Errno::Eagain)?;
+        Ok(())
+    }
+
+    fn madvise_dontneed(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        range: Range,
+        refused: VmFlags,
+    ) -> Result<(), Errno> {
+        if vma.flags.intersects(refused | VmFlags::PFNMAP | VmFlags::HUGETLB) {
+            return Err(Errno::Einval);
+        }
+        let mut tlb = MmuGather::default();
+        self.zap_page_range(mm, &mut tlb, vma, range, Zap::Dontneed);
+        self.tlb_finish(&mut tlb);
+        Ok(())
+    }
+
+    /// Faults a range in (`madvise_populate`).
+    fn madvise_populate(&mut self, mm: &mut Mm, (start, end): Range, access: Access) -> Result<(), Errno> {
+        let mut at = start;
+        while at < end {
+            let vma = mm.vmas.find(at).ok_or(Errno::Enomem)?.clone();
+            let needs = if access == Access::Write { VmFlags::WRITE } else { VmFlags::READ };
+            if vma.flags.intersects(VmFlags::IO | VmFlags::PFNMAP) || !vma.flags.contains(needs) {
+                return Err(Errno::Einval);
+            }
+            let part_end = vma.end.min(end);
+            self.populate_range(mm, at, part_end, access).map_err(|error| match error {
+                FaultError::Signal(_) => Errno::Efault,
+                FaultError::OutOfMemory => Errno::Enomem,
+            })?;
+            at = part_end;
+        }
+        Ok(())
+    }
+
+    /// Faults pages in as the kernel does for user code: nothing is written, and what is there already stays as it is.
+    pub(crate) fn populate_range(
+        &mut self,
+        mm: &mut Mm,
+        start: VirtAddr,
+        end: VirtAddr,
+        access: Access,
+    ) -> Result<(), FaultError> {
+        let mut at = start;
+        while at < end {
+            if self.populated(mm, at, access) {
+                at = at.add(A::PAGE_SIZE);
+            } else {
+                self.handle_mm_fault(mm, at, access)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an access of the kernel for user code finds its page (`follow_page_mask`).
+    fn populated(&self, mm: &Mm, addr: VirtAddr, access: Access) -> bool {
+        let pte = match self.pmd_at(mm, addr) {
+            PmdState::None => return false,
+            PmdState::Huge(pmd) => pmd,
+            PmdState::Table(table) => self.hw.peek(table.add(Self::index(addr, Level::Pte))),
+        };
+        self.arch.pte_present(pte)
+            && !self.arch.pte_protnone(pte)
+            && (access == Access::Read || self.arch.pte_write(pte))
+    }
+
+    // MADV_FREE, MADV_COLD, MADV_PAGEOUT.
+
+    fn madvise_free(&mut self, mm: &mut Mm, vma: &Vma, (start, end): Range) -> Result<(), Errno> {
+        if !vma.is_anonymous() {
+            return Err(Errno::Einval);
+        }
+        let mut tlb = MmuGather::default();
+        let mut addr = start;
+        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
+            addr = next;
+            if let PmdState::Huge(pmd) = self.pmd_state(pmdp)
+                && self.free_huge_pmd(mm, &mut tlb, pmdp, pmd, (from, next))
+            {
+                continue;
+            }
+            self.for_each_batch(mm, (from, next), |kernel, batch| kernel.free_batch(&mut tlb, batch));
+        }
+        self.tlb_end_vma(&mut tlb);
+        self.tlb_finish(&mut tlb);
+        Ok(())
+    }
+
+    /// Says whether the huge leaf was dealt with; otherwise its folio was split (`madvise_free_huge_pmd`).
+    fn free_huge_pmd(
+        &mut self,
+        mm: &mut Mm,
+        tlb: &mut MmuGather,
+        pmdp: Ptep,
+        pmd: Pte,
+        (from, next): Range,
+    ) -> bool {
+        let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return true };
+        if self.pages.maybe_mapped_shared(folio) {
+            return true;
+        }
+        if next.since(from) != A::entry_size(Level::Pmd) {
+            self.split_folio(mm, folio);
+            return false;
+        }
+        self.pages.set_dirty(folio, false);
+        if self.arch.pte_young(pmd) || self.arch.pte_dirty(pmd) {
+            let old = self.arch.pmdp_invalidate(&mut self.hw, from, pmdp);
+            let new = self.arch.pte_mkclean(self.arch.pte_mkold(old));
+            self.arch.set_pmd_at(&mut self.hw, from, pmdp, new);
+            tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
+        }
+        self.pages.set_lazyfree(folio);
+        true
+    }
+
+    fn free_batch(&mut self, tlb: &mut MmuGather, b: MappedBatch) {
+        if self.pages.is_dirty(b.folio) {
+            if self.pages.folio_mapcount(b.folio) as usize != b.folio.nr_pages() {
+                return;
+            }
+            self.pages.set_dirty(b.folio, false);
+        }
+        if b.young || b.dirty {
+            let flags = Cydp::CLEAR_YOUNG | Cydp::CLEAR_DIRTY;
+            self.arch.clear_young_dirty_ptes(&mut self.hw, b.addr, b.p, b.nr, flags);
+            tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
+        }
+        self.pages.set_lazyfree(b.folio);
+    }
+
+    /// Without swap, paging out does no more than deactivate, and leaves the accessed bits.
+    fn madvise_cold(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        (start, end): Range,
+        advice: Advice,
+    ) -> Result<(), Errno> {
+        if vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB) {
+            return Err(Errno::Einval);
+        }
+        let mut tlb = MmuGather::default();
+        let mut addr = start;
+        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
+            addr = next;
+            if let PmdState::Huge(pmd) = self.pmd_state(pmdp)
+                && self.cold_huge_pmd(mm, &mut tlb, (pmdp, pmd), (from, next), advice)
+            {
+                continue;
+            }
+            self.for_each_batch(mm, (from, next), |kernel, b| {
+                let alone = kernel.pages.folio_mapcount(b.folio) as usize == b.folio.nr_pages();
+                if alone && b.young && advice == Advice::Cold {
+                    kernel.arch.clear_young_dirty_ptes(&mut kernel.hw, b.addr, b.p, b.nr, Cydp::CLEAR_YOUNG);
+                    tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
+                }
+            });
+        }
+        self.tlb_end_vma(&mut tlb);
+        self.tlb_finish(&mut tlb);
+        Ok(())
+    }
+
+    fn cold_huge_pmd(
+        &mut self,
+        mm: &mut Mm,
+        tlb: &mut MmuGather,
+        (pmdp, pmd): (Ptep, Pte),
+        (from, next): Range,
+        advice: Advice,
+    ) -> bool {
+        let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return true };
+        if self.pages.maybe_mapped_shared(folio) {
+            return true;
+        }
+        if next.since(from) != A::entry_size(Level::Pmd) {
+            self.split_folio(mm, folio);
+            return false;
+        }
+        if advice == Advice::Cold && self.arch.pte_young(pmd) {
+            self.arch.set_pmd_at(&mut self.hw, from, pmdp, self.arch.pte_mkold(pmd));
+            tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
+        }
+        true
+    }
+
+    /// Does something to each folio that is mapped in a range under one table, batch by batch. A large folio that lies only
+    /// partly in the range is split first, unless others map it too: then its entries are passed over.
+    fn for_each_batch(
+        &mut self,
+        mm: &mut Mm,
+        (mut addr, end): Range,
+        mut each: impl FnMut(&mut Self, MappedBatch),
+    ) {
+        while addr < end {
+            let Some(p) = self.pte_offset(mm, addr) else { return };
+            let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
+            let pte = self.arch.ptep_get(&mut self.hw, p);
+            let folio = if self.arch.pte_present(pte) { self.vm_normal_folio(pte) } else { None };
+            let Some(folio) = folio else {
+                addr = addr.add(A::PAGE_SIZE);
+                continue;
+            };
+            let nr = self.folio_pte_batch(Some(folio), p, pte, max, Fpb::empty());
+            if nr < folio.nr_pages() {
+                if self.pages.maybe_mapped_shared(folio) {
+                    addr = addr.add(nr as u64 * A::PAGE_SIZE);
+                } else {
+                    self.split_folio(mm, folio);
+                }
+                continue;
+            }
+            let (young, dirty) = self.merged_young_dirty(p, pte, nr);
+            each(self, MappedBatch { addr, p, nr, folio, young, dirty });
+            addr = addr.add(nr as u64 * A::PAGE_SIZE);
+        }
+    }
+
+    /// Whether any entry of a batch is young, or dirty.
+    fn merged_young_dirty(&self, p: Ptep, pte: Pte, nr: usize) -> (bool, bool) {
+        let all = (0..nr).map(|i| self.hw.peek(p.add(i)));
+        all.fold((self.arch.pte_young(pte), self.arch.pte_dirty(pte)), |(young, dirty), pte| {
+            (young || self.arch.pte_young(pte), dirty || self.arch.pte_dirty(pte))
+        })
+    }
+
+    // MADV_GUARD_INSTALL, MADV_GUARD_REMOVE.
+
+    fn madvise_guard_install(&mut self, mm: &mut Mm, vma: &Vma, range: Range) -> Result<(), Errno> {
+        let refused = VmFlags::SPECIAL | VmFlags::HUGETLB | VmFlags::LOCKED;
+        if vma.flags.intersects(refused) {
+            return Err(Errno::Einval);
+        }
+        if self.rules.guard_vma_flag {
+            mm.vmas.at_mut(vma.start).flags |= VmFlags::MAYBE_GUARD;
+        }
+        if vma.is_anonymous() {
+            self.anon_vma_prepare(mm, vma);
+        }
+        let mut tlb = MmuGather::default();
+        self.zap_page_range(mm, &mut tlb, vma, range, Zap::Replace);
+        self.tlb_finish(&mut tlb);
+        let guard = self.arch.soft_leaf(SoftLeaf::GUARD).expect("every port has a guard marker");
+        let (mut addr, end) = range;
+        while addr < end {
+            let pmdp = self.pmd_alloc(mm, addr)?;
+            let table = self.pte_alloc(mm, pmdp)?;
+            let p = table.add(Self::index(addr, Level::Pte));
+            if self.arch.pte_none(self.hw.peek(p)) {
+                self.arch.set_pte_at(&mut self.hw, addr, p, guard);
+            }
+            addr = addr.add(A::PAGE_SIZE);
+        }
+        Ok(())
+    }
+
+    fn madvise_guard_remove(&mut self, mm: &mut Mm, vma: &Vma, (start, end): Range) -> Result<(), Errno> {
+        if vma.flags.intersects(VmFlags::SPECIAL | VmFlags::HUGETLB) {
+            return Err(Errno::Einval);
+        }
+        let mut addr = start;
+        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
+            addr = next;
+            let PmdState::Table(table) = self.pmd_state(pmdp) else { continue };
+            let first = Self::index(from, Level::Pte);
+            for i in 0..(next.since(from) >> A::PAGE_SHIFT) as usize {
+                let p = table.add(first + i);
+                let pte = self.hw.load(p);
+                if self.is_marker(pte, marker::GUARD) {
+                    self.arch.pte_clear(&mut self.hw, from.add((i as u64) << A::PAGE_SHIFT), p);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // MADV_COLLAPSE.
+
+    /// Makes huge pages of the whole aligned blocks in a range (`madvise_collapse`, `mm/khugepaged.c`).
+    fn madvise_collapse(&mut self, mm: &mut Mm, vma: &Vma, (start, end): Range) -> Result<(), Errno> {
+        let size = A::entry_size(Level::Pmd);
+        let fits = Self::suitable_order(vma, VirtAddr::new(vma.end.get().saturating_sub(size)), A::PMD_ORDER);
+        if !vma.is_anonymous() || vma.flags.contains(VmFlags::NOHUGEPAGE) || !fits {
+            return Err(Errno::Einval);
+        }
+        let mut failed = Ok(());
+        let mut base = start.align_up(size).ok_or(Errno::Einval)?;
+        while base.get() + size <= end.get() {
+            if let Err(errno) = self.collapse_huge_page(mm, vma, base) {
+                failed = Err(errno);
+                if errno == Errno::Enomem {
+                    break;
+                }
+            }
+            base = base.add(size);
+        }
+        failed
+    }
+
+    fn collapse_huge_page(&mut self, mm: &mut Mm, vma: &Vma, base: VirtAddr) -> Result<(), Errno> {
+        let pmdp = self.pmd_offset(mm, base).map_err(|_| Errno::Einval)?;
+        let table = match self.pmd_state(pmdp) {
+            PmdState::Huge(_) => return Ok(()),
+            PmdState::None => return Err(Errno::Einval),
+            PmdState::Table(table) => table,
+        };
+        let anon_vma = vma.anon_vma.ok_or(Errno::Einval)?;
+        let sources = self.collapse_scan(table)?;
+        let folio = self.alloc_folio(A::PMD_ORDER).ok_or(Errno::Enomem)?;
+        let head = folio.head;
+        self.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
+        for (from, i) in sources.into_iter().zip(0..) {
+            self.pages.copy(from.unwrap_or(ZERO_PFN), head.add(i));
+        }
+        self.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
+        let mut tlb = MmuGather::default();
+        let range = (base, base.add(A::entry_size(Level::Pmd)));
+        self.zap_page_range(mm, &mut tlb, vma, range, Zap::Unmap);
+        self.tlb_finish(&mut tlb);
+        self.pages.map(folio, head, MapLevel::Pmd, mm.id);
+        self.pages.set_exclusive(head, 1, true);
+        self.hw.free_table(table);
+        let entry = self.new_huge_entry(vma, head);
+        self.arch.set_pmd_at(&mut self.hw, base, pmdp, entry);
+        Ok(())
+    }
+
+    /// The pages that a table maps, if all of them can be moved into one; `None` for what is empty.
+    fn collapse_scan(&self, table: Ptep) -> Result<Vec<Option<Pfn>>, Errno> {
+        let page = |&word: &u64| {
+            let pte = Pte(word);
+            if self.arch.pte_none(pte) || self.arch.pte_present(pte) && self.arch.pte_special(pte) {
+                Ok(None)
+            } else if self.arch.pte_present(pte) {
+                Ok(Some(self.arch.pte_pfn(pte)))
+            } else {
+                Err(Errno::Einval)
+            }
+        };
+        self.hw.peek_table(table).iter().map(page).collect()
+    }
+}
+
+/// Entries that map all pages of a folio.
+#[derive(Clone, Copy, Debug)]
+struct MappedBatch {
+    addr: VirtAddr,
+    p: Ptep,
+    nr: usize,
+    folio: FolioSpan,
+    young: bool,
+    dirty: bool,
+}

@@ -1,0 +1,69 @@
+//! Moving a folio to another node (`mm/migrate.c`, 7.3).
+
+use crate::pages::MapLevel;
+use crate::{CPU_NODE, Kernel, Mm, Vma};
+use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, Ptep, TableMemory, VirtAddr};
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Moves a folio that only `mm` maps, by page entries, to this CPU's node. Says whether it could.
+    pub(crate) fn migrate_misplaced_folio(&mut self, mm: &mut Mm, folio: FolioSpan) -> bool {
+        let alone = self.pages.entire_mapcount(folio) == 0 && !self.pages.maybe_mapped_shared(folio);
+        if !alone || !self.pages.is_anon(folio) {
+            return false;
+        }
+        let Some(new) = self.copy_folio(folio) else { return false };
+        for entry in self.unmap_for_move(mm, folio) {
+            let pfn = new.head.add(entry.pfn.since(folio.head));
+            self.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
+            self.restore_moved(mm, &entry, pfn);
+            self.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
+        }
+        true
+    }
+
+    /// Moves a huge page with its huge leaf.
+    pub(crate) fn migrate_huge(
+        &mut self,
+        mm: &Mm,
+        vma: &Vma,
+        folio: FolioSpan,
+        pmdp: Ptep,
+        base: VirtAddr,
+    ) -> bool {
+        if self.pages.folio_mapcount(folio) > 1 {
+            return false;
+        }
+        let Some(new) = self.copy_folio(folio) else { return false };
+        let old = self.arch.pmdp_invalidate(&mut self.hw, base, pmdp);
+        let arch = &self.arch;
+        let mut pmd = arch.pmd_mkhuge(arch.pfn_pte(new.head, vma.page_prot));
+        if !arch.pte_young(old) {
+            pmd = arch.pte_mkold(pmd);
+        }
+        if arch.pte_dirty(old) {
+            pmd = arch.pte_mkdirty(pmd);
+        }
+        if arch.pte_soft_dirty(old) {
+            pmd = arch.pte_mksoft_dirty(pmd);
+        }
+        let exclusive = self.pages.is_exclusive(folio.head);
+        self.pages.map(new, new.head, MapLevel::Pmd, mm.id);
+        self.pages.set_exclusive(new.head, 1, exclusive);
+        self.arch.set_pmd_at(&mut self.hw, base, pmdp, pmd);
+        self.pages.unmap(folio, folio.head, MapLevel::Pmd, mm.id);
+        true
+    }
+
+    /// A copy of a folio on this CPU's node, unmapped, with the same owner.
+    fn copy_folio(&mut self, folio: FolioSpan) -> Option<FolioSpan> {
+        let head = self.pages.alloc(&mut self.hw, folio.order, CPU_NODE)?;
+        let new = FolioSpan { head, order: folio.order };
+        let (owner, index) = self.pages.owner(folio);
+        self.pages.set_anon(new, owner, index);
+        for i in 0..folio.nr_pages() as u64 {
+            self.pages.copy(Pfn::new(folio.head.get() + i), head.add(i));
+        }
+        self.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
+        Some(new)
+    }
+}

@@ -1,0 +1,461 @@
+//! `mprotect`, from the call down to the entries (`mm/mprotect.c`, 7.3).
+
+use crate::walk::PmdState;
+use crate::{Errno, Kernel, Mm, Prot, Vma};
+use bitflags::bitflags;
+use ptelab_pgtable::{
+    Arch, Event, ExclusiveFrom, FolioSpan, Fpb, Level, MmuGather, MprotectUnit, PgProt, Pte, Ptep,
+    TableMemory, VirtAddr, VmFlags,
+};
+
+bitflags! {
+    /// Why protections change (`MM_CP_*`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct CpFlags: u8 {
+        /// Entries that may be writable without a fault become so.
+        const TRY_CHANGE_WRITABLE = 1 << 0;
+        /// NUMA hinting: entries become inaccessible for the next access to be noticed.
+        const PROT_NUMA = 1 << 1;
+    }
+}
+
+/// What one walk of `change_protection` is about.
+pub(crate) struct Change<'a> {
+    vma: &'a Vma,
+    prot: PgProt,
+    flags: CpFlags,
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Changes the protection of a range, in bytes (`do_mprotect_pkey`).
+    ///
+    /// # Errors
+    /// `EINVAL`, `ENOMEM`, `EACCES` in the order in which Linux checks. VMAs before the one that failed stay changed.
+    #[tracing::instrument(level = "debug", skip(self, mm))]
+    pub fn mprotect(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, prot: Prot) -> Result<(), Errno> {
+        let grows = prot & (Prot::GROWSDOWN | Prot::GROWSUP);
+        let prot = prot - grows;
+        if grows == Prot::GROWSDOWN | Prot::GROWSUP || !start.is_aligned(A::PAGE_SIZE) {
+            return Err(Errno::Einval);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let end = Self::page_end(start, len).ok_or(Errno::Enomem)?;
+        if !self.valid_prot(prot) {
+            return Err(Errno::Einval);
+        }
+        let start = self.mprotect_start(mm, start, end, grows)?;
+        let mut tlb = MmuGather::default();
+        let done = self.mprotect_vmas(mm, start, end, prot, &mut tlb);
+        self.tlb_finish(&mut tlb);
+        done
+    }
+
+    /// `start + len` rounded up to a page, if that is above `start`.
+    pub(crate) fn page_end(start: VirtAddr, len: u64) -> Option<VirtAddr> {
+        let len = len.wrapping_add(A::PAGE_SIZE - 1) & !(A::PAGE_SIZE - 1);
+        let end = start.checked_add(len)?;
+        (end > start).then_some(end)
+    }
+
+    fn valid_prot(&self, prot: Prot) -> bool {
+        let known = (Prot::READ | Prot::WRITE | Prot::EXEC | Prot::SEM).bits() | self.arch.arch_prot_bits();
+        prot.bits() & !known == 0
+    }
+
+    /// Where the change begins: the range must begin in a VMA, or reach down into a stack.
+    fn mprotect_start(
+        &self,
+        mm: &Mm,
+        start: VirtAddr,
+        end: VirtAddr,
+        grows: Prot,
+    ) -> Result<VirtAddr, Errno> {
+        let vma = mm.vmas.find_or_next(start).filter(|vma| vma.start < end).ok_or(Errno::Enomem)?;
+        if grows == Prot::GROWSDOWN {
+            return if vma.flags.contains(VmFlags::GROWSDOWN) { Ok(vma.start) } else { Err(Errno::Einval) };
+        }
+        if vma.start > start {
+            return Err(Errno::Enomem);
+        }
+        // No architecture here has stacks that grow up.
+        if grows == Prot::GROWSUP { Err(Errno::Einval) } else { Ok(start) }
+    }
+
+    fn mprotect_vmas(
+        &mut self,
+        mm: &mut Mm,
+        mut start: VirtAddr,
+        end: VirtAddr,
+        prot: Prot,
+        tlb: &mut MmuGather,
+    ) -> Result<(), Errno> {
+        while start < end {
+            let vma = mm.vmas.find(start).ok_or(Errno::Enomem)?;
+            let flags = self.new_flags(vma, prot);
+            let part_end = vma.end.min(end);
+            // The MAY bits stand four places above the bits that they allow.
+            let wanted = flags & VmFlags::ACCESS;
+            if !flags.contains(VmFlags::from_bits_retain(wanted.bits() << 4)) {
+                return Err(Errno::Eacces);
+            }
+            self.mprotect_fixup(mm, start, part_end, flags, tlb)?;
+            start = part_end;
+        }
+        Ok(())
+    }
+
+    fn new_flags(&self, vma: &Vma, prot: Prot) -> VmFlags {
+        let asked = VmFlags::from_bits_retain((prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
+        let arch = self.arch.arch_calc_vm_prot_bits(prot.bits());
+        let kept = vma.flags - (VmFlags::ACCESS | VmFlags::PKEY | A::VM_ARCH_CLEAR);
+        (asked | arch | kept).with_pkey(self.override_pkey(Some(vma), prot))
+    }
+
+    /// The protection key that memory gets: a hidden one where it may only be executed (`arch_override_mprotect_pkey`).
+    pub(crate) fn override_pkey(&self, vma: Option<&Vma>, prot: Prot) -> u8 {
+        let Some(hidden) = self.arch.execute_only_pkey() else { return 0 };
+        if prot & (Prot::READ | Prot::WRITE | Prot::EXEC) == Prot::EXEC {
+            return hidden;
+        }
+        vma.map(|vma| vma.flags.pkey()).filter(|&key| key != hidden).unwrap_or(0)
+    }
+
+    /// Gives `start..end`, which lies in one VMA, new flags: accounts, splits or merges, then changes the entries
+    /// (`mprotect_fixup`).
+    fn mprotect_fixup(
+        &mut self,
+        mm: &mut Mm,
+        start: VirtAddr,
+        end: VirtAddr,
+        mut flags: VmFlags,
+        tlb: &mut MmuGather,
+    ) -> Result<(), Errno> {
+        let vma = mm.vmas.find(start).expect("the caller found it");
+        let old = vma.flags;
+        if flags == old {
+            return Ok(());
+        }
+        let pages = end.since(start) >> A::PAGE_SHIFT;
+        let exempt = VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::HUGETLB | VmFlags::SHARED | VmFlags::NORESERVE;
+        let mut charged = 0;
+        if flags.contains(VmFlags::WRITE) {
+            if !old.intersects(exempt) {
+                charged = pages;
+                flags |= VmFlags::ACCOUNT;
+            }
+        } else if old.contains(VmFlags::ACCOUNT) && vma.is_anonymous() && vma.anon_vma.is_none() {
+            flags -= VmFlags::ACCOUNT;
+        }
+        self.charge(charged)?;
+        let at = match self.vma_modify(mm, start, end, flags) {
+            Ok(at) => at,
+            Err(errno) => {
+                self.uncharge(charged);
+                return Err(errno);
+            }
+        };
+        if old.contains(VmFlags::ACCOUNT) && !flags.contains(VmFlags::ACCOUNT) {
+            self.uncharge(pages);
+        }
+        self.vma_set_page_prot(mm, at);
+        let vma = mm.vmas.at(at).clone();
+        let cp = if self.wants_write_upgrade(&vma) { CpFlags::TRY_CHANGE_WRITABLE } else { CpFlags::empty() };
+        let change = Change { vma: &vma, prot: vma.page_prot, flags: cp };
+        self.change_protection(mm, tlb, &change, start, end);
+        self.tlb_end_vma(tlb);
+        Ok(())
+    }
+
+    /// Takes access from the entries of a range for NUMA balancing to notice the next one (`change_prot_numa`).
+    pub(crate) fn change_prot_numa(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        start: VirtAddr,
+        end: VirtAddr,
+    ) -> u64 {
+        let none = self.arch.vm_get_page_prot(VmFlags::empty());
+        let change = Change { vma, prot: none, flags: CpFlags::PROT_NUMA };
+        let mut tlb = MmuGather::default();
+        let pages = self.change_protection(mm, &mut tlb, &change, start, end);
+        self.tlb_finish(&mut tlb);
+        pages
+    }
+
+    /// Walks the PMDs of a range; returns the number of pages looked at (`change_protection_range`, `change_pmd_range`).
+    fn change_protection(
+        &mut self,
+        mm: &mut Mm,
+        tlb: &mut MmuGather,
+        change: &Change<'_>,
+        start: VirtAddr,
+        end: VirtAddr,
+    ) -> u64 {
+        let mut pages = 0;
+        let mut addr = start;
+        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
+            addr = next;
+            if let PmdState::Huge(_) = self.pmd_state(pmdp) {
+                if next.since(from) == A::entry_size(Level::Pmd) {
+                    self.change_huge_pmd(tlb, change, pmdp, from);
+                    pages += A::PTRS_PER_TABLE as u64;
+                    continue;
+                }
+                self.split_huge_pmd(mm, change.vma, pmdp, from);
+            }
+            if let PmdState::Table(table) = self.pmd_state(pmdp) {
+                pages += self.change_pte_range(tlb, change, table, from, next);
+            }
+        }
+        pages
+    }
+
+    /// Changes the entries of `addr..end`, which lies under one table; returns how many it looked at.
+    ///
+    /// This is the loop of the series. The entries of a large folio usually differ in nothing but their frame, so they
+    /// are taken in batches: one look at the page struct, one transaction and one flush request for all of them. On
+    /// arm64 that pays twice, as a batch that covers a contiguous block needs not unfold it.
+    fn change_pte_range(
+        &mut self,
+        tlb: &mut MmuGather,
+        change: &Change<'_>,
+        table: Ptep,
+        mut addr: VirtAddr,
+        end: VirtAddr,
+    ) -> u64 {
+        let mut pages = 0;
+        let mut p = table.add(Self::index(addr, Level::Pte));
+        while addr < end {
+            let pte = self.arch.ptep_get(&mut self.hw, p);
+            let mut nr = 1;
+            if self.arch.pte_present(pte) {
+                let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
+                nr = match self.rules.mprotect {
+                    MprotectUnit::Entry => self.change_present_entry(tlb, change, addr, p, pte, max),
+                    MprotectUnit::Batch => self.change_present_batch(tlb, change, addr, p, pte, max),
+                };
+                pages += nr as u64;
+            }
+            p = p.add(nr);
+            addr = addr.add(nr as u64 * A::PAGE_SIZE);
+        }
+        pages
+    }
+
+    /// One entry, as before the series. Returns how many entries it is done with.
+    fn change_present_entry(
+        &mut self,
+        tlb: &mut MmuGather,
+        change: &Change<'_>,
+        addr: VirtAddr,
+        p: Ptep,
+        pte: Pte,
+        max: usize,
+    ) -> usize {
+        if change.flags.contains(CpFlags::PROT_NUMA)
+            && let Some(skip) = self.numa_skip(change.vma, p, pte, max)
+        {
+            return skip.min(1);
+        }
+        let old = self.arch.ptep_modify_prot_start(&mut self.hw, addr, p);
+        let mut new = self.arch.pte_modify(old, change.prot);
+        if change.flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
+            && !self.arch.pte_write(new)
+            && self.can_change_pte_writable(change.vma, new)
+        {
+            new = self.arch.pte_mkwrite(new);
+        }
+        self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
+        if self.arch.pte_needs_flush(old, new) {
+            tlb.flush_range(addr, A::PAGE_SIZE, Level::Pte);
+        }
+        1
+    }
+
+    /// One batch. Returns its length.
+    #[inline]
+    fn change_present_batch(
+        &mut self,
+        tlb: &mut MmuGather,
+        change: &Change<'_>,
+        addr: VirtAddr,
+        p: Ptep,
+        pte: Pte,
+        max: usize,
+    ) -> usize {
+        if change.flags.contains(CpFlags::PROT_NUMA)
+            && let Some(skip) = self.numa_skip(change.vma, p, pte, max)
+        {
+            return skip;
+        }
+        let folio = self.vm_normal_folio(pte);
+        let respect = Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE;
+        let nr = self.folio_pte_batch(folio, p, pte, max, respect);
+        self.hw.event(Event::Batch(nr as u32));
+        let old = self.arch.modify_prot_start_ptes(&mut self.hw, addr, p, nr);
+        let new = self.arch.pte_modify(old, change.prot);
+        let batch = Batch { addr, p, old, new, nr };
+        if change.flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {
+            self.commit_writable(tlb, change.vma, folio, batch);
+        } else {
+            self.commit(tlb, batch);
+        }
+        nr
+    }
+
+    /// Closes the transaction on a batch and requests the flush it needs (`prot_commit_flush_ptes`).
+    #[inline]
+    fn commit(&mut self, tlb: &mut MmuGather, b: Batch) {
+        self.arch.modify_prot_commit_ptes(&mut self.hw, b.addr, b.p, b.old, b.new, b.nr);
+        if self.arch.pte_needs_flush(b.old, b.new) {
+            tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
+        }
+    }
+
+    /// Commits a batch of a mapping that became writable: each page that may be written without a fault becomes
+    /// writable at once (`set_write_prot_commit_flush_ptes`).
+    #[inline]
+    fn commit_writable(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: Option<FolioSpan>, b: Batch) {
+        let maybe = self.maybe_change_pte_writable(vma, b.new);
+        if vma.flags.contains(VmFlags::SHARED) {
+            let write = maybe && self.arch.pte_dirty(b.new);
+            let new = if write { self.arch.pte_mkwrite(b.new) } else { b.new };
+            return self.commit(tlb, Batch { new, ..b });
+        }
+        match folio {
+            Some(folio) if maybe && self.pages.is_anon(folio) => self.commit_anon_batch(tlb, folio, b),
+            _ => self.commit(tlb, b),
+        }
+    }
+
+    /// Commits a batch of private pages in runs of those that are exclusive to the process, which become writable, and
+    /// those that are not (`commit_anon_folio_batch`).
+    #[inline]
+    fn commit_anon_batch(&mut self, tlb: &mut MmuGather, folio: FolioSpan, b: Batch) {
+        let first = match self.rules.exclusive_from {
+            ExclusiveFrom::BatchStart => self.arch.pte_pfn(b.old),
+            ExclusiveFrom::FolioHead => folio.head,
+        };
+        self.hw.event(Event::ExclusiveReads(b.nr as u32));
+        let mut done = 0;
+        while done < b.nr {
+            let (exclusive, nr) = self.pages.exclusive_run(first.add(done as u64), b.nr - done);
+            let new = self.arch.pte_advance_pfn(b.new, done);
+            self.commit(
+                tlb,
+                Batch {
+                    addr: b.addr.add(done as u64 * A::PAGE_SIZE),
+                    p: b.p.add(done),
+                    old: self.arch.pte_advance_pfn(b.old, done),
+                    new: if exclusive { self.arch.pte_mkwrite(new) } else { new },
+                    nr,
+                },
+            );
+            done += nr;
+        }
+    }
+
+    /// Whether an entry's own state allows making it writable without a fault.
+    fn maybe_change_pte_writable(&self, vma: &Vma, pte: Pte) -> bool {
+        let unnoticed_write = self.soft_dirty_enabled(vma) && !self.arch.pte_soft_dirty(pte);
+        !self.arch.pte_protnone(pte) && !unnoticed_write && !self.arch.pte_uffd_wp(pte)
+    }
+
+    /// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
+    /// already, or a private page that nobody else has.
+    pub(crate) fn can_change_pte_writable(&mut self, vma: &Vma, pte: Pte) -> bool {
+        if !self.maybe_change_pte_writable(vma, pte) {
+            return false;
+        }
+        if vma.flags.contains(VmFlags::SHARED) {
+            return self.arch.pte_dirty(pte);
+        }
+        let Some(folio) = self.vm_normal_folio(pte) else { return false };
+        self.hw.event(Event::ExclusiveReads(1));
+        self.pages.is_anon(folio) && self.pages.is_exclusive(self.arch.pte_pfn(pte))
+    }
+
+    /// The folio that a present entry maps, or `None` for zero pages and raw frames (`vm_normal_folio`).
+    #[inline]
+    pub(crate) fn vm_normal_folio(&mut self, pte: Pte) -> Option<FolioSpan> {
+        if self.arch.pte_special(pte) {
+            return None;
+        }
+        Some(self.hw.page_folio(self.arch.pte_pfn(pte)))
+    }
+
+    /// How many entries from `p` on, at most `max`, map consecutive pages of `folio` and are alike in everything that
+    /// `respect` asks for (`folio_pte_batch_flags`, `mm/internal.h`, 7.3). `pte` is the entry at `p`.
+    #[inline]
+    pub(crate) fn folio_pte_batch(
+        &mut self,
+        folio: Option<FolioSpan>,
+        p: Ptep,
+        pte: Pte,
+        max: usize,
+        respect: Fpb,
+    ) -> usize {
+        let Some(folio) = folio.filter(|folio| folio.order > 0) else { return 1 };
+        let max = max.min(folio.end().since(self.arch.pte_pfn(pte)) as usize);
+        let ignore = self.arch.batch_ignore(respect);
+        let step = self.arch.pfn_step(pte);
+        let hint = self.arch.pte_batch_hint(p, pte);
+        if hint == 1 {
+            let next = self.arch.pte_advance_pfn(pte, 1);
+            return 1 + self.hw.match_run(p.add(1), next, step, ignore, max - 1);
+        }
+        let mut nr = hint;
+        while nr < max {
+            let next = self.arch.ptep_get(&mut self.hw, p.add(nr));
+            let expected = self.arch.pte_advance_pfn(pte, nr);
+            if (next.0 ^ expected.0) & !ignore != 0 {
+                break;
+            }
+            nr += self.arch.pte_batch_hint(p.add(nr), next);
+        }
+        nr.min(max)
+    }
+
+    /// Changes a huge page whole (`change_huge_pmd`, `mm/huge_memory.c`).
+    fn change_huge_pmd(&mut self, tlb: &mut MmuGather, change: &Change<'_>, pmdp: Ptep, addr: VirtAddr) {
+        if change.flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(change.vma, pmdp) {
+            return;
+        }
+        let old = self.arch.pmdp_invalidate_ad(&mut self.hw, addr, pmdp);
+        let mut new = self.arch.pmd_modify(old, change.prot);
+        if change.flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
+            && !self.arch.pte_write(new)
+            && self.can_change_pmd_writable(change.vma, new)
+        {
+            new = self.arch.pte_mkwrite(new);
+        }
+        self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
+        if self.arch.huge_pmd_needs_flush(old, new) {
+            tlb.flush_range(addr, A::entry_size(Level::Pmd), Level::Pmd);
+        }
+    }
+
+    fn can_change_pmd_writable(&mut self, vma: &Vma, pmd: Pte) -> bool {
+        if !self.maybe_change_pte_writable(vma, pmd) {
+            return false;
+        }
+        if vma.flags.contains(VmFlags::SHARED) {
+            return self.arch.pte_dirty(pmd);
+        }
+        let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return false };
+        self.hw.event(Event::ExclusiveReads(1));
+        self.pages.is_anon(folio) && self.pages.is_exclusive(folio.head)
+    }
+}
+
+/// Entries in a transaction. `old` and `new` are those of the first.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    addr: VirtAddr,
+    p: Ptep,
+    old: Pte,
+    new: Pte,
+    nr: usize,
+}

@@ -1,0 +1,417 @@
+//! `mremap`: shrinking, growing and moving mappings (`mm/mremap.c`, 7.3).
+
+use crate::walk::PmdState;
+use crate::{Errno, Kernel, Mm, MremapFlags, Vma};
+use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+
+/// The arguments of a call, lengths rounded up to pages (`struct vma_remap_struct`).
+#[derive(Clone, Copy, Debug)]
+struct Remap {
+    addr: VirtAddr,
+    old_len: u64,
+    new_len: u64,
+    flags: MremapFlags,
+    new_addr: VirtAddr,
+}
+
+impl Remap {
+    const fn old_end(&self) -> VirtAddr {
+        self.addr.add(self.old_len)
+    }
+
+    /// The call names, or asks for, another place.
+    const fn implies_new_addr(&self) -> bool {
+        self.flags.intersects(MremapFlags::FIXED.union(MremapFlags::DONTUNMAP))
+    }
+
+    fn overlaps(&self) -> bool {
+        let (old, new) = (self.addr.get(), self.new_addr.get());
+        old.saturating_add(self.old_len) > new && new.saturating_add(self.new_len) > old
+    }
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Resizes or moves a mapping and returns its address (`do_mremap`).
+    ///
+    /// # Errors
+    /// `EINVAL`, `EFAULT`, `ENOMEM`, as Linux has them.
+    #[tracing::instrument(level = "debug", skip(self, mm))]
+    pub fn mremap(
+        &mut self,
+        mm: &mut Mm,
+        addr: VirtAddr,
+        old_len: u64,
+        new_len: u64,
+        flags: MremapFlags,
+        new_addr: VirtAddr,
+    ) -> Result<VirtAddr, Errno> {
+        let round = |len: u64| len.checked_next_multiple_of(A::PAGE_SIZE).unwrap_or(0);
+        let remap = Remap { addr, old_len: round(old_len), new_len: round(new_len), flags, new_addr };
+        Self::check_mremap_params(&remap)?;
+        // A move may cut its VMA in three, and the target too.
+        if mm.vmas.len() as u64 + 4 > self.config().max_map_count {
+            return Err(Errno::Enomem);
+        }
+        let moves_only = flags.contains(MremapFlags::FIXED) && remap.old_len == remap.new_len;
+        if moves_only && self.rules.mremap_many_vmas {
+            return self.remap_move(mm, &remap);
+        }
+        self.check_prep_vma(mm, &remap)?;
+        if remap.implies_new_addr() { self.mremap_to(mm, remap) } else { self.mremap_at(mm, remap) }
+    }
+
+    fn check_mremap_params(r: &Remap) -> Result<(), Errno> {
+        let known = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
+        let sane = known.contains(r.flags)
+            && r.addr.is_aligned(A::PAGE_SIZE)
+            && r.new_len != 0
+            && r.new_len <= A::TASK_SIZE;
+        if !sane {
+            return Err(Errno::Einval);
+        }
+        if !r.implies_new_addr() {
+            return Ok(());
+        }
+        let placed = r.new_addr.get() <= A::TASK_SIZE - r.new_len
+            && r.new_addr.is_aligned(A::PAGE_SIZE)
+            && r.flags.contains(MremapFlags::MAYMOVE)
+            && !(r.flags.contains(MremapFlags::DONTUNMAP) && r.old_len != r.new_len)
+            && !r.overlaps();
+        if placed { Ok(()) } else { Err(Errno::Einval) }
+    }
+
+    /// Whether the VMA at the old address allows what is asked.
+    fn check_prep_vma(&self, mm: &Mm, r: &Remap) -> Result<(), Errno> {
+        let vma = mm.vmas.find(r.addr).ok_or(Errno::Efault)?;
+        let shrinks = r.new_len < r.old_len;
+        if !r.implies_new_addr() && r.new_len <= r.old_len {
+            return Ok(());
+        }
+        let fixed_size = vma.flags.intersects(VmFlags::DONTEXPAND | VmFlags::PFNMAP);
+        let duplicates = r.old_len == 0 && !vma.flags.contains(VmFlags::SHARED);
+        if duplicates || r.flags.contains(MremapFlags::DONTUNMAP) && fixed_size {
+            return Err(Errno::Einval);
+        }
+        let old_len = if shrinks { r.new_len } else { r.old_len };
+        if old_len > vma.end.since(r.addr) {
+            return Err(Errno::Efault);
+        }
+        if r.new_len != r.old_len && fixed_size {
+            return Err(Errno::Efault);
+        }
+        Ok(())
+    }
+
+    /// Moves everything in a range to a fixed place, VMA by VMA; gaps keep their size.
+    fn remap_move(&mut self, mm: &mut Mm, r: &Remap) -> Result<VirtAddr, Errno> {
+        let sources: Vec<(VirtAddr, VirtAddr)> = mm
+            .vmas
+            .range(r.addr, r.addr.checked_add(r.old_len).ok_or(Errno::Efault)?)
+            .map(|vma| (vma.start.max(r.addr), vma.end.min(r.old_end())))
+            .collect();
+        if sources.first().is_none_or(|&(start, _)| start > r.addr) {
+            return Err(Errno::Efault);
+        }
+        for (start, end) in sources {
+            let len = end.since(start);
+            let to = r.new_addr.add(start.since(r.addr));
+            let part = Remap { addr: start, old_len: len, new_len: len, new_addr: to, ..*r };
+            self.check_prep_vma(mm, &part)?;
+            self.mremap_to(mm, part)?;
+        }
+        Ok(r.new_addr)
+    }
+
+    /// Without a new address: shrink in place, grow in place, or grow elsewhere.
+    fn mremap_at(&mut self, mm: &mut Mm, r: Remap) -> Result<VirtAddr, Errno> {
+        if r.new_len <= r.old_len {
+            self.shrink(mm, &r)?;
+            return Ok(r.addr);
+        }
+        let vma = mm.vmas.find(r.addr).expect("checked before").clone();
+        let delta = r.new_len - r.old_len;
+        let end = vma.end.checked_add(delta).filter(|end| end.get() <= A::TASK_SIZE);
+        let free = end.is_some_and(|end| !mm.vmas.intersects(vma.end, end));
+        if vma.end == r.old_end() && free {
+            self.expand_in_place(mm, &vma, delta)?;
+            return Ok(r.addr);
+        }
+        if !r.flags.contains(MremapFlags::MAYMOVE) {
+            return Err(Errno::Enomem);
+        }
+        let new_addr = self.get_unmapped_area(mm, VirtAddr::new(0), r.new_len, vma.is_anonymous())?;
+        self.move_vma(mm, Remap { new_addr, ..r })
+    }
+
+    fn shrink(&mut self, mm: &mut Mm, r: &Remap) -> Result<(), Errno> {
+        let end = r.addr.checked_add(r.old_len).ok_or(Errno::Einval)?;
+        if r.new_len < r.old_len {
+            if end.get() > A::TASK_SIZE {
+                return Err(Errno::Einval);
+            }
+            self.unmap_range(mm, r.addr.add(r.new_len), end)?;
+        }
+        Ok(())
+    }
+
+    fn expand_in_place(&mut self, mm: &mut Mm, vma: &Vma, delta: u64) -> Result<(), Errno> {
+        if vma.flags.contains(VmFlags::ACCOUNT) {
+            self.charge(delta >> A::PAGE_SHIFT)?;
+        }
+        let extension = Vma {
+            start: vma.end,
+            end: vma.end.add(delta),
+            pgoff: vma.pgoff_of(vma.end, A::PAGE_SHIFT),
+            ..vma.clone()
+        };
+        self.get_object(extension.object);
+        self.anon_vmas.link(&extension.chain);
+        self.insert_vma(mm, extension);
+        if vma.object.is_some() {
+            self.put_object(vma.object);
+        }
+        Ok(())
+    }
+
+    /// With a new address: what is there goes first.
+    fn mremap_to(&mut self, mm: &mut Mm, mut r: Remap) -> Result<VirtAddr, Errno> {
+        if r.flags.contains(MremapFlags::FIXED) {
+            self.unmap_range(mm, r.new_addr, r.new_addr.add(r.new_len))?;
+            mm.vmas.find(r.addr).ok_or(Errno::Efault)?;
+        }
+        if r.new_len < r.old_len {
+            self.shrink(mm, &r)?;
+            r.old_len = r.new_len;
+        }
+        if !r.flags.contains(MremapFlags::FIXED) {
+            let private = mm.vmas.find(r.addr).is_some_and(Vma::is_anonymous);
+            r.new_addr = self.get_unmapped_area(mm, r.new_addr, r.new_len, private)?;
+        }
+        self.move_vma(mm, r)
+    }
+
+    /// Makes a VMA at the new place, moves the page tables there, and unmaps the old range unless it is to stay.
+    fn move_vma(&mut self, mm: &mut Mm, r: Remap) -> Result<VirtAddr, Errno> {
+        let vma = mm.vmas.find(r.addr).expect("checked before").clone();
+        let keeps_source = r.flags.contains(MremapFlags::DONTUNMAP);
+        let grows = if keeps_source { r.new_len } else { r.new_len - r.old_len };
+        let accounted = vma.flags.contains(VmFlags::ACCOUNT);
+        if accounted {
+            self.charge(grows >> A::PAGE_SHIFT)?;
+        }
+        let at = self.copy_vma(mm, &vma, &r);
+        let copy = mm.vmas.at(at).clone();
+        if let Err(errno) = self.move_page_tables(mm, &vma, &copy, &r) {
+            self.undo_move(mm, &r, accounted)?;
+            return Err(errno);
+        }
+        if keeps_source {
+            self.dontunmap_complete(mm, &r);
+        } else {
+            if accounted {
+                // Unmapping gives back what the new VMA has inherited.
+                self.committed += r.old_len >> A::PAGE_SHIFT;
+            }
+            self.unmap_range(mm, r.addr, r.old_end())?;
+        }
+        Ok(r.new_addr)
+    }
+
+    /// Memory ran out under way: what was moved goes back, and the new VMA goes.
+    fn undo_move(&mut self, mm: &mut Mm, r: &Remap, accounted: bool) -> Result<(), Errno> {
+        let back = Remap { addr: r.new_addr, new_addr: r.addr, new_len: r.old_len, ..*r };
+        let from = mm.vmas.find(r.new_addr).expect("just made").clone();
+        let to = mm.vmas.find(r.addr).expect("still there").clone();
+        // The tables of the old place are all there, so this cannot fail.
+        self.move_page_tables(mm, &from, &to, &back)?;
+        if accounted && !r.flags.contains(MremapFlags::DONTUNMAP) {
+            self.committed += r.old_len >> A::PAGE_SHIFT;
+        }
+        self.unmap_range(mm, r.new_addr, r.new_addr.add(r.new_len))
+    }
+
+    /// The VMA at the new place, merged with what is there (`copy_vma`).
+    fn copy_vma(&mut self, mm: &mut Mm, vma: &Vma, r: &Remap) -> VirtAddr {
+        let fresh = vma.is_anonymous() && vma.anon_vma.is_none();
+        let copy = Vma {
+            start: r.new_addr,
+            end: r.new_addr.add(r.new_len),
+            pgoff: if fresh { r.new_addr.get() >> A::PAGE_SHIFT } else { vma.pgoff_of(r.addr, A::PAGE_SHIFT) },
+            ..vma.clone()
+        };
+        self.get_object(copy.object);
+        self.anon_vmas.link(&copy.chain);
+        let before = mm.vmas.len();
+        if fresh && r.flags.contains(MremapFlags::DONTUNMAP) {
+            // The source stays a VMA of its own.
+            mm.vmas.insert(copy);
+            return r.new_addr;
+        }
+        let object = copy.object;
+        let at = self.insert_vma(mm, copy);
+        if mm.vmas.len() <= before {
+            self.put_object(object);
+        }
+        at
+    }
+
+    /// The source of a move stays, empty: a whole VMA forgets its anon_vmas.
+    fn dontunmap_complete(&mut self, mm: &mut Mm, r: &Remap) {
+        let vma = mm.vmas.find(r.addr).expect("it stays mapped").clone();
+        let kept = mm.vmas.at_mut(vma.start);
+        kept.flags -= VmFlags::LOCKED | VmFlags::LOCKONFAULT;
+        if vma.start == r.addr && vma.end == r.old_end() {
+            kept.anon_vma = None;
+            kept.chain = [].into();
+            if kept.is_anonymous() {
+                kept.pgoff = kept.start.get() >> A::PAGE_SHIFT;
+            }
+            self.anon_vmas.unlink(&vma.chain);
+        }
+    }
+
+    /// Moves entries, whole tables where both places allow it (`move_page_tables`).
+    fn move_page_tables(&mut self, mm: &mut Mm, old: &Vma, new: &Vma, r: &Remap) -> Result<(), Errno> {
+        let end = r.old_end();
+        let (mut from, mut to) = self.realign(mm, old, new, r);
+        while from < end {
+            let extent = Self::extent(from, to, end, Level::Pud);
+            let whole_pud = extent == A::entry_size(Level::Pud);
+            if whole_pud && A::HAVE_MOVE_TABLES && self.move_normal_pud(mm, from, to)? {
+                (from, to) = (from.add(extent), to.add(extent));
+                continue;
+            }
+            let extent = Self::extent(from, to, end, Level::Pmd);
+            self.move_pmd_extent(mm, old, (from, to), extent)?;
+            (from, to) = (from.add(extent), to.add(extent));
+        }
+        Ok(())
+    }
+
+    /// How far one step may go: to the next boundary of `level` on either side.
+    fn extent(from: VirtAddr, to: VirtAddr, end: VirtAddr, level: Level) -> u64 {
+        let size = A::entry_size(level);
+        let left = |addr: VirtAddr| size - addr.get() % size;
+        end.since(from).min(left(from)).min(left(to))
+    }
+
+    /// Starts at the table boundary below where nothing else is mapped there on either side, so that whole tables move.
+    fn realign(&self, mm: &Mm, old: &Vma, new: &Vma, r: &Remap) -> (VirtAddr, VirtAddr) {
+        let size = A::entry_size(Level::Pmd);
+        let offset = r.addr.get() % size;
+        let can_align_down = |vma: &Vma, addr: VirtAddr| {
+            vma.start == addr && !mm.vmas.intersects(addr.align_down(size), vma.start)
+        };
+        let can = offset != 0
+            && offset == r.new_addr.get() % size
+            && r.old_len >= size - offset
+            && can_align_down(old, r.addr)
+            && can_align_down(new, r.new_addr);
+        if can { (r.addr.align_down(size), r.new_addr.align_down(size)) } else { (r.addr, r.new_addr) }
+    }
+
+    /// Moves a whole table of PMDs. Says whether there was one.
+    fn move_normal_pud(&mut self, mm: &mut Mm, from: VirtAddr, to: VirtAddr) -> Result<bool, Errno> {
+        let Ok(src) = self.pmd_offset(mm, from) else { return Ok(false) };
+        let src_table = src.align_down(A::PTRS_PER_TABLE);
+        let dst = self.pmd_alloc(mm, to)?.align_down(A::PTRS_PER_TABLE);
+        let empty = self.hw.peek_table(dst).iter().all(|&word| self.arch.pte_none(Pte(word)));
+        if !empty {
+            return Ok(false);
+        }
+        // The empty table that stands at the new place takes the old one's place, and goes with it.
+        let pud = |kernel: &Self, mm: &Mm, addr| kernel.pud_offset(mm, addr);
+        let (src_pud, dst_pud) = (pud(self, mm, from), pud(self, mm, to));
+        self.hw.store(src_pud, Pte::NONE);
+        self.populate(dst_pud, src_table);
+        self.free_table(mm, dst);
+        self.flush_moved(from, A::entry_size(Level::Pud));
+        Ok(true)
+    }
+
+    /// The entry that points to the table of PMDs for `addr`, which is there.
+    fn pud_offset(&self, mm: &Mm, addr: VirtAddr) -> Ptep {
+        let mut table = mm.pgd;
+        let mut level = A::ROOT;
+        while level > Level::Pud {
+            table = self.table_of(self.hw.peek(table.add(Self::index(addr, level))));
+            level = level.below().expect("PUD is below");
+        }
+        table.add(Self::index(addr, Level::Pud))
+    }
+
+    fn flush_moved(&mut self, from: VirtAddr, len: u64) {
+        self.arch.flush_tlb_range(&mut self.hw, from, from.add(len), Level::Pmd);
+    }
+
+    /// Moves what one PMD maps: a huge leaf or a table whole, or entry by entry.
+    fn move_pmd_extent(
+        &mut self,
+        mm: &mut Mm,
+        old: &Vma,
+        (from, to): (VirtAddr, VirtAddr),
+        extent: u64,
+    ) -> Result<(), Errno> {
+        let Ok(src) = self.pmd_offset(mm, from) else { return Ok(()) };
+        if self.pmd_state(src) == PmdState::None {
+            return Ok(());
+        }
+        let dst = self.pmd_alloc(mm, to)?;
+        let whole = extent == A::entry_size(Level::Pmd);
+        let dst_free = self.pmd_state(dst) == PmdState::None;
+        match self.pmd_state(src) {
+            PmdState::Huge(_) if whole && dst_free => {
+                self.move_huge_pmd((src, dst), (from, to));
+                return Ok(());
+            }
+            PmdState::Huge(_) => self.split_huge_pmd(mm, old, src, from),
+            PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES => {
+                self.hw.store(src, Pte::NONE);
+                self.populate(dst, table);
+                self.flush_moved(from, extent);
+                return Ok(());
+            }
+            PmdState::Table(_) | PmdState::None => {}
+        }
+        let PmdState::Table(src) = self.pmd_state(src) else { return Ok(()) };
+        let dst = self.pte_alloc(mm, dst)?;
+        self.move_ptes((src, dst), (from, to), extent);
+        Ok(())
+    }
+
+    fn move_huge_pmd(&mut self, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr)) {
+        let pmd = self.arch.pmdp_get_and_clear(&mut self.hw, from, src);
+        self.arch.set_pmd_at(&mut self.hw, to, dst, self.arch.pte_mksoft_dirty(pmd));
+        self.flush_moved(from, A::entry_size(Level::Pmd));
+    }
+
+    /// Moves entries under one table on either side. Contiguous blocks move whole where the kernel batches here.
+    fn move_ptes(&mut self, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr), extent: u64) {
+        let (src, dst) = (src.add(Self::index(from, Level::Pte)), dst.add(Self::index(to, Level::Pte)));
+        let max = (extent >> A::PAGE_SHIFT) as usize;
+        let mut flush = false;
+        let mut i = 0;
+        while i < max {
+            let (addr, new_addr) = (from.add((i as u64) << A::PAGE_SHIFT), to.add((i as u64) << A::PAGE_SHIFT));
+            let (p, q) = (src.add(i), dst.add(i));
+            let old = self.arch.ptep_get(&mut self.hw, p);
+            let mut nr = 1;
+            if self.arch.pte_present(old) {
+                flush = true;
+                if self.rules.mremap_batches && self.arch.pte_batch_hint(p, old) > 1 {
+                    let folio = self.vm_normal_folio(old);
+                    nr = self.folio_pte_batch(folio, p, old, max - i, Fpb::RESPECT_WRITE);
+                }
+                let pte = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
+                self.arch.set_ptes(&mut self.hw, new_addr, q, self.arch.pte_mksoft_dirty(pte), nr);
+            } else if !self.arch.pte_none(old) {
+                let pte = self.arch.ptep_get_and_clear(&mut self.hw, addr, p);
+                self.arch.set_pte_at(&mut self.hw, new_addr, q, pte);
+            }
+            i += nr;
+        }
+        if flush {
+            self.arch.flush_tlb_range(&mut self.hw, from, from.add(extent), Level::Pte);
+        }
+    }
+}

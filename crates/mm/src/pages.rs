@@ -1,0 +1,469 @@
+//! Frames, folios and their page structs: map counts, `AnonExclusive`, owners, contents.
+
+use crate::Errno;
+use crate::buddy::Buddy;
+use crate::content::Contents;
+use bitvec::vec::BitVec;
+use ptelab_pgtable::{Event, FolioSpan, Pfn, TableMemory};
+
+/// The frame that all zero-page entries map.
+pub const ZERO_PFN: Pfn = Pfn::new(1);
+/// Tables stand in frames of their own, above all memory: 16 TiB at 4K.
+pub const TABLE_PFN: Pfn = Pfn::new(1 << 32);
+
+/// One process's address space, as page structs name it (`mm_id_t`). 0 is nobody.
+pub type MmId = u32;
+
+/// The page struct of one frame. Of a folio's head, `owner` and `word` speak for the folio.
+#[derive(Clone, Copy, Debug, Default)]
+struct PageMeta {
+    /// Page entries that map it. Huge leaves are counted in [`LargeFolio`].
+    mapcount: u32,
+    /// Head: the anon_vma or shared object it belongs to.
+    owner: u32,
+    /// Head: flags, node and index, see [`Head`].
+    word: u64,
+}
+
+/// The packed word of a folio's head.
+struct Head;
+
+impl Head {
+    const ANON: u64 = 1 << 63;
+    const DIRTY: u64 = 1 << 62;
+    const SWAPBACKED: u64 = 1 << 61;
+    const CACHED: u64 = 1 << 60;
+    const NODE_SHIFT: u32 = 52;
+    const NODE: u64 = 0x3f << Self::NODE_SHIFT;
+    const INDEX: u64 = (1 << Self::NODE_SHIFT) - 1;
+}
+
+/// What only a large folio has.
+#[derive(Clone, Copy, Debug, Default)]
+struct LargeFolio {
+    /// Page offset of its first page in its owner.
+    index: u64,
+    /// All mappings: a page entry counts one, a huge leaf counts one.
+    mapcount: u32,
+    /// Mappings by huge leaves.
+    entire_mapcount: u32,
+    /// The two address spaces whose mappings are counted apart (`CONFIG_MM_ID`).
+    ids: [MmId; 2],
+    id_mapcounts: [u32; 2],
+    /// More than one address space may map it.
+    shared: bool,
+}
+
+/// Who maps: a page entry or a huge leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapLevel {
+    /// So many page entries of consecutive pages.
+    Ptes(usize),
+    /// A huge leaf.
+    Pmd,
+}
+
+/// All frames of a machine.
+#[derive(Clone, Debug)]
+pub struct Pages {
+    buddy: Buddy,
+    huge_zero: FolioSpan,
+    /// Frames that may be used, for data and tables together.
+    total: u64,
+    used: u64,
+    tables: u64,
+    meta: Vec<PageMeta>,
+    exclusive: BitVec<u64>,
+    large: Vec<LargeFolio>,
+    large_free: Vec<u32>,
+    contents: Contents,
+    page_size: u64,
+}
+
+impl Pages {
+    pub(crate) fn new<H: TableMemory>(hw: &mut H, total: u64, page_size: u64, pmd_order: u32) -> Self {
+        let huge_zero = FolioSpan { head: Pfn::new(1 << pmd_order), order: pmd_order };
+        let first = huge_zero.end().get();
+        let mut pages = Self {
+            buddy: Buddy::new(first, total),
+            huge_zero,
+            total,
+            used: 0,
+            tables: 0,
+            meta: Vec::new(),
+            exclusive: BitVec::new(),
+            large: Vec::new(),
+            large_free: Vec::new(),
+            contents: Contents::new(page_size),
+            page_size,
+        };
+        pages.grow(first);
+        hw.set_folio(FolioSpan { head: ZERO_PFN, order: 0 });
+        hw.set_folio(huge_zero);
+        pages
+    }
+
+    fn grow(&mut self, frames: u64) {
+        let frames = frames as usize;
+        if self.meta.len() < frames {
+            self.meta.resize(frames, PageMeta::default());
+            self.exclusive.resize(frames, false);
+            self.contents.grow(frames);
+        }
+    }
+
+    /// The folio that huge zero entries map. It is never given back.
+    pub const fn huge_zero(&self) -> FolioSpan {
+        self.huge_zero
+    }
+
+    /// Frames in use, for data.
+    pub const fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Tables in use.
+    pub const fn tables(&self) -> u64 {
+        self.tables
+    }
+
+    /// Frames of the machine.
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    const fn room_for(&self, frames: u64) -> bool {
+        self.used + self.tables + frames <= self.total
+    }
+
+    /// Takes a frame for a table.
+    pub(crate) const fn charge_table(&mut self) -> Result<(), Errno> {
+        if !self.room_for(1) {
+            return Err(Errno::Enomem);
+        }
+        self.tables += 1;
+        Ok(())
+    }
+
+    /// Gives a table's frame back.
+    pub(crate) const fn uncharge_table(&mut self) {
+        self.tables -= 1;
+    }
+
+    /// A folio of `1 << order` frames on `node`, unmapped; its contents are whatever was there. `None` where no such
+    /// block is left.
+    pub(crate) fn alloc<H: TableMemory>(&mut self, hw: &mut H, order: u32, node: u8) -> Option<Pfn> {
+        if !self.room_for(1 << order) {
+            return None;
+        }
+        let head = Pfn::new(self.buddy.alloc(order)?);
+        self.used += 1 << order;
+        self.grow(self.buddy.frontier());
+        hw.set_folio(FolioSpan { head, order });
+        hw.event(Event::FolioAlloc(order as u8));
+        let mut word = (u64::from(node) << Head::NODE_SHIFT) | Head::SWAPBACKED;
+        if order > 0 {
+            word |= self.alloc_large();
+        }
+        self.meta[head.index()] = PageMeta { mapcount: 0, owner: 0, word };
+        Some(head)
+    }
+
+    fn alloc_large(&mut self) -> u64 {
+        let slot = self.large_free.pop().unwrap_or_else(|| {
+            self.large.push(LargeFolio::default());
+            self.large.len() as u32 - 1
+        });
+        self.large[slot as usize] = LargeFolio::default();
+        slot.into()
+    }
+
+    /// Gives an unmapped folio back.
+    pub(crate) fn free(&mut self, span: FolioSpan) {
+        debug_assert_eq!(self.folio_mapcount(span), 0, "freed folio is mapped");
+        if span.order > 0 {
+            self.large_free.push(self.large_slot(span) as u32);
+        }
+        let pages = span.head.index()..span.end().index();
+        self.exclusive[pages].fill(false);
+        self.contents.fill_pages(span.head, span.nr_pages(), 0);
+        self.meta[span.head.index()] = PageMeta::default();
+        self.used -= span.nr_pages() as u64;
+        self.buddy.free(span.head.get(), span.order);
+    }
+
+    // Identity.
+
+    fn large_slot(&self, span: FolioSpan) -> usize {
+        (self.meta[span.head.index()].word & Head::INDEX) as usize
+    }
+
+    fn large(&self, span: FolioSpan) -> &LargeFolio {
+        &self.large[self.large_slot(span)]
+    }
+
+    fn large_mut(&mut self, span: FolioSpan) -> &mut LargeFolio {
+        let slot = self.large_slot(span);
+        &mut self.large[slot]
+    }
+
+    /// Makes a folio anonymous memory of `anon_vma`, at page offset `index` of it.
+    pub(crate) fn set_anon(&mut self, span: FolioSpan, anon_vma: u32, index: u64) {
+        self.set_owner(span, anon_vma, index, Head::ANON);
+    }
+
+    /// Makes a page one of a shared object's, which keeps it until it is dropped.
+    pub(crate) fn set_cached(&mut self, span: FolioSpan, object: u32, index: u64) {
+        self.set_owner(span, object, index, Head::CACHED);
+    }
+
+    fn set_owner(&mut self, span: FolioSpan, owner: u32, index: u64, kind: u64) {
+        let meta = &mut self.meta[span.head.index()];
+        meta.owner = owner;
+        meta.word |= kind;
+        if span.order == 0 {
+            meta.word = meta.word & !Head::INDEX | index & Head::INDEX;
+        } else {
+            self.large_mut(span).index = index;
+        }
+    }
+
+    /// The anon_vma or shared object of a folio, and the page offset of its first page there.
+    pub fn owner(&self, span: FolioSpan) -> (u32, u64) {
+        let meta = self.meta[span.head.index()];
+        let index = if span.order == 0 { meta.word & Head::INDEX } else { self.large(span).index };
+        (meta.owner, index)
+    }
+
+    /// Whether this is anonymous memory.
+    #[inline]
+    pub fn is_anon(&self, span: FolioSpan) -> bool {
+        self.meta[span.head.index()].word & Head::ANON != 0
+    }
+
+    /// The shared object that keeps this page, dropped: it lives on only while mapped.
+    pub(crate) fn uncache(&mut self, span: FolioSpan) {
+        self.meta[span.head.index()].word &= !Head::CACHED;
+    }
+
+    /// NUMA node of the folio.
+    pub fn node(&self, span: FolioSpan) -> u8 {
+        ((self.meta[span.head.index()].word & Head::NODE) >> Head::NODE_SHIFT) as u8
+    }
+
+    /// Whether the folio's contents count as modified.
+    pub fn is_dirty(&self, span: FolioSpan) -> bool {
+        self.meta[span.head.index()].word & Head::DIRTY != 0
+    }
+
+    pub(crate) fn set_dirty(&mut self, span: FolioSpan, dirty: bool) {
+        let word = &mut self.meta[span.head.index()].word;
+        *word = if dirty { *word | Head::DIRTY } else { *word & !Head::DIRTY };
+    }
+
+    /// Whether `MADV_FREE` gave it up.
+    pub fn is_lazyfree(&self, span: FolioSpan) -> bool {
+        self.is_anon(span) && self.meta[span.head.index()].word & Head::SWAPBACKED == 0
+    }
+
+    pub(crate) fn set_lazyfree(&mut self, span: FolioSpan) {
+        self.meta[span.head.index()].word &= !Head::SWAPBACKED;
+    }
+
+    // Exclusivity.
+
+    /// `PageAnonExclusive`.
+    #[inline]
+    pub fn is_exclusive(&self, pfn: Pfn) -> bool {
+        let words = self.exclusive.as_raw_slice();
+        words[pfn.index() / 64] >> (pfn.index() % 64) & 1 != 0
+    }
+
+    /// How many pages from `pfn` on, at most `max`, have the same `PageAnonExclusive` as it.
+    #[inline]
+    pub fn exclusive_run(&self, pfn: Pfn, max: usize) -> (bool, usize) {
+        let words = self.exclusive.as_raw_slice();
+        let first = words[pfn.index() / 64] >> (pfn.index() % 64) & 1 != 0;
+        let flip = if first { u64::MAX } else { 0 };
+        let mut len = 0;
+        while len < max {
+            let at = pfn.index() + len;
+            let differing = (words[at / 64] ^ flip) >> (at % 64);
+            let here = 64 - at % 64;
+            let same = (differing.trailing_zeros() as usize).min(here);
+            len += same;
+            if same < here {
+                break;
+            }
+        }
+        (first, len.min(max))
+    }
+
+    pub(crate) fn set_exclusive(&mut self, pfn: Pfn, n: usize, on: bool) {
+        if n == 1 {
+            self.exclusive.set(pfn.index(), on);
+        } else {
+            self.exclusive[pfn.index()..pfn.index() + n].fill(on);
+        }
+    }
+
+    // Mapping.
+
+    /// Counts new mappings of pages of a folio, from `pfn` on, by address space `mm`.
+    pub(crate) fn map(&mut self, span: FolioSpan, pfn: Pfn, level: MapLevel, mm: MmId) {
+        if let MapLevel::Ptes(n) = level {
+            for meta in &mut self.meta[pfn.index()..pfn.index() + n] {
+                meta.mapcount += 1;
+            }
+        }
+        if span.order > 0 {
+            self.large_mut(span).add(level, mm);
+        }
+    }
+
+    /// Takes mappings away, and frees the folio with its last. Says whether it was freed.
+    pub(crate) fn unmap(&mut self, span: FolioSpan, pfn: Pfn, level: MapLevel, mm: MmId) -> bool {
+        if let MapLevel::Ptes(n) = level {
+            for meta in &mut self.meta[pfn.index()..pfn.index() + n] {
+                debug_assert!(meta.mapcount > 0, "unmapped page {pfn} was not mapped");
+                meta.mapcount -= 1;
+            }
+        }
+        if span.order > 0 {
+            self.large_mut(span).sub(level, mm);
+        }
+        let last = self.folio_ref_count(span) == 0;
+        if last {
+            self.free(span);
+        }
+        last
+    }
+
+    /// Mappings of one page, as /proc/kpagecount has it: a huge leaf counts for every page of its folio.
+    pub fn page_mapcount(&self, span: FolioSpan, pfn: Pfn) -> u32 {
+        let huge = if span.order > 0 { self.large(span).entire_mapcount } else { 0 };
+        self.meta[pfn.index()].mapcount + huge
+    }
+
+    /// Mappings of all pages of a folio; a huge leaf counts one.
+    #[inline]
+    pub fn folio_mapcount(&self, span: FolioSpan) -> u32 {
+        if span.order == 0 { self.meta[span.head.index()].mapcount } else { self.large(span).mapcount }
+    }
+
+    /// Mappings by huge leaves.
+    pub fn entire_mapcount(&self, span: FolioSpan) -> u32 {
+        if span.order == 0 { 0 } else { self.large(span).entire_mapcount }
+    }
+
+    /// References: one a mapping, and one of the object that keeps it.
+    #[inline]
+    pub fn folio_ref_count(&self, span: FolioSpan) -> u32 {
+        let cached = self.meta[span.head.index()].word & Head::CACHED != 0;
+        self.folio_mapcount(span) + u32::from(cached)
+    }
+
+    /// Whether more than one address space may map the folio (`folio_maybe_mapped_shared`).
+    pub fn maybe_mapped_shared(&self, span: FolioSpan) -> bool {
+        let mapcount = self.folio_mapcount(span);
+        if span.order == 0 { mapcount > 1 } else { mapcount > 1 && self.large(span).shared }
+    }
+
+    /// Whether a write to a page that is not exclusive may take the folio over instead of copying
+    /// (`mm/memory.c:wp_can_reuse_anon_folio`, 7.3).
+    pub fn can_reuse(&self, span: FolioSpan) -> bool {
+        if span.order == 0 {
+            return self.folio_ref_count(span) == 1;
+        }
+        let large = self.large(span);
+        large.mapcount > 1 && !large.shared && large.mapcount == self.folio_ref_count(span)
+    }
+
+    /// Makes one folio `1 << order` order-0 folios; owner, contents, exclusivity and map counts stay with their pages. No
+    /// huge leaf maps it. Pages that nobody maps are freed.
+    pub(crate) fn split<H: TableMemory>(&mut self, hw: &mut H, span: FolioSpan) {
+        let (owner, index) = self.owner(span);
+        let word = self.meta[span.head.index()].word & !Head::INDEX;
+        self.large_free.push(self.large_slot(span) as u32);
+        for i in 0..span.nr_pages() as u64 {
+            let page = FolioSpan { head: span.head.add(i), order: 0 };
+            hw.set_folio(page);
+            let meta = &mut self.meta[page.head.index()];
+            meta.owner = owner;
+            meta.word = word | (index + i) & Head::INDEX;
+            if self.folio_ref_count(page) == 0 {
+                self.free(page);
+            }
+        }
+    }
+
+    // Contents.
+
+    pub(crate) fn fill(&mut self, first: Pfn, n: usize, byte: u8) {
+        self.contents.fill_pages(first, n, byte);
+    }
+
+    #[inline]
+    pub(crate) fn write(&mut self, pfn: Pfn, offset: usize, len: usize, byte: u8) {
+        self.contents.write(pfn, offset, len, byte);
+    }
+
+    pub(crate) fn copy(&mut self, from: Pfn, to: Pfn) {
+        if from == ZERO_PFN {
+            self.contents.fill_pages(to, 1, 0);
+        } else {
+            self.contents.copy(from, to);
+        }
+    }
+
+    /// One byte of a frame.
+    pub fn read(&self, pfn: Pfn, offset: usize) -> u8 {
+        self.contents.read(pfn, offset)
+    }
+
+    /// Bytes in a page.
+    pub const fn page_size(&self) -> u64 {
+        self.page_size
+    }
+}
+
+impl LargeFolio {
+    /// The bookkeeping of who maps (`include/linux/rmap.h`, `folio_add_return_large_mapcount`): two address spaces are
+    /// counted apart; a third makes the folio shared until one of the two owns all mappings again.
+    fn add(&mut self, level: MapLevel, mm: MmId) {
+        let n = self.count(level, true);
+        self.mapcount += n;
+        if let Some(slot) = self.ids.iter().position(|&id| id == mm) {
+            self.id_mapcounts[slot] += n;
+        } else if let Some(slot) = self.ids.iter().position(|&id| id == 0) {
+            self.ids[slot] = mm;
+            self.id_mapcounts[slot] = n;
+            self.shared |= slot == 1 || self.mapcount != n;
+        }
+    }
+
+    fn sub(&mut self, level: MapLevel, mm: MmId) {
+        let n = self.count(level, false);
+        self.mapcount -= n;
+        if let Some(slot) = self.ids.iter().position(|&id| id == mm) {
+            self.id_mapcounts[slot] = self.id_mapcounts[slot].saturating_sub(n);
+            if self.id_mapcounts[slot] > 0 {
+                return;
+            }
+            self.ids[slot] = 0;
+        }
+        if self.id_mapcounts.contains(&self.mapcount) {
+            self.shared = false;
+        }
+    }
+
+    const fn count(&mut self, level: MapLevel, adding: bool) -> u32 {
+        match level {
+            MapLevel::Ptes(n) => n as u32,
+            MapLevel::Pmd => {
+                self.entire_mapcount = if adding { self.entire_mapcount + 1 } else { self.entire_mapcount - 1 };
+                1
+            }
+        }
+    }
+}

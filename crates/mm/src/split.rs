@@ -1,0 +1,209 @@
+//! From huge to small: a PMD leaf becomes a table of entries, a large folio becomes order-0 folios
+//! (`mm/huge_memory.c`, `mm/migrate.c`, 7.3).
+
+use crate::pages::{MapLevel, ZERO_PFN};
+use crate::walk::PmdState;
+use crate::{Errno, Kernel, Mm, Vma};
+use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr};
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail
+    /// (`pgtable_trans_huge_deposit`).
+    pub(crate) const fn deposit_table(&mut self, mm: &mut Mm) -> Result<(), Errno> {
+        let done = self.pages.charge_table();
+        if done.is_ok() {
+            mm.tables += 1;
+        }
+        done
+    }
+
+    /// Gives up a table that was put aside.
+    pub(crate) const fn forfeit_table(&mut self, mm: &mut Mm) {
+        self.pages.uncharge_table();
+        mm.tables -= 1;
+    }
+
+    /// The folio behind a huge leaf, or `None` for the huge zero page (`vm_normal_folio_pmd`).
+    pub(crate) fn vm_normal_folio_pmd(&mut self, pmd: Pte) -> Option<FolioSpan> {
+        let pfn = self.arch.pte_pfn(pmd);
+        if pfn == self.pages.huge_zero().head {
+            return None;
+        }
+        Some(self.hw.page_folio(pfn))
+    }
+
+    /// Splits the huge leaf that maps `addr`, if one does.
+    pub(crate) fn split_huge_pmd_address(&mut self, mm: &mut Mm, vma: &Vma, addr: VirtAddr) {
+        let Ok(pmdp) = self.pmd_offset(mm, addr) else { return };
+        if let PmdState::Huge(_) = self.pmd_state(pmdp) {
+            self.split_huge_pmd(mm, vma, pmdp, addr);
+        }
+    }
+
+    /// Splits a huge leaf into a table of page entries with the protection that `vma` has at this moment
+    /// (`__split_huge_pmd_locked`).
+    pub(crate) fn split_huge_pmd(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, addr: VirtAddr) {
+        let _ = mm;
+        let base = addr.align_down(A::entry_size(Level::Pmd));
+        let table = self.hw.alloc_table();
+        let pfn = self.arch.pte_pfn(self.hw.peek(pmdp));
+        if pfn == self.pages.huge_zero().head {
+            let old = self.arch.pmdp_get_and_clear(&mut self.hw, base, pmdp);
+            self.arch.flush_pmd_tlb_range(&mut self.hw, base);
+            self.fill_zero_table(vma, table, base, old);
+        } else {
+            let old = self.arch.pmdp_invalidate(&mut self.hw, base, pmdp);
+            self.fill_split_table(mm, vma, table, base, old);
+        }
+        self.populate(pmdp, table);
+    }
+
+    fn fill_zero_table(&mut self, vma: &Vma, table: Ptep, base: VirtAddr, old: Pte) {
+        let mut entry = self.zero_entry(vma);
+        if self.arch.pte_uffd_wp(old) {
+            entry = self.arch.pte_mkuffd_wp(entry);
+        }
+        for i in 0..A::PTRS_PER_TABLE {
+            let addr = base.add(i as u64 * A::PAGE_SIZE);
+            self.arch.set_pte_at(&mut self.hw, addr, table.add(i), entry);
+        }
+    }
+
+    fn fill_split_table(&mut self, mm: &Mm, vma: &Vma, table: Ptep, base: VirtAddr, old: Pte) {
+        let arch = &self.arch;
+        let pfn = arch.pte_pfn(old);
+        let mut entry = arch.pfn_pte(pfn, vma.page_prot);
+        if arch.pte_write(old) {
+            entry = arch.pte_mkwrite(entry);
+        }
+        if !arch.pte_young(old) {
+            entry = arch.pte_mkold(entry);
+        }
+        let dirty = arch.pte_dirty(old);
+        if dirty {
+            entry = arch.pte_mkdirty(entry);
+        }
+        if arch.pte_soft_dirty(old) {
+            entry = arch.pte_mksoft_dirty(entry);
+        }
+        if arch.pte_uffd_wp(old) {
+            entry = arch.pte_mkuffd_wp(entry);
+        }
+        let span = self.hw.page_folio(pfn);
+        if dirty {
+            self.pages.set_dirty(span, true);
+        }
+        let n = A::PTRS_PER_TABLE;
+        if self.pages.is_exclusive(span.head) {
+            self.pages.set_exclusive(pfn, n, true);
+        }
+        self.arch.set_ptes(&mut self.hw, base, table, entry, n);
+        self.pages.map(span, pfn, MapLevel::Ptes(n), mm.id);
+        self.pages.unmap(span, pfn, MapLevel::Pmd, mm.id);
+    }
+
+    /// The entry that maps the zero page in `vma`.
+    pub(crate) fn zero_entry(&self, vma: &Vma) -> Pte {
+        self.arch.pte_mkspecial(self.arch.pfn_pte(ZERO_PFN, vma.page_prot))
+    }
+
+    /// Makes a large folio that only `mm` maps order-0 folios (`split_folio`). Every mapping is taken down as for a migration
+    /// and put back, one entry at a time.
+    pub(crate) fn split_folio(&mut self, mm: &mut Mm, span: FolioSpan) {
+        for (vma, addr) in self.folio_addresses(mm, span) {
+            self.split_huge_pmd_address(mm, &vma, addr);
+        }
+        let mapped = self.unmap_for_move(mm, span);
+        self.pages.split(&mut self.hw, span);
+        for entry in mapped {
+            self.restore_moved(mm, &entry, entry.pfn);
+        }
+    }
+
+    /// Where a folio's first page would be mapped, in each VMA of `mm` that may map it.
+    fn folio_addresses(&self, mm: &Mm, span: FolioSpan) -> Vec<(Vma, VirtAddr)> {
+        let (owner, index) = self.pages.owner(span);
+        let pages = span.nr_pages() as u64;
+        mm.vmas
+            .iter()
+            .filter(|vma| vma.chain.contains(&owner))
+            .filter_map(|vma| {
+                let end = vma.pgoff + (vma.len() >> A::PAGE_SHIFT);
+                let first = index.max(vma.pgoff);
+                let addr = vma.start.add(first.wrapping_sub(vma.pgoff) << A::PAGE_SHIFT);
+                (first < end.min(index + pages)).then(|| (vma.clone(), addr))
+            })
+            .collect()
+    }
+
+    /// Takes down all of `mm`'s page entries of a folio, as `try_to_migrate` does, and returns what they were.
+    pub(crate) fn unmap_for_move(&mut self, mm: &Mm, span: FolioSpan) -> Vec<Moved> {
+        let mut moved = Vec::new();
+        for (vma, first) in self.folio_addresses(mm, span) {
+            let mut addr = first;
+            while addr < vma.end && moved.len() < span.nr_pages() {
+                if let Some(entry) = self.unmap_one(mm, &vma, span, addr) {
+                    moved.push(entry);
+                }
+                addr = addr.add(A::PAGE_SIZE);
+                if addr.since(first) >= (span.nr_pages() as u64) << A::PAGE_SHIFT {
+                    break;
+                }
+            }
+        }
+        moved
+    }
+
+    fn unmap_one(&mut self, mm: &Mm, vma: &Vma, span: FolioSpan, addr: VirtAddr) -> Option<Moved> {
+        let p = self.pte_offset(mm, addr)?;
+        let seen = self.hw.peek(p);
+        if !self.arch.pte_present(seen) || self.arch.pte_special(seen) {
+            return None;
+        }
+        let pfn = self.arch.pte_pfn(seen);
+        if pfn < span.head || pfn >= span.end() {
+            return None;
+        }
+        let old = self.arch.ptep_clear_flush(&mut self.hw, addr, p);
+        if self.arch.pte_dirty(old) {
+            self.pages.set_dirty(span, true);
+        }
+        Some(Moved { vma: vma.clone(), addr, pfn, old, exclusive: self.pages.is_exclusive(pfn) })
+    }
+
+    /// Puts one entry back, for the page that is in `pfn` now (`remove_migration_pte`). What a migration entry does not
+    /// carry is lost: the protection is the VMA's own again.
+    pub(crate) fn restore_moved(&mut self, mm: &Mm, moved: &Moved, pfn: Pfn) {
+        let arch = &self.arch;
+        let mut pte = arch.pfn_pte(pfn, moved.vma.page_prot);
+        if !arch.pte_young(moved.old) {
+            pte = arch.pte_mkold(pte);
+        }
+        if arch.pte_dirty(moved.old) {
+            pte = arch.pte_mkdirty(pte);
+        }
+        pte = if arch.pte_soft_dirty(moved.old) {
+            arch.pte_mksoft_dirty(pte)
+        } else {
+            arch.pte_clear_soft_dirty(pte)
+        };
+        if arch.pte_write(moved.old) {
+            pte = arch.pte_mkwrite(pte);
+        } else if arch.pte_uffd_wp(moved.old) {
+            pte = arch.pte_mkuffd_wp(pte);
+        }
+        self.pages.set_exclusive(pfn, 1, moved.exclusive);
+        let p = self.pte_offset(mm, moved.addr).expect("the entry's table is still there");
+        self.arch.set_pte_at(&mut self.hw, moved.addr, p, pte);
+    }
+}
+
+/// An entry that was taken down to be put back.
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    pub(crate) vma: Vma,
+    pub(crate) addr: VirtAddr,
+    pub(crate) pfn: Pfn,
+    pub(crate) old: Pte,
+    pub(crate) exclusive: bool,
+}

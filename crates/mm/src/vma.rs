@@ -1,0 +1,464 @@
+//! VMAs: the tree, and when they split and merge (`mm/vma.c`, 7.3).
+
+use crate::{Errno, Kernel, Mm};
+use ptelab_pgtable::{Arch, Event, Level, PgProt, TableMemory, VirtAddr, VmFlags};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An anon_vma: what ties anonymous folios to the VMAs that may map them. Numbers are used again.
+pub type AnonVmaId = u32;
+/// A shared memory object.
+pub type ObjectId = u32;
+
+/// One mapping of an address space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vma {
+    /// First address.
+    pub start: VirtAddr,
+    /// End, exclusive.
+    pub end: VirtAddr,
+    /// Flags.
+    pub flags: VmFlags,
+    /// The protection its new entries get (`vm_page_prot`).
+    pub page_prot: PgProt,
+    /// The anon_vma that its own new pages belong to, once it has any.
+    pub anon_vma: Option<AnonVmaId>,
+    /// All anon_vmas whose pages it may map: those of its forebears too.
+    pub chain: Arc<[AnonVmaId]>,
+    /// Offset in pages of its first page: in the object, or where it was first mapped.
+    pub pgoff: u64,
+    /// The object behind a shared mapping.
+    pub object: Option<ObjectId>,
+}
+
+impl Vma {
+    /// Length in bytes.
+    pub const fn len(&self) -> u64 {
+        self.end.since(self.start)
+    }
+
+    /// Never: a VMA holds at least a page.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Whether `addr` lies in it.
+    pub fn contains(&self, addr: VirtAddr) -> bool {
+        self.start <= addr && addr < self.end
+    }
+
+    /// Whether it is private anonymous memory (`vma_is_anonymous`).
+    pub const fn is_anonymous(&self) -> bool {
+        self.object.is_none()
+    }
+
+    /// Page offset of an address in it, for pages of `1 << page_shift` bytes.
+    pub const fn pgoff_of(&self, addr: VirtAddr, page_shift: u32) -> u64 {
+        self.pgoff + (addr.since(self.start) >> page_shift)
+    }
+}
+
+/// The VMAs of an address space, by start address.
+#[derive(Clone, Debug, Default)]
+pub struct VmaTree {
+    by_start: BTreeMap<VirtAddr, Vma>,
+}
+
+impl VmaTree {
+    /// All of them, ascending.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Vma> {
+        self.by_start.values()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Vma> {
+        self.by_start.values_mut()
+    }
+
+    /// How many there are (`map_count`).
+    pub fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.by_start.is_empty()
+    }
+
+    /// The VMA that holds `addr`.
+    pub fn find(&self, addr: VirtAddr) -> Option<&Vma> {
+        self.by_start.range(..=addr).next_back().map(|(_, vma)| vma).filter(|vma| vma.contains(addr))
+    }
+
+    /// The first VMA that ends above `addr` (`find_vma`).
+    pub fn find_or_next(&self, addr: VirtAddr) -> Option<&Vma> {
+        self.find(addr).or_else(|| self.by_start.range(addr..).next().map(|(_, vma)| vma))
+    }
+
+    /// The VMA before the one that starts at `start`, or before the gap that does.
+    pub fn before(&self, start: VirtAddr) -> Option<&Vma> {
+        self.by_start.range(..start).next_back().map(|(_, vma)| vma)
+    }
+
+    /// VMAs that intersect a range, ascending.
+    pub fn range(&self, start: VirtAddr, end: VirtAddr) -> impl Iterator<Item = &Vma> {
+        let first = self.find(start).map_or(start, |vma| vma.start);
+        self.by_start.range(first..end.max(first)).map(|(_, vma)| vma)
+    }
+
+    /// Whether anything is mapped in a range.
+    pub fn intersects(&self, start: VirtAddr, end: VirtAddr) -> bool {
+        self.range(start, end).next().is_some()
+    }
+
+    pub(crate) fn at(&self, start: VirtAddr) -> &Vma {
+        &self.by_start[&start]
+    }
+
+    pub(crate) fn at_mut(&mut self, start: VirtAddr) -> &mut Vma {
+        self.by_start.get_mut(&start).expect("the VMA was just found")
+    }
+
+    pub(crate) fn insert(&mut self, vma: Vma) {
+        self.by_start.insert(vma.start, vma);
+    }
+
+    pub(crate) fn remove(&mut self, start: VirtAddr) -> Option<Vma> {
+        self.by_start.remove(&start)
+    }
+}
+
+/// What VMAs must have in common to become one, apart from lying side by side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Likeness {
+    pub(crate) flags: VmFlags,
+    pub(crate) anon_vma: Option<AnonVmaId>,
+    /// Its pages may belong to forebears, too.
+    pub(crate) forked: bool,
+    pub(crate) object: Option<ObjectId>,
+    /// Page offset of the first page.
+    pub(crate) pgoff: u64,
+}
+
+impl Likeness {
+    pub(crate) fn of(vma: &Vma) -> Self {
+        Self {
+            flags: vma.flags,
+            anon_vma: vma.anon_vma,
+            forked: vma.chain.len() > 1,
+            object: vma.object,
+            pgoff: vma.pgoff,
+        }
+    }
+
+    /// Whether a VMA like this may merge with `other`, `pages_between` pages after its start (or before, negative).
+    fn merges(self, other: Self, sticky: VmFlags, pages_between: i64) -> bool {
+        (self.flags ^ other.flags).difference(sticky).is_empty()
+            && !self.flags.intersects(VmFlags::SPECIAL)
+            && self.object == other.object
+            && self.pgoff.wrapping_add_signed(pages_between) == other.pgoff
+            && self.anon_compatible(other)
+    }
+
+    /// The same anon_vma; or only one has any, and its pages are its own.
+    fn anon_compatible(self, other: Self) -> bool {
+        match (self.anon_vma, other.anon_vma) {
+            (Some(_), None) => !self.forked,
+            (None, Some(_)) => !other.forked,
+            (a, b) => a == b,
+        }
+    }
+}
+
+/// Flags that do not keep VMAs from merging (`VM_STICKY`).
+pub(crate) const STICKY: VmFlags = VmFlags::SOFTDIRTY.union(VmFlags::MAYBE_GUARD);
+
+/// Which neighbours a range of VMA space merges with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Neighbours {
+    pub(crate) prev: Option<VirtAddr>,
+    pub(crate) next: Option<VirtAddr>,
+}
+
+impl Neighbours {
+    const fn any(self) -> bool {
+        self.prev.is_some() || self.next.is_some()
+    }
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// The neighbours that `start..end`, once it is `like`, merges with. `left` and `right` say whether the range touches
+    /// them.
+    fn mergeable(
+        &self,
+        mm: &Mm,
+        (start, end): (VirtAddr, VirtAddr),
+        like: Likeness,
+        (left, right): (bool, bool),
+    ) -> Neighbours {
+        let sticky = self.sticky_flags();
+        let pages = |from: VirtAddr, to: VirtAddr| (to.since(from) >> A::PAGE_SHIFT) as i64;
+        let prev = mm.vmas.before(start).filter(|vma| left && vma.end == start);
+        let prev =
+            prev.filter(|vma| Likeness::of(vma).merges(like, sticky, pages(vma.start, start))).cloned();
+        let next = if right { mm.vmas.by_start.get(&end) } else { None };
+        let next = next.filter(|vma| like.merges(Likeness::of(vma), sticky, pages(start, end)));
+        let mut found =
+            Neighbours { prev: prev.as_ref().map(|vma| vma.start), next: next.map(|vma| vma.start) };
+        if let (Some(prev), Some(next)) = (prev, next)
+            && !Likeness::of(&prev).anon_compatible(Likeness::of(next))
+        {
+            found.next = None;
+        }
+        found
+    }
+
+    const fn sticky_flags(&self) -> VmFlags {
+        if self.rules.guard_vma_flag { STICKY } else { VmFlags::SOFTDIRTY }
+    }
+
+    /// Gives `start..end` of the VMA that holds it new flags, merging with neighbours or splitting the VMA. Returns the start of
+    /// the VMA that holds the range now (`vma_modify_flags`). The protection is the caller's to set.
+    pub(crate) fn vma_modify(
+        &mut self,
+        mm: &mut Mm,
+        start: VirtAddr,
+        end: VirtAddr,
+        flags: VmFlags,
+    ) -> Result<VirtAddr, Errno> {
+        let vma = mm.vmas.find(start).expect("the caller found it").clone();
+        let like = Likeness {
+            flags,
+            pgoff: vma.pgoff_of(start, A::PAGE_SHIFT),
+            ..Likeness::of(&vma)
+        };
+        let edges = (start == vma.start, end == vma.end);
+        let found = self.mergeable(mm, (start, end), like, edges);
+        if found.any() {
+            self.adjust_trans_huge(mm, &[start, end]);
+            return Ok(self.merge_existing(mm, &vma, (start, end), flags, found));
+        }
+        if !edges.0 {
+            self.split_vma(mm, vma.start, start)?;
+        }
+        if !edges.1 {
+            self.split_vma(mm, start, end)?;
+        }
+        let vma = mm.vmas.at_mut(start);
+        vma.flags = flags;
+        Ok(start)
+    }
+
+    /// Moves `start..end` of `vma` into its neighbours; returns the start of the VMA that holds it then.
+    fn merge_existing(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        (start, end): (VirtAddr, VirtAddr),
+        flags: VmFlags,
+        found: Neighbours,
+    ) -> VirtAddr {
+        self.hw.event(Event::VmaMerge);
+        let moved = Vma { start, end, flags, pgoff: vma.pgoff_of(start, A::PAGE_SHIFT), ..vma.clone() };
+        let whole = start == vma.start && end == vma.end;
+        mm.vmas.remove(vma.start);
+        if start > vma.start {
+            mm.vmas.insert(Vma { end: start, ..vma.clone() });
+        }
+        if end < vma.end {
+            let pgoff = vma.pgoff_of(end, A::PAGE_SHIFT);
+            mm.vmas.insert(Vma { start: end, pgoff, ..vma.clone() });
+        }
+        if !whole {
+            self.anon_vmas.link(&moved.chain);
+        }
+        self.join(mm, &moved, found)
+    }
+
+    /// Makes `middle` and the neighbours found one VMA.
+    fn join(&mut self, mm: &mut Mm, middle: &Vma, found: Neighbours) -> VirtAddr {
+        let prev = found.prev.and_then(|at| mm.vmas.remove(at));
+        let next = found.next.and_then(|at| mm.vmas.remove(at));
+        let grown = prev.as_ref().or(next.as_ref()).expect("something to merge with");
+        let parts = [prev.as_ref(), Some(middle), next.as_ref()];
+        let parts = || parts.into_iter().flatten();
+        let mut flags = grown.flags;
+        if self.rules.sticky_vma_flags {
+            flags |= parts().fold(VmFlags::empty(), |all, vma| all | vma.flags & STICKY);
+        }
+        let owner = parts().find(|vma| vma.anon_vma.is_some()).unwrap_or(grown);
+        let first = prev.as_ref().unwrap_or(middle);
+        let joined = Vma {
+            start: first.start,
+            end: next.as_ref().unwrap_or(middle).end,
+            flags,
+            page_prot: grown.page_prot,
+            anon_vma: owner.anon_vma,
+            chain: owner.chain.clone(),
+            pgoff: first.pgoff,
+            object: first.object,
+        };
+        self.anon_vmas.link(&joined.chain);
+        for part in parts() {
+            self.anon_vmas.unlink(&part.chain);
+        }
+        let start = joined.start;
+        mm.vmas.insert(joined);
+        start
+    }
+
+    /// Puts a new VMA into the tree, merging it with its neighbours; returns the start of the VMA that holds it
+    /// (`vma_merge_new_range`).
+    pub(crate) fn insert_vma(&mut self, mm: &mut Mm, vma: Vma) -> VirtAddr {
+        let like = Likeness::of(&vma);
+        let found = self.mergeable(mm, (vma.start, vma.end), like, (true, true));
+        if found.any() {
+            self.hw.event(Event::VmaMerge);
+            return self.join(mm, &vma, found);
+        }
+        let start = vma.start;
+        mm.vmas.insert(vma);
+        start
+    }
+
+    /// Cuts the VMA that starts at `start` in two at `at` (`split_vma`).
+    pub(crate) fn split_vma(&mut self, mm: &mut Mm, start: VirtAddr, at: VirtAddr) -> Result<(), Errno> {
+        if mm.vmas.len() as u64 >= self.config.max_map_count {
+            return Err(Errno::Enomem);
+        }
+        self.adjust_trans_huge(mm, &[at]);
+        self.hw.event(Event::VmaSplit);
+        let lower = mm.vmas.at_mut(start);
+        let pgoff = lower.pgoff_of(at, A::PAGE_SHIFT);
+        let upper = Vma { start: at, pgoff, ..lower.clone() };
+        lower.end = at;
+        self.anon_vmas.link(&upper.chain);
+        mm.vmas.insert(upper);
+        Ok(())
+    }
+
+    /// Splits huge leaves that straddle new VMA boundaries (`vma_adjust_trans_huge`).
+    fn adjust_trans_huge(&mut self, mm: &mut Mm, boundaries: &[VirtAddr]) {
+        let size = A::entry_size(Level::Pmd);
+        for &at in boundaries.iter().filter(|at| !at.is_aligned(size)) {
+            let base = at.align_down(size);
+            let holds = |vma: &&Vma| vma.start <= base && base.get() + size <= vma.end.get();
+            if let Some(vma) = mm.vmas.find(at).filter(holds).cloned() {
+                self.split_huge_pmd_address(mm, &vma, at);
+            }
+        }
+    }
+
+    /// Cuts VMAs at the edges of a range, so that it holds whole ones only.
+    pub(crate) fn isolate(&mut self, mm: &mut Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
+        for at in [start, end] {
+            let inside = mm.vmas.find(at).filter(|vma| vma.start < at).map(|vma| vma.start);
+            if let Some(vma) = inside {
+                self.split_vma(mm, vma, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the protection that new entries of a VMA get, after its flags changed (`vma_set_page_prot`).
+    pub(crate) fn vma_set_page_prot(&mut self, mm: &mut Mm, start: VirtAddr) {
+        let writenotify = self.wants_writenotify(mm.vmas.at(start));
+        let vma = mm.vmas.at_mut(start);
+        let prot = |flags| self.arch.pgprot_modify(vma.page_prot, self.arch.vm_get_page_prot(flags));
+        vma.page_prot = if writenotify {
+            prot(vma.flags.difference(VmFlags::SHARED))
+        } else {
+            prot(vma.flags)
+        };
+    }
+
+    /// Whether `mprotect` looks page by page for what may become writable without a fault
+    /// (`vma_wants_manual_pte_write_upgrade`).
+    pub(crate) fn wants_write_upgrade(&self, vma: &Vma) -> bool {
+        if vma.flags.contains(VmFlags::SHARED) {
+            self.wants_writenotify(vma)
+        } else {
+            vma.flags.contains(VmFlags::WRITE)
+        }
+    }
+
+    /// Whether first writes to a shared VMA must fault (`vma_wants_writenotify`).
+    fn wants_writenotify(&self, vma: &Vma) -> bool {
+        vma.flags.contains(VmFlags::WRITE | VmFlags::SHARED) && self.soft_dirty_enabled(vma)
+    }
+
+    /// Whether the first write after `clear_refs` must be noticed in this VMA (`vma_soft_dirty_enabled`).
+    pub(crate) fn soft_dirty_enabled(&self, vma: &Vma) -> bool {
+        self.arch.has_soft_dirty() && !vma.flags.contains(VmFlags::SOFTDIRTY)
+    }
+}
+
+/// One anon_vma's place in its family.
+#[derive(Clone, Copy, Debug, Default)]
+struct AnonVma {
+    /// VMAs whose chains name it.
+    refs: u32,
+    /// VMAs whose own it is.
+    active: u32,
+    parent: Option<AnonVmaId>,
+    children: u32,
+}
+
+/// All anon_vmas of a machine (`mm/rmap.c`).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnonVmas {
+    all: Vec<AnonVma>,
+    free: Vec<AnonVmaId>,
+}
+
+impl AnonVmas {
+    /// A new one, which no VMA names yet.
+    pub(crate) fn alloc(&mut self, parent: Option<AnonVmaId>) -> AnonVmaId {
+        let new = AnonVma { parent, ..AnonVma::default() };
+        if let Some(parent) = parent {
+            self.all[parent as usize].children += 1;
+        }
+        if let Some(id) = self.free.pop() {
+            self.all[id as usize] = new;
+            return id;
+        }
+        self.all.push(new);
+        self.all.len() as AnonVmaId - 1
+    }
+
+    /// One more VMA names these; its own is the last.
+    pub(crate) fn link(&mut self, chain: &[AnonVmaId]) {
+        for &id in chain {
+            self.all[id as usize].refs += 1;
+        }
+        if let Some(&own) = chain.last() {
+            self.all[own as usize].active += 1;
+        }
+    }
+
+    /// One VMA less names these.
+    pub(crate) fn unlink(&mut self, chain: &[AnonVmaId]) {
+        if let Some(&own) = chain.last() {
+            self.all[own as usize].active -= 1;
+        }
+        for &id in chain.iter().rev() {
+            let anon_vma = &mut self.all[id as usize];
+            anon_vma.refs -= 1;
+            if anon_vma.refs > 0 {
+                continue;
+            }
+            self.free.push(id);
+            if let Some(parent) = anon_vma.parent {
+                self.all[parent as usize].children -= 1;
+            }
+        }
+    }
+
+    /// One of the chain that no VMA uses for its own any more and that has at most one child: a forked VMA takes it over
+    /// (`anon_vma_clone`).
+    pub(crate) fn reusable(&self, chain: &[AnonVmaId]) -> Option<AnonVmaId> {
+        chain.iter().copied().find(|&id| {
+            let anon_vma = self.all[id as usize];
+            anon_vma.children < 1 + u32::from(anon_vma.parent.is_some()) && anon_vma.active == 0
+        })
+    }
+}

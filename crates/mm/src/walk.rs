@@ -1,0 +1,196 @@
+//! From addresses to entries.
+
+use crate::{Errno, Kernel, Mm, TABLE_PFN};
+use ptelab_pgtable::{Arch, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr};
+
+/// What stands in a PMD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PmdState {
+    /// Nothing.
+    None,
+    /// A table of page entries.
+    Table(Ptep),
+    /// A huge page.
+    Huge(Pte),
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Index of the entry for `addr` in a table of `level`.
+    #[inline]
+    pub(crate) fn index(addr: VirtAddr, level: Level) -> usize {
+        (addr.get() / A::entry_size(level)) as usize & (A::PTRS_PER_TABLE - 1)
+    }
+
+    /// The end of the part of `addr..end` that one entry of `level` maps.
+    #[inline]
+    pub(crate) fn entry_end(addr: VirtAddr, end: VirtAddr, level: Level) -> VirtAddr {
+        let size = A::entry_size(level);
+        let next = addr.align_down(size).get().saturating_add(size);
+        VirtAddr::new(next.min(end.get()))
+    }
+
+    fn table_pfn(table: Ptep) -> Pfn {
+        TABLE_PFN.add(table.0 >> A::TABLE_SHIFT)
+    }
+
+    /// The table that an entry points to. The entry is neither empty nor a leaf.
+    #[inline]
+    pub(crate) fn table_of(&self, entry: Pte) -> Ptep {
+        let pfn = (entry.0 & self.arch.pfn_mask()) >> A::PAGE_SHIFT;
+        Ptep((pfn - TABLE_PFN.get()) << A::TABLE_SHIFT)
+    }
+
+    /// The PMD entry for `addr`, or how many bytes its missing table would map.
+    #[inline]
+    pub(crate) fn pmd_offset(&self, mm: &Mm, addr: VirtAddr) -> Result<Ptep, u64> {
+        let mut table = mm.pgd;
+        let mut level = A::ROOT;
+        while level > Level::Pmd {
+            let entry = self.hw.peek(table.add(Self::index(addr, level)));
+            if self.arch.pte_none(entry) {
+                return Err(A::entry_size(level));
+            }
+            table = self.table_of(entry);
+            level = level.below().expect("PMD is below");
+        }
+        Ok(table.add(Self::index(addr, Level::Pmd)))
+    }
+
+    /// The PMD entry for `addr`, with the tables above it.
+    pub(crate) fn pmd_alloc(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<Ptep, Errno> {
+        let mut table = mm.pgd;
+        let mut level = A::ROOT;
+        while level > Level::Pmd {
+            table = self.table_alloc(mm, table.add(Self::index(addr, level)))?;
+            level = level.below().expect("PMD is below");
+        }
+        Ok(table.add(Self::index(addr, Level::Pmd)))
+    }
+
+    /// The table under an entry, made if there is none.
+    fn table_alloc(&mut self, mm: &mut Mm, p: Ptep) -> Result<Ptep, Errno> {
+        let entry = self.hw.peek(p);
+        if !self.arch.pte_none(entry) {
+            return Ok(self.table_of(entry));
+        }
+        let table = self.alloc_table(mm)?;
+        self.populate(p, table);
+        Ok(table)
+    }
+
+    /// An empty table for `mm`, not yet in its tree.
+    pub(crate) fn alloc_table(&mut self, mm: &mut Mm) -> Result<Ptep, Errno> {
+        self.pages.charge_table()?;
+        mm.tables += 1;
+        Ok(self.hw.alloc_table())
+    }
+
+    /// Puts a table under an entry.
+    pub(crate) fn populate(&mut self, p: Ptep, table: Ptep) {
+        let entry = self.arch.mk_table(Self::table_pfn(table));
+        self.hw.store(p, entry);
+    }
+
+    /// The table of page entries under a PMD, made if there is none. The PMD is not huge.
+    pub(crate) fn pte_alloc(&mut self, mm: &mut Mm, pmdp: Ptep) -> Result<Ptep, Errno> {
+        self.table_alloc(mm, pmdp)
+    }
+
+    /// What a PMD holds.
+    #[inline]
+    pub(crate) fn pmd_state(&self, pmdp: Ptep) -> PmdState {
+        let pmd = self.hw.peek(pmdp);
+        if self.arch.pte_none(pmd) {
+            PmdState::None
+        } else if self.arch.pmd_leaf(pmd) {
+            PmdState::Huge(pmd)
+        } else {
+            PmdState::Table(self.table_of(pmd))
+        }
+    }
+
+    /// What the PMD for `addr` holds, if its table is there.
+    #[inline]
+    pub(crate) fn pmd_at(&self, mm: &Mm, addr: VirtAddr) -> PmdState {
+        self.pmd_offset(mm, addr).map_or(PmdState::None, |pmdp| self.pmd_state(pmdp))
+    }
+
+    /// The first PMD entry that is not empty in `addr..end`, and the part of the range that it maps.
+    #[inline]
+    pub(crate) fn next_pmd(
+        &self,
+        mm: &Mm,
+        mut addr: VirtAddr,
+        end: VirtAddr,
+    ) -> Option<(Ptep, VirtAddr, VirtAddr)> {
+        while addr < end {
+            let skip = match self.pmd_offset(mm, addr) {
+                Ok(pmdp) if !self.arch.pte_none(self.hw.peek(pmdp)) => {
+                    return Some((pmdp, addr, Self::entry_end(addr, end, Level::Pmd)));
+                }
+                Ok(_) => A::entry_size(Level::Pmd),
+                Err(size) => size,
+            };
+            addr = VirtAddr::new(addr.align_down(skip).get().checked_add(skip)?);
+        }
+        None
+    }
+
+    /// The page entry for `addr`, if its table is there.
+    pub(crate) fn pte_offset(&self, mm: &Mm, addr: VirtAddr) -> Option<Ptep> {
+        match self.pmd_at(mm, addr) {
+            PmdState::Table(table) => Some(table.add(Self::index(addr, Level::Pte))),
+            PmdState::None | PmdState::Huge(_) => None,
+        }
+    }
+
+    /// Frees tables that map nothing but `floor..ceiling`, after everything in `start..end` was unmapped (`free_pgtables`).
+    /// Says whether any was freed.
+    pub(crate) fn free_pgtables(
+        &mut self,
+        mm: &mut Mm,
+        (start, end): (VirtAddr, VirtAddr),
+        (floor, ceiling): (VirtAddr, VirtAddr),
+    ) -> bool {
+        let before = mm.tables;
+        self.free_range(mm, mm.pgd, A::ROOT, (start, end), (floor, ceiling));
+        mm.tables < before
+    }
+
+    /// Frees the tables under those entries of `table` that `start..end` touches and that lie within `floor..ceiling`.
+    fn free_range(
+        &mut self,
+        mm: &mut Mm,
+        table: Ptep,
+        level: Level,
+        (start, end): (VirtAddr, VirtAddr),
+        (floor, ceiling): (VirtAddr, VirtAddr),
+    ) {
+        let Some(below) = level.below() else { return };
+        let mut addr = start;
+        while addr < end {
+            let next = Self::entry_end(addr, end, level);
+            let p = table.add(Self::index(addr, level));
+            let entry = self.hw.peek(p);
+            let leaf = level == Level::Pmd && self.arch.pmd_leaf(entry);
+            if !self.arch.pte_none(entry) && !leaf {
+                let child = self.table_of(entry);
+                self.free_range(mm, child, below, (addr, next), (floor, ceiling));
+                let base = addr.align_down(A::entry_size(level));
+                let top = base.get().saturating_add(A::entry_size(level));
+                if base >= floor && top <= ceiling.get() {
+                    self.hw.store(p, Pte::NONE);
+                    self.free_table(mm, child);
+                }
+            }
+            addr = next;
+        }
+    }
+
+    /// Gives an empty table of `mm` back.
+    pub(crate) fn free_table(&mut self, mm: &mut Mm, table: Ptep) {
+        self.hw.free_table(table);
+        self.pages.uncharge_table();
+        mm.tables -= 1;
+    }
+}

@@ -1,0 +1,255 @@
+//! Machines that keep an account: one that counts, one that records.
+
+use crate::{
+    Barrier, Counter, Counters, Event, FolioSpan, Hw, Pfn, PlainHw, Pte, Ptep, Record, TableMemory, Tlbi,
+};
+
+/// The counting machine: plain memory, and a sum for every kind of primitive and event.
+#[derive(Clone, Debug)]
+pub struct CountingHw {
+    plain: PlainHw,
+    counters: Counters,
+}
+
+impl Hw for CountingHw {
+    #[inline]
+    fn load(&mut self, p: Ptep) -> Pte {
+        self.counters.add(Counter::Loads, 1);
+        self.plain.load(p)
+    }
+
+    #[inline]
+    fn store(&mut self, p: Ptep, new: Pte) {
+        self.counters.add(Counter::Stores, 1);
+        self.plain.store(p, new);
+    }
+
+    #[inline]
+    fn swap(&mut self, p: Ptep, new: Pte) -> Pte {
+        self.counters.add(Counter::Exchanges, 1);
+        self.plain.swap(p, new)
+    }
+
+    #[inline]
+    fn compare_swap(&mut self, p: Ptep, old: Pte, new: Pte) -> Result<(), Pte> {
+        self.counters.add(Counter::CompareExchanges, 1);
+        self.plain.compare_swap(p, old, new)
+    }
+
+    #[inline]
+    fn barrier(&mut self, kind: Barrier) {
+        self.counters.barrier(kind);
+    }
+
+    #[inline]
+    fn tlbi(&mut self, op: Tlbi) {
+        self.counters.tlbi(op);
+    }
+
+    #[inline]
+    fn page_folio(&mut self, pfn: Pfn) -> FolioSpan {
+        self.counters.add(Counter::PageLookups, 1);
+        self.plain.page_folio(pfn)
+    }
+
+    #[inline]
+    fn event(&mut self, event: Event) {
+        self.counters.count(event);
+    }
+
+    #[inline]
+    fn load_run(&mut self, p: Ptep, n: usize, each: impl FnMut(Pte)) {
+        self.counters.add(Counter::Loads, n as u64);
+        self.plain.load_run(p, n, each);
+    }
+
+    #[inline]
+    fn store_run(&mut self, p: Ptep, first: Pte, step: u64, n: usize) {
+        self.counters.add(Counter::Stores, n as u64);
+        self.plain.store_run(p, first, step, n);
+    }
+
+    #[inline]
+    fn swap_run(&mut self, p: Ptep, n: usize, each: impl FnMut(Pte)) {
+        self.counters.add(Counter::Exchanges, n as u64);
+        self.plain.swap_run(p, n, each);
+    }
+
+    #[inline]
+    fn take_run(&mut self, p: Ptep, n: usize, each: impl FnMut(Pte)) {
+        self.counters.add(Counter::Loads, n as u64);
+        self.counters.add(Counter::Stores, n as u64);
+        self.plain.take_run(p, n, each);
+    }
+
+    #[inline]
+    fn match_run(&mut self, p: Ptep, expected: Pte, step: u64, ignore: u64, max: usize) -> usize {
+        let matched = self.plain.match_run(p, expected, step, ignore, max);
+        self.counters.add(Counter::Loads, max.min(matched + 1) as u64);
+        matched
+    }
+}
+
+/// Forwards what is not accounted to the plain memory inside.
+macro_rules! forward_table_memory {
+    () => {
+        fn alloc_table(&mut self) -> Ptep {
+            self.plain.alloc_table()
+        }
+
+        fn free_table(&mut self, table: Ptep) {
+            self.plain.free_table(table);
+        }
+
+        fn peek(&self, p: Ptep) -> Pte {
+            self.plain.peek(p)
+        }
+
+        fn peek_table(&self, table: Ptep) -> &[u64] {
+            self.plain.peek_table(table)
+        }
+
+        #[inline]
+        fn peek_folio(&self, pfn: Pfn) -> FolioSpan {
+            self.plain.peek_folio(pfn)
+        }
+
+        fn set_folio(&mut self, span: FolioSpan) {
+            self.plain.set_folio(span);
+        }
+    };
+}
+
+impl TableMemory for CountingHw {
+    forward_table_memory!();
+
+    fn with_tables_of(entries: usize) -> Self {
+        Self { plain: PlainHw::with_tables_of(entries), counters: Counters::default() }
+    }
+
+    #[inline]
+    fn hardware_store(&mut self, p: Ptep, new: Pte) {
+        self.plain.hardware_store(p, new);
+    }
+
+    fn counters(&self) -> Option<&Counters> {
+        Some(&self.counters)
+    }
+}
+
+/// The recording machine: plain memory, and every primitive and event in order.
+#[derive(Clone, Debug)]
+pub struct RecordingHw {
+    plain: PlainHw,
+    records: Vec<Record>,
+}
+
+impl Hw for RecordingHw {
+    fn load(&mut self, p: Ptep) -> Pte {
+        let pte = self.plain.load(p);
+        self.records.push(Record::Load(p, pte));
+        pte
+    }
+
+    fn store(&mut self, p: Ptep, new: Pte) {
+        self.records.push(Record::Store(p, new));
+        self.plain.store(p, new);
+    }
+
+    fn swap(&mut self, p: Ptep, new: Pte) -> Pte {
+        let old = self.plain.swap(p, new);
+        self.records.push(Record::Swap(p, old, new));
+        old
+    }
+
+    fn compare_swap(&mut self, p: Ptep, old: Pte, new: Pte) -> Result<(), Pte> {
+        let outcome = self.plain.compare_swap(p, old, new);
+        self.records.push(Record::CompareSwap(p, old, new, outcome.is_ok()));
+        outcome
+    }
+
+    fn barrier(&mut self, kind: Barrier) {
+        self.records.push(Record::Barrier(kind));
+    }
+
+    fn tlbi(&mut self, op: Tlbi) {
+        self.records.push(Record::Tlbi(op));
+    }
+
+    fn page_folio(&mut self, pfn: Pfn) -> FolioSpan {
+        self.records.push(Record::PageLookup(pfn));
+        self.plain.page_folio(pfn)
+    }
+
+    fn event(&mut self, event: Event) {
+        self.records.push(Record::Event(event));
+    }
+}
+
+impl TableMemory for RecordingHw {
+    forward_table_memory!();
+
+    fn with_tables_of(entries: usize) -> Self {
+        Self { plain: PlainHw::with_tables_of(entries), records: Vec::new() }
+    }
+
+    fn hardware_store(&mut self, p: Ptep, new: Pte) {
+        self.records.push(Record::Hardware(p, self.plain.peek(p), new));
+        self.plain.hardware_store(p, new);
+    }
+
+    fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every run operation gives the same entries on every machine, and counts what the primitives would.
+    fn exercise<H: TableMemory>() -> (Vec<u64>, Vec<usize>, Vec<u64>, H) {
+        let mut hw = H::with_tables_of(64);
+        let t = hw.alloc_table();
+        hw.store_run(t, Pte(0x1001), 0x1000, 40);
+        hw.store(t.add(20), Pte(0xdead));
+        let matches = vec![
+            hw.match_run(t, Pte(0x1001), 0x1000, 0, 40),
+            hw.match_run(t, Pte(0x1000), 0x1000, 1, 13),
+            hw.match_run(t.add(21), Pte(0x16001), 0x1000, 0, 43),
+        ];
+        let mut seen = Vec::new();
+        hw.swap_run(t.add(3), 5, |pte| seen.push(pte.0));
+        hw.take_run(t.add(30), 2, |pte| seen.push(pte.0));
+        hw.load_run(t.add(28), 4, |pte| seen.push(pte.0));
+        (hw.peek_table(t).to_vec(), matches, seen, hw)
+    }
+
+    #[test]
+    fn machines_agree() {
+        let (table, matches, seen, _) = exercise::<PlainHw>();
+        let (table_c, matches_c, seen_c, counting) = exercise::<CountingHw>();
+        let (table_r, matches_r, seen_r, mut recording) = exercise::<RecordingHw>();
+        assert_eq!(matches, [20, 13, 19]);
+        assert_eq!((&table, &matches, &seen), (&table_c, &matches_c, &seen_c));
+        assert_eq!((&table, &matches, &seen), (&table_r, &matches_r, &seen_r));
+
+        let records = recording.take_records();
+        let count = |f: fn(&Record) -> bool| records.iter().filter(|r| f(r)).count() as u64;
+        let c = counting.counters().expect("a counting machine counts");
+        assert_eq!(c.get(Counter::Loads), count(|r| matches!(r, Record::Load(..))));
+        assert_eq!(c.get(Counter::Stores), count(|r| matches!(r, Record::Store(..))));
+        assert_eq!(c.get(Counter::Exchanges), count(|r| matches!(r, Record::Swap(..))));
+        assert_eq!(c.get(Counter::Loads), 21 + 13 + 20 + 2 + 4);
+    }
+
+    #[test]
+    fn freed_tables_are_used_again() {
+        let mut hw = PlainHw::with_tables_of(512);
+        let a = hw.alloc_table();
+        let b = hw.alloc_table();
+        assert_eq!(b, a.add(512));
+        hw.free_table(a);
+        assert_eq!(hw.alloc_table(), a);
+    }
+}

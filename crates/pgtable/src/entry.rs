@@ -1,0 +1,231 @@
+//! Page-table words, and what they mean on any architecture.
+
+use crate::Pfn;
+use bitflags::bitflags;
+use std::fmt;
+
+/// The raw word of one entry, of any level, as the port's hardware has it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Pte(pub u64);
+
+impl Pte {
+    /// The empty entry.
+    pub const NONE: Self = Self(0);
+}
+
+impl fmt::Debug for Pte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#018x}", self.0)
+    }
+}
+
+/// A protection: every bit of a leaf entry that is not its frame number (`pgprot_t`).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct PgProt(pub u64);
+
+impl fmt::Debug for PgProt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#018x}", self.0)
+    }
+}
+
+/// Where in the tree a table's entries stand. A leaf at `Pte` maps one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Level {
+    /// The last level: one page an entry.
+    Pte = 0,
+    /// One table of pages an entry, or one huge page.
+    Pmd = 1,
+    /// The level above.
+    Pud = 2,
+    /// The root of a four-level tree.
+    Pgd = 3,
+}
+
+impl Level {
+    /// The level its entries point to, or `None` from the last.
+    pub const fn below(self) -> Option<Self> {
+        match self {
+            Self::Pte => None,
+            Self::Pmd => Some(Self::Pte),
+            Self::Pud => Some(Self::Pmd),
+            Self::Pgd => Some(Self::Pud),
+        }
+    }
+}
+
+bitflags! {
+    /// What a present leaf entry says, in words that every architecture shares.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PteAttrs: u16 {
+        /// Present to Linux, but no access is allowed (`PROT_NONE` and NUMA hinting).
+        const PROTNONE = 1 << 0;
+        /// User code may read it.
+        const USER = 1 << 1;
+        /// Linux regards it as writable.
+        const WRITE = 1 << 2;
+        /// User code may execute it.
+        const EXEC = 1 << 3;
+        /// Accessed since last made old.
+        const YOUNG = 1 << 4;
+        /// Written since last made clean, by hardware's or software's account.
+        const DIRTY = 1 << 5;
+        /// Written since `clear_refs`.
+        const SOFT_DIRTY = 1 << 6;
+        /// No page struct stands behind it (zero page, raw frames).
+        const SPECIAL = 1 << 7;
+        /// userfaultfd write protection.
+        const UFFD = 1 << 8;
+        /// Part of a contiguous block.
+        const CONT = 1 << 9;
+    }
+}
+
+/// A present leaf entry in neutral terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mapping {
+    /// The first frame that it maps.
+    pub pfn: Pfn,
+    /// `Pte` or, for a huge page, `Pmd`.
+    pub level: Level,
+    /// What it allows and records.
+    pub attrs: PteAttrs,
+    /// Protection key, 0 where the port has none.
+    pub pkey: u8,
+}
+
+bitflags! {
+    /// Bits that a software entry carries beside its type and offset.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct SoftFlags: u8 {
+        /// The page was exclusive to the process when it left (`pte_swp_exclusive`).
+        const EXCLUSIVE = 1 << 0;
+        /// Soft-dirty (`pte_swp_soft_dirty`).
+        const SOFT_DIRTY = 1 << 1;
+        /// userfaultfd write protection (`pte_swp_uffd_wp`).
+        const UFFD = 1 << 2;
+    }
+}
+
+/// A software entry: swap, migration, marker... (`include/linux/swapops.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SoftLeaf {
+    /// Type field, 0 to 31; see [`swp_type`].
+    pub ty: u8,
+    /// Offset field: swap slot, frame number, or marker bits.
+    pub offset: u64,
+    /// Bits beside them.
+    pub flags: SoftFlags,
+}
+
+/// Types of software entries, of a kernel with migration, memory failure and device memory
+/// (`include/linux/swap.h`, 7.3). 0 to 23 are swap devices.
+pub mod swp_type {
+    /// Memory failure.
+    pub const HWPOISON: u8 = 24;
+    /// Migration of a read-only, shared page.
+    pub const MIGRATION_READ: u8 = 25;
+    /// Migration of a read-only, exclusive page.
+    pub const MIGRATION_READ_EXCLUSIVE: u8 = 26;
+    /// Migration of a writable page.
+    pub const MIGRATION_WRITE: u8 = 27;
+    /// Device-private memory, writable.
+    pub const DEVICE_WRITE: u8 = 28;
+    /// Device-private memory, read-only.
+    pub const DEVICE_READ: u8 = 29;
+    /// A page lent to a device alone.
+    pub const DEVICE_EXCLUSIVE: u8 = 30;
+    /// Marker; the offset holds [`super::marker`] bits.
+    pub const MARKER: u8 = 31;
+}
+
+/// Offset bits of a marker entry (`include/linux/swapops.h`, 7.3).
+pub mod marker {
+    /// userfaultfd write protection of a page that is not there.
+    pub const UFFD_WP: u64 = 1 << 0;
+    /// Poisoned: any access ends in SIGBUS.
+    pub const POISONED: u64 = 1 << 1;
+    /// Guard: any access ends in SIGSEGV.
+    pub const GUARD: u64 = 1 << 2;
+}
+
+impl SoftLeaf {
+    /// The marker of a guard region.
+    pub const GUARD: Self = Self { ty: swp_type::MARKER, offset: marker::GUARD, flags: SoftFlags::empty() };
+
+    /// Whether this is a marker with all of `bits`.
+    pub const fn is_marker(self, bits: u64) -> bool {
+        self.ty == swp_type::MARKER && self.offset & bits == bits
+    }
+}
+
+/// What a word says, in neutral terms.
+///
+/// Law, tested by every port over every subset of attributes: where `encode(v)` gives a word, `decode` of it is `v`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PteView {
+    /// Nothing here.
+    None,
+    /// The next table, by the frame it stands in.
+    Table(Pfn),
+    /// A page.
+    Present(Mapping),
+    /// A software entry.
+    Soft(SoftLeaf),
+}
+
+bitflags! {
+    /// What must be equal for entries to form one batch (`fpb_t`, `mm/internal.h`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Fpb: u8 {
+        /// The dirty bit must be equal.
+        const RESPECT_DIRTY = 1 << 0;
+        /// The soft-dirty bit must be equal.
+        const RESPECT_SOFT_DIRTY = 1 << 1;
+        /// The write bit must be equal.
+        const RESPECT_WRITE = 1 << 2;
+    }
+}
+
+bitflags! {
+    /// What `clear_young_dirty_ptes` clears (`cydp_t`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Cydp: u8 {
+        /// The accessed bit.
+        const CLEAR_YOUNG = 1 << 0;
+        /// The dirty bit.
+        const CLEAR_DIRTY = 1 << 1;
+    }
+}
+
+/// One access by user code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+}
+
+/// What the hardware's walker does with a leaf entry that an access meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// The access goes through. The word is what the entry holds afterwards: hardware may set accessed and dirty.
+    Allowed(Pte),
+    /// A fault is taken; the entry stays as it was.
+    Fault,
+}
+
+/// The names of the bits that are set, joined by `|`; bits without a name follow as one number. Empty for no bits.
+pub fn bit_names<B: bitflags::Flags<Bits = u64>>(bits: &B) -> String {
+    let mut names = bits.iter_names();
+    let mut out: Vec<String> = names.by_ref().map(|(name, _)| name.to_owned()).collect();
+    let rest = names.remaining().bits();
+    if rest != 0 {
+        out.push(format!("{rest:#x}"));
+    }
+    out.join("|")
+}

@@ -1,0 +1,308 @@
+//! What happens on a machine, as values; and the sums of it.
+
+use crate::{Barrier, Pte, Ptep, TlbScope, Tlbi};
+use std::ops::{AddAssign, Sub};
+
+/// How a fault was resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// New anonymous memory.
+    Anon,
+    /// The zero page, or the huge zero page, for a read.
+    Zero,
+    /// New memory of a shared mapping, or a page of it that another process filled.
+    Shared,
+    /// A write to a page that turned out to be exclusive.
+    Reuse,
+    /// A write that copied the page.
+    Copy,
+    /// Accessed or dirty set by software.
+    AccessFlags,
+    /// A NUMA hint.
+    Numa,
+    /// Answered with a signal.
+    Signal,
+}
+
+/// Something a machine may take note of that is not a primitive of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A contiguous block was made of single entries.
+    Fold,
+    /// A contiguous block was taken apart.
+    Unfold,
+    /// So many `PageAnonExclusive` bits were read.
+    ExclusiveReads(u32),
+    /// `change_pte_range` formed a batch of so many present entries.
+    Batch(u32),
+    /// A fault was resolved.
+    Fault(FaultKind),
+    /// So many pages were copied.
+    PagesCopied(u32),
+    /// So many pages were zeroed.
+    PagesZeroed(u32),
+    /// A folio of this order was allocated.
+    FolioAlloc(u8),
+    /// No folio of this order was free, so a smaller one is tried.
+    FolioFallback(u8),
+    /// A VMA was split in two.
+    VmaSplit,
+    /// VMAs became one.
+    VmaMerge,
+}
+
+/// One step on the recording machine, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An entry was read.
+    Load(Ptep, Pte),
+    /// An entry was stored.
+    Store(Ptep, Pte),
+    /// An entry was exchanged: old, new.
+    Swap(Ptep, Pte, Pte),
+    /// A compare-exchange: expected, new, whether it was done.
+    CompareSwap(Ptep, Pte, Pte, bool),
+    /// A barrier.
+    Barrier(Barrier),
+    /// A TLB invalidation.
+    Tlbi(Tlbi),
+    /// A page struct was read.
+    PageLookup(crate::Pfn),
+    /// The hardware's walker updated an entry: old, new.
+    Hardware(Ptep, Pte, Pte),
+    /// Anything else.
+    Event(Event),
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// One sum that a counting machine keeps.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Counter { $($(#[$doc])* $variant,)* }
+
+        impl Counter {
+            /// Every counter, in the order they are shown.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name it is shown by.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Entries read.
+    Loads = "loads",
+    /// Entries written with a plain store.
+    Stores = "stores",
+    /// Atomic exchanges of an entry.
+    Exchanges = "exchanges",
+    /// Compare-exchanges of an entry.
+    CompareExchanges = "compare-exchanges",
+    /// `dsb ishst`.
+    DsbIshst = "dsb ishst",
+    /// `dsb ish`.
+    DsbIsh = "dsb ish",
+    /// `dsb nsh` and `dsb nshst`.
+    DsbNsh = "dsb nsh",
+    /// `isb`.
+    Isb = "isb",
+    /// TLB invalidations issued by software, each over a range or everything.
+    TlbFlushes = "TLB flushes",
+    /// Instructions that those took.
+    TlbiOps = "TLBI ops",
+    /// Leaves that the ranged ones covered.
+    TlbEntries = "TLB entries",
+    /// Contiguous blocks made.
+    Folds = "folds",
+    /// Contiguous blocks taken apart.
+    Unfolds = "unfolds",
+    /// Page structs read.
+    PageLookups = "page look-ups",
+    /// `PageAnonExclusive` reads.
+    ExclusiveReads = "exclusive reads",
+    /// Batches of present entries that `change_pte_range` changed.
+    Batches = "batches",
+    /// Entries in them.
+    BatchEntries = "entries in batches",
+    /// Faults that gave new anonymous memory.
+    FaultsAnon = "faults: anon",
+    /// Faults that mapped the zero page.
+    FaultsZero = "faults: zero page",
+    /// Faults on shared memory.
+    FaultsShared = "faults: shared",
+    /// Write faults that reused the page.
+    FaultsReuse = "faults: reuse",
+    /// Write faults that copied.
+    FaultsCopy = "faults: copy",
+    /// Faults that only set accessed or dirty.
+    FaultsAccessFlags = "faults: access flags",
+    /// NUMA hint faults.
+    FaultsNuma = "faults: NUMA hint",
+    /// Faults that ended in a signal.
+    FaultsSignal = "faults: signal",
+    /// Pages copied.
+    PagesCopied = "pages copied",
+    /// Pages zeroed.
+    PagesZeroed = "pages zeroed",
+    /// Folios allocated, of any order.
+    FolioAllocs = "folio allocations",
+    /// Allocations that fell back to a smaller order.
+    FolioFallbacks = "folio fallbacks",
+    /// VMA splits.
+    VmaSplits = "VMA splits",
+    /// VMA merges.
+    VmaMerges = "VMA merges",
+}
+
+/// Number of buckets in a histogram of powers of two: 1, 2, 4 ... 512 and above.
+pub const HISTOGRAM: usize = 10;
+
+/// Sums of everything that happened on a counting machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    sums: [u64; Counter::ALL.len()],
+    /// Batches by length: bucket `i` holds lengths from `1 << i` up to the next.
+    pub batch_lengths: [u64; HISTOGRAM],
+    /// Folio allocations by order.
+    pub allocs_by_order: [u64; HISTOGRAM],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { sums: [0; Counter::ALL.len()], batch_lengths: [0; HISTOGRAM], allocs_by_order: [0; HISTOGRAM] }
+    }
+}
+
+impl Counters {
+    /// One sum.
+    pub const fn get(&self, counter: Counter) -> u64 {
+        self.sums[counter as usize]
+    }
+
+    /// The sums that are not zero, in the order they are shown.
+    pub fn nonzero(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
+        Counter::ALL.iter().map(|&c| (c, self.get(c))).filter(|&(_, n)| n != 0)
+    }
+
+    /// Adds `n` to one sum.
+    #[inline]
+    pub const fn add(&mut self, counter: Counter, n: u64) {
+        self.sums[counter as usize] += n;
+    }
+
+    /// Counts one event.
+    #[inline]
+    pub fn count(&mut self, event: Event) {
+        match event {
+            Event::Fold => self.add(Counter::Folds, 1),
+            Event::Unfold => self.add(Counter::Unfolds, 1),
+            Event::ExclusiveReads(n) => self.add(Counter::ExclusiveReads, n.into()),
+            Event::Batch(n) => {
+                self.add(Counter::Batches, 1);
+                self.add(Counter::BatchEntries, n.into());
+                self.batch_lengths[bucket(n)] += 1;
+            }
+            Event::Fault(kind) => self.add(fault_counter(kind), 1),
+            Event::PagesCopied(n) => self.add(Counter::PagesCopied, n.into()),
+            Event::PagesZeroed(n) => self.add(Counter::PagesZeroed, n.into()),
+            Event::FolioAlloc(order) => {
+                self.add(Counter::FolioAllocs, 1);
+                self.allocs_by_order[usize::from(order).min(HISTOGRAM - 1)] += 1;
+            }
+            Event::FolioFallback(_) => self.add(Counter::FolioFallbacks, 1),
+            Event::VmaSplit => self.add(Counter::VmaSplits, 1),
+            Event::VmaMerge => self.add(Counter::VmaMerges, 1),
+        }
+    }
+
+    /// Counts one barrier.
+    #[inline]
+    pub const fn barrier(&mut self, kind: Barrier) {
+        let counter = match kind {
+            Barrier::DsbIshst => Counter::DsbIshst,
+            Barrier::DsbIsh => Counter::DsbIsh,
+            Barrier::DsbNsh | Barrier::DsbNshst => Counter::DsbNsh,
+            Barrier::Isb => Counter::Isb,
+        };
+        self.add(counter, 1);
+    }
+
+    /// Counts one TLB invalidation.
+    #[inline]
+    pub fn tlbi(&mut self, op: Tlbi) {
+        self.add(Counter::TlbFlushes, 1);
+        self.add(Counter::TlbiOps, op.ops.into());
+        if let TlbScope::Range { start, end, stride } = op.scope {
+            self.add(Counter::TlbEntries, end.since(start).div_ceil(stride));
+        }
+    }
+}
+
+fn bucket(n: u32) -> usize {
+    (n.max(1).ilog2() as usize).min(HISTOGRAM - 1)
+}
+
+const fn fault_counter(kind: FaultKind) -> Counter {
+    match kind {
+        FaultKind::Anon => Counter::FaultsAnon,
+        FaultKind::Zero => Counter::FaultsZero,
+        FaultKind::Shared => Counter::FaultsShared,
+        FaultKind::Reuse => Counter::FaultsReuse,
+        FaultKind::Copy => Counter::FaultsCopy,
+        FaultKind::AccessFlags => Counter::FaultsAccessFlags,
+        FaultKind::Numa => Counter::FaultsNuma,
+        FaultKind::Signal => Counter::FaultsSignal,
+    }
+}
+
+/// Applies `f` to every pair of sums of two counter sets.
+fn zip_with(mut a: Counters, b: &Counters, f: impl Fn(u64, u64) -> u64) -> Counters {
+    let pairs = a.sums.iter_mut().zip(&b.sums);
+    let lengths = a.batch_lengths.iter_mut().zip(&b.batch_lengths);
+    let orders = a.allocs_by_order.iter_mut().zip(&b.allocs_by_order);
+    for (x, y) in pairs.chain(lengths).chain(orders) {
+        *x = f(*x, *y);
+    }
+    a
+}
+
+impl Sub for Counters {
+    type Output = Self;
+
+    /// What was counted since `earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        zip_with(self, &earlier, u64::wrapping_sub)
+    }
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        *self = zip_with(*self, &other, u64::wrapping_add);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_sum_and_subtract() {
+        let mut c = Counters::default();
+        c.count(Event::Batch(16));
+        let earlier = c;
+        c.count(Event::Batch(512));
+        c.count(Event::FolioAlloc(4));
+        let since = c - earlier;
+        assert_eq!(since.get(Counter::Batches), 1);
+        assert_eq!(since.get(Counter::BatchEntries), 512);
+        assert_eq!(since.batch_lengths[9], 1);
+        assert_eq!(since.batch_lengths[4], 0);
+        assert_eq!(since.allocs_by_order[4], 1);
+        let mut sum = earlier;
+        sum += since;
+        assert_eq!(sum, c);
+    }
+}

@@ -1,0 +1,42 @@
+//! The seam between memory management and architecture ports.
+//!
+//! A port is written against four small traits and nothing else:
+//!
+//! * [`Hw`]: the machine primitives. Ports reach page tables through them only, which is why one port runs
+//!   unchanged on the plain, the counting and the recording machine.
+//! * [`EntryFormat`]: what the port's words look like.
+//! * [`PteOps`]: what touches tables.
+//! * [`ModifyProt`]: the transaction in which a protection changes.
+//!
+//! Every default of the last two is Linux's generic fallback, so a port shows only what it does differently.
+
+mod account;
+mod addr;
+mod cpu;
+mod entry;
+mod event;
+mod format;
+mod hw;
+mod modify_prot;
+mod ops;
+mod plain;
+mod rules;
+mod tlb;
+mod vm_flags;
+
+pub use account::{CountingHw, RecordingHw};
+pub use addr::{Pfn, VirtAddr};
+pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
+pub use entry::{
+    Access, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, Walk, bit_names,
+    marker, swp_type,
+};
+pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
+pub use format::{Arch, EntryFormat};
+pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};
+pub use modify_prot::ModifyProt;
+pub use ops::{Merge, PteOps};
+pub use plain::PlainHw;
+pub use rules::{ExclusiveFrom, KernelRules, MprotectUnit};
+pub use tlb::MmuGather;
+pub use vm_flags::VmFlags;

@@ -1,0 +1,162 @@
+//! The fast machine: plain memory, no accounts.
+
+use crate::{Barrier, FolioSpan, Hw, Pfn, Pte, Ptep, TableMemory, Tlbi};
+
+/// Plain memory. Runs are loops over slices, which the compiler turns into vector code.
+#[derive(Clone, Debug)]
+pub struct PlainHw {
+    entries: Vec<u64>,
+    table_len: usize,
+    free: Vec<Ptep>,
+    /// Order of the folio of every frame: the part of a page struct that hot loops read, packed for streaming.
+    orders: Vec<u8>,
+}
+
+impl PlainHw {
+    #[inline]
+    fn run(&mut self, p: Ptep, n: usize) -> &mut [u64] {
+        let at = p.0 as usize;
+        &mut self.entries[at..at + n]
+    }
+}
+
+impl Hw for PlainHw {
+    #[inline]
+    fn load(&mut self, p: Ptep) -> Pte {
+        Pte(self.entries[p.0 as usize])
+    }
+
+    #[inline]
+    fn store(&mut self, p: Ptep, new: Pte) {
+        self.entries[p.0 as usize] = new.0;
+    }
+
+    #[inline]
+    fn swap(&mut self, p: Ptep, new: Pte) -> Pte {
+        Pte(std::mem::replace(&mut self.entries[p.0 as usize], new.0))
+    }
+
+    #[inline]
+    fn compare_swap(&mut self, p: Ptep, old: Pte, new: Pte) -> Result<(), Pte> {
+        let slot = &mut self.entries[p.0 as usize];
+        if *slot != old.0 {
+            return Err(Pte(*slot));
+        }
+        *slot = new.0;
+        Ok(())
+    }
+
+    #[inline]
+    fn barrier(&mut self, _: Barrier) {}
+
+    #[inline]
+    fn tlbi(&mut self, _: Tlbi) {}
+
+    #[inline]
+    fn page_folio(&mut self, pfn: Pfn) -> FolioSpan {
+        self.peek_folio(pfn)
+    }
+
+    #[inline]
+    fn load_run(&mut self, p: Ptep, n: usize, mut each: impl FnMut(Pte)) {
+        for word in self.run(p, n) {
+            each(Pte(*word));
+        }
+    }
+
+    #[inline]
+    fn store_run(&mut self, p: Ptep, first: Pte, step: u64, n: usize) {
+        for (slot, i) in self.run(p, n).iter_mut().zip(0u64..) {
+            *slot = first.0.wrapping_add(i.wrapping_mul(step));
+        }
+    }
+
+    #[inline]
+    fn swap_run(&mut self, p: Ptep, n: usize, mut each: impl FnMut(Pte)) {
+        for slot in self.run(p, n) {
+            each(Pte(*slot));
+            *slot = 0;
+        }
+    }
+
+    #[inline]
+    fn take_run(&mut self, p: Ptep, n: usize, each: impl FnMut(Pte)) {
+        self.swap_run(p, n, each);
+    }
+
+    #[inline]
+    fn match_run(&mut self, p: Ptep, expected: Pte, step: u64, ignore: u64, max: usize) -> usize {
+        /// Entries compared without a branch between them.
+        const LANE: usize = 8;
+        let run = self.run(p, max);
+        let mut word = expected.0;
+        let mut done = 0;
+        for lane in run.chunks_exact(LANE) {
+            let mut differing = 0;
+            for (entry, i) in lane.iter().zip(0u64..) {
+                differing |= entry ^ word.wrapping_add(i.wrapping_mul(step));
+            }
+            if differing & !ignore != 0 {
+                break;
+            }
+            done += LANE;
+            word = word.wrapping_add(step.wrapping_mul(LANE as u64));
+        }
+        for entry in &run[done..] {
+            if (entry ^ word) & !ignore != 0 {
+                return done;
+            }
+            done += 1;
+            word = word.wrapping_add(step);
+        }
+        done
+    }
+}
+
+impl TableMemory for PlainHw {
+    fn with_tables_of(entries: usize) -> Self {
+        assert!(entries.is_power_of_two(), "tables are aligned blocks");
+        Self { entries: Vec::new(), table_len: entries, free: Vec::new(), orders: Vec::new() }
+    }
+
+    fn alloc_table(&mut self) -> Ptep {
+        self.free.pop().unwrap_or_else(|| {
+            let table = Ptep(self.entries.len() as u64);
+            self.entries.resize(self.entries.len() + self.table_len, 0);
+            table
+        })
+    }
+
+    fn free_table(&mut self, table: Ptep) {
+        debug_assert!(self.peek_table(table).iter().all(|&word| word == 0), "freed table holds entries");
+        self.free.push(table);
+    }
+
+    fn peek(&self, p: Ptep) -> Pte {
+        Pte(self.entries[p.0 as usize])
+    }
+
+    fn peek_table(&self, table: Ptep) -> &[u64] {
+        let at = table.0 as usize;
+        &self.entries[at..at + self.table_len]
+    }
+
+    #[inline]
+    fn peek_folio(&self, pfn: Pfn) -> FolioSpan {
+        let order = u32::from(self.orders[pfn.index()]);
+        FolioSpan { head: pfn.align_down(order), order }
+    }
+
+    fn set_folio(&mut self, span: FolioSpan) {
+        let end = span.end().index();
+        if self.orders.len() < end {
+            self.orders.resize(end.next_multiple_of(512), 0);
+        }
+        self.orders[span.head.index()..end].fill(span.order as u8);
+    }
+
+    #[inline]
+    fn hardware_store(&mut self, p: Ptep, new: Pte) {
+        self.entries[p.0 as usize] = new.0;
+    }
+}

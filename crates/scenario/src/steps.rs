@@ -1,0 +1,116 @@
+//! The lines of a scenario in the order in which they run.
+
+use std::iter::FusedIterator;
+use std::slice;
+
+use crate::ast::{Item, Line, Repeat, Scenario};
+
+/// One executed line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// How many lines ran before this one.
+    pub index: u64,
+    /// The line that runs.
+    pub line: &'a Line,
+}
+
+/// Yields the lines of a scenario as they run, blocks unrolled; made by [`Scenario::steps`].
+///
+/// Its memory grows with the depth of the blocks, never with their counts.
+#[derive(Clone, Debug)]
+pub struct Steps<'a> {
+    open: Vec<Frame<'a>>,
+    index: u64,
+}
+
+/// A block that is running.
+#[derive(Clone, Debug)]
+struct Frame<'a> {
+    body: &'a [Item],
+    rest: slice::Iter<'a, Item>,
+    /// How often the body runs after this time.
+    again: u64,
+}
+
+impl Scenario {
+    /// The lines in the order in which they run, one at a time.
+    #[must_use]
+    pub fn steps(&self) -> Steps<'_> {
+        Steps { open: vec![Frame::new(&self.items, 0)], index: 0 }
+    }
+
+    /// How many lines run in all; the largest `u128` if there are more.
+    #[must_use]
+    pub fn step_count(&self) -> u128 {
+        count(&self.items)
+    }
+}
+
+impl<'a> Frame<'a> {
+    fn new(body: &'a [Item], again: u64) -> Self {
+        Self { body, rest: body.iter(), again }
+    }
+
+    /// Starts the body once more, if it is to run again.
+    fn restart(&mut self) -> bool {
+        let Some(again) = self.again.checked_sub(1) else {
+            return false;
+        };
+        self.again = again;
+        self.rest = self.body.iter();
+        true
+    }
+}
+
+impl<'a> Steps<'a> {
+    fn enter(&mut self, repeat: &'a Repeat) {
+        // A block without a line in it would spin through its count and yield nothing.
+        if let Some(again) = repeat.count.checked_sub(1)
+            && runs_something(&repeat.body)
+        {
+            self.open.push(Frame::new(&repeat.body, again));
+        }
+    }
+}
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = Step<'a>;
+
+    fn next(&mut self) -> Option<Step<'a>> {
+        loop {
+            let frame = self.open.last_mut()?;
+            match frame.rest.next() {
+                Some(Item::Line(line)) => {
+                    let index = self.index;
+                    self.index = index.saturating_add(1);
+                    return Some(Step { index, line });
+                }
+                Some(Item::Repeat(repeat)) => self.enter(repeat),
+                Some(Item::Comment(_) | Item::Blank) => {}
+                None if frame.restart() => {}
+                None => {
+                    self.open.pop();
+                }
+            }
+        }
+    }
+}
+
+impl FusedIterator for Steps<'_> {}
+
+fn runs_something(items: &[Item]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Line(_) => true,
+        Item::Repeat(repeat) => repeat.count > 0 && runs_something(&repeat.body),
+        Item::Comment(_) | Item::Blank => false,
+    })
+}
+
+fn count(items: &[Item]) -> u128 {
+    let counts = items.iter().map(|item| match item {
+        Item::Line(_) => 1,
+        Item::Repeat(repeat) => u128::from(repeat.count).saturating_mul(count(&repeat.body)),
+        Item::Comment(_) | Item::Blank => 0,
+    });
+    counts.fold(0, u128::saturating_add)
+}

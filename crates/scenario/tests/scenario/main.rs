@@ -1,0 +1,7 @@
+//! Tests of the scenario language from outside.
+
+mod grammar;
+mod hostile;
+mod mistakes;
+mod round_trip;
+mod steps;
