@@ -34,7 +34,7 @@ impl fmt::Display for Outcome {
 impl Outcome {
     /// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds and the
     /// process lives.
-    fn meets(self, expect: Option<Expect>) -> bool {
+    pub(crate) fn meets(self, expect: Option<Expect>) -> bool {
         match (expect, self) {
             (_, Self::Mismatch(_) | Self::Failed(CallError::NoProcess(_))) => false,
             (None, _) => true,

@@ -140,7 +140,8 @@ impl Runs {
         self.all.iter()
     }
 
-    const fn pages_per_entry(&self, level: Level) -> u64 {
+    /// Pages that one entry of `level` maps.
+    pub const fn pages_per_entry(&self, level: Level) -> u64 {
         1 << (self.table_shift * level as u32)
     }
 

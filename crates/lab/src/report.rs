@@ -1,0 +1,149 @@
+//! What a scenario came to on one machine.
+
+use crate::exec::{self, Outcome};
+use ptelab_machine::{AnyVm, Counters, Snapshot, Vm, VmaFacts};
+use ptelab_scenario::{Call, Line, Scenario};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::AtomicBool;
+
+/// Results that are kept one by one; of those after, a digest is kept.
+pub const MAX_RESULTS: usize = 1 << 20;
+/// Unexpected results that are kept.
+const MAX_UNEXPECTED: usize = 100;
+
+/// A result that is not the one the scenario expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unexpected {
+    /// Line in the source, from 1.
+    pub line: u32,
+    /// The line's text, with what it expects.
+    pub text: String,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+/// A dump that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dump {
+    /// Its name.
+    pub name: String,
+    /// The process.
+    pub pid: u32,
+    /// The state.
+    pub snapshot: Snapshot,
+    /// All VMAs of the process.
+    pub vmas: Vec<VmaFacts>,
+}
+
+/// What the calls of one name took together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// How many there were.
+    pub calls: u64,
+    /// What they took.
+    pub counters: Counters,
+}
+
+/// What a scenario came to on one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunReport {
+    /// Port.
+    pub arch: &'static str,
+    /// Kernel.
+    pub kernel: &'static str,
+    /// Lines that ran.
+    pub lines: u64,
+    /// Whether the scenario ran to its end.
+    pub finished: bool,
+    /// How many lines failed, by errno or signal.
+    pub failures: BTreeMap<String, u64>,
+    /// Results that are not what the scenario expects, the first ones.
+    pub unexpected: Vec<Unexpected>,
+    /// How many there were.
+    pub unexpected_count: u64,
+    /// Results of the first lines, in order.
+    pub results: Vec<Outcome>,
+    /// Digest of the results after these.
+    pub rest_digest: u64,
+    /// Dumps, in order.
+    pub dumps: Vec<Dump>,
+    /// What calls took, by name; empty where the machine does not count.
+    pub costs: BTreeMap<&'static str, Cost>,
+}
+
+impl RunReport {
+    /// Runs a scenario on a machine. `tick` is called after every line.
+    pub fn of(vm: &mut AnyVm, scenario: &Scenario, stop: &AtomicBool, tick: &impl Fn()) -> Self {
+        let mut report = Self::new(vm);
+        let mut digest = DefaultHasher::new();
+        report.finished = exec::run(vm, scenario, stop, |vm, done| {
+            report.add(vm, done, &mut digest);
+            tick();
+        });
+        report.rest_digest = digest.finish();
+        report
+    }
+
+    fn new(vm: &AnyVm) -> Self {
+        Self {
+            arch: vm.arch(),
+            kernel: vm.rules().name,
+            lines: 0,
+            finished: false,
+            failures: BTreeMap::new(),
+            unexpected: Vec::new(),
+            unexpected_count: 0,
+            results: Vec::new(),
+            rest_digest: 0,
+            dumps: Vec::new(),
+            costs: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, vm: &AnyVm, done: exec::Done<'_>, digest: &mut DefaultHasher) {
+        self.lines += 1;
+        if self.results.len() < MAX_RESULTS {
+            self.results.push(done.outcome);
+        } else {
+            done.outcome.hash(digest);
+        }
+        if let Outcome::Failed(error) = done.outcome {
+            *self.failures.entry(error.to_string()).or_default() += 1;
+        }
+        if !done.as_expected {
+            self.add_unexpected(done.line, done.outcome);
+        }
+        if let Some(counters) = done.counters {
+            let cost = self.costs.entry(done.line.call.name()).or_default();
+            cost.calls += 1;
+            cost.counters += counters;
+        }
+        if let (Call::Dump { name, .. }, Some(snapshot)) = (&done.line.call, done.snapshot) {
+            let pid = done.line.pid.unwrap_or(1);
+            let vmas = vm.vmas(pid, 0, u64::MAX).unwrap_or_default();
+            self.dumps.push(Dump { name: name.clone(), pid, snapshot, vmas });
+        }
+    }
+
+    fn add_unexpected(&mut self, line: &Line, outcome: Outcome) {
+        self.unexpected_count += 1;
+        if self.unexpected.len() < MAX_UNEXPECTED {
+            self.unexpected.push(Unexpected { line: line.line, text: line.to_string(), outcome });
+        }
+    }
+
+    /// The machine, as headings name it: `arm64 6.17`.
+    pub fn machine(&self) -> String {
+        format!("{} {}", self.arch, self.kernel)
+    }
+
+    /// What all calls took together.
+    pub fn total(&self) -> Cost {
+        self.costs.values().fold(Cost::default(), |mut sum, cost| {
+            sum.calls += cost.calls;
+            sum.counters += cost.counters;
+            sum
+        })
+    }
+}
