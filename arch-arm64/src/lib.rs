@@ -31,7 +31,7 @@ pub struct Arm64 {
     rules: &'static KernelRules,
 }
 
-/// By default an Armv8.4-A core.
+/// By default an Armv8.7-A core.
 impl Arch for Arm64 {
     const NAME: &'static str = "arm64";
     const FEATURES: &'static [CpuFeature] = &[
@@ -50,8 +50,8 @@ impl Arch for Arm64 {
             default: false,
             doc: "block size may change without break-before-make (FEAT_BBML3)",
         },
-        CpuFeature { name: "bti", default: false, doc: "branch target identification (FEAT_BTI)" },
-        CpuFeature { name: "epan", default: false, doc: "execute-only memory (FEAT_PAN3)" },
+        CpuFeature { name: "bti", default: true, doc: "branch target identification (FEAT_BTI)" },
+        CpuFeature { name: "epan", default: true, doc: "execute-only memory (FEAT_PAN3)" },
         CpuFeature { name: "poe", default: false, doc: "permission overlays: protection keys (FEAT_S1POE)" },
         CpuFeature {
             name: "erratum_2645198",

@@ -48,7 +48,7 @@ impl X86_64 {
         let diff = (old.0 ^ new.0) & relevant;
         self.pte_pfn(old) != self.pte_pfn(new)
             || diff & old.0 & FLUSH_ON_CLEAR.bits() != 0
-            || diff & (FLUSH_ON_CHANGE) != 0
+            || diff & FLUSH_ON_CHANGE != 0
     }
 
     /// Flushes a range leaf by leaf, or everything (`flush_tlb_mm_range`, `arch/x86/mm/tlb.c`, 7.3).

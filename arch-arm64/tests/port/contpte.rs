@@ -8,7 +8,6 @@ use ptelab_pgtable::{
 };
 
 const SPECIAL: u64 = 1 << 56;
-const DBM: u64 = 1 << 51;
 
 fn folded(block: &Block<impl TableMemory>) -> bool {
     let conts = block.bits().iter().filter(|&&bits| bits & CONT != 0).count();
@@ -32,7 +31,7 @@ fn runs_are_joined_block_by_block() {
                     let start = (va + i) / BLOCK * BLOCK;
                     let whole = va <= start && start + BLOCK <= va + nr;
                     let joined = if whole && va % BLOCK == frame % BLOCK { CONT } else { 0 };
-                    let expected = Pte(first.0 + i as u64 * Arm64::PAGE_SIZE | joined);
+                    let expected = Pte((first.0 + i as u64 * Arm64::PAGE_SIZE) | joined);
                     assert_eq!(
                         hw.peek(table.add(va + i)),
                         expected,
@@ -286,8 +285,12 @@ fn accessed_and_dirty_are_gathered() {
             [(&KernelRules::V6_16, 16), (&KernelRules::V6_17, early), (&KernelRules::V7_3, early)]
         {
             let mut block = Block::<CountingHw>::mapped(rules, CLEAN_OLD);
-            dirty.into_iter().for_each(|i| block.poke(i, |word| word & !RDONLY));
-            young.into_iter().for_each(|i| block.poke(i, |word| word | AF));
+            if let Some(i) = dirty {
+                block.poke(i, |word| word & !RDONLY);
+            }
+            if let Some(i) = young {
+                block.poke(i, |word| word | AF);
+            }
             let counts = block.count([Counter::Loads, Counter::Unfolds], |block| {
                 let pte = block.arch.ptep_get(&mut block.hw, block.p.add(8));
                 assert_eq!(block.arch.pte_dirty(pte), dirty.is_some());
@@ -340,5 +343,4 @@ fn what_is_read_of_a_block_may_be_written_anywhere() {
     let leaked = block.on_page(0, |arch, hw, addr, p| arch.ptep_get_and_clear(hw, addr, p)).0 | CONT;
     block.on_page(0, |arch, hw, addr, p| arch.set_pte_at(hw, addr, p, Pte(leaked)));
     assert_eq!(block.bits(), [RW; BLOCK]);
-    assert_ne!(leaked & DBM, 0);
 }

@@ -3,8 +3,8 @@
 use crate::block::{AF, Block, CLEAN_OLD, DIRTY, RDONLY, RO, RW};
 use arch_arm64::Arm64;
 use ptelab_pgtable::{
-    Barrier, Counter, CountingHw, Cydp, EntryFormat, KernelRules, Level, Pte, PteOps, Record, RecordingHw,
-    TableMemory, TlbScope,
+    Arch, Barrier, Counter, CountingHw, CpuConfig, Cydp, EntryFormat, KernelRules, Level, Pte, PteOps, Ptep,
+    Record, RecordingHw, TableMemory, TlbScope, VirtAddr,
 };
 
 const PRIMITIVES: [Counter; 4] =
@@ -19,71 +19,40 @@ fn single(bits: u64) -> Block<CountingHw> {
     block
 }
 
+/// What an operation on a page whose bits are `before` takes, and leaves.
+fn outcome(before: u64, op: impl FnOnce(Arm64, &mut CountingHw, VirtAddr, Ptep)) -> ([u64; 4], u64) {
+    let mut block = single(before);
+    let counts = block.count(PRIMITIVES, |block| block.on_page(1, op));
+    (counts, block.bits()[1])
+}
+
 #[test]
-fn single_entries() {
-    type Op = fn(&mut Block<CountingHw>);
-    let table: [(&str, u64, Op, u64, [u64; 4]); 9] = [
-        ("get", RW, |b| drop(b.on_page(1, |arch, hw, _, p| arch.ptep_get(hw, p))), RW, [1, 0, 0, 0]),
-        ("pte_clear", RW, |b| b.on_page(1, |arch, hw, addr, p| arch.pte_clear(hw, addr, p)), 0, [1, 1, 0, 0]),
-        (
-            "get_and_clear",
-            RW,
-            |b| drop(b.on_page(1, |arch, hw, addr, p| arch.ptep_get_and_clear(hw, addr, p))),
-            0,
-            [1, 0, 1, 0],
-        ),
-        (
-            "clear_ptes",
-            RW,
-            |b| b.on_page(1, |arch, hw, addr, p| arch.clear_ptes(hw, addr, p, 1)),
-            0,
-            [1, 0, 1, 0],
-        ),
-        (
-            "wrprotect",
-            RW & !DIRTY,
-            |b| b.on_page(1, |arch, hw, addr, p| arch.wrprotect_ptes(hw, addr, p, 1)),
-            RO,
-            [1, 0, 0, 1],
-        ),
-        (
-            "make old",
-            RW,
-            |b| assert!(b.on_page(1, |arch, hw, addr, p| arch.ptep_test_and_clear_young(hw, addr, p))),
-            RW & !AF,
-            [2, 0, 0, 1],
-        ),
-        (
-            "make old and clean",
-            RW,
-            |b| b.on_page(1, |arch, hw, addr, p| arch.clear_young_dirty_ptes(hw, addr, p, 1, Cydp::all())),
-            CLEAN_OLD,
-            [2, 1, 0, 0],
-        ),
-        (
-            "make clean",
-            RW,
-            |b| {
-                b.on_page(1, |arch, hw, addr, p| {
-                    arch.clear_young_dirty_ptes(hw, addr, p, 1, Cydp::CLEAR_DIRTY)
-                })
-            },
-            CLEAN_OLD | AF,
-            [2, 0, 0, 1],
-        ),
-        (
-            "make old alone",
-            CLEAN_OLD,
-            |b| assert!(!b.on_page(1, |arch, hw, addr, p| arch.ptep_test_and_clear_young(hw, addr, p))),
-            CLEAN_OLD,
-            [2, 0, 0, 1],
-        ),
-    ];
-    for (name, before, op, after, expected) in table {
-        let mut block = single(before);
-        let counts = block.count(PRIMITIVES, op);
-        assert_eq!((counts, block.bits()[1]), (expected, after), "{name}");
+fn entries_are_read_and_cleared() {
+    let get = outcome(RW, |arch, hw, _, p| assert!(arch.pte_young(arch.ptep_get(hw, p))));
+    assert_eq!(get, ([1, 0, 0, 0], RW));
+    assert_eq!(outcome(RW, |arch, hw, addr, p| arch.pte_clear(hw, addr, p)), ([1, 1, 0, 0], 0));
+    assert_eq!(outcome(RW, |arch, hw, addr, p| arch.clear_ptes(hw, addr, p, 1)), ([1, 0, 1, 0], 0));
+    let take = outcome(RW, |arch, hw, addr, p| {
+        let old = arch.ptep_get_and_clear(hw, addr, p);
+        assert_eq!(old.0 & !arch.pfn_mask(), RW);
+    });
+    assert_eq!(take, ([1, 0, 1, 0], 0));
+}
+
+#[test]
+fn entries_are_rewritten_without_losing_bits() {
+    let protect = outcome(RW & !DIRTY, |arch, hw, addr, p| arch.wrprotect_ptes(hw, addr, p, 1));
+    assert_eq!(protect, ([1, 0, 0, 1], RO));
+    for (before, young, after) in [(RW, true, RW & !AF), (CLEAN_OLD, false, CLEAN_OLD)] {
+        let age = outcome(before, |arch, hw, addr, p| {
+            assert_eq!(arch.ptep_test_and_clear_young(hw, addr, p), young);
+        });
+        assert_eq!(age, ([2, 0, 0, 1], after));
     }
+    let clear = |flags| outcome(RW, |arch, hw, addr, p| arch.clear_young_dirty_ptes(hw, addr, p, 1, flags));
+    assert_eq!(clear(Cydp::CLEAR_YOUNG), ([2, 0, 0, 1], RW & !AF));
+    assert_eq!(clear(Cydp::CLEAR_DIRTY), ([2, 0, 0, 1], CLEAN_OLD | AF));
+    assert_eq!(clear(Cydp::CLEAR_YOUNG | Cydp::CLEAR_DIRTY), ([2, 1, 0, 0], CLEAN_OLD));
 }
 
 #[test]
@@ -100,7 +69,7 @@ fn faults_add_permissions_and_flush_after_writes() {
     for (before, wanted, write, after, changed, new_kernel, old_kernel) in table {
         for (rules, expected) in [(&KernelRules::V7_3, new_kernel), (&KernelRules::V6_17, old_kernel)] {
             let mut block = single(before);
-            block.arch = ptelab_pgtable::Arch::new(&ptelab_pgtable::CpuConfig::default(), rules);
+            block.arch = Arm64::new(&CpuConfig::default(), rules);
             let counts = block.count(flushes, |b| {
                 let entry = b.word(wanted, 1);
                 assert_eq!(
@@ -137,7 +106,7 @@ fn runs_merge_what_their_entries_recorded() {
 
 /// A huge page, on a machine that records.
 fn huge(bits: u64) -> (Block<RecordingHw>, Pte) {
-    let mut block = Block::<RecordingHw>::new(&ptelab_pgtable::CpuConfig::default(), KernelRules::DEFAULT);
+    let mut block = Block::<RecordingHw>::new(&CpuConfig::default(), KernelRules::DEFAULT);
     let pmd = Pte(bits & !2 | 0x200 << Arm64::PAGE_SHIFT);
     block.arch.set_pmd_at(&mut block.hw, block.addr, block.p, pmd);
     assert_eq!(block.hw.take_records(), [Record::Store(block.p, pmd)]);
@@ -161,7 +130,7 @@ fn huge_pages_change_by_exchange() {
 
 #[test]
 fn huge_pages_are_invalid_and_flushed_while_they_change() {
-    let addr = ptelab_pgtable::VirtAddr::new(0x4020_0000);
+    let addr = VirtAddr::new(0x4020_0000);
     for only_flags in [false, true] {
         let (mut block, pmd) = huge(RW);
         let old = if only_flags {

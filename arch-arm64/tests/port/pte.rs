@@ -10,8 +10,8 @@ fn arm64(rules: &'static KernelRules) -> Arm64 {
     Arm64::new(&CpuConfig::default(), rules)
 }
 
-fn with_feature(name: &str) -> Arm64 {
-    Arm64::new(&CpuConfig::default().with(name, true), KernelRules::DEFAULT)
+fn with_feature(name: &str, on: bool) -> Arm64 {
+    Arm64::new(&CpuConfig::default().with(name, on), KernelRules::DEFAULT)
 }
 
 fn page_prot(arch: &Arm64, flags: VmFlags) -> u64 {
@@ -47,8 +47,7 @@ const PROTECTION_MAP: [u64; 16] = [
 
 #[test]
 fn protections_of_all_mappings() {
-    let plain = arm64(KernelRules::DEFAULT);
-    let epan = with_feature("epan");
+    let (plain, epan) = (with_feature("epan", false), with_feature("epan", true));
     for (flags, expected) in (0u64..).map(VmFlags::from_bits_retain).zip(PROTECTION_MAP) {
         assert_eq!(page_prot(&plain, flags), expected, "{flags:?}");
         let exec_only = flags.difference(VmFlags::SHARED) == VmFlags::EXEC;
@@ -60,16 +59,16 @@ fn protections_of_all_mappings() {
 #[test]
 fn protections_carry_bti_and_keys() {
     let code = VmFlags::READ | VmFlags::EXEC;
-    let plain = arm64(KernelRules::DEFAULT);
+    let (plain, poe) = (with_feature("poe", false), with_feature("poe", true));
     assert_eq!(page_prot(&plain, code | VmFlags::ARM64_BTI), 0x0024_0000_0000_0fc3);
     assert_eq!(page_prot(&plain, code.with_pkey(5)), READONLY_EXEC);
-    assert_eq!(page_prot(&with_feature("poe"), code.with_pkey(5)), 0x5020_0000_0000_0fc3);
-    assert_eq!(page_prot(&with_feature("poe"), VmFlags::empty().with_pkey(7)), 0x7060_0000_0000_0f82);
+    assert_eq!(page_prot(&poe, code.with_pkey(5)), 0x5020_0000_0000_0fc3);
+    assert_eq!(page_prot(&poe, VmFlags::empty().with_pkey(7)), 0x7060_0000_0000_0f82);
 }
 
 #[test]
 fn bti_is_asked_for_and_cleared() {
-    let (off, on) = (arm64(KernelRules::DEFAULT), with_feature("bti"));
+    let (off, on) = (with_feature("bti", false), with_feature("bti", true));
     assert_eq!((off.arch_prot_bits(), on.arch_prot_bits()), (0, 0x10));
     assert_eq!(off.arch_calc_vm_prot_bits(0x11), VmFlags::empty());
     assert_eq!(on.arch_calc_vm_prot_bits(0x11), VmFlags::ARM64_BTI);
@@ -79,8 +78,8 @@ fn bti_is_asked_for_and_cleared() {
 
 #[test]
 fn execute_only_memory_is_not_read() {
-    assert_eq!(arm64(KernelRules::DEFAULT).vm_read_flags(), VmFlags::ACCESS);
-    assert_eq!(with_feature("epan").vm_read_flags(), VmFlags::READ | VmFlags::WRITE);
+    assert_eq!(with_feature("epan", false).vm_read_flags(), VmFlags::ACCESS);
+    assert_eq!(with_feature("epan", true).vm_read_flags(), VmFlags::READ | VmFlags::WRITE);
 }
 
 /// Whether `DBM`, `RDONLY` and `DIRTY` are set, in this order.
@@ -229,6 +228,7 @@ fn words_are_described_by_their_bits() {
 
 #[test]
 fn only_cpus_that_set_the_access_flag_want_old_pages() {
-    let software = Arm64::new(&CpuConfig::default().with("hafdbs", false), KernelRules::DEFAULT);
-    assert!(arm64(KernelRules::DEFAULT).wants_old_prefaulted_pte() && !software.wants_old_prefaulted_pte());
+    for hafdbs in [false, true] {
+        assert_eq!(with_feature("hafdbs", hafdbs).wants_old_prefaulted_pte(), hafdbs);
+    }
 }

@@ -126,7 +126,7 @@ fn instructions_that_a_range_takes() {
             let all = Tlbi { scope: TlbScope::All, level: 0, last_level: false, local: false, ops: 1 };
             match expected {
                 Some(ops) => {
-                    assert_eq!((op.scope == TlbScope::All, op.ops), (false, ops), "{len:#x} {level:?}")
+                    assert_eq!((op.scope == TlbScope::All, op.ops), (false, ops), "{len:#x} {level:?}");
                 }
                 None => assert_eq!(op, all, "{len:#x} {level:?}"),
             }

@@ -7,6 +7,9 @@ use ptelab_pgtable::{
     SoftFlags, SoftLeaf, VmFlags, Walk,
 };
 
+/// The offset at which a software entry of type 0 without flags would be the empty entry.
+const EMPTY_SOFT_OFFSET: Option<u64> = None;
+
 /// The port on one CPU, under one kernel's rules.
 struct Variant {
     port: Port,
@@ -27,11 +30,6 @@ impl Variant {
         ];
         let sensible = if is(PteAttrs::PROTNONE) { access.is_empty() } else { allowed.contains(&access) };
         sensible && !is(PteAttrs::SOFT_DIRTY) && !is(PteAttrs::CONT) && m.pkey == 0
-    }
-
-    /// The offset at which a software entry of type 0 without flags would be the empty entry.
-    fn empty_soft_offset() -> Option<u64> {
-        None
     }
 
     /// Whether the walker sets accessed and dirty, rather than to fault for software to do it.
@@ -138,8 +136,7 @@ fn software_entries_round_trip() {
                     let leaf = SoftLeaf { ty, offset, flags };
                     let Some(word) = v.port.soft_leaf(leaf) else {
                         let unsaid = flags.contains(SoftFlags::SOFT_DIRTY) && !v.port.has_soft_dirty();
-                        let empty =
-                            ty == 0 && flags.is_empty() && Variant::empty_soft_offset() == Some(offset);
+                        let empty = ty == 0 && flags.is_empty() && EMPTY_SOFT_OFFSET == Some(offset);
                         assert!(unsaid || empty, "{leaf:?}");
                         continue;
                     };
@@ -306,7 +303,7 @@ fn the_walker_honours_permissions() {
 }
 
 /// What `__pte_batch_clear_ignored` (`mm/internal.h`, 7.3) leaves to compare.
-fn cleaned(port: &Port, mut pte: Pte, flags: Fpb) -> Pte {
+fn cleaned(Variant { port, .. }: &Variant, mut pte: Pte, flags: Fpb) -> Pte {
     if !flags.contains(Fpb::RESPECT_DIRTY) {
         pte = port.pte_mkclean(pte);
     }
@@ -319,7 +316,7 @@ fn cleaned(port: &Port, mut pte: Pte, flags: Fpb) -> Pte {
     port.pte_mkold(pte)
 }
 
-fn is_one_batch_by_mask(port: &Port, a: Pte, b: Pte, flags: Fpb) -> bool {
+fn is_one_batch_by_mask(Variant { port, .. }: &Variant, a: Pte, b: Pte, flags: Fpb) -> bool {
     (a.0 ^ b.0) & !port.batch_ignore(flags) == 0
 }
 
@@ -329,10 +326,10 @@ proptest! {
         let b = bits.iter().fold(a, |word, bit| word ^ (1 << *bit));
         for v in variants() {
             for flags in (0..8).map(Fpb::from_bits_retain) {
-                let same = cleaned(&v.port, Pte(a), flags) == cleaned(&v.port, Pte(b), flags);
-                prop_assert_eq!(v.port.batch_clean(Pte(a), flags), cleaned(&v.port, Pte(a), flags));
+                let same = cleaned(&v, Pte(a), flags) == cleaned(&v, Pte(b), flags);
+                prop_assert_eq!(v.port.batch_clean(Pte(a), flags), cleaned(&v, Pte(a), flags));
                 if v.port.batch_by_mask(flags) {
-                    prop_assert_eq!(is_one_batch_by_mask(&v.port, Pte(a), Pte(b), flags), same, "{:?}", flags);
+                    prop_assert_eq!(is_one_batch_by_mask(&v, Pte(a), Pte(b), flags), same, "{:?}", flags);
                 }
             }
         }
@@ -365,8 +362,8 @@ fn masks_are_given_up_for_a_reason() {
         for flags in (0..8).map(Fpb::from_bits_retain) {
             let differs = words.iter().any(|&a| {
                 words.iter().any(|&b| {
-                    let same = cleaned(&v.port, a, flags) == cleaned(&v.port, b, flags);
-                    same != is_one_batch_by_mask(&v.port, a, b, flags)
+                    let same = cleaned(&v, a, flags) == cleaned(&v, b, flags);
+                    same != is_one_batch_by_mask(&v, a, b, flags)
                 })
             });
             assert_eq!(differs, !v.port.batch_by_mask(flags), "{flags:?}");

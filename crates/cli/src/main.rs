@@ -1,15 +1,36 @@
-//! tmp
-fn main() {
-    let (mut d, mut de, mut c, mut ce) = (0, 0, 0, 0);
-    for f in std::env::args().skip(2) {
-        let g = ptelab::golden::Golden::parse(&std::fs::read(&f).unwrap()).unwrap();
-        match g.verify(&f) {
-            Ok(v) => {
-                d += v.dumps; de += v.dumps_equal; c += v.calls; ce += v.calls_equal;
-                if !v.is_equal() { println!("{f}"); for x in &v.differences { println!("   {x}"); } }
-            }
-            Err(e) => println!("{f}: {e}"),
-        }
-    }
-    println!("{de} of {d} dumps equal, {ce} of {c} calls equal");
+//! The program `ptelab`: a thin skin over the library of the same name.
+
+mod args;
+mod compare;
+mod input;
+mod output;
+mod progress;
+mod run;
+mod verify;
+
+use args::{Args, Command};
+use clap::Parser;
+use output::{Failed, Out};
+use std::process::ExitCode;
+
+/// Everything is as it should be.
+const FINE: u8 = 0;
+/// Something differs, or is not what was expected.
+const DIFFERS: u8 = 1;
+/// Usage, or input that cannot be used.
+const UNUSABLE: u8 = 2;
+/// Stopped by Ctrl-C; what there was is printed.
+const STOPPED: u8 = 130;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    output::log(args.verbose);
+    let mut out = Out::new();
+    let done = match &args.command {
+        Command::Run(args) => run::run(args, &mut out),
+        Command::Compare(args) => compare::compare(args, &mut out),
+        Command::Verify(args) => verify::verify(args, &mut out),
+    };
+    let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
+    ExitCode::from(done.unwrap_or_else(|failed| failed.report()))
 }

@@ -122,7 +122,7 @@ fn entry_text(left: &Snapshot, right: &Snapshot, d: &Difference) -> String {
         // The address and the count are those of the range that differs.
         Some(run) => {
             let line = show::run_line(snapshot, run);
-            line.splitn(2, " x ").nth(1).map_or_else(|| line.clone(), str::to_owned)
+            line.split_once(" x ").map_or_else(|| line.clone(), |(_, rest)| rest.to_owned())
         }
     };
     let (a, b) = (side(left, &d.left), side(right, &d.right));

@@ -270,7 +270,7 @@ impl Check<'_> {
         let vmas = vm.vmas(pid, TEST_AREA.0, TEST_AREA.1 - TEST_AREA.0).unwrap_or_default();
         compare_vmas(&vmas, &golden.vmas, &mut found);
         let wanted = golden.runs(snapshot)?;
-        let got = snapshot.runs.without_exclusive();
+        let got = snapshot.runs.as_golden(snapshot.pfn_mask);
         let differing = got.differences(&wanted, same_run);
         found.extend(differing.iter().map(|difference| describe(vm, difference)));
         if found.is_empty() {
@@ -423,7 +423,7 @@ impl GoldenDump {
             start: format!("{:#x}", snapshot.start.get()),
             len: snapshot.end.since(snapshot.start),
             vmas: vmas.iter().map(GoldenVma::new).collect(),
-            entries: snapshot.runs.iter().map(GoldenEntry::new).collect(),
+            entries: snapshot.runs.as_golden(snapshot.pfn_mask).iter().map(GoldenEntry::new).collect(),
         }
     }
 

@@ -92,26 +92,36 @@ impl Builder {
         self
     }
 
-    /// The machine, just booted, with process 1.
+    fn unknown_port(&self) -> BuildError {
+        let known = PORTS.iter().map(|port| port.name).collect();
+        BuildError::UnknownPort { name: self.port.clone(), known }
+    }
+
+    /// Whether such a machine can be built.
     ///
     /// # Errors
     /// An unknown port or feature, or an amount of memory that is out of range.
-    pub fn build(&self) -> Result<AnyVm, BuildError> {
-        let unknown = || BuildError::UnknownPort {
-            name: self.port.clone(),
-            known: PORTS.iter().map(|port| port.name).collect(),
-        };
-        let port = PORTS.iter().find(|port| port.name == self.port).ok_or_else(unknown)?;
+    pub fn check(&self) -> Result<(), BuildError> {
+        let port = PORTS.iter().find(|port| port.name == self.port).ok_or_else(|| self.unknown_port())?;
         self.cpu.validate(port.features)?;
         if !(1 << 20..=Config::MAX_MEMORY).contains(&self.config.memory) {
             return Err(BuildError::Memory(self.config.memory));
         }
+        Ok(())
+    }
+
+    /// The machine, just booted, with process 1.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check).
+    pub fn build(&self) -> Result<AnyVm, BuildError> {
+        self.check()?;
         let (cpu, rules, config) = (&self.cpu, self.rules, self.config);
         match self.hw {
             HwKind::Plain => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Plain),
             HwKind::Counting => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Counting),
             HwKind::Recording => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Recording),
         }
-        .ok_or_else(unknown)
+        .ok_or_else(|| self.unknown_port())
     }
 }

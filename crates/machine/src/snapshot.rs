@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub end: VirtAddr,
     /// Bytes in a page.
     pub page_size: u64,
+    /// The bits of a word that hold a frame number.
+    pub pfn_mask: u64,
     /// VMAs that intersect the range, whole.
     pub vmas: Vec<VmaFacts>,
     /// The entries.
@@ -178,14 +180,16 @@ impl Runs {
         }
     }
 
-    /// These runs without what a golden file does not know.
+    /// These runs without what a golden file does not know: who is exclusive, and the bits that hold frame numbers, of
+    /// software entries too.
     #[must_use]
-    pub fn without_exclusive(&self) -> Self {
+    pub fn as_golden(&self, pfn_mask: u64) -> Self {
         let mut runs = Self::new(self.page_shift, self.table_shift);
         for run in &self.all {
             let page = run.page.map(|page| PageRun { exclusive: None, ..page });
             let pagemap = run.pagemap.filter(|_| page.is_some());
-            runs.push(Run { page, pagemap, view: None, ..*run }, self.end_of(run));
+            let bits = run.bits & !pfn_mask;
+            runs.push(Run { page, pagemap, bits, view: None, ..*run }, self.end_of(run));
         }
         runs
     }
@@ -288,6 +292,7 @@ impl Snapshot {
             start,
             end,
             page_size: A::PAGE_SIZE,
+            pfn_mask: kernel.arch.pfn_mask(),
             vmas: kernel.smaps(mm, start, end),
             runs: taker.runs,
         }

@@ -13,7 +13,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// The signal of the first access that does not go through; those before it have.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn touch(&mut self, mm: &mut Mm, addr: VirtAddr, len: u64, access: Access) -> Result<(), FaultError> {
         let segv = FaultError::Signal(Signal::Segv);
         let mut offset = 0;
@@ -32,7 +32,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// The signal of the first access that does not go through; the bytes before it are written.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn memset(&mut self, mm: &mut Mm, addr: VirtAddr, byte: u8, len: u64) -> Result<(), FaultError> {
         let end = addr.get().saturating_add(len);
         let mut at = addr;

@@ -91,7 +91,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// The software entry that a word is, if it is one.
-    fn soft_view(&self, pte: Pte) -> Option<SoftLeaf> {
+    pub(crate) fn soft_view(&self, pte: Pte) -> Option<SoftLeaf> {
         match self.arch.decode(pte, Level::Pte) {
             ptelab_pgtable::PteView::Soft(leaf) => Some(leaf),
             _ => None,
@@ -177,14 +177,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_anon(folio, anon_vma, vma.pgoff_of(addr, A::PAGE_SHIFT));
     }
 
-    /// The entry of a page that is new, private and about to be written.
+    /// The entry of a page that is about to be written: dirty, and writable where the VMA is.
     pub(crate) fn new_anon_entry(&self, vma: &Vma, pfn: Pfn) -> Pte {
-        let entry = self.arch.pfn_pte(pfn, vma.page_prot);
-        if vma.flags.contains(VmFlags::WRITE) {
-            self.arch.pte_mkwrite(self.arch.pte_mkdirty(entry))
-        } else {
-            entry
-        }
+        let entry = self.arch.pte_mkdirty(self.arch.pfn_pte(pfn, vma.page_prot));
+        if vma.flags.contains(VmFlags::WRITE) { self.arch.pte_mkwrite(entry) } else { entry }
     }
 
     /// The orders that a fault in `vma` may use, as a mask (`thp_vma_allowable_orders`).
@@ -240,6 +236,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<(), FaultError> {
         let folio = self.vm_normal_folio(pte);
         if vma.flags.contains(VmFlags::SHARED) {
+            if let Some(folio) = folio {
+                self.pages.set_dirty(folio, true);
+            }
             self.wp_page_reuse(vma, p, pte, fault);
             return Ok(());
         }
@@ -323,15 +322,22 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             }
         }
         let pfn = self.object_page_or_new(object, vma.pgoff_of(fault.addr, A::PAGE_SHIFT))?;
-        let mut entry = self.arch.pfn_pte(pfn, vma.page_prot);
-        if fault.access == Access::Write {
-            entry = self.arch.pte_mkdirty(entry);
-            if vma.flags.contains(VmFlags::WRITE) {
-                entry = self.arch.pte_mkwrite(entry);
-            }
-        }
+        let entry = if fault.access == Access::Write {
+            self.pages.set_dirty(FolioSpan { head: pfn, order: 0 }, true);
+            self.new_anon_entry(vma, pfn)
+        } else {
+            self.shared_read_entry(vma, pfn)
+        };
         self.map_shared(mm, table, fault.addr, pfn, entry);
         Ok(())
+    }
+
+    /// The entry of a shared page that is mapped for reading: where it is writable at once, and the page is dirty already, it
+    /// is dirty from the start (`set_pte_range`).
+    fn shared_read_entry(&self, vma: &Vma, pfn: Pfn) -> Pte {
+        let entry = self.arch.pfn_pte(pfn, vma.page_prot);
+        let dirty = self.pages.is_dirty(FolioSpan { head: pfn, order: 0 });
+        if dirty && self.arch.pte_write(entry) { self.arch.pte_mkdirty(entry) } else { entry }
     }
 
     fn map_shared(&mut self, mm: &Mm, table: Ptep, addr: VirtAddr, pfn: Pfn, entry: Pte) {
@@ -352,7 +358,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if let Some(pfn) = page
                 && self.arch.pte_none(self.hw.peek(p))
             {
-                let mut entry = self.arch.pfn_pte(pfn, vma.page_prot);
+                let mut entry = self.shared_read_entry(vma, pfn);
                 if at != addr && self.arch.wants_old_prefaulted_pte() {
                     entry = self.arch.pte_mkold(entry);
                 }

@@ -16,7 +16,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// `ENOMEM`; what was copied until then is given back.
-    #[tracing::instrument(level = "debug", skip_all)]
+    #[tracing::instrument(level = "trace", skip_all)]
     pub fn fork(&mut self, mm: &mut Mm) -> Result<Mm, Errno> {
         let mut child = self.new_mm()?;
         let copied = self.dup_mmap(mm, &mut child);

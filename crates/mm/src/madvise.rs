@@ -17,7 +17,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// As Linux has them. A hole in the range does not stop the rest: `ENOMEM` comes at the end.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn madvise(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, advice: u64) -> Result<(), Errno> {
         let advice = Advice::from_raw(advice).ok_or(Errno::Einval)?;
         let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
@@ -344,7 +344,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.rules.guard_vma_flag {
             mm.vmas.at_mut(vma.start).flags |= VmFlags::MAYBE_GUARD;
         }
-        if vma.is_anonymous() {
+        // Before guards had a flag, only an anon_vma made fork copy them, so shared memory got one too.
+        if vma.is_anonymous() || !self.rules.guard_vma_flag {
             self.anon_vma_prepare(mm, vma);
         }
         let mut tlb = MmuGather::default();

@@ -14,7 +14,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// `EINVAL`, `ENOMEM`, `EEXIST`, as Linux has them. A file cannot be mapped.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn mmap(
         &mut self,
         mm: &mut Mm,
@@ -184,7 +184,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// `EINVAL` for a range that is not one, `ENOMEM` where splitting would make too many VMAs.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn munmap(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
         let past = start.get() > A::TASK_SIZE || len > A::TASK_SIZE - start.get();
         if !start.is_aligned(A::PAGE_SIZE) || past || len == 0 {
@@ -219,15 +219,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Takes a VMA out of the tree, with all that it holds on to.
     fn drop_vma(&mut self, mm: &mut Mm, vma: &Vma) {
         mm.vmas.remove(vma.start);
-        self.anon_vmas.unlink(&vma.chain);
-        self.put_object(vma.object);
+        self.release(vma);
         if vma.flags.contains(VmFlags::ACCOUNT) {
             self.uncharge(vma.len() >> A::PAGE_SHIFT);
         }
     }
 
     /// Ends an address space: everything is unmapped, its tables are freed (`exit_mmap`).
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn exit_mmap(&mut self, mut mm: Mm) {
         let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
         let mut tlb = MmuGather::default();

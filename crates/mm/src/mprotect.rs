@@ -31,7 +31,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// `EINVAL`, `ENOMEM`, `EACCES` in the order in which Linux checks. VMAs before the one that failed stay changed.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn mprotect(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, prot: Prot) -> Result<(), Errno> {
         let grows = prot & (Prot::GROWSDOWN | Prot::GROWSUP);
         let prot = prot - grows;

@@ -2,7 +2,7 @@
 
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, MremapFlags, Vma};
-use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags};
 
 /// The arguments of a call, lengths rounded up to pages (`struct vma_remap_struct`).
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// `EINVAL`, `EFAULT`, `ENOMEM`, as Linux has them.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn mremap(
         &mut self,
         mm: &mut Mm,
@@ -164,12 +164,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             pgoff: vma.pgoff_of(vma.end, A::PAGE_SHIFT),
             ..vma.clone()
         };
-        self.get_object(extension.object);
-        self.anon_vmas.link(&extension.chain);
+        self.hold(&extension);
         self.insert_vma(mm, extension);
-        if vma.object.is_some() {
-            self.put_object(vma.object);
-        }
         Ok(())
     }
 
@@ -239,20 +235,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             pgoff: if fresh { r.new_addr.get() >> A::PAGE_SHIFT } else { vma.pgoff_of(r.addr, A::PAGE_SHIFT) },
             ..vma.clone()
         };
-        self.get_object(copy.object);
-        self.anon_vmas.link(&copy.chain);
-        let before = mm.vmas.len();
+        self.hold(&copy);
         if fresh && r.flags.contains(MremapFlags::DONTUNMAP) {
             // The source stays a VMA of its own.
             mm.vmas.insert(copy);
             return r.new_addr;
         }
-        let object = copy.object;
-        let at = self.insert_vma(mm, copy);
-        if mm.vmas.len() <= before {
-            self.put_object(object);
-        }
-        at
+        self.insert_vma(mm, copy)
     }
 
     /// The source of a move stays, empty: a whole VMA forgets its anon_vmas.
@@ -260,6 +249,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vma = mm.vmas.find(r.addr).expect("it stays mapped").clone();
         let kept = mm.vmas.at_mut(vma.start);
         kept.flags -= VmFlags::LOCKED | VmFlags::LOCKONFAULT;
+        if self.rules.dontunmap_unaccounts {
+            kept.flags -= VmFlags::ACCOUNT;
+        }
         if vma.start == r.addr && vma.end == r.old_end() {
             kept.anon_vma = None;
             kept.chain = [].into();
@@ -379,6 +371,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
+    /// A software entry, soft-dirty where that is tracked (`pte_swp_mksoft_dirty`).
+    fn swp_mksoft_dirty(&self, pte: Pte) -> Pte {
+        let Some(mut leaf) = self.soft_view(pte).filter(|_| self.arch.has_soft_dirty()) else { return pte };
+        leaf.flags |= SoftFlags::SOFT_DIRTY;
+        self.arch.soft_leaf(leaf).unwrap_or(pte)
+    }
+
     fn move_huge_pmd(&mut self, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr)) {
         let pmd = self.arch.pmdp_get_and_clear(&mut self.hw, from, src);
         self.arch.set_pmd_at(&mut self.hw, to, dst, self.arch.pte_mksoft_dirty(pmd));
@@ -406,6 +405,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 self.arch.set_ptes(&mut self.hw, new_addr, q, self.arch.pte_mksoft_dirty(pte), nr);
             } else if !self.arch.pte_none(old) {
                 let pte = self.arch.ptep_get_and_clear(&mut self.hw, addr, p);
+                let pte = self.swp_mksoft_dirty(pte);
                 self.arch.set_pte_at(&mut self.hw, new_addr, q, pte);
             }
             i += nr;

@@ -9,7 +9,7 @@ use ptelab_pgtable::{
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// One pass of the NUMA scanner over a range: pages that a hint fault could move to this CPU's node become inaccessible.
     /// Returns the pages looked at (`task_numa_work`).
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn numa_scan(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> u64 {
         let Some(end) = Self::page_end(start.align_down(A::PAGE_SIZE), len) else { return 0 };
         let start = start.align_down(A::PAGE_SIZE);

@@ -72,8 +72,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.event(Event::PagesZeroed(1));
         self.pages.fill(pfn, 1, 0);
         self.pages.set_cached(span, id, pgoff);
-        // A page of shared memory counts as dirty from the start, or reclaim would drop it.
-        self.pages.set_dirty(span, true);
         self.objects.all[id as usize].pages.insert(pgoff, pfn);
         Ok(pfn)
     }

@@ -219,7 +219,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ///
     /// # Errors
     /// `EINVAL` for any other number.
-    #[tracing::instrument(level = "debug", skip(self, mm))]
+    #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn clear_refs(&mut self, mm: &mut Mm, what: u64) -> Result<(), Errno> {
         match what {
             1..=3 => self.clear_young(mm, what),

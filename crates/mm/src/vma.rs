@@ -269,7 +269,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             mm.vmas.insert(Vma { start: end, pgoff, ..vma.clone() });
         }
         if !whole {
-            self.anon_vmas.link(&moved.chain);
+            self.hold(&moved);
         }
         self.join(mm, &moved, found)
     }
@@ -297,9 +297,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             pgoff: first.pgoff,
             object: first.object,
         };
-        self.anon_vmas.link(&joined.chain);
+        self.hold(&joined);
         for part in parts() {
-            self.anon_vmas.unlink(&part.chain);
+            self.release(part);
         }
         let start = joined.start;
         mm.vmas.insert(joined);
@@ -331,9 +331,21 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pgoff = lower.pgoff_of(at, A::PAGE_SHIFT);
         let upper = Vma { start: at, pgoff, ..lower.clone() };
         lower.end = at;
-        self.anon_vmas.link(&upper.chain);
+        self.hold(&upper);
         mm.vmas.insert(upper);
         Ok(())
+    }
+
+    /// A VMA comes to hold on to its anon_vmas and its object.
+    pub(crate) fn hold(&mut self, vma: &Vma) {
+        self.anon_vmas.link(&vma.chain);
+        self.get_object(vma.object);
+    }
+
+    /// A VMA lets go of its anon_vmas and its object.
+    pub(crate) fn release(&mut self, vma: &Vma) {
+        self.anon_vmas.unlink(&vma.chain);
+        self.put_object(vma.object);
     }
 
     /// Splits huge leaves that straddle new VMA boundaries (`vma_adjust_trans_huge`).

@@ -66,8 +66,10 @@ impl Hw for PlainHw {
 
     #[inline]
     fn store_run(&mut self, p: Ptep, first: Pte, step: u64, n: usize) {
-        for (slot, i) in self.run(p, n).iter_mut().zip(0u64..) {
-            *slot = first.0.wrapping_add(i.wrapping_mul(step));
+        let mut word = first.0;
+        for slot in self.run(p, n) {
+            *slot = word;
+            word = word.wrapping_add(step);
         }
     }
 

@@ -32,6 +32,8 @@ pub struct KernelRules {
     pub mremap_batches: bool,
     /// `FIXED` moves with equal lengths may span several VMAs (`mm/mremap.c`).
     pub mremap_many_vmas: bool,
+    /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA it leaves behind (`mm/mremap.c`; asked of 6.16.12, mended in 6.17).
+    pub dontunmap_unaccounts: bool,
     /// arm64 `pte_mkwrite` of a clean entry clears RDONLY, so hardware sees it dirty.
     pub mkwrite_dirties_clean: bool,
     /// arm64 `contpte_set_ptes` sets CONT on entries that are not valid too.
@@ -63,6 +65,7 @@ impl KernelRules {
         exclusive_from: ExclusiveFrom::BatchStart,
         mremap_batches: false,
         mremap_many_vmas: false,
+        dontunmap_unaccounts: true,
         mkwrite_dirties_clean: true,
         cont_on_invalid: true,
         contpte_get_stops_early: false,
@@ -92,6 +95,7 @@ impl KernelRules {
         exclusive_from: ExclusiveFrom::BatchStart,
         mremap_batches: true,
         mremap_many_vmas: true,
+        dontunmap_unaccounts: false,
         mkwrite_dirties_clean: false,
         cont_on_invalid: true,
         contpte_get_stops_early: true,

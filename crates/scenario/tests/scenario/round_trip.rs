@@ -105,9 +105,9 @@ proptest! {
     fn scenarios(items in vec(item(), 0..12)) {
         let scenario = Scenario { items };
         let text = scenario.to_string();
-        prop_assert_eq!(parse(&text).as_ref(), Ok(&scenario), "{}", text);
+        prop_assert_eq!(parse(&text), Ok(scenario.clone()), "{}", text);
         let windows = text.replace('\n', "\r\n");
-        prop_assert_eq!(parse(&windows).as_ref(), Ok(&scenario), "{}", windows);
+        prop_assert_eq!(parse(&windows), Ok(scenario), "{}", windows);
     }
 
     #[test]

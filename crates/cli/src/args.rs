@@ -1,0 +1,120 @@
+//! The command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use ptelab::{Config, Matrix, SelectError};
+use std::path::PathBuf;
+
+/// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
+#[derive(Debug, Parser)]
+#[command(name = "ptelab", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Exit status: 0 fine, 1 a difference or an unexpected result, 2 usage or unreadable input, \
+    130 stopped by Ctrl-C.")]
+pub(crate) struct Args {
+    /// Log every call to standard error; twice for the steps inside
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a scenario: results, dumps, counters
+    #[command(after_help = "Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,7.3")]
+    Run(Scenario),
+    /// Run a scenario on several ports and kernels and say where they differ, and what each takes
+    #[command(after_help = "Example: ptelab compare fixtures/scenarios/seed.scn")]
+    Compare(Scenario),
+    /// Hold the emulator against page tables of real kernels, word for word
+    #[command(after_help = "Example: ptelab verify fixtures/golden/*.json")]
+    Verify(Verify),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Scenario {
+    /// The scenario; - for standard input
+    pub(crate) file: PathBuf,
+    /// Ports, separated by commas: arm64, x86_64, generic, or all
+    #[arg(long, value_name = "PORTS")]
+    arch: Option<String>,
+    /// Kernels, separated by commas: 6.16, 6.17-rc1, 6.17, 7.3, or all
+    #[arg(long, value_name = "KERNELS")]
+    kernel: Option<String>,
+    /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
+    #[arg(long, value_name = "PORT.FEATURE=on|off")]
+    cpu: Vec<String>,
+    /// Memory of each machine, with K, M, G or T (powers of 1024) [default: 64G]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Verify {
+    /// Golden files
+    #[arg(required = true, value_name = "GOLDEN.json")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print only files that differ, and the sum
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+impl Scenario {
+    /// The machines that the options choose; `arch` and `kernel` where they say nothing.
+    pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
+        let mut matrix = Matrix::new()
+            .ports(self.arch.as_deref().unwrap_or(arch))?
+            .kernels(self.kernel.as_deref().unwrap_or(kernel))?;
+        for switch in &self.cpu {
+            matrix = matrix.cpu(switch)?;
+        }
+        if let Some(bytes) = self.memory {
+            matrix = matrix.memory(bytes);
+        }
+        for builder in matrix.builders() {
+            builder.check()?;
+        }
+        Ok(matrix)
+    }
+}
+
+/// `64G` in bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((at, unit)) if !unit.is_ascii_digit() => {
+            let shift = "KMGT".find(unit).map(|i| 10 * (i as u32 + 1));
+            (&text[..at], shift.ok_or_else(|| format!("`{unit}` is no unit: K, M, G or T"))?)
+        }
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a number of bytes".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .filter(|&bytes| bytes <= Config::MAX_MEMORY)
+        .ok_or_else(|| "more than a machine can have (8T)".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(size("64K"), Ok(64 << 10));
+        assert_eq!(size("4096"), Ok(4096));
+        for wrong in ["", "G", "64X", "64GB", "-1", "99999999999T", "6µ"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,115 @@
+//! Printing, and failing.
+
+use anstream::AutoStream;
+use anstyle::Style;
+use ptelab::{BuildError, SelectError};
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use tracing::Level;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// Standard output: buffered, with colour on a terminal only, unless `NO_COLOR` is set.
+pub(crate) struct Out(BufWriter<AutoStream<Stdout>>);
+
+/// Headings.
+const BOLD: Style = Style::new().bold();
+/// What differs.
+const RED: Style = anstyle::AnsiColor::Red.on_default();
+
+impl Out {
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::new(AutoStream::auto(io::stdout())))
+    }
+
+    pub(crate) fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.0, "{text}")
+    }
+
+    pub(crate) fn text(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        write!(self.0, "{text}")
+    }
+
+    /// A line that heads what follows.
+    pub(crate) fn heading(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.0, "{BOLD}{text}{BOLD:#}")
+    }
+
+    /// A line about a difference.
+    pub(crate) fn differing(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.0, "{RED}{text}{RED:#}")
+    }
+
+    pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Failed> {
+        serde_json::to_writer_pretty(&mut self.0, value).map_err(io::Error::from)?;
+        Ok(self.line("")?)
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Why a command did not come to its end.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// Input or usage, in a sentence.
+    Unusable(String),
+    /// Mistakes in a scenario, shown in their lines.
+    Mistakes(String),
+    /// Output could not be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<SelectError> for Failed {
+    fn from(error: SelectError) -> Self {
+        Self::Unusable(error.to_string())
+    }
+}
+
+impl From<BuildError> for Failed {
+    fn from(error: BuildError) -> Self {
+        Self::Unusable(error.to_string())
+    }
+}
+
+impl Failed {
+    /// Says so on standard error, and gives the exit status. Nobody is left to tell where the reader of our output has gone.
+    pub(crate) fn report(&self) -> u8 {
+        let mut err = anstream::stderr();
+        // Where standard error cannot be written either, the status must do.
+        let _ = match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return crate::FINE,
+            Self::Output(error) => writeln!(err, "ptelab: cannot write: {error}"),
+            Self::Unusable(text) => writeln!(err, "ptelab: {text}"),
+            Self::Mistakes(text) => write!(err, "{text}"),
+        };
+        crate::UNUSABLE
+    }
+}
+
+/// Whether colour may go to standard error.
+pub(crate) fn stderr_has_color() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Logs calls, with the time that each took, to standard error.
+pub(crate) fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => Level::DEBUG,
+        _ => Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(stderr_has_color())
+        .with_target(false)
+        .with_span_events(if verbose > 1 { FmtSpan::CLOSE } else { FmtSpan::NONE })
+        .init();
+}

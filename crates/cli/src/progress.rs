@@ -1,0 +1,27 @@
+//! Long runs: a bar on a terminal, and a clean stop on Ctrl-C.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Set by Ctrl-C.
+pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
+
+/// From now on, the first Ctrl-C stops the run and prints what there is; the second ends the program.
+pub(crate) fn stop_on_ctrl_c() {
+    // Without a handler Ctrl-C ends the program at once, which is second best.
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(crate::STOPPED.into());
+        }
+    });
+}
+
+/// A bar of so many lines on standard error; nothing where that is no terminal.
+pub(crate) fn bar(lines: u128) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(lines).unwrap_or(u64::MAX));
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} lines, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,60 @@
+//! `ptelab run`
+
+use crate::args;
+use crate::output::{Failed, Out};
+use crate::progress;
+use crate::{DIFFERS, FINE, STOPPED, input};
+use ptelab::scenario::Scenario;
+use ptelab::{Matrix, RunReport, json, show, table};
+
+pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
+    let matrix = args.matrix("all", "7.3")?;
+    let scenario = input::scenario(&args.file)?;
+    let reports = reports(&matrix, &scenario)?;
+    if args.json {
+        let runs: Vec<_> = reports.iter().map(|report| json::run(&scenario, report)).collect();
+        out.json(&serde_json::json!({ "runs": runs }))?;
+    } else {
+        for report in &reports {
+            print(report, out)?;
+        }
+    }
+    Ok(status(&reports))
+}
+
+/// Runs the scenario on all machines, with a bar where that takes long.
+pub(crate) fn reports(matrix: &Matrix, scenario: &Scenario) -> Result<Vec<RunReport>, Failed> {
+    progress::stop_on_ctrl_c();
+    let bar = progress::bar(scenario.step_count().saturating_mul(matrix.machines() as u128));
+    let reports = matrix.run(scenario, &progress::STOP, || bar.inc(1));
+    bar.finish_and_clear();
+    Ok(reports?)
+}
+
+pub(crate) fn status(reports: &[RunReport]) -> u8 {
+    if reports.iter().any(|report| !report.finished) {
+        STOPPED
+    } else if reports.iter().any(|report| report.unexpected_count > 0) {
+        DIFFERS
+    } else {
+        FINE
+    }
+}
+
+fn print(report: &RunReport, out: &mut Out) -> Result<(), Failed> {
+    for dump in &report.dumps {
+        let text = show::dump_text(report, dump);
+        let (heading, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        out.heading(heading)?;
+        out.line(rest)?;
+    }
+    for name in report.costs.keys() {
+        if let Some(table) = table::cost_table(&[report], name) {
+            out.line(table.trim_fmt())?;
+            out.line("")?;
+        }
+    }
+    let text = show::summary(report);
+    if report.unexpected_count > 0 { out.differing(text.trim_end())? } else { out.text(text)? }
+    Ok(())
+}

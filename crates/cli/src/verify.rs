@@ -1,0 +1,60 @@
+//! `ptelab verify`
+
+use crate::args;
+use crate::output::{Failed, Out};
+use crate::{DIFFERS, FINE, input};
+use ptelab::json::Tally;
+use ptelab::{Golden, Verdict};
+use rayon::prelude::*;
+use std::path::Path;
+
+pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
+    let done: Vec<Result<Verdict, String>> = args.files.par_iter().map(|path| verify_file(path)).collect();
+    let (mut verdicts, mut errors) = (Vec::new(), Vec::new());
+    for result in done {
+        match result {
+            Ok(verdict) => {
+                if !args.json {
+                    print(&verdict, args.quiet, out)?;
+                }
+                verdicts.push(verdict);
+            }
+            Err(text) => errors.push(text),
+        }
+    }
+    let tally = Tally::new(verdicts);
+    if args.json {
+        out.json(&tally)?;
+    } else {
+        out.line(&tally)?;
+    }
+    if !errors.is_empty() {
+        out.flush()?;
+        return Err(Failed::Unusable(errors.join("\nptelab: ")));
+    }
+    Ok(if tally.files.iter().all(Verdict::is_equal) { FINE } else { DIFFERS })
+}
+
+fn verify_file(path: &Path) -> Result<Verdict, String> {
+    let name = path.display().to_string();
+    let bytes = input::read(path).map_err(|failed| match failed {
+        Failed::Unusable(text) | Failed::Mistakes(text) => text,
+        Failed::Output(error) => error.to_string(),
+    })?;
+    let golden = Golden::parse(&bytes).map_err(|error| format!("{name}: {error}"))?;
+    golden.verify(&name).map_err(|error| format!("{name}: {error}"))
+}
+
+fn print(verdict: &Verdict, quiet: bool, out: &mut Out) -> Result<(), Failed> {
+    let Verdict { file, dumps, dumps_equal, calls, calls_equal, .. } = verdict;
+    let line = format!("{file}: {dumps_equal} of {dumps} dumps equal, {calls_equal} of {calls} calls equal");
+    if !verdict.is_equal() {
+        out.differing(line)?;
+        for text in &verdict.differences {
+            out.line(format!("  {text}"))?;
+        }
+    } else if !quiet {
+        out.line(line)?;
+    }
+    Ok(())
+}
