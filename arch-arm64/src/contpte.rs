@@ -60,7 +60,7 @@ const fn is_foldable(pte: Pte) -> bool {
 impl Arm64 {
     /// Makes a block if the entry just written at `p` completes one (`contpte_try_fold`).
     #[inline]
-    pub(crate) fn contpte_try_fold<H: Hw>(self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
+    pub(crate) fn contpte_try_fold<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
         if is_last_of_block(addr, pte) && is_foldable(pte) {
             self.contpte_fold(hw, addr, p, pte);
         }
@@ -68,7 +68,7 @@ impl Arm64 {
 
     /// Takes the block apart that the entry at `p` is one of, if any (`contpte_try_unfold`).
     #[inline]
-    pub(crate) fn contpte_try_unfold<H: Hw>(self, hw: &mut H, addr: VirtAddr, p: Ptep) {
+    pub(crate) fn contpte_try_unfold<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
         let pte = hw.load(p);
         if is_valid_cont(pte) {
             self.contpte_unfold(hw, addr, p, pte);
@@ -77,7 +77,7 @@ impl Arm64 {
 
     /// Takes blocks apart that a run of entries covers in part: the first, the last, or both.
     #[inline]
-    pub(crate) fn contpte_try_unfold_partial<H: Hw>(self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
+    pub(crate) fn contpte_try_unfold_partial<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
         if p.offset_in(CONT_PTES) != 0 || nr < CONT_PTES {
             self.contpte_try_unfold(hw, addr, p);
         }
@@ -90,7 +90,7 @@ impl Arm64 {
     /// Folds if one folio covers the block, and the entries differ in nothing but frames, accessed and dirty.
     #[cold]
     #[inline(never)]
-    fn contpte_fold<H: Hw>(self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
+    fn contpte_fold<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
         let first = align_frame(pte);
         let folio = hw.page_folio(self.pte_pfn(pte));
         let start = p.align_down(CONT_PTES);
@@ -106,40 +106,40 @@ impl Arm64 {
     /// Unfolds the block of the entry at `p`, which was read as `pte`.
     #[cold]
     #[inline(never)]
-    pub(crate) fn contpte_unfold<H: Hw>(self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
+    pub(crate) fn contpte_unfold<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
         hw.event(Event::Unfold);
         self.contpte_convert(hw, addr, p, mknoncont(pte));
     }
 
     /// Rewrites a block after the pattern of `pte`, break-before-make. All its entries come out as accessed and
     /// dirty as any was.
-    fn contpte_convert<H: Hw>(self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
+    fn contpte_convert<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
         let (addr, p) = (addr.align_down(CONT_SIZE), p.align_down(CONT_PTES));
         let mut seen = Seen::default();
         hw.swap_run(p, CONT_PTES, |old| seen.add(old));
         if !self.bbml3 {
             self.flush_pages(hw, addr, addr.add(CONT_SIZE));
         }
-        let first = seen.merge_into(&self, align_frame(pte));
+        let first = seen.merge_into(self, align_frame(pte));
         hw.store_run(p, first, Self::PAGE_SIZE, CONT_PTES);
     }
 
     /// `pte`, which stands at `p`, accessed and dirty if any entry of its block is.
     #[cold]
     #[inline(never)]
-    pub(crate) fn contpte_ptep_get<H: Hw>(self, hw: &mut H, p: Ptep, pte: Pte) -> Pte {
+    pub(crate) fn contpte_ptep_get<H: Hw>(&self, hw: &mut H, p: Ptep, pte: Pte) -> Pte {
         let start = p.align_down(CONT_PTES);
         if self.rules.contpte_get_stops_early {
             return self.gather_until_found(hw, start, pte);
         }
         let mut seen = Seen::default();
         hw.load_run(start, CONT_PTES, |other| seen.add(other));
-        seen.merge_into(&self, pte)
+        seen.merge_into(self, pte)
     }
 
     /// Gathers up to the first entry that is dirty or young, then on to the first that is the other. A dirty
     /// one is read twice: the search for a young one starts with it.
-    fn gather_until_found<H: Hw>(self, hw: &mut H, start: Ptep, pte: Pte) -> Pte {
+    fn gather_until_found<H: Hw>(&self, hw: &mut H, start: Ptep, pte: Pte) -> Pte {
         for i in 0..CONT_PTES {
             let other = hw.load(start.add(i));
             if self.pte_dirty(other) {
@@ -162,7 +162,7 @@ impl Arm64 {
     /// Linux goes block by block. Since addresses and frames advance together, either every whole block is
     /// aligned in both or none is, so three runs say the same: up to the first whole block, all of those, and
     /// the rest.
-    pub(crate) fn contpte_set_ptes<H: Hw>(self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte, nr: usize) {
+    pub(crate) fn contpte_set_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte, nr: usize) {
         let congruent = (addr.get() ^ (pte.0 & PFN_MASK)) & (CONT_SIZE - 1) & !(Self::PAGE_SIZE - 1) == 0;
         let may_join = has(pte, PteBits::VALID) || self.rules.cont_on_invalid;
         let head = p.offset_in(CONT_PTES).wrapping_neg() % CONT_PTES;
@@ -192,7 +192,7 @@ impl Arm64 {
     #[cold]
     #[inline(never)]
     pub(crate) fn contpte_set_access_flags<H: Hw>(
-        self,
+        &self,
         hw: &mut H,
         addr: VirtAddr,
         p: Ptep,

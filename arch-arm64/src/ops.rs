@@ -50,6 +50,8 @@ impl Seen {
 }
 
 impl PteOps for Arm64 {
+    const HAVE_MOVE_TABLES: bool = true;
+    const MMU_GATHER_RCU_TABLE_FREE: bool = true;
     #[inline]
     fn ptep_get<H: Hw>(&self, hw: &mut H, p: Ptep) -> Pte {
         let pte = hw.load(p);
@@ -213,7 +215,7 @@ impl PteOps for Arm64 {
 impl Arm64 {
     /// Rewrites each of `nr` entries with a load and a compare-exchange.
     #[inline]
-    fn update_run<H: Hw>(self, hw: &mut H, p: Ptep, nr: usize, new: impl Fn(Pte) -> Pte) {
+    fn update_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize, new: impl Fn(Pte) -> Pte) {
         for i in 0..nr {
             let old = hw.load(p.add(i));
             update(hw, p.add(i), old, &new);
@@ -222,7 +224,7 @@ impl Arm64 {
 
     /// Makes `nr` entries old, clean, or both (`__clear_young_dirty_ptes`). Both at once is a plain store,
     /// since no bit of hardware's can be lost then.
-    fn clear_young_dirty_run<H: Hw>(self, hw: &mut H, p: Ptep, nr: usize, flags: Cydp) {
+    fn clear_young_dirty_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize, flags: Cydp) {
         let new = |mut pte| {
             if flags.contains(Cydp::CLEAR_YOUNG) {
                 pte = self.pte_mkold(pte);
@@ -244,7 +246,7 @@ impl Arm64 {
     /// Adds accessed, dirty and write permission of `entry` to an entry (`__ptep_set_access_flags`), and
     /// flushes it as a leaf of `flush`, if given. Says whether the entry was another before.
     pub(crate) fn set_access_flags<H: Hw>(
-        self,
+        &self,
         hw: &mut H,
         addr: VirtAddr,
         p: Ptep,

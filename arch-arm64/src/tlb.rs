@@ -63,18 +63,18 @@ impl Arm64 {
     /// Whether a cached translation must go after its entry changed (`__pte_flags_need_flush`): one of an entry
     /// that was invalid is not cached, and hardware does not see software's bits. Older kernels flush always.
     #[inline]
-    pub(crate) const fn needs_flush(self, old: Pte, new: Pte) -> bool {
+    pub(crate) const fn needs_flush(&self, old: Pte, new: Pte) -> bool {
         !self.rules.needs_flush_arm64
             || old.0 & PteBits::VALID.bits() != 0 && (old.0 ^ new.0) & !SOFTWARE_BITS != 0
     }
 
     /// Flushes the pages of a range, leaves only.
-    pub(crate) fn flush_pages<H: Hw>(self, hw: &mut H, start: VirtAddr, end: VirtAddr) {
+    pub(crate) fn flush_pages<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr) {
         self.flush(hw, Flush::leaves(start, end, Level::Pte));
     }
 
     /// Flushes one leaf of `level` and all walk caches to it, or a range of pages without a hint.
-    pub(crate) fn flush_with_tables<H: Hw>(self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+    pub(crate) fn flush_with_tables<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let hint = if level == Level::Pte { TTL_UNKNOWN } else { ttl(level) };
         let leaves = Flush::leaves(start, end, level);
         self.flush(hw, Flush { ttl: hint, walk_cache: WalkCache::Dropped, ..leaves });
@@ -82,13 +82,13 @@ impl Arm64 {
 
     /// Flushes leaves to which a fault gave more permission. Other CPUs may keep their stale entries: they
     /// fault and find out.
-    pub(crate) fn flush_after_fault<H: Hw>(self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+    pub(crate) fn flush_after_fault<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let reach = if self.rules.fault_flush_local { Reach::ThisCpu } else { Reach::AllCpus };
         self.flush(hw, Flush { reach, ..Flush::leaves(start, end, level) });
     }
 
     /// Flushes what a call gathered (`arch/arm64/include/asm/tlb.h:tlb_flush`, 7.3).
-    pub(crate) fn flush_gathered<H: Hw>(self, hw: &mut H, tlb: &MmuGather) {
+    pub(crate) fn flush_gathered<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
         let Some((start, end)) = tlb.range() else { return };
         let huge_only = tlb.cleared_pmds && !tlb.cleared_ptes;
         let level = if huge_only { Level::Pmd } else { Level::Pte };
@@ -109,7 +109,7 @@ impl Arm64 {
         hw.barrier(Barrier::DsbIsh);
     }
 
-    fn flush<H: Hw>(self, hw: &mut H, flush: Flush) {
+    fn flush<H: Hw>(&self, hw: &mut H, flush: Flush) {
         let start = flush.start.align_down(flush.stride);
         let len = flush.end.since(start).next_multiple_of(flush.stride);
         let pages = len / Self::PAGE_SIZE;
@@ -133,7 +133,7 @@ impl Arm64 {
     }
 
     /// Whether a range is flushed with the whole address space (`__flush_tlb_range_limit_excess`).
-    const fn is_excessive(self, pages: u64, stride: u64) -> bool {
+    const fn is_excessive(&self, pages: u64, stride: u64) -> bool {
         if self.range_tlbi {
             pages > MAX_RANGE_PAGES
         } else {
@@ -143,7 +143,7 @@ impl Arm64 {
 
     /// Instructions that invalidate `pages` pages: one a leaf or, with range invalidation, one for every scale
     /// that has a part in the number of pages, from the largest down, and one for a last odd page.
-    const fn ops(self, mut pages: u64, stride: u64) -> u32 {
+    const fn ops(&self, mut pages: u64, stride: u64) -> u32 {
         if !self.range_tlbi {
             return (pages * Self::PAGE_SIZE / stride) as u32;
         }

@@ -27,7 +27,7 @@ const SOFT_FLAGS: &[(SoftFlags, SoftBits)] =
 
 impl Arm64 {
     /// What a word says.
-    pub(crate) fn view(self, pte: Pte, level: Level) -> PteView {
+    pub(crate) fn view(&self, pte: Pte, level: Level) -> PteView {
         if self.pte_none(pte) {
             return PteView::None;
         }
@@ -42,7 +42,7 @@ impl Arm64 {
     }
 
     /// The names of a word's bits.
-    pub(crate) fn names(self, pte: Pte, level: Level) -> String {
+    pub(crate) fn names(&self, pte: Pte, level: Level) -> String {
         match self.view(pte, level) {
             PteView::None => "none".to_owned(),
             PteView::Soft(leaf) => {
@@ -60,7 +60,7 @@ impl Arm64 {
         }
     }
 
-    fn decode_attrs(self, pte: Pte) -> PteAttrs {
+    fn decode_attrs(&self, pte: Pte) -> PteAttrs {
         let mut attrs = PteAttrs::empty();
         for &(attr, bit) in ATTRS {
             attrs.set(attr, has(pte, bit));
@@ -72,7 +72,7 @@ impl Arm64 {
     }
 
     /// A leaf entry, or `None` where no word says it.
-    pub(crate) fn encode_mapping(self, m: Mapping) -> Option<Pte> {
+    pub(crate) fn encode_mapping(&self, m: Mapping) -> Option<Pte> {
         let has_attr = |attr| m.attrs.contains(attr);
         let access = PteAttrs::USER | PteAttrs::WRITE | PteAttrs::EXEC;
         let denied = has_attr(PteAttrs::PROTNONE);

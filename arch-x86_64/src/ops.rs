@@ -16,6 +16,9 @@ fn update<H: Hw>(hw: &mut H, p: Ptep, mut old: Pte, new: impl Fn(Pte) -> Pte) ->
 
 /// `arch/x86/include/asm/pgtable.h` and `arch/x86/mm/pgtable.c` (7.3), native: no paravirtual hooks.
 impl PteOps for X86_64 {
+    const HAVE_MOVE_TABLES: bool = true;
+    const MMU_GATHER_RCU_TABLE_FREE: bool = true;
+    const ARCH_SUPPORTS_PT_RECLAIM: bool = true;
     const MMU_GATHER_MERGE_VMAS: bool = true;
 
     #[inline]

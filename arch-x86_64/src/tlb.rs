@@ -29,19 +29,19 @@ const PAT_LARGE: u64 = 1 << 12;
 impl X86_64 {
     /// `pte_needs_flush` (`arch/x86/include/asm/tlbflush.h`, 7.3). A page that became old is not worth a flush.
     #[inline]
-    pub(crate) fn page_needs_flush(self, old: Pte, new: Pte) -> bool {
+    pub(crate) fn page_needs_flush(&self, old: Pte, new: Pte) -> bool {
         let relevant = !(PFN_MASK | PteBits::ACCESSED.bits());
         self.frame_or_bits_changed(old, new, relevant)
     }
 
     /// `huge_pmd_needs_flush` (`arch/x86/include/asm/tlbflush.h`, 7.3).
     #[inline]
-    pub(crate) fn huge_page_needs_flush(self, old: Pte, new: Pte) -> bool {
+    pub(crate) fn huge_page_needs_flush(&self, old: Pte, new: Pte) -> bool {
         self.frame_or_bits_changed(old, new, !PMD_PFN_MASK)
     }
 
     #[inline]
-    fn frame_or_bits_changed(self, old: Pte, new: Pte, relevant: u64) -> bool {
+    fn frame_or_bits_changed(&self, old: Pte, new: Pte, relevant: u64) -> bool {
         if old.0 & PteBits::PRESENT.bits() == 0 {
             return false;
         }

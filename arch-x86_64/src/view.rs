@@ -30,7 +30,7 @@ const SOFT_FLAGS: &[(SoftFlags, SoftBits)] = &[
 
 impl X86_64 {
     /// What a word says.
-    pub(crate) fn view(self, pte: Pte, level: Level) -> PteView {
+    pub(crate) fn view(&self, pte: Pte, level: Level) -> PteView {
         if self.pte_none(pte) {
             return PteView::None;
         }
@@ -46,7 +46,7 @@ impl X86_64 {
     }
 
     /// The names of a word's bits.
-    pub(crate) fn names(self, pte: Pte, level: Level) -> String {
+    pub(crate) fn names(&self, pte: Pte, level: Level) -> String {
         match self.view(pte, level) {
             PteView::None => "none".to_owned(),
             PteView::Soft(leaf) => {
@@ -61,7 +61,7 @@ impl X86_64 {
         }
     }
 
-    fn decode_attrs(self, pte: Pte) -> PteAttrs {
+    fn decode_attrs(&self, pte: Pte) -> PteAttrs {
         let mut attrs = PteAttrs::empty();
         for &(attr, bit) in ATTRS {
             attrs.set(attr, has(pte, bit));
@@ -74,7 +74,7 @@ impl X86_64 {
     }
 
     /// A leaf entry, or `None` where no word says it.
-    pub(crate) fn encode_mapping(self, m: Mapping) -> Option<Pte> {
+    pub(crate) fn encode_mapping(&self, m: Mapping) -> Option<Pte> {
         let has_attr = |attr| m.attrs.contains(attr);
         let access = PteAttrs::USER | PteAttrs::WRITE | PteAttrs::EXEC;
         let denied = has_attr(PteAttrs::PROTNONE);
@@ -99,7 +99,7 @@ impl X86_64 {
 
     /// A software entry, or `None` where type or offset do not fit, soft-dirty is not configured, or the
     /// word would be the empty one.
-    pub(crate) fn encode_soft(self, leaf: SoftLeaf) -> Option<Pte> {
+    pub(crate) fn encode_soft(&self, leaf: SoftLeaf) -> Option<Pte> {
         let fits = leaf.ty < 32 && leaf.offset <= SOFT_OFFSET_MASK >> SOFT_OFFSET_SHIFT;
         if !fits || !self.soft_dirty && leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
             return None;

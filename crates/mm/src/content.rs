@@ -143,6 +143,15 @@ impl Contents {
         }
     }
 
+    /// Whether every byte of a frame is zero.
+    pub(crate) fn is_zero(&self, pfn: Pfn) -> bool {
+        let desc = self.desc[pfn.index()];
+        match desc.stored() {
+            Some(slot) => self.pages[slot].iter().all(|&byte| byte == 0),
+            None => desc == Desc::fill(0),
+        }
+    }
+
     pub(crate) fn copy(&mut self, from: Pfn, to: Pfn) {
         self.release(to.index());
         let desc = self.desc[from.index()];

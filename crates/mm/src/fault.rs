@@ -5,7 +5,7 @@ use crate::settings::MIN_THP_ORDER;
 use crate::walk::PmdState;
 use crate::{CPU_NODE, FaultError, Kernel, Mm, Signal, Vma};
 use ptelab_pgtable::{
-    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, SoftLeaf, TableMemory, VirtAddr,
+    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
     VmFlags, marker,
 };
 
@@ -96,6 +96,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             ptelab_pgtable::PteView::Soft(leaf) => Some(leaf),
             _ => None,
         }
+    }
+
+    /// A software entry with a flag set or cleared (`pte_swp_mksoft_dirty` and its like).
+    pub(crate) fn with_soft_flag(&self, pte: Pte, flag: SoftFlags, on: bool) -> Pte {
+        let Some(mut leaf) = self.soft_view(pte) else { return pte };
+        leaf.flags.set(flag, on);
+        self.arch.soft_leaf(leaf).unwrap_or(pte)
     }
 
     /// A new folio on the node that new pages go to, if memory has one of this order.

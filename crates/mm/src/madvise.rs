@@ -396,6 +396,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let mut failed = Ok(());
         let mut base = start.align_up(size).ok_or(Errno::Einval)?;
+        if self.rules.collapse_inside_block_fails && base > end.align_down(size) {
+            return Err(Errno::Einval);
+        }
         while base.get() + size <= end.get() {
             if let Err(errno) = self.collapse_huge_page(mm, vma, base) {
                 failed = Err(errno);

@@ -399,18 +399,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> usize {
         let Some(folio) = folio.filter(|folio| folio.order > 0) else { return 1 };
         let max = max.min(folio.end().since(self.arch.pte_pfn(pte)) as usize);
-        let ignore = self.arch.batch_ignore(respect);
-        let step = self.arch.pfn_step(pte);
         let hint = self.arch.pte_batch_hint(p, pte);
-        if hint == 1 {
-            let next = self.arch.pte_advance_pfn(pte, 1);
-            return 1 + self.hw.match_run(p.add(1), next, step, ignore, max - 1);
+        if hint == 1 && self.arch.batch_by_mask(respect) {
+            let (next, step) = (self.arch.pte_advance_pfn(pte, 1), self.arch.pfn_step(pte));
+            return 1 + self.hw.match_run(p.add(1), next, step, self.arch.batch_ignore(respect), max - 1);
         }
+        let first = self.arch.batch_clean(pte, respect);
         let mut nr = hint;
         while nr < max {
             let next = self.arch.ptep_get(&mut self.hw, p.add(nr));
-            let expected = self.arch.pte_advance_pfn(pte, nr);
-            if (next.0 ^ expected.0) & !ignore != 0 {
+            if self.arch.batch_clean(next, respect) != self.arch.pte_advance_pfn(first, nr) {
                 break;
             }
             nr += self.arch.pte_batch_hint(p.add(nr), next);

@@ -371,13 +371,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
-    /// A software entry, soft-dirty where that is tracked (`pte_swp_mksoft_dirty`).
-    fn swp_mksoft_dirty(&self, pte: Pte) -> Pte {
-        let Some(mut leaf) = self.soft_view(pte).filter(|_| self.arch.has_soft_dirty()) else { return pte };
-        leaf.flags |= SoftFlags::SOFT_DIRTY;
-        self.arch.soft_leaf(leaf).unwrap_or(pte)
-    }
-
     fn move_huge_pmd(&mut self, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr)) {
         let pmd = self.arch.pmdp_get_and_clear(&mut self.hw, from, src);
         self.arch.set_pmd_at(&mut self.hw, to, dst, self.arch.pte_mksoft_dirty(pmd));
@@ -405,7 +398,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 self.arch.set_ptes(&mut self.hw, new_addr, q, self.arch.pte_mksoft_dirty(pte), nr);
             } else if !self.arch.pte_none(old) {
                 let pte = self.arch.ptep_get_and_clear(&mut self.hw, addr, p);
-                let pte = self.swp_mksoft_dirty(pte);
+                let pte = if self.arch.has_soft_dirty() {
+                    self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true)
+                } else {
+                    pte
+                };
                 self.arch.set_pte_at(&mut self.hw, new_addr, q, pte);
             }
             i += nr;

@@ -421,6 +421,11 @@ impl Pages {
         self.contents.read(pfn, offset)
     }
 
+    /// Whether every byte of a frame is zero.
+    pub(crate) fn is_zero_filled(&self, pfn: Pfn) -> bool {
+        self.contents.is_zero(pfn)
+    }
+
     /// Bytes in a page.
     pub const fn page_size(&self) -> u64 {
         self.page_size

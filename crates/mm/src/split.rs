@@ -4,7 +4,7 @@
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail
@@ -116,8 +116,26 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mapped = self.unmap_for_move(mm, span);
         self.pages.split(&mut self.hw, span);
         for entry in mapped {
-            self.restore_moved(mm, &entry, entry.pfn);
+            let locked = entry.vma.flags.contains(VmFlags::LOCKED);
+            if !locked && self.pages.is_zero_filled(entry.pfn) {
+                self.map_unused_to_zeropage(mm, &entry);
+            } else {
+                self.restore_moved(mm, &entry, entry.pfn);
+            }
         }
+    }
+
+    /// A page of a split folio that nobody wrote anything but zeros to: the zero page takes its place, and it is freed
+    /// (`try_to_map_unused_to_zeropage`).
+    fn map_unused_to_zeropage(&mut self, mm: &Mm, moved: &Moved) {
+        let mut entry = self.zero_entry(&moved.vma);
+        if self.rules.split_zeropage_keeps_soft_dirty && self.arch.pte_soft_dirty(moved.old) {
+            entry = self.arch.pte_mksoft_dirty(entry);
+        }
+        let page = FolioSpan { head: moved.pfn, order: 0 };
+        self.pages.unmap(page, moved.pfn, MapLevel::Ptes(1), mm.id);
+        let p = self.pte_offset(mm, moved.addr).expect("the entry's table is still there");
+        self.arch.set_pte_at(&mut self.hw, moved.addr, p, entry);
     }
 
     /// Where a folio's first page would be mapped, in each VMA of `mm` that may map it.

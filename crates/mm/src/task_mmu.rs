@@ -4,7 +4,7 @@ use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, Pfn, Pte, Ptep, PteView, TableMemory, VirtAddr, VmFlags, marker,
+    Arch, FolioSpan, Level, Pfn, Pte, Ptep, PteView, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
 };
 
 bitflags! {
@@ -234,10 +234,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let wanted = |vma: &&Vma| what == 1 || (what == 2) == vma.is_anonymous();
         let vmas: Vec<Vma> = mm.vmas.iter().filter(wanted).cloned().collect();
         for vma in vmas {
-            self.for_present(mm, &vma, |kernel, addr, p, level| {
-                if level == Level::Pte {
+            self.for_leaves(mm, &vma, |kernel, addr, p, level| {
+                let present = kernel.arch.pte_present(kernel.hw.peek(p));
+                if level == Level::Pte && present {
                     kernel.arch.ptep_test_and_clear_young(&mut kernel.hw, addr, p);
-                } else {
+                } else if level == Level::Pmd {
                     let old = kernel.hw.load(p);
                     kernel.arch.set_pmd_at(&mut kernel.hw, addr, p, kernel.arch.pte_mkold(old));
                 }
@@ -256,7 +257,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             }
             let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
             for vma in vmas {
-                self.for_present(mm, &vma, |kernel, addr, p, level| {
+                self.for_leaves(mm, &vma, |kernel, addr, p, level| {
                     if level == Level::Pte {
                         kernel.clear_soft_dirty_pte(addr, p);
                     } else {
@@ -269,6 +270,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn clear_soft_dirty_pte(&mut self, addr: VirtAddr, p: Ptep) {
+        let pte = self.hw.load(p);
+        if !self.arch.pte_present(pte) {
+            let clean = self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, false);
+            return self.arch.set_pte_at(&mut self.hw, addr, p, clean);
+        }
         let old = self.arch.ptep_modify_prot_start(&mut self.hw, addr, p);
         let new = self.arch.pte_clear_soft_dirty(self.arch.pte_wrprotect(old));
         self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
@@ -280,8 +286,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.arch.set_pmd_at(&mut self.hw, addr, p, new);
     }
 
-    /// Does something to every present leaf of a VMA.
-    fn for_present(
+    /// Does something to every leaf of a VMA that is not empty.
+    fn for_leaves(
         &mut self,
         mm: &Mm,
         vma: &Vma,
@@ -297,7 +303,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                     let first = Self::index(from, Level::Pte);
                     for i in 0..(next.since(from) >> A::PAGE_SHIFT) as usize {
                         let p = table.add(first + i);
-                        if self.arch.pte_present(self.hw.peek(p)) {
+                        if !self.arch.pte_none(self.hw.peek(p)) {
                             each(self, from.add((i as u64) << A::PAGE_SHIFT), p, Level::Pte);
                         }
                     }

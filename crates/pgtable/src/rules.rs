@@ -32,6 +32,12 @@ pub struct KernelRules {
     pub mremap_batches: bool,
     /// `FIXED` moves with equal lengths may span several VMAs (`mm/mremap.c`).
     pub mremap_many_vmas: bool,
+    /// Splitting a folio maps its zero-filled pages to the zero page; the entry stays soft-dirty (`mm/migrate.c`,
+    /// `try_to_map_unused_to_zeropage`; 6.16.12 loses it, 6.17.13 and 7.3.4 keep it).
+    pub split_zeropage_keeps_soft_dirty: bool,
+    /// `MADV_COLLAPSE` of a range inside one huge page's worth of addresses is `EINVAL`, not nothing to do
+    /// (`mm/khugepaged.c`, `madvise_collapse`; asked of 6.16.12, 6.17.13 and 7.3.4).
+    pub collapse_inside_block_fails: bool,
     /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA it leaves behind (`mm/mremap.c`; asked of 6.16.12, mended in 6.17).
     pub dontunmap_unaccounts: bool,
     /// arm64 `pte_mkwrite` of a clean entry clears RDONLY, so hardware sees it dirty.
@@ -66,6 +72,8 @@ impl KernelRules {
         mremap_batches: false,
         mremap_many_vmas: false,
         dontunmap_unaccounts: true,
+        split_zeropage_keeps_soft_dirty: false,
+        collapse_inside_block_fails: true,
         mkwrite_dirties_clean: true,
         cont_on_invalid: true,
         contpte_get_stops_early: false,
@@ -96,6 +104,8 @@ impl KernelRules {
         mremap_batches: true,
         mremap_many_vmas: true,
         dontunmap_unaccounts: false,
+        split_zeropage_keeps_soft_dirty: true,
+        collapse_inside_block_fails: true,
         mkwrite_dirties_clean: false,
         cont_on_invalid: true,
         contpte_get_stops_early: true,
@@ -111,6 +121,7 @@ impl KernelRules {
     /// Linux 7.3 (as 7.3.4).
     pub const V7_3: Self = Self {
         name: "7.3",
+        collapse_inside_block_fails: false,
         cont_on_invalid: false,
         needs_flush_arm64: true,
         fault_flush_local: true,

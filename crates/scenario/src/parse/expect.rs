@@ -67,12 +67,13 @@ fn error(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>, minus: Token) -> Option
         return None;
     };
     let errno = errno(ctx, name);
-    if let Some(open) = cursor.eat(Kind::OpenParen)
-        && cursor.skip_past(Kind::CloseParen).is_none()
-    {
-        let message = "this parenthesis is never closed";
-        ctx.report(Diagnostic::new(open.span(), message).expected("`)` behind it"));
-        return None;
+    if let Some(open) = cursor.eat(Kind::OpenParen) {
+        cursor.take_parenthesized();
+        if cursor.eat(Kind::CloseParen).is_none() {
+            let message = "this parenthesis is never closed";
+            ctx.report(Diagnostic::new(open.span(), message).expected("`)` behind it"));
+            return None;
+        }
     }
     errno.map(Expect::Errno)
 }

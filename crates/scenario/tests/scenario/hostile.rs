@@ -104,7 +104,7 @@ fn a_line_of_a_megabyte() {
         ("(".repeat(long), 1),
         ("é".repeat(long), 1),
         (format!("munmap({}", ",".repeat(long)), 3),
-        (format!("munmap({}0, 4K)", "(".repeat(long)), 3),
+        (format!("munmap({}0, 4K)", "(".repeat(long)), 2),
         (format!("munmap({}0, 4K)", "-1 + ".repeat(long)), (long as u64)),
         (format!("dump(0, 4K, \"{}", "x".repeat(long)), 1),
         (format!("fork() = {}", "9".repeat(long)), 1),

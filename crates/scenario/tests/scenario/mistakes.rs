@@ -46,7 +46,7 @@ fn control_characters_are_shown_and_never_sent() {
                   \u{202e}fork()\u{85}\r\n\
                   fork(\u{feff}) \rx\r\n";
     let found = mistakes(source);
-    assert_eq!(found.items.len(), 5, "{found:#?}");
+    assert_eq!(found.items.len(), 6, "{found:#?}");
     let rendered = found.render("a\u{1b}[0mb.scn", source, false);
     snapshot("control-characters", &rendered);
     let raw = |c: &char| c.is_control() && *c != '\n';
