@@ -51,7 +51,7 @@ fn differing(all: &[Differing], out: &mut Out) -> Result<(), Failed> {
     }
     for pair in all {
         let plural = if pair.count == 1 { "" } else { "s" };
-        out.differing(format!("  {} against {}: {} difference{plural}", pair.right, pair.left, pair.count))?;
+        out.differing(format!("  {} and {}: {} difference{plural}", pair.left, pair.right, pair.count))?;
         for text in &pair.differences {
             out.line(format!("    {text}"))?;
         }

@@ -32,18 +32,18 @@ pub struct Differing {
 /// Differences of one pair that are kept.
 const MAX_SHOWN: usize = 12;
 
-/// Compares reports of one scenario: ports with the first port, kernel by kernel; and kernels with the first kernel, port by
-/// port. Pairs without differences are left out.
+/// Compares reports of one scenario: each port with the first, kernel by kernel; and each kernel with the one before it, port
+/// by port. Pairs without differences are left out.
 pub fn compare(scenario: &Scenario, reports: &[RunReport]) -> (Vec<Differing>, Vec<Differing>) {
-    let pairs = |same: fn(&RunReport, &RunReport) -> bool, eyes| {
-        let mut found = Vec::new();
-        for (i, right) in reports.iter().enumerate() {
-            let left = reports[..i].iter().find(|left| same(left, right));
-            found.extend(left.and_then(|left| compare_pair(scenario, left, right, eyes)));
-        }
-        found
-    };
-    (pairs(|a, b| a.kernel == b.kernel, Eyes::Neutral), pairs(|a, b| a.arch == b.arch, Eyes::Raw))
+    let (mut ports, mut kernels) = (Vec::new(), Vec::new());
+    for (i, right) in reports.iter().enumerate() {
+        let earlier = &reports[..i];
+        let first_port = earlier.iter().find(|left| left.kernel == right.kernel);
+        let last_kernel = earlier.iter().rfind(|left| left.arch == right.arch);
+        ports.extend(first_port.and_then(|left| compare_pair(scenario, left, right, Eyes::Neutral)));
+        kernels.extend(last_kernel.and_then(|left| compare_pair(scenario, left, right, Eyes::Raw)));
+    }
+    (ports, kernels)
 }
 
 /// Compares two reports of one scenario; `None` where nothing differs.
@@ -89,7 +89,7 @@ fn compare_calls(scenario: &Scenario, left: &RunReport, right: &RunReport, all: 
     for (at, (a, b)) in pairs {
         let step = steps.find(|(i, _)| *i == at).map(|(_, step)| step.line);
         let text = step.map_or_else(String::new, |line| format!("line {}, {}", line.line, line.call));
-        all.push(|| format!("{text}: {a} against {b}"));
+        all.push(|| format!("{text}: {a}, then {b}"));
     }
     if left.lines == right.lines && left.rest_digest != right.rest_digest {
         all.push(|| format!("results after the first {MAX_RESULTS} lines"));
@@ -105,8 +105,9 @@ pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<S
         s.vmas.iter().map(|vma| strip(show::vma_line(vma))).collect()
     };
     let (a, b) = (vmas(left), vmas(right));
-    texts.extend(a.iter().filter(|vma| !b.contains(vma)).map(|vma| format!("VMA {vma} only on the first")));
-    texts.extend(b.iter().filter(|vma| !a.contains(vma)).map(|vma| format!("VMA {vma} only on the second")));
+    let (on_left, on_right) = names(left, right);
+    texts.extend(a.iter().filter(|vma| !b.contains(vma)).map(|vma| format!("VMA {vma} only on {on_left}")));
+    texts.extend(b.iter().filter(|vma| !a.contains(vma)).map(|vma| format!("VMA {vma} only on {on_right}")));
     let differing = match eyes {
         Eyes::Raw => left.runs.differences(&right.runs, same_raw),
         Eyes::Neutral => left.runs.differences(&right.runs, same_neutral),
@@ -126,7 +127,14 @@ fn entry_text(left: &Snapshot, right: &Snapshot, d: &Difference) -> String {
         }
     };
     let (a, b) = (side(left, &d.left), side(right, &d.right));
-    format!("{}..{}\n        {a}\n        {b}", d.start, d.end)
+    let (on_left, on_right) = names(left, right);
+    let width = on_left.len().max(on_right.len());
+    format!("{}..{}\n        {on_left:width$}  {a}\n        {on_right:width$}  {b}", d.start, d.end)
+}
+
+/// What tells two snapshots apart: their kernels, or else their ports.
+fn names(left: &Snapshot, right: &Snapshot) -> (&'static str, &'static str) {
+    if left.arch == right.arch { (left.kernel, right.kernel) } else { (left.arch, right.arch) }
 }
 
 fn same_place(a: Option<PageRun>, b: Option<PageRun>) -> bool {

@@ -18,8 +18,13 @@ fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
     candidates
         .map(|candidate| (distance(&wanted, &candidate.to_ascii_uppercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
+        .min_by_key(|(distance, candidate)| (*distance, !is_start(name, candidate)))
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether `name` is `candidate` cut short: nearer than any other of the same distance.
+fn is_start(name: &str, candidate: &str) -> bool {
+    candidate.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 /// How many slips lie between two names; a prefix left out (`READ` for `PROT_READ`) counts as one.
@@ -41,6 +46,7 @@ mod tests {
         assert_eq!(near("PROT_RAED"), Some("PROT_READ"));
         assert_eq!(near("prot_write"), Some("PROT_WRITE"));
         assert_eq!(near("EXEC"), Some("PROT_EXEC"));
+        assert_eq!(nearest("of", ["on", "off"].into_iter()), Some("off"));
         assert_eq!(near("MADV_FREE"), None);
         assert_eq!(near(&"PROT_READ".repeat(20)), None);
     }

@@ -101,9 +101,9 @@ impl<'p, 's> Args<'p, 's> {
         match first.kind {
             Kind::Text | Kind::UnclosedText => string(self.ctx, first),
             Kind::Name | Kind::Number => {
-                let text = quoted(self.ctx.text(first));
-                let help = format!("write it as `\"{}\"`", text.trim_matches('`'));
-                self.wrong(format!("{text} is not in quotes"), expected, Some(help));
+                let text = self.ctx.text(first);
+                let help = format!("write it as {}", quoted(&format!("\"{text}\"")));
+                self.wrong(format!("{} is not in quotes", quoted(text)), expected, Some(help));
                 None
             }
             _ => {
@@ -141,6 +141,11 @@ impl<'p, 's> Args<'p, 's> {
         self.one_of(text, expected, words)
     }
 
+    /// A question that names the candidate nearest to `name`, if one is near.
+    pub(super) fn did_you_mean(&self, name: &str, candidate: &'static str) -> Option<String> {
+        self.ctx.did_you_mean(name, [candidate].into_iter())
+    }
+
     /// Reports a mistake in the argument taken last.
     pub(super) fn wrong(&mut self, message: String, expected: &str, help: Option<String>) {
         let mistake = Diagnostic::new(self.last.clone(), message);
@@ -172,7 +177,8 @@ impl<'p, 's> Args<'p, 's> {
         let found = words.iter().find(|(word, _)| *word == text);
         if found.is_none() {
             let help = self.ctx.did_you_mean(text, words.iter().map(|(word, _)| *word));
-            self.wrong(format!("unexpected {}", quoted(text)), expected, help);
+            let written = self.ctx.source.get(self.last.clone()).unwrap_or_default();
+            self.wrong(format!("unexpected {}", quoted(written)), expected, help);
         }
         found.map(|(_, value)| *value)
     }

@@ -103,7 +103,8 @@ impl Blocks {
     }
 
     fn stray(&self, span: Range<usize>) -> Diagnostic {
-        let mistake = Diagnostic::new(span, "`}` closes no block");
+        let mistake =
+            Diagnostic::new(span, "`}` closes no block").expected("a call, or `repeat N {` before it");
         match &self.closed {
             Some((place, end)) => {
                 let message = format!("the last block begins here and ended on line {end}");

@@ -122,9 +122,9 @@ impl Evaluator<'_, '_, '_> {
             }
             Some((Kind::Minus, token)) => {
                 self.cursor.next();
-                self.cursor.eat(Kind::Number);
+                let end = self.cursor.eat(Kind::Number).map_or(token.end, |number| number.end);
                 let message = format!("{} is never negative", want.what);
-                Some(self.fail(Diagnostic::new(token.span(), message).expected(want.expected)))
+                Some(self.fail(Diagnostic::new(token.start..end, message).expected(want.expected)))
             }
             _ => {
                 self.ctx.unexpected(&self.cursor, want.expected);

@@ -189,7 +189,7 @@ fn thp_key(args: &mut Args<'_, '_>, text: &str) -> Option<ThpKey> {
     }
     let key = text.strip_suffix("kB").and_then(kilobytes).map(ThpKey::Kb);
     if key.is_none() {
-        let help = thp_key_help(text);
+        let help = thp_key_help(text).or_else(|| args.did_you_mean(text, "enabled"));
         args.wrong(format!("{} is not the name of a size", quoted(text)), THP_SIZE, help);
     }
     key

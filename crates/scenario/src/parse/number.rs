@@ -18,7 +18,7 @@ pub(super) fn number(text: &str) -> Result<u64, NumberError> {
     }
     let mut value = Some(0_u64);
     for c in digits.chars() {
-        let digit = c.to_digit(radix).ok_or_else(|| bad_digit(text, digits, c, radix))?;
+        let digit = c.to_digit(radix).ok_or_else(|| bad_digit(text, c, radix))?;
         value = value
             .and_then(|value| value.checked_mul(u64::from(radix)))
             .and_then(|value| value.checked_add(u64::from(digit)));
@@ -51,7 +51,7 @@ fn split_radix(digits: &str) -> (u32, &str) {
     }
 }
 
-fn bad_digit(text: &str, digits: &str, digit: char, radix: u32) -> NumberError {
+fn bad_digit(text: &str, digit: char, radix: u32) -> NumberError {
     let name = match radix {
         16 => "hexadecimal",
         8 => "octal",
@@ -62,13 +62,14 @@ fn bad_digit(text: &str, digits: &str, digit: char, radix: u32) -> NumberError {
     } else {
         format!("{} is not a number", quoted(text))
     };
-    NumberError { message, help: suffix_help(text, digits) }
+    // A letter in a hexadecimal number is more likely a wrong digit than a suffix.
+    let help = if radix == 16 { None } else { suffix_help(text) };
+    NumberError { message, help }
 }
 
 /// What to write for a size in another notation: `4k`, `4KB`, `4KiB`.
-fn suffix_help(text: &str, digits: &str) -> Option<String> {
-    let unit = digits.trim_start_matches(|c: char| c.is_ascii_digit());
-    let unit = text.get(text.rfind(unit)?..)?;
+fn suffix_help(text: &str) -> Option<String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let letter = match unit.to_ascii_uppercase().as_str() {
         "K" | "KB" | "KIB" => 'K',
         "M" | "MB" | "MIB" => 'M',
@@ -138,6 +139,8 @@ mod tests {
             let wanted = "write `4K`: K, M, G and T are powers of 1024";
             assert_eq!(help(text).as_deref(), Some(wanted), "{text}");
         }
+        assert_eq!(help("0x4g"), None);
+        assert_eq!(help("010k").as_deref(), Some("write `010K`: K, M, G and T are powers of 1024"));
         assert_eq!(help("4x"), None);
         assert_eq!(help("1_000"), None);
     }

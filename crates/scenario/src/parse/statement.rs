@@ -74,6 +74,10 @@ fn repeat(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Option<Statement> {
 /// The number behind `repeat`. Whatever is in its place is skipped up to the brace.
 fn count(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Option<u64> {
     const COUNT: &str = "how often, as in `repeat 40 {`";
+    if cursor.peek().is_some_and(|token| token.kind == Kind::OpenBrace) {
+        ctx.unexpected(cursor, COUNT);
+        return None;
+    }
     let mut before = cursor.take_until(Kind::OpenBrace, "the line");
     let Some(token) = before.eat(Kind::Number) else {
         ctx.unexpected(&before, COUNT);
@@ -170,6 +174,10 @@ fn form(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Option<&'static Form>
 
 fn unknown_call(ctx: &Context<'_>, name: Token) -> Diagnostic {
     let text = ctx.text(name);
+    if text == "repeat" {
+        let mistake = Diagnostic::new(name.span(), "a block belongs to no process");
+        return mistake.expected(CALL).help("put the prefix before each call in the block".to_owned());
+    }
     let mistake = Diagnostic::new(name.span(), format!("unknown call {}", quoted(text)));
     let names = FORMS.iter().map(|form| form.name);
     let help = ctx.did_you_mean(text, names.clone().chain(["repeat"])).unwrap_or_else(|| {
