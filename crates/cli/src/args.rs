@@ -7,8 +7,10 @@ use std::path::PathBuf;
 /// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
 #[derive(Debug, Parser)]
 #[command(name = "ptelab", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(after_help = "Exit status: 0 fine, 1 a difference or an unexpected result, 2 usage or unreadable input, \
-    130 stopped by Ctrl-C.")]
+#[command(
+    after_help = "Exit status: 0 fine, 1 a difference or an unexpected result, 2 usage or unreadable input, \
+    130 stopped by Ctrl-C."
+)]
 pub(crate) struct Args {
     /// Log every call to standard error; twice for the steps inside
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -20,7 +22,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a scenario: results, dumps, counters
-    #[command(after_help = "Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,7.3")]
+    #[command(
+        after_help = "Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,7.3"
+    )]
     Run(Scenario),
     /// Run a scenario on several ports and kernels and say where they differ, and what each takes
     #[command(after_help = "Example: ptelab compare fixtures/scenarios/seed.scn")]

@@ -48,13 +48,15 @@ fn print(report: &RunReport, out: &mut Out) -> Result<(), Failed> {
         out.heading(heading)?;
         out.line(rest)?;
     }
-    for name in report.costs.keys() {
-        if let Some(table) = table::cost_table(&[report], name) {
-            out.line(table.trim_fmt())?;
-            out.line("")?;
-        }
+    if let Some(table) = table::calls_table(report) {
+        out.line(table.trim_fmt())?;
+        out.line("")?;
     }
     let text = show::summary(report);
-    if report.unexpected_count > 0 { out.differing(text.trim_end())? } else { out.text(text)? }
+    if report.unexpected_count > 0 {
+        out.differing(text.trim_end())?;
+    } else {
+        out.text(text)?;
+    }
     Ok(())
 }

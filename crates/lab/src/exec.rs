@@ -98,7 +98,8 @@ pub fn run<'a>(
 /// Runs one line, in a tracing span of its own.
 pub fn run_line(vm: &mut dyn Vm, line: &Line) -> (Outcome, Option<Snapshot>) {
     let pid = line.pid.unwrap_or(1);
-    let _span = tracing::debug_span!("call", arch = vm.arch(), kernel = vm.rules().name, call = %line.call).entered();
+    let _span =
+        tracing::debug_span!("call", arch = vm.arch(), kernel = vm.rules().name, call = %line.call).entered();
     if let Call::Dump { addr, len, .. } = &line.call {
         return match vm.snapshot(pid, *addr, *len) {
             Ok(snapshot) => (Outcome::Value(0), Some(snapshot)),

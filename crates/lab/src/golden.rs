@@ -186,7 +186,8 @@ impl Golden {
             KernelRules::by_name(&self.kernel).ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
         let scenario = ptelab_scenario::parse(&self.scenario.join("\n"))?;
         let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
-        let mut check = Check { golden: self, calls: 0, dumps: 0, verdict: self.empty_verdict(file), error: None };
+        let mut check =
+            Check { golden: self, calls: 0, dumps: 0, verdict: self.empty_verdict(file), error: None };
         check.run(&mut vm, &scenario);
         check.error.map_or(Ok(check.verdict), Err)
     }
@@ -246,7 +247,9 @@ impl Check<'_> {
             let wanted = golden.ret.as_deref().or(golden.errno.as_deref()).or(golden.signal.as_deref());
             let wanted = wanted.unwrap_or("nothing");
             let n = self.calls;
-            self.verdict.differences.push(format!("call {n}, {}: {outcome}, the kernel {wanted}", golden.call));
+            self.verdict
+                .differences
+                .push(format!("call {n}, {}: {outcome}, the kernel {wanted}", golden.call));
         }
     }
 

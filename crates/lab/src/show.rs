@@ -1,9 +1,7 @@
 //! States as text, for people.
 
 use crate::report::{Dump, RunReport};
-use ptelab_machine::{
-    Level, PageRun, PteAttrs, PteView, Run, Snapshot, SoftLeaf, VmaFacts,
-};
+use ptelab_machine::{Level, PageRun, PteAttrs, PteView, Run, Snapshot, SoftLeaf, VmaFacts};
 use std::fmt::{self, Write as _};
 
 /// A snapshot as text: a line a VMA, then a line a run of entries.
@@ -32,8 +30,7 @@ pub fn size(bytes: u64) -> String {
 
 /// A VMA in a line: `0x40000000-0x40010000 rw-p  rss 64K  rd wr mr mw me ac`.
 pub fn vma_line(vma: &VmaFacts) -> String {
-    let huge =
-        if vma.anon_huge > 0 { format!(" ({} huge)", size(vma.anon_huge)) } else { String::new() };
+    let huge = if vma.anon_huge > 0 { format!(" ({} huge)", size(vma.anon_huge)) } else { String::new() };
     let (start, end, perms) = (vma.start, vma.end, vma.perms());
     format!("{start}-{end} {perms}  rss {}{huge}  {}", size(vma.rss), vma.flags.smaps())
 }

@@ -2,7 +2,27 @@
 
 use crate::report::{Cost, RunReport};
 use comfy_table::{CellAlignment, Table, presets};
-use ptelab_machine::{Counter, HISTOGRAM};
+use ptelab_machine::{Counter, Counters, HISTOGRAM};
+
+/// What the calls of one machine took: a row a counter, a column a kind of call. Calls that took nothing are left out.
+pub fn calls_table(report: &RunReport) -> Option<Table> {
+    let costs: Vec<(&str, &Cost)> = report
+        .costs
+        .iter()
+        .filter(|(_, cost)| cost.counters != Counters::default())
+        .map(|(name, cost)| (*name, cost))
+        .collect();
+    if costs.is_empty() {
+        return None;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let head = costs.iter().map(|(name, cost)| format!("{name} x {}", cost.calls));
+    table.set_header(std::iter::once(report.machine()).chain(head));
+    let costs: Vec<&Cost> = costs.iter().map(|(_, cost)| *cost).collect();
+    push_rows(&mut table, &costs, false);
+    Some(table)
+}
 
 /// What the calls of one name took on several machines: a row a counter, a column a machine, and the ratio of the last to
 /// the first. `None` where none of them counted such a call.
@@ -18,18 +38,23 @@ pub fn cost_table(reports: &[&RunReport], call: &str) -> Option<Table> {
         head.push("last/first".to_owned());
     }
     table.set_header(head);
+    push_rows(&mut table, &costs.iter().collect::<Vec<_>>(), compares);
+    Some(table)
+}
+
+/// A row for each counter that is not zero in every column, then the histogram of batch lengths.
+fn push_rows(table: &mut Table, costs: &[&Cost], compares: bool) {
     for &counter in Counter::ALL {
         let sums: Vec<u64> = costs.iter().map(|cost| cost.counters.get(counter)).collect();
-        push_row(&mut table, counter.name().to_owned(), &sums, compares);
+        push_row(table, counter.name().to_owned(), &sums, compares);
     }
     for bucket in 0..HISTOGRAM {
         let sums: Vec<u64> = costs.iter().map(|cost| cost.counters.batch_lengths[bucket]).collect();
-        push_row(&mut table, format!("batches of {}", bucket_name(bucket)), &sums, compares);
+        push_row(table, format!("batches of {}", bucket_name(bucket)), &sums, compares);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    Some(table)
 }
 
 fn bucket_name(bucket: usize) -> String {

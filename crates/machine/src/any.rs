@@ -3,7 +3,9 @@
 use crate::machine::Machine;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::Config;
-use ptelab_pgtable::{Arch, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory};
+use ptelab_pgtable::{
+    Arch, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
+};
 
 /// What is known of a port before a machine of it is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,10 @@ ports! {
 /// A machine of any port, on any kind of primitives.
 #[enum_dispatch(Vm)]
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a program holds a dozen machines; a box would cost a hop on every call")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a program holds a dozen machines; a box would cost a hop on every call"
+)]
 pub enum AnyVm {
     /// Fast.
     Plain(Ports<PlainHw>),

@@ -15,9 +15,10 @@ pub use machine::{CallError, Machine, Pid, Vm};
 pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
 
 pub use ptelab_mm::{
-    Advice, Config, Errno, FaultError, MapFlags, MremapFlags, Pagemap, Prot, SettingError, Signal, ThpMode, VmaFacts,
+    Advice, Config, Errno, FaultError, MapFlags, MremapFlags, Pagemap, Prot, SettingError, Signal, ThpMode,
+    VmaFacts,
 };
 pub use ptelab_pgtable::{
-    Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, Pfn, Pte, PteAttrs,
-    PteView, Record, SoftLeaf, UnknownFeature, VirtAddr, VmFlags,
+    Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, Pfn, Pte,
+    PteAttrs, PteView, Record, SoftLeaf, UnknownFeature, VirtAddr, VmFlags,
 };

@@ -4,7 +4,8 @@ use crate::any::{AnyVm, Ports};
 use crate::snapshot::Snapshot;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{
-    Config, Errno, FaultError, Kernel, MapFlags, Mm, MremapFlags, Prot, SettingError, Signal, ThpMode, VmaFacts,
+    Config, Errno, FaultError, Kernel, MapFlags, Mm, MremapFlags, Prot, SettingError, Signal, ThpMode,
+    VmaFacts,
 };
 use ptelab_pgtable::{
     Access, Arch, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,

@@ -171,7 +171,11 @@ impl Runs {
         while run.n > 0 {
             let taken = self.all.last_mut().map_or(0, |last| join(last, &run, step));
             if taken == 0 {
-                self.all.push(Run { n: 1, page: run.page.map(|page| PageRun { repeats: false, ..page }), ..run });
+                self.all.push(Run {
+                    n: 1,
+                    page: run.page.map(|page| PageRun { repeats: false, ..page }),
+                    ..run
+                });
             }
             let taken = taken.max(1);
             run.addr = run.addr.add((taken * step) << self.page_shift);

@@ -5,8 +5,8 @@ use crate::settings::MIN_THP_ORDER;
 use crate::walk::PmdState;
 use crate::{CPU_NODE, FaultError, Kernel, Mm, Signal, Vma};
 use ptelab_pgtable::{
-    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
-    VmFlags, marker,
+    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory,
+    VirtAddr, VmFlags, marker,
 };
 
 /// The faulting address and access, and the entry that was met.
@@ -123,7 +123,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let next = mm.vmas.find(vma.end).filter(|next| self.anon_vma_compatible(vma, next));
         let prev = mm.vmas.before(vma.start).filter(|prev| self.anon_vma_compatible(prev, vma));
-        let reusable = |near: Option<&Vma>| near.filter(|near| near.chain.len() == 1).and_then(|n| n.anon_vma);
+        let reusable =
+            |near: Option<&Vma>| near.filter(|near| near.chain.len() == 1).and_then(|n| n.anon_vma);
         let own = reusable(next).or_else(|| reusable(prev));
         let own = own.unwrap_or_else(|| self.anon_vmas.alloc(None));
         let vma = mm.vmas.at_mut(vma.start);
@@ -277,8 +278,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn wp_page_reuse(&mut self, vma: &Vma, p: Ptep, pte: Pte, fault: Fault) {
         self.hw.event(Event::Fault(FaultKind::Reuse));
         let entry = self.arch.pte_mkdirty(self.arch.pte_mkyoung(pte));
-        let entry =
-            if vma.flags.contains(VmFlags::WRITE) { self.arch.pte_mkwrite(entry) } else { entry };
+        let entry = if vma.flags.contains(VmFlags::WRITE) { self.arch.pte_mkwrite(entry) } else { entry };
         self.arch.ptep_set_access_flags(&mut self.hw, fault.addr, p, entry, true);
     }
 

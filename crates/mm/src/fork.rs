@@ -187,9 +187,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
 /// Whether a child's page tables cannot be filled by faults alone (`vma_needs_copy`).
 const fn needs_copy(vma: &Vma) -> bool {
-    let special = VmFlags::PFNMAP
-        .union(VmFlags::MIXEDMAP)
-        .union(VmFlags::UFFD_WP)
-        .union(VmFlags::MAYBE_GUARD);
+    let special =
+        VmFlags::PFNMAP.union(VmFlags::MIXEDMAP).union(VmFlags::UFFD_WP).union(VmFlags::MAYBE_GUARD);
     vma.flags.intersects(special) || vma.anon_vma.is_some()
 }

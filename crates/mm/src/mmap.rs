@@ -48,7 +48,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
             Self::check_fixed(addr, len)?;
             let taken = mm.vmas.intersects(addr, addr.add(len));
-            return if flags.contains(MapFlags::FIXED_NOREPLACE) && taken { Err(Errno::Eexist) } else { Ok(addr) };
+            return if flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
+                Err(Errno::Eexist)
+            } else {
+                Ok(addr)
+            };
         }
         let shared = flags.bits() & MapFlags::TYPE == MapFlags::SHARED.bits();
         self.get_unmapped_area(mm, addr, len, !shared)

@@ -138,7 +138,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Ok(());
         }
         let pages = end.since(start) >> A::PAGE_SHIFT;
-        let exempt = VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::HUGETLB | VmFlags::SHARED | VmFlags::NORESERVE;
+        let exempt =
+            VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::HUGETLB | VmFlags::SHARED | VmFlags::NORESERVE;
         let mut charged = 0;
         if flags.contains(VmFlags::WRITE) {
             if !old.intersects(exempt) {
@@ -169,13 +170,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Takes access from the entries of a range for NUMA balancing to notice the next one (`change_prot_numa`).
-    pub(crate) fn change_prot_numa(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        start: VirtAddr,
-        end: VirtAddr,
-    ) -> u64 {
+    pub(crate) fn change_prot_numa(&mut self, mm: &mut Mm, vma: &Vma, start: VirtAddr, end: VirtAddr) -> u64 {
         let none = self.arch.vm_get_page_prot(VmFlags::empty());
         let change = Change { vma, prot: none, flags: CpFlags::PROT_NUMA };
         let mut tlb = MmuGather::default();

@@ -232,7 +232,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let copy = Vma {
             start: r.new_addr,
             end: r.new_addr.add(r.new_len),
-            pgoff: if fresh { r.new_addr.get() >> A::PAGE_SHIFT } else { vma.pgoff_of(r.addr, A::PAGE_SHIFT) },
+            pgoff: if fresh {
+                r.new_addr.get() >> A::PAGE_SHIFT
+            } else {
+                vma.pgoff_of(r.addr, A::PAGE_SHIFT)
+            },
             ..vma.clone()
         };
         self.hold(&copy);
@@ -384,7 +388,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut flush = false;
         let mut i = 0;
         while i < max {
-            let (addr, new_addr) = (from.add((i as u64) << A::PAGE_SHIFT), to.add((i as u64) << A::PAGE_SHIFT));
+            let (addr, new_addr) =
+                (from.add((i as u64) << A::PAGE_SHIFT), to.add((i as u64) << A::PAGE_SHIFT));
             let (p, q) = (src.add(i), dst.add(i));
             let old = self.arch.ptep_get(&mut self.hw, p);
             let mut nr = 1;

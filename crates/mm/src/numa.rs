@@ -52,14 +52,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// A hint fault: the folio moves to this CPU's node, or its entries become accessible again (`do_numa_page`).
-    pub(crate) fn do_numa_page(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        p: Ptep,
-        pte: Pte,
-        fault: Fault,
-    ) {
+    pub(crate) fn do_numa_page(&mut self, mm: &mut Mm, vma: &Vma, p: Ptep, pte: Pte, fault: Fault) {
         self.hw.event(Event::Fault(FaultKind::Numa));
         let folio = self.vm_normal_folio(pte);
         let restored = self.arch.pte_modify(pte, vma.page_prot);
@@ -90,14 +83,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Makes all entries of a large folio accessible again that lie in this VMA and table.
-    fn numa_rebuild_large_mapping(
-        &mut self,
-        vma: &Vma,
-        folio: FolioSpan,
-        p: Ptep,
-        pte: Pte,
-        addr: VirtAddr,
-    ) {
+    fn numa_rebuild_large_mapping(&mut self, vma: &Vma, folio: FolioSpan, p: Ptep, pte: Pte, addr: VirtAddr) {
         let into = self.arch.pte_pfn(pte).since(folio.head) << A::PAGE_SHIFT;
         let table = addr.align_down(A::entry_size(Level::Pmd));
         let folio_start = VirtAddr::new(addr.get().saturating_sub(into));

@@ -466,7 +466,8 @@ impl LargeFolio {
         match level {
             MapLevel::Ptes(n) => n as u32,
             MapLevel::Pmd => {
-                self.entire_mapcount = if adding { self.entire_mapcount + 1 } else { self.entire_mapcount - 1 };
+                self.entire_mapcount =
+                    if adding { self.entire_mapcount + 1 } else { self.entire_mapcount - 1 };
                 1
             }
         }

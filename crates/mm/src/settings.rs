@@ -92,7 +92,11 @@ impl ThpSettings {
             ThpMode::Inherit => inherited,
             ThpMode::Never => false,
         };
-        self.sizes.iter().enumerate().filter(|(_, mode)| on(mode)).fold(0, |mask, (order, _)| mask | 1 << order)
+        self.sizes
+            .iter()
+            .enumerate()
+            .filter(|(_, mode)| on(mode))
+            .fold(0, |mask, (order, _)| mask | 1 << order)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, Pfn, Pte, Ptep, PteView, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
+    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
 };
 
 bitflags! {
@@ -107,14 +107,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
-    fn walk_pmd(
-        &self,
-        mm: &Mm,
-        pmdp: Ptep,
-        addr: VirtAddr,
-        end: VirtAddr,
-        each: &mut impl FnMut(LeafEntry),
-    ) {
+    fn walk_pmd(&self, mm: &Mm, pmdp: Ptep, addr: VirtAddr, end: VirtAddr, each: &mut impl FnMut(LeafEntry)) {
         let base = addr.align_down(A::entry_size(Level::Pmd));
         match self.pmd_state(pmdp) {
             PmdState::None => each(LeafEntry::empty(base, Level::Pmd)),
@@ -287,12 +280,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Does something to every leaf of a VMA that is not empty.
-    fn for_leaves(
-        &mut self,
-        mm: &Mm,
-        vma: &Vma,
-        mut each: impl FnMut(&mut Self, VirtAddr, Ptep, Level),
-    ) {
+    fn for_leaves(&mut self, mm: &Mm, vma: &Vma, mut each: impl FnMut(&mut Self, VirtAddr, Ptep, Level)) {
         let mut addr = vma.start;
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, vma.end) {
             addr = next;

@@ -226,11 +226,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         flags: VmFlags,
     ) -> Result<VirtAddr, Errno> {
         let vma = mm.vmas.find(start).expect("the caller found it").clone();
-        let like = Likeness {
-            flags,
-            pgoff: vma.pgoff_of(start, A::PAGE_SHIFT),
-            ..Likeness::of(&vma)
-        };
+        let like = Likeness { flags, pgoff: vma.pgoff_of(start, A::PAGE_SHIFT), ..Likeness::of(&vma) };
         let edges = (start == vma.start, end == vma.end);
         let found = self.mergeable(mm, (start, end), like, edges);
         if found.any() {
@@ -376,11 +372,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let writenotify = self.wants_writenotify(mm.vmas.at(start));
         let vma = mm.vmas.at_mut(start);
         let prot = |flags| self.arch.pgprot_modify(vma.page_prot, self.arch.vm_get_page_prot(flags));
-        vma.page_prot = if writenotify {
-            prot(vma.flags.difference(VmFlags::SHARED))
-        } else {
-            prot(vma.flags)
-        };
+        vma.page_prot =
+            if writenotify { prot(vma.flags.difference(VmFlags::SHARED)) } else { prot(vma.flags) };
     }
 
     /// Whether `mprotect` looks page by page for what may become writable without a fault

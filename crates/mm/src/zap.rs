@@ -49,7 +49,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Whether this kernel frees tables that `MADV_DONTNEED` emptied (`CONFIG_PT_RECLAIM`).
     const fn reclaims_tables(&self) -> bool {
-        if self.rules.pt_reclaim_wherever_safe { A::MMU_GATHER_RCU_TABLE_FREE } else { A::ARCH_SUPPORTS_PT_RECLAIM }
+        if self.rules.pt_reclaim_wherever_safe {
+            A::MMU_GATHER_RCU_TABLE_FREE
+        } else {
+            A::ARCH_SUPPORTS_PT_RECLAIM
+        }
     }
 
     fn try_to_free_pte(&mut self, mm: &mut Mm, tlb: &mut MmuGather, pmdp: Ptep, table: Ptep) {

@@ -20,7 +20,10 @@ pub enum ExclusiveFrom {
 
 /// The decisions in which supported kernels differ. Everything else is the same in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "a row of a table: each stands for a change between two kernels")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row of a table: each stands for a change between two kernels"
+)]
 pub struct KernelRules {
     /// Name as on the command line: `6.16`.
     pub name: &'static str,
