@@ -56,8 +56,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if moves_only && self.rules.mremap_many_vmas {
             return self.remap_move(mm, &remap);
         }
+        mm.vmas.find(addr).ok_or(Errno::Efault)?;
+        if remap.implies_new_addr() {
+            return self.mremap_to(mm, remap);
+        }
         self.check_prep_vma(mm, &remap)?;
-        if remap.implies_new_addr() { self.mremap_to(mm, remap) } else { self.mremap_at(mm, remap) }
+        self.mremap_at(mm, remap)
     }
 
     fn check_mremap_params(r: &Remap) -> Result<(), Errno> {
@@ -116,7 +120,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let len = end.since(start);
             let to = r.new_addr.add(start.since(r.addr));
             let part = Remap { addr: start, old_len: len, new_len: len, new_addr: to, ..*r };
-            self.check_prep_vma(mm, &part)?;
             self.mremap_to(mm, part)?;
         }
         Ok(r.new_addr)
@@ -171,6 +174,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// With a new address: what is there goes first.
     fn mremap_to(&mut self, mm: &mut Mm, mut r: Remap) -> Result<VirtAddr, Errno> {
+        if !self.rules.mremap_unmaps_before_checks {
+            self.check_prep_vma(mm, &r)?;
+        }
         if r.flags.contains(MremapFlags::FIXED) {
             self.unmap_range(mm, r.new_addr, r.new_addr.add(r.new_len))?;
             mm.vmas.find(r.addr).ok_or(Errno::Efault)?;
@@ -179,6 +185,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.shrink(mm, &r)?;
             r.old_len = r.new_len;
         }
+        self.check_prep_vma(mm, &r)?;
         if !r.flags.contains(MremapFlags::FIXED) {
             let private = mm.vmas.find(r.addr).is_some_and(Vma::is_anonymous);
             r.new_addr = self.get_unmapped_area(mm, r.new_addr, r.new_len, private)?;

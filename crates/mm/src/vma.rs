@@ -369,26 +369,35 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Sets the protection that new entries of a VMA get, after its flags changed (`vma_set_page_prot`).
     pub(crate) fn vma_set_page_prot(&mut self, mm: &mut Mm, start: VirtAddr) {
-        let writenotify = self.wants_writenotify(mm.vmas.at(start));
         let vma = mm.vmas.at_mut(start);
-        let prot = |flags| self.arch.pgprot_modify(vma.page_prot, self.arch.vm_get_page_prot(flags));
-        vma.page_prot =
-            if writenotify { prot(vma.flags.difference(VmFlags::SHARED)) } else { prot(vma.flags) };
+        let full = self.page_prot_for(vma.page_prot, vma.flags);
+        vma.page_prot = if self.wants_writenotify(vma, full) {
+            self.page_prot_for(full, vma.flags - VmFlags::SHARED)
+        } else {
+            full
+        };
+    }
+
+    fn page_prot_for(&self, old: PgProt, flags: VmFlags) -> PgProt {
+        self.arch.pgprot_modify(old, self.arch.vm_get_page_prot(flags))
     }
 
     /// Whether `mprotect` looks page by page for what may become writable without a fault
-    /// (`vma_wants_manual_pte_write_upgrade`).
+    /// (`vma_wants_manual_pte_write_upgrade`). Shared memory whose first writes are noticed does not: its protection is
+    /// already not what its flags say.
     pub(crate) fn wants_write_upgrade(&self, vma: &Vma) -> bool {
         if vma.flags.contains(VmFlags::SHARED) {
-            self.wants_writenotify(vma)
+            self.wants_writenotify(vma, vma.page_prot)
         } else {
             vma.flags.contains(VmFlags::WRITE)
         }
     }
 
-    /// Whether first writes to a shared VMA must fault (`vma_wants_writenotify`).
-    fn wants_writenotify(&self, vma: &Vma) -> bool {
-        vma.flags.contains(VmFlags::WRITE | VmFlags::SHARED) && self.soft_dirty_enabled(vma)
+    /// Whether first writes to a shared VMA with this protection must fault (`vma_wants_writenotify`).
+    fn wants_writenotify(&self, vma: &Vma, page_prot: PgProt) -> bool {
+        vma.flags.contains(VmFlags::WRITE | VmFlags::SHARED)
+            && page_prot == self.page_prot_for(page_prot, vma.flags)
+            && self.soft_dirty_enabled(vma)
     }
 
     /// Whether the first write after `clear_refs` must be noticed in this VMA (`vma_soft_dirty_enabled`).

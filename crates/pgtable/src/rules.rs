@@ -41,6 +41,8 @@ pub struct KernelRules {
     /// `MADV_COLLAPSE` of a range inside one huge page's worth of addresses is `EINVAL`, not nothing to do
     /// (`mm/khugepaged.c`, `madvise_collapse`; asked of 6.16.12, 6.17.13 and 7.3.4).
     pub collapse_inside_block_fails: bool,
+    /// mremap to a fixed place empties that place before it looks at what would be moved (`mm/mremap.c`, `mremap_to`).
+    pub mremap_unmaps_before_checks: bool,
     /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA it leaves behind (`mm/mremap.c`; asked of 6.16.12, mended in 6.17).
     pub dontunmap_unaccounts: bool,
     /// arm64 `pte_mkwrite` of a clean entry clears RDONLY, so hardware sees it dirty.
@@ -74,6 +76,7 @@ impl KernelRules {
         exclusive_from: ExclusiveFrom::BatchStart,
         mremap_batches: false,
         mremap_many_vmas: false,
+        mremap_unmaps_before_checks: true,
         dontunmap_unaccounts: true,
         split_zeropage_keeps_soft_dirty: false,
         collapse_inside_block_fails: true,
@@ -106,6 +109,7 @@ impl KernelRules {
         exclusive_from: ExclusiveFrom::BatchStart,
         mremap_batches: true,
         mremap_many_vmas: true,
+        mremap_unmaps_before_checks: false,
         dontunmap_unaccounts: false,
         split_zeropage_keeps_soft_dirty: true,
         collapse_inside_block_fails: true,

@@ -37,7 +37,7 @@
 //! string   = '"' { character | "\" escape } '"'
 //! ```
 //!
-//! Lengths, offsets and addresses are in bytes; K, M, G and T are powers of 1024. A `negative`
+//! Lengths, offsets and addresses are in bytes; K, M, G and T are powers of 1024. A negative
 //! number can only be a file descriptor or an exit status. `= ?`, as strace prints it for calls
 //! that do not return, asks for no result.
 //!

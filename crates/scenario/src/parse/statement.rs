@@ -49,7 +49,8 @@ pub(super) fn statement(ctx: &mut Context<'_>, mut cursor: Cursor<'_>, line: u32
             Some(Statement::Close { comment, span: first.span() })
         }
         Kind::Name if ctx.text(first) == "repeat" => repeat(ctx, &mut cursor),
-        _ => call_line(ctx, &mut cursor, line).map(Statement::Line),
+        Kind::OpenBracket => prefixed(ctx, &mut cursor, line),
+        _ => call_line(ctx, &mut cursor, None, line),
     }
 }
 
@@ -97,15 +98,29 @@ fn count(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Option<u64> {
     }
 }
 
-fn call_line(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>, line: u32) -> Option<Line> {
-    let pid = match cursor.peek() {
-        Some(token) if token.kind == Kind::OpenBracket => Some(pid(ctx, cursor)?),
-        _ => None,
-    };
+fn prefixed(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>, line: u32) -> Option<Statement> {
+    let pid = pid(ctx, cursor)?;
+    match cursor.peek() {
+        Some(token) if token.kind == Kind::Name && ctx.text(token) == "repeat" => {
+            let mistake = Diagnostic::new(token.span(), "a block belongs to no process").expected(CALL);
+            ctx.report(mistake.help("put the prefix before each call in the block".to_owned()));
+            // The block is opened nevertheless: its brace closes something.
+            repeat(ctx, cursor)
+        }
+        _ => call_line(ctx, cursor, Some(pid), line),
+    }
+}
+
+fn call_line(
+    ctx: &mut Context<'_>,
+    cursor: &mut Cursor<'_>,
+    pid: Option<u32>,
+    line: u32,
+) -> Option<Statement> {
     let call = call(ctx, cursor)?;
     let expect = result(ctx, cursor);
     let comment = line_end(ctx, cursor, AFTER_CALL);
-    Some(Line { pid, call: call?, expect, comment, line })
+    Some(Statement::Line(Line { pid, call: call?, expect, comment, line }))
 }
 
 /// `[pid N]`
@@ -174,10 +189,6 @@ fn form(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Option<&'static Form>
 
 fn unknown_call(ctx: &Context<'_>, name: Token) -> Diagnostic {
     let text = ctx.text(name);
-    if text == "repeat" {
-        let mistake = Diagnostic::new(name.span(), "a block belongs to no process");
-        return mistake.expected(CALL).help("put the prefix before each call in the block".to_owned());
-    }
     let mistake = Diagnostic::new(name.span(), format!("unknown call {}", quoted(text)));
     let names = FORMS.iter().map(|form| form.name);
     let help = ctx.did_you_mean(text, names.clone().chain(["repeat"])).unwrap_or_else(|| {
