@@ -398,8 +398,12 @@ impl GoldenEntry {
             .transpose()
             .map_err(|text| bad("pagemap", text, "twelve bits in hex"))?
             .map(Pagemap::from_bits_retain);
-        if self.n == 0 || self.n > 1 << 36 || self.folio_pages == Some(0) {
+        // No tree of tables has more entries than this, and sums of it cannot overflow.
+        if self.n == 0 || self.n > 1 << (36 - 9 * self.level) || addr >> 56 != 0 {
             return Err(bad("n", &self.n.to_string(), "a number of entries"));
+        }
+        if self.folio_pages == Some(0) {
+            return Err(bad("folio_pages", "0", "a number of pages"));
         }
         let page = self.folio.zip(self.folio_pages).map(|(folio, folio_pages)| PageRun {
             folio,
@@ -433,9 +437,17 @@ impl GoldenDump {
     /// The entries as runs, cut to the range of `snapshot`: an empty entry of a higher level may reach over its edges.
     fn runs(&self, snapshot: &Snapshot) -> Result<Runs, GoldenError> {
         let mut runs = snapshot.runs.emptied();
+        let mut last = snapshot.start;
         for entry in &self.entries {
             let place = format!("dump {:?}, entry {}", self.name, entry.va);
-            runs.push(entry.run(&place)?, snapshot.end);
+            let run = entry.run(&place)?;
+            if run.addr < last || run.addr >= snapshot.end {
+                let (field, value, wanted) =
+                    ("va", entry.va.clone(), "in order and in the range of the dump");
+                return Err(GoldenError::Field { field, place, value, wanted });
+            }
+            last = run.addr.add(snapshot.page_size);
+            runs.push(run, snapshot.end);
         }
         Ok(runs)
     }

@@ -158,7 +158,7 @@ impl Runs {
         Self::new(self.page_shift, self.table_shift)
     }
 
-    /// Appends a run, which begins where the last ends, up to `end` at most. Entries join the last run where they continue
+    /// Appends a run, which begins where the last ends or further on, up to `end` at most. Entries join the last run where they continue
     /// it.
     pub fn push(&mut self, mut run: Run, end: VirtAddr) {
         if run.is_none() {
@@ -198,6 +198,15 @@ impl Runs {
         runs
     }
 
+    /// What the run at an index has from `at` on, and where that ends; nothing where the run begins further on.
+    fn part(&self, index: usize, at: VirtAddr) -> (Option<Run>, Option<VirtAddr>) {
+        match self.all.get(index) {
+            None => (None, None),
+            Some(run) if run.addr > at => (None, Some(run.addr)),
+            Some(run) => (Some(self.tail(run, at)), Some(self.end_of(run))),
+        }
+    }
+
     /// The part of a run that begins at `addr`, inside it.
     fn tail(&self, run: &Run, addr: VirtAddr) -> Run {
         let step = self.pages_per_entry(run.level);
@@ -210,23 +219,22 @@ impl Runs {
     pub fn differences(&self, other: &Self, same: impl Fn(&Run, &Run) -> bool) -> Vec<Difference> {
         let mut found: Vec<Difference> = Vec::new();
         let (mut i, mut j) = (0, 0);
-        let Some(first) = self.all.first().or(other.all.first()) else { return found };
-        let mut at = first.addr;
+        let firsts = self.all.first().into_iter().chain(other.all.first());
+        let Some(mut at) = firsts.map(|run| run.addr).min() else { return found };
         while i < self.all.len() || j < other.all.len() {
-            let left = self.all.get(i).map(|run| self.tail(run, at));
-            let right = other.all.get(j).map(|run| other.tail(run, at));
-            let left_end = left.as_ref().map(|run| self.end_of(run));
-            let right_end = right.as_ref().map(|run| other.end_of(run));
+            let (left, left_end) = self.part(i, at);
+            let (right, right_end) = other.part(j, at);
             let end = left_end.into_iter().chain(right_end).min().unwrap_or(at);
             let equal = match (&left, &right) {
                 (Some(left), Some(right)) => same(left, right) && self.continues_alike(left, right, at, end),
+                (None, None) => true,
                 _ => false,
             };
             if !equal {
                 found.push(Difference { start: at, end, left, right });
             }
-            i += usize::from(left_end == Some(end));
-            j += usize::from(right_end == Some(end));
+            i += usize::from(left.is_some() && left_end == Some(end));
+            j += usize::from(right.is_some() && right_end == Some(end));
             at = end;
         }
         found

@@ -328,7 +328,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 return Ok(());
             }
         }
-        let pfn = self.object_page_or_new(object, vma.pgoff_of(fault.addr, A::PAGE_SHIFT))?;
+        let pgoff = vma.pgoff_of(fault.addr, A::PAGE_SHIFT);
+        if !self.object_has(object, pgoff) {
+            return Err(FaultError::Signal(Signal::Bus));
+        }
+        let pfn = self.object_page_or_new(object, pgoff)?;
         let entry = if fault.access == Access::Write {
             self.pages.set_dirty(FolioSpan { head: pfn, order: 0 }, true);
             self.new_anon_entry(vma, pfn)

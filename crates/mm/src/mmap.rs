@@ -153,7 +153,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         } else if shared && !flags.contains(VmFlags::NORESERVE) {
             self.enough_memory(pages)?;
         }
-        let object = shared.then(|| self.new_object());
+        let object = shared.then(|| self.new_object(pages));
         let pgoff = if shared { 0 } else { start.get() >> A::PAGE_SHIFT };
         let vma = Vma {
             start,

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 struct Object {
     pages: BTreeMap<u64, Pfn>,
+    /// Its size, in pages. A mapping may be larger, but nothing is there.
+    size: u64,
     mappings: u32,
 }
 
@@ -20,9 +22,9 @@ pub(crate) struct Objects {
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// A new object that one VMA maps.
-    pub(crate) fn new_object(&mut self) -> ObjectId {
-        let object = Object { mappings: 1, ..Object::default() };
+    /// A new object of so many pages, that one VMA maps.
+    pub(crate) fn new_object(&mut self, size: u64) -> ObjectId {
+        let object = Object { mappings: 1, size, ..Object::default() };
         if let Some(id) = self.objects.free.pop() {
             self.objects.all[id as usize] = object;
             return id;
@@ -55,6 +57,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 self.pages.free(span);
             }
         }
+    }
+
+    /// Whether an offset lies in an object.
+    pub(crate) fn object_has(&self, id: ObjectId, pgoff: u64) -> bool {
+        pgoff < self.objects.all[id as usize].size
     }
 
     /// The page at an offset of an object, if it is there.

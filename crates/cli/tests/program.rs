@@ -1,0 +1,202 @@
+//! The program as a user meets it: statuses, messages, wrong input.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn ptelab(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ptelab")).args(args).output().expect("the program runs")
+}
+
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name).display().to_string()
+}
+
+/// A file of the test's own.
+fn file(name: &str, bytes: &[u8]) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, bytes).expect("the folder for tests can be written");
+    path.display().to_string()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Status 2, nothing on standard output, and a message that holds all of `words` but no panic.
+fn refused(args: &[&str], words: &[&str]) {
+    let output = ptelab(args);
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
+    assert!(!message.contains("panicked"), "{message}");
+    for word in words {
+        assert!(message.contains(word), "{args:?}: no `{word}` in: {message}");
+    }
+}
+
+#[test]
+fn golden_files_are_verified() {
+    let golden = fixture("golden/c-fork-cow.arm64.7.3.json");
+    let output = ptelab(&["verify", &golden]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        stdout(&output).ends_with("7 of 7 dumps equal, 17 of 17 calls equal\n")
+            || stdout(&output).contains("equal")
+    );
+
+    let text = std::fs::read_to_string(&golden).expect("a fixture").replacen("f43", "f42", 1);
+    let spoiled = file("spoiled.json", text.as_bytes());
+    let output = ptelab(&["verify", &spoiled]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("; the kernel 0x"), "{}", stdout(&output));
+}
+
+#[test]
+fn json_has_its_stable_fields() {
+    let golden = fixture("golden/c-errors.x86_64.6.17.json");
+    let output = ptelab(&["verify", "--json", &golden]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for field in ["dumps", "dumps_equal", "calls", "calls_equal"] {
+        assert!(json[field].is_u64() && json["files"][0][field].is_u64(), "{field}");
+    }
+    assert_eq!(json["files"][0]["arch"], "x86_64");
+    assert_eq!(json["files"][0]["kernel"], "6.17.13");
+    assert_eq!(json["files"][0]["differences"], serde_json::json!([]));
+
+    let scenario = fixture("scenarios/exclusive-mid-folio.scn");
+    let output = ptelab(&["run", "--json", "--arch", "arm64", &scenario]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let entry = &json["runs"][0]["dumps"][0]["entries"][0];
+    assert_eq!(entry["bits"], "0x00e8000000000f43");
+    assert_eq!(json["runs"][0]["calls"][1]["ret"], "0x40000000");
+}
+
+#[test]
+fn an_unexpected_result_is_a_failure() {
+    let scenario = file("unexpected.scn", b"munmap(0x40000001, 4K) = 0\n");
+    let output = ptelab(&["run", &scenario, "--arch", "arm64"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("line 1: munmap(0x40000001, 4K) = 0: got -1 EINVAL"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn the_bug_of_rc1_is_a_difference_between_kernels() {
+    let scenario = fixture("scenarios/exclusive-mid-folio.scn");
+    let output = ptelab(&["compare", &scenario]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("arm64 6.17-rc1 and arm64 6.17: 2 differences"), "{}", stdout(&output));
+}
+
+#[test]
+fn unusable_input_is_refused() {
+    refused(&["run", "/nonexistent.scn"], &["/nonexistent.scn", "No such file"]);
+    refused(&["run", env!("CARGO_TARGET_TMPDIR")], &["directory"]);
+    refused(&["verify", "/nonexistent.json"], &["/nonexistent.json"]);
+    refused(&["verify", &file("shape.json", br#"{"name": "x"}"#)], &["missing field", "line 1"]);
+    refused(&["verify", &file("empty.json", b"")], &["EOF"]);
+    refused(&["run", &file("garbage.scn", &[0x84, 0, 0xff, b'\n', 0xfe])], &["UTF-8"]);
+    let scenario = fixture("scenarios/exclusive-mid-folio.scn");
+    refused(&["run", &scenario, "--arch", "x86"], &["no port `x86`", "x86_64"]);
+    refused(&["run", &scenario, "--kernel", "5.4"], &["no kernel `5.4`", "6.17-rc1"]);
+    refused(&["run", &scenario, "--cpu", "arm64.mmx=on"], &["`mmx`", "hafdbs"]);
+    refused(&["run", &scenario, "--memory", "99999999T"], &["8T"]);
+    refused(&["run", &scenario, "--memory", "4K"], &["1 MiB"]);
+    refused(&["frobnicate"], &["frobnicate"]);
+}
+
+#[test]
+fn golden_files_with_nonsense_in_them_are_refused() {
+    let text = std::fs::read_to_string(fixture("golden/c-fork-cow.arm64.7.3.json")).expect("a fixture");
+    for (name, from, to, word) in [
+        ("va", "\"va\": \"0x40010000\"", "\"va\": \"0x10\"", "in order"),
+        ("hex", "\"bits\": \"0x", "\"bits\": \"zz", "in hex"),
+        ("many", "\"n\": 16", "\"n\": 99999999999999", "number of entries"),
+        ("kernel", "7.3.4", "5.4.1", "5.4.1"),
+        ("scenario", "mmap(0x40000000, 256K", "mmmap(0x40000000, 256K", "does not parse"),
+        ("port", "\"arch\": \"arm64\"", "\"arch\": \"vax\"", "vax"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let path = file(&format!("nonsense-{name}.json"), text.replacen(from, to, 1).as_bytes());
+        refused(&["verify", &path], &[word]);
+    }
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once() {
+    let text = "mprotect(0x40000000, 4K)\nfoo()\nmadvise(0x40000000, 4K, MADV_DONTNED)\n\
+                munmap(0x40000000, 99999999999999T)\nmmap(1, 2\n";
+    refused(
+        &["run", &file("five.scn", text.as_bytes())],
+        &[
+            "lacks prot",
+            "unknown call `foo`",
+            "did you mean `MADV_DONTNEED`",
+            "64 bits",
+            "five.scn:5",
+            "5 mistakes",
+        ],
+    );
+    let long = ptelab(&["run", &file("long.scn", &vec![b'a'; 1 << 20])]);
+    assert_eq!(long.status.code(), Some(2));
+    assert!(stderr(&long).len() < 4096, "a long line is not printed whole");
+}
+
+#[test]
+fn addresses_and_sizes_past_the_end_are_errors_of_the_call() {
+    let text = "mmap(0xffffffff00000000, 64K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = -1 ENOMEM\n\
+                touch(0xfffffffffffff000, 64K, READ) = SIGSEGV\n\
+                mprotect(0x40000000, 18446744073709551615, PROT_READ) = -1 ENOMEM\n\
+                munmap(0x40000000, 18446744073709551615) = -1 EINVAL\n\
+                mmap(NULL, 18446744073709551615, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = -1 ENOMEM\n\
+                memset(0xfffffffffffff000, 1, 18446744073709551615) = SIGSEGV\n\
+                madvise(0xfffffffffffff000, 18446744073709551615, MADV_DONTNEED) = -1 EINVAL\n\
+                dump(0, 128T, \"all\") = 0\n";
+    let output = ptelab(&["run", &file("past.scn", text.as_bytes()), "--kernel", "all"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_long_run_stops_on_ctrl_c_and_prints_what_it_has() {
+    let text = "repeat 1000000000 {\n  mmap(0x40000000, 4K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0)\n}\n";
+    let child = Command::new(env!("CARGO_BIN_EXE_ptelab"))
+        .args(["run", &file("endless.scn", text.as_bytes()), "--arch", "arm64"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    std::thread::sleep(Duration::from_millis(500));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(stdout(&output).contains("lines (stopped)"), "{}", stdout(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ptelab"))
+        .args(["run", "-", "--json", "--kernel", "all"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().expect("it was piped");
+    let calls = "munmap(0x40000000, 4K)\n".repeat(5000);
+    stdin.write_all(calls.as_bytes()).expect("it reads its input");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}

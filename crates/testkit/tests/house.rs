@@ -1,0 +1,107 @@
+//! The house itself: which crate may use which, what every port's folder holds, what occurs nowhere.
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+use ptelab::port_names;
+use ptelab_testkit::{fixtures, root, stem};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// What each crate may depend on, within the workspace.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("ptelab-pgtable", &[]),
+    ("ptelab-scenario", &[]),
+    ("ptelab-mm", &["ptelab-pgtable"]),
+    ("arch-generic", &["ptelab-pgtable"]),
+    ("arch-arm64", &["ptelab-pgtable"]),
+    ("arch-x86_64", &["ptelab-pgtable"]),
+    ("ptelab-machine", &["ptelab-pgtable", "ptelab-mm", "arch-generic", "arch-arm64", "arch-x86_64"]),
+    ("ptelab", &["ptelab-machine", "ptelab-scenario"]),
+    ("ptelab-cli", &["ptelab"]),
+    ("ptelab-testkit", &["ptelab"]),
+];
+
+#[test]
+fn arrows_point_down() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata describes the workspace");
+    let members: BTreeSet<String> = metadata.packages.iter().map(|p| p.name.to_string()).collect();
+    let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    for package in &metadata.packages {
+        let may = allowed.get(package.name.as_str());
+        let may = may.unwrap_or_else(|| panic!("{} has no place in the house", package.name));
+        for dependency in package.dependencies.iter().filter(|d| d.kind != DependencyKind::Development) {
+            let inside = members.contains(&dependency.name);
+            assert!(
+                !inside || may.contains(&dependency.name.as_str()),
+                "{} must not use {}",
+                package.name,
+                dependency.name
+            );
+        }
+    }
+}
+
+#[test]
+fn ports_have_the_same_files() {
+    for port in port_names() {
+        for file in ["lib", "pte", "ops", "modify_prot", "tlb"] {
+            let path = root().join(format!("arch-{port}/src/{file}.rs"));
+            assert!(path.is_file(), "{} is missing", path.display());
+        }
+    }
+}
+
+/// All Rust files of the workspace.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> =
+        ["crates", "arch-generic", "arch-arm64", "arch-x86_64"].iter().map(|dir| root().join(dir)).collect();
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).expect("a folder of the workspace").filter_map(Result::ok) {
+            let path = entry.path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} sources found", found.len());
+    found
+}
+
+#[test]
+fn what_occurs_nowhere() {
+    let forbidden = [concat!("cfg(", "target_arch"), concat!("unsafe", " {"), concat!("unsafe", " fn")];
+    for path in sources() {
+        let text = std::fs::read_to_string(&path).expect("sources are text");
+        for word in forbidden {
+            assert!(!text.contains(word), "{} has `{word}`", path.display());
+        }
+        assert!(text.lines().count() <= 900, "{} is too long to read in a sitting", path.display());
+    }
+}
+
+#[test]
+fn mm_names_no_port() {
+    for path in sources().iter().filter(|path| path.starts_with(root().join("crates/mm/src"))) {
+        let text = std::fs::read_to_string(path).expect("sources are text");
+        for port in ["Arm64", "X86_64", "arch_arm64", "arch_x86_64", "arch_generic"] {
+            assert!(!text.contains(port), "{} names {port}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_snapshot_is_an_orphan() {
+    let scenarios: BTreeSet<String> = fixtures("scenarios", "scn").iter().map(|path| stem(path)).collect();
+    for path in fixtures("snapshots", "snap") {
+        let name = stem(&path);
+        let (scenario, port) = name.split_once('@').unwrap_or((&name, ""));
+        assert!(scenarios.contains(scenario), "{name}: there is no such scenario");
+        assert!(port_names().contains(&port), "{name}: there is no such port");
+    }
+}

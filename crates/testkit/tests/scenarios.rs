@@ -1,0 +1,104 @@
+//! Every scenario on every port and kernel: results as expected, the same on every kind of machine, states as in the
+//! snapshots.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use ptelab::{HwKind, RunReport, kernel_names, port_names};
+use ptelab_testkit::{Case, fixtures, root};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// It runs at 1 GiB and has a driver of its own.
+const TOO_LARGE: &str = "seed";
+
+fn main() {
+    let args = Arguments::from_args();
+    let cases = fixtures("scenarios", "scn").into_iter().map(|path| Arc::new(Case::read(&path)));
+    let mut trials = Vec::new();
+    for case in cases {
+        trials.push(trial(format!("{}::prints", case.name), &case, prints));
+        if case.name == TOO_LARGE {
+            continue;
+        }
+        trials.push(trial(format!("{}::side_by_side", case.name), &case, side_by_side));
+        for port in port_names() {
+            for kernel in kernel_names() {
+                let name = format!("{}::{port}::{kernel}", case.name);
+                trials.push(trial(name, &case, move |case| runs(case, port, kernel)));
+            }
+            trials.push(trial(format!("{}::{port}::snapshot", case.name), &case, move |case| {
+                snapshot(case, port);
+                Ok(())
+            }));
+        }
+    }
+    libtest_mimic::run(&args, trials).exit();
+}
+
+fn trial(
+    name: String,
+    case: &Arc<Case>,
+    test: impl Fn(&Case) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let case = Arc::clone(case);
+    Trial::test(name, move || test(&case))
+}
+
+/// Parsing what was printed gives the same scenario.
+fn prints(case: &Case) -> Result<(), Failed> {
+    let again = ptelab::scenario::parse(&case.scenario.to_string())?;
+    if again == case.scenario { Ok(()) } else { Err("it prints as another scenario".into()) }
+}
+
+/// On one machine: every result is the expected one, whatever the machine's primitives, and nothing leaks.
+fn runs(case: &Case, port: &str, kernel: &str) -> Result<(), Failed> {
+    let run = |hw| case.run(port, kernel, hw).remove(0);
+    let plain = run(HwKind::Plain);
+    if let Some(wrong) = plain.unexpected.first().filter(|_| !is_bug_shown(case, kernel)) {
+        return Err(format!("line {}: {}: got {}", wrong.line, wrong.text, wrong.outcome).into());
+    }
+    for hw in [HwKind::Counting, HwKind::Recording] {
+        let other = run(hw);
+        if (&other.results, &other.dumps) != (&plain.results, &plain.dumps) {
+            return Err(format!("another result on {hw:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// One scenario exists to show what 6.17-rc1 gets wrong.
+fn is_bug_shown(case: &Case, kernel: &str) -> bool {
+    case.name == "exclusive-mid-folio" && kernel == "6.17-rc1"
+}
+
+/// All machines at once give what each gives alone.
+fn side_by_side(case: &Case) -> Result<(), Failed> {
+    for report in case.run("all", "all", HwKind::Counting) {
+        let alone = case.run(report.arch, report.kernel, HwKind::Counting).remove(0);
+        if alone != report {
+            return Err(format!("another result on {} alone", report.machine()).into());
+        }
+    }
+    Ok(())
+}
+
+/// One snapshot a port. Kernels that agree share a section.
+fn snapshot(case: &Case, port: &str) {
+    let mut sections: Vec<(Vec<&str>, String)> = Vec::new();
+    let reports: Vec<RunReport> = case.run(port, "all", HwKind::Plain);
+    for report in &reports {
+        let text = case.transcript(report);
+        match sections.iter_mut().find(|(_, known)| *known == text) {
+            Some((kernels, _)) => kernels.push(report.kernel),
+            None => sections.push((vec![report.kernel], text)),
+        }
+    }
+    let text = sections.iter().fold(String::new(), |mut all, (kernels, text)| {
+        let _ = writeln!(all, "== {}\n{text}", kernels.join(", "));
+        all
+    });
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(root().join("fixtures/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(format!("{}@{port}", case.name), text));
+}
