@@ -11,6 +11,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !alone || !self.pages.is_anon(folio) {
             return false;
         }
+        let partially_mapped = (self.pages.folio_mapcount(folio) as usize) < folio.nr_pages();
+        if partially_mapped {
+            return self.split_and_migrate(mm, folio);
+        }
         let Some(new) = self.copy_folio(folio) else { return false };
         for entry in self.unmap_for_move(mm, folio) {
             let pfn = new.head.add(entry.pfn.since(folio.head));
@@ -19,6 +23,22 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
         }
         true
+    }
+
+    /// A folio that is only mapped in part is split, and its pages move one by one (`migrate_pages_batch`).
+    fn split_and_migrate(&mut self, mm: &mut Mm, folio: FolioSpan) -> bool {
+        let owner = self.pages.owner(folio).0;
+        self.split_folio(mm, folio);
+        let mut moved = false;
+        for i in 0..folio.nr_pages() as u64 {
+            let page = FolioSpan { head: folio.head.add(i), order: 0 };
+            // A frame that was freed by the split may be somebody else's by now: the copy of a page before it.
+            let same = self.pages.node(page) != CPU_NODE && self.pages.owner(page).0 == owner;
+            if same && self.pages.folio_mapcount(page) == 1 {
+                moved |= self.migrate_misplaced_folio(mm, page);
+            }
+        }
+        moved
     }
 
     /// Moves a huge page with its huge leaf.

@@ -15,7 +15,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let start = start.align_down(A::PAGE_SIZE);
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
         vmas.iter()
-            .filter(|vma| vma.flags.intersects(VmFlags::ACCESS))
+            // Shared memory has a policy of its own, which does not ask for balancing (`vma_policy_mof`).
+            .filter(|vma| vma.flags.intersects(VmFlags::ACCESS) && vma.is_anonymous())
             .map(|vma| self.change_prot_numa(mm, vma, vma.start.max(start), vma.end.min(end)))
             .sum()
     }
@@ -38,17 +39,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.arch.pte_protnone(pmd) {
             return true;
         }
-        let folio = self.vm_normal_folio_pmd(pmd);
-        !folio.is_some_and(|folio| self.folio_can_map_prot_numa(vma, folio))
+        let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return true };
+        self.rules.numa_skips_huge_leaves && !self.folio_can_map_prot_numa(vma, folio)
     }
 
-    /// Whether a hint fault could do anything for this folio. Processes here have one thread, so private memory that is
-    /// on the CPU's node already is left alone.
+    /// Whether a hint fault could do anything for this folio: not where another process shares it, nor where it is on the CPU's
+    /// node already (processes here have one thread).
     fn folio_can_map_prot_numa(&self, vma: &Vma, folio: FolioSpan) -> bool {
-        let private = !vma.flags.contains(VmFlags::SHARED);
         let shared_cow = vma.flags.is_cow() && self.pages.maybe_mapped_shared(folio);
-        let at_home = private && self.pages.node(folio) == CPU_NODE;
-        !shared_cow && !at_home
+        !shared_cow && self.pages.node(folio) != CPU_NODE
     }
 
     /// A hint fault: the folio moves to this CPU's node, or its entries become accessible again (`do_numa_page`).

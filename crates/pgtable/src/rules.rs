@@ -43,6 +43,9 @@ pub struct KernelRules {
     pub collapse_inside_block_fails: bool,
     /// mremap to a fixed place empties that place before it looks at what would be moved (`mm/mremap.c`, `mremap_to`).
     pub mremap_unmaps_before_checks: bool,
+    /// NUMA hinting passes over huge leaves as over page entries: those of shared copy-on-write folios and those that are on
+    /// the CPU's node already (`mm/huge_memory.c`, `change_huge_pmd`; 6.17.13 takes them).
+    pub numa_skips_huge_leaves: bool,
     /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA it leaves behind (`mm/mremap.c`; asked of 6.16.12, mended in 6.17).
     pub dontunmap_unaccounts: bool,
     /// arm64 `pte_mkwrite` of a clean entry clears RDONLY, so hardware sees it dirty.
@@ -77,6 +80,7 @@ impl KernelRules {
         mremap_batches: false,
         mremap_many_vmas: false,
         mremap_unmaps_before_checks: true,
+        numa_skips_huge_leaves: false,
         dontunmap_unaccounts: true,
         split_zeropage_keeps_soft_dirty: false,
         collapse_inside_block_fails: true,
@@ -110,6 +114,7 @@ impl KernelRules {
         mremap_batches: true,
         mremap_many_vmas: true,
         mremap_unmaps_before_checks: false,
+        numa_skips_huge_leaves: false,
         dontunmap_unaccounts: false,
         split_zeropage_keeps_soft_dirty: true,
         collapse_inside_block_fails: true,
@@ -128,6 +133,7 @@ impl KernelRules {
     /// Linux 7.3 (as 7.3.4).
     pub const V7_3: Self = Self {
         name: "7.3",
+        numa_skips_huge_leaves: true,
         collapse_inside_block_fails: false,
         cont_on_invalid: false,
         needs_flush_arm64: true,

@@ -35,7 +35,7 @@ fn mprotect(case: usize, port: &str, kernel: &str) -> Counters {
     cost.counters
 }
 
-fn per_call(counters: Counters, counter: Counter) -> u64 {
+fn per_call(counters: &Counters, counter: Counter) -> u64 {
     assert_eq!(counters.get(counter) % CALLS, 0, "{counter:?}");
     counters.get(counter) / CALLS
 }
@@ -44,13 +44,13 @@ fn per_call(counters: Counters, counter: Counter) -> u64 {
 fn an_entry_at_a_time_unfolds_and_folds_every_block() {
     for case in [1, 2] {
         let c = mprotect(case, "arm64", "6.16");
-        assert_eq!(per_call(c, Counter::Loads), 80 * BLOCKS);
-        assert_eq!(per_call(c, Counter::Exchanges), 48 * BLOCKS);
-        assert_eq!(per_call(c, Counter::Stores), 48 * BLOCKS);
-        assert_eq!(per_call(c, Counter::Unfolds), BLOCKS);
-        assert_eq!(per_call(c, Counter::Folds), BLOCKS);
+        assert_eq!(per_call(&c, Counter::Loads), 80 * BLOCKS);
+        assert_eq!(per_call(&c, Counter::Exchanges), 48 * BLOCKS);
+        assert_eq!(per_call(&c, Counter::Stores), 48 * BLOCKS);
+        assert_eq!(per_call(&c, Counter::Unfolds), BLOCKS);
+        assert_eq!(per_call(&c, Counter::Folds), BLOCKS);
         // Two flushes a block under the lock, and one for the call.
-        assert_eq!(per_call(c, Counter::TlbFlushes), 2 * BLOCKS + 1);
+        assert_eq!(per_call(&c, Counter::TlbFlushes), 2 * BLOCKS + 1);
     }
 }
 
@@ -59,13 +59,13 @@ fn batches_leave_blocks_folded() {
     for kernel in ["6.17", "7.3"] {
         for (case, batch) in [(1, 512), (2, 16)] {
             let c = mprotect(case, "arm64", kernel);
-            assert_eq!(per_call(c, Counter::Exchanges), 16 * BLOCKS);
-            assert_eq!(per_call(c, Counter::Stores), 16 * BLOCKS);
-            assert_eq!(per_call(c, Counter::Loads), 3 * BLOCKS);
-            assert_eq!(per_call(c, Counter::TlbFlushes), 1);
+            assert_eq!(per_call(&c, Counter::Exchanges), 16 * BLOCKS);
+            assert_eq!(per_call(&c, Counter::Stores), 16 * BLOCKS);
+            assert_eq!(per_call(&c, Counter::Loads), 3 * BLOCKS);
+            assert_eq!(per_call(&c, Counter::TlbFlushes), 1);
             assert_eq!((c.get(Counter::Folds), c.get(Counter::Unfolds)), (0, 0));
-            assert_eq!(per_call(c, Counter::Batches), ENTRIES / batch);
-            assert_eq!(per_call(c, Counter::PageLookups), ENTRIES / batch);
+            assert_eq!(per_call(&c, Counter::Batches), ENTRIES / batch);
+            assert_eq!(per_call(&c, Counter::PageLookups), ENTRIES / batch);
         }
     }
 }
@@ -76,8 +76,8 @@ fn single_pages_pay_for_the_look_up() {
     for (port, loads, exchanges) in [("arm64", 3, 1), ("x86_64", 1, 1), ("generic", 2, 0)] {
         let (old, new) = (mprotect(3, port, "6.16"), mprotect(3, port, "7.3"));
         for c in [old, new] {
-            assert_eq!(per_call(c, Counter::Loads), loads * ENTRIES, "{port}");
-            assert_eq!(per_call(c, Counter::Exchanges), exchanges * ENTRIES, "{port}");
+            assert_eq!(per_call(&c, Counter::Loads), loads * ENTRIES, "{port}");
+            assert_eq!(per_call(&c, Counter::Exchanges), exchanges * ENTRIES, "{port}");
         }
         // The last entry of a block looks whether one folio covers it, so that it could fold.
         let folds = if port == "arm64" { BLOCKS * CALLS } else { 0 };
