@@ -17,6 +17,8 @@ mod entry;
 mod event;
 mod format;
 mod hw;
+#[cfg(feature = "laws")]
+pub mod laws;
 mod modify_prot;
 mod ops;
 mod plain;

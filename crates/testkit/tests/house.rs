@@ -75,7 +75,12 @@ fn sources() -> Vec<PathBuf> {
 
 #[test]
 fn what_occurs_nowhere() {
-    let forbidden = [concat!("cfg(", "target_arch"), concat!("unsafe", " {"), concat!("unsafe", " fn"), concat!("unsafe", " impl")];
+    let forbidden = [
+        concat!("cfg(", "target_arch"),
+        concat!("unsafe", " {"),
+        concat!("unsafe", " fn"),
+        concat!("unsafe", " impl"),
+    ];
     for path in sources() {
         let text = std::fs::read_to_string(&path).expect("sources are text");
         for word in forbidden {
