@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What a line came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It returned this.
+    /// It returned this; `check` the byte it read.
     Value(u64),
     /// It failed.
     Failed(CallError),
@@ -141,7 +141,7 @@ fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call) -> Result<Ran, CallError> {
         Call::ExplicitBzero { addr, len } => vm.memset(pid, addr, 0, len).map(zero)?,
         Call::Touch { addr, len, access } => vm.touch(pid, addr, len, access_of(access)).map(zero)?,
         Call::Check { addr, byte } => match vm.read_byte(pid, addr)? {
-            read if read == byte => 0,
+            read if read == byte => read.into(),
             read => return Ok(Ran::Mismatch(read)),
         },
         Call::Fork => vm.fork(pid)?.into(),

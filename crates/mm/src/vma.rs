@@ -101,7 +101,7 @@ impl VmaTree {
 
     /// VMAs that intersect a range, ascending.
     pub fn range(&self, start: VirtAddr, end: VirtAddr) -> impl Iterator<Item = &Vma> {
-        let first = self.find(start).map_or(start, |vma| vma.start);
+        let first = self.find(start).filter(|_| start < end).map_or(start, |vma| vma.start);
         self.by_start.range(first..end.max(first)).map(|(_, vma)| vma)
     }
 
