@@ -247,12 +247,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             ..vma.clone()
         };
         self.hold(&copy);
-        if fresh && r.flags.contains(MremapFlags::DONTUNMAP) {
-            // The source stays a VMA of its own.
-            mm.vmas.insert(copy);
-            return r.new_addr;
-        }
-        self.insert_vma(mm, copy)
+        let stays = r.flags.contains(MremapFlags::DONTUNMAP).then_some(vma.start);
+        self.insert_vma_apart_from(mm, copy, stays)
     }
 
     /// The source of a move stays, empty: a whole VMA forgets its anon_vmas.

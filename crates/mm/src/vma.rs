@@ -267,7 +267,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !whole {
             self.hold(&moved);
         }
-        self.join(mm, &moved, found)
+        let at = self.join(mm, &moved, found);
+        if !self.rules.sticky_vma_flags {
+            mm.vmas.at_mut(at).flags = flags;
+        }
+        at
     }
 
     /// Makes `middle` and the neighbours found one VMA.
@@ -305,8 +309,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts a new VMA into the tree, merging it with its neighbours; returns the start of the VMA that holds it
     /// (`vma_merge_new_range`).
     pub(crate) fn insert_vma(&mut self, mm: &mut Mm, vma: Vma) -> VirtAddr {
+        self.insert_vma_apart_from(mm, vma, None)
+    }
+
+    /// The same, but the VMA that starts at `apart` stays one of its own.
+    pub(crate) fn insert_vma_apart_from(
+        &mut self,
+        mm: &mut Mm,
+        vma: Vma,
+        apart: Option<VirtAddr>,
+    ) -> VirtAddr {
         let like = Likeness::of(&vma);
-        let found = self.mergeable(mm, (vma.start, vma.end), like, (true, true));
+        let mut found = self.mergeable(mm, (vma.start, vma.end), like, (true, true));
+        found.prev = found.prev.filter(|_| found.prev != apart);
+        found.next = found.next.filter(|_| found.next != apart);
         if found.any() {
             self.hw.event(Event::VmaMerge);
             return self.join(mm, &vma, found);

@@ -65,7 +65,8 @@ pub struct KernelRules {
     /// `MADV_DONTNEED` frees emptied tables wherever tables may be freed under walkers, not only where the architecture
     /// asked for it (`mm/Kconfig`, `PT_RECLAIM`).
     pub pt_reclaim_wherever_safe: bool,
-    /// Merging ORs the sticky flags of all VMAs into the result (`VM_STICKY`); before, the one that grew kept its own.
+    /// Merging ORs the sticky flags of all VMAs into the result (`VM_STICKY`); before, the flags were those that the call gave
+    /// its range, or at mmap those of the VMA that grew.
     pub sticky_vma_flags: bool,
     /// Guard regions mark their VMA (`VM_MAYBE_GUARD`).
     pub guard_vma_flag: bool,
