@@ -142,7 +142,8 @@ fn same_place(a: Option<PageRun>, b: Option<PageRun>) -> bool {
     a.map(place) == b.map(place)
 }
 
-fn same_raw(a: &Run, b: &Run) -> bool {
+/// Whether two runs that begin at the same address begin alike, word for word.
+pub(crate) fn same_raw(a: &Run, b: &Run) -> bool {
     a.bits == b.bits && a.level == b.level && same_place(a.page, b.page) && a.pagemap == b.pagemap
 }
 

@@ -1,5 +1,6 @@
 //! Golden files: what real kernels did, and holding a machine against it.
 
+use crate::compare::same_raw;
 use crate::exec::{self, Outcome};
 use ptelab_machine::{
     AnyVm, BuildError, Builder, Difference, KernelRules, Level, PageRun, Pagemap, Run, Runs, Snapshot,
@@ -274,7 +275,7 @@ impl Check<'_> {
         compare_vmas(&vmas, &golden.vmas, &mut found);
         let wanted = golden.runs(snapshot)?;
         let got = snapshot.runs.as_golden(snapshot.pfn_mask);
-        let differing = got.differences(&wanted, same_run);
+        let differing = got.differences(&wanted, same_raw);
         found.extend(differing.iter().map(|difference| describe(vm, difference)));
         if found.is_empty() {
             self.verdict.dumps_equal += 1;
@@ -288,15 +289,6 @@ impl Check<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether two runs that begin at the same address begin alike.
-fn same_run(left: &Run, right: &Run) -> bool {
-    left.bits == right.bits
-        && left.level == right.level
-        && left.page.map(|page| PageRun { repeats: false, ..page })
-            == right.page.map(|page| PageRun { repeats: false, ..page })
-        && (left.page.is_none() || left.pagemap == right.pagemap)
 }
 
 fn describe(vm: &AnyVm, d: &Difference) -> String {

@@ -161,7 +161,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.event(Event::Fault(FaultKind::Anon));
         let nr = folio.nr_pages();
         let addr = fault.addr.align_down(nr as u64 * A::PAGE_SIZE);
-        self.add_new_anon_folio(mm, vma, anon_vma, folio, addr);
+        self.add_new_anon_folio(vma, anon_vma, folio, addr);
         self.pages.map(folio, folio.head, MapLevel::Ptes(nr), mm.id);
         self.pages.set_exclusive(folio.head, nr, true);
         let entry = self.new_anon_entry(vma, folio.head);
@@ -171,15 +171,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Zeroes a new folio and makes it anonymous memory of `vma` at `addr`.
-    pub(crate) fn add_new_anon_folio(
-        &mut self,
-        mm: &Mm,
-        vma: &Vma,
-        anon_vma: u32,
-        folio: FolioSpan,
-        addr: VirtAddr,
-    ) {
-        let _ = mm;
+    pub(crate) fn add_new_anon_folio(&mut self, vma: &Vma, anon_vma: u32, folio: FolioSpan, addr: VirtAddr) {
         self.hw.event(Event::PagesZeroed(folio.nr_pages() as u32));
         self.pages.fill(folio.head, folio.nr_pages(), 0);
         self.pages.set_anon(folio, anon_vma, vma.pgoff_of(addr, A::PAGE_SHIFT));
@@ -268,11 +260,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// (`folio_move_anon_rmap`).
     fn take_over(&mut self, vma: &Vma, folio: FolioSpan, pfn: Pfn) {
         if folio.order == 0 {
-            let (_, index) = self.pages.owner(folio);
-            let own = vma.anon_vma.expect("a VMA that maps anonymous pages has an anon_vma");
-            self.pages.set_anon(folio, own, index);
+            self.folio_move_anon_rmap(vma, folio);
         }
         self.pages.set_exclusive(pfn, 1, true);
+    }
+
+    /// A folio that nobody else has comes to belong to the VMA's own anon_vma.
+    pub(crate) fn folio_move_anon_rmap(&mut self, vma: &Vma, folio: FolioSpan) {
+        let (_, index) = self.pages.owner(folio);
+        let own = vma.anon_vma.expect("a VMA that maps anonymous pages has an anon_vma");
+        self.pages.set_anon(folio, own, index);
     }
 
     fn wp_page_reuse(&mut self, vma: &Vma, p: Ptep, pte: Pte, fault: Fault) {

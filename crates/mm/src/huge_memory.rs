@@ -46,7 +46,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn alloc_huge(&mut self, mm: &Mm, vma: &Vma, anon_vma: u32, base: VirtAddr) -> Option<FolioSpan> {
         let folio = self.alloc_folio(A::PMD_ORDER)?;
         let head = folio.head;
-        self.add_new_anon_folio(mm, vma, anon_vma, folio, base);
+        self.add_new_anon_folio(vma, anon_vma, folio, base);
         self.pages.map(folio, head, MapLevel::Pmd, mm.id);
         self.pages.set_exclusive(head, 1, true);
         Some(folio)
@@ -105,9 +105,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return false;
         }
         if !exclusive {
-            let (_, index) = self.pages.owner(folio);
-            let own = vma.anon_vma.expect("a VMA that maps anonymous pages has an anon_vma");
-            self.pages.set_anon(folio, own, index);
+            self.folio_move_anon_rmap(vma, folio);
             self.pages.set_exclusive(folio.head, 1, true);
         }
         self.hw.event(Event::Fault(FaultKind::Reuse));

@@ -174,7 +174,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// With a new address: what is there goes first.
     fn mremap_to(&mut self, mm: &mut Mm, mut r: Remap) -> Result<VirtAddr, Errno> {
-        if !self.rules.mremap_unmaps_before_checks {
+        let checks_late = self.rules.mremap_unmaps_before_checks;
+        if !checks_late {
             self.check_prep_vma(mm, &r)?;
         }
         if r.flags.contains(MremapFlags::FIXED) {
@@ -185,7 +186,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.shrink(mm, &r)?;
             r.old_len = r.new_len;
         }
-        self.check_prep_vma(mm, &r)?;
+        if checks_late {
+            self.check_prep_vma(mm, &r)?;
+        }
         if !r.flags.contains(MremapFlags::FIXED) {
             let private = mm.vmas.find(r.addr).is_some_and(Vma::is_anonymous);
             r.new_addr = self.get_unmapped_area(mm, r.new_addr, r.new_len, private)?;

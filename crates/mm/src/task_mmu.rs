@@ -161,7 +161,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.arch.pte_uffd_wp(pte) {
             entry.pagemap |= Pagemap::UFFD_WP;
         }
-        let page = self.page_facts(level, pte);
+        let page = self.page_facts(pte);
         let is_page = !self.is_zero(page.folio);
         if is_page && page.mapcount == 1 {
             entry.pagemap |= Pagemap::EXCLUSIVE;
@@ -177,14 +177,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         folio.head == crate::ZERO_PFN || folio.head == self.pages.huge_zero().head
     }
 
-    fn page_facts(&self, level: Level, pte: Pte) -> PageFacts {
+    fn page_facts(&self, pte: Pte) -> PageFacts {
         let pfn = self.arch.pte_pfn(pte);
         let folio = self.hw.peek_folio(pfn);
         if self.is_zero(folio) {
             return PageFacts { folio, pfn, mapcount: 0, exclusive: false };
         }
         let exclusive = self.pages.is_exclusive(pfn);
-        let _ = level;
         PageFacts { folio, pfn, mapcount: self.pages.page_mapcount(folio, pfn), exclusive }
     }
 
