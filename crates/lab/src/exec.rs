@@ -80,19 +80,42 @@ pub fn run<'a>(
     stop: &AtomicBool,
     mut each: impl FnMut(&AnyVm, Done<'a>),
 ) -> bool {
-    let mut before = vm.counters();
+    let mut meter = Meter::new(vm);
     for step in scenario.steps() {
         if stop.load(Ordering::Relaxed) {
             return false;
         }
         let (outcome, snapshot) = run_line(vm, step.line);
-        let after = vm.counters();
-        let counters = after.zip(before).map(|(after, before)| after - before);
-        before = after;
+        let counters = meter.read(vm);
         let as_expected = outcome.meets(step.line.expect);
         each(vm, Done { index: step.index, line: step.line, outcome, as_expected, snapshot, counters });
     }
     true
+}
+
+/// What a machine takes, call by call: a counting machine says it, a recording machine's records are counted.
+struct Meter {
+    before: Option<Counters>,
+}
+
+impl Meter {
+    fn new(vm: &mut AnyVm) -> Self {
+        vm.take_records();
+        Self { before: vm.counters() }
+    }
+
+    /// What was taken since last asked; nothing where the machine keeps no account.
+    fn read(&mut self, vm: &mut AnyVm) -> Option<Counters> {
+        if let AnyVm::Recording(_) = vm {
+            let mut counters = Counters::default();
+            vm.take_records().iter().for_each(|record| counters.record(record));
+            return Some(counters);
+        }
+        let after = vm.counters();
+        let taken = after.zip(self.before).map(|(after, before)| after - before);
+        self.before = after;
+        taken
+    }
 }
 
 /// Runs one line, in a tracing span of its own.

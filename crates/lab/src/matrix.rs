@@ -1,5 +1,6 @@
 //! Which ports and kernels a command runs on, side by side.
 
+use crate::bench::Subject;
 use crate::report::RunReport;
 use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, PORTS};
 use ptelab_scenario::Scenario;
@@ -120,10 +121,22 @@ impl Matrix {
         self.ports.len() * self.kernels.len()
     }
 
-    /// How each machine is built: kernels by port.
-    pub fn builders(&self) -> Vec<Builder> {
+    /// The machines: kernels by port.
+    pub fn subjects(&self) -> Vec<Subject> {
         let pairs = self.ports.iter().flat_map(|port| self.kernels.iter().map(move |rules| (*port, *rules)));
-        pairs.map(|(port, rules)| self.builder(port, rules)).collect()
+        let subject = |(arch, rules): (&'static str, &'static KernelRules)| Subject {
+            arch,
+            kernel: rules.name,
+            hw: self.hw,
+            threads: 1,
+            builder: self.builder(arch, rules),
+        };
+        pairs.map(subject).collect()
+    }
+
+    /// How each machine is built, in the same order.
+    pub fn builders(&self) -> Vec<Builder> {
+        self.subjects().into_iter().map(|subject| subject.builder).collect()
     }
 
     fn builder(&self, port: &str, rules: &'static KernelRules) -> Builder {

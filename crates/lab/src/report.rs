@@ -9,6 +9,8 @@ use std::sync::atomic::AtomicBool;
 
 /// Results that are kept one by one; of those after, a digest is kept.
 pub const MAX_RESULTS: usize = 1 << 20;
+/// Lines whose cost is kept line by line: the first ones.
+pub const MAX_LINES: usize = 1 << 12;
 /// Unexpected results that are kept.
 const MAX_UNEXPECTED: usize = 100;
 
@@ -45,6 +47,23 @@ pub struct Cost {
     pub counters: Counters,
 }
 
+impl Cost {
+    /// Adds a call.
+    fn add(&mut self, counters: Counters) {
+        self.calls += 1;
+        self.counters += counters;
+    }
+}
+
+/// What one line took, over all times that it ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineCost {
+    /// The line's text.
+    pub text: String,
+    /// What it took.
+    pub cost: Cost,
+}
+
 /// What a scenario came to on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunReport {
@@ -70,6 +89,8 @@ pub struct RunReport {
     pub dumps: Vec<Dump>,
     /// What calls took, by name; empty where the machine does not count.
     pub costs: BTreeMap<&'static str, Cost>,
+    /// The same by line of the source, for the first lines.
+    pub line_costs: BTreeMap<u32, LineCost>,
 }
 
 impl RunReport {
@@ -98,6 +119,7 @@ impl RunReport {
             rest_digest: 0,
             dumps: Vec::new(),
             costs: BTreeMap::new(),
+            line_costs: BTreeMap::new(),
         }
     }
 
@@ -115,14 +137,23 @@ impl RunReport {
             self.add_unexpected(done.line, done.outcome);
         }
         if let Some(counters) = done.counters {
-            let cost = self.costs.entry(done.line.call.name()).or_default();
-            cost.calls += 1;
-            cost.counters += counters;
+            self.costs.entry(done.line.call.name()).or_default().add(counters);
+            self.add_line_cost(done.line, counters);
         }
         if let (Call::Dump { name, .. }, Some(snapshot)) = (&done.line.call, done.snapshot) {
             let pid = done.line.pid.unwrap_or(1);
             let vmas = vm.vmas(pid, 0, u64::MAX).unwrap_or_default();
             self.dumps.push(Dump { name: name.clone(), pid, snapshot, vmas });
+        }
+    }
+
+    fn add_line_cost(&mut self, line: &Line, counters: Counters) {
+        if let Some(known) = self.line_costs.get_mut(&line.line) {
+            known.cost.add(counters);
+        } else if self.line_costs.len() < MAX_LINES {
+            let mut cost = Cost::default();
+            cost.add(counters);
+            self.line_costs.insert(line.line, LineCost { text: line.to_string(), cost });
         }
     }
 

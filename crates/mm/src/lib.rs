@@ -19,6 +19,7 @@ mod mprotect;
 mod mremap;
 mod numa;
 mod pages;
+mod repeat;
 mod settings;
 mod shmem;
 mod split;

@@ -56,11 +56,14 @@ fn runs(case: &Case, port: &str, kernel: &str) -> Result<(), Failed> {
     if let Some(wrong) = plain.unexpected.first().filter(|_| !is_bug_shown(case, kernel)) {
         return Err(format!("line {}: {}: got {}", wrong.line, wrong.text, wrong.outcome).into());
     }
-    for hw in [HwKind::Counting, HwKind::Recording] {
-        let other = run(hw);
+    let (counting, recording) = (run(HwKind::Counting), run(HwKind::Recording));
+    for (hw, other) in [("counting", &counting), ("recording", &recording)] {
         if (&other.results, &other.dumps) != (&plain.results, &plain.dumps) {
-            return Err(format!("another result on {hw:?}").into());
+            return Err(format!("another result on the {hw} machine").into());
         }
+    }
+    if counting.line_costs != recording.line_costs {
+        return Err("the counting machine's sums are not those of what the recording machine recorded".into());
     }
     Ok(())
 }
