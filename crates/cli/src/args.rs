@@ -90,6 +90,9 @@ pub(crate) struct Bench {
     /// Instead: 4K pages from 1M up to SIZE mapped, written, protected and dumped
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["layout", "machine", "vs_host", "size"])]
     pub(crate) scale: Option<u64>,
+    /// Instead: the numbers that README gives, each with what was to be reached
+    #[arg(long, conflicts_with_all = ["layout", "machine", "vs_host", "size", "scale", "rounds"])]
+    pub(crate) targets: bool,
     /// Also write the results, with every sample, to a file of this folder that is named by date and host
     #[arg(long, value_name = "FOLDER")]
     pub(crate) save: Option<PathBuf>,

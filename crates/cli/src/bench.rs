@@ -3,8 +3,9 @@
 use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{FINE, STOPPED};
+use crate::{DIFFERS, FINE, STOPPED};
 use ptelab::bench::{self, Bench, HostFacts, HostRuns, LAYOUTS, Layout, Report, ScaleRow, Skip, Subject};
+use ptelab::exec::Watch;
 use ptelab::{Matrix, table};
 use serde::Serialize;
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::path::Path;
 pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     match args.scale {
+        _ if args.targets => targets(args, out),
         Some(max) => scale(args, max, out),
         None => layouts(args, out),
     }
@@ -62,8 +64,7 @@ fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
         "Nanoseconds an entry of one mprotect over {size}: median (fastest..slowest) of {} rounds",
         report.rounds
     ))?;
-    let HostFacts { kernel, cpu, cpus, date } = &report.host;
-    out.line(format!("{date}, {}, {cpus} CPUs, {kernel}", cpu.as_deref().unwrap_or("unknown CPU")))?;
+    out.line(&report.host)?;
     out.line("")?;
     out.line(table::bench_table(report).trim_fmt())?;
     out.line("")?;
@@ -77,6 +78,33 @@ fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
         out.line("stopped")?;
     }
     Ok(())
+}
+
+fn targets(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
+    let steps = bench::target_bench().map_err(|Skip(why)| Failed::Unusable(why))?.steps();
+    let bar = progress::bar(u128::from(steps) + 1025, "steps");
+    let done = bench::targets(Watch { stop: &STOP, tick: &|n| bar.inc(n) });
+    bar.finish_and_clear();
+    let Some(results) = done.map_err(|Skip(why)| Failed::Unusable(why))? else {
+        out.line("stopped")?;
+        return Ok(STOPPED);
+    };
+    save(args, &results.layouts.host, &results)?;
+    if args.json {
+        out.json(&results)?;
+    } else {
+        out.line(&results.layouts.host)?;
+        out.line("")?;
+        out.line(table::targets_table(&results.targets))?;
+        for skipped in &results.layouts.skipped {
+            out.line(format!("not measured: {} on {}: {}", skipped.layout, skipped.machine, skipped.reason))?;
+        }
+    }
+    Ok(if results.targets.iter().all(|target| target.met || target.measured.is_none()) {
+        FINE
+    } else {
+        DIFFERS
+    })
 }
 
 /// Sizes from small to large, as far as they came.
@@ -140,7 +168,11 @@ fn file_name(args: &args::Bench, host: &HostFacts) -> String {
         text.chars().map(word).collect()
     };
     let cpu = words(host.cpu.as_deref().unwrap_or("unknown-cpu"));
-    let what = if args.scale.is_some() { "scale" } else { "layouts" };
+    let what = match args.scale {
+        _ if args.targets => "targets",
+        Some(_) => "scale",
+        None => "layouts",
+    };
     format!("{}-{cpu}-{}-{what}", host.date, words(&host.kernel))
 }
 

@@ -4,6 +4,7 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress;
 use crate::{DIFFERS, FINE, STOPPED, input};
+use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
 use ptelab::{Matrix, RunReport, json, show, table};
 
@@ -25,8 +26,8 @@ pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
 /// Runs the scenario on all machines, with a bar where that takes long.
 pub(crate) fn reports(matrix: &Matrix, scenario: &Scenario) -> Result<Vec<RunReport>, Failed> {
     progress::stop_on_ctrl_c();
-    let bar = progress::bar(scenario.step_count().saturating_mul(matrix.machines() as u128), "lines");
-    let reports = matrix.run(scenario, &progress::STOP, || bar.inc(1));
+    let bar = progress::bar(exec::steps(scenario).saturating_mul(matrix.machines() as u128), "steps");
+    let reports = matrix.run(scenario, Watch { stop: &progress::STOP, tick: &|n| bar.inc(n) });
     bar.finish_and_clear();
     Ok(reports?)
 }

@@ -7,10 +7,12 @@ mod layout;
 mod sample;
 mod scale;
 mod subject;
+mod targets;
 
 pub use layout::{LAYOUTS, Layout};
 pub use sample::{Skip, Spread};
 pub use scale::{ScaleRow, scale, sizes};
+pub use targets::{Target, Targets, target_bench, targets};
 
 use layout::Calls;
 use ptelab_kernel as kernel;
@@ -77,6 +79,14 @@ impl HostFacts {
     pub fn now() -> Self {
         let kernel::facts::Facts { kernel, cpu, cpus } = kernel::facts::facts();
         Self { kernel, cpu, cpus, date: today() }
+    }
+}
+
+impl std::fmt::Display for HostFacts {
+    /// `2026-11-24, AMD EPYC, 2 CPUs, Linux 6.18.44`
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cpu = self.cpu.as_deref().unwrap_or("unknown CPU");
+        write!(f, "{}, {cpu}, {} CPUs, {}", self.date, self.cpus, self.kernel)
     }
 }
 

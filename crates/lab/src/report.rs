@@ -5,7 +5,6 @@ use ptelab_machine::{AnyVm, Counters, Snapshot, Vm, VmaFacts};
 use ptelab_scenario::{Call, Line, Scenario};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::AtomicBool;
 
 /// Results that are kept one by one; of those after, a digest is kept.
 pub const MAX_RESULTS: usize = 1 << 20;
@@ -94,13 +93,13 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Runs a scenario on a machine. `tick` is called after every line.
-    pub fn of(vm: &mut AnyVm, scenario: &Scenario, stop: &AtomicBool, tick: &impl Fn()) -> Self {
+    /// Runs a scenario on a machine.
+    pub fn of(vm: &mut AnyVm, scenario: &Scenario, watch: exec::Watch<'_>) -> Self {
         let mut report = Self::new(vm);
         let mut digest = DefaultHasher::new();
-        report.finished = exec::run(vm, scenario, stop, |vm, done| {
+        report.finished = exec::run(vm, scenario, watch, |vm, done| {
             report.add(vm, done, &mut digest);
-            tick();
+            (watch.tick)(1);
         });
         report.rest_digest = digest.finish();
         report

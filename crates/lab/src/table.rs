@@ -1,6 +1,6 @@
 //! Tables of counters and of times.
 
-use crate::bench::{Report, Row, ScaleRow};
+use crate::bench::{Report, Row, ScaleRow, Target};
 use crate::report::{Cost, LineCost, RunReport};
 use comfy_table::{CellAlignment, Table, presets};
 use ptelab_machine::{Counter, Counters, HISTOGRAM};
@@ -152,6 +152,24 @@ fn bench_row(line: &[&Row], kernels: &[&str], has_host: bool) -> Vec<String> {
         cells.push(host.map_or_else(|| "-".to_owned(), |ns| format!("{:.0}", ns / last.ns_per_entry)));
     }
     cells
+}
+
+/// Numbers to reach, and what was measured: a row a number.
+pub fn targets_table(targets: &[Target]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(["what", "to reach", "measured", "reached"]);
+    for target in targets {
+        let measured = target.measured.map_or_else(|| "-".to_owned(), |n| format!("{n:.2} {}", target.unit));
+        let reached = match (target.measured, target.met) {
+            (None, _) => "not measured",
+            (_, true) => "yes",
+            (_, false) => "no",
+        };
+        let to_reach = format!("{} {}", target.target, target.unit);
+        table.add_row([target.what.clone(), to_reach, measured, reached.to_owned()]);
+    }
+    table
 }
 
 /// What grows with size: a row a size.

@@ -163,8 +163,12 @@ impl TableMemory for PlainHw {
 
     #[inline]
     fn peek_orders(&self, pfn: Pfn, stride: usize, order: u32, max: usize) -> usize {
-        let orders = self.orders[pfn.index()..].iter().step_by(stride).take(max);
-        orders.take_while(|&&found| u32::from(found) == order).count()
+        let orders = &self.orders[pfn.index()..];
+        let differs = |found: &u8| u32::from(*found) != order;
+        if stride == 1 {
+            return orders[..max].iter().position(differs).unwrap_or(max);
+        }
+        orders.iter().step_by(stride).take(max).position(differs).unwrap_or(max)
     }
 
     #[inline]

@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use ptelab::exec::Watch;
 use ptelab::scenario;
 use ptelab::{HwKind, Matrix, RunReport};
-use std::sync::atomic::AtomicBool;
 
 /// Where the programs work: eight tables.
 const BASE: u64 = 0x4000_0000;
@@ -64,7 +64,7 @@ fn program() -> impl Strategy<Value = String> {
 fn run(text: &str, hw: HwKind) -> Vec<RunReport> {
     let scenario = scenario::parse(text).expect("the generator writes scenarios");
     let matrix = Matrix::new().kernels("6.16,6.17,7.3").expect("they exist").hw(hw);
-    matrix.run(&scenario, &AtomicBool::new(false), || {}).expect("machines can be built")
+    matrix.run(&scenario, Watch::nobody()).expect("machines can be built")
 }
 
 #[test]

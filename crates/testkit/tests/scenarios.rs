@@ -73,12 +73,18 @@ fn is_bug_shown(case: &Case, kernel: &str) -> bool {
     case.name == "exclusive-mid-folio" && kernel == "6.17-rc1"
 }
 
-/// All machines at once give what each gives alone.
+/// All machines at once give what each gives alone, however many threads they share.
 fn side_by_side(case: &Case) -> Result<(), Failed> {
-    for report in case.run("all", "all", HwKind::Counting) {
-        let alone = case.run(report.arch, report.kernel, HwKind::Counting).remove(0);
-        if alone != report {
-            return Err(format!("another result on {} alone", report.machine()).into());
+    let alone: Vec<RunReport> = port_names()
+        .into_iter()
+        .flat_map(|port| kernel_names().into_iter().map(move |kernel| (port, kernel)))
+        .map(|(port, kernel)| case.run(port, kernel, HwKind::Counting).remove(0))
+        .collect();
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let together = pool.install(|| case.run("all", "all", HwKind::Counting));
+        if let Some((one, _)) = together.iter().zip(&alone).find(|(one, alone)| one != alone) {
+            return Err(format!("another result on {} with {threads} threads", one.machine()).into());
         }
     }
     Ok(())
