@@ -109,7 +109,7 @@ fn targets(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 
 /// Sizes from small to large, as far as they came.
 #[derive(Serialize)]
-struct Scale<'a> {
+struct Sizes<'a> {
     host: HostFacts,
     arch: &'static str,
     kernel: &'static str,
@@ -122,7 +122,7 @@ fn scale(args: &args::Bench, max: u64, out: &mut Out) -> Result<u8, Failed> {
     for subject in matrix.subjects() {
         let (rows, finished) = scale_one(&subject, max)?;
         let (arch, kernel) = (subject.arch, subject.kernel);
-        let report = Scale { host: HostFacts::now(), arch, kernel, scale: &rows, finished };
+        let report = Sizes { host: HostFacts::now(), arch, kernel, scale: &rows, finished };
         save(args, &report.host, &report)?;
         if args.json {
             out.json(&report)?;

@@ -5,6 +5,8 @@
 
 pub mod facts;
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "this is where Linux itself is called")]
+#[deny(clippy::undocumented_unsafe_blocks)]
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;

@@ -163,6 +163,9 @@ impl Meter {
 }
 
 /// Runs one line.
+///
+/// # Panics
+/// Never: only a watch stops a line, and nobody watches.
 pub fn run_line(vm: &mut dyn Vm, line: &Line) -> (Outcome, Option<Snapshot>) {
     run_watched(vm, line, Watch::nobody()).expect("nobody stops it")
 }

@@ -48,9 +48,9 @@ pub struct Cost {
 
 impl Cost {
     /// Adds a call.
-    fn add(&mut self, counters: Counters) {
+    fn add(&mut self, counters: &Counters) {
         self.calls += 1;
-        self.counters += counters;
+        self.counters += *counters;
     }
 }
 
@@ -135,7 +135,7 @@ impl RunReport {
         if !done.as_expected {
             self.add_unexpected(done.line, done.outcome);
         }
-        if let Some(counters) = done.counters {
+        if let Some(counters) = &done.counters {
             self.costs.entry(done.line.call.name()).or_default().add(counters);
             self.add_line_cost(done.line, counters);
         }
@@ -146,7 +146,7 @@ impl RunReport {
         }
     }
 
-    fn add_line_cost(&mut self, line: &Line, counters: Counters) {
+    fn add_line_cost(&mut self, line: &Line, counters: &Counters) {
         if let Some(known) = self.line_costs.get_mut(&line.line) {
             known.cost.add(counters);
         } else if self.line_costs.len() < MAX_LINES {

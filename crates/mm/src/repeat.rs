@@ -109,7 +109,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let order = (!by_entry || A::CONT_PTES > 1).then(|| self.hw.peek_folio(pfn).order);
         let batch = if by_entry { 1 } else { 1 << order.unwrap_or(0) };
-        if pfn.index() % batch != 0 {
+        if !pfn.index().is_multiple_of(batch) {
             return None;
         }
         let period = batch.max(A::CONT_PTES);

@@ -33,7 +33,7 @@ const MIN_ENTRIES: u64 = 1 << 20;
 
 /// The sizes up to `max`: from 1M on, each sixteen times the one before, and `max` itself.
 pub fn sizes(max: u64) -> Vec<u64> {
-    let mut sizes: Vec<u64> = (0..).map(|i| 1 << (20 + 4 * i)).take_while(|&size| size < max).collect();
+    let mut sizes: Vec<u64> = (20..64).step_by(4).map(|shift| 1 << shift).take_while(|&size| size < max).collect();
     sizes.push(max);
     sizes
 }
@@ -64,7 +64,7 @@ pub fn scale(
     let fill = nanos(begin);
     let bytes = before
         .zip(facts::resident())
-        .map(|(before, after)| per(after.saturating_sub(before) as f64, entries));
+        .map(|(before, after)| per(after.saturating_sub(before), entries));
     machine.toggle(size)?;
     let repeats = (MIN_ENTRIES / entries).max(1);
     let begin = Instant::now();
@@ -88,13 +88,13 @@ pub fn scale(
     }))
 }
 
-fn nanos(begin: Instant) -> f64 {
-    begin.elapsed().as_secs_f64() * 1e9
+fn nanos(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with two places")]
-fn per(sum: f64, n: u64) -> f64 {
-    sum / n as f64
+fn per(sum: u64, n: u64) -> f64 {
+    sum as f64 / n as f64
 }
 
 #[cfg(test)]
