@@ -28,6 +28,8 @@ pub enum Advice {
     DontFork,
     /// `MADV_DOFORK`.
     DoFork,
+    /// `MADV_DONTNEED`: the contents go.
+    DontNeed,
 }
 
 /// Whether memory may be written (`mprotect(2)`).

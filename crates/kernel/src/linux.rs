@@ -66,9 +66,9 @@ impl Region {
             Advice::NoHugePage => mm::Advice::LinuxNoHugepage,
             Advice::DontFork => mm::Advice::LinuxDontFork,
             Advice::DoFork => mm::Advice::LinuxDoFork,
+            Advice::DontNeed => mm::Advice::LinuxDontNeed,
         };
-        // SAFETY: the range lies in a mapping of our own, to which no reference exists, and none of these changes
-        // its contents.
+        // SAFETY: the range lies in a mapping of our own, to which no reference exists: its contents may change.
         unsafe { mm::madvise(at, len, advice) }.map_err(|errno| failed("madvise", errno))
     }
 

@@ -19,6 +19,8 @@ use ptelab_pgtable::{
 #[derive(Clone, Default)]
 pub(crate) struct Repeat {
     noted: Option<Noted>,
+    /// The last that was met and not noted.
+    met: Option<Likeness>,
     /// Where the next stretch can begin: up to there, it is known to be too short.
     from: Ptep,
 }
@@ -76,9 +78,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let Some(stretch) = self.stretch(walk, addr, p, max) else { return 0 };
         let known = walk.repeat.noted.as_ref().is_some_and(|noted| noted.like == stretch.like);
-        // A stretch that reaches the end of its table may go on in the next.
-        let enough = if known || stretch.n == max { stretch.period } else { 2 * stretch.period };
-        if stretch.n < enough.max(1) {
+        // Noting is worth it where the stretch goes on, or the same was met before.
+        let again = known || walk.repeat.met.replace(stretch.like) == Some(stretch.like);
+        let enough = if again { stretch.period } else { 2 * stretch.period };
+        if stretch.n < enough {
             walk.repeat.from = p.add(stretch.n);
             return 0;
         }
@@ -104,7 +107,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pfn = self.arch.pte_pfn(pte);
         let by_entry = self.rules.mprotect == MprotectUnit::Entry;
         if by_entry && self.arch.pte_batch_hint(p, pte) > 1 {
-            // The first entry takes the block apart, the last one puts it together: no entry stands for the others.
+            // Each entry by itself takes the block apart or puts it together. It would come out the same, but what this
+            // costs is what people want to see, in time as in counts.
             return None;
         }
         let order = (!by_entry || A::CONT_PTES > 1).then(|| self.hw.peek_folio(pfn).order);

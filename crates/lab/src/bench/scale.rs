@@ -33,7 +33,8 @@ const MIN_ENTRIES: u64 = 1 << 20;
 
 /// The sizes up to `max`: from 1M on, each sixteen times the one before, and `max` itself.
 pub fn sizes(max: u64) -> Vec<u64> {
-    let mut sizes: Vec<u64> = (20..64).step_by(4).map(|shift| 1 << shift).take_while(|&size| size < max).collect();
+    let mut sizes: Vec<u64> =
+        (20..64).step_by(4).map(|shift| 1 << shift).take_while(|&size| size < max).collect();
     sizes.push(max);
     sizes
 }
@@ -62,9 +63,8 @@ pub fn scale(
         tick();
     }
     let fill = nanos(begin);
-    let bytes = before
-        .zip(facts::resident())
-        .map(|(before, after)| per(after.saturating_sub(before), entries));
+    let bytes =
+        before.zip(facts::resident()).map(|(before, after)| per(after.saturating_sub(before), entries));
     machine.toggle(size)?;
     let repeats = (MIN_ENTRIES / entries).max(1);
     let begin = Instant::now();

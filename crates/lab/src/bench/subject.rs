@@ -1,8 +1,9 @@
 //! What is measured: an emulated machine, or the running kernel.
 
-use super::layout::{Calls, Inherit};
+use super::layout::{Calls, Inherit, PAGE};
 use super::sample::Skip;
 use ptelab_kernel as kernel;
+use ptelab_kernel::thp::PMD_SIZE;
 use ptelab_machine::{Access, Advice, AnyVm, Builder, Config, MapFlags, Prot, Snapshot, ThpMode, Vm};
 
 /// Where an emulated machine's memory is mapped.
@@ -81,6 +82,16 @@ impl Host {
 /// Folios that may come out smaller than asked for, one in so many, before a layout counts as not had.
 const FEW: u64 = 50;
 
+/// Gives every huge page's worth of a region a table of page entries, so that no huge leaf goes there.
+fn keep_out_huge_leaves(region: &mut kernel::Region, len: u64) -> Result<(), Skip> {
+    for at in (0..len).step_by(PMD_SIZE as usize) {
+        let one = PAGE.min(len - at);
+        region.write_pages(at, one)?;
+        region.madvise(at, one, kernel::Advice::DontNeed)?;
+    }
+    Ok(())
+}
+
 impl Calls for Host {
     fn map(&mut self, len: u64, folio: u64) -> Result<(), Skip> {
         let enough = kernel::facts::available().is_none_or(|free| free > len + len / 8);
@@ -88,11 +99,13 @@ impl Calls for Host {
             return Err(Skip("less memory than that is free".to_owned()));
         }
         let mut region = kernel::Region::map(len)?;
-        if folio > super::layout::PAGE {
+        region.madvise(0, len, kernel::Advice::NoHugePage)?;
+        if folio > PAGE {
             kernel::thp::gives(folio).map_err(Skip)?;
+            if folio < PMD_SIZE {
+                keep_out_huge_leaves(&mut region, len)?;
+            }
             region.madvise(0, len, kernel::Advice::HugePage)?;
-        } else {
-            region.madvise(0, len, kernel::Advice::NoHugePage)?;
         }
         self.0 = Some(region);
         Ok(())
@@ -131,7 +144,7 @@ impl Host {
         layout.build(&mut host, len)?;
         let after = kernel::thp::allocations(layout.folio());
         if let Some((before, after)) = before.zip(after)
-            && layout.folio() > super::layout::PAGE
+            && layout.folio() > PAGE
         {
             let want = layout.entries(len).max(1) * layout.entry_size() / layout.folio();
             let got = after.saturating_sub(before);
