@@ -151,11 +151,10 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
         len: u64,
         prot: Prot,
         flags: MapFlags,
-        file: FileId,
-        offset: u64,
+        from: (FileId, u64),
     ) -> Result<u64, CallError> {
         let (kernel, mm) = self.process(pid)?;
-        Ok(kernel.mmap_file(mm, VirtAddr::new(addr), len, prot, flags, file, offset)?.get())
+        Ok(kernel.mmap_file(mm, VirtAddr::new(addr), len, prot, flags, from)?.get())
     }
 
     fn adopt(&mut self, pid: Pid, adopted: &Adopted) -> Result<(), CallError> {
@@ -306,8 +305,7 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     }
 
     fn exit(&mut self, pid: Pid) -> Result<(), CallError> {
-        let last = self.processes.remove(pid).ok_or(CallError::NoProcess(pid))?;
-        if let Some(mm) = last {
+        if let Some(mm) = self.processes.remove(pid)? {
             self.kernel.exit_mmap(mm);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Which process has which address space: threads, and what `vfork` made, share one.
 
-use crate::machine::Pid;
+use crate::machine::{CallError, Pid};
 use ptelab_mm::{Mm, MmId};
 use std::collections::BTreeMap;
 
@@ -63,10 +63,10 @@ impl Processes {
         self.put(old?)
     }
 
-    /// Ends a process, if it lives; returns its address space where nobody else has it.
-    pub(crate) fn remove(&mut self, pid: Pid) -> Option<Option<Mm>> {
-        let id = self.of.remove(&pid)?;
-        Some(self.put(id))
+    /// Ends a process; returns its address space where nobody else has it.
+    pub(crate) fn remove(&mut self, pid: Pid) -> Result<Option<Mm>, CallError> {
+        let id = self.of.remove(&pid).ok_or(CallError::NoProcess(pid))?;
+        Ok(self.put(id))
     }
 
     fn put(&mut self, id: MmId) -> Option<Mm> {

@@ -31,8 +31,7 @@ pub trait Vm: std::fmt::Debug {
     fn open(&mut self, path: &str, mode: FileMode, size: Option<u64>) -> FileId;
     /// pwrite(2) of `len` times the same byte.
     fn pwrite(&mut self, file: FileId, byte: u8, len: u64, offset: u64) -> Result<(), CallError>;
-    /// mmap(2) of a file from `offset` bytes on; returns the address.
-    #[expect(clippy::too_many_arguments, reason = "those of mmap")]
+    /// mmap(2) of an open file from so many bytes on; returns the address.
     fn mmap_file(
         &mut self,
         pid: Pid,
@@ -40,8 +39,7 @@ pub trait Vm: std::fmt::Debug {
         len: u64,
         prot: Prot,
         flags: MapFlags,
-        file: FileId,
-        offset: u64,
+        from: (FileId, u64),
     ) -> Result<u64, CallError>;
     /// Puts in a mapping that was made before anybody looked, with no pages yet.
     fn adopt(&mut self, pid: Pid, adopted: &Adopted) -> Result<(), CallError>;

@@ -93,14 +93,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     fn adopted_flags(&self, adopted: &Adopted) -> Result<VmFlags, Errno> {
         let access = (adopted.prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits();
-        let mut flags = VmFlags::from_bits_retain(access) | DATA_DEFAULT - VmFlags::ACCESS;
+        let mut flags = VmFlags::from_bits_retain(access) | (DATA_DEFAULT - VmFlags::ACCESS);
         if adopted.sharing == Sharing::Shared {
             flags |= VmFlags::SHARED | VmFlags::MAYSHARE;
         }
         match &adopted.of {
             AdoptedAs::File(file, offset) => {
                 let mode = self.fget(*file)?.mode;
-                if offset % A::PAGE_SIZE != 0 {
+                if !offset.is_multiple_of(A::PAGE_SIZE) {
                     return Err(Errno::Einval);
                 }
                 if adopted.sharing == Sharing::Shared && !mode.contains(FileMode::WRITE) {

@@ -48,15 +48,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// accesses past its last page end in `SIGBUS`; of a file of unknown size everything can be accessed.
     pub fn open(&mut self, path: &str, mode: FileMode, size: Option<u64>) -> FileId {
         let pages = size.map(|size| size.div_ceil(A::PAGE_SIZE));
-        let object = match self.files.by_path.get(path) {
-            Some(&object) => object,
-            None => {
-                let path: Arc<str> = path.into();
-                let object = self.new_object(ObjectKind::File(path.clone()), pages);
-                self.files.by_path.insert(path, object);
-                object
-            }
-        };
+        let known = self.files.by_path.get(path).copied();
+        let object = known.unwrap_or_else(|| {
+            let path: Arc<str> = path.into();
+            let object = self.new_object(ObjectKind::File(path.clone()), pages);
+            self.files.by_path.insert(path, object);
+            object
+        });
         if pages.is_some() {
             self.set_object_size(object, pages);
         }

@@ -97,7 +97,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         while at < end {
             let vma = mm.vmas.find(at).ok_or(Errno::Enomem)?.clone();
             let part_end = vma.end.min(end);
-            self.mlock_fixup(mm, &vma, (at, part_end), vma.flags - LOCKED_MASK | flags)?;
+            self.mlock_fixup(mm, &vma, (at, part_end), (vma.flags - LOCKED_MASK) | flags)?;
             at = part_end;
         }
         Ok(())
@@ -116,7 +116,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
         for vma in vmas {
             // A VMA that cannot be changed stays as it is. Those before it may have taken it in, in the meantime.
-            let _ = self.mlock_fixup(mm, &vma, (vma.start, vma.end), vma.flags - LOCKED_MASK | add);
+            let _ = self.mlock_fixup(mm, &vma, (vma.start, vma.end), (vma.flags - LOCKED_MASK) | add);
         }
     }
 

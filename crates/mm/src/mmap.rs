@@ -53,14 +53,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.do_mmap(mm, &Request { addr, len, prot, flags, file: None })
     }
 
-    /// Maps a file from `offset` bytes on and returns the address.
+    /// Maps an open file from an offset in bytes on and returns the address.
     ///
     /// # Errors
     /// Those of [`mmap`](Self::mmap); `EBADF` for no open file, `EACCES` where it was not opened for what is asked, `EPERM` for
     /// execution from a `noexec` file system, `ENODEV` for what cannot be mapped, `EINVAL` for an unaligned offset, `EOVERFLOW` for
     /// one that is too large, `EOPNOTSUPP` for flags that `MAP_SHARED_VALIDATE` does not know.
     #[tracing::instrument(level = "trace", skip(self, mm))]
-    #[expect(clippy::too_many_arguments, reason = "those of mmap")]
     pub fn mmap_file(
         &mut self,
         mm: &mut Mm,
@@ -68,10 +67,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         len: u64,
         prot: Prot,
         flags: MapFlags,
-        file: FileId,
-        offset: u64,
+        (file, offset): (FileId, u64),
     ) -> Result<VirtAddr, Errno> {
-        if offset % A::PAGE_SIZE != 0 {
+        if !offset.is_multiple_of(A::PAGE_SIZE) {
             return Err(Errno::Einval);
         }
         if flags.contains(MapFlags::ANONYMOUS) {

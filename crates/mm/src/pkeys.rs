@@ -107,7 +107,7 @@ impl Pkeys {
         Some(key)
     }
 
-    fn has(&self, key: u8) -> bool {
-        self.allocated & 1 << key != 0 && self.execute_only != Some(key)
+    const fn has(self, key: u8) -> bool {
+        self.allocated & 1 << key != 0 && !matches!(self.execute_only, Some(hidden) if hidden == key)
     }
 }

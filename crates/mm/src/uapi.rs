@@ -83,7 +83,7 @@ impl MapFlags {
     const EXECUTABLE: u64 = 0x1000;
     const BITS_32_AND_ABOVE4G: u64 = 0x40 | 0x80;
     /// `MAP_HUGE_2MB` and `MAP_HUGE_1GB`.
-    const HUGE_SIZES: u64 = (21 | 30) << Self::HUGE_SHIFT;
+    const HUGE_SIZES: u64 = 0x1f << Self::HUGE_SHIFT;
     /// Where the size of `MAP_HUGETLB` pages stands, as the logarithm of bytes.
     pub const HUGE_SHIFT: u32 = 26;
 }

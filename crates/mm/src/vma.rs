@@ -261,7 +261,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<VirtAddr, Errno> {
         let vma = mm.vmas.find(start).expect("the caller found it").clone();
         let pgoff = vma.pgoff_of(start, A::PAGE_SHIFT);
-        let changed = Vma { start, end, flags, anon_name, pgoff, ..vma.clone() };
+        let changed = Vma { start, end, flags, pgoff, anon_name, ..vma.clone() };
         let edges = (start == vma.start, end == vma.end);
         let found = self.mergeable(mm, (start, end), Likeness::of(&changed), edges);
         let found = self.removable(mm, &vma, edges, found);

@@ -12,7 +12,7 @@ const BOTH: FileMode = FileMode::READ.union(FileMode::WRITE);
 
 fn map(vm: &mut AnyVm, page: u64, pages: u64, prot: Prot, flags: MapFlags, file: u32, pgoff: u64) {
     let at = BASE + page * PAGE;
-    assert_eq!(vm.mmap_file(1, at, pages * PAGE, prot, flags, file, pgoff * PAGE), Ok(at));
+    assert_eq!(vm.mmap_file(1, at, pages * PAGE, prot, flags, (file, pgoff * PAGE)), Ok(at));
 }
 
 /// The page behind an address: /proc/kpagecount of it, and whether it is the process's own.
@@ -34,14 +34,17 @@ fn a_library_is_mapped_as_ld_so_does_it() {
         anon(vm, 14, 2, RW);
         assert_eq!(vm.mprotect(1, BASE + 11 * PAGE, 2 * PAGE, Prot::READ), Ok(()));
         // What becomes read-only stays accounted, so it would not merge with what always was.
-        assert_eq!(maps(vm), [
-            "0-2 r--p 0 /usr/lib/libx.so",
-            "2-8 r-xp 2 /usr/lib/libx.so",
-            "8-11 r--p 8 /usr/lib/libx.so",
-            "11-13 r--p 10 /usr/lib/libx.so ac",
-            "13-14 rw-p 12 /usr/lib/libx.so ac",
-            "14-16 rw-p 0 ac",
-        ]);
+        assert_eq!(
+            maps(vm),
+            [
+                "0-2 r--p 0 /usr/lib/libx.so",
+                "2-8 r-xp 2 /usr/lib/libx.so",
+                "8-11 r--p 8 /usr/lib/libx.so",
+                "11-13 r--p 10 /usr/lib/libx.so ac",
+                "13-14 rw-p 12 /usr/lib/libx.so ac",
+                "14-16 rw-p 0 ac",
+            ]
+        );
     });
 }
 
@@ -172,10 +175,10 @@ fn a_file_must_be_open_for_what_is_asked() {
             (RX, PRIVATE, noexec, 0, Errno::Eperm),
             (Prot::READ, PRIVATE, 99, 0, Errno::Ebadf),
         ] {
-            let got = vm.mmap_file(1, BASE, PAGE, prot, flags, file, offset);
+            let got = vm.mmap_file(1, BASE, PAGE, prot, flags, (file, offset));
             assert_eq!(got, fails(errno), "{prot:?} {flags:?} {file}");
         }
-        assert_eq!(vm.mmap_file(1, BASE, PAGE, RW, validate | FIXED, both, 0), Ok(BASE));
+        assert_eq!(vm.mmap_file(1, BASE, PAGE, RW, validate | FIXED, (both, 0)), Ok(BASE));
     });
 }
 

@@ -75,7 +75,10 @@ fn kinds_of_memory_have_their_flags() {
             (ANON, "1-2 rw-p 0 ac"),
             (ANON | MapFlags::NORESERVE, "2-3 rw-p 0 nr"),
             (ANON | MapFlags::LOCKED, "3-4 rw-p 0 lo ac"),
-            (MapFlags::from_bits_retain(0x8) | MapFlags::ANONYMOUS | MapFlags::FIXED, "4-5 rw-p 0 nr wf dd dp"),
+            (
+                MapFlags::from_bits_retain(0x8) | MapFlags::ANONYMOUS | MapFlags::FIXED,
+                "4-5 rw-p 0 nr wf dd dp",
+            ),
         ];
         for (page, (flags, _)) in (0..).zip(kinds) {
             let at = BASE + page * PAGE;
