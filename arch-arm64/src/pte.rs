@@ -275,6 +275,10 @@ impl EntryFormat for Arm64 {
         self.hafdbs
     }
 
+    fn arch_max_pkey(&self) -> Option<u8> {
+        Some(if self.poe { 8 } else { 1 })
+    }
+
     fn arch_prot_bits(&self) -> u64 {
         if self.bti { PROT_BTI } else { 0 }
     }

@@ -308,6 +308,10 @@ impl EntryFormat for X86_64 {
         self.soft_dirty
     }
 
+    fn arch_max_pkey(&self) -> Option<u8> {
+        Some(if self.pku { 16 } else { 0 })
+    }
+
     /// The first key that a process gets.
     fn execute_only_pkey(&self) -> Option<u8> {
         self.pku.then_some(1)

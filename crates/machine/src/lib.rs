@@ -7,15 +7,19 @@
 mod any;
 mod build;
 mod machine;
+mod processes;
 mod snapshot;
+mod vm;
 
 pub use any::{AnyVm, PORTS, PortInfo, Ports};
 pub use build::{BuildError, Builder, HwKind};
-pub use machine::{CallError, Machine, Pid, Vm};
+pub use machine::{CallError, Machine, Pid};
 pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
+pub use vm::Vm;
 
 pub use ptelab_mm::{
-    Advice, Config, Errno, FaultError, MapFlags, MremapFlags, Pagemap, Prot, SettingError, Signal, ThpMode,
+    Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,
+    MremapFlags, MsFlags, Pagemap, Prot, SettingError, Sharing, ShmFlags, ShmId, Signal, ThpDisable, ThpMode,
     VmaFacts,
 };
 pub use ptelab_pgtable::{

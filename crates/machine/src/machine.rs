@@ -1,17 +1,15 @@
 //! One machine of one port: its processes, and the calls they make.
 
-use crate::any::{AnyVm, Ports};
+use crate::processes::Processes;
 use crate::snapshot::Snapshot;
-use enum_dispatch::enum_dispatch;
+use crate::vm::Vm;
 use ptelab_mm::{
-    Config, Errno, FaultError, Kernel, MapFlags, Mm, MremapFlags, Prot, SettingError, Signal, ThpMode,
-    VmaFacts,
+    Adopted, Config, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm, MremapFlags,
+    MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
 };
 use ptelab_pgtable::{
-    Access, Arch, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
-    TableMemory, VirtAddr,
+    Access, Arch, Counters, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
 };
-use std::collections::BTreeMap;
 
 /// A process: 1 is the first, children count on in the order of their forks.
 pub type Pid = u32;
@@ -57,87 +55,12 @@ impl From<SettingError> for CallError {
     }
 }
 
-/// A machine of any port. Addresses and lengths are in bytes.
-#[enum_dispatch]
-pub trait Vm: std::fmt::Debug {
-    /// Name of the port.
-    fn arch(&self) -> &'static str;
-    /// The kernel it runs.
-    fn rules(&self) -> &'static KernelRules;
-    /// Bytes in a page.
-    fn page_size(&self) -> u64;
-    /// Processes that live.
-    fn processes(&self) -> Vec<Pid>;
-
-    /// mmap(2) of anonymous memory; returns the address.
-    fn mmap(&mut self, pid: Pid, addr: u64, len: u64, prot: Prot, flags: MapFlags) -> Result<u64, CallError>;
-    /// munmap(2).
-    fn munmap(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
-    /// mprotect(2).
-    fn mprotect(&mut self, pid: Pid, addr: u64, len: u64, prot: Prot) -> Result<(), CallError>;
-    /// madvise(2); `advice` as its number, so that unknown ones can be tried too.
-    fn madvise(&mut self, pid: Pid, addr: u64, len: u64, advice: u64) -> Result<(), CallError>;
-    /// mremap(2); returns the address.
-    fn mremap(
-        &mut self,
-        pid: Pid,
-        addr: u64,
-        old_len: u64,
-        new_len: u64,
-        flags: MremapFlags,
-        new_addr: u64,
-    ) -> Result<u64, CallError>;
-    /// fork(2); returns the child.
-    fn fork(&mut self, pid: Pid) -> Result<Pid, CallError>;
-    /// The process ends.
-    fn exit(&mut self, pid: Pid) -> Result<(), CallError>;
-
-    /// One access a page.
-    fn touch(&mut self, pid: Pid, addr: u64, len: u64, access: Access) -> Result<(), CallError>;
-    /// Writes every byte of a range.
-    fn memset(&mut self, pid: Pid, addr: u64, byte: u8, len: u64) -> Result<(), CallError>;
-    /// Reads one byte.
-    fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError>;
-
-    /// Writes to /proc/PID/clear_refs.
-    fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError>;
-    /// How many NUMA nodes there are.
-    fn numa(&mut self, nodes: u8) -> Result<(), CallError>;
-    /// Which node new pages go to, or the CPU's own.
-    fn numa_alloc(&mut self, node: Option<u8>) -> Result<(), CallError>;
-    /// One pass of NUMA-hinting protection; returns the pages looked at.
-    fn numa_scan(&mut self, pid: Pid, addr: u64, len: u64) -> Result<u64, CallError>;
-    /// The global switch of transparent huge pages.
-    fn thp_enabled(&mut self, mode: ThpMode) -> Result<(), CallError>;
-    /// The switch of one size.
-    fn thp_size(&mut self, bytes: u64, mode: ThpMode) -> Result<(), CallError>;
-
-    /// VMAs that intersect a range.
-    fn vmas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<VmaFacts>, CallError>;
-    /// VMAs and entries of a range.
-    fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError>;
-    /// The entry for one address: its level, raw and in the neutral view.
-    fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError>;
-    /// The names of the bits of a word.
-    fn describe(&self, pte: Pte, level: Level) -> String;
-    /// A word in the neutral view.
-    fn decode(&self, pte: Pte, level: Level) -> PteView;
-
-    /// Memory in use for pages and tables, in bytes.
-    fn memory_used(&self) -> u64;
-    /// What was counted so far, on a counting machine.
-    fn counters(&self) -> Option<Counters>;
-    /// What was recorded since last asked, on a recording machine.
-    fn take_records(&mut self) -> Vec<Record>;
-}
-
 /// A machine of one port, with its processes.
 #[derive(Clone, Debug)]
 pub struct Machine<A, H> {
     /// The machine and its kernel.
     pub kernel: Kernel<A, H>,
-    processes: BTreeMap<Pid, Mm>,
-    next_pid: Pid,
+    processes: Processes,
 }
 
 impl<A: Arch, H: TableMemory> Machine<A, H> {
@@ -148,17 +71,17 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     pub fn new(arch: A, rules: &'static KernelRules, config: Config) -> Self {
         let mut kernel = Kernel::new(arch, rules, config);
         let init = kernel.new_mm().expect("memory holds the first table");
-        Self { kernel, processes: BTreeMap::from([(1, init)]), next_pid: 2 }
+        Self { kernel, processes: Processes::new(init) }
     }
 
     fn process(&mut self, pid: Pid) -> Result<(&mut Kernel<A, H>, &mut Mm), CallError> {
-        let mm = self.processes.get_mut(&pid).ok_or(CallError::NoProcess(pid))?;
+        let mm = self.processes.mm_mut(pid).ok_or(CallError::NoProcess(pid))?;
         Ok((&mut self.kernel, mm))
     }
 
     /// The address space of a process.
     pub fn mm(&self, pid: Pid) -> Result<&Mm, CallError> {
-        self.processes.get(&pid).ok_or(CallError::NoProcess(pid))
+        self.processes.mm(pid).ok_or(CallError::NoProcess(pid))
     }
 }
 
@@ -176,7 +99,7 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     }
 
     fn processes(&self) -> Vec<Pid> {
-        self.processes.keys().copied().collect()
+        self.processes.pids()
     }
 
     fn mmap(&mut self, pid: Pid, addr: u64, len: u64, prot: Prot, flags: MapFlags) -> Result<u64, CallError> {
@@ -213,18 +136,178 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
         Ok(kernel.mremap(mm, addr, old_len, new_len, flags, new_addr)?.get())
     }
 
+    fn open(&mut self, path: &str, mode: FileMode, size: Option<u64>) -> FileId {
+        self.kernel.open(path, mode, size)
+    }
+
+    fn pwrite(&mut self, file: FileId, byte: u8, len: u64, offset: u64) -> Result<(), CallError> {
+        Ok(self.kernel.pwrite(file, byte, len, offset)?)
+    }
+
+    fn mmap_file(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        prot: Prot,
+        flags: MapFlags,
+        from: (FileId, u64),
+    ) -> Result<u64, CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.mmap_file(mm, VirtAddr::new(addr), len, prot, flags, from)?.get())
+    }
+
+    fn adopt(&mut self, pid: Pid, adopted: &Adopted) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.adopt(mm, adopted)?)
+    }
+
+    fn set_brk(&mut self, pid: Pid, start: u64, end: u64) -> Result<(), CallError> {
+        let (_, mm) = self.process(pid)?;
+        mm.set_brk(VirtAddr::new(start), VirtAddr::new(end));
+        Ok(())
+    }
+
+    fn brk(&mut self, pid: Pid, addr: u64) -> Result<u64, CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.brk(mm, VirtAddr::new(addr)).get())
+    }
+
+    fn setup_stack(&mut self, pid: Pid, top: u64, size: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.setup_stack(mm, VirtAddr::new(top), size)?)
+    }
+
+    fn mlock(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.mlock(mm, VirtAddr::new(addr), len)?)
+    }
+
+    fn mlock2(&mut self, pid: Pid, addr: u64, len: u64, flags: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.mlock2(mm, VirtAddr::new(addr), len, flags)?)
+    }
+
+    fn munlock(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.munlock(mm, VirtAddr::new(addr), len)?)
+    }
+
+    fn mlockall(&mut self, pid: Pid, flags: MclFlags) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.mlockall(mm, flags)?)
+    }
+
+    fn munlockall(&mut self, pid: Pid) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        kernel.munlockall(mm);
+        Ok(())
+    }
+
+    fn msync(&mut self, pid: Pid, addr: u64, len: u64, flags: MsFlags) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.msync(mm, VirtAddr::new(addr), len, flags)?)
+    }
+
+    fn mincore(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<u8>, CallError> {
+        Ok(self.kernel.mincore(self.mm(pid)?, VirtAddr::new(addr), len)?)
+    }
+
+    fn process_madvise(
+        &mut self,
+        pid: Pid,
+        ranges: &[(u64, u64)],
+        advice: u64,
+        flags: u64,
+    ) -> Result<u64, CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        let ranges: Vec<_> = ranges.iter().map(|&(addr, len)| (VirtAddr::new(addr), len)).collect();
+        Ok(kernel.process_madvise(mm, &ranges, advice, flags)?)
+    }
+
+    fn pkey_alloc(&mut self, pid: Pid, flags: u64, rights: u64) -> Result<u8, CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.pkey_alloc(mm, flags, rights)?)
+    }
+
+    fn pkey_free(&mut self, pid: Pid, pkey: i32) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.pkey_free(mm, pkey)?)
+    }
+
+    fn pkey_mprotect(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        prot: Prot,
+        pkey: i32,
+    ) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.pkey_mprotect(mm, VirtAddr::new(addr), len, prot, pkey)?)
+    }
+
+    fn set_anon_vma_name(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        name: Option<&str>,
+    ) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.set_anon_vma_name(mm, VirtAddr::new(addr), len, name)?)
+    }
+
+    fn set_thp_disable(&mut self, pid: Pid, disable: ThpDisable) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.set_thp_disable(mm, disable)?)
+    }
+
+    fn thp_disable(&self, pid: Pid) -> Result<ThpDisable, CallError> {
+        Ok(self.mm(pid)?.thp_disable())
+    }
+
+    fn shmget(&mut self, key: u32, size: u64, flags: ShmFlags) -> Result<ShmId, CallError> {
+        Ok(self.kernel.shmget(key, size, flags)?)
+    }
+
+    fn shmat(&mut self, pid: Pid, id: ShmId, addr: u64, flags: ShmFlags) -> Result<u64, CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.shmat(mm, id, VirtAddr::new(addr), flags)?.get())
+    }
+
+    fn shmdt(&mut self, pid: Pid, addr: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.shmdt(mm, VirtAddr::new(addr))?)
+    }
+
+    fn shm_rmid(&mut self, id: ShmId) -> Result<(), CallError> {
+        Ok(self.kernel.shm_rmid(id)?)
+    }
+
     fn fork(&mut self, pid: Pid) -> Result<Pid, CallError> {
         let (kernel, mm) = self.process(pid)?;
         let child = kernel.fork(mm)?;
-        let pid = self.next_pid;
-        self.next_pid += 1;
-        self.processes.insert(pid, child);
-        Ok(pid)
+        Ok(self.processes.add(child))
+    }
+
+    fn clone_vm(&mut self, pid: Pid) -> Result<Pid, CallError> {
+        self.processes.share(pid).ok_or(CallError::NoProcess(pid))
+    }
+
+    fn execve(&mut self, pid: Pid) -> Result<(), CallError> {
+        let (kernel, old) = self.process(pid)?;
+        let new = kernel.exec_mm(old)?;
+        if let Some(old) = self.processes.replace(pid, new) {
+            self.kernel.exit_mmap(old);
+        }
+        Ok(())
     }
 
     fn exit(&mut self, pid: Pid) -> Result<(), CallError> {
-        let mm = self.processes.remove(&pid).ok_or(CallError::NoProcess(pid))?;
-        self.kernel.exit_mmap(mm);
+        if let Some(mm) = self.processes.remove(pid)? {
+            self.kernel.exit_mmap(mm);
+        }
         Ok(())
     }
 

@@ -10,6 +10,8 @@ pub enum Errno {
     Eperm = 1,
     /// No such file.
     Enoent = 2,
+    /// No such open file.
+    Ebadf = 9,
     /// Try again.
     Eagain = 11,
     /// Out of memory, or nothing is mapped there.
@@ -22,8 +24,16 @@ pub enum Errno {
     Ebusy = 16,
     /// Exists.
     Eexist = 17,
+    /// Nothing that can be mapped.
+    Enodev = 19,
     /// Invalid argument.
     Einval = 22,
+    /// None left.
+    Enospc = 28,
+    /// No such system call.
+    Enosys = 38,
+    /// Offset too large.
+    Eoverflow = 75,
     /// Not supported.
     Eopnotsupp = 95,
 }
@@ -34,13 +44,18 @@ impl Errno {
         match self {
             Self::Eperm => "EPERM",
             Self::Enoent => "ENOENT",
+            Self::Ebadf => "EBADF",
             Self::Eagain => "EAGAIN",
             Self::Enomem => "ENOMEM",
             Self::Eacces => "EACCES",
             Self::Efault => "EFAULT",
             Self::Ebusy => "EBUSY",
             Self::Eexist => "EEXIST",
+            Self::Enodev => "ENODEV",
             Self::Einval => "EINVAL",
+            Self::Enospc => "ENOSPC",
+            Self::Enosys => "ENOSYS",
+            Self::Eoverflow => "EOVERFLOW",
             Self::Eopnotsupp => "EOPNOTSUPP",
         }
     }

@@ -16,9 +16,6 @@ pub(crate) struct Fault {
     pub(crate) access: Access,
 }
 
-/// Pages around a read fault that are mapped along with it (`fault_around_bytes`).
-const FAULT_AROUND_BYTES: u64 = 64 << 10;
-
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Resolves a fault of user code at `addr`, or says how it ends.
     pub(crate) fn handle_mm_fault(
@@ -28,7 +25,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         access: Access,
     ) -> Result<(), FaultError> {
         let segv = FaultError::Signal(Signal::Segv);
-        let vma = mm.vmas.find(addr).ok_or(segv)?.clone();
+        let vma = self.find_vma_or_expand(mm, addr).ok_or(segv)?;
         let allowed = match access {
             Access::Write => vma.flags.contains(VmFlags::WRITE),
             Access::Read => vma.flags.intersects(self.arch.vm_read_flags()),
@@ -59,7 +56,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.arch.pte_none(pte) {
             return match vma.object {
                 None => self.do_anonymous_page(mm, vma, table, fault),
-                Some(object) => self.do_shared_fault(mm, vma, object, table, fault),
+                Some(object) => self.do_fault(mm, vma, object, table, fault),
             };
         }
         if !self.arch.pte_present(pte) {
@@ -137,7 +134,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn anon_vma_compatible(&self, a: &Vma, b: &Vma) -> bool {
         let free = VmFlags::ACCESS | crate::vma::STICKY;
         a.end == b.start
-            && a.object == b.object
+            && (a.object, a.file) == (b.object, b.file)
             && (a.flags ^ b.flags).difference(free).is_empty()
             && b.pgoff == a.pgoff_of(b.start, A::PAGE_SHIFT)
     }
@@ -157,7 +154,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Ok(());
         }
         let anon_vma = self.anon_vma_prepare(mm, vma);
-        let folio = self.alloc_anon_folio(vma, table, fault.addr).ok_or(FaultError::OutOfMemory)?;
+        let folio = self.alloc_anon_folio(mm, vma, table, fault.addr).ok_or(FaultError::OutOfMemory)?;
         self.hw.event(Event::Fault(FaultKind::Anon));
         let nr = folio.nr_pages();
         let addr = fault.addr.align_down(nr as u64 * A::PAGE_SIZE);
@@ -184,8 +181,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// The orders that a fault in `vma` may use, as a mask (`thp_vma_allowable_orders`).
-    pub(crate) fn allowed_orders(&self, vma: &Vma) -> u32 {
-        if vma.flags.contains(VmFlags::NOHUGEPAGE) {
+    pub(crate) fn allowed_orders(&self, mm: &Mm, vma: &Vma) -> u32 {
+        if mm.thp_disable.disables(vma.flags) {
             return 0;
         }
         self.thp.allowed(vma.flags.contains(VmFlags::HUGEPAGE))
@@ -200,8 +197,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// A folio for a write fault: of the largest order that is allowed, fits, and whose entries are all empty; smaller where
     /// memory has no such block (`alloc_anon_folio`).
-    fn alloc_anon_folio(&mut self, vma: &Vma, table: Ptep, addr: VirtAddr) -> Option<FolioSpan> {
-        let allowed = self.allowed_orders(vma);
+    fn alloc_anon_folio(&mut self, mm: &Mm, vma: &Vma, table: Ptep, addr: VirtAddr) -> Option<FolioSpan> {
+        let allowed = self.allowed_orders(mm, vma);
         let mut below_empty = false;
         for order in (MIN_THP_ORDER..A::PMD_ORDER).rev() {
             if allowed & 1 << order == 0 || !Self::suitable_order(vma, addr, order) {
@@ -306,73 +303,5 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.pages.unmap(folio, old_pfn, MapLevel::Ptes(1), mm.id);
         }
         Ok(())
-    }
-
-    /// A fault on shared memory where nothing is mapped (`do_shared_fault`, `do_read_fault`).
-    fn do_shared_fault(
-        &mut self,
-        mm: &Mm,
-        vma: &Vma,
-        object: u32,
-        table: Ptep,
-        fault: Fault,
-    ) -> Result<(), FaultError> {
-        self.hw.event(Event::Fault(FaultKind::Shared));
-        if fault.access == Access::Read {
-            self.fault_around(mm, vma, object, table, fault.addr);
-            let p = table.add(Self::index(fault.addr, Level::Pte));
-            if !self.arch.pte_none(self.hw.peek(p)) {
-                return Ok(());
-            }
-        }
-        let pgoff = vma.pgoff_of(fault.addr, A::PAGE_SHIFT);
-        if !self.object_has(object, pgoff) {
-            return Err(FaultError::Signal(Signal::Bus));
-        }
-        let pfn = self.object_page_or_new(object, pgoff)?;
-        let entry = if fault.access == Access::Write {
-            self.pages.set_dirty(FolioSpan { head: pfn, order: 0 }, true);
-            self.new_anon_entry(vma, pfn)
-        } else {
-            self.shared_read_entry(vma, pfn)
-        };
-        self.map_shared(mm, table, fault.addr, pfn, entry);
-        Ok(())
-    }
-
-    /// The entry of a shared page that is mapped for reading: where it is writable at once, and the page is dirty already, it
-    /// is dirty from the start (`set_pte_range`).
-    fn shared_read_entry(&self, vma: &Vma, pfn: Pfn) -> Pte {
-        let entry = self.arch.pfn_pte(pfn, vma.page_prot);
-        let dirty = self.pages.is_dirty(FolioSpan { head: pfn, order: 0 });
-        if dirty && self.arch.pte_write(entry) { self.arch.pte_mkdirty(entry) } else { entry }
-    }
-
-    fn map_shared(&mut self, mm: &Mm, table: Ptep, addr: VirtAddr, pfn: Pfn, entry: Pte) {
-        let span = FolioSpan { head: pfn, order: 0 };
-        self.pages.map(span, pfn, MapLevel::Ptes(1), mm.id);
-        let p = table.add(Self::index(addr, Level::Pte));
-        self.arch.set_pte_at(&mut self.hw, addr, p, entry);
-    }
-
-    /// Maps the pages around a read fault that are there already (`do_fault_around`).
-    fn fault_around(&mut self, mm: &Mm, vma: &Vma, object: u32, table: Ptep, addr: VirtAddr) {
-        let window = addr.align_down(FAULT_AROUND_BYTES.max(A::PAGE_SIZE));
-        let mut at = window.max(vma.start);
-        let end = vma.end.min(window.add(FAULT_AROUND_BYTES.max(A::PAGE_SIZE)));
-        while at < end {
-            let p = table.add(Self::index(at, Level::Pte));
-            let page = self.object_page(object, vma.pgoff_of(at, A::PAGE_SHIFT));
-            if let Some(pfn) = page
-                && self.arch.pte_none(self.hw.peek(p))
-            {
-                let mut entry = self.shared_read_entry(vma, pfn);
-                if at != addr && self.arch.wants_old_prefaulted_pte() {
-                    entry = self.arch.pte_mkold(entry);
-                }
-                self.map_shared(mm, table, at, pfn, entry);
-            }
-            at = at.add(A::PAGE_SIZE);
-        }
     }
 }

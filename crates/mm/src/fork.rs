@@ -1,5 +1,6 @@
 //! `fork`: a copy of an address space that shares its pages until they are written (`kernel/fork.c`, `mm/memory.c`, 7.3).
 
+use crate::mlock::LOCKED_MASK;
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
@@ -19,6 +20,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[tracing::instrument(level = "trace", skip_all)]
     pub fn fork(&mut self, mm: &mut Mm) -> Result<Mm, Errno> {
         let mut child = self.new_mm()?;
+        Self::inherit(&mut child, mm);
         let copied = self.dup_mmap(mm, &mut child);
         self.arch.flush_tlb_mm(&mut self.hw);
         match copied {
@@ -35,7 +37,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if vma.flags.contains(VmFlags::ACCOUNT) {
                 self.charge(vma.len() >> A::PAGE_SHIFT)?;
             }
-            let mut copy = Vma { flags: vma.flags - VmFlags::LOCKED, ..vma.clone() };
+            let mut copy = Vma { flags: vma.flags - LOCKED_MASK, ..vma.clone() };
             self.get_object(copy.object);
             let wipes = vma.flags.contains(VmFlags::WIPEONFORK);
             if wipes {

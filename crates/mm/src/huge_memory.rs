@@ -18,7 +18,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         fault: Fault,
     ) -> Result<bool, FaultError> {
         let allowed = vma.is_anonymous()
-            && self.allowed_orders(vma) & 1 << A::PMD_ORDER != 0
+            && self.allowed_orders(mm, vma) & 1 << A::PMD_ORDER != 0
             && Self::suitable_order(vma, fault.addr, A::PMD_ORDER);
         if !allowed {
             return Ok(false);

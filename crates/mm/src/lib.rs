@@ -5,38 +5,58 @@
 //! as Linux names them: `change_pte_range` is in `mprotect.rs`, `copy_pte_range` in `fork.rs`, and so on.
 
 mod access;
+mod adopt;
+mod anon_name;
+mod brk;
 mod buddy;
 mod content;
+mod do_fault;
 mod errno;
 mod fault;
+mod filemap;
 mod fork;
 mod gather;
 mod huge_memory;
 mod madvise;
+mod maps;
 mod migrate;
+mod mincore;
+mod mlock;
 mod mmap;
 mod mprotect;
 mod mremap;
+mod msync;
 mod numa;
 mod pages;
+mod pkeys;
+mod prctl;
+mod process_madvise;
 mod repeat;
+mod rmap;
 mod settings;
+mod shm;
 mod shmem;
 mod split;
+mod stack;
 mod task_mmu;
 mod uapi;
 mod vma;
 mod walk;
 mod zap;
 
+pub use adopt::{Adopted, AdoptedAs, Sharing};
 pub use errno::{Errno, FaultError, Signal};
+pub use filemap::{FileId, FileMode};
+pub use maps::Backing;
 pub use pages::{MapLevel, MmId, Pages, TABLE_PFN, ZERO_PFN};
+pub use prctl::ThpDisable;
 pub use settings::{Config, SettingError, ThpMode, ThpSettings};
+pub use shm::ShmId;
 pub use task_mmu::{LeafEntry, PageFacts, Pagemap, VmaFacts};
-pub use uapi::{Advice, MapFlags, MremapFlags, Prot};
+pub use uapi::{Advice, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags};
 pub use vma::{AnonVmaId, ObjectId, Vma, VmaTree};
 
-use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory};
+use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
 
 /// One emulated machine with its kernel: port, primitives, frames, settings.
 #[derive(Clone, Debug)]
@@ -56,8 +76,10 @@ pub struct Kernel<A, H> {
     /// Node that new pages go to (`MPOL_BIND`), or the CPU's own.
     pub alloc_node: Option<u8>,
     config: Config,
-    anon_vmas: vma::AnonVmas,
+    anon_vmas: rmap::AnonVmas,
     objects: shmem::Objects,
+    files: filemap::Files,
+    segments: shm::Segments,
     next_mm: MmId,
     /// Pages promised to accountable mappings.
     committed: u64,
@@ -77,6 +99,15 @@ pub struct Mm {
     pub pgd: Ptep,
     /// Tables below the root.
     tables: u64,
+    /// Where the heap begins and ends.
+    brk: brk::Brk,
+    /// An address in the first stack, if it has one.
+    start_stack: VirtAddr,
+    /// Flags that every new VMA gets (`def_flags`).
+    def_flags: VmFlags,
+    /// What `PR_SET_THP_DISABLE` said.
+    thp_disable: ThpDisable,
+    pkeys: pkeys::Pkeys,
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -94,8 +125,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             nodes: 1,
             alloc_node: None,
             config,
-            anon_vmas: vma::AnonVmas::default(),
+            anon_vmas: rmap::AnonVmas::default(),
             objects: shmem::Objects::default(),
+            files: filemap::Files::default(),
+            segments: shm::Segments::default(),
             next_mm: 1,
             committed: 0,
         }
@@ -107,7 +140,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pgd = self.hw.alloc_table();
         let id = self.next_mm;
         self.next_mm += 1;
-        Ok(Mm { id, vmas: VmaTree::default(), pgd, tables: 0 })
+        Ok(Mm {
+            id,
+            vmas: VmaTree::default(),
+            pgd,
+            tables: 0,
+            brk: brk::Brk::default(),
+            start_stack: VirtAddr::new(0),
+            def_flags: VmFlags::empty(),
+            thp_disable: ThpDisable::No,
+            pkeys: pkeys::Pkeys::default(),
+        })
     }
 
     /// The machine's configuration.

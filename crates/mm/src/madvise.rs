@@ -3,7 +3,7 @@
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
 use crate::zap::Zap;
-use crate::{Advice, Errno, FaultError, Kernel, Mm, Vma};
+use crate::{Advice, Errno, FaultError, Kernel, Mm, ThpDisable, Vma};
 use ptelab_pgtable::{
     Access, Arch, Cydp, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory,
     VirtAddr, VmFlags, marker,
@@ -73,6 +73,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let old = vma.flags;
         let sequence = VmFlags::RAND_READ | VmFlags::SEQ_READ;
         let special = old.intersects(VmFlags::SPECIAL);
+        let unmergeable = VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::DROPPABLE;
         Ok(match advice {
             Advice::Normal => old - sequence,
             Advice::Random => (old - sequence) | VmFlags::RAND_READ,
@@ -80,10 +81,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             Advice::Dontfork => old | VmFlags::DONTCOPY,
             Advice::Dofork if !special => old - VmFlags::DONTCOPY,
             Advice::Wipeonfork if vma.is_anonymous() => old | VmFlags::WIPEONFORK,
-            Advice::Keeponfork => old - VmFlags::WIPEONFORK,
+            Advice::Keeponfork if !old.contains(VmFlags::DROPPABLE) => old - VmFlags::WIPEONFORK,
             Advice::Dontdump => old | VmFlags::DONTDUMP,
-            Advice::Dodump if !special => old - VmFlags::DONTDUMP,
-            Advice::Mergeable if !special && !old.contains(VmFlags::SHARED) => old | VmFlags::MERGEABLE,
+            Advice::Dodump if !special && !old.contains(VmFlags::DROPPABLE) => old - VmFlags::DONTDUMP,
+            Advice::Mergeable if !special && !old.intersects(unmergeable) => old | VmFlags::MERGEABLE,
             Advice::Mergeable => old,
             Advice::Unmergeable => old - VmFlags::MERGEABLE,
             Advice::Hugepage => (old - VmFlags::NOHUGEPAGE) | VmFlags::HUGEPAGE,
@@ -176,7 +177,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     // MADV_FREE, MADV_COLD, MADV_PAGEOUT.
 
     fn madvise_free(&mut self, mm: &mut Mm, vma: &Vma, (start, end): Range) -> Result<(), Errno> {
-        if !vma.is_anonymous() {
+        if !vma.is_anonymous() || vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP) {
             return Err(Errno::Einval);
         }
         let mut tlb = MmuGather::default();
@@ -391,7 +392,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn madvise_collapse(&mut self, mm: &mut Mm, vma: &Vma, (start, end): Range) -> Result<(), Errno> {
         let size = A::entry_size(Level::Pmd);
         let fits = Self::suitable_order(vma, VirtAddr::new(vma.end.get().saturating_sub(size)), A::PMD_ORDER);
-        if !vma.is_anonymous() || vma.flags.contains(VmFlags::NOHUGEPAGE) || !fits {
+        if !vma.is_anonymous() || self.collapse_disabled(mm, vma) || !fits {
             return Err(Errno::Einval);
         }
         let mut failed = Ok(());
@@ -409,6 +410,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             base = base.add(size);
         }
         failed
+    }
+
+    /// `MADV_COLLAPSE` is advice enough for a process that has huge pages only where advised (`vma_thp_disabled`).
+    const fn collapse_disabled(&self, mm: &Mm, vma: &Vma) -> bool {
+        vma.flags.contains(VmFlags::NOHUGEPAGE) || matches!(mm.thp_disable, ThpDisable::Completely)
     }
 
     fn collapse_huge_page(&mut self, mm: &mut Mm, vma: &Vma, base: VirtAddr) -> Result<(), Errno> {

@@ -1,19 +1,40 @@
 //! `mmap`, `munmap`, exit, and the accounts they keep (`mm/mmap.c`, `mm/vma.c`, 7.3).
 
+use crate::filemap::FileMode;
+use crate::shmem::ObjectKind;
 use crate::zap::Zap;
-use crate::{Errno, Kernel, MapFlags, Mm, Prot, Vma};
-use ptelab_pgtable::{Access, Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
+use crate::{Errno, FileId, Kernel, MapFlags, Mm, Prot, Vma};
+use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
 
 /// No hint is honoured below (`vm.mmap_min_addr`), in bytes.
 const MMAP_MIN_ADDR: u64 = 64 << 10;
 /// What is left free above the first mapping, for a stack to grow into (`mmap_base`), in bytes.
 const STACK_GAP: u64 = 128 << 20;
+/// What mprotect may grant to new memory.
+const MAY: VmFlags = VmFlags::MAYREAD.union(VmFlags::MAYWRITE).union(VmFlags::MAYEXEC);
+
+/// What a call asks to be mapped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) addr: VirtAddr,
+    pub(crate) len: u64,
+    pub(crate) prot: Prot,
+    pub(crate) flags: MapFlags,
+    /// The open file, and the page in it.
+    pub(crate) file: Option<(FileId, u64)>,
+}
+
+impl Request {
+    const fn kind(&self) -> u64 {
+        self.flags.bits() & MapFlags::TYPE
+    }
+}
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Maps anonymous memory and returns its address (`do_mmap`).
+    /// Maps anonymous memory and returns its address (`ksys_mmap_pgoff`).
     ///
     /// # Errors
-    /// `EINVAL`, `ENOMEM`, `EEXIST`, as Linux has them. A file cannot be mapped.
+    /// `EINVAL`, `ENOMEM`, `EEXIST`, as Linux has them; `EBADF` without `MAP_ANONYMOUS`, as there is no file.
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn mmap(
         &mut self,
@@ -23,42 +44,94 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         prot: Prot,
         flags: MapFlags,
     ) -> Result<VirtAddr, Errno> {
-        if len == 0 || !flags.contains(MapFlags::ANONYMOUS) {
+        if !flags.contains(MapFlags::ANONYMOUS) {
+            return Err(Errno::Ebadf);
+        }
+        if flags.contains(MapFlags::HUGETLB) {
+            return Err(Self::no_hugetlb(len, flags));
+        }
+        self.do_mmap(mm, &Request { addr, len, prot, flags, file: None })
+    }
+
+    /// Maps an open file from an offset in bytes on and returns the address.
+    ///
+    /// # Errors
+    /// Those of [`mmap`](Self::mmap); `EBADF` for no open file, `EACCES` where it was not opened for what is asked, `EPERM` for
+    /// execution from a `noexec` file system, `ENODEV` for what cannot be mapped, `EINVAL` for an unaligned offset, `EOVERFLOW` for
+    /// one that is too large, `EOPNOTSUPP` for flags that `MAP_SHARED_VALIDATE` does not know.
+    #[tracing::instrument(level = "trace", skip(self, mm))]
+    pub fn mmap_file(
+        &mut self,
+        mm: &mut Mm,
+        addr: VirtAddr,
+        len: u64,
+        prot: Prot,
+        flags: MapFlags,
+        (file, offset): (FileId, u64),
+    ) -> Result<VirtAddr, Errno> {
+        if !offset.is_multiple_of(A::PAGE_SIZE) {
             return Err(Errno::Einval);
         }
-        let len = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        if flags.contains(MapFlags::ANONYMOUS) {
+            return self.mmap(mm, addr, len, prot, flags);
+        }
+        self.fget(file)?;
+        if flags.contains(MapFlags::HUGETLB) {
+            return Err(Errno::Einval);
+        }
+        let file = Some((file, offset >> A::PAGE_SHIFT));
+        self.do_mmap(mm, &Request { addr, len, prot, flags, file })
+    }
+
+    /// Why there is no mapping of set-aside huge pages: the size is not one, or the pool is empty (`hugetlb_file_setup`).
+    fn no_hugetlb(len: u64, flags: MapFlags) -> Errno {
+        let log = flags.bits() >> MapFlags::HUGE_SHIFT & 0x3f;
+        let known = [A::entry_size(Level::Pmd), A::entry_size(Level::Pud)];
+        let size_exists = log == 0 || known.iter().any(|size| u64::from(size.trailing_zeros()) == log);
+        if len == 0 || !size_exists { Errno::Einval } else { Errno::Enomem }
+    }
+
+    /// Maps what is asked for (`do_mmap`).
+    pub(crate) fn do_mmap(&mut self, mm: &mut Mm, r: &Request) -> Result<VirtAddr, Errno> {
+        if r.len == 0 {
+            return Err(Errno::Einval);
+        }
+        let len = r.len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
         if mm.vmas.len() as u64 > self.config().max_map_count {
             return Err(Errno::Enomem);
         }
-        let addr = self.mmap_address(mm, addr, len, flags)?;
-        let vm_flags = self.mmap_vm_flags(prot, flags)?;
+        self.prepare_execute_only(mm, r.prot);
+        let addr = self.mmap_address(mm, r, len)?;
+        let vm_flags = self.mmap_vm_flags(mm, r, len)?;
         let end = addr.add(len);
-        self.mmap_region(mm, addr, end, vm_flags)?;
-        if flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK) {
+        self.mmap_region(mm, addr, end, vm_flags, r.file)?;
+        let populates = r.flags & (MapFlags::POPULATE | MapFlags::NONBLOCK) == MapFlags::POPULATE;
+        if populates || vm_flags.contains(VmFlags::LOCKED) {
             self.mm_populate(mm, addr, end);
         }
         Ok(addr)
     }
 
     /// Where a mapping goes: exactly there, at the hint, or top-down (`__get_unmapped_area`).
-    fn mmap_address(&self, mm: &Mm, addr: VirtAddr, len: u64, flags: MapFlags) -> Result<VirtAddr, Errno> {
+    fn mmap_address(&self, mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Errno> {
         if len > A::TASK_SIZE {
             return Err(Errno::Enomem);
         }
-        if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
-            Self::check_fixed(addr, len)?;
-            let taken = mm.vmas.intersects(addr, addr.add(len));
-            return if flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
+        if r.flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
+            Self::check_fixed(r.addr, len)?;
+            let taken = mm.vmas.intersects(r.addr, r.addr.add(len));
+            return if r.flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
                 Err(Errno::Eexist)
             } else {
-                Ok(addr)
+                Ok(r.addr)
             };
         }
-        let shared = flags.bits() & MapFlags::TYPE == MapFlags::SHARED.bits();
-        self.get_unmapped_area(mm, addr, len, !shared)
+        // Shared anonymous memory has a placement of its own, which knows nothing of huge pages here.
+        let huge_pages_fit = r.file.is_none() && r.kind() != MapFlags::SHARED.bits();
+        self.get_unmapped_area(mm, r.addr, len, huge_pages_fit)
     }
 
-    fn check_fixed(addr: VirtAddr, len: u64) -> Result<(), Errno> {
+    pub(crate) fn check_fixed(addr: VirtAddr, len: u64) -> Result<(), Errno> {
         if len > A::TASK_SIZE || addr.get() > A::TASK_SIZE - len {
             return Err(Errno::Enomem);
         }
@@ -77,7 +150,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if hint.get() != 0 {
             let hint = VirtAddr::new(hint.get().max(MMAP_MIN_ADDR));
             let fits = hint.get() <= A::TASK_SIZE.saturating_sub(len);
-            if fits && !mm.vmas.intersects(hint, hint.add(len)) {
+            let next = mm.vmas.find_or_next(hint);
+            if fits && next.is_none_or(|next| hint.add(len) <= Self::vm_start_gap(next)) {
                 return Ok(hint);
             }
         }
@@ -98,41 +172,93 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if vma.end.get() <= top && top - vma.end.get() >= len {
                 break;
             }
-            top = top.min(vma.start.get());
+            top = top.min(Self::vm_start_gap(vma).get());
         }
         let start = top.checked_sub(len)?;
         (start >= MMAP_MIN_ADDR).then(|| VirtAddr::new(start))
     }
 
     /// The flags of a new VMA.
-    fn mmap_vm_flags(&self, prot: Prot, flags: MapFlags) -> Result<VmFlags, Errno> {
-        let may = VmFlags::MAYREAD | VmFlags::MAYWRITE | VmFlags::MAYEXEC;
-        let access = VmFlags::from_bits_retain((prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
-        let mut vm = access | may | self.arch.arch_calc_vm_prot_bits(prot.bits());
+    fn mmap_vm_flags(&self, mm: &Mm, r: &Request, len: u64) -> Result<VmFlags, Errno> {
+        let access = VmFlags::from_bits_retain((r.prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
+        let mut vm = access | MAY | self.arch.arch_calc_vm_prot_bits(r.prot.bits()) | mm.def_flags;
         for (asked, gets) in [
             (MapFlags::GROWSDOWN, VmFlags::GROWSDOWN),
             (MapFlags::LOCKED, VmFlags::LOCKED),
-            (MapFlags::NORESERVE, VmFlags::NORESERVE),
             (MapFlags::STACK, VmFlags::NOHUGEPAGE),
         ] {
-            if flags.contains(asked) {
+            if r.flags.contains(asked) {
                 vm |= gets;
             }
         }
-        match flags.bits() & MapFlags::TYPE {
-            kind if kind == MapFlags::PRIVATE.bits() => {}
-            kind if kind == MapFlags::SHARED.bits() => {
-                if vm.contains(VmFlags::GROWSDOWN) {
-                    return Err(Errno::Einval);
-                }
-                vm |= VmFlags::SHARED | VmFlags::MAYSHARE;
-            }
-            _ => return Err(Errno::Einval),
+        vm = match r.file {
+            Some((file, pgoff)) => self.file_vm_flags(vm, r, file, pgoff, len)?,
+            None => Self::anonymous_vm_flags(vm, r)?,
+        };
+        if r.flags.contains(MapFlags::NORESERVE) {
+            vm |= VmFlags::NORESERVE;
         }
         if self.arch.has_soft_dirty() {
             vm |= VmFlags::SOFTDIRTY;
         }
-        Ok(vm.with_pkey(self.override_pkey(None, prot)))
+        Ok(vm.with_pkey(self.override_pkey(mm, None, r.prot)))
+    }
+
+    fn anonymous_vm_flags(vm: VmFlags, r: &Request) -> Result<VmFlags, Errno> {
+        let grows = vm.contains(VmFlags::GROWSDOWN);
+        match r.kind() {
+            kind if kind == MapFlags::PRIVATE.bits() => Ok(vm),
+            kind if kind == MapFlags::SHARED.bits() && !grows => Ok(vm | VmFlags::SHARED | VmFlags::MAYSHARE),
+            MapFlags::DROPPABLE if !grows && !r.flags.contains(MapFlags::LOCKED) => {
+                let volatile = VmFlags::NORESERVE | VmFlags::WIPEONFORK | VmFlags::DONTDUMP;
+                Ok(vm | VmFlags::DROPPABLE | volatile)
+            }
+            _ => Err(Errno::Einval),
+        }
+    }
+
+    fn file_vm_flags(
+        &self,
+        mut vm: VmFlags,
+        r: &Request,
+        file: FileId,
+        pgoff: u64,
+        len: u64,
+    ) -> Result<VmFlags, Errno> {
+        let mode = self.fget(file)?.mode;
+        let end = (pgoff << A::PAGE_SHIFT).checked_add(len);
+        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+            return Err(Errno::Eoverflow);
+        }
+        let validated = r.kind() == MapFlags::SHARED_VALIDATE;
+        if validated && r.flags.bits() & !MapFlags::LEGACY != 0 {
+            return Err(Errno::Eopnotsupp);
+        }
+        if validated || r.kind() == MapFlags::SHARED.bits() {
+            let writable = mode.contains(FileMode::WRITE);
+            if r.prot.contains(Prot::WRITE) && !writable {
+                return Err(Errno::Eacces);
+            }
+            vm |= VmFlags::SHARED | VmFlags::MAYSHARE;
+            if !writable {
+                vm -= VmFlags::SHARED | VmFlags::MAYWRITE;
+            }
+        } else if r.kind() != MapFlags::PRIVATE.bits() {
+            return Err(Errno::Einval);
+        }
+        if !mode.contains(FileMode::READ) {
+            return Err(Errno::Eacces);
+        }
+        if mode.contains(FileMode::NOEXEC) {
+            if vm.contains(VmFlags::EXEC) {
+                return Err(Errno::Eperm);
+            }
+            vm -= VmFlags::MAYEXEC;
+        }
+        if mode.contains(FileMode::NO_MMAP) {
+            return Err(Errno::Enodev);
+        }
+        if vm.contains(VmFlags::GROWSDOWN) { Err(Errno::Einval) } else { Ok(vm) }
     }
 
     /// Makes room, accounts, and puts the VMA there (`mmap_region`).
@@ -142,10 +268,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         start: VirtAddr,
         end: VirtAddr,
         mut flags: VmFlags,
+        file: Option<(FileId, u64)>,
     ) -> Result<(), Errno> {
         let pages = end.since(start) >> A::PAGE_SHIFT;
         self.unmap_range(mm, start, end)?;
-        let shared = flags.contains(VmFlags::SHARED);
+        let shared = flags.contains(VmFlags::SHARED) && file.is_none();
         let reserves = flags & (VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE) == VmFlags::WRITE;
         if reserves {
             self.charge(pages)?;
@@ -153,18 +280,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         } else if shared && !flags.contains(VmFlags::NORESERVE) {
             self.enough_memory(pages)?;
         }
-        let object = shared.then(|| self.new_object(pages));
-        let pgoff = if shared { 0 } else { start.get() >> A::PAGE_SHIFT };
-        let vma = Vma {
-            start,
-            end,
-            flags,
-            page_prot: self.arch.vm_get_page_prot(flags),
-            anon_vma: None,
-            chain: [].into(),
-            pgoff,
-            object,
-        };
+        let mut vma = Vma::anonymous(start, end, flags, self.arch.vm_get_page_prot(flags), A::PAGE_SHIFT);
+        if let Some((file, pgoff)) = file {
+            vma.object = Some(self.fget(file)?.object);
+            vma.file = Some(file);
+            vma.pgoff = pgoff;
+            self.get_object(vma.object);
+        } else if shared {
+            vma.object = Some(self.new_object(ObjectKind::Anonymous, Some(pages)));
+            vma.pgoff = 0;
+        }
         let soft_dirty = flags & VmFlags::SOFTDIRTY;
         let at = self.insert_vma(mm, vma);
         mm.vmas.at_mut(at).flags |= soft_dirty;
@@ -172,15 +297,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
-    /// Faults in what was just mapped, as far as it goes (`mm_populate`).
+    /// Faults in what was just mapped; where that fails, it goes on with the next VMA (`mm_populate`).
     pub(crate) fn mm_populate(&mut self, mm: &mut Mm, start: VirtAddr, end: VirtAddr) {
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
         for vma in vmas.iter().filter(|vma| vma.flags.intersects(VmFlags::ACCESS)) {
-            let private_write = vma.flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
-            let access = if private_write { Access::Write } else { Access::Read };
-            if self.populate_range(mm, vma.start.max(start), vma.end.min(end), access).is_err() {
-                return;
-            }
+            // Failing is no error of the call: what was not faulted in is faulted in on access.
+            let _ = self.populate_vma_page_range(mm, vma, (start, end));
         }
     }
 

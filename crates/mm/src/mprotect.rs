@@ -44,6 +44,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// `EINVAL`, `ENOMEM`, `EACCES` in the order in which Linux checks. VMAs before the one that failed stay changed.
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn mprotect(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, prot: Prot) -> Result<(), Errno> {
+        self.do_mprotect_pkey(mm, start, len, prot, None)
+    }
+
+    pub(crate) fn do_mprotect_pkey(
+        &mut self,
+        mm: &mut Mm,
+        start: VirtAddr,
+        len: u64,
+        prot: Prot,
+        pkey: Option<i32>,
+    ) -> Result<(), Errno> {
         let grows = prot & (Prot::GROWSDOWN | Prot::GROWSUP);
         let prot = prot - grows;
         if grows == Prot::GROWSDOWN | Prot::GROWSUP || !start.is_aligned(A::PAGE_SIZE) {
@@ -56,9 +67,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.valid_prot(prot) {
             return Err(Errno::Einval);
         }
+        let pkey = pkey.map(|pkey| self.allocated_pkey(mm, pkey)).transpose()?;
         let start = self.mprotect_start(mm, start, end, grows)?;
+        if pkey.is_none() {
+            self.prepare_execute_only(mm, prot);
+        }
         let mut tlb = MmuGather::default();
-        let done = self.mprotect_vmas(mm, start, end, prot, &mut tlb);
+        let done = self.mprotect_vmas(mm, (start, end), prot, pkey, &mut tlb);
         self.tlb_finish(&mut tlb);
         done
     }
@@ -97,14 +112,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn mprotect_vmas(
         &mut self,
         mm: &mut Mm,
-        mut start: VirtAddr,
-        end: VirtAddr,
+        (mut start, end): (VirtAddr, VirtAddr),
         prot: Prot,
+        pkey: Option<u8>,
         tlb: &mut MmuGather,
     ) -> Result<(), Errno> {
         while start < end {
             let vma = mm.vmas.find(start).ok_or(Errno::Enomem)?;
-            let flags = self.new_flags(vma, prot);
+            let key = pkey.unwrap_or_else(|| self.override_pkey(mm, Some(vma), prot));
+            let flags = self.new_flags(vma, prot).with_pkey(key);
             let part_end = vma.end.min(end);
             // The MAY bits stand four places above the bits that they allow.
             let wanted = flags & VmFlags::ACCESS;
@@ -121,16 +137,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let asked = VmFlags::from_bits_retain((prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
         let arch = self.arch.arch_calc_vm_prot_bits(prot.bits());
         let kept = vma.flags - (VmFlags::ACCESS | VmFlags::PKEY | A::VM_ARCH_CLEAR);
-        (asked | arch | kept).with_pkey(self.override_pkey(Some(vma), prot))
-    }
-
-    /// The protection key that memory gets: a hidden one where it may only be executed (`arch_override_mprotect_pkey`).
-    pub(crate) fn override_pkey(&self, vma: Option<&Vma>, prot: Prot) -> u8 {
-        let Some(hidden) = self.arch.execute_only_pkey() else { return 0 };
-        if prot & (Prot::READ | Prot::WRITE | Prot::EXEC) == Prot::EXEC {
-            return hidden;
-        }
-        vma.map(|vma| vma.flags.pkey()).filter(|&key| key != hidden).unwrap_or(0)
+        asked | arch | kept
     }
 
     /// Gives `start..end`, which lies in one VMA, new flags: accounts, splits or merges, then changes the entries
@@ -177,6 +184,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let change = Change { vma: &vma, prot: vma.page_prot, flags: cp };
         self.change_protection(mm, tlb, &change, start, end);
         self.tlb_end_vma(tlb);
+        let locked = VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED;
+        if old & locked == VmFlags::LOCKED && flags.contains(VmFlags::WRITE) {
+            // As mmap of locked memory does, it ignores what cannot be faulted in.
+            let _ = self.populate_vma_page_range(mm, &vma, (start, end));
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! `mremap`: shrinking, growing and moving mappings (`mm/mremap.c`, 7.3).
 
+use crate::mlock::LOCKED_MASK;
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, MremapFlags, Vma};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags};
@@ -57,11 +58,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return self.remap_move(mm, &remap);
         }
         mm.vmas.find(addr).ok_or(Errno::Efault)?;
-        if remap.implies_new_addr() {
-            return self.mremap_to(mm, remap);
+        let at = if remap.implies_new_addr() {
+            self.mremap_to(mm, remap)?
+        } else {
+            self.check_prep_vma(mm, &remap)?;
+            self.mremap_at(mm, remap)?
+        };
+        let locked = mm.vmas.find(at).is_some_and(|vma| vma.flags.contains(VmFlags::LOCKED));
+        if locked && remap.new_len > remap.old_len {
+            self.mm_populate(mm, at.add(remap.old_len), at.add(remap.new_len));
         }
-        self.check_prep_vma(mm, &remap)?;
-        self.mremap_at(mm, remap)
+        Ok(at)
     }
 
     fn check_mremap_params(r: &Remap) -> Result<(), Errno> {
@@ -92,7 +99,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Ok(());
         }
         let fixed_size = vma.flags.intersects(VmFlags::DONTEXPAND | VmFlags::PFNMAP);
-        let duplicates = r.old_len == 0 && !vma.flags.contains(VmFlags::SHARED);
+        let shared = vma.flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE);
+        let duplicates = r.old_len == 0 && !shared;
         if duplicates || r.flags.contains(MremapFlags::DONTUNMAP) && fixed_size {
             return Err(Errno::Einval);
         }
@@ -258,7 +266,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn dontunmap_complete(&mut self, mm: &mut Mm, r: &Remap) {
         let vma = mm.vmas.find(r.addr).expect("it stays mapped").clone();
         let kept = mm.vmas.at_mut(vma.start);
-        kept.flags -= VmFlags::LOCKED | VmFlags::LOCKONFAULT;
+        kept.flags -= LOCKED_MASK;
         if self.rules.dontunmap_unaccounts {
             kept.flags -= VmFlags::ACCOUNT;
         }

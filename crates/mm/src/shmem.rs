@@ -1,17 +1,34 @@
-//! Shared anonymous memory: objects whose pages outlive any one mapping (`mm/shmem.c`, 7.3).
+//! What pages of shared memory and of files are kept in: objects whose pages outlive any one mapping
+//! (`mm/shmem.c`, `struct address_space`, 7.3).
 
 use crate::vma::ObjectId;
 use crate::{Errno, Kernel};
 use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// One object: its pages by page offset, and how many VMAs map it.
-#[derive(Clone, Debug, Default)]
+/// Whose pages an object keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ObjectKind {
+    /// A shared anonymous mapping's.
+    Anonymous,
+    /// A file's, by its path.
+    File(Arc<str>),
+    /// A System V segment's, by its key.
+    Sysv(u32),
+    /// The kernel's own, shown by this name.
+    Special(Arc<str>),
+}
+
+/// One object: its pages by page offset, and how many hold on to it.
+#[derive(Clone, Debug)]
 struct Object {
+    kind: ObjectKind,
     pages: BTreeMap<u64, Pfn>,
-    /// Its size, in pages. A mapping may be larger, but nothing is there.
-    size: u64,
-    mappings: u32,
+    /// Its size, in pages; `None` where nobody knows. A mapping may be larger, but nothing is there.
+    size: Option<u64>,
+    /// VMAs that map it; a file or a segment that can be mapped again counts one.
+    users: u32,
 }
 
 /// All objects of a machine.
@@ -22,9 +39,9 @@ pub(crate) struct Objects {
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// A new object of so many pages, that one VMA maps.
-    pub(crate) fn new_object(&mut self, size: u64) -> ObjectId {
-        let object = Object { mappings: 1, size, ..Object::default() };
+    /// A new object of so many pages, that one user has.
+    pub(crate) fn new_object(&mut self, kind: ObjectKind, size: Option<u64>) -> ObjectId {
+        let object = Object { kind, pages: BTreeMap::new(), size, users: 1 };
         if let Some(id) = self.objects.free.pop() {
             self.objects.all[id as usize] = object;
             return id;
@@ -33,19 +50,19 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.objects.all.len() as ObjectId - 1
     }
 
-    /// One more VMA maps the object.
+    /// One more user of the object.
     pub(crate) fn get_object(&mut self, id: Option<ObjectId>) {
         if let Some(id) = id {
-            self.objects.all[id as usize].mappings += 1;
+            self.objects.all[id as usize].users += 1;
         }
     }
 
-    /// One VMA less maps the object; the last takes its pages along.
+    /// One user less of the object; the last takes its pages along.
     pub(crate) fn put_object(&mut self, id: Option<ObjectId>) {
         let Some(id) = id else { return };
         let object = &mut self.objects.all[id as usize];
-        object.mappings -= 1;
-        if object.mappings > 0 {
+        object.users -= 1;
+        if object.users > 0 {
             return;
         }
         let pages = std::mem::take(&mut object.pages);
@@ -59,9 +76,24 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
-    /// Whether an offset lies in an object.
+    /// Whose pages an object keeps.
+    pub(crate) fn object_kind(&self, id: ObjectId) -> &ObjectKind {
+        &self.objects.all[id as usize].kind
+    }
+
+    /// The size of an object in pages, where it is known.
+    pub(crate) fn object_size(&self, id: ObjectId) -> Option<u64> {
+        self.objects.all[id as usize].size
+    }
+
+    /// Gives an object another size, in pages.
+    pub(crate) fn set_object_size(&mut self, id: ObjectId, size: Option<u64>) {
+        self.objects.all[id as usize].size = size;
+    }
+
+    /// Whether an offset lies in an object, as far as that is known.
     pub(crate) fn object_has(&self, id: ObjectId, pgoff: u64) -> bool {
-        pgoff < self.objects.all[id as usize].size
+        self.object_size(id).is_none_or(|size| pgoff < size)
     }
 
     /// The page at an offset of an object, if it is there.

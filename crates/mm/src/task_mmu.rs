@@ -1,7 +1,7 @@
 //! What /proc shows: pagemap, smaps, clear_refs (`fs/proc/task_mmu.c`, 7.3).
 
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Backing, Errno, Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
     Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
@@ -69,6 +69,10 @@ pub struct VmaFacts {
     pub rss: u64,
     /// Of that mapped by huge leaves, in bytes.
     pub anon_huge: u64,
+    /// What it is of.
+    pub backing: Backing,
+    /// Where it begins in its file, or in shared memory, in pages; 0 for private memory of no file.
+    pub pgoff: u64,
 }
 
 impl VmaFacts {
@@ -207,7 +211,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let anon_huge = huge * A::entry_size(Level::Pmd);
         let rss = (pages << A::PAGE_SHIFT) + anon_huge;
-        VmaFacts { start: vma.start, end: vma.end, flags: vma.flags, rss, anon_huge }
+        let backing = self.backing(mm, vma);
+        let pgoff = if backing.has_file() { vma.pgoff } else { 0 };
+        VmaFacts { start: vma.start, end: vma.end, flags: vma.flags, rss, anon_huge, backing, pgoff }
     }
 
     /// How many of these page entries map a page that counts as resident.

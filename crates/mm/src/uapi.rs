@@ -36,6 +36,8 @@ bitflags! {
         const ANONYMOUS = 0x20;
         /// Grows down.
         const GROWSDOWN = 0x0100;
+        /// No effect.
+        const DENYWRITE = 0x0800;
         /// Locked in memory.
         const LOCKED = 0x2000;
         /// Not charged.
@@ -46,6 +48,8 @@ bitflags! {
         const NONBLOCK = 0x1_0000;
         /// A stack.
         const STACK = 0x2_0000;
+        /// Of huge pages that were set aside, of which this machine has none.
+        const HUGETLB = 0x4_0000;
         /// Exactly there, or not at all.
         const FIXED_NOREPLACE = 0x10_0000;
         const _ = !0;
@@ -55,10 +59,33 @@ bitflags! {
 impl MapFlags {
     /// The bits that say private or shared.
     pub const TYPE: u64 = 0x0f;
-    /// `MAP_SHARED_VALIDATE`.
+    /// `MAP_SHARED_VALIDATE`: as `MAP_SHARED`, of files, and flags that are not known are refused.
     pub const SHARED_VALIDATE: u64 = 0x03;
-    /// `MAP_DROPPABLE`, which this machine does not have.
+    /// `MAP_DROPPABLE`: private, and the kernel may drop it when memory is short (here it never is).
     pub const DROPPABLE: u64 = 0x08;
+    /// The flags that `MAP_SHARED` always took, and that `MAP_SHARED_VALIDATE` knows (`LEGACY_MAP_MASK`), with
+    /// x86's `MAP_32BIT` and `MAP_ABOVE4G`, which have no effect here.
+    pub const LEGACY: u64 = Self::TYPE_LEGACY
+        | Self::FIXED.bits()
+        | Self::ANONYMOUS.bits()
+        | Self::GROWSDOWN.bits()
+        | Self::DENYWRITE.bits()
+        | Self::LOCKED.bits()
+        | Self::NORESERVE.bits()
+        | Self::POPULATE.bits()
+        | Self::NONBLOCK.bits()
+        | Self::STACK.bits()
+        | Self::HUGETLB.bits()
+        | Self::EXECUTABLE
+        | Self::BITS_32_AND_ABOVE4G
+        | Self::HUGE_SIZES;
+    const TYPE_LEGACY: u64 = 0x03;
+    const EXECUTABLE: u64 = 0x1000;
+    const BITS_32_AND_ABOVE4G: u64 = 0x40 | 0x80;
+    /// `MAP_HUGE_2MB` and `MAP_HUGE_1GB`.
+    const HUGE_SIZES: u64 = 0x1f << Self::HUGE_SHIFT;
+    /// Where the size of `MAP_HUGETLB` pages stands, as the logarithm of bytes.
+    pub const HUGE_SHIFT: u32 = 26;
 }
 
 bitflags! {
@@ -71,6 +98,56 @@ bitflags! {
         const FIXED = 2;
         /// The old range stays mapped, empty.
         const DONTUNMAP = 4;
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// The `flags` of mlockall.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct MclFlags: u64 {
+        /// What is mapped now.
+        const CURRENT = 1;
+        /// What will be mapped.
+        const FUTURE = 2;
+        /// When it is faulted in.
+        const ONFAULT = 4;
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// The `flags` of msync.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct MsFlags: u64 {
+        /// Some time.
+        const ASYNC = 1;
+        /// Other mappings shall see it.
+        const INVALIDATE = 2;
+        /// Now.
+        const SYNC = 4;
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// The `shmflg` of shmget and shmat.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ShmFlags: u64 {
+        /// shmget: make it if there is none.
+        const CREAT = 0o1000;
+        /// shmget: and only then.
+        const EXCL = 0o2000;
+        /// shmget: of huge pages.
+        const HUGETLB = 0o4000;
+        /// shmat: for reading.
+        const RDONLY = 0o10000;
+        /// shmat: the address may be rounded down.
+        const RND = 0o20000;
+        /// shmat: in place of what is there.
+        const REMAP = 0o40000;
+        /// shmat: for execution.
+        const EXEC = 0o100_000;
         const _ = !0;
     }
 }

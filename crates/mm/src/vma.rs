@@ -1,13 +1,13 @@
 //! VMAs: the tree, and when they split and merge (`mm/vma.c`, 7.3).
 
-use crate::{Errno, Kernel, Mm};
+use crate::{Errno, FileId, Kernel, Mm};
 use ptelab_pgtable::{Arch, Event, Level, PgProt, TableMemory, VirtAddr, VmFlags};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An anon_vma: what ties anonymous folios to the VMAs that may map them. Numbers are used again.
 pub type AnonVmaId = u32;
-/// A shared memory object.
+/// What pages of mappings come from: a shared memory object or a file (`struct address_space`).
 pub type ObjectId = u32;
 
 /// One mapping of an address space.
@@ -27,11 +27,28 @@ pub struct Vma {
     pub chain: Arc<[AnonVmaId]>,
     /// Offset in pages of its first page: in the object, or where it was first mapped.
     pub pgoff: u64,
-    /// The object behind a shared mapping.
+    /// What its pages come from: a shared object or a file. Private anonymous memory has none.
     pub object: Option<ObjectId>,
+    /// The open file it was mapped from. Two of them map one file apart.
+    pub file: Option<FileId>,
+    /// The name that `PR_SET_VMA_ANON_NAME` gave it.
+    pub anon_name: Option<Arc<str>>,
 }
 
 impl Vma {
+    /// Private memory of no file, as it was first mapped; pages are of `1 << page_shift` bytes.
+    pub(crate) fn anonymous(
+        start: VirtAddr,
+        end: VirtAddr,
+        flags: VmFlags,
+        page_prot: PgProt,
+        page_shift: u32,
+    ) -> Self {
+        let pgoff = start.get() >> page_shift;
+        let (chain, object, file, anon_name) = ([].into(), None, None, None);
+        Self { start, end, flags, page_prot, anon_vma: None, chain, pgoff, object, file, anon_name }
+    }
+
     /// Length in bytes.
     pub const fn len(&self) -> u64 {
         self.end.since(self.start)
@@ -129,38 +146,43 @@ impl VmaTree {
 
 /// What VMAs must have in common to become one, apart from lying side by side.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Likeness {
+pub(crate) struct Likeness<'a> {
     pub(crate) flags: VmFlags,
     pub(crate) anon_vma: Option<AnonVmaId>,
     /// Its pages may belong to forebears, too.
     pub(crate) forked: bool,
     pub(crate) object: Option<ObjectId>,
+    pub(crate) file: Option<FileId>,
+    pub(crate) anon_name: Option<&'a str>,
     /// Page offset of the first page.
     pub(crate) pgoff: u64,
 }
 
-impl Likeness {
-    pub(crate) fn of(vma: &Vma) -> Self {
+impl<'a> Likeness<'a> {
+    pub(crate) fn of(vma: &'a Vma) -> Self {
         Self {
             flags: vma.flags,
             anon_vma: vma.anon_vma,
             forked: vma.chain.len() > 1,
             object: vma.object,
+            file: vma.file,
+            anon_name: vma.anon_name.as_deref(),
             pgoff: vma.pgoff,
         }
     }
 
     /// Whether a VMA like this may merge with `other`, `pages_between` pages after its start (or before, negative).
-    fn merges(self, other: Self, sticky: VmFlags, pages_between: i64) -> bool {
+    fn merges(self, other: Likeness<'_>, sticky: VmFlags, pages_between: i64) -> bool {
         (self.flags ^ other.flags).difference(sticky).is_empty()
             && !self.flags.intersects(VmFlags::SPECIAL)
-            && self.object == other.object
+            && (self.object, self.file) == (other.object, other.file)
+            && self.anon_name == other.anon_name
             && self.pgoff.wrapping_add_signed(pages_between) == other.pgoff
             && self.anon_compatible(other)
     }
 
     /// The same anon_vma; or only one has any, and its pages are its own.
-    fn anon_compatible(self, other: Self) -> bool {
+    fn anon_compatible(self, other: Likeness<'_>) -> bool {
         match (self.anon_vma, other.anon_vma) {
             (Some(_), None) => !self.forked,
             (None, Some(_)) => !other.forked,
@@ -192,7 +214,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         &self,
         mm: &Mm,
         (start, end): (VirtAddr, VirtAddr),
-        like: Likeness,
+        like: Likeness<'_>,
         (left, right): (bool, bool),
     ) -> Neighbours {
         let sticky = self.sticky_flags();
@@ -225,13 +247,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         end: VirtAddr,
         flags: VmFlags,
     ) -> Result<VirtAddr, Errno> {
+        let anon_name = mm.vmas.find(start).and_then(|vma| vma.anon_name.clone());
+        self.vma_modify_name(mm, (start, end), flags, anon_name)
+    }
+
+    /// The same with the name too (`vma_modify_name`).
+    pub(crate) fn vma_modify_name(
+        &mut self,
+        mm: &mut Mm,
+        (start, end): (VirtAddr, VirtAddr),
+        flags: VmFlags,
+        anon_name: Option<Arc<str>>,
+    ) -> Result<VirtAddr, Errno> {
         let vma = mm.vmas.find(start).expect("the caller found it").clone();
-        let like = Likeness { flags, pgoff: vma.pgoff_of(start, A::PAGE_SHIFT), ..Likeness::of(&vma) };
+        let pgoff = vma.pgoff_of(start, A::PAGE_SHIFT);
+        let changed = Vma { start, end, flags, pgoff, anon_name, ..vma.clone() };
         let edges = (start == vma.start, end == vma.end);
-        let found = self.mergeable(mm, (start, end), like, edges);
+        let found = self.mergeable(mm, (start, end), Likeness::of(&changed), edges);
+        let found = self.removable(mm, &vma, edges, found);
         if found.any() {
             self.adjust_trans_huge(mm, &[start, end]);
-            return Ok(self.merge_existing(mm, &vma, (start, end), flags, found));
+            return Ok(self.merge_existing(mm, &vma, &changed, found));
         }
         if !edges.0 {
             self.split_vma(mm, vma.start, start)?;
@@ -241,21 +277,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let vma = mm.vmas.at_mut(start);
         vma.flags = flags;
+        vma.anon_name = changed.anon_name;
         Ok(start)
     }
 
-    /// Moves `start..end` of `vma` into its neighbours; returns the start of the VMA that holds it then.
-    fn merge_existing(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        (start, end): (VirtAddr, VirtAddr),
-        flags: VmFlags,
-        found: Neighbours,
-    ) -> VirtAddr {
+    /// Of the neighbours found, those that `vma` may merge with without a VMA going away that must be told of its end
+    /// (`can_merge_remove_vma`).
+    fn removable(&self, mm: &Mm, vma: &Vma, edges: (bool, bool), mut found: Neighbours) -> Neighbours {
+        if edges == (true, true) && self.has_close(vma) {
+            return Neighbours::default();
+        }
+        if found.prev.is_some() && found.next.is_some_and(|next| self.has_close(mm.vmas.at(next))) {
+            found.next = None;
+        }
+        found
+    }
+
+    /// Moves `changed`, which is a part of `vma` as it is to be, into its neighbours; returns the start of the VMA that holds
+    /// it then.
+    fn merge_existing(&mut self, mm: &mut Mm, vma: &Vma, changed: &Vma, found: Neighbours) -> VirtAddr {
         self.hw.event(Event::VmaMerge);
-        let moved = Vma { start, end, flags, pgoff: vma.pgoff_of(start, A::PAGE_SHIFT), ..vma.clone() };
-        let whole = start == vma.start && end == vma.end;
+        let (start, end) = (changed.start, changed.end);
         mm.vmas.remove(vma.start);
         if start > vma.start {
             mm.vmas.insert(Vma { end: start, ..vma.clone() });
@@ -264,12 +306,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let pgoff = vma.pgoff_of(end, A::PAGE_SHIFT);
             mm.vmas.insert(Vma { start: end, pgoff, ..vma.clone() });
         }
-        if !whole {
-            self.hold(&moved);
+        if start > vma.start || end < vma.end {
+            self.hold(changed);
         }
-        let at = self.join(mm, &moved, found);
+        let at = self.join(mm, changed, found);
         if !self.rules.sticky_vma_flags {
-            mm.vmas.at_mut(at).flags = flags;
+            mm.vmas.at_mut(at).flags = changed.flags;
         }
         at
     }
@@ -296,6 +338,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             chain: owner.chain.clone(),
             pgoff: first.pgoff,
             object: first.object,
+            file: first.file,
+            anon_name: first.anon_name.clone(),
         };
         self.hold(&joined);
         for part in parts() {
@@ -324,6 +368,19 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         found.prev = found.prev.filter(|_| found.prev != apart);
         found.next = found.next.filter(|_| found.next != apart);
         if found.any() {
+            self.hw.event(Event::VmaMerge);
+            return self.join(mm, &vma, found);
+        }
+        let start = vma.start;
+        mm.vmas.insert(vma);
+        start
+    }
+
+    /// Puts a new VMA into the tree as more of the VMA that starts at `prev`, where that ends where it begins and is alike, else as
+    /// one of its own; returns the start of the VMA that holds it (`vma_merge_new_range` with `just_expand`).
+    pub(crate) fn expand_or_insert(&mut self, mm: &mut Mm, vma: Vma, prev: Option<VirtAddr>) -> VirtAddr {
+        let found = self.mergeable(mm, (vma.start, vma.end), Likeness::of(&vma), (true, false));
+        if prev.is_some() && found.prev == prev {
             self.hw.event(Event::VmaMerge);
             return self.join(mm, &vma, found);
         }
@@ -411,84 +468,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Whether first writes to a shared VMA with this protection must fault (`vma_wants_writenotify`).
     fn wants_writenotify(&self, vma: &Vma, page_prot: PgProt) -> bool {
+        let unchanged = || page_prot == self.page_prot_for(page_prot, vma.flags);
         vma.flags.contains(VmFlags::WRITE | VmFlags::SHARED)
-            && page_prot == self.page_prot_for(page_prot, vma.flags)
-            && self.soft_dirty_enabled(vma)
+            && (self.has_page_mkwrite(vma) || unchanged() && self.soft_dirty_enabled(vma))
     }
 
     /// Whether the first write after `clear_refs` must be noticed in this VMA (`vma_soft_dirty_enabled`).
     pub(crate) fn soft_dirty_enabled(&self, vma: &Vma) -> bool {
         self.arch.has_soft_dirty() && !vma.flags.contains(VmFlags::SOFTDIRTY)
-    }
-}
-
-/// One anon_vma's place in its family.
-#[derive(Clone, Copy, Debug, Default)]
-struct AnonVma {
-    /// VMAs whose chains name it.
-    refs: u32,
-    /// VMAs whose own it is.
-    active: u32,
-    parent: Option<AnonVmaId>,
-    children: u32,
-}
-
-/// All anon_vmas of a machine (`mm/rmap.c`).
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AnonVmas {
-    all: Vec<AnonVma>,
-    free: Vec<AnonVmaId>,
-}
-
-impl AnonVmas {
-    /// A new one, which no VMA names yet.
-    pub(crate) fn alloc(&mut self, parent: Option<AnonVmaId>) -> AnonVmaId {
-        let new = AnonVma { parent, ..AnonVma::default() };
-        if let Some(parent) = parent {
-            self.all[parent as usize].children += 1;
-        }
-        if let Some(id) = self.free.pop() {
-            self.all[id as usize] = new;
-            return id;
-        }
-        self.all.push(new);
-        self.all.len() as AnonVmaId - 1
-    }
-
-    /// One more VMA names these; its own is the last.
-    pub(crate) fn link(&mut self, chain: &[AnonVmaId]) {
-        for &id in chain {
-            self.all[id as usize].refs += 1;
-        }
-        if let Some(&own) = chain.last() {
-            self.all[own as usize].active += 1;
-        }
-    }
-
-    /// One VMA less names these.
-    pub(crate) fn unlink(&mut self, chain: &[AnonVmaId]) {
-        if let Some(&own) = chain.last() {
-            self.all[own as usize].active -= 1;
-        }
-        for &id in chain.iter().rev() {
-            let anon_vma = &mut self.all[id as usize];
-            anon_vma.refs -= 1;
-            if anon_vma.refs > 0 {
-                continue;
-            }
-            self.free.push(id);
-            if let Some(parent) = anon_vma.parent {
-                self.all[parent as usize].children -= 1;
-            }
-        }
-    }
-
-    /// One of the chain that no VMA uses for its own any more and that has at most one child: a forked VMA takes it over
-    /// (`anon_vma_clone`).
-    pub(crate) fn reusable(&self, chain: &[AnonVmaId]) -> Option<AnonVmaId> {
-        chain.iter().copied().find(|&id| {
-            let anon_vma = self.all[id as usize];
-            anon_vma.children < 1 + u32::from(anon_vma.parent.is_some()) && anon_vma.active == 0
-        })
     }
 }

@@ -247,6 +247,13 @@ pub trait EntryFormat {
         VmFlags::ACCESS
     }
 
+    /// How many protection keys a process has, of which one is key 0 (`arch_max_pkey`). `None` where the architecture has no
+    /// calls for them. A CPU without keys has 0, where its kernel does not even know key 0 (x86), else 1.
+    #[inline]
+    fn arch_max_pkey(&self) -> Option<u8> {
+        None
+    }
+
     /// The protection key of memory that may only be executed, where the CPU has keys (`execute_only_pkey`).
     #[inline]
     fn execute_only_pkey(&self) -> Option<u8> {

@@ -70,6 +70,8 @@ pub struct KernelRules {
     pub sticky_vma_flags: bool,
     /// Guard regions mark their VMA (`VM_MAYBE_GUARD`).
     pub guard_vma_flag: bool,
+    /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED` (`kernel/sys.c`; new in 6.18).
+    pub thp_disable_except_advised: bool,
 }
 
 impl KernelRules {
@@ -95,6 +97,7 @@ impl KernelRules {
         pt_reclaim_wherever_safe: false,
         sticky_vma_flags: false,
         guard_vma_flag: false,
+        thp_disable_except_advised: false,
     };
 
     /// Linux 6.17-rc1: the series as first merged, with its copy-on-write bug.
@@ -129,6 +132,7 @@ impl KernelRules {
         pt_reclaim_wherever_safe: false,
         sticky_vma_flags: false,
         guard_vma_flag: false,
+        thp_disable_except_advised: false,
     };
 
     /// Linux 7.3 (as 7.3.4).
@@ -144,6 +148,7 @@ impl KernelRules {
         pt_reclaim_wherever_safe: true,
         sticky_vma_flags: true,
         guard_vma_flag: true,
+        thp_disable_except_advised: true,
         ..Self::V6_17
     };
 

@@ -73,6 +73,8 @@ bitflags! {
         const PKEY_BIT2 = 1 << 34;
         /// Protection key, bit 3.
         const PKEY_BIT3 = 1 << 35;
+        /// `MAP_DROPPABLE`.
+        const DROPPABLE = 1 << 40;
         /// arm64 branch target identification (`PROT_BTI`).
         const ARM64_BTI = 1 << 36;
     }
@@ -146,6 +148,7 @@ const SMAPS_NAMES: &[(VmFlags, &str)] = &[
     (VmFlags::NOHUGEPAGE, "nh"),
     (VmFlags::MERGEABLE, "mg"),
     (VmFlags::ARM64_BTI, "bt"),
+    (VmFlags::DROPPABLE, "dp"),
 ];
 
 #[cfg(test)]

@@ -1,0 +1,85 @@
+//! Which process has which address space: threads, and what `vfork` made, share one.
+
+use crate::machine::{CallError, Pid};
+use ptelab_mm::{Mm, MmId};
+use std::collections::BTreeMap;
+
+/// An address space and how many processes have it (`mm_users`).
+#[derive(Clone, Debug)]
+struct Shared {
+    mm: Mm,
+    users: u32,
+}
+
+/// The processes that live, and their address spaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Processes {
+    of: BTreeMap<Pid, MmId>,
+    mms: BTreeMap<MmId, Shared>,
+    next: Pid,
+}
+
+impl Processes {
+    /// Process 1.
+    pub(crate) fn new(init: Mm) -> Self {
+        let mut all = Self { of: BTreeMap::new(), mms: BTreeMap::new(), next: 1 };
+        all.add(init);
+        all
+    }
+
+    pub(crate) fn pids(&self) -> Vec<Pid> {
+        self.of.keys().copied().collect()
+    }
+
+    pub(crate) fn mm(&self, pid: Pid) -> Option<&Mm> {
+        self.mms.get(self.of.get(&pid)?).map(|shared| &shared.mm)
+    }
+
+    pub(crate) fn mm_mut(&mut self, pid: Pid) -> Option<&mut Mm> {
+        self.mms.get_mut(self.of.get(&pid)?).map(|shared| &mut shared.mm)
+    }
+
+    /// A new process with an address space of its own.
+    pub(crate) fn add(&mut self, mm: Mm) -> Pid {
+        let pid = self.next_pid();
+        self.of.insert(pid, mm.id);
+        self.mms.insert(mm.id, Shared { mm, users: 1 });
+        pid
+    }
+
+    /// A new process that shares the address space of `pid`.
+    pub(crate) fn share(&mut self, pid: Pid) -> Option<Pid> {
+        let id = *self.of.get(&pid)?;
+        self.mms.get_mut(&id)?.users += 1;
+        let child = self.next_pid();
+        self.of.insert(child, id);
+        Some(child)
+    }
+
+    /// Gives a process another address space; returns the old one where nobody else has it.
+    pub(crate) fn replace(&mut self, pid: Pid, mm: Mm) -> Option<Mm> {
+        let old = self.of.insert(pid, mm.id);
+        self.mms.insert(mm.id, Shared { mm, users: 1 });
+        self.put(old?)
+    }
+
+    /// Ends a process; returns its address space where nobody else has it.
+    pub(crate) fn remove(&mut self, pid: Pid) -> Result<Option<Mm>, CallError> {
+        let id = self.of.remove(&pid).ok_or(CallError::NoProcess(pid))?;
+        Ok(self.put(id))
+    }
+
+    fn put(&mut self, id: MmId) -> Option<Mm> {
+        let shared = self.mms.get_mut(&id)?;
+        shared.users -= 1;
+        if shared.users > 0 {
+            return None;
+        }
+        self.mms.remove(&id).map(|shared| shared.mm)
+    }
+
+    fn next_pid(&mut self) -> Pid {
+        self.next += 1;
+        self.next - 1
+    }
+}

@@ -1,0 +1,172 @@
+//! The coarse face of a machine.
+
+use crate::any::{AnyVm, Ports};
+use crate::machine::{CallError, Machine, Pid};
+use crate::snapshot::Snapshot;
+use enum_dispatch::enum_dispatch;
+use ptelab_mm::{
+    Adopted, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags, ShmId, ThpDisable,
+    ThpMode, VmaFacts,
+};
+use ptelab_pgtable::{
+    Access, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
+    TableMemory, VirtAddr,
+};
+
+/// A machine of any port. Addresses and lengths are in bytes.
+#[enum_dispatch]
+pub trait Vm: std::fmt::Debug {
+    /// Name of the port.
+    fn arch(&self) -> &'static str;
+    /// The kernel it runs.
+    fn rules(&self) -> &'static KernelRules;
+    /// Bytes in a page.
+    fn page_size(&self) -> u64;
+    /// Processes that live.
+    fn processes(&self) -> Vec<Pid>;
+
+    /// mmap(2) of anonymous memory; returns the address.
+    fn mmap(&mut self, pid: Pid, addr: u64, len: u64, prot: Prot, flags: MapFlags) -> Result<u64, CallError>;
+    /// Opens a file by its path. With a size in bytes, accesses past its end get `SIGBUS`; without, its size is not known.
+    fn open(&mut self, path: &str, mode: FileMode, size: Option<u64>) -> FileId;
+    /// pwrite(2) of `len` times the same byte.
+    fn pwrite(&mut self, file: FileId, byte: u8, len: u64, offset: u64) -> Result<(), CallError>;
+    /// mmap(2) of an open file from so many bytes on; returns the address.
+    fn mmap_file(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        prot: Prot,
+        flags: MapFlags,
+        from: (FileId, u64),
+    ) -> Result<u64, CallError>;
+    /// Puts in a mapping that was made before anybody looked, with no pages yet.
+    fn adopt(&mut self, pid: Pid, adopted: &Adopted) -> Result<(), CallError>;
+    /// munmap(2).
+    fn munmap(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// mprotect(2).
+    fn mprotect(&mut self, pid: Pid, addr: u64, len: u64, prot: Prot) -> Result<(), CallError>;
+    /// madvise(2); `advice` as its number, so that unknown ones can be tried too.
+    fn madvise(&mut self, pid: Pid, addr: u64, len: u64, advice: u64) -> Result<(), CallError>;
+    /// mremap(2); returns the address.
+    fn mremap(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        old_len: u64,
+        new_len: u64,
+        flags: MremapFlags,
+        new_addr: u64,
+    ) -> Result<u64, CallError>;
+    /// Says where the heap begins and ends: what `execve` does, and what the first `brk(NULL)` returns.
+    fn set_brk(&mut self, pid: Pid, start: u64, end: u64) -> Result<(), CallError>;
+    /// brk(2) as the system call is: moves the end of the heap if it can, and returns where that is now. 0 asks.
+    fn brk(&mut self, pid: Pid, addr: u64) -> Result<u64, CallError>;
+    /// Maps the first stack of a program, `size` bytes that end at `top`, and grow on access.
+    fn setup_stack(&mut self, pid: Pid, top: u64, size: u64) -> Result<(), CallError>;
+
+    /// mlock(2). There is no `RLIMIT_MEMLOCK`, here and below.
+    fn mlock(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// mlock2(2); `flags` 1 is `MLOCK_ONFAULT`.
+    fn mlock2(&mut self, pid: Pid, addr: u64, len: u64, flags: u64) -> Result<(), CallError>;
+    /// munlock(2).
+    fn munlock(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// mlockall(2).
+    fn mlockall(&mut self, pid: Pid, flags: MclFlags) -> Result<(), CallError>;
+    /// munlockall(2).
+    fn munlockall(&mut self, pid: Pid) -> Result<(), CallError>;
+    /// msync(2). Nothing is written back.
+    fn msync(&mut self, pid: Pid, addr: u64, len: u64, flags: MsFlags) -> Result<(), CallError>;
+    /// mincore(2); returns the vector.
+    fn mincore(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<u8>, CallError>;
+    /// process_madvise(2) of a process on itself, over (address, length); returns the bytes advised.
+    fn process_madvise(
+        &mut self,
+        pid: Pid,
+        ranges: &[(u64, u64)],
+        advice: u64,
+        flags: u64,
+    ) -> Result<u64, CallError>;
+    /// pkey_alloc(2); returns the key.
+    fn pkey_alloc(&mut self, pid: Pid, flags: u64, rights: u64) -> Result<u8, CallError>;
+    /// pkey_free(2).
+    fn pkey_free(&mut self, pid: Pid, pkey: i32) -> Result<(), CallError>;
+    /// pkey_mprotect(2). No access goes through to memory with another key than 0.
+    fn pkey_mprotect(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        prot: Prot,
+        pkey: i32,
+    ) -> Result<(), CallError>;
+    /// `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)`; `None` takes the name away.
+    fn set_anon_vma_name(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        name: Option<&str>,
+    ) -> Result<(), CallError>;
+    /// `prctl(PR_SET_THP_DISABLE)`.
+    fn set_thp_disable(&mut self, pid: Pid, disable: ThpDisable) -> Result<(), CallError>;
+    /// `prctl(PR_GET_THP_DISABLE)`.
+    fn thp_disable(&self, pid: Pid) -> Result<ThpDisable, CallError>;
+    /// shmget(2); returns the segment.
+    fn shmget(&mut self, key: u32, size: u64, flags: ShmFlags) -> Result<ShmId, CallError>;
+    /// shmat(2); returns the address.
+    fn shmat(&mut self, pid: Pid, id: ShmId, addr: u64, flags: ShmFlags) -> Result<u64, CallError>;
+    /// shmdt(2).
+    fn shmdt(&mut self, pid: Pid, addr: u64) -> Result<(), CallError>;
+    /// `shmctl(IPC_RMID)`.
+    fn shm_rmid(&mut self, id: ShmId) -> Result<(), CallError>;
+
+    /// fork(2); returns the child.
+    fn fork(&mut self, pid: Pid) -> Result<Pid, CallError>;
+    /// clone(2) with `CLONE_VM`, as threads and vfork(2) have it; returns the child, which shares the address space until it
+    /// executes a program or ends.
+    fn clone_vm(&mut self, pid: Pid) -> Result<Pid, CallError>;
+    /// execve(2): the process gets a new address space, with nothing in it. Other threads of it are the caller's to end.
+    fn execve(&mut self, pid: Pid) -> Result<(), CallError>;
+    /// The process, or thread, ends; its address space with the last that shares it.
+    fn exit(&mut self, pid: Pid) -> Result<(), CallError>;
+
+    /// One access a page.
+    fn touch(&mut self, pid: Pid, addr: u64, len: u64, access: Access) -> Result<(), CallError>;
+    /// Writes every byte of a range.
+    fn memset(&mut self, pid: Pid, addr: u64, byte: u8, len: u64) -> Result<(), CallError>;
+    /// Reads one byte.
+    fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError>;
+
+    /// Writes to /proc/PID/clear_refs.
+    fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError>;
+    /// How many NUMA nodes there are.
+    fn numa(&mut self, nodes: u8) -> Result<(), CallError>;
+    /// Which node new pages go to, or the CPU's own.
+    fn numa_alloc(&mut self, node: Option<u8>) -> Result<(), CallError>;
+    /// One pass of NUMA-hinting protection; returns the pages looked at.
+    fn numa_scan(&mut self, pid: Pid, addr: u64, len: u64) -> Result<u64, CallError>;
+    /// The global switch of transparent huge pages.
+    fn thp_enabled(&mut self, mode: ThpMode) -> Result<(), CallError>;
+    /// The switch of one size.
+    fn thp_size(&mut self, bytes: u64, mode: ThpMode) -> Result<(), CallError>;
+
+    /// VMAs that intersect a range.
+    fn vmas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<VmaFacts>, CallError>;
+    /// VMAs and entries of a range.
+    fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError>;
+    /// The entry for one address: its level, raw and in the neutral view.
+    fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError>;
+    /// The names of the bits of a word.
+    fn describe(&self, pte: Pte, level: Level) -> String;
+    /// A word in the neutral view.
+    fn decode(&self, pte: Pte, level: Level) -> PteView;
+
+    /// Memory in use for pages and tables, in bytes.
+    fn memory_used(&self) -> u64;
+    /// What was counted so far, on a counting machine.
+    fn counters(&self) -> Option<Counters>;
+    /// What was recorded since last asked, on a recording machine.
+    fn take_records(&mut self) -> Vec<Record>;
+}

@@ -1,0 +1,63 @@
+//! What a line of /proc/PID/maps says a mapping is of (`fs/proc/task_mmu.c`, `get_vma_name`, 7.3).
+
+use crate::shmem::ObjectKind;
+use crate::{Kernel, Mm, Vma};
+use ptelab_pgtable::{Arch, TableMemory};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a mapping is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Backing {
+    /// Private memory without a name.
+    Anonymous,
+    /// Private memory with the name that `PR_SET_VMA_ANON_NAME` gave it.
+    AnonName(Arc<str>),
+    /// Shared memory without a name.
+    Shared,
+    /// Shared memory with such a name.
+    SharedName(Arc<str>),
+    /// A file, by its path.
+    File(Arc<str>),
+    /// A System V segment, by its key.
+    Sysv(u32),
+    /// The heap, a stack, or memory of the kernel's own: `[heap]`, `[stack]`, `[vdso]`.
+    Special(Arc<str>),
+}
+
+impl Backing {
+    /// Whether maps shows an offset, a device and an inode for it (`vma->vm_file`).
+    pub const fn has_file(&self) -> bool {
+        matches!(self, Self::Shared | Self::SharedName(_) | Self::File(_) | Self::Sysv(_))
+    }
+}
+
+impl fmt::Display for Backing {
+    /// The last column of maps; nothing for memory without a name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => Ok(()),
+            Self::AnonName(name) => write!(f, "[anon:{name}]"),
+            Self::Shared => f.write_str("/dev/zero (deleted)"),
+            Self::SharedName(name) => write!(f, "[anon_shmem:{name}]"),
+            Self::File(name) | Self::Special(name) => f.write_str(name),
+            Self::Sysv(key) => write!(f, "/SYSV{key:08x} (deleted)"),
+        }
+    }
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// What a VMA is of.
+    pub(crate) fn backing(&self, mm: &Mm, vma: &Vma) -> Backing {
+        let name = vma.anon_name.clone();
+        match vma.object.map(|object| self.object_kind(object)) {
+            Some(ObjectKind::File(path)) => Backing::File(path.clone()),
+            Some(ObjectKind::Sysv(key)) => Backing::Sysv(*key),
+            Some(ObjectKind::Special(name)) => Backing::Special(name.clone()),
+            Some(ObjectKind::Anonymous) => name.map_or(Backing::Shared, Backing::SharedName),
+            None if mm.is_initial_heap(vma) => Backing::Special("[heap]".into()),
+            None if mm.is_initial_stack(vma) => Backing::Special("[stack]".into()),
+            None => name.map_or(Backing::Anonymous, Backing::AnonName),
+        }
+    }
+}

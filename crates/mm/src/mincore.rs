@@ -1,0 +1,45 @@
+//! `mincore`: which pages are in memory (`mm/mincore.c`, 7.3).
+
+use crate::walk::PmdState;
+use crate::{Errno, Kernel, Mm, Vma};
+use ptelab_pgtable::{Arch, Level, PteView, TableMemory, VirtAddr};
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// A byte for each page of a range of `len` bytes, as `mincore` fills its vector: 1 for what is present, or, where nothing is
+    /// mapped, in the page cache. Callers count as owners of every file.
+    ///
+    /// # Errors
+    /// `EINVAL` for an unaligned address, `ENOMEM` for a hole or a range that is not one.
+    pub fn mincore(&self, mm: &Mm, start: VirtAddr, len: u64) -> Result<Vec<u8>, Errno> {
+        if !start.is_aligned(A::PAGE_SIZE) {
+            return Err(Errno::Einval);
+        }
+        let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::Enomem)?;
+        let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        let mut found = Vec::new();
+        let mut at = start;
+        while at < end {
+            let vma = mm.vmas.find(at).ok_or(Errno::Enomem)?;
+            let part_end = vma.end.min(end);
+            while at < part_end {
+                found.push(u8::from(self.page_in_core(mm, vma, at)));
+                at = at.add(A::PAGE_SIZE);
+            }
+        }
+        Ok(found)
+    }
+
+    fn page_in_core(&self, mm: &Mm, vma: &Vma, addr: VirtAddr) -> bool {
+        let mapped = match self.pmd_at(mm, addr) {
+            PmdState::None => false,
+            PmdState::Huge(_) => true,
+            PmdState::Table(table) => {
+                let pte = self.hw.peek(table.add(Self::index(addr, Level::Pte)));
+                let marker = matches!(self.arch.decode(pte, Level::Pte), PteView::Soft(_));
+                !self.arch.pte_none(pte) && !marker
+            }
+        };
+        let pgoff = vma.pgoff_of(addr, A::PAGE_SHIFT);
+        mapped || vma.object.is_some_and(|object| self.object_page(object, pgoff).is_some())
+    }
+}

@@ -1,0 +1,70 @@
+//! `prctl`: transparent huge pages of a process (`kernel/sys.c`, 7.3).
+
+use crate::{Errno, Kernel, Mm};
+use ptelab_pgtable::{Arch, TableMemory, VmFlags};
+
+/// What `PR_SET_THP_DISABLE` said (`MMF_DISABLE_THP_*`). Children and what they execute inherit it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ThpDisable {
+    /// Huge pages as the settings say.
+    #[default]
+    No,
+    /// None at all.
+    Completely,
+    /// Only where `MADV_HUGEPAGE` asked (`PR_THP_DISABLE_EXCEPT_ADVISED`).
+    ExceptAdvised,
+}
+
+impl ThpDisable {
+    /// Whether memory with these flags may have no huge pages (`vma_thp_disabled`, `include/linux/huge_mm.h`).
+    pub(crate) const fn disables(self, flags: VmFlags) -> bool {
+        flags.contains(VmFlags::NOHUGEPAGE)
+            || match self {
+                Self::No => false,
+                Self::Completely => true,
+                Self::ExceptAdvised => !flags.contains(VmFlags::HUGEPAGE),
+            }
+    }
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// `prctl(PR_SET_THP_DISABLE)`: whether the process may have huge pages from now on. What it has stays.
+    ///
+    /// # Errors
+    /// `EINVAL` for an exception that the kernel does not know yet.
+    pub fn set_thp_disable(&self, mm: &mut Mm, disable: ThpDisable) -> Result<(), Errno> {
+        if disable == ThpDisable::ExceptAdvised && !self.rules.thp_disable_except_advised {
+            return Err(Errno::Einval);
+        }
+        mm.thp_disable = disable;
+        Ok(())
+    }
+
+    /// A new, empty address space for a process that executes another program: of the old one, it inherits what
+    /// `PR_SET_THP_DISABLE` said (`bprm_mm_init`, `fs/exec.c`).
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn exec_mm(&mut self, old: &Mm) -> Result<Mm, Errno> {
+        let mut mm = self.new_mm()?;
+        mm.thp_disable = old.thp_disable;
+        mm.def_flags = old.def_flags & VmFlags::NOHUGEPAGE;
+        Ok(mm)
+    }
+
+    /// What a child's address space inherits apart from its mappings (`dup_mm`, `kernel/fork.c`).
+    pub(crate) const fn inherit(child: &mut Mm, parent: &Mm) {
+        child.brk = parent.brk;
+        child.start_stack = parent.start_stack;
+        child.thp_disable = parent.thp_disable;
+        child.def_flags = parent.def_flags.intersection(VmFlags::NOHUGEPAGE);
+        child.pkeys = parent.pkeys;
+    }
+}
+
+impl Mm {
+    /// `prctl(PR_GET_THP_DISABLE)`.
+    pub const fn thp_disable(&self) -> ThpDisable {
+        self.thp_disable
+    }
+}
