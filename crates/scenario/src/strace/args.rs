@@ -20,6 +20,9 @@ pub(super) struct Args<'a> {
     perf: bool,
 }
 
+/// No place: an argument that always has its name.
+pub(super) const NAMED: usize = usize::MAX;
+
 /// Which argument: its place, from 0, and the kernel's name for it, which perf trace prints.
 pub(super) type Place = (usize, &'static str);
 
@@ -102,6 +105,9 @@ impl<'a> Args<'a> {
 
     #[expect(clippy::unused_self, reason = "reads as what it is about")]
     fn wrong(&self, (at, name): Place, what: &str) -> String {
-        format!("argument {} ({name}): {what}", at + 1)
+        match at.checked_add(1) {
+            Some(number) => format!("argument {number} ({name}): {what}"),
+            None => format!("argument {name}: {what}"),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which calls are decoded, and those of them that concern memory.
 
 use crate::consts::{MADV, MAP, MCL, MLOCK, MREMAP, MS, PROT};
-use crate::strace::args::{Args, Place};
+use crate::strace::args::{Args, NAMED, Place};
 use crate::strace::entry::Range;
 use crate::strace::process;
 use crate::strace::scan::Items;
@@ -67,7 +67,7 @@ const LEN: Place = (1, "len");
 
 /// The address, which the kernel calls `addr` in some calls and `start` in others.
 fn addr(args: &Args<'_>) -> Result<u64, String> {
-    let name = if args.text((usize::MAX, "start")).is_some() { "start" } else { "addr" };
+    let name = if args.text((NAMED, "start")).is_some() { "start" } else { "addr" };
     args.number((0, name))
 }
 

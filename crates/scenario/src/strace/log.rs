@@ -113,15 +113,22 @@ impl Log {
         let Some(mark) = marks::mark(columns.rest) else {
             return self.unrecognised();
         };
+        if let Mark::Event(Kind::Superseded { by }) = &mark {
+            // The thread is gone already when the line is printed, which so need not name the process that is left.
+            self.processes.end(Some(*by));
+        }
         let pid = self.pid(columns.pid);
         let Mark::Event(kind) = mark else {
             self.stats.stops += 1;
             return None;
         };
         match &kind {
-            Kind::Exited { .. } | Kind::Killed { .. } => self.end(pid, pid),
+            Kind::Exited { .. } | Kind::Killed { .. } => {
+                self.end(pid);
+                self.processes.end(pid);
+            }
             Kind::Superseded { by } => {
-                self.end(pid, Some(*by));
+                self.end(pid);
                 let displaced = self.pending.hand_over(Some(*by), pid);
                 self.give_up(displaced);
             }
@@ -131,10 +138,9 @@ impl Log {
         Some(Ok(Entry { line, end_line: line, pid, time: columns.time, kind }))
     }
 
-    /// The call of `pid` will not be finished, and no line will come from `gone` any more.
-    fn end(&mut self, pid: Option<u32>, gone: Option<u32>) {
+    /// The call of `pid` will not be finished.
+    fn end(&mut self, pid: Option<u32>) {
         self.stats.ends += 1;
-        self.processes.end(gone);
         let left = self.pending.end(pid);
         self.give_up(left);
     }

@@ -1,12 +1,9 @@
 //! Decoded calls that concern processes, files and System V shared memory.
 
 use crate::consts::{CLONE, PR, SHMAT, SHMGET, SIGNAL};
-use crate::strace::args::{Args, Place};
+use crate::strace::args::{Args, NAMED, Place};
 use crate::strace::decode::Decoded;
 use crate::strace::syscall::Syscall;
-
-/// No place: an argument that always has its name.
-const NAMED: usize = usize::MAX;
 
 /// The lowest byte of `clone`'s flags is the signal that tells the parent of the child's end.
 const EXIT_SIGNAL: u64 = 0xff;

@@ -84,11 +84,20 @@ pub(super) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// What follows the comment that begins at `at`.
+/// What follows the comment that begins at `at`. Comments nest: `0x28 /* 0x8 /* MAP_??? */|MAP_ANONYMOUS */`.
 pub(super) fn comment_end(text: &[u8], at: usize) -> Option<usize> {
-    let inner = text.get(at + 2..)?;
-    let end = inner.windows(2).position(|pair| pair == b"*/")?;
-    Some(at + 2 + end + 2)
+    let mut at = at + 2;
+    let mut depth = 1_usize;
+    while depth > 0 {
+        let step = match text.get(at..at + 2)? {
+            b"/*" => Some(depth + 1),
+            b"*/" => Some(depth - 1),
+            _ => None,
+        };
+        depth = step.unwrap_or(depth);
+        at += if step.is_some() { 2 } else { 1 };
+    }
+    Some(at)
 }
 
 /// What follows the `<` at `at`: of an annotation, of a shift, or of a remark like ` <unfinished ...>`.
@@ -153,6 +162,7 @@ mod tests {
             ("\"a, b) \\\" c\"...", "\"a, b) \\\" c\"..."),
             ("[{a=1, b=[2, 3]}, {}]", "[{a=1, b=[2, 3]}, {}]"),
             ("0x1 /* a, b) */", "0x1 /* a, b) */"),
+            ("0x28 /* 8 /* a, b */|c */", "0x28 /* 8 /* a, b */|c */"),
             ("3</tmp/a, b) > c<d>", "3</tmp/a, b) > c<d>"),
             ("3</tmp/a (x>(deleted)", "3</tmp/a (x>(deleted)"),
             ("3<TCP:[1.2.3.4:5->6.7.8.9:10]>", "3<TCP:[1.2.3.4:5->6.7.8.9:10]>"),

@@ -102,9 +102,12 @@ fn plain(word: &str) -> Option<u64> {
 fn skip_blank(mut text: &[u8]) -> &[u8] {
     loop {
         text = text.trim_ascii_start();
+        if !text.starts_with(b"/*") {
+            return text;
+        }
         match comment_end(text, 0) {
-            Some(end) if text.starts_with(b"/*") => text = &text[end..],
-            _ => return text,
+            Some(end) => text = &text[end..],
+            None => return text,
         }
     }
 }
