@@ -1,7 +1,8 @@
 //! The command line.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use ptelab::{Config, HwKind, Matrix, SelectError};
+use ptelab::replay::FaultIn;
+use ptelab::{Config, HwKind, Matrix, SelectError, ThpMode};
 use std::path::PathBuf;
 
 /// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
@@ -32,6 +33,10 @@ pub(crate) enum Command {
     /// Hold the emulator against page tables of real kernels, word for word
     #[command(after_help = "Example: ptelab verify fixtures/golden/*.json")]
     Verify(Verify),
+    /// Replay a strace log of a real program: what its calls return, and what they take
+    #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
+        Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always")]
+    Replay(Replay),
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
@@ -66,6 +71,79 @@ pub(crate) struct Machines {
     /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
     #[arg(long, value_name = "PORT.FEATURE=on|off")]
     cpu: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Replay {
+    /// The log, gzip'ed or not; - for standard input
+    #[arg(value_name = "LOG")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) machines: Machines,
+    /// Memory of each machine, with K, M, G or T (powers of 1024)
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64G")]
+    pub(crate) memory: u64,
+    /// Huge pages that the machines allow, separated by commas, as in 64kB=always,2048kB=madvise,enabled=madvise
+    #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
+    pub(crate) thp: Vec<(Option<u64>, ThpMode)>,
+    /// Which pages the program uses, as a log does not say it: none, writable (once they are), or all
+    #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
+    pub(crate) fault_in: FaultIn,
+    /// Compare with what the program read from /proc/PID/maps, at the point where it opened that
+    #[arg(long, value_name = "FILE")]
+    pub(crate) maps: Option<PathBuf>,
+    /// Replay up to this line of the log
+    #[arg(long, value_name = "LINE")]
+    pub(crate) until: Option<u64>,
+    /// Show this process only (its number in the log)
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Show the entries of a range at the end, of the first process or that of --pid, as in 0x7f0000000000,64K
+    #[arg(long, value_name = "ADDR,LEN", value_parser = range)]
+    pub(crate) dump: Option<(u64, u64)>,
+    /// Write the log as a scenario
+    #[arg(long, value_name = "OUT.scn")]
+    pub(crate) to_scenario: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn fault_in(word: &str) -> Result<FaultIn, String> {
+    match word {
+        "none" => Ok(FaultIn::None),
+        "writable" => Ok(FaultIn::Writable),
+        "all" => Ok(FaultIn::All),
+        _ => Err("choose from none, writable, all".to_owned()),
+    }
+}
+
+/// `64kB=always`, `enabled=madvise`
+fn thp(text: &str) -> Result<(Option<u64>, ThpMode), String> {
+    let (key, mode) = text.split_once('=').ok_or("write SIZE=MODE, as in 64kB=always")?;
+    let mode = match mode {
+        "always" => ThpMode::Always,
+        "madvise" => ThpMode::Madvise,
+        "inherit" => ThpMode::Inherit,
+        "never" => ThpMode::Never,
+        _ => return Err(format!("`{mode}` is no mode: always, madvise, inherit, never")),
+    };
+    if key == "enabled" {
+        return Ok((None, mode));
+    }
+    let kib = key.strip_suffix("kB").and_then(|kib| kib.parse::<u64>().ok());
+    let kib = kib.ok_or_else(|| format!("`{key}` is no size: write it as in sysfs, 64kB, or enabled"))?;
+    Ok((Some(kib.saturating_mul(1024)), mode))
+}
+
+/// `0x7f0000000000,64K`
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let (addr, len) = text.split_once(',').ok_or("write ADDR,LEN")?;
+    let addr = match addr.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => addr.parse(),
+    };
+    Ok((addr.map_err(|_| "not an address")?, size(len)?))
 }
 
 #[derive(Debug, ClapArgs)]

@@ -6,6 +6,7 @@ mod compare;
 mod input;
 mod output;
 mod progress;
+mod replay;
 mod run;
 mod verify;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &mut out),
         Command::Compare(args) => compare::compare(args, &mut out),
         Command::Verify(args) => verify::verify(args, &mut out),
+        Command::Replay(args) => replay::replay(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));

@@ -31,7 +31,7 @@ impl Watch<'static> {
 }
 
 impl Watch<'_> {
-    fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 }
@@ -138,18 +138,18 @@ pub fn run<'a>(
 }
 
 /// What a machine takes, call by call: a counting machine says it, a recording machine's records are counted.
-struct Meter {
+pub(crate) struct Meter {
     before: Option<Counters>,
 }
 
 impl Meter {
-    fn new(vm: &mut AnyVm) -> Self {
+    pub(crate) fn new(vm: &mut AnyVm) -> Self {
         vm.take_records();
         Self { before: vm.counters() }
     }
 
     /// What was taken since last asked; nothing where the machine keeps no account.
-    fn read(&mut self, vm: &mut AnyVm) -> Option<Counters> {
+    pub(crate) fn read(&mut self, vm: &mut AnyVm) -> Option<Counters> {
         if let AnyVm::Recording(_) = vm {
             let mut counters = Counters::default();
             vm.take_records().iter().for_each(|record| counters.record(record));

@@ -49,7 +49,7 @@ fn counters(report: &RunReport) -> Value {
     report.costs.iter().map(|(name, cost)| ((*name).to_owned(), one(cost))).collect::<Map<_, _>>().into()
 }
 
-fn one(cost: &Cost) -> Value {
+pub(crate) fn one(cost: &Cost) -> Value {
     let mut sums: Map<String, Value> =
         cost.counters.nonzero().map(|(counter, n)| (counter.name().to_owned(), n.into())).collect();
     sums.insert("calls".to_owned(), cost.calls.into());

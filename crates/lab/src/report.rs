@@ -48,7 +48,7 @@ pub struct Cost {
 
 impl Cost {
     /// Adds a call.
-    fn add(&mut self, counters: &Counters) {
+    pub(crate) fn add(&mut self, counters: &Counters) {
         self.calls += 1;
         self.counters += *counters;
     }

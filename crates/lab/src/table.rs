@@ -44,12 +44,19 @@ pub fn line_table(reports: &[&RunReport], line: u32) -> Option<Table> {
 }
 
 fn side_by_side(reports: &[&RunReport], what: &str, costs: &[Cost]) -> Option<Table> {
+    let machines: Vec<String> = reports.iter().map(|report| report.machine()).collect();
+    costs_table(&machines, what, costs)
+}
+
+/// What some calls took on several machines: a row a counter, a column a machine, and the ratio of the last to the first.
+/// `None` where there were no calls.
+pub fn costs_table(machines: &[String], what: &str, costs: &[Cost]) -> Option<Table> {
     let calls = costs.iter().map(|cost| cost.calls).max().filter(|&calls| calls > 0)?;
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     let mut head = vec![format!("{what} x {calls}")];
-    head.extend(reports.iter().map(|report| report.machine()));
-    let compares = reports.len() > 1;
+    head.extend(machines.iter().cloned());
+    let compares = machines.len() > 1;
     if compares {
         head.push("last/first".to_owned());
     }

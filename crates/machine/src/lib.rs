@@ -15,7 +15,7 @@ pub use any::{AnyVm, PORTS, PortInfo, Ports};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::{CallError, Machine, Pid};
 pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
-pub use vm::Vm;
+pub use vm::{Area, Vm};
 
 pub use ptelab_mm::{
     Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,

@@ -2,7 +2,7 @@
 
 use crate::processes::Processes;
 use crate::snapshot::Snapshot;
-use crate::vm::Vm;
+use crate::vm::{Area, Vm};
 use ptelab_mm::{
     Adopted, Config, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm, MremapFlags,
     MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
@@ -367,6 +367,15 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn vmas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<VmaFacts>, CallError> {
         let end = VirtAddr::new(addr.saturating_add(len));
         Ok(self.kernel.smaps(self.mm(pid)?, VirtAddr::new(addr), end))
+    }
+
+    fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError> {
+        let range = self.mm(pid)?.vmas.range(VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len)));
+        Ok(range.map(|vma| Area { start: vma.start, end: vma.end, flags: vma.flags }).collect())
+    }
+
+    fn mapped(&self, pid: Pid) -> Result<u64, CallError> {
+        Ok(self.mm(pid)?.vmas.iter().map(|vma| vma.end.since(vma.start)).sum())
     }
 
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError> {

@@ -10,8 +10,19 @@ use ptelab_mm::{
 };
 use ptelab_pgtable::{
     Access, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
-    TableMemory, VirtAddr,
+    TableMemory, VirtAddr, VmFlags,
 };
+
+/// Where a VMA lies, and its flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// First address.
+    pub start: VirtAddr,
+    /// End, exclusive.
+    pub end: VirtAddr,
+    /// Flags.
+    pub flags: VmFlags,
+}
 
 /// A machine of any port. Addresses and lengths are in bytes.
 #[enum_dispatch]
@@ -154,6 +165,10 @@ pub trait Vm: std::fmt::Debug {
 
     /// VMAs that intersect a range.
     fn vmas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<VmaFacts>, CallError>;
+    /// VMAs that intersect a range, without what is resident in them.
+    fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError>;
+    /// Bytes that a process has mapped.
+    fn mapped(&self, pid: Pid) -> Result<u64, CallError>;
     /// VMAs and entries of a range.
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError>;
     /// The entry for one address: its level, raw and in the neutral view.

@@ -23,6 +23,9 @@ pub struct Entry {
 pub enum Kind {
     /// A call of which the arguments were read.
     Call(LoggedCall),
+    /// The first part of a call that was printed in parts, where it says enough. The call itself follows when it returns, if it
+    /// does; what it does, it may have done before.
+    Begun(LoggedCall),
     /// `--- SIGSEGV {si_signo=SIGSEGV, si_addr=0x10} ---`: a signal arrived.
     Signal {
         /// The name, as `SIGSEGV`.

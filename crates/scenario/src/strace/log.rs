@@ -204,7 +204,7 @@ impl Log {
         if let Some(head) = body.strip_suffix(b" <unfinished ...>") {
             let displaced = self.pending.begin(at.begun(spec, head.to_vec()));
             self.give_up(displaced);
-            return None;
+            return self.begun(spec, head, at);
         }
         if body.ends_with(b" <detached ...>") {
             self.give_up(Some(at.begun(spec, Vec::new())));
@@ -222,6 +222,13 @@ impl Log {
             }
             Err(fault) => self.fault(spec, body, at, fault),
         }
+    }
+
+    /// A call that has begun, as far as its first part says what it is.
+    fn begun(&self, spec: &'static Spec, head: &[u8], at: At) -> Item {
+        let whole = [head, b") = ?"].concat();
+        let call = call::decode(spec, &whole, at.perf).ok()??;
+        Some(Ok(self.entry(at, Kind::Begun(call))))
     }
 
     fn fault(&mut self, spec: &'static Spec, body: &[u8], at: At, fault: Fault) -> Item {

@@ -1,0 +1,65 @@
+//! `ptelab replay`
+
+use crate::args;
+use crate::output::{Failed, Out};
+use crate::progress::{self, STOP};
+use crate::{DIFFERS, FINE, STOPPED, input};
+use ptelab::HwKind;
+use ptelab::exec::Watch;
+use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError};
+use ptelab::scenario::strace::{self, Reader};
+use std::path::Path;
+
+pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
+    let matrix = args.machines.matrix("x86_64,arm64", "6.16,7.3")?.memory(args.memory).hw(HwKind::Counting);
+    let options = Options {
+        thp: args.thp.clone(),
+        fault_in: args.fault_in,
+        until: args.until,
+        dump: args.dump.map(|(addr, len)| (args.pid, addr, len)),
+        maps: args.maps.as_deref().map(maps).transpose()?,
+    };
+    let name = args.file.display();
+    let failed = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{name}: {error}"));
+    let log = strace::open(&args.file).map_err(|error| failed(&error))?;
+    progress::stop_on_ctrl_c();
+    let bar = progress::spinner("lines");
+    let watch = Watch { stop: &STOP, tick: &|lines| bar.inc(lines) };
+    let done = replay::replay(Reader::new(log), &matrix, &options, watch);
+    bar.finish_and_clear();
+    let done = done.map_err(|error| match error {
+        ReplayError::Read(error) => failed(&error),
+        other => Failed::Unusable(other.to_string()),
+    })?;
+    if args.maps.is_some() && done.machines.iter().all(|played| played.maps.is_none()) {
+        return Err(failed(
+            &"the log does not show a /proc/PID/maps being opened, so there is no point to compare at",
+        ));
+    }
+    if args.json {
+        out.json(&replay::json(&done, args.pid))?;
+    } else {
+        out.text(replay::text(&done, args.pid))?;
+    }
+    Ok(status(&done))
+}
+
+fn maps(path: &Path) -> Result<Vec<MapsLine>, Failed> {
+    let bytes = input::read(path)?;
+    replay::parse_maps(&String::from_utf8_lossy(&bytes)).map_err(|errors| {
+        let texts: Vec<String> = errors.iter().map(|error| format!("{}: {error}", path.display())).collect();
+        Failed::Unusable(texts.join("\nptelab: "))
+    })
+}
+
+fn status(done: &Replay) -> u8 {
+    let equal = done.mistakes.is_empty()
+        && done.machines.iter().all(|played| {
+            played.tally.differences_count == 0 && played.maps.as_ref().is_none_or(MapsReport::is_equal)
+        });
+    match (done.finished, equal) {
+        (false, _) => STOPPED,
+        (true, true) => FINE,
+        (true, false) => DIFFERS,
+    }
+}

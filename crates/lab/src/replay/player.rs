@@ -1,0 +1,426 @@
+//! One machine that a log is replayed on.
+
+use super::maps::{MapsLine, MapsReport, Moment};
+use super::tally::{LogDifference, ProcessReport, Tally};
+use super::tasks::{Birth, Tasks};
+use super::{FaultIn, Options};
+use crate::exec::Meter;
+use ptelab_machine::{AnyVm, CallError, FileId, Pid, PteAttrs, PteView, ShmId, Snapshot, Vm};
+use ptelab_scenario::strace::{Entry, Kind, LoggedCall, Outcome, Syscall, Touch};
+use std::collections::{BTreeMap, HashMap};
+
+/// What is remembered of a process, beside its report.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Process {
+    /// Whether its heap's place is known.
+    pub(super) brk_known: bool,
+    /// Paths of descriptors that the log shows being opened.
+    pub(super) opened: BTreeMap<i32, String>,
+    /// Memory that was there before the log begins.
+    pub(super) adopted: Vec<(u64, u64)>,
+}
+
+/// A task as calls need it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) log_pid: Option<u32>,
+    pub(super) pid: Pid,
+    pub(super) process: usize,
+}
+
+/// A call at its place in the log.
+#[derive(Clone, Copy)]
+pub(super) struct Logged<'a> {
+    pub(super) line: u64,
+    pub(super) call: &'a LoggedCall,
+}
+
+/// What a call came to here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// This.
+    Result(Result<u64, CallError>),
+    /// Whatever the log says: a number that only the kernel of the log can know.
+    AsLogged,
+    /// It cannot be judged.
+    Skipped(&'static str),
+}
+
+/// Entries of tasks that nobody has announced, which are kept until somebody does.
+const MAX_WAITING: usize = 1 << 16;
+
+/// Calls of a task after it opened its maps in which it may not have read them yet.
+const MAX_READING: u32 = 64;
+
+/// One machine, and where it stands.
+pub(super) struct Player {
+    pub(super) vm: AnyVm,
+    pub(super) tally: Tally,
+    pub(super) processes: Vec<Process>,
+    pub(super) files: HashMap<String, FileId>,
+    pub(super) segments: HashMap<i32, ShmId>,
+    pub(super) fault_in: FaultIn,
+    tasks: Tasks,
+    meter: Meter,
+    waiting: BTreeMap<u32, Vec<Entry>>,
+    waiting_count: usize,
+    /// The maps file to compare with.
+    maps_file: Option<Vec<MapsLine>>,
+    /// How it compared since the program last opened its maps.
+    pub(super) maps: Option<MapsReport>,
+    /// The task whose maps they are, and for how many more calls of its the file may not have been read.
+    reading: Option<(Pid, u32)>,
+    /// Snapshot of the memory that was asked for, where its process has ended.
+    dump: Option<Snapshot>,
+    dumped: Option<(Option<u32>, u64, u64)>,
+}
+
+impl Player {
+    pub(super) fn new(mut vm: AnyVm, options: &Options) -> Result<Self, CallError> {
+        for &(size, mode) in &options.thp {
+            match size {
+                None => vm.thp_enabled(mode)?,
+                Some(bytes) => vm.thp_size(bytes, mode)?,
+            }
+        }
+        let meter = Meter::new(&mut vm);
+        Ok(Self {
+            vm,
+            tally: Tally::default(),
+            processes: Vec::new(),
+            files: HashMap::new(),
+            segments: HashMap::new(),
+            fault_in: options.fault_in,
+            tasks: Tasks::default(),
+            meter,
+            waiting: BTreeMap::new(),
+            waiting_count: 0,
+            maps_file: options.maps.clone(),
+            maps: None,
+            reading: None,
+            dump: None,
+            dumped: options.dump,
+        })
+    }
+
+    /// Replays an entry.
+    pub(super) fn entry(&mut self, entry: &Entry) {
+        let Some(caller) = self.caller(entry) else { return };
+        match &entry.kind {
+            Kind::Begun(call) => self.tasks.begin(entry.pid, call.clone()),
+            Kind::Call(call) => {
+                let printed_in_parts = entry.line != entry.end_line;
+                self.call(caller, Logged { line: entry.line, call }, printed_in_parts);
+            }
+            Kind::Exited { .. } | Kind::Killed { .. } => self.exit(entry.pid),
+            Kind::Superseded { .. } | Kind::Signal { .. } => {}
+            Kind::Touch(touch) => self.touch(caller, touch),
+        }
+    }
+
+    /// Who made an entry. The first task of a log is the machine's process 1; one that nobody has announced is what another
+    /// has begun to make, or has to wait until somebody did.
+    fn caller(&mut self, entry: &Entry) -> Option<Caller> {
+        let log_pid = entry.pid;
+        if self.tasks.is_empty() && self.processes.is_empty() {
+            let process = self.new_process(log_pid);
+            self.tasks.add(log_pid, 1, process);
+        }
+        if let Some(task) = self.tasks.find(log_pid) {
+            return Some(Caller { log_pid, pid: task.emulated, process: task.process });
+        }
+        if let Some((parent, process, birth)) = self.tasks.expecting() {
+            self.give_birth(log_pid, (parent, process), birth).ok()?;
+            return self.caller(entry);
+        }
+        if matches!(entry.kind, Kind::Exited { .. } | Kind::Killed { .. }) {
+            return None;
+        }
+        if self.waiting_count < MAX_WAITING {
+            self.waiting_count += 1;
+            self.waiting.entry(log_pid.unwrap_or(0)).or_default().push(entry.clone());
+        } else {
+            self.tally.skip("of processes whose beginning the log does not show");
+        }
+        None
+    }
+
+    fn new_process(&mut self, log_pid: Option<u32>) -> usize {
+        self.processes.push(Process::default());
+        self.tally.processes.push(ProcessReport { pid: log_pid, threads: 1, ..ProcessReport::default() });
+        self.processes.len() - 1
+    }
+
+    /// Makes a task, and lets it catch up with what it did before it was known.
+    fn give_birth(
+        &mut self,
+        log_pid: Option<u32>,
+        (parent, process): (Pid, usize),
+        birth: Birth,
+    ) -> Result<u64, CallError> {
+        let child = match birth {
+            Birth::Fork => self.vm.fork(parent)?,
+            Birth::SharesMemory | Birth::Thread => self.vm.clone_vm(parent)?,
+        };
+        let process = if birth == Birth::Thread {
+            self.tally.processes[process].threads += 1;
+            process
+        } else {
+            let (known, program) =
+                (self.processes[process].clone(), self.tally.processes[process].program.clone());
+            let new = self.new_process(log_pid);
+            self.processes[new] = known;
+            self.tally.processes[new].program = program;
+            new
+        };
+        self.tasks.add(log_pid, child, process);
+        let waiting = self.waiting.remove(&log_pid.unwrap_or(0)).unwrap_or_default();
+        self.waiting_count -= waiting.len();
+        for entry in &waiting {
+            self.entry(entry);
+        }
+        Ok(child.into())
+    }
+
+    fn call(&mut self, caller: Caller, logged: Logged<'_>, printed_in_parts: bool) {
+        let begun = self.tasks.take_begun(caller.log_pid);
+        let Logged { line, call } = logged;
+        if let Syscall::Open { path, .. } = &call.call {
+            let path = path.as_ref().filter(|path| !path.truncated).map(|path| path.text.as_str());
+            return self.open(caller, line, call, path);
+        }
+        if let Syscall::Exit { .. } = call.call {
+            return self.end_task(caller);
+        }
+        if let Syscall::ExitGroup { .. } = call.call {
+            return self.end_process(caller);
+        }
+        // A call of which another task's needed the effect was made then.
+        let done_before = printed_in_parts && begun.is_none() && matches!(call.call, Syscall::Munmap { .. });
+        let got = match call.outcome {
+            _ if done_before => Got::AsLogged,
+            Outcome::Unknown | Outcome::Restarted => Got::Skipped("that did not return"),
+            _ => self.perform(caller, logged),
+        };
+        self.judge(caller, logged, got);
+        if let Some(counters) = self.meter.read(&mut self.vm) {
+            self.tally.cost(line, call.name, &call.text, &counters);
+        }
+        if let (Syscall::Mprotect { len, .. }, Outcome::Value(_)) = (&call.call, &call.outcome) {
+            let pages = len.div_ceil(self.vm.page_size()).max(1);
+            *self.tally.mprotect_sizes.entry(pages.ilog2()).or_default() += 1;
+        }
+        self.first_use(caller, logged);
+        self.compare_maps(caller, line);
+        if let Some(counters) = self.meter.read(&mut self.vm) {
+            self.tally.faults.add(&counters);
+        }
+        self.note_peaks(caller);
+    }
+
+    /// Makes a call that makes tasks or programs, or one that is about memory.
+    fn perform(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
+        let call = logged.call;
+        if let Some(birth) = Birth::of(&call.call) {
+            let Outcome::Value(child) = call.outcome else { return Got::AsLogged };
+            let Ok(child) = u32::try_from(child) else { return Got::Skipped("with a strange child") };
+            if self.tasks.find(Some(child)).is_some() {
+                return Got::AsLogged;
+            }
+            let born = self.give_birth(Some(child), (caller.pid, caller.process), birth);
+            return born.map_or_else(|error| Got::Result(Err(error)), |_| Got::AsLogged);
+        }
+        if let Syscall::Execve { path, .. } = &call.call {
+            let Outcome::Value(_) = call.outcome else { return Got::AsLogged };
+            self.tally.processes[caller.process].program = path.as_ref().map(|path| path.text.clone());
+            return self.execve(caller);
+        }
+        self.memory_call(caller, logged)
+    }
+
+    fn judge(&mut self, caller: Caller, logged: Logged<'_>, got: Got) {
+        let Logged { line, call } = logged;
+        let equal = match got {
+            Got::Skipped(why) => return self.tally.skip(why),
+            Got::AsLogged => true,
+            Got::Result(result) => same(&call.outcome, result),
+        };
+        self.tally.calls += 1;
+        self.tally.processes[caller.process].calls += 1;
+        if equal {
+            self.tally.equal += 1;
+            self.tally.processes[caller.process].equal += 1;
+        } else if let Got::Result(result) = got {
+            let difference = LogDifference {
+                line,
+                call: call.text.clone(),
+                expected: logged_text(&call.outcome),
+                got: crate::exec::Outcome::from(result).to_string(),
+            };
+            self.tally.differ(difference);
+        }
+    }
+
+    fn execve(&mut self, caller: Caller) -> Got {
+        for task in self.tasks.remove_process(caller.process, Some(caller.pid)) {
+            let _ = self.vm.exit(task.emulated);
+        }
+        let done = self.vm.execve(caller.pid).map(|()| 0);
+        // Descriptors live on, unless they are closed on exec; the memory is new.
+        let process = &mut self.processes[caller.process];
+        (process.brk_known, process.adopted) = (false, Vec::new());
+        Got::Result(done)
+    }
+
+    fn open(&mut self, caller: Caller, line: u64, call: &LoggedCall, path: Option<&str>) {
+        let Outcome::Value(fd) = call.outcome else { return };
+        let Some(path) = call.result_path.as_deref().or(path) else { return };
+        if let Ok(fd) = i32::try_from(fd) {
+            self.processes[caller.process].opened.insert(fd, path.to_owned());
+        }
+        let Some(whose) = maps_of(path) else { return };
+        let whose = match whose {
+            None => Some(caller),
+            Some(pid) => {
+                let task = self.tasks.find(Some(pid));
+                task.map(|task| Caller { log_pid: Some(pid), pid: task.emulated, process: task.process })
+            }
+        };
+        // Where the log names no process, the only one opens its own by number.
+        let whose = whose.unwrap_or(caller);
+        self.maps = None;
+        self.reading = Some((whose.pid, MAX_READING));
+        self.compare_maps(whose, line);
+    }
+
+    /// Compares with the maps file. A log shows where that was opened, not where it was read, so the best of the moments
+    /// from there on counts.
+    fn compare_maps(&mut self, caller: Caller, line: u64) {
+        let (Some(file), Some((pid, left))) = (&self.maps_file, self.reading) else { return };
+        if pid != caller.pid || left == 0 || self.maps.as_ref().is_some_and(MapsReport::is_equal) {
+            return;
+        }
+        let Ok(vmas) = self.vm.vmas(pid, 0, u64::MAX) else { return };
+        let adopted = self.processes[caller.process].adopted.clone();
+        let report = Moment { line, vmas, adopted, page_size: self.vm.page_size() }.compare(file);
+        self.reading = Some((pid, left - 1));
+        if self.maps.as_ref().is_none_or(|best| report.differing() < best.differing()) {
+            self.maps = Some(report);
+        }
+    }
+
+    /// A page fault of the log: an access to the page.
+    fn touch(&mut self, caller: Caller, touch: &Touch) {
+        let Some(addr) = touch.addr else { return self.tally.skip("page faults without an address") };
+        self.access_page(caller, addr);
+        if let Some(counters) = self.meter.read(&mut self.vm) {
+            self.tally.faults.add(&counters);
+        }
+    }
+
+    fn exit(&mut self, log_pid: Option<u32>) {
+        if let Some(task) = self.tasks.find(log_pid) {
+            let caller = Caller { log_pid, pid: task.emulated, process: task.process };
+            self.end_task(caller);
+        }
+    }
+
+    fn end_task(&mut self, caller: Caller) {
+        let Some(task) = self.tasks.remove(caller.log_pid) else { return };
+        if !self.tasks.has(task.process) {
+            self.note_end(Caller { pid: task.emulated, ..caller });
+        }
+        let _ = self.vm.exit(task.emulated);
+    }
+
+    fn end_process(&mut self, caller: Caller) {
+        self.note_end(caller);
+        for task in self.tasks.remove_process(caller.process, None) {
+            let _ = self.vm.exit(task.emulated);
+        }
+        // Taking memory away is no call's cost.
+        self.meter.read(&mut self.vm);
+    }
+
+    /// Tasks that still live at the end of the log.
+    pub(super) fn finish(&mut self) {
+        for entries in std::mem::take(&mut self.waiting).into_values() {
+            for _ in entries {
+                self.tally.skip("of processes whose beginning the log does not show");
+            }
+        }
+        for process in 0..self.processes.len() {
+            if let Some((log_pid, pid)) = self.tasks.of_process(process) {
+                self.note_end(Caller { log_pid, pid, process });
+            }
+        }
+    }
+
+    /// The state of the memory that was asked for.
+    pub(super) fn take_dump(&mut self) -> Option<Snapshot> {
+        self.dump.take()
+    }
+
+    fn note_peaks(&mut self, caller: Caller) {
+        let mapped = self.vm.mapped(caller.pid).unwrap_or(0);
+        let resident = self.vm.memory_used();
+        let report = &mut self.tally.processes[caller.process];
+        report.peak_mapped = report.peak_mapped.max(mapped);
+        report.peak_resident = report.peak_resident.max(resident);
+    }
+
+    /// What a process has at its end.
+    fn note_end(&mut self, caller: Caller) {
+        if let Some((whose, addr, len)) = self.dumped
+            && (whose == self.tally.processes[caller.process].pid || whose.is_none() && caller.process == 0)
+        {
+            self.dump = self.vm.snapshot(caller.pid, addr, len).ok();
+        }
+        let Ok(vmas) = self.vm.vmas(caller.pid, 0, u64::MAX) else { return };
+        let folded = self.folded(caller.pid);
+        let report = &mut self.tally.processes[caller.process];
+        report.resident = vmas.iter().map(|vma| vma.rss).sum();
+        report.huge = vmas.iter().map(|vma| vma.anon_huge).sum();
+        report.folded = folded;
+    }
+
+    fn folded(&self, pid: Pid) -> u64 {
+        let Ok(snapshot) = self.vm.snapshot(pid, 0, u64::MAX) else { return 0 };
+        let is_folded = |view| matches!(view, Some(PteView::Present(m)) if m.attrs.contains(PteAttrs::CONT));
+        let runs = snapshot.runs.iter().filter(|run| is_folded(run.view));
+        runs.map(|run| run.n * snapshot.page_size).sum()
+    }
+
+    pub(super) fn tasks(&mut self) -> &mut Tasks {
+        &mut self.tasks
+    }
+}
+
+/// Whether a result is the one that the log has.
+fn same(logged: &Outcome, got: Result<u64, CallError>) -> bool {
+    match (logged, got) {
+        (Outcome::Value(want), Ok(got)) => *want == got,
+        (Outcome::Failed(want), Err(CallError::Errno(got))) => want.name() == got.name(),
+        _ => false,
+    }
+}
+
+/// `0`, `0x7f0000000000`, `-1 ENOMEM`
+fn logged_text(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Value(n) if *n < 4096 => n.to_string(),
+        Outcome::Value(n) => format!("{n:#x}"),
+        Outcome::Failed(errno) => format!("-1 {}", errno.name()),
+        Outcome::FailedOther(text) => format!("-1 {text}"),
+        Outcome::Restarted | Outcome::Unknown => "?".to_owned(),
+    }
+}
+
+/// Whose maps a path shows: `Some(None)` for the caller's own.
+fn maps_of(path: &str) -> Option<Option<u32>> {
+    let (whose, file) = path.strip_prefix("/proc/")?.split_once('/')?;
+    if !["maps", "smaps"].contains(&file) {
+        return None;
+    }
+    if ["self", "thread-self"].contains(&whose) { Some(None) } else { Some(whose.parse().ok()) }
+}

@@ -1,0 +1,284 @@
+//! A replay as text, for people, and as JSON.
+
+use super::tally::{DearCall, ProcessReport};
+use super::{MapsReport, Played, Replay};
+use crate::report::Cost;
+use crate::show::{self, size};
+use crate::table;
+use ptelab_machine::{Counter, HISTOGRAM};
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+
+/// Differences, processes and mistakes that are shown.
+const SHOWN: usize = 20;
+
+/// The whole report. `pid` leaves out all processes but that one.
+pub fn text(replay: &Replay, pid: Option<u32>) -> String {
+    let mut text = String::new();
+    let Some(first) = replay.machines.first() else { return text };
+    let _ = writeln!(text, "{}", headline(replay, first));
+    notes(&mut text, replay, first);
+    for played in &replay.machines {
+        differences(&mut text, played, played == first);
+    }
+    if let Some(maps) = &first.maps {
+        maps_text(&mut text, maps);
+    }
+    let _ = writeln!(text, "\nProcesses (on {}):", first.machine());
+    let shown = |process: &&ProcessReport| pid.is_none_or(|pid| process.pid == Some(pid));
+    let processes: Vec<_> = first.tally.processes.iter().filter(shown).collect();
+    processes.iter().take(SHOWN).for_each(|process| process_text(&mut text, process));
+    more(&mut text, processes.len());
+    sizes(&mut text, first);
+    costs(&mut text, &replay.machines);
+    for played in &replay.machines {
+        dearest(&mut text, played);
+        blocks(&mut text, played);
+    }
+    for played in &replay.machines {
+        if let Some(dump) = &played.dump {
+            let _ =
+                write!(text, "\n{}, {}..{}\n{}", played.machine(), dump.start, dump.end, show::Text(dump));
+        }
+    }
+    text
+}
+
+/// `288 lines: 240 calls, 240 with the log's result; 3 ranges adopted`
+fn headline(replay: &Replay, first: &Played) -> String {
+    let tally = &first.tally;
+    let mut line =
+        format!("{} lines: {} calls, {} with the log's result", replay.stats.lines, tally.calls, tally.equal);
+    if tally.differences_count > 0 {
+        let _ = write!(line, ", {} with another", tally.differences_count);
+    }
+    if tally.adopted > 0 {
+        let _ = write!(line, "; {} ranges that were mapped before the log begins", tally.adopted);
+    }
+    if !replay.finished {
+        line.push_str(" (stopped)");
+    }
+    line
+}
+
+/// What was not replayed, and why.
+fn notes(text: &mut String, replay: &Replay, first: &Played) {
+    let stats = &replay.stats;
+    let other: u64 = stats.skipped.values().sum::<u64>() + stats.skipped_other + stats.passed;
+    if other > 0 {
+        let mut names: Vec<(&String, &u64)> = stats.skipped.iter().collect();
+        names.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let names: Vec<String> =
+            names.iter().take(5).map(|(name, count)| format!("{name} {count}")).collect();
+        let _ = writeln!(text, "  {other} calls are not about memory: {}", names.join(", "));
+    }
+    for (why, count) in &first.tally.skipped {
+        let _ = writeln!(text, "  {count} not judged: {why}");
+    }
+    if let Some(line) = stats.first_unrecognised {
+        let _ = writeln!(
+            text,
+            "  {} lines are none of strace's, the first of them line {line}",
+            stats.unrecognised
+        );
+    }
+    if let Some(line) = stats.first_too_long {
+        let _ = writeln!(text, "  {} lines are too long, the first of them line {line}", stats.too_long);
+    }
+    if stats.unfinished_count > 0 {
+        let _ = writeln!(text, "  {} calls never returned", stats.unfinished_count);
+    }
+    if let Some(cut) = stats.cut {
+        let _ = writeln!(text, "  the log ends in the middle of line {}", cut.line);
+    }
+    for mistake in replay.mistakes.iter().take(SHOWN) {
+        let _ = writeln!(text, "  {mistake}");
+    }
+    if stats.mistakes > SHOWN as u64 {
+        let _ = writeln!(text, "  and {} more that cannot be read", stats.mistakes - SHOWN as u64);
+    }
+}
+
+fn differences(text: &mut String, played: &Played, is_first: bool) {
+    let tally = &played.tally;
+    if !is_first && tally.differences_count == 0 {
+        return;
+    }
+    for difference in tally.differences.iter().take(SHOWN) {
+        let (line, call) = (difference.line, &difference.call);
+        let _ = writeln!(text, "  {}: line {line}: {call}: got {}", played.machine(), difference.got);
+    }
+    more(text, tally.differences_count as usize);
+}
+
+fn more(text: &mut String, count: usize) {
+    if count > SHOWN {
+        let _ = writeln!(text, "  and {} more", count - SHOWN);
+    }
+}
+
+fn maps_text(text: &mut String, maps: &MapsReport) {
+    let MapsReport { line, equal, missing, extra, left_out } = maps;
+    let _ = writeln!(
+        text,
+        "maps at line {line}: {equal} mappings equal, {} missing, {} that it does not have ({left_out} left out: from \
+         before the log, or the kernel's own)",
+        missing.len(),
+        extra.len()
+    );
+    for line in missing.iter().take(SHOWN) {
+        let _ = writeln!(text, "  missing  {line}");
+    }
+    more(text, missing.len());
+    for line in extra.iter().take(SHOWN) {
+        let _ = writeln!(text, "  too much {line}");
+    }
+    more(text, extra.len());
+}
+
+fn process_text(text: &mut String, process: &ProcessReport) {
+    let pid = process.pid.map_or_else(|| "(no number)".to_owned(), |pid| pid.to_string());
+    let program = process.program.as_deref().unwrap_or("");
+    let threads = if process.threads > 1 { format!(", {} threads", process.threads) } else { String::new() };
+    let _ = writeln!(
+        text,
+        "  {pid} {program}: {} calls{threads}; at most {} mapped; at its end {} resident, {} in huge leaves",
+        process.calls,
+        size_text(process.peak_mapped),
+        size_text(process.resident),
+        size_text(process.huge),
+    );
+}
+
+/// A size with one place: `64.0M`.
+fn size_text(bytes: u64) -> String {
+    let units = [(30, 'G'), (20, 'M'), (10, 'K')];
+    let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
+        return format!("{bytes}");
+    };
+    let tenths = bytes * 10 >> shift;
+    format!("{}.{}{unit}", tenths / 10, tenths % 10)
+}
+
+fn sizes(text: &mut String, first: &Played) {
+    if first.tally.mprotect_sizes.is_empty() {
+        return;
+    }
+    let sizes: Vec<String> = first
+        .tally
+        .mprotect_sizes
+        .iter()
+        .map(|(order, count)| format!("{} {count}", size(4096 << order)))
+        .collect();
+    let _ = writeln!(text, "\nmprotect by size, each from this up to twice it: {}", sizes.join(", "));
+}
+
+/// What mprotect takes, then what everything takes, machine by machine.
+fn costs(text: &mut String, machines: &[Played]) {
+    let names: Vec<String> = machines.iter().map(Played::machine).collect();
+    let of = |name: &str| -> Vec<Cost> {
+        machines.iter().map(|m| m.tally.costs.get(name).copied().unwrap_or_default()).collect()
+    };
+    let all: Vec<Cost> = machines.iter().map(|played| played.tally.total()).collect();
+    for (what, costs) in [("mprotect", of("mprotect")), ("all calls", all)] {
+        if let Some(table) = table::costs_table(&names, what, &costs) {
+            let _ = writeln!(text, "\n{}", table.trim_fmt());
+        }
+    }
+}
+
+fn dearest(text: &mut String, played: &Played) {
+    if played.tally.dearest.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\nThe dearest calls on {} (steps: entries read and written, page structs, barriers, TLB)",
+        played.machine()
+    );
+    for DearCall { line, call, steps, .. } in &played.tally.dearest {
+        let _ = writeln!(text, "  line {line:6}  {steps:8} steps  {call}");
+    }
+}
+
+/// What is in contiguous blocks at the end, and what took blocks apart.
+fn blocks(text: &mut String, played: &Played) {
+    let sum = |f: fn(&ProcessReport) -> u64| played.tally.processes.iter().map(f).sum::<u64>();
+    let (folded, resident) = (sum(|p| p.folded), sum(|p| p.resident));
+    let total = played.tally.total().counters;
+    if folded == 0 && total.get(Counter::Unfolds) == 0 {
+        return;
+    }
+    let (folded, resident) = (size_text(folded), size_text(resident));
+    let _ = writeln!(
+        text,
+        "\n{}: {folded} of {resident} are in folded contiguous blocks at the ends of their processes",
+        played.machine()
+    );
+    if played.tally.broke_count > 0 {
+        let _ = writeln!(text, "  {} calls took blocks apart:", played.tally.broke_count);
+    }
+    for DearCall { line, call, unfolds, .. } in &played.tally.broke {
+        let _ = writeln!(text, "  line {line:6}  {unfolds:5} blocks  {call}");
+    }
+}
+
+/// The report as JSON: the first machine's results, then what every machine's calls took.
+pub fn json(replay: &Replay, pid: Option<u32>) -> Value {
+    let Some(first) = replay.machines.first() else { return Value::Null };
+    let tally = &first.tally;
+    let stats = &replay.stats;
+    let skipped = tally.skipped.values().sum::<u64>()
+        + stats.skipped.values().sum::<u64>()
+        + stats.skipped_other
+        + stats.passed;
+    let shown = |process: &&ProcessReport| pid.is_none_or(|pid| process.pid == Some(pid));
+    json!({
+        "calls": tally.calls,
+        "equal": tally.equal,
+        "adopted": tally.adopted,
+        "adopted_ranges": tally.adopted_ranges,
+        "skipped": skipped,
+        "skipped_calls": stats.skipped,
+        "not_judged": tally.skipped,
+        "differences": tally.differences,
+        "differences_count": tally.differences_count,
+        "maps": first.maps,
+        "processes": tally.processes.iter().filter(shown).collect::<Vec<_>>(),
+        "mprotect_sizes": mprotect_sizes(first),
+        "machines": replay.machines.iter().map(machine).collect::<Vec<_>>(),
+        "lines": stats.lines,
+        "mistakes": replay.mistakes,
+        "unfinished": stats.unfinished_count,
+        "cut": stats.cut.map(|cut| cut.line),
+        "finished": replay.finished,
+    })
+}
+
+fn mprotect_sizes(played: &Played) -> Vec<Value> {
+    let sizes = played.tally.mprotect_sizes.iter();
+    sizes.map(|(order, count)| json!({"from": 4096_u64 << order, "calls": count})).collect()
+}
+
+fn machine(played: &Played) -> Value {
+    let tally = &played.tally;
+    let costs: Map<String, Value> =
+        tally.costs.iter().map(|(name, cost)| ((*name).to_owned(), crate::json::one(cost))).collect();
+    let lengths = tally.total().counters.batch_lengths;
+    debug_assert_eq!(lengths.len(), HISTOGRAM);
+    json!({
+        "arch": played.arch,
+        "kernel": played.kernel,
+        "calls": tally.calls,
+        "equal": tally.equal,
+        "differences": tally.differences,
+        "maps": played.maps,
+        "counters": costs,
+        "first_uses": crate::json::one(&tally.faults),
+        "batch_lengths": lengths,
+        "dearest": tally.dearest,
+        "took_blocks_apart": {"calls": tally.broke_count, "first": tally.broke},
+        "folded": tally.processes.iter().map(|p| p.folded).sum::<u64>(),
+        "resident": tally.processes.iter().map(|p| p.resident).sum::<u64>(),
+    })
+}
