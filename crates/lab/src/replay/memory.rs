@@ -26,6 +26,9 @@ impl Player {
         let zero = |done: Result<(), CallError>| Got::Result(done.map(|()| 0));
         match &logged.call.call {
             Syscall::Mmap { .. } => self.mmap(caller, logged),
+            &Syscall::Mprotect { addr, len, .. } if self.may_be_refused(pid, logged, addr, len) => {
+                Got::Skipped("that a file refused")
+            }
             &Syscall::Munmap { addr, len } => zero(self.vm.munmap(pid, addr, len)),
             &Syscall::Mprotect { addr, len, prot, pkey: None } => {
                 zero(self.vm.mprotect(pid, addr, len, Prot::from_bits_retain(prot)))
@@ -206,6 +209,16 @@ impl Player {
             }
             _ => Got::Skipped("that are not about memory"),
         }
+    }
+
+    /// Whether a call failed as it does where a file was not opened for writing, which a log need not show.
+    fn may_be_refused(&self, pid: Pid, logged: Logged<'_>, addr: u64, len: u64) -> bool {
+        let refused = matches!(&logged.call.outcome, Outcome::Failed(errno) if errno.name() == "EACCES");
+        refused
+            && self
+                .vm
+                .areas(pid, addr, len)
+                .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::MAYSHARE)))
     }
 
     fn is_mapped(&self, pid: Pid, addr: u64, len: u64) -> bool {
