@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use ptelab::{Config, Matrix, SelectError};
+use ptelab::{Config, HwKind, Matrix, SelectError};
 use std::path::PathBuf;
 
 /// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
@@ -32,12 +32,31 @@ pub(crate) enum Command {
     /// Hold the emulator against page tables of real kernels, word for word
     #[command(after_help = "Example: ptelab verify fixtures/golden/*.json")]
     Verify(Verify),
+    /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
+    #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
+    Bench(Bench),
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Scenario {
     /// The scenario; - for standard input
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) machines: Machines,
+    /// Memory of each machine, with K, M, G or T (powers of 1024) [default: 64G]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+    /// Show what each line took, not only each kind of call
+    #[arg(long)]
+    pub(crate) per_call: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Ports and kernels to run on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Machines {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
     #[arg(long, value_name = "PORTS")]
     arch: Option<String>,
@@ -47,12 +66,44 @@ pub(crate) struct Scenario {
     /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
     #[arg(long, value_name = "PORT.FEATURE=on|off")]
     cpu: Vec<String>,
-    /// Memory of each machine, with K, M, G or T (powers of 1024) [default: 64G]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    memory: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) machines: Machines,
+    /// Layouts, separated by commas, or all: t1, t2, t3, 16k, 32k, 128k, 256k, 512k, 1m, pmd, half, mixed, single
+    #[arg(long, value_name = "LAYOUTS", default_value = "all")]
+    pub(crate) layout: String,
+    /// Primitives, separated by commas: plain, counting, recording
+    #[arg(long, value_name = "KINDS", default_value = "plain", value_delimiter = ',', value_parser = hw_kind)]
+    pub(crate) machine: Vec<HwKind>,
+    /// Bytes that each layout maps, with K, M, G or T (powers of 1024)
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1G")]
+    pub(crate) size: u64,
+    /// Samples of each machine
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rounds: u32,
+    /// Also make the same calls on the running Linux kernel, in turn with the emulated machines
+    #[arg(long)]
+    pub(crate) vs_host: bool,
+    /// Instead: 4K pages from 1M up to SIZE mapped, written, protected and dumped
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["layout", "machine", "vs_host", "size"])]
+    pub(crate) scale: Option<u64>,
+    /// Instead: the numbers that README gives, each with what was to be reached
+    #[arg(long, conflicts_with_all = ["layout", "machine", "vs_host", "size", "scale", "rounds"])]
+    pub(crate) targets: bool,
+    /// Also write the results, with every sample, to a file of this folder that is named by date and host
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) save: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn hw_kind(name: &str) -> Result<HwKind, String> {
+    let known = || HwKind::ALL.map(HwKind::name).join(", ");
+    HwKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("choose from {}", known()))
 }
 
 #[derive(Debug, ClapArgs)]
@@ -71,14 +122,19 @@ pub(crate) struct Verify {
 impl Scenario {
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
+        let matrix = self.machines.matrix(arch, kernel)?;
+        Ok(self.memory.map_or(matrix.clone(), |bytes| matrix.memory(bytes)))
+    }
+}
+
+impl Machines {
+    /// The machines that the options choose; `arch` and `kernel` where they say nothing.
+    pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
         let mut matrix = Matrix::new()
             .ports(self.arch.as_deref().unwrap_or(arch))?
             .kernels(self.kernel.as_deref().unwrap_or(kernel))?;
         for switch in &self.cpu {
             matrix = matrix.cpu(switch)?;
-        }
-        if let Some(bytes) = self.memory {
-            matrix = matrix.memory(bytes);
         }
         for builder in matrix.builders() {
             builder.check()?;

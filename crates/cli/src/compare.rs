@@ -14,7 +14,7 @@ pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed
     if args.json {
         out.json(&json::compare(&reports, &ports, &kernels))?;
     } else {
-        print(&reports, &ports, &kernels, out)?;
+        print(&reports, &ports, &kernels, args.per_call, out)?;
     }
     let status = run::status(&reports);
     let differs = !ports.is_empty() || !kernels.is_empty();
@@ -25,6 +25,7 @@ fn print(
     reports: &[RunReport],
     ports: &[Differing],
     kernels: &[Differing],
+    per_call: bool,
     out: &mut Out,
 ) -> Result<(), Failed> {
     for report in reports {
@@ -39,7 +40,12 @@ fn print(
     for report in reports {
         if !seen.contains(&report.arch) {
             seen.push(report.arch);
-            tables(reports, report.arch, out)?;
+            let of_port: Vec<&RunReport> = reports.iter().filter(|r| r.arch == report.arch).collect();
+            if per_call {
+                line_tables(&of_port, out)?;
+            } else {
+                tables(&of_port, out)?;
+            }
         }
     }
     Ok(())
@@ -64,8 +70,7 @@ fn differing(all: &[Differing], out: &mut Out) -> Result<(), Failed> {
 }
 
 /// What mprotect takes on each kernel of a port; where the scenario has none, all its calls.
-fn tables(reports: &[RunReport], arch: &str, out: &mut Out) -> Result<(), Failed> {
-    let of_port: Vec<&RunReport> = reports.iter().filter(|report| report.arch == arch).collect();
+fn tables(of_port: &[&RunReport], out: &mut Out) -> Result<(), Failed> {
     let all: Vec<&str> = of_port.iter().flat_map(|report| report.costs.keys().copied()).collect();
     let names = if all.contains(&"mprotect") { vec!["mprotect"] } else { all };
     let mut shown: Vec<&str> = Vec::new();
@@ -74,7 +79,20 @@ fn tables(reports: &[RunReport], arch: &str, out: &mut Out) -> Result<(), Failed
             continue;
         }
         shown.push(name);
-        if let Some(table) = table::cost_table(&of_port, name) {
+        if let Some(table) = table::cost_table(of_port, name) {
+            out.line(table.trim_fmt())?;
+            out.line("")?;
+        }
+    }
+    Ok(())
+}
+
+/// What each line takes on each kernel of a port.
+fn line_tables(of_port: &[&RunReport], out: &mut Out) -> Result<(), Failed> {
+    let Some(first) = of_port.first() else { return Ok(()) };
+    for (&line, known) in &first.line_costs {
+        if let Some(table) = table::line_table(of_port, line) {
+            out.heading(format!("{}, line {line}: {}", first.arch, known.text))?;
             out.line(table.trim_fmt())?;
             out.line("")?;
         }

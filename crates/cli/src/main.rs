@@ -1,6 +1,7 @@
 //! The program `ptelab`: a thin skin over the library of the same name.
 
 mod args;
+mod bench;
 mod compare;
 mod input;
 mod output;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &mut out),
         Command::Compare(args) => compare::compare(args, &mut out),
         Command::Verify(args) => verify::verify(args, &mut out),
+        Command::Bench(args) => bench::bench(args, &mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

@@ -17,10 +17,11 @@ pub(crate) fn stop_on_ctrl_c() {
     });
 }
 
-/// A bar of so many lines on standard error; nothing where that is no terminal.
-pub(crate) fn bar(lines: u128) -> ProgressBar {
-    let bar = ProgressBar::new(u64::try_from(lines).unwrap_or(u64::MAX));
-    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} lines, {eta} left");
+/// A bar of so many steps, named by `unit`, on standard error; nothing where that is no terminal.
+pub(crate) fn bar(steps: u128, unit: &str) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(steps).unwrap_or(u64::MAX));
+    let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -4,6 +4,7 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress;
 use crate::{DIFFERS, FINE, STOPPED, input};
+use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
 use ptelab::{Matrix, RunReport, json, show, table};
 
@@ -16,7 +17,7 @@ pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
         out.json(&serde_json::json!({ "runs": runs }))?;
     } else {
         for report in &reports {
-            print(report, out)?;
+            print(report, args.per_call, out)?;
         }
     }
     Ok(status(&reports))
@@ -25,8 +26,8 @@ pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
 /// Runs the scenario on all machines, with a bar where that takes long.
 pub(crate) fn reports(matrix: &Matrix, scenario: &Scenario) -> Result<Vec<RunReport>, Failed> {
     progress::stop_on_ctrl_c();
-    let bar = progress::bar(scenario.step_count().saturating_mul(matrix.machines() as u128));
-    let reports = matrix.run(scenario, &progress::STOP, || bar.inc(1));
+    let bar = progress::bar(exec::steps(scenario).saturating_mul(matrix.machines() as u128), "steps");
+    let reports = matrix.run(scenario, Watch { stop: &progress::STOP, tick: &|n| bar.inc(n) });
     bar.finish_and_clear();
     Ok(reports?)
 }
@@ -41,14 +42,17 @@ pub(crate) fn status(reports: &[RunReport]) -> u8 {
     }
 }
 
-fn print(report: &RunReport, out: &mut Out) -> Result<(), Failed> {
+fn print(report: &RunReport, per_call: bool, out: &mut Out) -> Result<(), Failed> {
     for dump in &report.dumps {
         let text = show::dump_text(report, dump);
         let (heading, rest) = text.split_once('\n').unwrap_or((&text, ""));
         out.heading(heading)?;
         out.line(rest)?;
     }
-    if let Some(table) = table::calls_table(report) {
+    if per_call {
+        out.heading(format!("{}: what each line took", report.machine()))?;
+        out.line(table::lines_text(report))?;
+    } else if let Some(table) = table::calls_table(report) {
         out.line(table.trim_fmt())?;
         out.line("")?;
     }

@@ -7,6 +7,50 @@ use ptelab_scenario::{self as scn, Call, Expect, Line, Scenario, ThpKey};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Who watches a run: it can be stopped, and says how far it has come.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Where this is set, the run ends before the next line, or inside a line that writes a lot.
+    pub stop: &'a AtomicBool,
+    /// Called with the steps that were made since the last call; see [`steps`].
+    pub tick: &'a (dyn Fn(u64) + Sync),
+}
+
+impl fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("stop", self.stop).finish_non_exhaustive()
+    }
+}
+
+impl Watch<'static> {
+    /// Nobody.
+    pub fn nobody() -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self { stop: &NEVER, tick: &|_| () }
+    }
+}
+
+impl Watch<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes that are written or touched between two looks at the watch.
+const PIECE: u64 = 1 << 30;
+
+/// The steps of a scenario, for a progress bar: one a line, and one more for every full gibibyte that a line writes or
+/// touches.
+pub fn steps(scenario: &Scenario) -> u128 {
+    scenario.step_sum(|line| {
+        let len = match line.call {
+            Call::Memset { len, .. } | Call::ExplicitBzero { len, .. } | Call::Touch { len, .. } => len,
+            _ => 0,
+        };
+        1 + u128::from(len / PIECE)
+    })
+}
+
 /// What a line came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -73,54 +117,107 @@ pub struct Done<'a> {
     pub counters: Option<Counters>,
 }
 
-/// Runs a scenario to its end, or until `stop` is set; shows every line that ran. Says whether it reached the end.
+/// Runs a scenario to its end, or until it is stopped; shows every line that ran. Says whether it reached the end.
 pub fn run<'a>(
     vm: &mut AnyVm,
     scenario: &'a Scenario,
-    stop: &AtomicBool,
+    watch: Watch<'_>,
     mut each: impl FnMut(&AnyVm, Done<'a>),
 ) -> bool {
-    let mut before = vm.counters();
+    let mut meter = Meter::new(vm);
     for step in scenario.steps() {
-        if stop.load(Ordering::Relaxed) {
+        if watch.stopped() {
             return false;
         }
-        let (outcome, snapshot) = run_line(vm, step.line);
-        let after = vm.counters();
-        let counters = after.zip(before).map(|(after, before)| after - before);
-        before = after;
+        let Some((outcome, snapshot)) = run_watched(vm, step.line, watch) else { return false };
+        let counters = meter.read(vm);
         let as_expected = outcome.meets(step.line.expect);
         each(vm, Done { index: step.index, line: step.line, outcome, as_expected, snapshot, counters });
     }
     true
 }
 
-/// Runs one line, in a tracing span of its own.
+/// What a machine takes, call by call: a counting machine says it, a recording machine's records are counted.
+struct Meter {
+    before: Option<Counters>,
+}
+
+impl Meter {
+    fn new(vm: &mut AnyVm) -> Self {
+        vm.take_records();
+        Self { before: vm.counters() }
+    }
+
+    /// What was taken since last asked; nothing where the machine keeps no account.
+    fn read(&mut self, vm: &mut AnyVm) -> Option<Counters> {
+        if let AnyVm::Recording(_) = vm {
+            let mut counters = Counters::default();
+            vm.take_records().iter().for_each(|record| counters.record(record));
+            return Some(counters);
+        }
+        let after = vm.counters();
+        let taken = after.zip(self.before).map(|(after, before)| after - before);
+        self.before = after;
+        taken
+    }
+}
+
+/// Runs one line.
+///
+/// # Panics
+/// Never: only a watch stops a line, and nobody watches.
 pub fn run_line(vm: &mut dyn Vm, line: &Line) -> (Outcome, Option<Snapshot>) {
+    run_watched(vm, line, Watch::nobody()).expect("nobody stops it")
+}
+
+/// Runs one line, in a tracing span of its own; `None` where it was stopped on the way.
+fn run_watched(vm: &mut dyn Vm, line: &Line, watch: Watch<'_>) -> Option<(Outcome, Option<Snapshot>)> {
     let pid = line.pid.unwrap_or(1);
     let _span =
         tracing::debug_span!("call", arch = vm.arch(), kernel = vm.rules().name, call = %line.call).entered();
     if let Call::Dump { addr, len, .. } = &line.call {
-        return match vm.snapshot(pid, *addr, *len) {
+        return Some(match vm.snapshot(pid, *addr, *len) {
             Ok(snapshot) => (Outcome::Value(0), Some(snapshot)),
             Err(error) => (Outcome::Failed(error), None),
-        };
+        });
     }
-    let outcome = match run_call(vm, pid, &line.call) {
+    let outcome = match run_call(vm, pid, &line.call, watch) {
         Ok(Ran::Value(value)) => Outcome::Value(value),
         Ok(Ran::Mismatch(byte)) => Outcome::Mismatch(byte),
+        Ok(Ran::Stopped) => return None,
         Err(error) => Outcome::Failed(error),
     };
     tracing::debug!(%outcome);
-    (outcome, None)
+    Some((outcome, None))
+}
+
+/// Makes accesses to a range piece by piece, upwards as one call would.
+fn in_pieces(
+    watch: Watch<'_>,
+    addr: u64,
+    len: u64,
+    mut access: impl FnMut(u64, u64) -> Result<(), CallError>,
+) -> Result<Ran, CallError> {
+    let mut done = 0;
+    while len - done > PIECE {
+        access(addr.saturating_add(done), PIECE)?;
+        done += PIECE;
+        (watch.tick)(1);
+        if watch.stopped() {
+            return Ok(Ran::Stopped);
+        }
+    }
+    access(addr.saturating_add(done), len - done)?;
+    Ok(Ran::Value(0))
 }
 
 enum Ran {
     Value(u64),
     Mismatch(u8),
+    Stopped,
 }
 
-fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call) -> Result<Ran, CallError> {
+fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call, watch: Watch<'_>) -> Result<Ran, CallError> {
     if !vm.processes().contains(&pid) {
         return Err(CallError::NoProcess(pid));
     }
@@ -137,9 +234,15 @@ fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call) -> Result<Ran, CallError> {
         Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
             vm.mremap(pid, old_addr, old_len, new_len, MremapFlags::from_bits_retain(flags), new_addr)?
         }
-        Call::Memset { addr, byte, len } => vm.memset(pid, addr, byte, len).map(zero)?,
-        Call::ExplicitBzero { addr, len } => vm.memset(pid, addr, 0, len).map(zero)?,
-        Call::Touch { addr, len, access } => vm.touch(pid, addr, len, access_of(access)).map(zero)?,
+        Call::Memset { addr, byte, len } => {
+            return in_pieces(watch, addr, len, |addr, len| vm.memset(pid, addr, byte, len));
+        }
+        Call::ExplicitBzero { addr, len } => {
+            return in_pieces(watch, addr, len, |addr, len| vm.memset(pid, addr, 0, len));
+        }
+        Call::Touch { addr, len, access } => {
+            return in_pieces(watch, addr, len, |addr, len| vm.touch(pid, addr, len, access_of(access)));
+        }
         Call::Check { addr, byte } => match vm.read_byte(pid, addr)? {
             read if read == byte => read.into(),
             read => return Ok(Ran::Mismatch(read)),

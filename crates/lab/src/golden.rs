@@ -8,7 +8,6 @@ use ptelab_machine::{
 };
 use ptelab_scenario::{Call, Diagnostics, Scenario};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::AtomicBool;
 
 /// Memory of the machine that golden files were recorded on, in bytes.
 pub const GUEST_MEMORY: u64 = 512 << 20;
@@ -216,7 +215,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn run(&mut self, vm: &mut AnyVm, scenario: &Scenario) {
-        exec::run(vm, scenario, &AtomicBool::new(false), |vm, done| match &done.line.call {
+        exec::run(vm, scenario, exec::Watch::nobody(), |vm, done| match &done.line.call {
             Call::Numa { .. } | Call::Time { .. } => {}
             Call::Dump { name, .. } => {
                 let pid = done.line.pid.unwrap_or(1);

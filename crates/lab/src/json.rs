@@ -34,7 +34,14 @@ pub fn run(scenario: &Scenario, report: &RunReport) -> Value {
         "unexpected": unexpected,
         "dumps": dumps,
         "counters": counters(report),
+        "lines_counters": lines(report),
     })
+}
+
+/// Counters by line of the source.
+fn lines(report: &RunReport) -> Vec<Value> {
+    let line = |(line, known): (&u32, &crate::LineCost)| json!({"line": line, "call": known.text, "counters": one(&known.cost)});
+    report.line_costs.iter().map(line).collect()
 }
 
 /// Counters by the name of the call.
@@ -47,6 +54,7 @@ fn one(cost: &Cost) -> Value {
         cost.counters.nonzero().map(|(counter, n)| (counter.name().to_owned(), n.into())).collect();
     sums.insert("calls".to_owned(), cost.calls.into());
     sums.insert("batch lengths".to_owned(), json!(cost.counters.batch_lengths));
+    sums.insert("folios by order".to_owned(), json!(cost.counters.allocs_by_order));
     sums.into()
 }
 
@@ -63,6 +71,7 @@ pub fn compare(reports: &[RunReport], ports: &[Differing], kernels: &[Differing]
                 "failures": report.failures,
                 "unexpected": report.unexpected_count,
                 "counters": counters(report),
+                "lines_counters": lines(report),
             })
         })
         .collect();

@@ -23,6 +23,7 @@
 //! [`Matrix`] runs a scenario on many machines side by side, [`compare`](compare::compare) says where they differ, and
 //! [`Golden`] holds a machine against what a real kernel did. Everything that the program `ptelab` does is here.
 
+pub mod bench;
 pub mod compare;
 pub mod exec;
 pub mod golden;
@@ -36,7 +37,7 @@ pub mod table;
 pub use golden::{Golden, Verdict};
 pub use machine::{Entry, Error, Machine, MachineBuilder, MachineDump};
 pub use matrix::{CpuSwitch, Matrix, SelectError, kernel_names, port_names};
-pub use report::{Cost, Dump, MAX_RESULTS, RunReport, Unexpected};
+pub use report::{Cost, Dump, LineCost, MAX_LINES, MAX_RESULTS, RunReport, Unexpected};
 
 pub use ptelab_machine::*;
 pub use ptelab_scenario as scenario;

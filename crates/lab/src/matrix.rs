@@ -1,10 +1,11 @@
 //! Which ports and kernels a command runs on, side by side.
 
+use crate::bench::Subject;
+use crate::exec::Watch;
 use crate::report::RunReport;
 use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, PORTS};
 use ptelab_scenario::Scenario;
 use rayon::prelude::*;
-use std::sync::atomic::AtomicBool;
 
 /// Ports, kernels, and what their machines have in common.
 #[derive(Clone, Debug)]
@@ -120,10 +121,22 @@ impl Matrix {
         self.ports.len() * self.kernels.len()
     }
 
-    /// How each machine is built: kernels by port.
-    pub fn builders(&self) -> Vec<Builder> {
+    /// The machines: kernels by port.
+    pub fn subjects(&self) -> Vec<Subject> {
         let pairs = self.ports.iter().flat_map(|port| self.kernels.iter().map(move |rules| (*port, *rules)));
-        pairs.map(|(port, rules)| self.builder(port, rules)).collect()
+        let subject = |(arch, rules): (&'static str, &'static KernelRules)| Subject {
+            arch,
+            kernel: rules.name,
+            hw: self.hw,
+            threads: 1,
+            builder: self.builder(arch, rules),
+        };
+        pairs.map(subject).collect()
+    }
+
+    /// How each machine is built, in the same order.
+    pub fn builders(&self) -> Vec<Builder> {
+        self.subjects().into_iter().map(|subject| subject.builder).collect()
     }
 
     fn builder(&self, port: &str, rules: &'static KernelRules) -> Builder {
@@ -137,24 +150,19 @@ impl Matrix {
         builder
     }
 
-    /// Runs a scenario on every machine, side by side; reports in the order of [`builders`](Self::builders). `tick` is called after
-    /// every line of any machine. Where `stop` is set, every report ends there and says so.
+    /// Runs a scenario on every machine, side by side; reports in the order of [`subjects`](Self::subjects). Where it is stopped, every
+    /// report ends there and says so.
     ///
     /// # Errors
     /// Where a machine cannot be built; then nothing has run.
-    pub fn run(
-        &self,
-        scenario: &Scenario,
-        stop: &AtomicBool,
-        tick: impl Fn() + Sync,
-    ) -> Result<Vec<RunReport>, BuildError> {
+    pub fn run(&self, scenario: &Scenario, watch: Watch<'_>) -> Result<Vec<RunReport>, BuildError> {
         let machines: Vec<_> = self.builders().iter().map(Builder::build).collect::<Result<_, _>>()?;
         let span = tracing::Span::current();
         Ok(machines
             .into_par_iter()
             .map(|mut vm| {
                 let _entered = span.enter();
-                RunReport::of(&mut vm, scenario, stop, &tick)
+                RunReport::of(&mut vm, scenario, watch)
             })
             .collect())
     }

@@ -5,10 +5,11 @@ use ptelab_machine::{AnyVm, Counters, Snapshot, Vm, VmaFacts};
 use ptelab_scenario::{Call, Line, Scenario};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::AtomicBool;
 
 /// Results that are kept one by one; of those after, a digest is kept.
 pub const MAX_RESULTS: usize = 1 << 20;
+/// Lines whose cost is kept line by line: the first ones.
+pub const MAX_LINES: usize = 1 << 12;
 /// Unexpected results that are kept.
 const MAX_UNEXPECTED: usize = 100;
 
@@ -45,6 +46,23 @@ pub struct Cost {
     pub counters: Counters,
 }
 
+impl Cost {
+    /// Adds a call.
+    fn add(&mut self, counters: &Counters) {
+        self.calls += 1;
+        self.counters += *counters;
+    }
+}
+
+/// What one line took, over all times that it ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineCost {
+    /// The line's text.
+    pub text: String,
+    /// What it took.
+    pub cost: Cost,
+}
+
 /// What a scenario came to on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunReport {
@@ -70,16 +88,18 @@ pub struct RunReport {
     pub dumps: Vec<Dump>,
     /// What calls took, by name; empty where the machine does not count.
     pub costs: BTreeMap<&'static str, Cost>,
+    /// The same by line of the source, for the first lines.
+    pub line_costs: BTreeMap<u32, LineCost>,
 }
 
 impl RunReport {
-    /// Runs a scenario on a machine. `tick` is called after every line.
-    pub fn of(vm: &mut AnyVm, scenario: &Scenario, stop: &AtomicBool, tick: &impl Fn()) -> Self {
+    /// Runs a scenario on a machine.
+    pub fn of(vm: &mut AnyVm, scenario: &Scenario, watch: exec::Watch<'_>) -> Self {
         let mut report = Self::new(vm);
         let mut digest = DefaultHasher::new();
-        report.finished = exec::run(vm, scenario, stop, |vm, done| {
+        report.finished = exec::run(vm, scenario, watch, |vm, done| {
             report.add(vm, done, &mut digest);
-            tick();
+            (watch.tick)(1);
         });
         report.rest_digest = digest.finish();
         report
@@ -98,6 +118,7 @@ impl RunReport {
             rest_digest: 0,
             dumps: Vec::new(),
             costs: BTreeMap::new(),
+            line_costs: BTreeMap::new(),
         }
     }
 
@@ -114,15 +135,24 @@ impl RunReport {
         if !done.as_expected {
             self.add_unexpected(done.line, done.outcome);
         }
-        if let Some(counters) = done.counters {
-            let cost = self.costs.entry(done.line.call.name()).or_default();
-            cost.calls += 1;
-            cost.counters += counters;
+        if let Some(counters) = &done.counters {
+            self.costs.entry(done.line.call.name()).or_default().add(counters);
+            self.add_line_cost(done.line, counters);
         }
         if let (Call::Dump { name, .. }, Some(snapshot)) = (&done.line.call, done.snapshot) {
             let pid = done.line.pid.unwrap_or(1);
             let vmas = vm.vmas(pid, 0, u64::MAX).unwrap_or_default();
             self.dumps.push(Dump { name: name.clone(), pid, snapshot, vmas });
+        }
+    }
+
+    fn add_line_cost(&mut self, line: &Line, counters: &Counters) {
+        if let Some(known) = self.line_costs.get_mut(&line.line) {
+            known.cost.add(counters);
+        } else if self.line_costs.len() < MAX_LINES {
+            let mut cost = Cost::default();
+            cost.add(counters);
+            self.line_costs.insert(line.line, LineCost { text: line.to_string(), cost });
         }
     }
 

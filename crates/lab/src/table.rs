@@ -1,8 +1,10 @@
-//! Counter tables.
+//! Tables of counters and of times.
 
-use crate::report::{Cost, RunReport};
+use crate::bench::{Report, Row, ScaleRow, Target};
+use crate::report::{Cost, LineCost, RunReport};
 use comfy_table::{CellAlignment, Table, presets};
 use ptelab_machine::{Counter, Counters, HISTOGRAM};
+use std::fmt::Write as _;
 
 /// What the calls of one machine took: a row a counter, a column a kind of call. Calls that took nothing are left out.
 pub fn calls_table(report: &RunReport) -> Option<Table> {
@@ -28,10 +30,24 @@ pub fn calls_table(report: &RunReport) -> Option<Table> {
 /// the first. `None` where none of them counted such a call.
 pub fn cost_table(reports: &[&RunReport], call: &str) -> Option<Table> {
     let costs: Vec<Cost> = reports.iter().map(|r| r.costs.get(call).copied().unwrap_or_default()).collect();
+    side_by_side(reports, call, &costs)
+}
+
+/// The same for one line of the scenario.
+pub fn line_table(reports: &[&RunReport], line: u32) -> Option<Table> {
+    let of = |r: &&RunReport| r.line_costs.get(&line).map_or_else(Cost::default, |line| line.cost);
+    let costs: Vec<Cost> = reports.iter().map(of).collect();
+    if costs.iter().all(|cost| cost.counters == Counters::default()) {
+        return None;
+    }
+    side_by_side(reports, &format!("line {line}"), &costs)
+}
+
+fn side_by_side(reports: &[&RunReport], what: &str, costs: &[Cost]) -> Option<Table> {
     let calls = costs.iter().map(|cost| cost.calls).max().filter(|&calls| calls > 0)?;
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    let mut head = vec![format!("{call} x {calls}")];
+    let mut head = vec![format!("{what} x {calls}")];
     head.extend(reports.iter().map(|report| report.machine()));
     let compares = reports.len() > 1;
     if compares {
@@ -42,19 +58,139 @@ pub fn cost_table(reports: &[&RunReport], call: &str) -> Option<Table> {
     Some(table)
 }
 
-/// A row for each counter that is not zero in every column, then the histogram of batch lengths.
-fn push_rows(table: &mut Table, costs: &[&Cost], compares: bool) {
-    for &counter in Counter::ALL {
-        let sums: Vec<u64> = costs.iter().map(|cost| cost.counters.get(counter)).collect();
-        push_row(table, counter.name().to_owned(), &sums, compares);
+/// What each line took, in a few words each: `line 6 x 40  mprotect(...)`, then its counters.
+pub fn lines_text(report: &RunReport) -> String {
+    let mut text = String::new();
+    for (line, LineCost { text: call, cost }) in &report.line_costs {
+        if cost.counters == Counters::default() {
+            continue;
+        }
+        let times = if cost.calls == 1 { String::new() } else { format!(" x {}", cost.calls) };
+        let counted: Vec<String> = rows(&[cost]).map(|(name, sums)| format!("{} {name}", sums[0])).collect();
+        let _ = writeln!(text, "  line {line}{times}: {call}\n      {}", counted.join(", "));
     }
-    for bucket in 0..HISTOGRAM {
-        let sums: Vec<u64> = costs.iter().map(|cost| cost.counters.batch_lengths[bucket]).collect();
-        push_row(table, format!("batches of {}", bucket_name(bucket)), &sums, compares);
+    text
+}
+
+/// The counters that are not zero in every column, the lengths of batches and the orders of folios, each with its sums.
+fn rows<'a>(costs: &'a [&Cost]) -> impl Iterator<Item = (String, Vec<u64>)> + 'a {
+    let sums = move |f: &dyn Fn(&Counters) -> u64| costs.iter().map(|cost| f(&cost.counters)).collect();
+    let counters =
+        Counter::ALL.iter().map(move |&counter| (counter.name().to_owned(), sums(&|c| c.get(counter))));
+    let batches = (0..HISTOGRAM)
+        .map(move |i| (format!("batches of {}", bucket_name(i)), sums(&|c| c.batch_lengths[i])));
+    let folios =
+        (0..HISTOGRAM).map(move |i| (format!("folios of order {i}"), sums(&|c| c.allocs_by_order[i])));
+    counters.chain(batches).chain(folios).filter(|(_, sums): &(String, Vec<u64>)| sums.iter().any(|&n| n > 0))
+}
+
+/// A row for each counter that is not zero in every column.
+fn push_rows(table: &mut Table, costs: &[&Cost], compares: bool) {
+    for (name, sums) in rows(costs) {
+        let mut row = vec![name];
+        row.extend(sums.iter().map(u64::to_string));
+        if compares {
+            row.push(ratio(sums[sums.len() - 1], sums[0]));
+        }
+        table.add_row(row);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+}
+
+/// Times by layout, port and machine: a column a kernel, then the running kernel and how often it goes into the last column.
+pub fn bench_table(report: &Report) -> Table {
+    let mut kernels: Vec<&str> = Vec::new();
+    let mut lines: Vec<Vec<&Row>> = Vec::new();
+    for row in &report.rows {
+        if !kernels.contains(&row.kernel) {
+            kernels.push(row.kernel);
+        }
+        let same = |line: &&mut Vec<&Row>| {
+            let first = line[0];
+            (first.layout, first.arch, first.machine, first.threads)
+                == (row.layout, row.arch, row.machine, row.threads)
+        };
+        match lines.iter_mut().find(same) {
+            Some(line) => line.push(row),
+            None => lines.push(vec![row]),
+        }
+    }
+    let has_host = report.rows.iter().any(|row| row.host_ns_per_entry.is_some());
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let mut head: Vec<String> = ["layout", "port", "machine", "threads"].map(str::to_owned).into();
+    head.extend(kernels.iter().map(|kernel| (*kernel).to_owned()));
+    if has_host {
+        head.extend([report.host.kernel.clone(), "host/last".to_owned()]);
+    }
+    table.set_header(head);
+    for line in lines {
+        table.add_row(bench_row(&line, &kernels, has_host));
+    }
+    for column in table.column_iter_mut().skip(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn bench_row(line: &[&Row], kernels: &[&str], has_host: bool) -> Vec<String> {
+    let first = line[0];
+    let mut cells = [first.layout, first.arch, first.machine].map(str::to_owned).to_vec();
+    cells.push(first.threads.to_string());
+    for kernel in kernels {
+        let row = line.iter().find(|row| row.kernel == *kernel);
+        cells.push(row.map_or_else(String::new, |row| {
+            format!("{:.2} ({:.2}..{:.2})", row.ns_per_entry, row.ns_min, row.ns_max)
+        }));
+    }
+    if has_host {
+        let last = line[line.len() - 1];
+        let host = last.host_ns_per_entry;
+        cells.push(host.map_or_else(|| "-".to_owned(), |ns| format!("{ns:.2}")));
+        cells.push(host.map_or_else(|| "-".to_owned(), |ns| format!("{:.0}", ns / last.ns_per_entry)));
+    }
+    cells
+}
+
+/// Numbers to reach, and what was measured: a row a number.
+pub fn targets_table(targets: &[Target]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(["what", "to reach", "measured", "reached"]);
+    for target in targets {
+        let measured = target.measured.map_or_else(|| "-".to_owned(), |n| format!("{n:.2} {}", target.unit));
+        let reached = match (target.measured, target.met) {
+            (None, _) => "not measured",
+            (_, true) => "yes",
+            (_, false) => "no",
+        };
+        let to_reach = format!("{} {}", target.target, target.unit);
+        table.add_row([target.what.clone(), to_reach, measured, reached.to_owned()]);
+    }
+    table
+}
+
+/// What grows with size: a row a size.
+pub fn scale_table(rows: &[ScaleRow]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["mapped", "page entries", "first write", "mprotect", "dump", "bytes a page"]);
+    for row in rows {
+        table.add_row([
+            crate::show::size(row.size),
+            row.entries.to_string(),
+            format!("{:.1}", row.fill_ns_per_entry),
+            format!("{:.2}", row.mprotect_ns_per_entry),
+            format!("{:.1}", row.dump_ns_per_entry),
+            row.bytes_per_page.map_or_else(|| "-".to_owned(), |bytes| format!("{bytes:.1}")),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 fn bucket_name(bucket: usize) -> String {
@@ -66,18 +202,6 @@ fn bucket_name(bucket: usize) -> String {
     } else {
         format!("{from} to {}", 2 * from - 1)
     }
-}
-
-fn push_row(table: &mut Table, name: String, sums: &[u64], compares: bool) {
-    if sums.iter().all(|&n| n == 0) {
-        return;
-    }
-    let mut row = vec![name];
-    row.extend(sums.iter().map(u64::to_string));
-    if compares {
-        row.push(ratio(sums[sums.len() - 1], sums[0]));
-    }
-    table.add_row(row);
 }
 
 /// `0.06`, or `-` where there is nothing to compare with.

@@ -16,6 +16,20 @@ pub enum HwKind {
     Recording,
 }
 
+impl HwKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Counting, Self::Recording];
+
+    /// Its name, as on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Counting => "counting",
+            Self::Recording => "recording",
+        }
+    }
+}
+
 /// Why a machine cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {

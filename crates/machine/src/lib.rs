@@ -23,6 +23,6 @@ pub use ptelab_mm::{
     VmaFacts,
 };
 pub use ptelab_pgtable::{
-    Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, Pfn, Pte,
-    PteAttrs, PteView, Record, SoftLeaf, UnknownFeature, VirtAddr, VmFlags,
+    Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, MprotectUnit,
+    Pfn, Pte, PteAttrs, PteView, Record, SoftLeaf, UnknownFeature, VirtAddr, VmFlags,
 };

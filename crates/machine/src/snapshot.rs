@@ -2,7 +2,6 @@
 
 use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
 use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, TableMemory, VirtAddr};
-use std::collections::HashMap;
 
 /// VMAs and entries of a range of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,7 +292,8 @@ impl Snapshot {
             start,
             end,
             runs: Runs::new(A::PAGE_SHIFT, A::TABLE_SHIFT),
-            folios: HashMap::new(),
+            folios: vec![0; kernel.pages.frames()],
+            numbered: 0,
             last: None,
             last_view: None,
         };
@@ -316,7 +316,11 @@ struct Taker {
     start: VirtAddr,
     end: VirtAddr,
     runs: Runs,
-    folios: HashMap<FolioSpan, u32>,
+    /// By head frame, the folio's number plus one; 0 where it has none yet. As large as memory, but only what is looked at is
+    /// ever touched.
+    folios: Vec<u32>,
+    /// Folios that have a number.
+    numbered: u32,
     /// The folio that was looked up last.
     last: Option<(FolioSpan, u32)>,
     /// The word that was decoded last, without its frame.
@@ -357,8 +361,12 @@ impl Taker {
         {
             return number;
         }
-        let next = self.folios.len() as u32;
-        let number = *self.folios.entry(folio).or_insert(next);
+        let known = &mut self.folios[folio.head.index()];
+        if *known == 0 {
+            self.numbered += 1;
+            *known = self.numbered;
+        }
+        let number = *known - 1;
         self.last = Some((folio, number));
         number
     }

@@ -81,16 +81,22 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Writes the pages of up to `max` entries as long as hardware lets each write through; returns how many.
     fn write_entries(&mut self, p: Ptep, max: usize, byte: u8) -> usize {
-        for i in 0..max {
-            let p = p.add(i);
+        let mut done = 0;
+        while done < max {
+            let p = p.add(done);
             let pte = self.hw.peek(p);
-            let Some(new) = self.hardware_access(pte, Level::Pte, Access::Write) else { return i };
-            if new != pte {
+            let Some(new) = self.hardware_access(pte, Level::Pte, Access::Write) else { break };
+            let mut n = 1;
+            if new == pte {
+                // What hardware leaves as it is, it leaves so wherever entries go on alike.
+                n = self.hw.peek_run(p, pte, self.arch.pfn_step(pte), max - done);
+            } else {
                 self.hw.hardware_store(p, new);
             }
-            self.pages.write(self.arch.pte_pfn(pte), 0, A::PAGE_SIZE as usize, byte);
+            self.pages.fill(self.arch.pte_pfn(pte), n, byte);
+            done += n;
         }
-        max
+        done
     }
 
     /// What an entry holds after an access that hardware lets through.

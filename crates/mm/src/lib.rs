@@ -31,6 +31,7 @@ mod pages;
 mod pkeys;
 mod prctl;
 mod process_madvise;
+mod repeat;
 mod rmap;
 mod settings;
 mod shm;

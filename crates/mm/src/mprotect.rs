@@ -1,5 +1,6 @@
 //! `mprotect`, from the call down to the entries (`mm/mprotect.c`, 7.3).
 
+use crate::repeat::Repeat;
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Prot, Vma};
 use bitflags::bitflags;
@@ -20,10 +21,20 @@ bitflags! {
 }
 
 /// What one walk of `change_protection` is about.
+#[derive(Clone, Copy)]
 pub(crate) struct Change<'a> {
-    vma: &'a Vma,
-    prot: PgProt,
-    flags: CpFlags,
+    pub(crate) vma: &'a Vma,
+    pub(crate) prot: PgProt,
+    pub(crate) flags: CpFlags,
+}
+
+/// One walk of `change_protection`, as far as it has come.
+pub(crate) struct Walk<'a> {
+    pub(crate) tlb: &'a mut MmuGather,
+    pub(crate) change: &'a Change<'a>,
+    /// Pages looked at.
+    pub(crate) pages: u64,
+    pub(crate) repeat: Repeat,
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -200,83 +211,87 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         start: VirtAddr,
         end: VirtAddr,
     ) -> u64 {
-        let mut pages = 0;
+        let mut walk = Walk { tlb, change, pages: 0, repeat: Repeat::default() };
         let mut addr = start;
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
             addr = next;
             if let PmdState::Huge(_) = self.pmd_state(pmdp) {
                 if next.since(from) == A::entry_size(Level::Pmd) {
-                    self.change_huge_pmd(tlb, change, pmdp, from);
-                    pages += A::PTRS_PER_TABLE as u64;
+                    self.change_huge_pmd(&mut walk, pmdp, from);
                     continue;
                 }
                 self.split_huge_pmd(mm, change.vma, pmdp, from);
             }
             if let PmdState::Table(table) = self.pmd_state(pmdp) {
-                pages += self.change_pte_range(tlb, change, table, from, next);
+                self.change_pte_range(&mut walk, table, from, next);
             }
         }
-        pages
+        walk.pages
     }
 
-    /// Changes the entries of `addr..end`, which lies under one table; returns how many it looked at.
+    /// Changes the entries of `addr..end`, which lies under one table.
     ///
     /// This is the loop of the series. The entries of a large folio usually differ in nothing but their frame, so they
     /// are taken in batches: one look at the page struct, one transaction and one flush request for all of them. On
     /// arm64 that pays twice, as a batch that covers a contiguous block needs not unfold it.
-    fn change_pte_range(
-        &mut self,
-        tlb: &mut MmuGather,
-        change: &Change<'_>,
-        table: Ptep,
-        mut addr: VirtAddr,
-        end: VirtAddr,
-    ) -> u64 {
-        let mut pages = 0;
+    ///
+    /// Where a table goes on as it began, what was done to its beginning is done to the rest at once: that is the emulator's
+    /// own shortcut, see [`Repeat`].
+    fn change_pte_range(&mut self, walk: &mut Walk<'_>, table: Ptep, mut addr: VirtAddr, end: VirtAddr) {
         let mut p = table.add(Self::index(addr, Level::Pte));
         while addr < end {
-            let pte = self.arch.ptep_get(&mut self.hw, p);
-            let mut nr = 1;
-            if self.arch.pte_present(pte) {
-                let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
-                nr = match self.rules.mprotect {
-                    MprotectUnit::Entry => self.change_present_entry(tlb, change, addr, p, pte, max),
-                    MprotectUnit::Batch => self.change_present_batch(tlb, change, addr, p, pte, max),
-                };
-                pages += nr as u64;
-            }
+            let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
+            let nr = match self.repeat_change(walk, addr, p, max) {
+                0 => self.change_next(walk, addr, p, max),
+                repeated => repeated,
+            };
             p = p.add(nr);
             addr = addr.add(nr as u64 * A::PAGE_SIZE);
         }
-        pages
+    }
+
+    /// Changes the entry at `p`, and with it those of its batch. Returns how many entries it is done with.
+    #[inline]
+    pub(crate) fn change_next(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, max: usize) -> usize {
+        let pte = self.arch.ptep_get(&mut self.hw, p);
+        if !self.arch.pte_present(pte) {
+            return 1;
+        }
+        let nr = match self.rules.mprotect {
+            MprotectUnit::Entry => self.change_present_entry(walk, addr, p, pte, max),
+            MprotectUnit::Batch => self.change_present_batch(walk, addr, p, pte, max),
+        };
+        walk.pages += nr as u64;
+        nr
     }
 
     /// One entry, as before the series. Returns how many entries it is done with.
+    #[inline]
     fn change_present_entry(
         &mut self,
-        tlb: &mut MmuGather,
-        change: &Change<'_>,
+        walk: &mut Walk<'_>,
         addr: VirtAddr,
         p: Ptep,
         pte: Pte,
         max: usize,
     ) -> usize {
-        if change.flags.contains(CpFlags::PROT_NUMA)
-            && let Some(skip) = self.numa_skip(change.vma, p, pte, max)
+        let Change { vma, prot, flags } = *walk.change;
+        if flags.contains(CpFlags::PROT_NUMA)
+            && let Some(skip) = self.numa_skip(vma, p, pte, max)
         {
             return skip.min(1);
         }
         let old = self.arch.ptep_modify_prot_start(&mut self.hw, addr, p);
-        let mut new = self.arch.pte_modify(old, change.prot);
-        if change.flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
+        let mut new = self.arch.pte_modify(old, prot);
+        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
             && !self.arch.pte_write(new)
-            && self.can_change_pte_writable(change.vma, new)
+            && self.can_change_pte_writable(vma, new)
         {
             new = self.arch.pte_mkwrite(new);
         }
         self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
         if self.arch.pte_needs_flush(old, new) {
-            tlb.flush_range(addr, A::PAGE_SIZE, Level::Pte);
+            walk.tlb.flush_range(addr, A::PAGE_SIZE, Level::Pte);
         }
         1
     }
@@ -285,15 +300,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[inline]
     fn change_present_batch(
         &mut self,
-        tlb: &mut MmuGather,
-        change: &Change<'_>,
+        walk: &mut Walk<'_>,
         addr: VirtAddr,
         p: Ptep,
         pte: Pte,
         max: usize,
     ) -> usize {
-        if change.flags.contains(CpFlags::PROT_NUMA)
-            && let Some(skip) = self.numa_skip(change.vma, p, pte, max)
+        let Change { vma, prot, flags } = *walk.change;
+        if flags.contains(CpFlags::PROT_NUMA)
+            && let Some(skip) = self.numa_skip(vma, p, pte, max)
         {
             return skip;
         }
@@ -302,12 +317,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let nr = self.folio_pte_batch(folio, p, pte, max, respect);
         self.hw.event(Event::Batch(nr as u32));
         let old = self.arch.modify_prot_start_ptes(&mut self.hw, addr, p, nr);
-        let new = self.arch.pte_modify(old, change.prot);
+        let new = self.arch.pte_modify(old, prot);
         let batch = Batch { addr, p, old, new, nr };
-        if change.flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {
-            self.commit_writable(tlb, change.vma, folio, batch);
+        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {
+            self.commit_writable(walk.tlb, vma, folio, batch);
         } else {
-            self.commit(tlb, batch);
+            self.commit(walk.tlb, batch);
         }
         nr
     }
@@ -424,21 +439,23 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Changes a huge page whole (`change_huge_pmd`, `mm/huge_memory.c`).
-    fn change_huge_pmd(&mut self, tlb: &mut MmuGather, change: &Change<'_>, pmdp: Ptep, addr: VirtAddr) {
-        if change.flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(change.vma, pmdp) {
+    fn change_huge_pmd(&mut self, walk: &mut Walk<'_>, pmdp: Ptep, addr: VirtAddr) {
+        let Change { vma, prot, flags } = *walk.change;
+        walk.pages += A::PTRS_PER_TABLE as u64;
+        if flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(vma, pmdp) {
             return;
         }
         let old = self.arch.pmdp_invalidate_ad(&mut self.hw, addr, pmdp);
-        let mut new = self.arch.pmd_modify(old, change.prot);
-        if change.flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
+        let mut new = self.arch.pmd_modify(old, prot);
+        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
             && !self.arch.pte_write(new)
-            && self.can_change_pmd_writable(change.vma, new)
+            && self.can_change_pmd_writable(vma, new)
         {
             new = self.arch.pte_mkwrite(new);
         }
         self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
         if self.arch.huge_pmd_needs_flush(old, new) {
-            tlb.flush_range(addr, A::entry_size(Level::Pmd), Level::Pmd);
+            walk.tlb.flush_range(addr, A::entry_size(Level::Pmd), Level::Pmd);
         }
     }
 

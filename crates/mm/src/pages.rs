@@ -112,6 +112,16 @@ impl Pages {
         }
     }
 
+    /// Frames that have a page struct: no entry maps one above.
+    pub const fn frames(&self) -> usize {
+        self.meta.len()
+    }
+
+    /// Whether a frame is the zero page, or one of the huge zero page: these and none above stand below all memory.
+    pub const fn is_zero_page(&self, pfn: Pfn) -> bool {
+        pfn.get() < self.huge_zero.end().get()
+    }
+
     /// The folio that huge zero entries map. It is never given back.
     pub const fn huge_zero(&self) -> FolioSpan {
         self.huge_zero

@@ -166,7 +166,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             entry.pagemap |= Pagemap::UFFD_WP;
         }
         let page = self.page_facts(pte);
-        let is_page = !self.is_zero(page.folio);
+        let is_page = !self.pages.is_zero_page(page.pfn);
         if is_page && page.mapcount == 1 {
             entry.pagemap |= Pagemap::EXCLUSIVE;
         }
@@ -177,14 +177,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         entry
     }
 
-    fn is_zero(&self, folio: FolioSpan) -> bool {
-        folio.head == crate::ZERO_PFN || folio.head == self.pages.huge_zero().head
-    }
-
     fn page_facts(&self, pte: Pte) -> PageFacts {
         let pfn = self.arch.pte_pfn(pte);
         let folio = self.hw.peek_folio(pfn);
-        if self.is_zero(folio) {
+        if self.pages.is_zero_page(pfn) {
             return PageFacts { folio, pfn, mapcount: 0, exclusive: false };
         }
         let exclusive = self.pages.is_exclusive(pfn);
@@ -197,19 +193,38 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn smaps_of(&self, mm: &Mm, vma: &Vma) -> VmaFacts {
-        let (mut rss, mut anon_huge) = (0, 0);
-        self.walk_entries(mm, vma.start, vma.end, |entry| {
-            if entry.page.is_some_and(|page| !self.is_zero(page.folio)) {
-                let size = A::entry_size(entry.level);
-                rss += size;
-                if entry.level == Level::Pmd {
-                    anon_huge += size;
+        let (mut pages, mut huge) = (0, 0);
+        let mut addr = vma.start;
+        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, vma.end) {
+            addr = next;
+            match self.pmd_state(pmdp) {
+                PmdState::None => {}
+                PmdState::Huge(pmd) => {
+                    huge += u64::from(self.arch.pmd_present(pmd) && !self.maps_zero_page(pmd));
+                }
+                PmdState::Table(table) => {
+                    let first = Self::index(from, Level::Pte);
+                    let n = (next.since(from) >> A::PAGE_SHIFT) as usize;
+                    pages += self.resident(&self.hw.peek_table(table)[first..first + n]);
                 }
             }
-        });
+        }
+        let anon_huge = huge * A::entry_size(Level::Pmd);
+        let rss = (pages << A::PAGE_SHIFT) + anon_huge;
         let backing = self.backing(mm, vma);
         let pgoff = if backing.has_file() { vma.pgoff } else { 0 };
         VmaFacts { start: vma.start, end: vma.end, flags: vma.flags, rss, anon_huge, backing, pgoff }
+    }
+
+    /// How many of these page entries map a page that counts as resident.
+    fn resident(&self, words: &[u64]) -> u64 {
+        let counts = |&word: &u64| self.arch.pte_present(Pte(word)) && !self.maps_zero_page(Pte(word));
+        words.iter().map(|word| u64::from(counts(word))).sum()
+    }
+
+    #[inline]
+    fn maps_zero_page(&self, pte: Pte) -> bool {
+        self.pages.is_zero_page(self.arch.pte_pfn(pte))
     }
 
     /// Writes `what` to /proc/PID/clear_refs: 1 to 3 make pages old (all, private, shared), 4 starts soft-dirty tracking

@@ -114,6 +114,21 @@ macro_rules! forward_table_memory {
             self.plain.peek_folio(pfn)
         }
 
+        #[inline]
+        fn peek_run(&self, p: Ptep, first: Pte, step: u64, max: usize) -> usize {
+            self.plain.peek_run(p, first, step, max)
+        }
+
+        #[inline]
+        fn peek_orders(&self, pfn: Pfn, stride: usize, order: u32, max: usize) -> usize {
+            self.plain.peek_orders(pfn, stride, order, max)
+        }
+
+        #[inline]
+        fn poke_run(&mut self, p: Ptep, first: Pte, step: u64, n: usize) {
+            self.plain.poke_run(p, first, step, n);
+        }
+
         fn set_folio(&mut self, span: FolioSpan) {
             self.plain.set_folio(span);
         }
@@ -121,6 +136,8 @@ macro_rules! forward_table_memory {
 }
 
 impl TableMemory for CountingHw {
+    const KEEPS_ORDER: bool = false;
+
     forward_table_memory!();
 
     fn with_tables_of(entries: usize) -> Self {
@@ -134,6 +151,10 @@ impl TableMemory for CountingHw {
 
     fn counters(&self) -> Option<&Counters> {
         Some(&self.counters)
+    }
+
+    fn repeat(&mut self, work: &Counters, times: u64) {
+        self.counters.add_times(work, times);
     }
 }
 
@@ -187,6 +208,8 @@ impl Hw for RecordingHw {
 }
 
 impl TableMemory for RecordingHw {
+    const KEEPS_ORDER: bool = true;
+
     forward_table_memory!();
 
     fn with_tables_of(entries: usize) -> Self {

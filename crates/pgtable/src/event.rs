@@ -193,6 +193,26 @@ impl Counters {
         self.sums[counter as usize] += n;
     }
 
+    /// Adds what `work` counted, `times` times.
+    pub fn add_times(&mut self, work: &Self, times: u64) {
+        *self = zip_with(*self, work, |sum, n| sum.wrapping_add(n.wrapping_mul(times)));
+    }
+
+    /// Counts one step of a recording machine. Hardware's own updates are no work of the kernel's.
+    pub fn record(&mut self, record: &Record) {
+        match *record {
+            Record::Load(..) => self.add(Counter::Loads, 1),
+            Record::Store(..) => self.add(Counter::Stores, 1),
+            Record::Swap(..) => self.add(Counter::Exchanges, 1),
+            Record::CompareSwap(..) => self.add(Counter::CompareExchanges, 1),
+            Record::Barrier(kind) => self.barrier(kind),
+            Record::Tlbi(op) => self.tlbi(op),
+            Record::PageLookup(_) => self.add(Counter::PageLookups, 1),
+            Record::Hardware(..) => {}
+            Record::Event(event) => self.count(event),
+        }
+    }
+
     /// Counts one event.
     #[inline]
     pub fn count(&mut self, event: Event) {

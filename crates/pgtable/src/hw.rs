@@ -4,7 +4,7 @@ use crate::{Event, Pfn, Pte, VirtAddr};
 
 /// One entry of a table, as an index into the machine's table memory. Tables are aligned blocks, so the
 /// low bits are the index in the table, as a pointer's low bits are on a real machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Ptep(pub u64);
 
@@ -190,6 +190,9 @@ pub trait Hw {
 
 /// Table memory and page structs: what the memory manager, not a port, does with a machine.
 pub trait TableMemory: Hw + std::fmt::Debug {
+    /// Whether the order of primitives can be seen: then each is made by itself, however often the same is repeated.
+    const KEEPS_ORDER: bool;
+
     /// An empty machine whose tables have `entries` entries (a power of two).
     fn with_tables_of(entries: usize) -> Self;
 
@@ -210,6 +213,20 @@ pub trait TableMemory: Hw + std::fmt::Debug {
 
     /// Writes the page structs of a new or resized folio.
     fn set_folio(&mut self, span: FolioSpan);
+
+    /// How many entries from `p` on, at most `max`, are exactly `first`, `first + step`..., read without events.
+    fn peek_run(&self, p: Ptep, first: Pte, step: u64, max: usize) -> usize;
+
+    /// How many of the pages `pfn`, `pfn + stride`..., at most `max`, belong to folios of this order, read without events.
+    fn peek_orders(&self, pfn: Pfn, stride: usize, order: u32, max: usize) -> usize;
+
+    /// Writes `n` entries, `first`, `first + step`..., without events: they are accounted for by [`repeat`](Self::repeat).
+    fn poke_run(&mut self, p: Ptep, first: Pte, step: u64, n: usize);
+
+    /// Counts again, `times` times, what was counted before for the same work.
+    fn repeat(&mut self, work: &crate::Counters, times: u64) {
+        let _ = (work, times);
+    }
 
     /// An update by the hardware's walker (accessed, dirty): not a software store.
     fn hardware_store(&mut self, p: Ptep, new: Pte);

@@ -88,34 +88,40 @@ impl Hw for PlainHw {
 
     #[inline]
     fn match_run(&mut self, p: Ptep, expected: Pte, step: u64, ignore: u64, max: usize) -> usize {
-        /// Entries compared without a branch between them.
-        const LANE: usize = 8;
-        let run = self.run(p, max);
-        let mut word = expected.0;
-        let mut done = 0;
-        for lane in run.chunks_exact(LANE) {
-            let mut differing = 0;
-            for (entry, i) in lane.iter().zip(0u64..) {
-                differing |= entry ^ word.wrapping_add(i.wrapping_mul(step));
-            }
-            if differing & !ignore != 0 {
-                break;
-            }
-            done += LANE;
-            word = word.wrapping_add(step.wrapping_mul(LANE as u64));
-        }
-        for entry in &run[done..] {
-            if (entry ^ word) & !ignore != 0 {
-                return done;
-            }
-            done += 1;
-            word = word.wrapping_add(step);
-        }
-        done
+        matching(self.run(p, max), expected.0, step, ignore)
     }
 }
 
+/// How many words from the first on equal `word`, `word + step`... in all bits but `ignore`.
+#[inline]
+fn matching(run: &[u64], mut word: u64, step: u64, ignore: u64) -> usize {
+    /// Entries compared without a branch between them.
+    const LANE: usize = 8;
+    let mut done = 0;
+    for lane in run.chunks_exact(LANE) {
+        let mut differing = 0;
+        for (entry, i) in lane.iter().zip(0u64..) {
+            differing |= entry ^ word.wrapping_add(i.wrapping_mul(step));
+        }
+        if differing & !ignore != 0 {
+            break;
+        }
+        done += LANE;
+        word = word.wrapping_add(step.wrapping_mul(LANE as u64));
+    }
+    for entry in &run[done..] {
+        if (entry ^ word) & !ignore != 0 {
+            return done;
+        }
+        done += 1;
+        word = word.wrapping_add(step);
+    }
+    done
+}
+
 impl TableMemory for PlainHw {
+    const KEEPS_ORDER: bool = false;
+
     fn with_tables_of(entries: usize) -> Self {
         assert!(entries.is_power_of_two(), "tables are aligned blocks");
         Self { entries: Vec::new(), table_len: entries, free: Vec::new(), orders: Vec::new() }
@@ -147,6 +153,27 @@ impl TableMemory for PlainHw {
     fn peek_folio(&self, pfn: Pfn) -> FolioSpan {
         let order = u32::from(self.orders[pfn.index()]);
         FolioSpan { head: pfn.align_down(order), order }
+    }
+
+    #[inline]
+    fn peek_run(&self, p: Ptep, first: Pte, step: u64, max: usize) -> usize {
+        let at = p.0 as usize;
+        matching(&self.entries[at..at + max], first.0, step, 0)
+    }
+
+    #[inline]
+    fn peek_orders(&self, pfn: Pfn, stride: usize, order: u32, max: usize) -> usize {
+        let orders = &self.orders[pfn.index()..];
+        let differs = |found: &u8| u32::from(*found) != order;
+        if stride == 1 {
+            return orders[..max].iter().position(differs).unwrap_or(max);
+        }
+        orders.iter().step_by(stride).take(max).position(differs).unwrap_or(max)
+    }
+
+    #[inline]
+    fn poke_run(&mut self, p: Ptep, first: Pte, step: u64, n: usize) {
+        self.store_run(p, first, step, n);
     }
 
     fn set_folio(&mut self, span: FolioSpan) {

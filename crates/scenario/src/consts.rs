@@ -6,6 +6,10 @@
 
 use std::fmt;
 
+mod logged;
+
+pub use logged::{CLONE, LOGGED, MCL, MLOCK, MS, PR, SHMAT, SHMGET, SIGNAL};
+
 /// Protections of `mmap` and `mprotect`.
 pub const PROT: Table = Table {
     what: "a protection",
@@ -121,11 +125,12 @@ pub const MREMAP: Table = Table {
     ],
 };
 
-/// All tables.
+/// All tables of which scenarios use names.
 pub const TABLES: [&Table; 4] = [&PROT, &MAP, &MADV, &MREMAP];
 
 const MAP_TYPE_MASK: u64 = 0xf;
-const MAP_HUGE_SHIFT: u32 = 26;
+/// Where in the flags of `mmap` and of `shmget` the huge page size lies.
+pub const MAP_HUGE_SHIFT: u32 = 26;
 const MAP_HUGE_MASK: u64 = 0x3f << MAP_HUGE_SHIFT;
 
 /// The names of one kind of number.
@@ -166,6 +171,13 @@ impl Table {
     #[must_use]
     pub fn value(&self, name: &str) -> Option<u64> {
         let named = self.entries.iter().find(|entry| entry.name == name)?;
+        Some(named.value)
+    }
+
+    /// The number that `name` without the table's prefix stands for: `READ` for `PROT_READ`.
+    #[must_use]
+    pub fn short_value(&self, name: &str) -> Option<u64> {
+        let named = self.entries.iter().find(|entry| entry.name.strip_prefix(self.prefix) == Some(name))?;
         Some(named.value)
     }
 

@@ -73,6 +73,7 @@ mod parse;
 mod print;
 mod render;
 mod steps;
+pub mod strace;
 mod suggest;
 
 pub use ast::{Expect, Item, Line, MAX_DEPTH, Repeat, Scenario, Signal};

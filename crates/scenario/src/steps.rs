@@ -42,7 +42,13 @@ impl Scenario {
     /// How many lines run in all; the largest `u128` if there are more.
     #[must_use]
     pub fn step_count(&self) -> u128 {
-        count(&self.items)
+        self.step_sum(|_| 1)
+    }
+
+    /// The sum of what `weight` says of every line that runs; the largest `u128` if it is more.
+    #[must_use]
+    pub fn step_sum(&self, weight: impl Fn(&Line) -> u128) -> u128 {
+        sum(&self.items, &weight)
     }
 }
 
@@ -106,11 +112,11 @@ fn runs_something(items: &[Item]) -> bool {
     })
 }
 
-fn count(items: &[Item]) -> u128 {
-    let counts = items.iter().map(|item| match item {
-        Item::Line(_) => 1,
-        Item::Repeat(repeat) => u128::from(repeat.count).saturating_mul(count(&repeat.body)),
+fn sum(items: &[Item], weight: &impl Fn(&Line) -> u128) -> u128 {
+    let sums = items.iter().map(|item| match item {
+        Item::Line(line) => weight(line),
+        Item::Repeat(repeat) => u128::from(repeat.count).saturating_mul(sum(&repeat.body, weight)),
         Item::Comment(_) | Item::Blank => 0,
     });
-    counts.fold(0, u128::saturating_add)
+    sums.fold(0, u128::saturating_add)
 }

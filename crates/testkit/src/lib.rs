@@ -1,10 +1,10 @@
 //! What the test drivers share: where the fixtures are, and how a scenario is run for a test.
 
+use ptelab::exec::Watch;
 use ptelab::scenario::Scenario;
 use ptelab::{HwKind, Matrix, RunReport, show};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 /// The workspace's root.
 pub fn root() -> PathBuf {
@@ -74,10 +74,7 @@ impl Case {
         if let Some(mib) = self.memory_mib {
             matrix = matrix.memory(mib << 20);
         }
-        matrix
-            .hw(hw)
-            .run(&self.scenario, &AtomicBool::new(false), || {})
-            .expect("machines of these kinds exist")
+        matrix.hw(hw).run(&self.scenario, Watch::nobody()).expect("machines of these kinds exist")
     }
 
     /// What a report says, without the name of its kernel: results, then dumps.

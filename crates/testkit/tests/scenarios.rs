@@ -56,11 +56,14 @@ fn runs(case: &Case, port: &str, kernel: &str) -> Result<(), Failed> {
     if let Some(wrong) = plain.unexpected.first().filter(|_| !is_bug_shown(case, kernel)) {
         return Err(format!("line {}: {}: got {}", wrong.line, wrong.text, wrong.outcome).into());
     }
-    for hw in [HwKind::Counting, HwKind::Recording] {
-        let other = run(hw);
+    let (counting, recording) = (run(HwKind::Counting), run(HwKind::Recording));
+    for (hw, other) in [("counting", &counting), ("recording", &recording)] {
         if (&other.results, &other.dumps) != (&plain.results, &plain.dumps) {
-            return Err(format!("another result on {hw:?}").into());
+            return Err(format!("another result on the {hw} machine").into());
         }
+    }
+    if counting.line_costs != recording.line_costs {
+        return Err("the counting machine's sums are not those of what the recording machine recorded".into());
     }
     Ok(())
 }
@@ -70,12 +73,18 @@ fn is_bug_shown(case: &Case, kernel: &str) -> bool {
     case.name == "exclusive-mid-folio" && kernel == "6.17-rc1"
 }
 
-/// All machines at once give what each gives alone.
+/// All machines at once give what each gives alone, however many threads they share.
 fn side_by_side(case: &Case) -> Result<(), Failed> {
-    for report in case.run("all", "all", HwKind::Counting) {
-        let alone = case.run(report.arch, report.kernel, HwKind::Counting).remove(0);
-        if alone != report {
-            return Err(format!("another result on {} alone", report.machine()).into());
+    let alone: Vec<RunReport> = port_names()
+        .into_iter()
+        .flat_map(|port| kernel_names().into_iter().map(move |kernel| (port, kernel)))
+        .map(|(port, kernel)| case.run(port, kernel, HwKind::Counting).remove(0))
+        .collect();
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let together = pool.install(|| case.run("all", "all", HwKind::Counting));
+        if let Some((one, _)) = together.iter().zip(&alone).find(|(one, alone)| one != alone) {
+            return Err(format!("another result on {} with {threads} threads", one.machine()).into());
         }
     }
     Ok(())

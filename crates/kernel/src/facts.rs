@@ -1,0 +1,42 @@
+//! Which machine and kernel this is.
+
+use std::fs;
+
+/// The host, as results name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Operating system and kernel release: `Linux 6.18.44`.
+    pub kernel: String,
+    /// Model of the CPU, where it is known.
+    pub cpu: Option<String>,
+    /// CPUs that this process may use.
+    pub cpus: usize,
+}
+
+/// The facts of this host.
+pub fn facts() -> Facts {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+    let kernel = release.map_or_else(|| std::env::consts::OS.to_owned(), |r| format!("Linux {}", r.trim()));
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
+    let cpu = model.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_owned());
+    Facts { kernel, cpu, cpus: std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
+/// Memory of this process that is resident, in bytes; `None` where the host does not say.
+pub fn resident() -> Option<u64> {
+    status("/proc/self/status", "VmRSS:")
+}
+
+/// Memory that can be had without swapping, in bytes; `None` where the host does not say.
+pub fn available() -> Option<u64> {
+    status("/proc/meminfo", "MemAvailable:")
+}
+
+/// A line `NAME   N kB` of a file under /proc, in bytes.
+fn status(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}

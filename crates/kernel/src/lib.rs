@@ -1,0 +1,66 @@
+//! The running Linux kernel, as something to hold the emulator against.
+//!
+//! [`Region`] is memory of this process that real calls work on; [`thp`] says which sizes of huge pages the kernel's
+//! settings allow; [`facts`] tells which machine this is. Where the host is no Linux, a region cannot be made and says so.
+
+pub mod facts;
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "this is where Linux itself is called")]
+#[deny(clippy::undocumented_unsafe_blocks)]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+pub mod thp;
+
+#[cfg(target_os = "linux")]
+pub use linux::Region;
+#[cfg(not(target_os = "linux"))]
+pub use other::Region;
+
+/// What a range of memory is told (`madvise(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// `MADV_HUGEPAGE`.
+    HugePage,
+    /// `MADV_NOHUGEPAGE`.
+    NoHugePage,
+    /// `MADV_DONTFORK`.
+    DontFork,
+    /// `MADV_DOFORK`.
+    DoFork,
+    /// `MADV_DONTNEED`: the contents go.
+    DontNeed,
+}
+
+/// Whether memory may be written (`mprotect(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `PROT_READ`.
+    ReadOnly,
+    /// `PROT_READ|PROT_WRITE`.
+    ReadWrite,
+}
+
+/// A call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The kernel's error number.
+    #[error("{call}: errno {errno}")]
+    Errno {
+        /// The call.
+        call: &'static str,
+        /// Its error number.
+        errno: i32,
+    },
+    /// The range does not lie in the region.
+    #[error("{len} bytes at {offset} are not in the region")]
+    Range {
+        /// Bytes from the region's start.
+        offset: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// This is no Linux.
+    #[error("the host is no Linux")]
+    NotLinux,
+}

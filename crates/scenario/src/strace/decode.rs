@@ -1,0 +1,146 @@
+//! Which calls are decoded, and those of them that concern memory.
+
+use crate::consts::{MADV, MAP, MCL, MLOCK, MREMAP, MS, PROT};
+use crate::strace::args::{Args, NAMED, Place};
+use crate::strace::entry::Range;
+use crate::strace::process;
+use crate::strace::scan::Items;
+use crate::strace::syscall::Syscall;
+
+/// The call, or nothing if it concerns no memory, or what is wrong with it.
+pub(super) type Decoded = Result<Option<Syscall>, String>;
+
+/// A call that is decoded.
+#[derive(Debug)]
+pub(super) struct Spec {
+    pub(super) name: &'static str,
+    pub(super) decode: fn(&Args<'_>) -> Decoded,
+}
+
+const SPECS: &[Spec] = &[
+    Spec { name: "mmap", decode: mmap },
+    Spec { name: "munmap", decode: |args| range(args, |addr, len| Syscall::Munmap { addr, len }) },
+    Spec { name: "mprotect", decode: mprotect },
+    Spec { name: "madvise", decode: madvise },
+    Spec { name: "brk", decode: |args| Ok(Some(Syscall::Brk { addr: args.number((0, "brk"))? })) },
+    Spec { name: "mremap", decode: mremap },
+    Spec { name: "openat", decode: process::openat },
+    Spec { name: "clone", decode: process::clone },
+    Spec { name: "clone3", decode: process::clone3 },
+    Spec { name: "fork", decode: |_| Ok(Some(Syscall::Fork)) },
+    Spec { name: "vfork", decode: |_| Ok(Some(Syscall::Vfork)) },
+    Spec { name: "execve", decode: process::execve },
+    Spec { name: "execveat", decode: process::execveat },
+    Spec { name: "exit", decode: |args| Ok(Some(Syscall::Exit { status: args.int((0, "error_code"))? })) },
+    Spec {
+        name: "exit_group",
+        decode: |args| Ok(Some(Syscall::ExitGroup { status: args.int((0, "error_code"))? })),
+    },
+    Spec { name: "mmap2", decode: mmap },
+    Spec { name: "pkey_mprotect", decode: mprotect },
+    Spec { name: "process_madvise", decode: process_madvise },
+    Spec { name: "mlock", decode: mlock },
+    Spec { name: "mlock2", decode: mlock },
+    Spec { name: "munlock", decode: |args| range(args, |addr, len| Syscall::Munlock { addr, len }) },
+    Spec {
+        name: "mlockall",
+        decode: |args| Ok(Some(Syscall::Mlockall { flags: args.flags((0, "flags"), &[&MCL])? })),
+    },
+    Spec { name: "munlockall", decode: |_| Ok(Some(Syscall::Munlockall)) },
+    Spec { name: "msync", decode: msync },
+    Spec { name: "mincore", decode: |args| range(args, |addr, len| Syscall::Mincore { addr, len }) },
+    Spec { name: "prctl", decode: process::prctl },
+    Spec { name: "shmget", decode: process::shmget },
+    Spec { name: "shmat", decode: process::shmat },
+    Spec { name: "shmdt", decode: |args| Ok(Some(Syscall::Shmdt { addr: args.number((0, "shmaddr"))? })) },
+    Spec { name: "shmctl", decode: process::shmctl },
+    Spec { name: "open", decode: process::open },
+    Spec { name: "openat2", decode: process::openat },
+];
+
+/// The call of this name, if it is decoded.
+pub(super) fn spec(name: &[u8]) -> Option<&'static Spec> {
+    SPECS.iter().find(|spec| spec.name.as_bytes() == name)
+}
+
+const LEN: Place = (1, "len");
+
+/// The address, which the kernel calls `addr` in some calls and `start` in others.
+fn addr(args: &Args<'_>) -> Result<u64, String> {
+    let name = if args.text((NAMED, "start")).is_some() { "start" } else { "addr" };
+    args.number((0, name))
+}
+
+fn range(args: &Args<'_>, make: fn(u64, u64) -> Syscall) -> Decoded {
+    Ok(Some(make(addr(args)?, args.number(LEN)?)))
+}
+
+fn mmap(args: &Args<'_>) -> Decoded {
+    let call = Syscall::Mmap {
+        addr: addr(args)?,
+        len: args.number(LEN)?,
+        prot: args.flags((2, "prot"), &[&PROT])?,
+        flags: args.flags((3, "flags"), &[&MAP])?,
+        fd: args.fd((4, "fd"))?,
+        offset: args.number((5, "off"))?,
+    };
+    Ok(Some(call))
+}
+
+fn mprotect(args: &Args<'_>) -> Decoded {
+    let prot = args.flags((2, "prot"), &[&PROT])?;
+    let key: Place = (3, "pkey");
+    let pkey = if args.text(key).is_some() { Some(args.int(key)?) } else { None };
+    Ok(Some(Syscall::Mprotect { addr: addr(args)?, len: args.number(LEN)?, prot, pkey }))
+}
+
+fn madvise(args: &Args<'_>) -> Decoded {
+    let len = args.number((1, "len_in"))?;
+    Ok(Some(Syscall::Madvise { addr: addr(args)?, len, advice: args.flags((2, "behavior"), &[&MADV])? }))
+}
+
+fn process_madvise(args: &Args<'_>) -> Decoded {
+    let call = Syscall::ProcessMadvise {
+        pidfd: args.fd((0, "pidfd"))?,
+        ranges: args.text((1, "vec")).map_or(Ok(None), ranges)?,
+        count: args.number((2, "vlen"))?,
+        advice: args.flags((3, "behavior"), &[&MADV])?,
+        flags: args.number((4, "flags"))?,
+    };
+    Ok(Some(call))
+}
+
+/// `[{iov_base=0x7f0000000000, iov_len=4096}, ...]`, or the address of such.
+fn ranges(text: &[u8]) -> Result<Option<Vec<Range>>, String> {
+    let Some(inner) = text.strip_prefix(b"[") else {
+        return Ok(None);
+    };
+    let mut found = Vec::new();
+    for item in Items::new(inner, b']').take_while(|item| item.text != b"...") {
+        let fields = item.text.strip_prefix(b"{").and_then(|inner| Args::split(inner, b'}', false));
+        let (fields, _) = fields.ok_or("argument 2 (vec): it has an element that is no iovec")?;
+        found.push(Range { addr: fields.number((0, "iov_base"))?, len: fields.number((1, "iov_len"))? });
+    }
+    Ok(Some(found))
+}
+
+fn mremap(args: &Args<'_>) -> Decoded {
+    let call = Syscall::Mremap {
+        old_addr: addr(args)?,
+        old_len: args.number((1, "old_len"))?,
+        new_len: args.number((2, "new_len"))?,
+        flags: args.flags((3, "flags"), &[&MREMAP])?,
+        new_addr: args.optional((4, "new_addr"), &[])?,
+    };
+    Ok(Some(call))
+}
+
+fn mlock(args: &Args<'_>) -> Decoded {
+    let flags = args.optional((2, "flags"), &[&MLOCK])?.unwrap_or(0);
+    Ok(Some(Syscall::Mlock { addr: addr(args)?, len: args.number(LEN)?, flags }))
+}
+
+fn msync(args: &Args<'_>) -> Decoded {
+    let flags = args.flags((2, "flags"), &[&MS])?;
+    Ok(Some(Syscall::Msync { addr: addr(args)?, len: args.number(LEN)?, flags }))
+}

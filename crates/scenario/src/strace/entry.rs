@@ -1,0 +1,156 @@
+//! What a log is made of.
+
+use crate::errno::Errno;
+use crate::strace::syscall::Syscall;
+
+/// Something that happened, as one or two lines of a log tell it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The line where it began, from 1.
+    pub line: u64,
+    /// The line where it ended: another than `line` for a call that was printed in parts.
+    pub end_line: u64,
+    /// The process (in Linux's words the thread), or `None` where the log does not name it; see [`crate::strace`].
+    pub pid: Option<u32>,
+    /// When it began, if the log says so.
+    pub time: Option<Stamp>,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// A call of which the arguments were read.
+    Call(LoggedCall),
+    /// `--- SIGSEGV {si_signo=SIGSEGV, si_addr=0x10} ---`: a signal arrived.
+    Signal {
+        /// The name, as `SIGSEGV`.
+        name: String,
+        /// The address that caused it, for the signals that have one.
+        addr: Option<u64>,
+    },
+    /// `+++ exited with 0 +++`
+    Exited {
+        /// The exit status, 0 to 255.
+        code: i32,
+    },
+    /// `+++ killed by SIGKILL +++`
+    Killed {
+        /// The name, as `SIGKILL`.
+        signal: String,
+        /// Whether a core was dumped.
+        core_dumped: bool,
+    },
+    /// `+++ superseded by execve in pid 7 +++`: thread 7 called execve, and goes on under this entry's pid.
+    Superseded {
+        /// The thread that called execve.
+        by: u32,
+    },
+    /// A page fault, as `perf trace -F all` prints it.
+    Touch(Touch),
+}
+
+/// A call that returned, or that never does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedCall {
+    /// The name, as the log has it: `mmap2`, where `call` says [`Syscall::Mmap`].
+    pub name: &'static str,
+    /// The arguments.
+    pub call: Syscall,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What `-y` says of the result: the path of a new descriptor.
+    pub result_path: Option<String>,
+    /// How long it took, in seconds.
+    pub duration: Option<f64>,
+    /// The call as the log has it, without the columns before it; parts are joined.
+    pub text: String,
+}
+
+/// What a call returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A number or an address.
+    Value(u64),
+    /// `-1 ENOMEM (Cannot allocate memory)`
+    Failed(Errno),
+    /// The same with a name or number that [`Errno`] does not have, as the log has it.
+    FailedOther(String),
+    /// `? ERESTARTSYS (To be restarted)`: a signal interrupted the call, which may be made again.
+    Restarted,
+    /// `?`: it did not return, as `exit_group`, or was not seen to return.
+    Unknown,
+}
+
+/// A moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stamp {
+    /// In seconds, counted as `clock` says.
+    pub seconds: f64,
+    /// From when on.
+    pub clock: Clock,
+}
+
+/// What a time is counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// 1970 (`-ttt`).
+    Epoch,
+    /// Midnight (`-t`, `-tt`).
+    Midnight,
+    /// The line before (`-r`).
+    PreviousLine,
+    /// The beginning of the log (`perf trace`).
+    Start,
+}
+
+/// A file descriptor among arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fd {
+    /// The number; -100 for `AT_FDCWD`.
+    pub number: i32,
+    /// What `-y` and `-yy` say it is: a path, or a text like `pid:1234`, `anon_inode:[eventpoll]`.
+    pub path: Option<String>,
+    /// Whether the file had no name any more.
+    pub deleted: bool,
+}
+
+impl Fd {
+    /// The process that a pidfd names, which only `-yy` tells.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.path.as_deref()?.strip_prefix("pid:")?.parse().ok()
+    }
+}
+
+/// A string among arguments. Bytes that are not UTF-8 have become U+FFFD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The string, or its beginning.
+    pub text: String,
+    /// Whether the log has only its beginning.
+    pub truncated: bool,
+}
+
+/// Some memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Where it begins.
+    pub addr: u64,
+    /// How many bytes it has.
+    pub len: u64,
+}
+
+/// A page fault. Whether it was a read or a write is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Whether the page had to be read from disk.
+    pub major: bool,
+    /// The address, where the log has one: for anonymous memory, heap and stack.
+    pub addr: Option<u64>,
+    /// What is mapped there, if it has a name: a path, `//anon`, `[heap]`, `[stack]`.
+    pub map: Option<String>,
+    /// The offset in the file `map`, in bytes, where the log has no address.
+    pub offset: Option<u64>,
+}

@@ -1,0 +1,61 @@
+//! What can be wrong with a log.
+
+use std::io;
+
+/// Why there is no entry. A mistake in a call is of its line only, and the reader goes on; all others end it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The input failed.
+    #[error("line {line}: {source}")]
+    Io {
+        /// The line that was being read, from 1.
+        line: u64,
+        /// What the input said.
+        source: io::Error,
+    },
+    /// There is not one line.
+    #[error("the log is empty")]
+    Empty,
+    /// None of the first lines looks like a line of strace or perf trace.
+    #[error(
+        "line {line}: `{found}` is not a line of strace: expected `NAME(ARGUMENTS) = RESULT`, as in \
+         `munmap(0x7f89f0543000, 4096) = 0` (nor is any of the {tried} lines tried)"
+    )]
+    NotALog {
+        /// The first line that has anything on it, from 1.
+        line: u64,
+        /// Its beginning, with control characters escaped.
+        found: String,
+        /// How many lines were looked at.
+        tried: u64,
+    },
+    /// A call that should be decoded cannot be.
+    #[error("line {line}: {name}: {what}")]
+    Call {
+        /// The line where the call began, from 1.
+        line: u64,
+        /// The call.
+        name: &'static str,
+        /// What is wrong with it.
+        what: String,
+        /// The call as the log has it.
+        text: String,
+    },
+}
+
+impl ReadError {
+    /// The line, from 1, if one can be named.
+    #[must_use]
+    pub const fn line(&self) -> Option<u64> {
+        match self {
+            Self::Io { line, .. } | Self::NotALog { line, .. } | Self::Call { line, .. } => Some(*line),
+            Self::Empty => None,
+        }
+    }
+
+    /// Whether the reader goes on after it.
+    #[must_use]
+    pub const fn is_recoverable(&self) -> bool {
+        matches!(self, Self::Call { .. })
+    }
+}

@@ -1,0 +1,84 @@
+//! Files, and their lines.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+/// How many bytes a line may have. Longer ones are skipped and counted.
+pub const MAX_LINE: usize = 1 << 20;
+
+const BUFFER: usize = 1 << 16;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// A log for a [`crate::strace::Reader`]: a file, or standard input for `-`. What is gzip's by its first two bytes is
+/// unpacked, however it is named and in however many members.
+pub fn open(path: impl AsRef<Path>) -> io::Result<Box<dyn BufRead + Send>> {
+    let path = path.as_ref();
+    let input: Box<dyn Read + Send> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    unpack(input)
+}
+
+fn unpack(mut input: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {
+    let mut magic = Vec::new();
+    input.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
+    let packed = magic == GZIP_MAGIC;
+    let whole = BufReader::with_capacity(BUFFER, io::Cursor::new(magic).chain(input));
+    if packed {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole))));
+    }
+    Ok(Box::new(whole))
+}
+
+/// What reading a line came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fetched {
+    /// There is no line any more.
+    End,
+    /// A line; whether it had an end.
+    Line { ended: bool },
+    /// A line of more than [`MAX_LINE`] bytes, of which only the beginning was kept; whether it had an end.
+    TooLong { ended: bool },
+}
+
+/// Reads a line into `line`, without its end.
+pub(super) fn fetch(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Fetched> {
+    line.clear();
+    let read = input.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', line)?;
+    if read == 0 {
+        return Ok(Fetched::End);
+    }
+    let ended = line.last() == Some(&b'\n');
+    if ended {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    } else if read > MAX_LINE {
+        return Ok(Fetched::TooLong { ended: skip_to_end(input)? });
+    }
+    Ok(Fetched::Line { ended })
+}
+
+/// Leaves the rest of a line out; whether it had an end.
+fn skip_to_end(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let part = match input.fill_buf() {
+            Ok(part) => part,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if part.is_empty() {
+            return Ok(false);
+        }
+        let end = part.iter().position(|&byte| byte == b'\n');
+        let used = end.map_or(part.len(), |at| at + 1);
+        input.consume(used);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}

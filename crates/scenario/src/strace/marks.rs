@@ -1,0 +1,118 @@
+//! Lines that are no calls: signals, ends of processes, strace's own messages.
+
+use crate::strace::entry::Kind;
+use crate::strace::value::number;
+
+/// What a line between `---` or `+++` says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mark {
+    /// Something that is delivered.
+    Event(Kind),
+    /// `--- stopped by SIGSTOP ---`
+    Stopped,
+}
+
+/// Reads a line that begins with `---` or `+++`.
+pub(super) fn mark(line: &[u8]) -> Option<Mark> {
+    let text = std::str::from_utf8(line).ok()?.trim_end();
+    if let Some(inner) = between(text, "---") {
+        return if inner.starts_with("stopped by ") {
+            Some(Mark::Stopped)
+        } else {
+            signal(inner).map(Mark::Event)
+        };
+    }
+    end(between(text, "+++")?).map(Mark::Event)
+}
+
+fn between<'a>(text: &'a str, fence: &str) -> Option<&'a str> {
+    text.strip_prefix(fence)?.strip_suffix(fence)?.strip_prefix(' ')?.strip_suffix(' ')
+}
+
+/// `SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=0x1234}`
+fn signal(inner: &str) -> Option<Kind> {
+    let (name, rest) = inner.split_once(' ').unwrap_or((inner, ""));
+    if !name.starts_with("SIG") {
+        return None;
+    }
+    let addr = rest.split_once("si_addr=").and_then(|(_, rest)| {
+        let word = rest.split([',', '}', ' ']).next()?;
+        if word == "NULL" { Some(0) } else { number(word) }
+    });
+    Some(Kind::Signal { name: name.to_owned(), addr })
+}
+
+fn end(inner: &str) -> Option<Kind> {
+    if let Some(code) = inner.strip_prefix("exited with ") {
+        return Some(Kind::Exited { code: code.parse().ok()? });
+    }
+    if let Some(by) = inner.strip_prefix("superseded by execve in pid ") {
+        let digits = by.split(|c: char| !c.is_ascii_digit()).next()?;
+        return Some(Kind::Superseded { by: digits.parse().ok()? });
+    }
+    let signal = inner.strip_prefix("killed by ")?;
+    let name = signal.strip_suffix(" (core dumped)");
+    Some(Kind::Killed { signal: name.unwrap_or(signal).to_owned(), core_dumped: name.is_some() })
+}
+
+/// What strace says of itself.
+pub(super) const MESSAGE: &[u8] = b"strace: ";
+
+const PROCESS: &[u8] = b"strace: Process ";
+
+/// Where in a line strace's message about a process begins, if the line ends with one. On a terminal, it comes in the
+/// middle of the call that made the process.
+pub(super) fn message_at(line: &[u8]) -> Option<usize> {
+    if !line.ends_with(b" attached") && !line.ends_with(b" detached") {
+        return None;
+    }
+    line.windows(PROCESS.len()).rposition(|part| part == PROCESS)
+}
+
+/// The process of `strace: Process 7 attached`.
+pub(super) fn attached(message: &[u8]) -> Option<u32> {
+    let number = message.strip_prefix(PROCESS)?.strip_suffix(b" attached")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mark, attached, mark, message_at};
+    use crate::strace::entry::Kind;
+
+    #[test]
+    fn signals_and_ends() {
+        let signal = |name: &str, addr| Some(Mark::Event(Kind::Signal { name: name.to_owned(), addr }));
+        let killed = |signal: &str, core_dumped| {
+            Some(Mark::Event(Kind::Killed { signal: signal.to_owned(), core_dumped }))
+        };
+        for (line, expected) in [
+            (
+                "--- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=0x1234} ---",
+                signal("SIGSEGV", Some(0x1234)),
+            ),
+            ("--- SIGBUS {si_signo=7 /* SIGBUS */, si_addr=NULL} ---", signal("SIGBUS", Some(0))),
+            ("--- SIGCHLD {si_signo=SIGCHLD, si_pid=7} ---", signal("SIGCHLD", None)),
+            ("--- SIGRT_1 (Real-time signal 1) @ 0 (0) ---", signal("SIGRT_1", None)),
+            ("--- stopped by SIGSTOP ---", Some(Mark::Stopped)),
+            ("+++ exited with 3 +++", Some(Mark::Event(Kind::Exited { code: 3 }))),
+            ("+++ killed by SIGKILL +++", killed("SIGKILL", false)),
+            ("+++ killed by SIGSEGV (core dumped) +++", killed("SIGSEGV", true)),
+            ("+++ superseded by execve in pid 12 +++", Some(Mark::Event(Kind::Superseded { by: 12 }))),
+            ("+++ exited with", None),
+            ("--- a/file", None),
+            ("--- --- ---", None),
+            ("+++", None),
+        ] {
+            assert_eq!(mark(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn messages() {
+        assert_eq!(message_at(b"vfork(strace: Process 12 attached"), Some(6));
+        assert_eq!(message_at(b"vfork() = 12"), None);
+        assert_eq!(attached(b"strace: Process 12 attached"), Some(12));
+        assert_eq!(attached(b"strace: Process 12 detached"), None);
+    }
+}

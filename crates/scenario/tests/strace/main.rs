@@ -1,0 +1,38 @@
+//! Tests of the log reader from outside.
+
+mod broken;
+mod forms;
+mod hostile;
+mod logs;
+mod parts;
+mod perf;
+
+use ptelab_scenario::strace::{Entry, Kind, LoggedCall, ReadError, Reader, Stats};
+
+/// Lines, each with its end.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
+/// Every entry of a log, and what was seen; nothing may be wrong with it.
+fn read(log: &str) -> (Vec<Entry>, Stats) {
+    let mut reader = Reader::new(log.as_bytes());
+    let entries = reader.by_ref().map(|item| item.unwrap_or_else(|error| panic!("{error}\n{log}"))).collect();
+    (entries, reader.into_stats())
+}
+
+/// The only call of a log.
+fn call(log: &str) -> LoggedCall {
+    let (entries, _) = read(log);
+    match <[Entry; 1]>::try_from(entries) {
+        Ok([Entry { kind: Kind::Call(call), .. }]) => call,
+        other => panic!("not one call: {other:?}"),
+    }
+}
+
+/// What is wrong with a log.
+fn errors(log: &[u8]) -> (Vec<ReadError>, Stats) {
+    let mut reader = Reader::new(log);
+    let errors = reader.by_ref().filter_map(Result::err).collect();
+    (errors, reader.into_stats())
+}
