@@ -21,7 +21,7 @@ pub enum Sharing {
 pub enum AdoptedAs {
     /// Memory of no file: private, or shared with a new object behind it.
     Anonymous,
-    /// The first stack, which grows down.
+    /// The first stack: private, readable and writable, and it grows down.
     Stack,
     /// A file, from this offset in bytes on.
     File(FileId, u64),

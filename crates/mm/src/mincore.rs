@@ -4,18 +4,25 @@ use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, Level, PteView, TableMemory, VirtAddr};
 
+/// The largest vector, in bytes.
+const MAX_VECTOR: u64 = 1 << 30;
+
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// A byte for each page of a range of `len` bytes, as `mincore` fills its vector: 1 for what is present, or, where nothing is
     /// mapped, in the page cache. Callers count as owners of every file.
     ///
     /// # Errors
-    /// `EINVAL` for an unaligned address, `ENOMEM` for a hole or a range that is not one.
+    /// `EINVAL` for an unaligned address, `ENOMEM` for a hole or a range that is not one; `EFAULT` for a vector of more than a GiB, as
+    /// if the caller had none so large.
     pub fn mincore(&self, mm: &Mm, start: VirtAddr, len: u64) -> Result<Vec<u8>, Errno> {
         if !start.is_aligned(A::PAGE_SIZE) {
             return Err(Errno::Einval);
         }
         let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::Enomem)?;
         let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        if end.since(start) >> A::PAGE_SHIFT > MAX_VECTOR {
+            return Err(Errno::Efault);
+        }
         let mut found = Vec::new();
         let mut at = start;
         while at < end {

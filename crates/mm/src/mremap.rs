@@ -244,7 +244,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.unmap_range(mm, r.new_addr, r.new_addr.add(r.new_len))
     }
 
-    /// The VMA at the new place, merged with what is there (`copy_vma`).
+    /// The VMA at the new place, merged with what is there: with the source too, where nothing was faulted in yet (`copy_vma`).
     fn copy_vma(&mut self, mm: &mut Mm, vma: &Vma, r: &Remap) -> VirtAddr {
         let fresh = vma.is_anonymous() && vma.anon_vma.is_none();
         let copy = Vma {
@@ -258,8 +258,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             ..vma.clone()
         };
         self.hold(&copy);
-        let stays = r.flags.contains(MremapFlags::DONTUNMAP).then_some(vma.start);
-        self.insert_vma_apart_from(mm, copy, stays)
+        self.insert_vma(mm, copy)
     }
 
     /// The source of a move stays, empty: a whole VMA forgets its anon_vmas.

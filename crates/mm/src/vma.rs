@@ -353,20 +353,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts a new VMA into the tree, merging it with its neighbours; returns the start of the VMA that holds it
     /// (`vma_merge_new_range`).
     pub(crate) fn insert_vma(&mut self, mm: &mut Mm, vma: Vma) -> VirtAddr {
-        self.insert_vma_apart_from(mm, vma, None)
-    }
-
-    /// The same, but the VMA that starts at `apart` stays one of its own.
-    pub(crate) fn insert_vma_apart_from(
-        &mut self,
-        mm: &mut Mm,
-        vma: Vma,
-        apart: Option<VirtAddr>,
-    ) -> VirtAddr {
-        let like = Likeness::of(&vma);
-        let mut found = self.mergeable(mm, (vma.start, vma.end), like, (true, true));
-        found.prev = found.prev.filter(|_| found.prev != apart);
-        found.next = found.next.filter(|_| found.next != apart);
+        let found = self.mergeable(mm, (vma.start, vma.end), Likeness::of(&vma), (true, true));
         if found.any() {
             self.hw.event(Event::VmaMerge);
             return self.join(mm, &vma, found);

@@ -1,7 +1,7 @@
 //! Which processes share an address space, and what programs inherit.
 
 use super::{BASE, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
-use ptelab_machine::{CallError, Errno, KernelRules, ThpDisable, ThpMode, Vm};
+use ptelab_machine::{CallError, Errno, KernelRules, MremapFlags, ThpDisable, ThpMode, Vm};
 
 #[test]
 fn threads_share_until_the_last_ends() {
@@ -69,4 +69,20 @@ fn a_process_without_huge_pages_has_children_without() {
     assert_eq!(folio(&mut vm, 1, normal), Some(16));
     let mut old = machine("x86_64", &KernelRules::V6_17);
     assert_eq!(old.set_thp_disable(1, ThpDisable::ExceptAdvised), fails(Errno::Einval));
+}
+
+/// As a 6.18 kernel has it: a copy of what was never faulted in joins the mapping that it was copied from.
+#[test]
+fn an_untouched_source_takes_its_copy_in() {
+    everywhere(|vm| {
+        anon(vm, 4, 3, RW);
+        let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
+        let (from, to) = (BASE + 4 * PAGE, BASE + 7 * PAGE);
+        assert_eq!(vm.mremap(1, from, 3 * PAGE, 3 * PAGE, flags, to), Ok(to));
+        assert_eq!(maps(vm).len(), 1);
+        assert_eq!(vm.memset(1, from, 1, PAGE), Ok(()));
+        assert_eq!(vm.mremap(1, from, PAGE, PAGE, flags, BASE + 3 * PAGE), Ok(BASE + 3 * PAGE));
+        assert_eq!(maps(vm).len(), 2);
+        assert_eq!((vm.read_byte(1, from), vm.read_byte(1, BASE + 3 * PAGE)), (Ok(0), Ok(1)));
+    });
 }
