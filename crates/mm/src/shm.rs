@@ -20,13 +20,22 @@ struct Segment {
     object: ObjectId,
     /// As asked for, in bytes.
     size: u64,
+    /// It goes with its last mapping (`SHM_DEST`).
+    removed: bool,
 }
 
-/// All segments of a machine that were not removed.
+/// All segments of a machine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Segments {
     all: BTreeMap<ShmId, Segment>,
     next: ShmId,
+}
+
+impl Segments {
+    /// The object of a segment is gone, and so is the segment.
+    pub(crate) fn forget(&mut self, object: ObjectId) {
+        self.all.retain(|_, segment| segment.object != object);
+    }
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -55,7 +64,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let object = self.new_object(ObjectKind::Sysv(key), Some(pages));
         let id = self.segments.next;
         self.segments.next += 1;
-        self.segments.all.insert(id, Segment { key, object, size });
+        self.segments.all.insert(id, Segment { key, object, size, removed: false });
         Ok(id)
     }
 
@@ -137,14 +146,18 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         vma.start >= addr && vma.start.since(addr) >> A::PAGE_SHIFT == vma.pgoff && self.has_close(vma)
     }
 
-    /// Removes a segment: it goes with its last mapping (`shmctl(IPC_RMID)`). Linux lets who has its number attach it until then;
-    /// this machine does not.
+    /// Removes a segment: it goes with its last mapping (`shmctl(IPC_RMID)`). Until then who has its number can map it, but
+    /// nobody finds it by its key.
     ///
     /// # Errors
     /// `EINVAL` for no such segment.
     pub fn shm_rmid(&mut self, id: ShmId) -> Result<(), Errno> {
-        let segment = self.segments.all.remove(&id).ok_or(Errno::Einval)?;
-        self.put_object(Some(segment.object));
+        let segment = self.segments.all.get_mut(&id).ok_or(Errno::Einval)?;
+        segment.key = IPC_PRIVATE;
+        if !std::mem::replace(&mut segment.removed, true) {
+            let object = segment.object;
+            self.put_object(Some(object));
+        }
         Ok(())
     }
 }

@@ -67,6 +67,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let pages = std::mem::take(&mut object.pages);
         self.objects.free.push(id);
+        self.segments.forget(id);
         for pfn in pages.into_values() {
             let span = FolioSpan { head: pfn, order: 0 };
             self.pages.uncache(span);

@@ -164,6 +164,13 @@ fn segments_are_attached_and_detached() {
         );
         assert_eq!(vm.shm_rmid(id), Ok(()));
         assert_eq!(vm.read_byte(1, BASE + 9 * PAGE), Ok(9));
+        // Until its last mapping goes, who has its number can map it.
+        assert_eq!(vm.shm_rmid(id), Ok(()));
+        assert_eq!(vm.shmat(1, id, BASE + 64 * PAGE, ShmFlags::empty()), Ok(BASE + 64 * PAGE));
+        for at in [8, 32, 64] {
+            assert_eq!(vm.shmdt(1, BASE + at * PAGE), Ok(()));
+        }
+        assert_eq!(vm.shmat(1, id, 0, ShmFlags::empty()), fails(Errno::Einval));
         assert_eq!(vm.shm_rmid(id), fails(Errno::Einval));
     });
 }
