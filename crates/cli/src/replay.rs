@@ -8,6 +8,8 @@ use ptelab::HwKind;
 use ptelab::exec::Watch;
 use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError};
 use ptelab::scenario::strace::{self, Reader};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
@@ -25,7 +27,8 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     let bar = progress::spinner("lines");
     let watch = Watch { stop: &STOP, tick: &|lines| bar.inc(lines) };
-    let done = replay::replay(Reader::new(log), &matrix, &options, watch);
+    let scenario = args.to_scenario.as_deref().map(create).transpose()?;
+    let done = replay::replay(Reader::new(log), &matrix, &options, scenario, watch);
     bar.finish_and_clear();
     let done = done.map_err(|error| match error {
         ReplayError::Read(error) => failed(&error),
@@ -42,6 +45,12 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
         out.text(replay::text(&done, args.pid))?;
     }
     Ok(status(&done))
+}
+
+fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
+    let file =
+        File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
+    Ok(Box::new(BufWriter::new(file)))
 }
 
 fn maps(path: &Path) -> Result<Vec<MapsLine>, Failed> {

@@ -6,6 +6,7 @@
 mod maps;
 mod memory;
 mod player;
+mod script;
 mod show;
 mod tally;
 mod tasks;
@@ -17,10 +18,11 @@ pub use tally::{AdoptedRange, DearCall, LogDifference, ProcessReport, Tally, wor
 use crate::exec::Watch;
 use crate::matrix::Matrix;
 use player::Player;
-use ptelab_machine::{BuildError, CallError, Snapshot, ThpMode};
+use ptelab_machine::{BuildError, CallError, Snapshot, ThpMode, Vm};
 use ptelab_scenario::strace::{Entry, ReadError, Reader, Stats};
 use rayon::prelude::*;
-use std::io::BufRead;
+use script::Script;
+use std::io::{self, BufRead, Write};
 
 /// Which pages a program uses of its memory: a log does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +88,9 @@ pub enum ReplayError {
     /// The machines do not take what they are told of huge pages.
     #[error("huge page setting: {0}")]
     Thp(CallError),
+    /// The scenario cannot be written.
+    #[error("the scenario: {0}")]
+    Write(io::Error),
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -96,8 +101,8 @@ const CHUNK: usize = 1024;
 /// Mistakes of the log that are kept.
 const MAX_MISTAKES: usize = 100;
 
-/// Replays a log on every machine of a matrix, in constant memory beside that of the machines. `read` is told of each line
-/// that has been read.
+/// Replays a log on every machine of a matrix, in constant memory beside that of the machines, and writes it as a scenario
+/// where that is asked for. The watch is told of the lines that have been read.
 ///
 /// # Errors
 /// Where a machine cannot be had, or the input is no log.
@@ -105,11 +110,14 @@ pub fn replay<R: BufRead>(
     mut reader: Reader<R>,
     matrix: &Matrix,
     options: &Options,
+    scenario: Option<Box<dyn Write + Send>>,
     watch: Watch<'_>,
 ) -> Result<Replay, ReplayError> {
+    let mut script = scenario.map(Script::new);
     let mut players = Vec::new();
     for builder in matrix.builders() {
-        players.push(Player::new(builder.build()?, options).map_err(ReplayError::Thp)?);
+        // The first machine writes the scenario.
+        players.push(Player::new(builder.build()?, options, script.take()).map_err(ReplayError::Thp)?);
     }
     let (mut chunk, mut mistakes, mut lines) = (Vec::new(), Vec::new(), 0);
     let mut finished = true;
@@ -126,7 +134,14 @@ pub fn replay<R: BufRead>(
             break;
         }
     }
-    let machines = players.into_iter().map(played).collect();
+    let mut machines = Vec::new();
+    for mut player in players {
+        player.finish();
+        if let Some(script) = player.script.take() {
+            script.finish().map_err(ReplayError::Write)?;
+        }
+        machines.push(played(player));
+    }
     Ok(Replay { machines, stats: reader.into_stats(), mistakes, finished })
 }
 
@@ -154,8 +169,6 @@ fn fill<R: BufRead>(
 }
 
 fn played(mut player: Player) -> Played {
-    use ptelab_machine::Vm;
-    player.finish();
     Played {
         arch: player.vm.arch(),
         kernel: player.vm.rules().name,

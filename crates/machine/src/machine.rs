@@ -378,6 +378,11 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
         Ok(self.mm(pid)?.vmas.iter().map(|vma| vma.end.since(vma.start)).sum())
     }
 
+    fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError> {
+        let found = self.kernel.find_file(self.mm(pid)?, path, offset >> A::PAGE_SHIFT);
+        Ok(found.map(|addr| addr.get() + offset % A::PAGE_SIZE))
+    }
+
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError> {
         Ok(Snapshot::take(&self.kernel, self.mm(pid)?, VirtAddr::new(addr), len))
     }

@@ -169,6 +169,8 @@ pub trait Vm: std::fmt::Debug {
     fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError>;
     /// Bytes that a process has mapped.
     fn mapped(&self, pid: Pid) -> Result<u64, CallError>;
+    /// The address at which a process maps a place in a file, by the file's path and in bytes, if it does.
+    fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError>;
     /// VMAs and entries of a range.
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError>;
     /// The entry for one address: its level, raw and in the neutral view.

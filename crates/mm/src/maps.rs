@@ -2,7 +2,7 @@
 
 use crate::shmem::ObjectKind;
 use crate::{Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, TableMemory};
+use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,6 +47,19 @@ impl fmt::Display for Backing {
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// The address at which a page of a file is mapped, by the file's path.
+    pub fn find_file(&self, mm: &Mm, path: &str, pgoff: u64) -> Option<VirtAddr> {
+        let of_file = |vma: &&Vma| {
+            let kind = vma.object.map(|object| self.object_kind(object));
+            matches!(kind, Some(ObjectKind::File(own)) if **own == *path)
+        };
+        let place = |vma: &Vma| {
+            let page = pgoff.checked_sub(vma.pgoff)?;
+            (page < vma.end.since(vma.start) >> A::PAGE_SHIFT).then(|| vma.start.add(page << A::PAGE_SHIFT))
+        };
+        mm.vmas.iter().filter(of_file).find_map(place)
+    }
+
     /// What a VMA is of.
     pub(crate) fn backing(&self, mm: &Mm, vma: &Vma) -> Backing {
         let name = vma.anon_name.clone();

@@ -7,6 +7,7 @@ use ptelab_machine::{
     Access, Adopted, AdoptedAs, CallError, Errno, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags,
     Pid, Prot, Sharing, ShmFlags, ThpDisable, VirtAddr, Vm, VmFlags,
 };
+use ptelab_scenario as scenario;
 use ptelab_scenario::strace::{Fd, Outcome, Syscall};
 
 /// The largest mapping, in bytes, of which first use is assumed: what is larger is a reservation.
@@ -83,7 +84,8 @@ impl Player {
         let prot = Prot::from_bits_retain(prot);
         // Huge pages of hugetlbfs are not emulated: such memory is mapped as ordinary memory.
         let flags = MapFlags::from_bits_retain(flags) - MapFlags::HUGETLB;
-        let file = if flags.contains(MapFlags::ANONYMOUS) { None } else { self.file(caller, fd.as_ref()) };
+        let file =
+            if flags.contains(MapFlags::ANONYMOUS) { None } else { Some(self.file(caller, fd.as_ref())) };
         let Outcome::Value(at) = logged.call.outcome else {
             if !flags.contains(MapFlags::ANONYMOUS) {
                 return Got::Skipped("that a file refused");
@@ -119,12 +121,12 @@ impl Player {
     }
 
     /// The file behind a descriptor: by the path that the log has, or that the log showed being opened, or by its number.
-    fn file(&mut self, caller: Caller, fd: Option<&Fd>) -> Option<FileId> {
+    fn file(&mut self, caller: Caller, fd: Option<&Fd>) -> FileId {
         let number = fd.map_or(-1, |fd| fd.number);
         let opened = || self.processes[caller.process].opened.get(&number).cloned();
         let path = fd.and_then(|fd| fd.path.clone()).or_else(opened);
         let path = path.unwrap_or_else(|| format!("descriptor {number}"));
-        Some(self.open_file(path))
+        self.open_file(path)
     }
 
     fn open_file(&mut self, path: String) -> FileId {
@@ -250,6 +252,9 @@ impl Player {
         };
         if self.vm.adopt(caller.pid, &adopted).is_ok() {
             self.processes[caller.process].adopted.push((start, end));
+            if let Some(script) = &mut self.script {
+                script.adopt(caller.process, start, end);
+            }
             self.tally.adopt(AdoptedRange { line, start, end });
         }
     }
@@ -278,10 +283,20 @@ impl Player {
             let (from, to) = (area.start.get().max(addr), area.end.get().min(end));
             let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
             if writable && !reserved {
-                let _ = self.vm.touch(caller.pid, from, to - from, Access::Write);
+                self.use_pages(caller, (from, to), Access::Write);
             } else if readable && !reserved && self.fault_in == FaultIn::All {
-                let _ = self.vm.touch(caller.pid, from, to - from, Access::Read);
+                self.use_pages(caller, (from, to), Access::Read);
             }
+        }
+    }
+
+    fn use_pages(&mut self, caller: Caller, (from, to): (u64, u64), access: Access) {
+        // Where an access goes too far for its file, the program would not have made it.
+        let _ = self.vm.touch(caller.pid, from, to - from, access);
+        if let Some(script) = &mut self.script {
+            let access =
+                if access == Access::Write { scenario::Access::Write } else { scenario::Access::Read };
+            script.touch(caller.process, (from, to), access);
         }
     }
 
@@ -292,7 +307,7 @@ impl Player {
             .areas(caller.pid, addr, 1)
             .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::WRITE)));
         let access = if writable { Access::Write } else { Access::Read };
-        let _ = self.vm.touch(caller.pid, addr, 1, access);
+        self.use_pages(caller, (addr, addr.saturating_add(1)), access);
     }
 }
 

@@ -1,6 +1,7 @@
 //! One machine that a log is replayed on.
 
 use super::maps::{MapsLine, MapsReport, Moment};
+use super::script::Script;
 use super::tally::{LogDifference, ProcessReport, Tally};
 use super::tasks::{Birth, Tasks};
 use super::{FaultIn, Options};
@@ -60,6 +61,8 @@ pub(super) struct Player {
     pub(super) files: HashMap<String, FileId>,
     pub(super) segments: HashMap<i32, ShmId>,
     pub(super) fault_in: FaultIn,
+    /// The scenario that is written along.
+    pub(super) script: Option<Script>,
     tasks: Tasks,
     meter: Meter,
     waiting: BTreeMap<u32, Vec<Entry>>,
@@ -76,11 +79,18 @@ pub(super) struct Player {
 }
 
 impl Player {
-    pub(super) fn new(mut vm: AnyVm, options: &Options) -> Result<Self, CallError> {
+    pub(super) fn new(
+        mut vm: AnyVm,
+        options: &Options,
+        mut script: Option<Script>,
+    ) -> Result<Self, CallError> {
         for &(size, mode) in &options.thp {
             match size {
                 None => vm.thp_enabled(mode)?,
                 Some(bytes) => vm.thp_size(bytes, mode)?,
+            }
+            if let Some(script) = &mut script {
+                script.thp(size, mode);
             }
         }
         let meter = Meter::new(&mut vm);
@@ -91,6 +101,7 @@ impl Player {
             files: HashMap::new(),
             segments: HashMap::new(),
             fault_in: options.fault_in,
+            script,
             tasks: Tasks::default(),
             meter,
             waiting: BTreeMap::new(),
@@ -170,6 +181,9 @@ impl Player {
                 (self.processes[process].clone(), self.tally.processes[process].program.clone());
             let new = self.new_process(log_pid);
             self.processes[new] = known;
+            if let Some(script) = &mut self.script {
+                script.fork(process, new);
+            }
             self.tally.processes[new].program = program;
             new
         };
@@ -232,10 +246,18 @@ impl Player {
         }
         if let Syscall::Execve { path, .. } = &call.call {
             let Outcome::Value(_) = call.outcome else { return Got::AsLogged };
-            self.tally.processes[caller.process].program = path.as_ref().map(|path| path.text.clone());
+            let program = path.as_ref().map(|path| path.text.clone());
+            if let Some(script) = &mut self.script {
+                script.execve(caller.process, program.as_deref());
+            }
+            self.tally.processes[caller.process].program = program;
             return self.execve(caller);
         }
-        self.memory_call(caller, logged)
+        let got = self.memory_call(caller, logged);
+        if let (Some(script), Got::Result(_) | Got::AsLogged) = (&mut self.script, got) {
+            script.call(caller.process, logged);
+        }
+        got
     }
 
     fn judge(&mut self, caller: Caller, logged: Logged<'_>, got: Got) {
@@ -280,8 +302,8 @@ impl Player {
         }
         let Some(whose) = maps_of(path) else { return };
         let whose = match whose {
-            None => Some(caller),
-            Some(pid) => {
+            Whose::Caller => Some(caller),
+            Whose::Task(pid) => {
                 let task = self.tasks.find(Some(pid));
                 task.map(|task| Caller { log_pid: Some(pid), pid: task.emulated, process: task.process })
             }
@@ -311,7 +333,12 @@ impl Player {
 
     /// A page fault of the log: an access to the page.
     fn touch(&mut self, caller: Caller, touch: &Touch) {
-        let Some(addr) = touch.addr else { return self.tally.skip("page faults without an address") };
+        // A log that shows which pages are used leaves nothing to assume.
+        self.fault_in = FaultIn::None;
+        let in_file = || self.vm.find_file(caller.pid, touch.map.as_deref()?, touch.offset?).ok()?;
+        let Some(addr) = touch.addr.or_else(in_file) else {
+            return self.tally.skip("page faults without an address");
+        };
         self.access_page(caller, addr);
         if let Some(counters) = self.meter.read(&mut self.vm) {
             self.tally.faults.add(&counters);
@@ -376,6 +403,9 @@ impl Player {
         {
             self.dump = self.vm.snapshot(caller.pid, addr, len).ok();
         }
+        if let Some(script) = &mut self.script {
+            script.exit(caller.process);
+        }
         let Ok(vmas) = self.vm.vmas(caller.pid, 0, u64::MAX) else { return };
         let folded = self.folded(caller.pid);
         let report = &mut self.tally.processes[caller.process];
@@ -416,11 +446,21 @@ fn logged_text(outcome: &Outcome) -> String {
     }
 }
 
-/// Whose maps a path shows: `Some(None)` for the caller's own.
-fn maps_of(path: &str) -> Option<Option<u32>> {
+/// Whose maps a file shows.
+enum Whose {
+    Caller,
+    Task(u32),
+}
+
+/// Whose maps a path shows, if any's: `/proc/self/maps`, `/proc/42/smaps`.
+fn maps_of(path: &str) -> Option<Whose> {
     let (whose, file) = path.strip_prefix("/proc/")?.split_once('/')?;
     if !["maps", "smaps"].contains(&file) {
         return None;
     }
-    if ["self", "thread-self"].contains(&whose) { Some(None) } else { Some(whose.parse().ok()) }
+    if ["self", "thread-self"].contains(&whose) {
+        Some(Whose::Caller)
+    } else {
+        whose.parse().ok().map(Whose::Task)
+    }
 }

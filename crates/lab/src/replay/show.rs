@@ -156,7 +156,7 @@ fn size_text(bytes: u64) -> String {
     let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
         return format!("{bytes}");
     };
-    let tenths = bytes * 10 >> shift;
+    let tenths = (bytes * 10) >> shift;
     format!("{}.{}{unit}", tenths / 10, tenths % 10)
 }
 

@@ -98,7 +98,9 @@ impl Tasks {
     pub(super) fn remove_process(&mut self, process: usize, but: Option<Pid>) -> Vec<Task> {
         let goes = |task: &Task| task.process == process && Some(task.emulated) != but;
         let mut gone: Vec<Task> = self.nameless.take_if(|task| goes(task)).into_iter().collect();
-        gone.extend(self.numbered.extract_if(.., |_, task| goes(task)).map(|(_, task)| task));
+        let numbers: Vec<u32> =
+            self.numbered.iter().filter(|(_, task)| goes(task)).map(|(pid, _)| *pid).collect();
+        gone.extend(numbers.iter().filter_map(|pid| self.numbered.remove(pid)));
         gone
     }
 

@@ -14,8 +14,15 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.flat_map(|line| [line, "\n".to_owned()]).collect()
 }
 
-/// Every entry of a log, and what was seen; nothing may be wrong with it.
+/// The entries of a log but for the first parts of calls, and what was seen; nothing may be wrong with it.
 fn read(log: &str) -> (Vec<Entry>, Stats) {
+    let (mut entries, stats) = read_all(log);
+    entries.retain(|entry| !matches!(entry.kind, Kind::Begun(_)));
+    (entries, stats)
+}
+
+/// Every entry of a log, and what was seen; nothing may be wrong with it.
+fn read_all(log: &str) -> (Vec<Entry>, Stats) {
     let mut reader = Reader::new(log.as_bytes());
     let entries = reader.by_ref().map(|item| item.unwrap_or_else(|error| panic!("{error}\n{log}"))).collect();
     (entries, reader.into_stats())

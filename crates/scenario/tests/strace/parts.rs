@@ -2,7 +2,7 @@
 
 use ptelab_scenario::strace::{Entry, Kind, Outcome, Stats, Syscall, Unfinished};
 
-use crate::{lines, read};
+use crate::{lines, read, read_all};
 
 /// Line, last line, process and name of an entry.
 type Row = (u64, u64, Option<u32>, String);
@@ -11,6 +11,7 @@ fn summary(log: &str) -> (Vec<Row>, Stats) {
     let (entries, stats) = read(log);
     let name = |entry: &Entry| match &entry.kind {
         Kind::Call(call) => call.name.to_owned(),
+        Kind::Begun(_) => unreachable!("left out by read"),
         Kind::Signal { name, .. } => name.clone(),
         Kind::Exited { code } => format!("exited {code}"),
         Kind::Killed { signal, core_dumped } => format!("killed {signal} {core_dumped}"),
@@ -42,6 +43,27 @@ fn parts_are_joined_per_process() {
     assert_eq!(first.text, "mprotect(0x1000, 4096, PROT_READ|PROT_WRITE)           = 0 <0.5>");
     assert_eq!(second.call, mprotect(0x2000, 1));
     assert_eq!((stats.calls, stats.unfinished_count, stats.orphans), (2, 0, 0));
+}
+
+/// What a call does, it may have done long before its second part is printed.
+#[test]
+fn first_parts_are_entries_where_they_say_enough() {
+    let (entries, stats) = read_all(
+        "1 munmap(0x1000, 4096 <unfinished ...>\n\
+         2 vfork( <unfinished ...>\n\
+         3 mmap(NULL <unfinished ...>\n\
+         1 <... munmap resumed>) = 0\n",
+    );
+    let found: Vec<_> = entries.iter().map(|entry| (entry.line, entry.end_line, entry.pid)).collect();
+    assert_eq!(found, [(1, 1, Some(1)), (2, 2, Some(2)), (1, 4, Some(1))]);
+    let [Kind::Begun(begun), Kind::Begun(vfork), Kind::Call(call)] = [0, 1, 2].map(|i| &entries[i].kind) else {
+        panic!("{entries:?}")
+    };
+    let munmap = Syscall::Munmap { addr: 0x1000, len: 4096 };
+    assert_eq!((&begun.call, &begun.outcome), (&munmap, &Outcome::Unknown));
+    assert_eq!((&call.call, &call.outcome), (&munmap, &Outcome::Value(0)));
+    assert_eq!(vfork.name, "vfork");
+    assert_eq!((stats.calls, stats.unfinished_count), (1, 2));
 }
 
 #[test]
