@@ -8,9 +8,13 @@ use ptelab::HwKind;
 use ptelab::exec::Watch;
 use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError};
 use ptelab::scenario::strace::{self, Reader};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+
+/// Mistakes of a maps file, and processes, that a message names.
+const MAX_SHOWN: usize = 10;
 
 pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
     let matrix = args.machines.matrix("x86_64,arm64", "6.16,7.3")?.memory(args.memory).hw(HwKind::Counting);
@@ -39,12 +43,28 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
             &"the log does not show a /proc/PID/maps being opened, so there is no point to compare at",
         ));
     }
+    if let Some(pid) = args.pid {
+        check_pid(pid, &done).map_err(|error| failed(&error))?;
+    }
     if args.json {
         out.json(&replay::json(&done, args.pid))?;
     } else {
         out.text(replay::text(&done, args.pid))?;
     }
     Ok(status(&done))
+}
+
+/// Whether the log has a process; else which it has.
+fn check_pid(pid: u32, done: &Replay) -> Result<(), String> {
+    let processes = done.machines.iter().flat_map(|played| &played.tally.processes);
+    let known: BTreeSet<u32> = processes.filter_map(|process| process.pid).collect();
+    if known.contains(&pid) {
+        return Ok(());
+    }
+    let known: Vec<String> = known.iter().take(MAX_SHOWN).map(u32::to_string).collect();
+    let known =
+        if known.is_empty() { "it names none".to_owned() } else { format!("it has {}", known.join(", ")) };
+    Err(format!("the log has no process {pid}: {known}"))
 }
 
 fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
@@ -56,7 +76,11 @@ fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
 fn maps(path: &Path) -> Result<Vec<MapsLine>, Failed> {
     let bytes = input::read(path)?;
     replay::parse_maps(&String::from_utf8_lossy(&bytes)).map_err(|errors| {
-        let texts: Vec<String> = errors.iter().map(|error| format!("{}: {error}", path.display())).collect();
+        let shown = errors.iter().take(MAX_SHOWN);
+        let mut texts: Vec<String> = shown.map(|error| format!("{}: {error}", path.display())).collect();
+        if errors.len() > MAX_SHOWN {
+            texts.push(format!("and {} more", errors.len() - MAX_SHOWN));
+        }
         Failed::Unusable(texts.join("\nptelab: "))
     })
 }

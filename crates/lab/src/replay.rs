@@ -86,7 +86,7 @@ pub enum ReplayError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The machines do not take what they are told of huge pages.
-    #[error("huge page setting: {0}")]
+    #[error("the machines have no folios of a size that is set: {0}")]
     Thp(CallError),
     /// The scenario cannot be written.
     #[error("the scenario: {0}")]

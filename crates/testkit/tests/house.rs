@@ -112,4 +112,8 @@ fn no_snapshot_is_an_orphan() {
         assert!(scenarios.contains(scenario), "{name}: there is no such scenario");
         assert!(port_names().contains(&port), "{name}: there is no such port");
     }
+    let logs: BTreeSet<String> = fixtures("strace", "strace").iter().map(|path| stem(path)).collect();
+    for path in fixtures("strace", "snap") {
+        assert!(logs.contains(&stem(&path)), "{}: there is no such log", stem(&path));
+    }
 }

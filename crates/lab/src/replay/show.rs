@@ -7,10 +7,14 @@ use crate::show::{self, size};
 use crate::table;
 use ptelab_machine::{Counter, HISTOGRAM};
 use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Differences, processes and mistakes that are shown.
 const SHOWN: usize = 20;
+/// Dear calls that are shown.
+const DEAREST_SHOWN: usize = 10;
 
 /// The whole report. `pid` leaves out all processes but that one.
 pub fn text(replay: &Replay, pid: Option<u32>) -> String {
@@ -24,16 +28,24 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     if let Some(maps) = &first.maps {
         maps_text(&mut text, maps);
     }
-    let _ = writeln!(text, "\nProcesses (on {}):", first.machine());
+    let most = first.tally.processes.iter().map(|process| process.peak_resident).max().unwrap_or(0);
+    let _ = writeln!(
+        text,
+        "\nProcesses (on {}; at most {} resident in all of them):",
+        first.machine(),
+        size_text(most)
+    );
     let shown = |process: &&ProcessReport| pid.is_none_or(|pid| process.pid == Some(pid));
     let processes: Vec<_> = first.tally.processes.iter().filter(shown).collect();
     processes.iter().take(SHOWN).for_each(|process| process_text(&mut text, process));
     more(&mut text, processes.len());
     sizes(&mut text, first);
     costs(&mut text, &replay.machines);
-    for played in &replay.machines {
-        dearest(&mut text, played);
-        blocks(&mut text, played);
+    for port in by_port(&replay.machines) {
+        dearest(&mut text, port);
+        for played in port {
+            blocks(&mut text, played);
+        }
     }
     for played in &replay.machines {
         if let Some(dump) = &played.dump {
@@ -47,13 +59,14 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
 /// `288 lines: 240 calls, 240 with the log's result; 3 ranges adopted`
 fn headline(replay: &Replay, first: &Played) -> String {
     let tally = &first.tally;
+    let lines = counted(replay.stats.lines, "line");
     let mut line =
-        format!("{} lines: {} calls, {} with the log's result", replay.stats.lines, tally.calls, tally.equal);
+        format!("{}: {}, {} with the log's result", lines, counted(tally.calls, "call"), tally.equal);
     if tally.differences_count > 0 {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
     if tally.adopted > 0 {
-        let _ = write!(line, "; {} ranges that were mapped before the log begins", tally.adopted);
+        let _ = write!(line, "; {} mapped before the log begins", counted(tally.adopted, "range"));
     }
     if !replay.finished {
         line.push_str(" (stopped)");
@@ -67,10 +80,10 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
     let other: u64 = stats.skipped.values().sum::<u64>() + stats.skipped_other + stats.passed;
     if other > 0 {
         let mut names: Vec<(&String, &u64)> = stats.skipped.iter().collect();
-        names.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        names.sort_by_key(|(_, count)| Reverse(**count));
         let names: Vec<String> =
             names.iter().take(5).map(|(name, count)| format!("{name} {count}")).collect();
-        let _ = writeln!(text, "  {other} calls are not about memory: {}", names.join(", "));
+        let _ = writeln!(text, "  not about memory: {} ({})", counted(other, "call"), names.join(", "));
     }
     for (why, count) in &first.tally.skipped {
         let _ = writeln!(text, "  {count} not judged: {why}");
@@ -78,15 +91,16 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
     if let Some(line) = stats.first_unrecognised {
         let _ = writeln!(
             text,
-            "  {} lines are none of strace's, the first of them line {line}",
-            stats.unrecognised
+            "  not strace's: {}, the first of them line {line}",
+            counted(stats.unrecognised, "line")
         );
     }
     if let Some(line) = stats.first_too_long {
-        let _ = writeln!(text, "  {} lines are too long, the first of them line {line}", stats.too_long);
+        let _ =
+            writeln!(text, "  too long: {}, the first of them line {line}", counted(stats.too_long, "line"));
     }
     if stats.unfinished_count > 0 {
-        let _ = writeln!(text, "  {} calls never returned", stats.unfinished_count);
+        let _ = writeln!(text, "  never returned: {}", counted(stats.unfinished_count, "call"));
     }
     if let Some(cut) = stats.cut {
         let _ = writeln!(text, "  the log ends in the middle of line {}", cut.line);
@@ -142,12 +156,17 @@ fn process_text(text: &mut String, process: &ProcessReport) {
     let threads = if process.threads > 1 { format!(", {} threads", process.threads) } else { String::new() };
     let _ = writeln!(
         text,
-        "  {pid} {program}: {} calls{threads}; at most {} mapped; at its end {} resident, {} in huge leaves",
-        process.calls,
+        "  {pid} {program}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves",
+        counted(process.calls, "call"),
         size_text(process.peak_mapped),
         size_text(process.resident),
         size_text(process.huge),
     );
+}
+
+/// `1 call`, `2 calls`
+fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A size with one place: `64.0M`.
@@ -173,31 +192,52 @@ fn sizes(text: &mut String, first: &Played) {
     let _ = writeln!(text, "\nmprotect by size, each from this up to twice it: {}", sizes.join(", "));
 }
 
-/// What mprotect takes, then what everything takes, machine by machine.
+/// The machines of each port.
+fn by_port(machines: &[Played]) -> impl Iterator<Item = &[Played]> {
+    machines.chunk_by(|one, next| one.arch == next.arch)
+}
+
+/// What mprotect takes, then what everything takes: a table a port, its kernels side by side.
 fn costs(text: &mut String, machines: &[Played]) {
-    let names: Vec<String> = machines.iter().map(Played::machine).collect();
-    let of = |name: &str| -> Vec<Cost> {
-        machines.iter().map(|m| m.tally.costs.get(name).copied().unwrap_or_default()).collect()
-    };
-    let all: Vec<Cost> = machines.iter().map(|played| played.tally.total()).collect();
-    for (what, costs) in [("mprotect", of("mprotect")), ("all calls", all)] {
-        if let Some(table) = table::costs_table(&names, what, &costs) {
-            let _ = writeln!(text, "\n{}", table.trim_fmt());
+    let mprotect = |played: &Played| played.tally.costs.get("mprotect").copied().unwrap_or_default();
+    let all = |played: &Played| played.tally.total();
+    for (what, cost) in [("mprotect", &mprotect as &dyn Fn(&Played) -> Cost), ("all calls", &all)] {
+        for port in by_port(machines) {
+            let names: Vec<String> = port.iter().map(Played::machine).collect();
+            let costs: Vec<Cost> = port.iter().map(cost).collect();
+            if let Some(table) = table::costs_table(&names, what, &costs) {
+                let _ = writeln!(text, "\n{}", table.trim_fmt());
+            }
         }
     }
 }
 
-fn dearest(text: &mut String, played: &Played) {
-    if played.tally.dearest.is_empty() {
-        return;
+/// The calls that took most on any kernel of a port, side by side.
+fn dearest(text: &mut String, port: &[Played]) {
+    let mut steps: BTreeMap<(u64, &str), Vec<Option<u64>>> = BTreeMap::new();
+    for (i, played) in port.iter().enumerate() {
+        for dear in &played.tally.dearest {
+            let row = steps.entry((dear.line, &dear.call)).or_insert_with(|| vec![None; port.len()]);
+            row[i] = Some(dear.steps);
+        }
     }
-    let _ = writeln!(
-        text,
-        "\nThe dearest calls on {} (steps: entries read and written, page structs, barriers, TLB)",
-        played.machine()
-    );
-    for DearCall { line, call, steps, .. } in &played.tally.dearest {
-        let _ = writeln!(text, "  line {line:6}  {steps:8} steps  {call}");
+    let mut rows: Vec<_> = steps.into_iter().collect();
+    rows.sort_by_key(|(_, steps)| Reverse(steps.iter().max().copied()));
+    rows.truncate(DEAREST_SHOWN);
+    let names: Vec<String> = port.iter().map(|played| format!("{:>16}", played.machine())).collect();
+    if let (Some(played), false) = (port.first(), rows.is_empty()) {
+        let arch = played.arch;
+        let _ = writeln!(
+            text,
+            "\nThe dearest calls on {arch}, in steps: reads and writes of entries, looks at page structs, barriers, TLB \
+             instructions\n    line{}  call",
+            names.concat()
+        );
+    }
+    for ((line, call), steps) in rows {
+        let steps =
+            steps.iter().map(|steps| steps.map_or_else(|| format!("{:>16}", "-"), |n| format!("{n:>16}")));
+        let _ = writeln!(text, "{line:>8}{}  {call}", steps.collect::<String>());
     }
 }
 
@@ -216,7 +256,7 @@ fn blocks(text: &mut String, played: &Played) {
         played.machine()
     );
     if played.tally.broke_count > 0 {
-        let _ = writeln!(text, "  {} calls took blocks apart:", played.tally.broke_count);
+        let _ = writeln!(text, "  blocks taken apart by {}:", counted(played.tally.broke_count, "call"));
     }
     for DearCall { line, call, unfolds, .. } in &played.tally.broke {
         let _ = writeln!(text, "  line {line:6}  {unfolds:5} blocks  {call}");
@@ -276,7 +316,7 @@ fn machine(played: &Played) -> Value {
         "counters": costs,
         "first_uses": crate::json::one(&tally.faults),
         "batch_lengths": lengths,
-        "dearest": tally.dearest,
+        "dearest": &tally.dearest[..tally.dearest.len().min(DEAREST_SHOWN)],
         "took_blocks_apart": {"calls": tally.broke_count, "first": tally.broke},
         "folded": tally.processes.iter().map(|p| p.folded).sum::<u64>(),
         "resident": tally.processes.iter().map(|p| p.resident).sum::<u64>(),

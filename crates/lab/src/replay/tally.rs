@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 const MAX_DIFFERENCES: usize = 1000;
 const MAX_ADOPTED: usize = 100;
 const MAX_BROKEN: usize = 10;
-const DEAREST: usize = 10;
+/// More than are shown, as another kernel may have others.
+const DEAREST: usize = 40;
 
 /// A call whose result is not the log's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -14,7 +14,7 @@ const BUFFER: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A log for a [`crate::strace::Reader`]: a file, or standard input for `-`. What is gzip's by its first two bytes is
-/// unpacked, however it is named and in however many members.
+/// unpacked, however it is named and in however many members, and if it was cut off, up to there.
 pub fn open(path: impl AsRef<Path>) -> io::Result<Box<dyn BufRead + Send>> {
     let path = path.as_ref();
     let input: Box<dyn Read + Send> =
@@ -28,9 +28,21 @@ fn unpack(mut input: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>
     let packed = magic == GZIP_MAGIC;
     let whole = BufReader::with_capacity(BUFFER, io::Cursor::new(magic).chain(input));
     if packed {
-        return Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole))));
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, UpToCut(MultiGzDecoder::new(whole)))));
     }
     Ok(Box::new(whole))
+}
+
+/// A packed file that was cut off: what there is of it.
+struct UpToCut<R>(R);
+
+impl<R: Read> Read for UpToCut<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            read => read,
+        }
+    }
 }
 
 /// What reading a line came to.

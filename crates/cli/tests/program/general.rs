@@ -1,43 +1,9 @@
-//! The program as a user meets it: statuses, messages, wrong input.
+//! run, compare and verify.
 
+use crate::{file, fixture, parsed, ptelab, refused, stderr, stdout};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
-
-fn ptelab(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ptelab")).args(args).output().expect("the program runs")
-}
-
-fn fixture(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name).display().to_string()
-}
-
-/// A file of the test's own.
-fn file(name: &str, bytes: &[u8]) -> String {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, bytes).expect("the folder for tests can be written");
-    path.display().to_string()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Status 2, nothing on standard output, and a message that holds all of `words` but no panic.
-fn refused(args: &[&str], words: &[&str]) {
-    let output = ptelab(args);
-    let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
-    assert!(!message.contains("panicked"), "{message}");
-    for word in words {
-        assert!(message.contains(word), "{args:?}: no `{word}` in: {message}");
-    }
-}
 
 #[test]
 fn golden_files_are_verified() {
@@ -57,7 +23,7 @@ fn golden_files_are_verified() {
 fn json_has_its_stable_fields() {
     let golden = fixture("golden/c-errors.x86_64.6.17.json");
     let output = ptelab(&["verify", "--json", &golden]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let json = parsed(&output);
     for field in ["dumps", "dumps_equal", "calls", "calls_equal"] {
         assert!(json[field].is_u64() && json["files"][0][field].is_u64(), "{field}");
     }
@@ -67,7 +33,7 @@ fn json_has_its_stable_fields() {
 
     let scenario = fixture("scenarios/exclusive-mid-folio.scn");
     let output = ptelab(&["run", "--json", "--arch", "arm64", &scenario]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let json = parsed(&output);
     let entry = &json["runs"][0]["dumps"][0]["entries"][0];
     assert_eq!(entry["bits"], "0x00e8000000000f43");
     assert_eq!(json["runs"][0]["calls"][1]["ret"], "0x40000000");
@@ -211,76 +177,6 @@ fn a_closed_pipe_ends_it_quietly() {
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
-}
-
-#[test]
-fn bench_has_its_stable_fields() {
-    let args = [
-        "bench",
-        "--layout",
-        "t2,single",
-        "--size",
-        "4M",
-        "--rounds",
-        "2",
-        "--json",
-        "--machine",
-        "plain,counting",
-    ];
-    let output = ptelab(&args);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert!(json["host"]["kernel"].is_string() && json["host"]["date"].is_string(), "{json}");
-    let rows = json["rows"].as_array().expect("rows");
-    // Two layouts, three ports, four kernels, two machines.
-    assert_eq!(rows.len(), 2 * 3 * 4 * 2);
-    for row in rows {
-        assert!(row["ns_per_entry"].as_f64().is_some_and(|ns| ns > 0.0), "{row}");
-        assert!(row["host_ns_per_entry"].is_null() && row["threads"] == 1, "{row}");
-        let entries = if row["layout"] == "t2" { 1024 } else { 1 };
-        assert_eq!(row["entries"], entries);
-    }
-}
-
-#[test]
-fn bench_measures_the_host_or_says_why_not() {
-    let output = ptelab(&[
-        "bench",
-        "--layout",
-        "t3,mixed",
-        "--arch",
-        "arm64",
-        "--size",
-        "8M",
-        "--rounds",
-        "2",
-        "--json",
-        "--vs-host",
-    ]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    for layout in ["t3", "mixed"] {
-        let measured = json["rows"].as_array().expect("rows").iter().any(|row| {
-            row["layout"] == layout && row["host_ns_per_entry"].as_f64().is_some_and(|ns| ns > 0.0)
-        });
-        let skipped = json["skipped"].as_array().expect("a list").iter().any(|skipped| {
-            skipped["layout"] == layout && skipped["reason"].as_str().is_some_and(|why| !why.is_empty())
-        });
-        assert!(measured != skipped, "{json}");
-    }
-}
-
-#[test]
-fn bench_refuses_what_it_does_not_know() {
-    refused(&["bench", "--layout", "t4"], &["no layout `t4`", "t1, t2, t3"]);
-    refused(&["bench", "--machine", "fast"], &["plain, counting, recording"]);
-    refused(&["bench", "--rounds", "0"], &["--rounds"]);
-    refused(&["bench", "--size", "1X"], &["K, M, G or T"]);
-    refused(&["bench", "--scale", "1G", "--vs-host"], &["--vs-host"]);
-    refused(
-        &["bench", "--layout", "t3", "--size", "4M", "--rounds", "1", "--save", "/nonexistent/folder"],
-        &["/nonexistent/folder"],
-    );
 }
 
 #[test]
