@@ -256,10 +256,14 @@ fn blocks(text: &mut String, played: &Played) {
         played.machine()
     );
     if played.tally.broke_count > 0 {
-        let _ = writeln!(text, "  blocks taken apart by {}:", counted(played.tally.broke_count, "call"));
+        let _ = writeln!(
+            text,
+            "  {} took blocks apart:\n    line  blocks  call",
+            counted(played.tally.broke_count, "call")
+        );
     }
     for DearCall { line, call, unfolds, .. } in &played.tally.broke {
-        let _ = writeln!(text, "  line {line:6}  {unfolds:5} blocks  {call}");
+        let _ = writeln!(text, "{line:>8}{unfolds:>8}  {call}");
     }
 }
 
