@@ -119,6 +119,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<(), Errno> {
         while start < end {
             let vma = mm.vmas.find(start).ok_or(Errno::Enomem)?;
+            self.hw.event(Event::VmaVisit);
             let key = pkey.unwrap_or_else(|| self.override_pkey(mm, Some(vma), prot));
             let flags = self.new_flags(vma, prot).with_pkey(key);
             let part_end = vma.end.min(end);
@@ -182,6 +183,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vma = mm.vmas.at(at).clone();
         let cp = if self.wants_write_upgrade(&vma) { CpFlags::TRY_CHANGE_WRITABLE } else { CpFlags::empty() };
         let change = Change { vma: &vma, prot: vma.page_prot, flags: cp };
+        self.hw.event(Event::VmaChange);
         self.change_protection(mm, tlb, &change, start, end);
         self.tlb_end_vma(tlb);
         let locked = VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED;
@@ -213,7 +215,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> u64 {
         let mut walk = Walk { tlb, change, pages: 0, repeat: Repeat::default() };
         let mut addr = start;
-        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
+        loop {
+            let (empty, pmd) = self.next_pmd_after(mm, addr, end);
+            self.hw.event(Event::EmptyDirectories(empty));
+            let Some((pmdp, from, next)) = pmd else { break };
             addr = next;
             if let PmdState::Huge(_) = self.pmd_state(pmdp) {
                 if next.since(from) == A::entry_size(Level::Pmd) {
@@ -238,6 +243,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Where a table goes on as it began, what was done to its beginning is done to the rest at once: that is the emulator's
     /// own shortcut, see [`Repeat`].
     fn change_pte_range(&mut self, walk: &mut Walk<'_>, table: Ptep, mut addr: VirtAddr, end: VirtAddr) {
+        self.hw.event(Event::TableWalk);
         let mut p = table.add(Self::index(addr, Level::Pte));
         while addr < end {
             let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
@@ -255,6 +261,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn change_next(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, max: usize) -> usize {
         let pte = self.arch.ptep_get(&mut self.hw, p);
         if !self.arch.pte_present(pte) {
+            self.hw.event(Event::NotPresent(1));
             return 1;
         }
         let nr = match self.rules.mprotect {
@@ -287,8 +294,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             && !self.arch.pte_write(new)
             && self.can_change_pte_writable(vma, new)
         {
-            new = self.arch.pte_mkwrite(new);
+            new = self.pte_upgrade(new);
         }
+        self.hw.event(Event::Commit);
         self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
         if self.arch.pte_needs_flush(old, new) {
             walk.tlb.flush_range(addr, A::PAGE_SIZE, Level::Pte);
@@ -330,6 +338,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Closes the transaction on a batch and requests the flush it needs (`prot_commit_flush_ptes`).
     #[inline]
     fn commit(&mut self, tlb: &mut MmuGather, b: Batch) {
+        self.hw.event(Event::Commit);
         self.arch.modify_prot_commit_ptes(&mut self.hw, b.addr, b.p, b.old, b.new, b.nr);
         if self.arch.pte_needs_flush(b.old, b.new) {
             tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
@@ -340,10 +349,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// writable at once (`set_write_prot_commit_flush_ptes`).
     #[inline]
     fn commit_writable(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: Option<FolioSpan>, b: Batch) {
+        self.hw.event(Event::WriteCheck);
         let maybe = self.maybe_change_pte_writable(vma, b.new);
         if vma.flags.contains(VmFlags::SHARED) {
             let write = maybe && self.arch.pte_dirty(b.new);
-            let new = if write { self.arch.pte_mkwrite(b.new) } else { b.new };
+            let new = if write { self.pte_upgrade(b.new) } else { b.new };
             return self.commit(tlb, Batch { new, ..b });
         }
         match folio {
@@ -365,18 +375,26 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         while done < b.nr {
             let (exclusive, nr) = self.pages.exclusive_run(first.add(done as u64), b.nr - done);
             let new = self.arch.pte_advance_pfn(b.new, done);
+            let new = if exclusive { self.pte_upgrade(new) } else { new };
             self.commit(
                 tlb,
                 Batch {
                     addr: b.addr.add(done as u64 * A::PAGE_SIZE),
                     p: b.p.add(done),
                     old: self.arch.pte_advance_pfn(b.old, done),
-                    new: if exclusive { self.arch.pte_mkwrite(new) } else { new },
+                    new,
                     nr,
                 },
             );
             done += nr;
         }
+    }
+
+    /// An entry that may be written without a fault, writable.
+    #[inline]
+    fn pte_upgrade(&mut self, pte: Pte) -> Pte {
+        self.hw.event(Event::WriteUpgrade);
+        self.arch.pte_mkwrite(pte)
     }
 
     /// Whether an entry's own state allows making it writable without a fault.
@@ -388,6 +406,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
     /// already, or a private page that nobody else has.
     pub(crate) fn can_change_pte_writable(&mut self, vma: &Vma, pte: Pte) -> bool {
+        self.hw.event(Event::WriteCheck);
         if !self.maybe_change_pte_writable(vma, pte) {
             return false;
         }
@@ -442,6 +461,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn change_huge_pmd(&mut self, walk: &mut Walk<'_>, pmdp: Ptep, addr: VirtAddr) {
         let Change { vma, prot, flags } = *walk.change;
         walk.pages += A::PTRS_PER_TABLE as u64;
+        self.hw.event(Event::HugeChange);
         if flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(vma, pmdp) {
             return;
         }
@@ -451,7 +471,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             && !self.arch.pte_write(new)
             && self.can_change_pmd_writable(vma, new)
         {
-            new = self.arch.pte_mkwrite(new);
+            new = self.pte_upgrade(new);
         }
         self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
         if self.arch.huge_pmd_needs_flush(old, new) {
@@ -460,6 +480,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn can_change_pmd_writable(&mut self, vma: &Vma, pmd: Pte) -> bool {
+        self.hw.event(Event::WriteCheck);
         if !self.maybe_change_pte_writable(vma, pmd) {
             return false;
         }

@@ -49,6 +49,26 @@ pub enum Event {
     VmaSplit,
     /// VMAs became one.
     VmaMerge,
+    /// mprotect came to a VMA, or to the part of one that lies in its range.
+    VmaVisit,
+    /// `mprotect_fixup` gave it other flags, and its entries were walked.
+    VmaChange,
+    /// mprotect passed so many entries of directories under which nothing is mapped.
+    EmptyDirectories(u32),
+    /// mprotect walked the entries of a table.
+    TableWalk,
+    /// mprotect passed so many entries that are not present.
+    NotPresent(u32),
+    /// mprotect closed the transaction on one entry or one run of entries.
+    Commit,
+    /// mprotect asked whether an entry, or the first of a batch, may become writable.
+    WriteCheck,
+    /// An entry, or a run of entries, became writable without a fault.
+    WriteUpgrade,
+    /// mprotect changed a huge leaf whole.
+    HugeChange,
+    /// A huge leaf was split into a table of entries.
+    HugeSplit,
 }
 
 /// One step on the recording machine, in order.
@@ -155,6 +175,26 @@ counters! {
     VmaSplits = "VMA splits",
     /// VMA merges.
     VmaMerges = "VMA merges",
+    /// VMAs that mprotect came to.
+    VmaVisits = "VMA visits",
+    /// VMAs to which mprotect gave other flags.
+    VmaChanges = "VMA changes",
+    /// Directory entries that mprotect passed because nothing is mapped under them.
+    EmptyDirectories = "empty directory entries",
+    /// Tables whose entries mprotect walked.
+    TableWalks = "tables walked",
+    /// Entries that are not present, passed by mprotect.
+    NotPresent = "entries not present",
+    /// Transactions that mprotect closed, each on one entry or one run.
+    Commits = "commits",
+    /// Asked whether an entry may become writable.
+    WriteChecks = "write checks",
+    /// Runs that became writable without a fault.
+    WriteUpgrades = "write upgrades",
+    /// Huge leaves that mprotect changed whole.
+    HugeChanges = "huge leaves changed",
+    /// Huge leaves split.
+    HugeSplits = "huge leaves split",
 }
 
 /// Number of buckets in a histogram of powers of two: 1, 2, 4 ... 512 and above.
@@ -235,6 +275,16 @@ impl Counters {
             Event::FolioFallback(_) => self.add(Counter::FolioFallbacks, 1),
             Event::VmaSplit => self.add(Counter::VmaSplits, 1),
             Event::VmaMerge => self.add(Counter::VmaMerges, 1),
+            Event::VmaVisit => self.add(Counter::VmaVisits, 1),
+            Event::VmaChange => self.add(Counter::VmaChanges, 1),
+            Event::EmptyDirectories(n) => self.add(Counter::EmptyDirectories, n.into()),
+            Event::TableWalk => self.add(Counter::TableWalks, 1),
+            Event::NotPresent(n) => self.add(Counter::NotPresent, n.into()),
+            Event::Commit => self.add(Counter::Commits, 1),
+            Event::WriteCheck => self.add(Counter::WriteChecks, 1),
+            Event::WriteUpgrade => self.add(Counter::WriteUpgrades, 1),
+            Event::HugeChange => self.add(Counter::HugeChanges, 1),
+            Event::HugeSplit => self.add(Counter::HugeSplits, 1),
         }
     }
 
