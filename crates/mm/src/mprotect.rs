@@ -67,6 +67,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.valid_prot(prot) {
             return Err(Errno::Einval);
         }
+        self.hw.event(Event::MmapLock);
         let pkey = pkey.map(|pkey| self.allocated_pkey(mm, pkey)).transpose()?;
         let start = self.mprotect_start(mm, start, end, grows)?;
         if pkey.is_none() {
@@ -261,7 +262,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn change_next(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, max: usize) -> usize {
         let pte = self.arch.ptep_get(&mut self.hw, p);
         if !self.arch.pte_present(pte) {
-            self.hw.event(Event::NotPresent(1));
+            let empty = self.arch.pte_none(pte);
+            self.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
             return 1;
         }
         let nr = match self.rules.mprotect {
@@ -296,10 +298,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         {
             new = self.pte_upgrade(new);
         }
-        self.hw.event(Event::Commit);
+        self.note_commit(vma);
         self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
         if self.arch.pte_needs_flush(old, new) {
-            walk.tlb.flush_range(addr, A::PAGE_SIZE, Level::Pte);
+            self.request_flush(walk.tlb, addr, A::PAGE_SIZE, Level::Pte);
         }
         1
     }
@@ -330,19 +332,34 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {
             self.commit_writable(walk.tlb, vma, folio, batch);
         } else {
-            self.commit(walk.tlb, batch);
+            self.commit(walk.tlb, vma, batch);
         }
         nr
     }
 
     /// Closes the transaction on a batch and requests the flush it needs (`prot_commit_flush_ptes`).
     #[inline]
-    fn commit(&mut self, tlb: &mut MmuGather, b: Batch) {
-        self.hw.event(Event::Commit);
+    fn commit(&mut self, tlb: &mut MmuGather, vma: &Vma, b: Batch) {
+        self.note_commit(vma);
         self.arch.modify_prot_commit_ptes(&mut self.hw, b.addr, b.p, b.old, b.new, b.nr);
         if self.arch.pte_needs_flush(b.old, b.new) {
-            tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
+            self.request_flush(tlb, b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
         }
+    }
+
+    /// Takes note of a transaction that is closed.
+    #[inline]
+    fn note_commit(&mut self, vma: &Vma) {
+        self.hw.event(Event::Commit);
+        if vma.flags.contains(VmFlags::EXEC) {
+            self.hw.event(Event::ExecCommit);
+        }
+    }
+
+    #[inline]
+    fn request_flush(&mut self, tlb: &mut MmuGather, addr: VirtAddr, len: u64, level: Level) {
+        self.hw.event(Event::FlushRequest);
+        tlb.flush_range(addr, len, level);
     }
 
     /// Commits a batch of a mapping that became writable: each page that may be written without a fault becomes
@@ -354,18 +371,18 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if vma.flags.contains(VmFlags::SHARED) {
             let write = maybe && self.arch.pte_dirty(b.new);
             let new = if write { self.pte_upgrade(b.new) } else { b.new };
-            return self.commit(tlb, Batch { new, ..b });
+            return self.commit(tlb, vma, Batch { new, ..b });
         }
         match folio {
-            Some(folio) if maybe && self.pages.is_anon(folio) => self.commit_anon_batch(tlb, folio, b),
-            _ => self.commit(tlb, b),
+            Some(folio) if maybe && self.pages.is_anon(folio) => self.commit_anon_batch(tlb, vma, folio, b),
+            _ => self.commit(tlb, vma, b),
         }
     }
 
     /// Commits a batch of private pages in runs of those that are exclusive to the process, which become writable, and
     /// those that are not (`commit_anon_folio_batch`).
     #[inline]
-    fn commit_anon_batch(&mut self, tlb: &mut MmuGather, folio: FolioSpan, b: Batch) {
+    fn commit_anon_batch(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: FolioSpan, b: Batch) {
         let first = match self.rules.exclusive_from {
             ExclusiveFrom::BatchStart => self.arch.pte_pfn(b.old),
             ExclusiveFrom::FolioHead => folio.head,
@@ -378,6 +395,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let new = if exclusive { self.pte_upgrade(new) } else { new };
             self.commit(
                 tlb,
+                vma,
                 Batch {
                     addr: b.addr.add(done as u64 * A::PAGE_SIZE),
                     p: b.p.add(done),
@@ -422,6 +440,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[inline]
     pub(crate) fn vm_normal_folio(&mut self, pte: Pte) -> Option<FolioSpan> {
         if self.arch.pte_special(pte) {
+            self.hw.event(Event::SpecialEntry);
             return None;
         }
         Some(self.hw.page_folio(self.arch.pte_pfn(pte)))
@@ -443,17 +462,21 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let hint = self.arch.pte_batch_hint(p, pte);
         if hint == 1 && self.arch.batch_by_mask(respect) {
             let (next, step) = (self.arch.pte_advance_pfn(pte, 1), self.arch.pfn_step(pte));
-            return 1 + self.hw.match_run(p.add(1), next, step, self.arch.batch_ignore(respect), max - 1);
+            let nr = 1 + self.hw.match_run(p.add(1), next, step, self.arch.batch_ignore(respect), max - 1);
+            self.hw.event(Event::BatchSteps((nr.min(max - 1)) as u32));
+            return nr;
         }
         let first = self.arch.batch_clean(pte, respect);
-        let mut nr = hint;
+        let (mut nr, mut steps) = (hint, 0);
         while nr < max {
+            steps += 1;
             let next = self.arch.ptep_get(&mut self.hw, p.add(nr));
             if self.arch.batch_clean(next, respect) != self.arch.pte_advance_pfn(first, nr) {
                 break;
             }
             nr += self.arch.pte_batch_hint(p.add(nr), next);
         }
+        self.hw.event(Event::BatchSteps(steps));
         nr.min(max)
     }
 
@@ -475,7 +498,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
         if self.arch.huge_pmd_needs_flush(old, new) {
-            walk.tlb.flush_range(addr, A::entry_size(Level::Pmd), Level::Pmd);
+            self.request_flush(walk.tlb, addr, A::entry_size(Level::Pmd), Level::Pmd);
         }
     }
 

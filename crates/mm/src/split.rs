@@ -4,7 +4,7 @@
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail

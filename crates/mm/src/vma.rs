@@ -309,6 +309,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if start > vma.start || end < vma.end {
             self.hold(changed);
         }
+        let whole = start == vma.start && end == vma.end;
+        let others = usize::from(found.prev.is_some()) + usize::from(found.next.is_some());
+        self.hw.event(Event::VmasRemoved((others + usize::from(whole) - 1) as u32));
         let at = self.join(mm, changed, found);
         if !self.rules.sticky_vma_flags {
             mm.vmas.at_mut(at).flags = changed.flags;

@@ -49,6 +49,10 @@ pub enum Event {
     VmaSplit,
     /// VMAs became one.
     VmaMerge,
+    /// So many VMAs went away as they became part of another.
+    VmasRemoved(u32),
+    /// mprotect found its arguments to be sound and took the lock of the address space.
+    MmapLock,
     /// mprotect came to a VMA, or to the part of one that lies in its range.
     VmaVisit,
     /// `mprotect_fixup` gave it other flags, and its entries were walked.
@@ -57,10 +61,20 @@ pub enum Event {
     EmptyDirectories(u32),
     /// mprotect walked the entries of a table.
     TableWalk,
-    /// mprotect passed so many entries that are not present.
-    NotPresent(u32),
+    /// mprotect passed an empty entry.
+    EmptyEntry,
+    /// mprotect passed an entry that is neither empty nor present: a marker.
+    NotPresent,
+    /// mprotect met an entry of the zero page.
+    SpecialEntry,
+    /// So many entries, or contiguous blocks, were compared to find how long a batch is.
+    BatchSteps(u32),
     /// mprotect closed the transaction on one entry or one run of entries.
     Commit,
+    /// One of these made its pages executable.
+    ExecCommit,
+    /// A change of an entry asked for a flush.
+    FlushRequest,
     /// mprotect asked whether an entry, or the first of a batch, may become writable.
     WriteCheck,
     /// An entry, or a run of entries, became writable without a fault.
@@ -175,6 +189,10 @@ counters! {
     VmaSplits = "VMA splits",
     /// VMA merges.
     VmaMerges = "VMA merges",
+    /// VMAs that went away in merges.
+    VmasRemoved = "VMAs removed",
+    /// Calls of mprotect with sound arguments.
+    MmapLocks = "locks taken",
     /// VMAs that mprotect came to.
     VmaVisits = "VMA visits",
     /// VMAs to which mprotect gave other flags.
@@ -183,10 +201,20 @@ counters! {
     EmptyDirectories = "empty directory entries",
     /// Tables whose entries mprotect walked.
     TableWalks = "tables walked",
-    /// Entries that are not present, passed by mprotect.
+    /// Empty entries that mprotect passed.
+    EmptyEntries = "empty entries",
+    /// Markers that mprotect passed.
     NotPresent = "entries not present",
+    /// Entries of the zero page that mprotect met.
+    SpecialEntries = "special entries",
+    /// Entries, or contiguous blocks, compared to find the length of batches.
+    BatchSteps = "batch steps",
     /// Transactions that mprotect closed, each on one entry or one run.
     Commits = "commits",
+    /// Those that made pages executable.
+    ExecCommits = "executable commits",
+    /// Changes of entries that asked for a flush.
+    FlushRequests = "flush requests",
     /// Asked whether an entry may become writable.
     WriteChecks = "write checks",
     /// Runs that became writable without a fault.
@@ -279,7 +307,14 @@ impl Counters {
             Event::VmaChange => self.add(Counter::VmaChanges, 1),
             Event::EmptyDirectories(n) => self.add(Counter::EmptyDirectories, n.into()),
             Event::TableWalk => self.add(Counter::TableWalks, 1),
-            Event::NotPresent(n) => self.add(Counter::NotPresent, n.into()),
+            Event::EmptyEntry => self.add(Counter::EmptyEntries, 1),
+            Event::NotPresent => self.add(Counter::NotPresent, 1),
+            Event::SpecialEntry => self.add(Counter::SpecialEntries, 1),
+            Event::BatchSteps(n) => self.add(Counter::BatchSteps, n.into()),
+            Event::ExecCommit => self.add(Counter::ExecCommits, 1),
+            Event::FlushRequest => self.add(Counter::FlushRequests, 1),
+            Event::VmasRemoved(n) => self.add(Counter::VmasRemoved, n.into()),
+            Event::MmapLock => self.add(Counter::MmapLocks, 1),
             Event::Commit => self.add(Counter::Commits, 1),
             Event::WriteCheck => self.add(Counter::WriteChecks, 1),
             Event::WriteUpgrade => self.add(Counter::WriteUpgrades, 1),
