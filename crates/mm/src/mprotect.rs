@@ -298,7 +298,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         {
             new = self.pte_upgrade(new);
         }
-        self.note_commit(vma);
+        self.note_commit(vma, old);
         self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
         if self.arch.pte_needs_flush(old, new) {
             self.request_flush(walk.tlb, addr, A::PAGE_SIZE, Level::Pte);
@@ -340,17 +340,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Closes the transaction on a batch and requests the flush it needs (`prot_commit_flush_ptes`).
     #[inline]
     fn commit(&mut self, tlb: &mut MmuGather, vma: &Vma, b: Batch) {
-        self.note_commit(vma);
+        self.note_commit(vma, b.old);
         self.arch.modify_prot_commit_ptes(&mut self.hw, b.addr, b.p, b.old, b.new, b.nr);
         if self.arch.pte_needs_flush(b.old, b.new) {
             self.request_flush(tlb, b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
         }
     }
 
-    /// Takes note of a transaction that is closed.
+    /// Takes note of a transaction that is closed; start had returned `old`.
     #[inline]
-    fn note_commit(&mut self, vma: &Vma) {
+    fn note_commit(&mut self, vma: &Vma, old: Pte) {
         self.hw.event(Event::Commit);
+        if !self.arch.pte_protnone(old) {
+            self.hw.event(Event::FlushCheck);
+        }
         if vma.flags.contains(VmFlags::EXEC) {
             self.hw.event(Event::ExecCommit);
         }

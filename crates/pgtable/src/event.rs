@@ -51,6 +51,10 @@ pub enum Event {
     VmaMerge,
     /// So many VMAs went away as they became part of another.
     VmasRemoved(u32),
+    /// A VMA was split for one part of it to change, once or at both ends.
+    VmaDivided,
+    /// A VMA came to hold on to so many anon_vmas.
+    AnonVmaLinks(u32),
     /// mprotect found its arguments to be sound and took the lock of the address space.
     MmapLock,
     /// mprotect came to a VMA, or to the part of one that lies in its range.
@@ -73,6 +77,8 @@ pub enum Event {
     Commit,
     /// One of these made its pages executable.
     ExecCommit,
+    /// An entry that hardware may have cached was compared with its successor, to find whether a flush is needed.
+    FlushCheck,
     /// A change of an entry asked for a flush.
     FlushRequest,
     /// mprotect asked whether an entry, or the first of a batch, may become writable.
@@ -159,6 +165,8 @@ counters! {
     ExclusiveReads = "exclusive reads",
     /// Batches of present entries that `change_pte_range` changed.
     Batches = "batches",
+    /// Of these, those of two entries or more.
+    LongBatches = "batches of 2 or more",
     /// Entries in them.
     BatchEntries = "entries in batches",
     /// Faults that gave new anonymous memory.
@@ -191,6 +199,10 @@ counters! {
     VmaMerges = "VMA merges",
     /// VMAs that went away in merges.
     VmasRemoved = "VMAs removed",
+    /// VMAs that were split for one part of them to change.
+    VmasDivided = "VMAs divided",
+    /// Links to anon_vmas that VMAs were given.
+    AnonVmaLinks = "anon_vma links",
     /// Calls of mprotect with sound arguments.
     MmapLocks = "locks taken",
     /// VMAs that mprotect came to.
@@ -213,6 +225,8 @@ counters! {
     Commits = "commits",
     /// Those that made pages executable.
     ExecCommits = "executable commits",
+    /// Changes of entries that hardware may have cached.
+    FlushChecks = "flush checks",
     /// Changes of entries that asked for a flush.
     FlushRequests = "flush requests",
     /// Asked whether an entry may become writable.
@@ -290,6 +304,7 @@ impl Counters {
             Event::ExclusiveReads(n) => self.add(Counter::ExclusiveReads, n.into()),
             Event::Batch(n) => {
                 self.add(Counter::Batches, 1);
+                self.add(Counter::LongBatches, u64::from(n > 1));
                 self.add(Counter::BatchEntries, n.into());
                 self.batch_lengths[bucket(n)] += 1;
             }
@@ -314,6 +329,9 @@ impl Counters {
             Event::ExecCommit => self.add(Counter::ExecCommits, 1),
             Event::FlushRequest => self.add(Counter::FlushRequests, 1),
             Event::VmasRemoved(n) => self.add(Counter::VmasRemoved, n.into()),
+            Event::VmaDivided => self.add(Counter::VmasDivided, 1),
+            Event::AnonVmaLinks(n) => self.add(Counter::AnonVmaLinks, n.into()),
+            Event::FlushCheck => self.add(Counter::FlushChecks, 1),
             Event::MmapLock => self.add(Counter::MmapLocks, 1),
             Event::Commit => self.add(Counter::Commits, 1),
             Event::WriteCheck => self.add(Counter::WriteChecks, 1),
