@@ -163,6 +163,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut charged = 0;
         if flags.contains(VmFlags::WRITE) {
             if !old.intersects(exempt) {
+                self.hw.event(Event::Charge);
                 charged = pages;
                 flags |= VmFlags::ACCOUNT;
             }

@@ -55,6 +55,8 @@ pub enum Event {
     VmaDivided,
     /// A VMA came to hold on to so many anon_vmas.
     AnonVmaLinks(u32),
+    /// Pages of a mapping that becomes writable were charged.
+    Charge,
     /// mprotect found its arguments to be sound and took the lock of the address space.
     MmapLock,
     /// mprotect came to a VMA, or to the part of one that lies in its range.
@@ -203,6 +205,8 @@ counters! {
     VmasDivided = "VMAs divided",
     /// Links to anon_vmas that VMAs were given.
     AnonVmaLinks = "anon_vma links",
+    /// Charges for mappings that became writable.
+    Charges = "charges",
     /// Calls of mprotect with sound arguments.
     MmapLocks = "locks taken",
     /// VMAs that mprotect came to.
@@ -331,6 +335,7 @@ impl Counters {
             Event::VmasRemoved(n) => self.add(Counter::VmasRemoved, n.into()),
             Event::VmaDivided => self.add(Counter::VmasDivided, 1),
             Event::AnonVmaLinks(n) => self.add(Counter::AnonVmaLinks, n.into()),
+            Event::Charge => self.add(Counter::Charges, 1),
             Event::FlushCheck => self.add(Counter::FlushChecks, 1),
             Event::MmapLock => self.add(Counter::MmapLocks, 1),
             Event::Commit => self.add(Counter::Commits, 1),

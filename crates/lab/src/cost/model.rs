@@ -37,6 +37,7 @@ pub const TERMS: &[Term] = &[
     Term::of(Counter::MmapLocks, 400),
     Term::of(Counter::VmaVisits, 750),
     Term::of(Counter::VmaChanges, 1000),
+    Term::of(Counter::Charges, 300),
     Term::of(Counter::VmasDivided, 2000),
     Term::of(Counter::VmaSplits, 2000),
     Term::of(Counter::AnonVmaLinks, 400),
