@@ -38,8 +38,10 @@ pub(crate) enum Command {
         Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always")]
     Replay(Replay),
     /// Predict how many instructions each mprotect of a scenario takes on real kernels
-    #[command(after_help = "Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,6.17\n\
-        \x20         ptelab cost --check fixtures/cost/*.json")]
+    #[command(
+        after_help = "Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,6.17\n\
+        \x20         ptelab cost --check fixtures/cost/*.json"
+    )]
     Cost(Cost),
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]

@@ -122,7 +122,8 @@ impl Check {
                 left_out: fresh.and_then(|models| predict(models, file, sample)),
             }));
         }
-        let findings = if complete { findings(&without(&SERIES.map(|(_, name)| name)), files) } else { Vec::new() };
+        let findings =
+            if complete { findings(&without(&SERIES.map(|(_, name)| name)), files) } else { Vec::new() };
         Self {
             errors: Errors::of(rows.iter().filter_map(|row| row.error(row.predicted))),
             left_out: Errors::of(rows.iter().filter_map(|row| row.error(row.left_out))),

@@ -20,11 +20,13 @@ pub fn calibrate<'a>(files: impl IntoIterator<Item = &'a Measured> + Clone) -> M
     workloads.dedup();
     let mut models = Vec::new();
     for port in PORTS {
-        let of_port: Vec<&Measured> = files.clone().into_iter().filter(|file| file.arch == port.name).collect();
+        let of_port: Vec<&Measured> =
+            files.clone().into_iter().filter(|file| file.arch == port.name).collect();
         let typical: Vec<f64> = TERMS.iter().map(|term| f64::from(term.typical)).collect();
         let shared = fit(&of_port, &typical);
         for rules in KernelRules::ALL {
-            let own: Vec<&Measured> = of_port.iter().copied().filter(|file| file.kernel == rules.name).collect();
+            let own: Vec<&Measured> =
+                of_port.iter().copied().filter(|file| file.kernel == rules.name).collect();
             if !own.is_empty() {
                 models.push(Model::new(port.name, rules.name, &fit(&own, &shared)));
             }

@@ -193,7 +193,8 @@ impl Models {
             Some((of.mprotect != rules.mprotect, own.abs_diff(other), own > other))
         };
         let of_port = self.models.iter().filter(|model| model.arch == arch);
-        let (_, model) = of_port.filter_map(|model| Some((distance(&model)?, model))).min_by_key(|&(d, _)| d)?;
+        let (_, model) =
+            of_port.filter_map(|model| Some((distance(&model)?, model))).min_by_key(|&(d, _)| d)?;
         Some(Chosen { model, borrowed: model.kernel != rules.name })
     }
 }

@@ -68,8 +68,10 @@ impl Prediction {
         let parts = self.model.parts(1, &call.counters);
         let by: Map<String, Value> =
             parts.iter().map(|(term, taken)| (term.name().to_owned(), tenth(*taken).into())).collect();
-        let counts: Map<String, Value> =
-            parts.iter().map(|(term, _)| (term.name().to_owned(), term.count(&call.counters).into())).collect();
+        let counts: Map<String, Value> = parts
+            .iter()
+            .map(|(term, _)| (term.name().to_owned(), term.count(&call.counters).into()))
+            .collect();
         json!({
             "call": call.text,
             "line": call.line,
@@ -134,7 +136,8 @@ pub fn before_after(of_port: &[&RunReport]) -> Option<String> {
 
 /// What the mprotects of a run take together. `None` where there are none, or no model of the port.
 pub fn instructions(report: &RunReport) -> Option<f64> {
-    let Chosen { model, .. } = Models::built_in().choose(report.arch, KernelRules::by_name(report.kernel)?)?;
+    let Chosen { model, .. } =
+        Models::built_in().choose(report.arch, KernelRules::by_name(report.kernel)?)?;
     let cost = report.costs.get("mprotect")?;
     Some(model.predict(cost.calls, &cost.counters))
 }
@@ -180,7 +183,8 @@ impl Check {
 }
 
 fn row_text(row: &Row) -> String {
-    let percent = |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{:+.1}%", 100.0 * error));
+    let percent =
+        |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{:+.1}%", 100.0 * error));
     format!(
         "{:>10} {:>10} {:>7} {:>9}  {}.{}.{}  {}",
         row.measured,
