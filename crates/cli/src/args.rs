@@ -37,6 +37,12 @@ pub(crate) enum Command {
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
         Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always")]
     Replay(Replay),
+    /// Predict how many instructions each mprotect of a scenario takes on real kernels
+    #[command(
+        after_help = "Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,6.17\n\
+        \x20         ptelab cost --check fixtures/cost/*.json"
+    )]
+    Cost(Cost),
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
@@ -144,6 +150,25 @@ fn range(text: &str) -> Result<(u64, u64), String> {
         None => addr.parse(),
     };
     Ok((addr.map_err(|_| "not an address")?, size(len)?))
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cost {
+    /// A scenario, or a cost file with one inside (then its port and kernel unless told otherwise); - for standard input.
+    /// With --check and --calibrate, cost files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) machines: Machines,
+    /// Hold the predictions against what the files measured; status 1 where median or worst error is beyond 5% and 15%
+    #[arg(long, conflicts_with_all = ["arch", "kernel", "cpu"])]
+    pub(crate) check: bool,
+    /// Fit the costs to the files, and print them
+    #[arg(long, conflicts_with_all = ["check", "json", "arch", "kernel", "cpu"])]
+    pub(crate) calibrate: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -4,7 +4,7 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::{DIFFERS, FINE, input, run};
 use ptelab::compare::{self, Differing};
-use ptelab::{RunReport, json, show, table};
+use ptelab::{RunReport, cost, json, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
     let matrix = args.matrix("all", "all")?;
@@ -36,17 +36,25 @@ fn print(
     differing(ports, out)?;
     out.heading("Between kernels of one port, word for word:")?;
     differing(kernels, out)?;
-    let mut seen: Vec<&str> = Vec::new();
+    let (mut seen, mut predicted): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     for report in reports {
         if !seen.contains(&report.arch) {
             seen.push(report.arch);
             let of_port: Vec<&RunReport> = reports.iter().filter(|r| r.arch == report.arch).collect();
+            predicted.extend(cost::report::before_after(&of_port));
             if per_call {
                 line_tables(&of_port, out)?;
             } else {
                 tables(&of_port, out)?;
             }
         }
+    }
+    if !predicted.is_empty() {
+        out.heading("Predicted, from measurements of real kernels:")?;
+        for line in predicted {
+            out.line(format!("  {line}"))?;
+        }
+        out.line(format!("  {}", cost::LIMITS))?;
     }
     Ok(())
 }

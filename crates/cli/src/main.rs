@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod compare;
+mod cost;
 mod input;
 mod output;
 mod progress;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args, &mut out),
         Command::Verify(args) => verify::verify(args, &mut out),
         Command::Replay(args) => replay::replay(args, &mut out),
+        Command::Cost(args) => cost::cost(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));

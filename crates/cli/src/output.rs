@@ -79,6 +79,14 @@ impl From<BuildError> for Failed {
 }
 
 impl Failed {
+    /// The same in words.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Unusable(text) | Self::Mistakes(text) => text,
+            Self::Output(error) => error.to_string(),
+        }
+    }
+
     /// Says so on standard error, and gives the exit status. Nobody is left to tell where the reader of our output has gone.
     pub(crate) fn report(&self) -> u8 {
         let mut err = anstream::stderr();

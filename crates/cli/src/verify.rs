@@ -37,10 +37,7 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
 
 fn verify_file(path: &Path) -> Result<Verdict, String> {
     let name = path.display().to_string();
-    let bytes = input::read(path).map_err(|failed| match failed {
-        Failed::Unusable(text) | Failed::Mistakes(text) => text,
-        Failed::Output(error) => error.to_string(),
-    })?;
+    let bytes = input::read(path).map_err(Failed::text)?;
     let golden = Golden::parse(&bytes).map_err(|error| format!("{name}: {error}"))?;
     golden.verify(&name).map_err(|error| format!("{name}: {error}"))
 }

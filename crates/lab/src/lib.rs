@@ -25,6 +25,7 @@
 
 pub mod bench;
 pub mod compare;
+pub mod cost;
 pub mod exec;
 pub mod golden;
 pub mod json;

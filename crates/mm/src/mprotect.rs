@@ -67,6 +67,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.valid_prot(prot) {
             return Err(Errno::Einval);
         }
+        self.hw.event(Event::MmapLock);
         let pkey = pkey.map(|pkey| self.allocated_pkey(mm, pkey)).transpose()?;
         let start = self.mprotect_start(mm, start, end, grows)?;
         if pkey.is_none() {
@@ -119,6 +120,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<(), Errno> {
         while start < end {
             let vma = mm.vmas.find(start).ok_or(Errno::Enomem)?;
+            self.hw.event(Event::VmaVisit);
             let key = pkey.unwrap_or_else(|| self.override_pkey(mm, Some(vma), prot));
             let flags = self.new_flags(vma, prot).with_pkey(key);
             let part_end = vma.end.min(end);
@@ -161,6 +163,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut charged = 0;
         if flags.contains(VmFlags::WRITE) {
             if !old.intersects(exempt) {
+                self.hw.event(Event::Charge);
                 charged = pages;
                 flags |= VmFlags::ACCOUNT;
             }
@@ -182,6 +185,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vma = mm.vmas.at(at).clone();
         let cp = if self.wants_write_upgrade(&vma) { CpFlags::TRY_CHANGE_WRITABLE } else { CpFlags::empty() };
         let change = Change { vma: &vma, prot: vma.page_prot, flags: cp };
+        self.hw.event(Event::VmaChange);
         self.change_protection(mm, tlb, &change, start, end);
         self.tlb_end_vma(tlb);
         let locked = VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED;
@@ -213,7 +217,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> u64 {
         let mut walk = Walk { tlb, change, pages: 0, repeat: Repeat::default() };
         let mut addr = start;
-        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
+        loop {
+            let (empty, pmd) = self.next_pmd_after(mm, addr, end);
+            self.hw.event(Event::EmptyDirectories(empty));
+            let Some((pmdp, from, next)) = pmd else { break };
             addr = next;
             if let PmdState::Huge(_) = self.pmd_state(pmdp) {
                 if next.since(from) == A::entry_size(Level::Pmd) {
@@ -238,6 +245,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Where a table goes on as it began, what was done to its beginning is done to the rest at once: that is the emulator's
     /// own shortcut, see [`Repeat`].
     fn change_pte_range(&mut self, walk: &mut Walk<'_>, table: Ptep, mut addr: VirtAddr, end: VirtAddr) {
+        self.hw.event(Event::TableWalk);
         let mut p = table.add(Self::index(addr, Level::Pte));
         while addr < end {
             let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
@@ -255,6 +263,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn change_next(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, max: usize) -> usize {
         let pte = self.arch.ptep_get(&mut self.hw, p);
         if !self.arch.pte_present(pte) {
+            let empty = self.arch.pte_none(pte);
+            self.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
             return 1;
         }
         let nr = match self.rules.mprotect {
@@ -287,11 +297,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             && !self.arch.pte_write(new)
             && self.can_change_pte_writable(vma, new)
         {
-            new = self.arch.pte_mkwrite(new);
+            new = self.pte_upgrade(new);
         }
+        self.note_commit(vma, old);
         self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
         if self.arch.pte_needs_flush(old, new) {
-            walk.tlb.flush_range(addr, A::PAGE_SIZE, Level::Pte);
+            self.request_flush(walk.tlb, addr, A::PAGE_SIZE, Level::Pte);
         }
         1
     }
@@ -322,40 +333,60 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {
             self.commit_writable(walk.tlb, vma, folio, batch);
         } else {
-            self.commit(walk.tlb, batch);
+            self.commit(walk.tlb, vma, batch);
         }
         nr
     }
 
     /// Closes the transaction on a batch and requests the flush it needs (`prot_commit_flush_ptes`).
     #[inline]
-    fn commit(&mut self, tlb: &mut MmuGather, b: Batch) {
+    fn commit(&mut self, tlb: &mut MmuGather, vma: &Vma, b: Batch) {
+        self.note_commit(vma, b.old);
         self.arch.modify_prot_commit_ptes(&mut self.hw, b.addr, b.p, b.old, b.new, b.nr);
         if self.arch.pte_needs_flush(b.old, b.new) {
-            tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
+            self.request_flush(tlb, b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
         }
+    }
+
+    /// Takes note of a transaction that is closed; start had returned `old`.
+    #[inline]
+    fn note_commit(&mut self, vma: &Vma, old: Pte) {
+        self.hw.event(Event::Commit);
+        if !self.arch.pte_protnone(old) {
+            self.hw.event(Event::FlushCheck);
+        }
+        if vma.flags.contains(VmFlags::EXEC) {
+            self.hw.event(Event::ExecCommit);
+        }
+    }
+
+    #[inline]
+    fn request_flush(&mut self, tlb: &mut MmuGather, addr: VirtAddr, len: u64, level: Level) {
+        self.hw.event(Event::FlushRequest);
+        tlb.flush_range(addr, len, level);
     }
 
     /// Commits a batch of a mapping that became writable: each page that may be written without a fault becomes
     /// writable at once (`set_write_prot_commit_flush_ptes`).
     #[inline]
     fn commit_writable(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: Option<FolioSpan>, b: Batch) {
+        self.hw.event(Event::WriteCheck);
         let maybe = self.maybe_change_pte_writable(vma, b.new);
         if vma.flags.contains(VmFlags::SHARED) {
             let write = maybe && self.arch.pte_dirty(b.new);
-            let new = if write { self.arch.pte_mkwrite(b.new) } else { b.new };
-            return self.commit(tlb, Batch { new, ..b });
+            let new = if write { self.pte_upgrade(b.new) } else { b.new };
+            return self.commit(tlb, vma, Batch { new, ..b });
         }
         match folio {
-            Some(folio) if maybe && self.pages.is_anon(folio) => self.commit_anon_batch(tlb, folio, b),
-            _ => self.commit(tlb, b),
+            Some(folio) if maybe && self.pages.is_anon(folio) => self.commit_anon_batch(tlb, vma, folio, b),
+            _ => self.commit(tlb, vma, b),
         }
     }
 
     /// Commits a batch of private pages in runs of those that are exclusive to the process, which become writable, and
     /// those that are not (`commit_anon_folio_batch`).
     #[inline]
-    fn commit_anon_batch(&mut self, tlb: &mut MmuGather, folio: FolioSpan, b: Batch) {
+    fn commit_anon_batch(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: FolioSpan, b: Batch) {
         let first = match self.rules.exclusive_from {
             ExclusiveFrom::BatchStart => self.arch.pte_pfn(b.old),
             ExclusiveFrom::FolioHead => folio.head,
@@ -365,18 +396,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         while done < b.nr {
             let (exclusive, nr) = self.pages.exclusive_run(first.add(done as u64), b.nr - done);
             let new = self.arch.pte_advance_pfn(b.new, done);
+            let new = if exclusive { self.pte_upgrade(new) } else { new };
             self.commit(
                 tlb,
+                vma,
                 Batch {
                     addr: b.addr.add(done as u64 * A::PAGE_SIZE),
                     p: b.p.add(done),
                     old: self.arch.pte_advance_pfn(b.old, done),
-                    new: if exclusive { self.arch.pte_mkwrite(new) } else { new },
+                    new,
                     nr,
                 },
             );
             done += nr;
         }
+    }
+
+    /// An entry that may be written without a fault, writable.
+    #[inline]
+    fn pte_upgrade(&mut self, pte: Pte) -> Pte {
+        self.hw.event(Event::WriteUpgrade);
+        self.arch.pte_mkwrite(pte)
     }
 
     /// Whether an entry's own state allows making it writable without a fault.
@@ -388,6 +428,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
     /// already, or a private page that nobody else has.
     pub(crate) fn can_change_pte_writable(&mut self, vma: &Vma, pte: Pte) -> bool {
+        self.hw.event(Event::WriteCheck);
         if !self.maybe_change_pte_writable(vma, pte) {
             return false;
         }
@@ -403,6 +444,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[inline]
     pub(crate) fn vm_normal_folio(&mut self, pte: Pte) -> Option<FolioSpan> {
         if self.arch.pte_special(pte) {
+            self.hw.event(Event::SpecialEntry);
             return None;
         }
         Some(self.hw.page_folio(self.arch.pte_pfn(pte)))
@@ -424,17 +466,21 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let hint = self.arch.pte_batch_hint(p, pte);
         if hint == 1 && self.arch.batch_by_mask(respect) {
             let (next, step) = (self.arch.pte_advance_pfn(pte, 1), self.arch.pfn_step(pte));
-            return 1 + self.hw.match_run(p.add(1), next, step, self.arch.batch_ignore(respect), max - 1);
+            let nr = 1 + self.hw.match_run(p.add(1), next, step, self.arch.batch_ignore(respect), max - 1);
+            self.hw.event(Event::BatchSteps((nr.min(max - 1)) as u32));
+            return nr;
         }
         let first = self.arch.batch_clean(pte, respect);
-        let mut nr = hint;
+        let (mut nr, mut steps) = (hint, 0);
         while nr < max {
+            steps += 1;
             let next = self.arch.ptep_get(&mut self.hw, p.add(nr));
             if self.arch.batch_clean(next, respect) != self.arch.pte_advance_pfn(first, nr) {
                 break;
             }
             nr += self.arch.pte_batch_hint(p.add(nr), next);
         }
+        self.hw.event(Event::BatchSteps(steps));
         nr.min(max)
     }
 
@@ -442,6 +488,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn change_huge_pmd(&mut self, walk: &mut Walk<'_>, pmdp: Ptep, addr: VirtAddr) {
         let Change { vma, prot, flags } = *walk.change;
         walk.pages += A::PTRS_PER_TABLE as u64;
+        self.hw.event(Event::HugeChange);
         if flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(vma, pmdp) {
             return;
         }
@@ -451,15 +498,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             && !self.arch.pte_write(new)
             && self.can_change_pmd_writable(vma, new)
         {
-            new = self.arch.pte_mkwrite(new);
+            new = self.pte_upgrade(new);
         }
         self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
         if self.arch.huge_pmd_needs_flush(old, new) {
-            walk.tlb.flush_range(addr, A::entry_size(Level::Pmd), Level::Pmd);
+            self.request_flush(walk.tlb, addr, A::entry_size(Level::Pmd), Level::Pmd);
         }
     }
 
     fn can_change_pmd_writable(&mut self, vma: &Vma, pmd: Pte) -> bool {
+        self.hw.event(Event::WriteCheck);
         if !self.maybe_change_pte_writable(vma, pmd) {
             return false;
         }

@@ -4,7 +4,7 @@
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail
@@ -43,6 +43,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Splits a huge leaf into a table of page entries with the protection that `vma` has at this moment
     /// (`__split_huge_pmd_locked`).
     pub(crate) fn split_huge_pmd(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, addr: VirtAddr) {
+        self.hw.event(Event::HugeSplit);
         let base = addr.align_down(A::entry_size(Level::Pmd));
         let table = self.hw.alloc_table();
         let pfn = self.arch.pte_pfn(self.hw.peek(pmdp));

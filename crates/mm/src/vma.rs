@@ -269,6 +269,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.adjust_trans_huge(mm, &[start, end]);
             return Ok(self.merge_existing(mm, &vma, &changed, found));
         }
+        if edges != (true, true) {
+            self.hw.event(Event::VmaDivided);
+        }
         if !edges.0 {
             self.split_vma(mm, vma.start, start)?;
         }
@@ -309,6 +312,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if start > vma.start || end < vma.end {
             self.hold(changed);
         }
+        let whole = start == vma.start && end == vma.end;
+        let others = usize::from(found.prev.is_some()) + usize::from(found.next.is_some());
+        self.hw.event(Event::VmasRemoved((others + usize::from(whole) - 1) as u32));
         let at = self.join(mm, changed, found);
         if !self.rules.sticky_vma_flags {
             mm.vmas.at_mut(at).flags = changed.flags;
@@ -394,6 +400,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// A VMA comes to hold on to its anon_vmas and its object.
     pub(crate) fn hold(&mut self, vma: &Vma) {
+        self.hw.event(Event::AnonVmaLinks(vma.chain.len() as u32));
         self.anon_vmas.link(&vma.chain);
         self.get_object(vma.object);
     }

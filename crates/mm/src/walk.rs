@@ -120,20 +120,34 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn next_pmd(
         &self,
         mm: &Mm,
-        mut addr: VirtAddr,
+        addr: VirtAddr,
         end: VirtAddr,
     ) -> Option<(Ptep, VirtAddr, VirtAddr)> {
+        self.next_pmd_after(mm, addr, end).1
+    }
+
+    /// The same, and how many empty entries, of PMDs and of the directories above, were passed on the way.
+    #[inline]
+    pub(crate) fn next_pmd_after(
+        &self,
+        mm: &Mm,
+        mut addr: VirtAddr,
+        end: VirtAddr,
+    ) -> (u32, Option<(Ptep, VirtAddr, VirtAddr)>) {
+        let mut passed = 0;
         while addr < end {
             let skip = match self.pmd_offset(mm, addr) {
                 Ok(pmdp) if !self.arch.pte_none(self.hw.peek(pmdp)) => {
-                    return Some((pmdp, addr, Self::entry_end(addr, end, Level::Pmd)));
+                    return (passed, Some((pmdp, addr, Self::entry_end(addr, end, Level::Pmd))));
                 }
                 Ok(_) => A::entry_size(Level::Pmd),
                 Err(size) => size,
             };
-            addr = VirtAddr::new(addr.align_down(skip).get().checked_add(skip)?);
+            passed += 1;
+            let Some(next) = addr.align_down(skip).get().checked_add(skip) else { break };
+            addr = VirtAddr::new(next);
         }
-        None
+        (passed, None)
     }
 
     /// The page entry for `addr`, if its table is there.

@@ -49,6 +49,48 @@ pub enum Event {
     VmaSplit,
     /// VMAs became one.
     VmaMerge,
+    /// So many VMAs went away as they became part of another.
+    VmasRemoved(u32),
+    /// A VMA was split for one part of it to change, once or at both ends.
+    VmaDivided,
+    /// A VMA came to hold on to so many anon_vmas.
+    AnonVmaLinks(u32),
+    /// Pages of a mapping that becomes writable were charged.
+    Charge,
+    /// mprotect found its arguments to be sound and took the lock of the address space.
+    MmapLock,
+    /// mprotect came to a VMA, or to the part of one that lies in its range.
+    VmaVisit,
+    /// `mprotect_fixup` gave it other flags, and its entries were walked.
+    VmaChange,
+    /// mprotect passed so many entries of directories under which nothing is mapped.
+    EmptyDirectories(u32),
+    /// mprotect walked the entries of a table.
+    TableWalk,
+    /// mprotect passed an empty entry.
+    EmptyEntry,
+    /// mprotect passed an entry that is neither empty nor present: a marker.
+    NotPresent,
+    /// mprotect met an entry of the zero page.
+    SpecialEntry,
+    /// So many entries, or contiguous blocks, were compared to find how long a batch is.
+    BatchSteps(u32),
+    /// mprotect closed the transaction on one entry or one run of entries.
+    Commit,
+    /// One of these made its pages executable.
+    ExecCommit,
+    /// An entry that hardware may have cached was compared with its successor, to find whether a flush is needed.
+    FlushCheck,
+    /// A change of an entry asked for a flush.
+    FlushRequest,
+    /// mprotect asked whether an entry, or the first of a batch, may become writable.
+    WriteCheck,
+    /// An entry, or a run of entries, became writable without a fault.
+    WriteUpgrade,
+    /// mprotect changed a huge leaf whole.
+    HugeChange,
+    /// A huge leaf was split into a table of entries.
+    HugeSplit,
 }
 
 /// One step on the recording machine, in order.
@@ -125,6 +167,8 @@ counters! {
     ExclusiveReads = "exclusive reads",
     /// Batches of present entries that `change_pte_range` changed.
     Batches = "batches",
+    /// Of these, those of two entries or more.
+    LongBatches = "batches of 2 or more",
     /// Entries in them.
     BatchEntries = "entries in batches",
     /// Faults that gave new anonymous memory.
@@ -155,6 +199,48 @@ counters! {
     VmaSplits = "VMA splits",
     /// VMA merges.
     VmaMerges = "VMA merges",
+    /// VMAs that went away in merges.
+    VmasRemoved = "VMAs removed",
+    /// VMAs that were split for one part of them to change.
+    VmasDivided = "VMAs divided",
+    /// Links to anon_vmas that VMAs were given.
+    AnonVmaLinks = "anon_vma links",
+    /// Charges for mappings that became writable.
+    Charges = "charges",
+    /// Calls of mprotect with sound arguments.
+    MmapLocks = "locks taken",
+    /// VMAs that mprotect came to.
+    VmaVisits = "VMA visits",
+    /// VMAs to which mprotect gave other flags.
+    VmaChanges = "VMA changes",
+    /// Directory entries that mprotect passed because nothing is mapped under them.
+    EmptyDirectories = "empty directory entries",
+    /// Tables whose entries mprotect walked.
+    TableWalks = "tables walked",
+    /// Empty entries that mprotect passed.
+    EmptyEntries = "empty entries",
+    /// Markers that mprotect passed.
+    NotPresent = "entries not present",
+    /// Entries of the zero page that mprotect met.
+    SpecialEntries = "special entries",
+    /// Entries, or contiguous blocks, compared to find the length of batches.
+    BatchSteps = "batch steps",
+    /// Transactions that mprotect closed, each on one entry or one run.
+    Commits = "commits",
+    /// Those that made pages executable.
+    ExecCommits = "executable commits",
+    /// Changes of entries that hardware may have cached.
+    FlushChecks = "flush checks",
+    /// Changes of entries that asked for a flush.
+    FlushRequests = "flush requests",
+    /// Asked whether an entry may become writable.
+    WriteChecks = "write checks",
+    /// Runs that became writable without a fault.
+    WriteUpgrades = "write upgrades",
+    /// Huge leaves that mprotect changed whole.
+    HugeChanges = "huge leaves changed",
+    /// Huge leaves split.
+    HugeSplits = "huge leaves split",
 }
 
 /// Number of buckets in a histogram of powers of two: 1, 2, 4 ... 512 and above.
@@ -222,6 +308,7 @@ impl Counters {
             Event::ExclusiveReads(n) => self.add(Counter::ExclusiveReads, n.into()),
             Event::Batch(n) => {
                 self.add(Counter::Batches, 1);
+                self.add(Counter::LongBatches, u64::from(n > 1));
                 self.add(Counter::BatchEntries, n.into());
                 self.batch_lengths[bucket(n)] += 1;
             }
@@ -235,6 +322,27 @@ impl Counters {
             Event::FolioFallback(_) => self.add(Counter::FolioFallbacks, 1),
             Event::VmaSplit => self.add(Counter::VmaSplits, 1),
             Event::VmaMerge => self.add(Counter::VmaMerges, 1),
+            Event::VmaVisit => self.add(Counter::VmaVisits, 1),
+            Event::VmaChange => self.add(Counter::VmaChanges, 1),
+            Event::EmptyDirectories(n) => self.add(Counter::EmptyDirectories, n.into()),
+            Event::TableWalk => self.add(Counter::TableWalks, 1),
+            Event::EmptyEntry => self.add(Counter::EmptyEntries, 1),
+            Event::NotPresent => self.add(Counter::NotPresent, 1),
+            Event::SpecialEntry => self.add(Counter::SpecialEntries, 1),
+            Event::BatchSteps(n) => self.add(Counter::BatchSteps, n.into()),
+            Event::ExecCommit => self.add(Counter::ExecCommits, 1),
+            Event::FlushRequest => self.add(Counter::FlushRequests, 1),
+            Event::VmasRemoved(n) => self.add(Counter::VmasRemoved, n.into()),
+            Event::VmaDivided => self.add(Counter::VmasDivided, 1),
+            Event::AnonVmaLinks(n) => self.add(Counter::AnonVmaLinks, n.into()),
+            Event::Charge => self.add(Counter::Charges, 1),
+            Event::FlushCheck => self.add(Counter::FlushChecks, 1),
+            Event::MmapLock => self.add(Counter::MmapLocks, 1),
+            Event::Commit => self.add(Counter::Commits, 1),
+            Event::WriteCheck => self.add(Counter::WriteChecks, 1),
+            Event::WriteUpgrade => self.add(Counter::WriteUpgrades, 1),
+            Event::HugeChange => self.add(Counter::HugeChanges, 1),
+            Event::HugeSplit => self.add(Counter::HugeSplits, 1),
         }
     }
 

@@ -200,3 +200,47 @@ repeat 3 {
     assert!(text.contains("arm64, line 5: mprotect("), "{text}");
     assert!(text.contains("last/first"), "{text}");
 }
+
+#[test]
+fn costs_are_predicted() {
+    let scenario = fixture("scenarios/contpte-fold.scn");
+    let output = ptelab(&["cost", &scenario, "--arch", "arm64", "--kernel", "6.17-rc1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("by the costs of 6.17") && text.contains("Instructions are not time"), "{text}");
+
+    let file = fixture("cost/t2-64k.arm64.6.16.json");
+    let output = ptelab(&["cost", &file, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&json["arch"], &json["kernel"]), (&"arm64".into(), &"6.16".into()));
+    let calls = json["calls"].as_array().expect("a list");
+    assert_eq!(calls.len(), 12, "six rounds of two");
+    assert!(calls.iter().all(|call| call["by"]["unfolds"].as_f64() > Some(0.0)), "{json}");
+
+    let output = ptelab(&["cost", "--check", &file]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let text = std::fs::read_to_string(&file).expect("a fixture").replace("\"min\": ", "\"min\": 9");
+    let output = ptelab(&["cost", "--check", &self::file("dearer.json", text.as_bytes())]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+}
+
+#[test]
+fn compare_has_a_line_for_a_cover_letter() {
+    let scenario = fixture("scenarios/contpte-fold.scn");
+    let output = ptelab(&["compare", &scenario, "--arch", "arm64", "--kernel", "6.16,6.17"]);
+    let text = stdout(&output);
+    assert!(text.contains("instructions (6.17), ") && text.contains(" times fewer"), "{text}");
+}
+
+#[test]
+fn costs_of_what_was_not_measured_are_refused() {
+    let scenario = fixture("scenarios/contpte-fold.scn");
+    refused(&["cost", &scenario, "--arch", "generic"], &["nothing was measured on generic"]);
+    refused(&["cost", &scenario, "--kernel", "5.4"], &["no kernel `5.4`"]);
+    refused(&["cost", &scenario, &scenario], &["one FILE at a time"]);
+    refused(&["cost", "--check", &scenario], &["contpte-fold.scn: not a cost file"]);
+    let golden = fixture("golden/c-errors.x86_64.6.17.json");
+    refused(&["cost", &golden], &["not a cost file", "missing field `workload`"]);
+    refused(&["cost", "--calibrate", &golden, &scenario], &["c-errors.x86_64.6.17.json", "contpte-fold.scn"]);
+    refused(&["cost"], &["FILE"]);
+}

@@ -1,0 +1,103 @@
+//! `ptelab cost`
+
+use crate::args;
+use crate::output::{Failed, Out, stderr_has_color};
+use crate::{DIFFERS, FINE, STOPPED, input, progress};
+use ptelab::cost::{self, Check, CostFile, Measured, Models, Prediction};
+use ptelab::exec::{self, Watch};
+use ptelab::scenario::{self, Scenario};
+use ptelab::{Builder, HwKind};
+use rayon::prelude::*;
+use std::path::Path;
+
+pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
+    if args.calibrate {
+        out.text(cost::calibrate(&measured(args)?).to_toml())?;
+        return Ok(FINE);
+    }
+    if args.check {
+        return check(args, out);
+    }
+    let [file] = args.files.as_slice() else {
+        return Err(Failed::Unusable("one FILE at a time, except with --check and --calibrate".to_owned()));
+    };
+    predict(file, args, out)
+}
+
+fn check(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
+    let check = Check::new(Models::built_in(), &measured(args)?);
+    if args.json {
+        out.json(&check.to_json())?;
+    } else {
+        out.text(check.to_text())?;
+    }
+    Ok(if check.passed() { FINE } else { DIFFERS })
+}
+
+/// The cost files, run; or what is wrong with all those that cannot be used.
+fn measured(args: &args::Cost) -> Result<Vec<Measured>, Failed> {
+    let read: Vec<Result<Measured, String>> = args.files.par_iter().map(|path| measure(path)).collect();
+    let (files, errors): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
+    if !errors.is_empty() {
+        let errors: Vec<String> = errors.into_iter().filter_map(Result::err).collect();
+        return Err(Failed::Unusable(errors.join("\nptelab: ")));
+    }
+    Ok(files.into_iter().flatten().collect())
+}
+
+fn measure(path: &Path) -> Result<Measured, String> {
+    let bytes = input::read(path).map_err(Failed::text)?;
+    let file = CostFile::parse(&bytes).and_then(|file| file.measure());
+    file.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A scenario, and the port and kernel that it goes with.
+fn scenario_of(path: &Path) -> Result<(Scenario, String, String), Failed> {
+    let bytes = input::read(path)?;
+    let name = path.display().to_string();
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        let unusable = |error| Failed::Unusable(format!("{name}: {error}"));
+        let file = CostFile::parse(&bytes).map_err(unusable)?;
+        let (scenario, rules) = (file.scenario().map_err(unusable)?, file.rules().map_err(unusable)?);
+        return Ok((scenario, file.arch, rules.name.to_owned()));
+    }
+    let scenario = scenario::parse_bytes(&name, &bytes).map_err(|mistakes| {
+        let text = String::from_utf8_lossy(&bytes);
+        Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
+    })?;
+    Ok((scenario, "arm64,x86_64".to_owned(), "7.3".to_owned()))
+}
+
+fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
+    let (scenario, arch, kernel) = scenario_of(path)?;
+    let matrix = args.machines.matrix(&arch, &kernel)?.hw(HwKind::Counting);
+    let mut machines = matrix.builders().iter().map(Builder::build).collect::<Result<Vec<_>, _>>()?;
+    progress::stop_on_ctrl_c();
+    let bar = progress::bar(exec::steps(&scenario).saturating_mul(machines.len() as u128), "steps");
+    let watch = Watch { stop: &progress::STOP, tick: &|n| bar.inc(n) };
+    let done: Result<Vec<Prediction>, _> =
+        machines.par_iter_mut().map(|vm| Prediction::of(vm, &scenario, watch)).collect();
+    bar.finish_and_clear();
+    let predictions = done.map_err(|error| Failed::Unusable(error.to_string()))?;
+    if args.json {
+        json(&predictions, out)?;
+    } else {
+        for prediction in &predictions {
+            out.text(prediction.to_text())?;
+        }
+        out.line(cost::LIMITS)?;
+    }
+    let finished = predictions.iter().all(|prediction| prediction.calls.finished);
+    Ok(if finished { FINE } else { STOPPED })
+}
+
+/// One machine by itself; several in a list.
+fn json(predictions: &[Prediction], out: &mut Out) -> Result<(), Failed> {
+    match predictions {
+        [one] => out.json(&one.to_json()),
+        many => {
+            let machines: Vec<_> = many.iter().map(Prediction::to_json).collect();
+            out.json(&serde_json::json!({ "machines": machines }))
+        }
+    }
+}

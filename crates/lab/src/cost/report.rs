@@ -1,0 +1,212 @@
+//! Predictions of a scenario's calls, and predictions held against measurements, for people and as JSON.
+
+use super::calls::{Alike, Calls};
+use super::check::{Check, Errors, MEDIAN_BAR, Row, WORST_BAR};
+use super::model::{Chosen, Model, Models};
+use super::{LIMITS, SERIES_TABLE};
+use crate::exec::{Outcome, Watch};
+use crate::report::RunReport;
+use ptelab_machine::{AnyVm, KernelRules, Vm};
+use ptelab_scenario::Scenario;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+
+/// Shares of a call that are shown.
+const MAX_SHARES: usize = 4;
+
+/// No prediction is possible.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing was measured on {0}, so its costs cannot be predicted: choose from arm64, x86_64")]
+pub struct NoModel(pub String);
+
+/// What every mprotect of a scenario takes on one machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Port.
+    pub arch: &'static str,
+    /// Kernel.
+    pub kernel: &'static str,
+    /// The model, which is that of another kernel where none of this one was measured.
+    pub model: &'static Model,
+    /// The calls.
+    pub calls: Calls,
+}
+
+impl Prediction {
+    /// Runs a scenario on a counting machine and predicts.
+    ///
+    /// # Errors
+    /// Where there is no model of the port; then nothing has run.
+    pub fn of(vm: &mut AnyVm, scenario: &Scenario, watch: Watch<'_>) -> Result<Self, NoModel> {
+        let (arch, rules) = (vm.arch(), *vm.rules());
+        let chosen = Models::built_in().choose(arch, &rules).ok_or_else(|| NoModel(arch.to_owned()))?;
+        Ok(Self { arch, kernel: rules.name, model: chosen.model, calls: Calls::of(vm, scenario, watch) })
+    }
+
+    /// Instructions of one call.
+    pub fn instructions(&self, call: &Alike) -> u64 {
+        self.model.predict(1, &call.counters).round() as u64
+    }
+
+    /// As JSON: the calls in the order they ran, loops unrolled.
+    pub fn to_json(&self) -> Value {
+        let alike: Vec<Value> = self.calls.alike.iter().map(|call| self.call_json(call)).collect();
+        let calls: Vec<&Value> = self.calls.order.iter().map(|&i| &alike[i]).collect();
+        json!({
+            "arch": self.arch,
+            "kernel": self.kernel,
+            "model": self.model.kernel,
+            "finished": self.calls.finished,
+            "calls": calls,
+            "calls_left_out": self.calls.len() - self.calls.order.len() as u64,
+            "limits": LIMITS,
+        })
+    }
+
+    fn call_json(&self, call: &Alike) -> Value {
+        let tenth = |taken: f64| (taken * 10.0).round() / 10.0;
+        let parts = self.model.parts(1, &call.counters);
+        let by: Map<String, Value> =
+            parts.iter().map(|(term, taken)| (term.name().to_owned(), tenth(*taken).into())).collect();
+        let counts: Map<String, Value> = parts
+            .iter()
+            .map(|(term, _)| (term.name().to_owned(), term.count(&call.counters).into()))
+            .collect();
+        json!({
+            "call": call.text,
+            "line": call.line,
+            "result": call.outcome.to_string(),
+            "instructions": self.instructions(call),
+            "by": by,
+            "counts": counts,
+        })
+    }
+
+    /// As text: a line for calls of one line that cost the same.
+    pub fn to_text(&self) -> String {
+        let total: u64 = self.calls.alike.iter().map(|call| call.times * self.instructions(call)).sum();
+        let of = if self.model.kernel == self.kernel {
+            String::new()
+        } else {
+            format!(" (none of {} was measured: by the costs of {})", self.kernel, self.model.kernel)
+        };
+        let (arch, kernel, n) = (self.arch, self.kernel, self.calls.len());
+        let mut text = format!("{arch}, Linux {kernel}: mprotect x {n}, {total} instructions{of}\n");
+        for call in &self.calls.alike {
+            let failed = match call.outcome {
+                Outcome::Value(_) => String::new(),
+                other => format!(" = {other}"),
+            };
+            let (each, times, line) = (self.instructions(call), call.times, call.line);
+            let _ = writeln!(text, "  {each:>10} x {times:<6} line {line}: {}{failed}", call.text);
+            let _ = writeln!(text, "{:23}{}", "", self.shares(call));
+        }
+        text
+    }
+
+    /// What takes most of a call.
+    fn shares(&self, call: &Alike) -> String {
+        let mut parts = self.model.parts(1, &call.counters);
+        let total: f64 = parts.iter().map(|(_, taken)| taken).sum();
+        parts.sort_by(|x, y| y.1.total_cmp(&x.1));
+        let shares: Vec<String> = parts
+            .iter()
+            .take(MAX_SHARES)
+            .map(|(term, taken)| format!("{} {:.0}%", term.name(), 100.0 * taken / total))
+            .collect();
+        shares.join(", ")
+    }
+}
+
+/// What the mprotects of a scenario take on the first and the last kernel of a port, in a line that a cover letter can have.
+/// `None` where there are no two kernels, or nothing to predict.
+pub fn before_after(of_port: &[&RunReport]) -> Option<String> {
+    let (&first, &last) = (of_port.first()?, of_port.last()?);
+    if first.kernel == last.kernel {
+        return None;
+    }
+    let calls = first.costs.get("mprotect")?.calls;
+    let (before, after) = (instructions(first)?, instructions(last)?);
+    let (times, what) = if after <= before { (before / after, "fewer") } else { (after / before, "more") };
+    Some(format!(
+        "{}, mprotect x {calls}: {before:.0} ({}) -> {after:.0} instructions ({}), {times:.1} times {what}",
+        first.arch, first.kernel, last.kernel
+    ))
+}
+
+/// What the mprotects of a run take together. `None` where there are none, or no model of the port.
+pub fn instructions(report: &RunReport) -> Option<f64> {
+    let Chosen { model, .. } =
+        Models::built_in().choose(report.arch, KernelRules::by_name(report.kernel)?)?;
+    let cost = report.costs.get("mprotect")?;
+    Some(model.predict(cost.calls, &cost.counters))
+}
+
+impl Check {
+    /// As text: a line a measurement, then the errors, then the findings of the series.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{:>10} {:>10} {:>7} {:>9}\n", "measured", "predicted", "error", "left out");
+        for row in &self.rows {
+            let _ = writeln!(text, "{}", row_text(row));
+        }
+        for (what, errors) in [("error", self.errors), ("error where left out", self.left_out)] {
+            let _ = writeln!(text, "{}", errors_text(what, errors));
+        }
+        if self.findings.is_empty() {
+            text.push_str("The findings of the series need all the files that were calibrated with.\n");
+        } else {
+            text.push_str("The findings of the series, by a calibration that saw none of T1, T2 and T3:\n");
+        }
+        for f in &self.findings {
+            let _ = writeln!(
+                text,
+                "  {}: {:.1} predicted, {:.1} measured, at least {:.1} wanted",
+                f.text, f.predicted, f.measured, f.at_least
+            );
+        }
+        let _ = writeln!(text, "{SERIES_TABLE}\n{LIMITS}");
+        text
+    }
+
+    /// As JSON: everything that the text says.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "files": self.rows,
+            "errors": self.errors,
+            "left_out": self.left_out,
+            "bars": {"median": MEDIAN_BAR, "worst": WORST_BAR},
+            "findings": self.findings,
+            "passed": self.passed(),
+            "limits": LIMITS,
+        })
+    }
+}
+
+fn row_text(row: &Row) -> String {
+    let percent =
+        |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{:+.1}%", 100.0 * error));
+    format!(
+        "{:>10} {:>10} {:>7} {:>9}  {}.{}.{}  {}",
+        row.measured,
+        row.predicted.map_or("-".to_owned(), |predicted| format!("{predicted:.0}")),
+        percent(row.error(row.predicted)),
+        percent(row.error(row.left_out)),
+        row.workload,
+        row.arch,
+        row.kernel,
+        row.call
+    )
+}
+
+fn errors_text(what: &str, errors: Option<Errors>) -> String {
+    let Some(errors) = errors else { return format!("{what}: none known") };
+    let verdict = if errors.within() { "within" } else { "BEYOND" };
+    format!(
+        "{what}, {} measurements: median {:.1}%, worst {:.1}%: {verdict} {:.0}% and {:.0}%",
+        errors.measurements,
+        100.0 * errors.median,
+        100.0 * errors.worst,
+        100.0 * MEDIAN_BAR,
+        100.0 * WORST_BAR
+    )
+}
