@@ -211,7 +211,7 @@ fn costs_are_predicted() {
 
     let file = fixture("cost/t2-64k.arm64.6.16.json");
     let output = ptelab(&["cost", &file, "--json"]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let json = parsed(&output);
     assert_eq!((&json["arch"], &json["kernel"]), (&"arm64".into(), &"6.16".into()));
     let calls = json["calls"].as_array().expect("a list");
     assert_eq!(calls.len(), 12, "six rounds of two");
