@@ -1,7 +1,7 @@
 //! The state of a range as plain data: VMAs, and entries grouped by likeness.
 
 use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, SoftLeaf, TableMemory, VirtAddr};
 
 /// VMAs and entries of a range of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +189,8 @@ impl Runs {
     pub fn as_golden(&self, pfn_mask: u64) -> Self {
         let mut runs = Self::new(self.page_shift, self.table_shift);
         for run in &self.all {
-            let page = run.page.map(|page| PageRun { exclusive: None, ..page });
+            let mapped = run.page.filter(|_| !matches!(run.view, Some(PteView::Soft(_))));
+            let page = mapped.map(|page| PageRun { exclusive: None, ..page });
             let pagemap = run.pagemap.filter(|_| page.is_some());
             let bits = run.bits & !pfn_mask;
             runs.push(Run { page, pagemap, bits, view: None, ..*run }, self.end_of(run));
@@ -339,9 +340,7 @@ impl Taker {
             self.runs.push(Run { addr, level: Level::Pte, n, bits, pagemap, page, view }, self.end);
             return;
         }
-        // A software entry has no frame number: all of it is its meaning.
-        let mask = if entry.page.is_some() { !arch.pfn_mask() } else { u64::MAX };
-        let bits = entry.pte.0 & mask;
+        let (bits, view) = self.without_frame(arch, entry);
         let page = entry.page.map(|page| PageRun {
             folio: self.number(page.folio),
             folio_pages: page.folio.nr_pages() as u32,
@@ -350,7 +349,7 @@ impl Taker {
             mapcount: page.mapcount,
             exclusive: Some(page.exclusive),
         });
-        let view = Some(self.view(arch, entry, bits));
+        let view = Some(view);
         let pagemap = Some(entry.pagemap);
         self.runs.push(Run { addr, level: entry.level, n: 1, bits, pagemap, page, view }, self.end);
     }
@@ -371,14 +370,23 @@ impl Taker {
         number
     }
 
-    fn view<A: Arch>(&mut self, arch: &A, entry: &LeafEntry, bits: u64) -> PteView {
+    /// A word and what it says, without the frame that stands in it: of a software entry that is no page's, all is its meaning.
+    fn without_frame<A: Arch>(&mut self, arch: &A, entry: &LeafEntry) -> (u64, PteView) {
+        let mask = if entry.page.is_some() { !arch.pfn_mask() } else { u64::MAX };
+        let bits = entry.pte.0 & mask;
         if let Some((last_bits, level, view)) = self.last_view
             && (last_bits, level) == (bits, entry.level)
+            && matches!(view, PteView::Present(_))
         {
-            return view;
+            return (bits, view);
         }
         let view = arch.decode(entry.pte, entry.level);
+        if let PteView::Soft(leaf) = view {
+            let leaf = if leaf.pfn().is_some() { SoftLeaf { offset: 0, ..leaf } } else { leaf };
+            let word = arch.soft_leaf(leaf).unwrap_or(entry.pte);
+            return (word.0, PteView::Soft(leaf));
+        }
         self.last_view = Some((bits, entry.level, view));
-        view
+        (bits, view)
     }
 }

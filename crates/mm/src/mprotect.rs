@@ -215,9 +215,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut addr = start;
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
             addr = next;
-            if let PmdState::Huge(_) = self.pmd_state(pmdp) {
+            if let PmdState::Huge(pmd) | PmdState::Soft(pmd) = self.pmd_state(pmdp) {
                 if next.since(from) == A::entry_size(Level::Pmd) {
-                    self.change_huge_pmd(&mut walk, pmdp, from);
+                    self.change_huge_pmd(&mut walk, pmdp, pmd, from);
                     continue;
                 }
                 self.split_huge_pmd(mm, change.vma, pmdp, from);
@@ -255,6 +255,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn change_next(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, max: usize) -> usize {
         let pte = self.arch.ptep_get(&mut self.hw, p);
         if !self.arch.pte_present(pte) {
+            walk.pages += u64::from(self.change_softleaf_pte(addr, p, pte));
             return 1;
         }
         let nr = match self.rules.mprotect {
@@ -439,9 +440,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Changes a huge page whole (`change_huge_pmd`, `mm/huge_memory.c`).
-    fn change_huge_pmd(&mut self, walk: &mut Walk<'_>, pmdp: Ptep, addr: VirtAddr) {
+    fn change_huge_pmd(&mut self, walk: &mut Walk<'_>, pmdp: Ptep, pmd: Pte, addr: VirtAddr) {
         let Change { vma, prot, flags } = *walk.change;
         walk.pages += A::PTRS_PER_TABLE as u64;
+        if !self.arch.pmd_present(pmd) {
+            return self.change_softleaf_pmd(addr, pmdp, pmd);
+        }
         if flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(vma, pmdp) {
             return;
         }

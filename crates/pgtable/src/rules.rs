@@ -70,6 +70,8 @@ pub struct KernelRules {
     pub sticky_vma_flags: bool,
     /// Guard regions mark their VMA (`VM_MAYBE_GUARD`).
     pub guard_vma_flag: bool,
+    /// The last entry's page of a disk in memory is read past the swap cache, so it is exclusive (`mm/memory.c`, `do_swap_page`).
+    pub swapin_bypasses_cache: bool,
     /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED` (`kernel/sys.c`; new in 6.18).
     pub thp_disable_except_advised: bool,
 }
@@ -97,6 +99,7 @@ impl KernelRules {
         pt_reclaim_wherever_safe: false,
         sticky_vma_flags: false,
         guard_vma_flag: false,
+        swapin_bypasses_cache: true,
         thp_disable_except_advised: false,
     };
 
@@ -132,6 +135,7 @@ impl KernelRules {
         pt_reclaim_wherever_safe: false,
         sticky_vma_flags: false,
         guard_vma_flag: false,
+        swapin_bypasses_cache: true,
         thp_disable_except_advised: false,
     };
 
@@ -148,6 +152,7 @@ impl KernelRules {
         pt_reclaim_wherever_safe: true,
         sticky_vma_flags: true,
         guard_vma_flag: true,
+        swapin_bypasses_cache: false,
         thp_disable_except_advised: true,
         ..Self::V6_17
     };
