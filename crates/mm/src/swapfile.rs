@@ -53,42 +53,48 @@ impl Device {
         Self { slots, cluster_size, used: BTreeMap::new(), clusters, open, empty, next: [None; ORDERS] }
     }
 
-    /// The first of `1 << order` free slots, aligned to that.
-    fn find(&mut self, order: u8) -> Option<u64> {
+    /// The first of `1 << order` free slots, aligned to that: where the last of this order was taken, else in a cluster that is in
+    /// use for this order, or one that is not in use, in the order that `fresh_first` says.
+    fn find(&mut self, order: u8, fresh_first: bool) -> Option<u64> {
         if let Some(at) = self.next[usize::from(order)]
             && let Some(found) = self.find_in(at / self.cluster_size, at, order)
         {
             return Some(found);
         }
+        let found = if fresh_first {
+            self.find_fresh(order).or_else(|| self.find_open(order))
+        } else {
+            self.find_open(order).or_else(|| self.find_fresh(order))
+        };
+        if order > 0 {
+            return found;
+        }
+        let mut clusters = 0..self.clusters.len() as u64;
+        found.or_else(|| clusters.find_map(|cluster| self.find_in(cluster, cluster * self.cluster_size, 0)))
+    }
+
+    fn find_open(&mut self, order: u8) -> Option<u64> {
         while let Some(&(_, cluster)) = self.open.range((order, 0)..=(order, u64::MAX)).next() {
-            if let Some(found) = self.find_in(cluster, cluster * self.cluster_size, order) {
-                return Some(found);
+            let found = self.find_in(cluster, cluster * self.cluster_size, order);
+            if found.is_some() {
+                return found;
             }
             self.open.remove(&(order, cluster));
         }
-        if let Some(cluster) = self.new_cluster(order)
-            && let Some(found) = self.find_in(cluster, cluster * self.cluster_size, order)
-        {
-            return Some(found);
-        }
-        if order > 0 {
-            return None;
-        }
-        let clusters = 0..self.clusters.len() as u64;
-        clusters.into_iter().find_map(|cluster| self.find_in(cluster, cluster * self.cluster_size, 0))
+        None
     }
 
-    fn new_cluster(&mut self, order: u8) -> Option<u64> {
-        let cluster = self.empty.pop_first().or_else(|| {
-            let next = self.clusters.len() as u64;
-            (next * self.cluster_size < self.slots).then(|| {
-                self.clusters.push(Cluster::default());
-                next
-            })
-        })?;
+    fn find_fresh(&mut self, order: u8) -> Option<u64> {
+        let next = self.clusters.len() as u64;
+        let cluster = if next * self.cluster_size < self.slots {
+            self.clusters.push(Cluster::default());
+            next
+        } else {
+            self.empty.pop_first()?
+        };
         self.clusters[cluster as usize].order = order;
         self.open.insert((order, cluster));
-        Some(cluster)
+        self.find_in(cluster, cluster * self.cluster_size, order)
     }
 
     /// Free slots in one cluster, from `at` on.
@@ -201,9 +207,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Some(leaf);
         }
         let order = folio.order as u8;
+        let fresh_first = self.rules.swap_prefers_fresh_clusters;
         let mut devices = self.swap.devices.iter_mut().zip(0..);
         let (device, ty, first) = devices.find_map(|(device, ty)| {
-            let first = device.find(order)?;
+            let first = device.find(order, fresh_first)?;
             Some((device, ty, first))
         })?;
         device.take(first, order);

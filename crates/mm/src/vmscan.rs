@@ -1,8 +1,8 @@
 //! Paging out (`mm/vmscan.c`, `mm/rmap.c`, `try_to_unmap`, 7.3).
 
 use crate::pages::MapLevel;
-use crate::{Kernel, Mm};
-use ptelab_pgtable::{Arch, FolioSpan, Level, MmuGather, Pfn, Pte, SoftFlags, SoftLeaf, TableMemory, VmFlags};
+use crate::{Kernel, Mm, Vma};
+use ptelab_pgtable::{Arch, FolioSpan, Level, MmuGather, Pfn, Pte, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Pages folios out that only `mm` maps, in this order; those that swap has no room for stay (`reclaim_pages`).
@@ -17,10 +17,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// A folio that fits swap only in pieces is split. What `MADV_FREE` gave up is not written, and pages of files and of shared
     /// memory stay.
     fn pageout(&mut self, mm: &mut Mm, tlb: &mut MmuGather, folio: FolioSpan) {
-        let locked = |mm: &Mm, vma| mm.vmas.find(vma).is_some_and(|vma| vma.flags.contains(VmFlags::LOCKED));
+        let locked = |(vma, _): &(Vma, VirtAddr)| vma.flags.contains(VmFlags::LOCKED);
         let stays = !self.pages.is_anon(folio)
             || self.pages.is_lazyfree(folio)
-            || self.folio_addresses(mm, folio).iter().any(|(vma, _)| locked(mm, vma.start));
+            || self.folio_addresses(mm, folio).iter().any(locked);
         if stays {
             return;
         }
