@@ -81,7 +81,9 @@ impl Outcome {
     pub(crate) fn meets(self, expect: Option<Expect>) -> bool {
         match (expect, self) {
             (_, Self::Mismatch(_)) => false,
-            (_, Self::Failed(CallError::NoProcess(_) | CallError::Migrating | CallError::NotMigrating)) => false,
+            (_, Self::Failed(CallError::NoProcess(_) | CallError::Migrating | CallError::NotMigrating)) => {
+                false
+            }
             (None, _) => true,
             (Some(Expect::Value(want)), Self::Value(got)) => want == got,
             (Some(Expect::Errno(want)), Self::Failed(CallError::Errno(got))) => want.name() == got.name(),

@@ -4,8 +4,8 @@ use crate::processes::Processes;
 use crate::snapshot::Snapshot;
 use crate::vm::{Area, Vm};
 use ptelab_mm::{
-    Adopted, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm, MremapFlags,
-    MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
+    Adopted, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm,
+    MremapFlags, MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
 };
 use ptelab_pgtable::{
     Access, Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
@@ -117,10 +117,12 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     /// Faults one page in, as a driver does that needs it.
     fn get_user_page(&mut self, pid: Pid, addr: u64, access: Access) -> Result<VirtAddr, CallError> {
         let addr = VirtAddr::new(addr);
-        self.accessing(pid, |kernel, mm| kernel.fault_in_page(mm, addr, access)).map_err(|error| match error {
-            CallError::Signal(_) => CallError::Errno(Errno::Efault),
-            error => error,
-        })?;
+        self.accessing(pid, |kernel, mm| kernel.fault_in_page(mm, addr, access)).map_err(
+            |error| match error {
+                CallError::Signal(_) => CallError::Errno(Errno::Efault),
+                error => error,
+            },
+        )?;
         Ok(addr)
     }
 
@@ -413,9 +415,9 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
         if folios.is_empty() {
             return Err(CallError::NotMigrating);
         }
-        let ends = folios.into_iter().map(|folio| {
-            self.finish_migration(folio, Destination::Memory, Destination::Memory)
-        });
+        let ends = folios
+            .into_iter()
+            .map(|folio| self.finish_migration(folio, Destination::Memory, Destination::Memory));
         ends.fold(Ok(()), Result::and)
     }
 
@@ -437,9 +439,9 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn hwpoison(&mut self, pid: Pid, addr: u64) -> Result<(), CallError> {
         let addr = self.get_user_page(pid, addr, Access::Read)?;
         let (kernel, mm) = self.process(pid)?;
-        let page = kernel.fail_page(mm, addr)?;
-        self.everywhere(|kernel, mm| kernel.unmap_poisoned(mm, page));
-        Ok(())
+        let failed = kernel.fail_page(mm, addr)?;
+        self.everywhere(|kernel, mm| kernel.unmap_poisoned(mm, failed.page));
+        if failed.signals { Err(CallError::Signal(Signal::Bus)) } else { Ok(()) }
     }
 
     fn numa(&mut self, nodes: u8) -> Result<(), CallError> {

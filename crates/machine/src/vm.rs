@@ -164,7 +164,7 @@ pub trait Vm: std::fmt::Debug {
     fn device_private(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
     /// Lends a page to a device alone; the next access takes it back.
     fn device_exclusive(&mut self, pid: Pid, addr: u64) -> Result<(), CallError>;
-    /// A page fails, as madvise(2) with `MADV_HWPOISON` has it.
+    /// A page fails, as madvise(2) with `MADV_HWPOISON` has it. A page that is a folio of its own is taken away with `SIGBUS`.
     fn hwpoison(&mut self, pid: Pid, addr: u64) -> Result<(), CallError>;
     /// How many NUMA nodes there are.
     fn numa(&mut self, nodes: u8) -> Result<(), CallError>;

@@ -2,11 +2,12 @@
 //! 7.3).
 
 use crate::fault::Fault;
-use crate::walk::PmdState;
 use crate::migration::Destination;
+use crate::walk::PmdState;
 use crate::{Errno, FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{
-    Arch, Event, FaultKind, FolioSpan, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, swp_type,
+    Arch, Event, FaultKind, FolioSpan, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+    swp_type,
 };
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {

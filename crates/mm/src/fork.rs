@@ -73,7 +73,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let dst = self.pmd_alloc(child, from)?;
             match self.pmd_state(src) {
                 PmdState::None => {}
-                PmdState::Huge(pmd) | PmdState::Soft(pmd) => self.copy_huge_pmd(child, copy.vma, (src, dst), pmd, from)?,
+                PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
+                    self.copy_huge_pmd(child, copy.vma, (src, dst), pmd, from)?
+                }
                 PmdState::Table(table) => {
                     let dst = self.pte_alloc(child, dst)?;
                     self.copy_pte_range(child, copy.vma, (table, dst), (from, next));

@@ -55,6 +55,7 @@ pub use adopt::{Adopted, AdoptedAs, Sharing};
 pub use errno::{Errno, FaultError, Signal};
 pub use filemap::{FileId, FileMode};
 pub use maps::Backing;
+pub use memory_failure::FailedPage;
 pub use migration::Destination;
 pub use pages::{MapLevel, MmId, Pages, TABLE_PFN, ZERO_PFN};
 pub use prctl::ThpDisable;

@@ -6,6 +6,16 @@ use ptelab_pgtable::{
     Arch, FolioSpan, Pfn, Pte, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
 };
 
+/// A page that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedPage {
+    /// The page, out of its folio.
+    pub page: FolioSpan,
+    /// The process that reported it gets `SIGBUS` for it, as it maps it: so it is for single pages, while splitting a large
+    /// folio takes the page away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
+    pub signals: bool,
+}
+
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// The page at an address that is to fail, out of its large folio, which is split; the page was faulted in. It is never used
     /// again (`memory_failure`).
@@ -13,7 +23,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// `EFAULT` where nothing is mapped, `EBUSY` for the zero page and for a large folio that others map too, `EOPNOTSUPP` for
     /// memory that is not private.
-    pub fn fail_page(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<FolioSpan, Errno> {
+    pub fn fail_page(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<FailedPage, Errno> {
         let page = self.present_page_at(mm, addr).ok_or(Errno::Efault)?;
         if self.pages.is_zero_page(page) {
             return Err(Errno::Ebusy);
@@ -30,7 +40,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let page = FolioSpan { head: page, order: 0 };
         self.pages.hold(page);
-        Ok(page)
+        Ok(FailedPage { page, signals: folio.order == 0 })
     }
 
     fn present_page_at(&self, mm: &Mm, addr: VirtAddr) -> Option<Pfn> {

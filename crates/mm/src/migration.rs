@@ -38,7 +38,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// The migration entry of a page that was mapped by `old`.
     pub(crate) fn migration_leaf(&self, old: Pte, pfn: Pfn, exclusive: bool) -> SoftLeaf {
-        let ty = if self.arch.pte_write(old) { swp_type::MIGRATION_WRITE } else { Self::migration_read(exclusive) };
+        let ty = if self.arch.pte_write(old) {
+            swp_type::MIGRATION_WRITE
+        } else {
+            Self::migration_read(exclusive)
+        };
         let mut flags = SoftFlags::empty();
         flags.set(SoftFlags::YOUNG, self.arch.pte_young(old));
         flags.set(SoftFlags::DIRTY, self.arch.pte_dirty(old));
@@ -308,7 +312,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         for (vma, addr, pmdp, pmd) in self.folio_pmds(mm, old) {
             let Some(leaf) = self.soft_view(pmd) else { continue };
             self.pages.map(new, new.head, MapLevel::Pmd, mm.id);
-            self.pages.set_exclusive(new.head, 1, leaf.ty != swp_type::MIGRATION_READ && self.pages.is_anon(new));
+            self.pages.set_exclusive(
+                new.head,
+                1,
+                leaf.ty != swp_type::MIGRATION_READ && self.pages.is_anon(new),
+            );
             let pmd = self.migrated_pmd(&vma, leaf, new.head);
             self.arch.set_pmd_at(&mut self.hw, addr, pmdp, pmd);
         }

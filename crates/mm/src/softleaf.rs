@@ -104,7 +104,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 self.pages.set_exclusive(page, 1, false);
                 self.pages.map(folio, page, MapLevel::Ptes(1), child.id);
                 if leaf.ty == swp_type::DEVICE_WRITE {
-                    leaf = SoftLeaf { ty: swp_type::DEVICE_READ, flags: leaf.flags & SoftFlags::UFFD, ..leaf };
+                    leaf =
+                        SoftLeaf { ty: swp_type::DEVICE_READ, flags: leaf.flags & SoftFlags::UFFD, ..leaf };
                 }
             }
             _ if leaf.is_migration() => {

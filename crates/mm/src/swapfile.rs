@@ -131,9 +131,10 @@ impl Device {
         } else {
             self.open.remove(&(cluster.order, number));
             self.empty.insert(number);
-            self.next.iter_mut().filter(|next| next.is_some_and(|at| at / self.cluster_size == number)).for_each(
-                |next| *next = None,
-            );
+            self.next
+                .iter_mut()
+                .filter(|next| next.is_some_and(|at| at / self.cluster_size == number))
+                .for_each(|next| *next = None);
         }
     }
 }

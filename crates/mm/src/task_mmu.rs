@@ -117,7 +117,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let base = addr.align_down(A::entry_size(Level::Pmd));
         match self.pmd_state(pmdp) {
             PmdState::None => each(LeafEntry::empty(base, Level::Pmd)),
-            PmdState::Huge(pmd) | PmdState::Soft(pmd) => each(self.leaf(mm.vmas.find(base), base, Level::Pmd, pmd)),
+            PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
+                each(self.leaf(mm.vmas.find(base), base, Level::Pmd, pmd))
+            }
             PmdState::Table(table) => {
                 let first = Self::index(addr, Level::Pte);
                 let n = (end.since(addr) >> A::PAGE_SHIFT) as usize;

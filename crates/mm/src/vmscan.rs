@@ -2,7 +2,9 @@
 
 use crate::pages::MapLevel;
 use crate::{Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, FolioSpan, Level, MmuGather, Pfn, Pte, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{
+    Arch, FolioSpan, Level, MmuGather, Pfn, Pte, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Pages folios out that only `mm` maps, in this order; those that swap has no room for stay (`reclaim_pages`).

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use ptelab::{
-    AnyVm, Builder, CallError, KernelRules, MapFlags, MremapFlags, PORTS, Pagemap, Pid, Prot, PteView, SoftFlags,
-    ThpMode, Vm,
+    AnyVm, Builder, CallError, KernelRules, MapFlags, MremapFlags, PORTS, Pagemap, Pid, Prot, PteView,
+    SoftFlags, ThpMode, Vm,
 };
 use std::collections::BTreeMap;
 
@@ -78,7 +78,8 @@ impl Run {
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED;
         vm.mmap(1, BASE, PAGES * PAGE, RW, flags).expect("memory is free");
         vm.swapon(8 << 20).expect("it is large enough");
-        let init = Process { pid: 1, base: BASE, bytes: BTreeMap::new(), written: vec![false; PAGES as usize] };
+        let init =
+            Process { pid: 1, base: BASE, bytes: BTreeMap::new(), written: vec![false; PAGES as usize] };
         Self { vm, all: vec![init], device: false }
     }
 
@@ -109,7 +110,10 @@ impl Run {
                 assert_eq!(self.vm.madvise(p.pid, p.base + at * PAGE, n * PAGE, PAGEOUT), Ok(()));
             }
             Op::Migrate(child, at, n, ref during) => {
-                let (pid, base) = { let p = &self.all[self.index(child)]; (p.pid, p.base) };
+                let (pid, base) = {
+                    let p = &self.all[self.index(child)];
+                    (p.pid, p.base)
+                };
                 let begun = self.vm.migrate_begin(pid, base + at * PAGE, n * PAGE);
                 self.step(during);
                 // The step may have moved it all.
@@ -169,7 +173,8 @@ impl Run {
                 let first = run.addr.since(snapshot.start) / PAGE;
                 let pages = run.n * snapshot.runs.pages_per_entry(run.level);
                 let noticed = run.pagemap.is_some_and(|bits| bits.contains(Pagemap::SOFT_DIRTY));
-                let lost = (first..(first + pages).min(PAGES)).find(|&page| p.written[page as usize] && !noticed);
+                let lost =
+                    (first..(first + pages).min(PAGES)).find(|&page| p.written[page as usize] && !noticed);
                 assert_eq!(lost, None, "a write was lost from soft-dirty: {run:?}");
             }
         }
@@ -197,7 +202,8 @@ impl Run {
 
     fn has_slot(&self, p: &Process, device: u8, slot: u64) -> bool {
         let snapshot = self.vm.snapshot(p.pid, p.base, PAGES * PAGE).expect("it lives");
-        let names = |view| matches!(view, Some(PteView::Soft(leaf)) if leaf.ty == device && leaf.offset == slot);
+        let names =
+            |view| matches!(view, Some(PteView::Soft(leaf)) if leaf.ty == device && leaf.offset == slot);
         snapshot.runs.iter().any(|run| names(run.view))
     }
 
