@@ -2,6 +2,7 @@
 
 use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
 use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, SoftLeaf, TableMemory, VirtAddr};
+use std::collections::BTreeMap;
 
 /// VMAs and entries of a range of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,19 +184,34 @@ impl Runs {
         }
     }
 
-    /// These runs without what a golden file does not know: who is exclusive, and the bits that hold frame numbers, of
-    /// software entries too.
+    /// These runs without what a golden file does not know: who is exclusive, the pages behind software entries, and the bits
+    /// that hold frame numbers, of software entries too.
     #[must_use]
     pub fn as_golden(&self, pfn_mask: u64) -> Self {
         let mut runs = Self::new(self.page_shift, self.table_shift);
+        let mut numbers = BTreeMap::new();
         for run in &self.all {
             let mapped = run.page.filter(|_| !matches!(run.view, Some(PteView::Soft(_))));
-            let page = mapped.map(|page| PageRun { exclusive: None, ..page });
+            let page = mapped.map(|page| PageRun {
+                exclusive: None,
+                folio: self.renumber(&mut numbers, run, &page),
+                ..page
+            });
             let pagemap = run.pagemap.filter(|_| page.is_some());
             let bits = run.bits & !pfn_mask;
             runs.push(Run { page, pagemap, bits, view: None, ..*run }, self.end_of(run));
         }
         runs
+    }
+
+    /// The number of a run's first folio where only folios count that are mapped by present entries; `numbers` are known.
+    fn renumber(&self, numbers: &mut BTreeMap<u32, u32>, run: &Run, page: &PageRun) -> u32 {
+        let last = page.nth(run.n - 1, self.pages_per_entry(run.level)).folio;
+        for folio in page.folio..=last {
+            let next = numbers.len() as u32;
+            numbers.entry(folio).or_insert(next);
+        }
+        numbers[&page.folio]
     }
 
     /// What the run at an index has from `at` on, and where that ends; nothing where the run begins further on.

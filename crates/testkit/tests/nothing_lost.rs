@@ -228,7 +228,7 @@ impl Run {
 
 #[test]
 fn nothing_is_lost() {
-    let config = Config { cases: 150, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 400, failure_persistence: None, ..Config::default() };
     let rng = proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let size = prop_oneof![Just(16u64), Just(64)];
