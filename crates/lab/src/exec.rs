@@ -76,14 +76,15 @@ impl fmt::Display for Outcome {
 }
 
 impl Outcome {
-    /// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds and the
-    /// process lives.
+    /// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds, the
+    /// process lives, and nothing waits for what never comes.
     pub(crate) fn meets(self, expect: Option<Expect>) -> bool {
         match (expect, self) {
-            (_, Self::Mismatch(_)) => false,
-            (_, Self::Failed(CallError::NoProcess(_) | CallError::Migrating | CallError::NotMigrating)) => {
-                false
-            }
+            (
+                _,
+                Self::Mismatch(_)
+                | Self::Failed(CallError::NoProcess(_) | CallError::Migrating | CallError::NotMigrating),
+            ) => false,
             (None, _) => true,
             (Some(Expect::Value(want)), Self::Value(got)) => want == got,
             (Some(Expect::Errno(want)), Self::Failed(CallError::Errno(got))) => want.name() == got.name(),

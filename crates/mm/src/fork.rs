@@ -74,7 +74,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             match self.pmd_state(src) {
                 PmdState::None => {}
                 PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
-                    self.copy_huge_pmd(child, copy.vma, (src, dst), pmd, from)?
+                    self.copy_huge_pmd(child, copy.vma, (src, dst), pmd, from)?;
                 }
                 PmdState::Table(table) => {
                     let dst = self.pte_alloc(child, dst)?;

@@ -2,9 +2,7 @@
 
 use crate::pages::MapLevel;
 use crate::{Errno, Kernel, Mm};
-use ptelab_pgtable::{
-    Arch, FolioSpan, Pfn, Pte, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
-};
+use ptelab_pgtable::{Arch, FolioSpan, Pfn, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type};
 
 /// A page that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +44,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn present_page_at(&self, mm: &Mm, addr: VirtAddr) -> Option<Pfn> {
         let entry = self.entry_at(mm, addr);
         let PteView::Present(mapping) = self.arch.decode(entry.pte, entry.level) else { return None };
-        let into = addr.get() % A::entry_size(entry.level) >> A::PAGE_SHIFT;
+        let into = (addr.get() % A::entry_size(entry.level)) >> A::PAGE_SHIFT;
         Some(mapping.pfn.add(into))
     }
 
@@ -54,7 +52,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn unmap_poisoned(&mut self, mm: &Mm, page: FolioSpan) {
         for (_, entries) in self.folio_entries(mm, page, Self::present_page) {
             for entry in entries {
-                let old: Pte = self.arch.ptep_clear_flush(&mut self.hw, entry.addr, entry.p);
+                let old = self.arch.ptep_clear_flush(&mut self.hw, entry.addr, entry.p);
                 if self.arch.pte_dirty(old) {
                     self.pages.set_dirty(page, true);
                 }

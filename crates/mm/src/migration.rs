@@ -230,18 +230,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn set_migration_entry(&mut self, mm: &Mm, folio: FolioSpan, entry: &Mapped) {
         let Mapped { addr, p, pte, pfn } = *entry;
         let exclusive = self.pages.is_exclusive(pfn);
-        let leaf = match self.soft_view(pte) {
-            Some(leaf) => {
-                self.arch.pte_clear(&mut self.hw, addr, p);
-                Self::migration_leaf_of_device(leaf, exclusive)
+        let leaf = if let Some(leaf) = self.soft_view(pte) {
+            self.arch.pte_clear(&mut self.hw, addr, p);
+            Self::migration_leaf_of_device(leaf, exclusive)
+        } else {
+            let old = self.arch.ptep_clear_flush(&mut self.hw, addr, p);
+            if self.arch.pte_dirty(old) {
+                self.pages.set_dirty(folio, true);
             }
-            None => {
-                let old = self.arch.ptep_clear_flush(&mut self.hw, addr, p);
-                if self.arch.pte_dirty(old) {
-                    self.pages.set_dirty(folio, true);
-                }
-                self.migration_leaf(old, pfn, exclusive)
-            }
+            self.migration_leaf(old, pfn, exclusive)
         };
         self.pages.set_exclusive(pfn, 1, false);
         let word = self.soft_word(leaf);

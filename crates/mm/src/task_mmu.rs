@@ -118,7 +118,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         match self.pmd_state(pmdp) {
             PmdState::None => each(LeafEntry::empty(base, Level::Pmd)),
             PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
-                each(self.leaf(mm.vmas.find(base), base, Level::Pmd, pmd))
+                each(self.leaf(mm.vmas.find(base), base, Level::Pmd, pmd));
             }
             PmdState::Table(table) => {
                 let first = Self::index(addr, Level::Pte);
