@@ -325,7 +325,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn clear_soft_dirty_pmd(&mut self, addr: VirtAddr, p: Ptep) {
-        let pmd = self.hw.load(p);
+        let pmd = self.hw.peek(p);
         let new = if self.arch.pmd_present(pmd) {
             let old = self.arch.pmdp_invalidate(&mut self.hw, addr, p);
             self.arch.pte_clear_soft_dirty(self.arch.pte_wrprotect(old))

@@ -238,7 +238,9 @@ fn nothing_is_lost() {
         for port in PORTS {
             for rules in [&KernelRules::V6_16, &KernelRules::V7_3] {
                 let mut run = Run::new(port.name, rules, kb);
-                ops.iter().for_each(|op| run.step(op));
+                for op in &ops {
+                    run.step(op);
+                }
                 run.finish();
             }
         }
