@@ -116,6 +116,9 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
 
     /// Faults one page in, as a driver does that needs it.
     fn get_user_page(&mut self, pid: Pid, addr: u64, access: Access) -> Result<VirtAddr, CallError> {
+        if addr >= A::TASK_SIZE {
+            return Err(Errno::Efault.into());
+        }
         let addr = VirtAddr::new(addr);
         self.accessing(pid, |kernel, mm| kernel.fault_in_page(mm, addr, access)).map_err(
             |error| match error {
