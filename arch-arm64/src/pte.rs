@@ -50,6 +50,7 @@ impl EntryFormat for Arm64 {
     const TABLE_SHIFT: u32 = 9;
     const ROOT: Level = Level::Pgd;
     const CONT_PTES: usize = 16;
+    const SWP_PFN_BITS: u32 = 36;
     const TASK_SIZE: u64 = 1 << 48;
     const VM_ARCH_CLEAR: VmFlags = VmFlags::ARM64_BTI;
 

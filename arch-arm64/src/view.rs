@@ -99,13 +99,14 @@ impl Arm64 {
         Some(Pte(m.pfn.get() << PFN_SHIFT | bits.bits() | SH_INNER | key))
     }
 
-    /// A software entry, or `None` where type or offset do not fit, or the word would be the empty one.
+    /// A software entry, or `None` where type, offset or flags do not fit, or the word would be the empty one.
     pub(crate) fn encode_soft(leaf: SoftLeaf) -> Option<Pte> {
-        let fits = leaf.ty < 32 && leaf.offset <= SOFT_OFFSET_MASK >> SOFT_OFFSET_SHIFT;
+        let offset = leaf.packed_offset(Self::SWP_PFN_BITS)?;
+        let fits = leaf.ty < 32 && offset <= SOFT_OFFSET_MASK >> SOFT_OFFSET_SHIFT;
         if !fits || leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
             return None;
         }
-        let mut word = u64::from(leaf.ty) << SOFT_TYPE_SHIFT | leaf.offset << SOFT_OFFSET_SHIFT;
+        let mut word = u64::from(leaf.ty) << SOFT_TYPE_SHIFT | offset << SOFT_OFFSET_SHIFT;
         for &(flag, bit) in SOFT_FLAGS {
             word |= if leaf.flags.contains(flag) { bit.bits() } else { 0 };
         }
@@ -132,9 +133,7 @@ fn decode_soft(pte: Pte) -> SoftLeaf {
     for &(flag, bit) in SOFT_FLAGS {
         flags.set(flag, pte.0 & bit.bits() != 0);
     }
-    SoftLeaf {
-        ty: ((pte.0 & SOFT_TYPE_MASK) >> SOFT_TYPE_SHIFT) as u8,
-        offset: (pte.0 & SOFT_OFFSET_MASK) >> SOFT_OFFSET_SHIFT,
-        flags,
-    }
+    let ty = ((pte.0 & SOFT_TYPE_MASK) >> SOFT_TYPE_SHIFT) as u8;
+    let offset = (pte.0 & SOFT_OFFSET_MASK) >> SOFT_OFFSET_SHIFT;
+    SoftLeaf::from_packed(ty, offset, flags, Arm64::SWP_PFN_BITS)
 }

@@ -16,6 +16,7 @@ impl EntryFormat for Generic {
     const PAGE_SHIFT: u32 = 12;
     const TABLE_SHIFT: u32 = 9;
     const ROOT: Level = Level::Pgd;
+    const SWP_PFN_BITS: u32 = 40;
     const TASK_SIZE: u64 = 1 << 47;
 
     fn decode(&self, pte: Pte, level: Level) -> PteView {

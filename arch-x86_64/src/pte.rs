@@ -65,6 +65,7 @@ impl EntryFormat for X86_64 {
     const PAGE_SHIFT: u32 = 12;
     const TABLE_SHIFT: u32 = 9;
     const ROOT: Level = Level::Pgd;
+    const SWP_PFN_BITS: u32 = 34;
     const TASK_SIZE: u64 = (1 << 47) - (1 << Self::PAGE_SHIFT);
 
     fn decode(&self, pte: Pte, level: Level) -> PteView {

@@ -97,14 +97,15 @@ impl X86_64 {
         Some(if m.level == Level::Pmd { self.pmd_mkhuge(pte) } else { pte })
     }
 
-    /// A software entry, or `None` where type or offset do not fit, soft-dirty is not configured, or the
+    /// A software entry, or `None` where type, offset or flags do not fit, soft-dirty is not configured, or the
     /// word would be the empty one.
     pub(crate) fn encode_soft(&self, leaf: SoftLeaf) -> Option<Pte> {
-        let fits = leaf.ty < 32 && leaf.offset <= SOFT_OFFSET_MASK >> SOFT_OFFSET_SHIFT;
+        let offset = leaf.packed_offset(Self::SWP_PFN_BITS)?;
+        let fits = leaf.ty < 32 && offset <= SOFT_OFFSET_MASK >> SOFT_OFFSET_SHIFT;
         if !fits || !self.soft_dirty && leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
             return None;
         }
-        let offset = !(leaf.offset << SOFT_OFFSET_SHIFT) & SOFT_OFFSET_MASK;
+        let offset = !(offset << SOFT_OFFSET_SHIFT) & SOFT_OFFSET_MASK;
         let mut word = u64::from(leaf.ty) << SOFT_TYPE_SHIFT | offset;
         for &(flag, bit) in SOFT_FLAGS {
             word |= if leaf.flags.contains(flag) { bit.bits() } else { 0 };
@@ -132,9 +133,7 @@ fn decode_soft(pte: Pte) -> SoftLeaf {
     for &(flag, bit) in SOFT_FLAGS {
         flags.set(flag, pte.0 & bit.bits() != 0);
     }
-    SoftLeaf {
-        ty: (pte.0 >> SOFT_TYPE_SHIFT) as u8,
-        offset: (!pte.0 & SOFT_OFFSET_MASK) >> SOFT_OFFSET_SHIFT,
-        flags,
-    }
+    let ty = (pte.0 >> SOFT_TYPE_SHIFT) as u8;
+    let offset = (!pte.0 & SOFT_OFFSET_MASK) >> SOFT_OFFSET_SHIFT;
+    SoftLeaf::from_packed(ty, offset, flags, X86_64::SWP_PFN_BITS)
 }

@@ -203,6 +203,10 @@ fn software_words() {
     assert_eq!(word(swp_type::MARKER, marker::POISONED, no), Some(0x27c0));
     assert_eq!(word(0, 1, SoftFlags::EXCLUSIVE | SoftFlags::UFFD), Some(0x100c));
     assert_eq!(word(swp_type::MIGRATION_WRITE, 0x4_5678, no), Some(0x4567_86c0));
+    let recorded = SoftFlags::YOUNG | SoftFlags::DIRTY;
+    assert_eq!(word(swp_type::MIGRATION_WRITE, 0x4_5678, recorded), Some(0x0003_0000_4567_86c0));
+    assert_eq!(word(swp_type::MIGRATION_READ, 1 << 36, no), None, "frames end there");
+    assert_eq!(word(swp_type::HWPOISON, 0, recorded), None);
     assert_eq!(word(0, 1, SoftFlags::SOFT_DIRTY), None);
     assert_eq!(word(0, 0, no), None);
 }

@@ -63,6 +63,8 @@ fn software_words() {
     let word = |ty, offset, flags| Generic.soft_leaf(SoftLeaf { ty, offset, flags });
     assert_eq!(word(0, 0, SoftFlags::empty()), Some(Pte(0x800)));
     assert_eq!(word(31, 4, SoftFlags::empty()), Some(Pte(0x49f0)));
+    let recorded = SoftFlags::YOUNG | SoftFlags::DIRTY;
+    assert_eq!(word(27, 1, recorded), Some(Pte(0x0030_0000_0000_19b0)));
     assert_eq!(word(1, 0, SoftFlags::EXCLUSIVE | SoftFlags::UFFD), Some(Pte(0x81c)));
 }
 

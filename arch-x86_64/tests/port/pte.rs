@@ -219,8 +219,14 @@ fn software_words() {
     assert_eq!(arch.soft_leaf(SoftLeaf::GUARD), Some(Pte(0xffff_ffff_ffff_f600)));
     assert_eq!(word(swp_type::MARKER, marker::UFFD_WP, no), Some(0xffff_ffff_ffff_fc00));
     assert_eq!(word(swp_type::MARKER, marker::POISONED, no), Some(0xffff_ffff_ffff_fa00));
-    assert_eq!(word(0, 1, SoftFlags::all()), Some(0x07ff_ffff_ffff_fc0e));
+    let bits = SoftFlags::EXCLUSIVE | SoftFlags::SOFT_DIRTY | SoftFlags::UFFD;
+    assert_eq!(word(0, 1, bits), Some(0x07ff_ffff_ffff_fc0e));
     assert_eq!(word(swp_type::MIGRATION_WRITE, 0, no), Some(0xdfff_ffff_ffff_fe00));
+    let recorded = SoftFlags::YOUNG | SoftFlags::DIRTY;
+    assert_eq!(word(swp_type::MIGRATION_WRITE, 0, recorded), Some(0xdfff_e7ff_ffff_fe00));
+    assert_eq!(word(swp_type::MIGRATION_READ, 1 << 34, no), None, "frames end there");
+    assert_eq!(word(swp_type::HWPOISON, 0, recorded), None);
+    assert_eq!(word(swp_type::HWPOISON, 0, no), Some(0xc7ff_ffff_ffff_fe00));
     assert_eq!(word(0, (1 << 50) - 1, no), None, "that is the empty word");
     let soft_dirty = SoftLeaf { ty: 0, offset: 1, flags: SoftFlags::SOFT_DIRTY };
     assert_eq!(without_feature("soft_dirty").soft_leaf(soft_dirty), None);

@@ -3,7 +3,7 @@
 use crate::exec::Outcome;
 use crate::report::{MAX_RESULTS, RunReport};
 use crate::show;
-use ptelab_machine::{Difference, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot};
+use ptelab_machine::{Difference, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags};
 use ptelab_scenario::Scenario;
 use serde::Serialize;
 
@@ -175,6 +175,10 @@ fn neutral(view: PteView) -> PteView {
                 mapping.attrs &= OF_PROTNONE;
             }
             PteView::Present(mapping)
+        }
+        PteView::Soft(mut leaf) => {
+            leaf.flags -= SoftFlags::SOFT_DIRTY;
+            PteView::Soft(leaf)
         }
         other => other,
     }

@@ -76,11 +76,15 @@ impl fmt::Display for Outcome {
 }
 
 impl Outcome {
-    /// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds and the
-    /// process lives.
+    /// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds, the
+    /// process lives, and nothing waits for what never comes.
     pub(crate) fn meets(self, expect: Option<Expect>) -> bool {
         match (expect, self) {
-            (_, Self::Mismatch(_) | Self::Failed(CallError::NoProcess(_))) => false,
+            (
+                _,
+                Self::Mismatch(_)
+                | Self::Failed(CallError::NoProcess(_) | CallError::Migrating | CallError::NotMigrating),
+            ) => false,
             (None, _) => true,
             (Some(Expect::Value(want)), Self::Value(got)) => want == got,
             (Some(Expect::Errno(want)), Self::Failed(CallError::Errno(got))) => want.name() == got.name(),
@@ -253,6 +257,12 @@ fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call, watch: Watch<'_>) -> Result<
         Call::Numa { nodes } => vm.numa(nodes).map(zero)?,
         Call::NumaAlloc { node } => vm.numa_alloc((node < 64).then_some(node)).map(zero)?,
         Call::NumaScan { addr, len } => vm.numa_scan(pid, addr, len).map(|_| 0)?,
+        Call::Swapon { size } => vm.swapon(size).map(zero)?,
+        Call::MigrateBegin { addr, len } => vm.migrate_begin(pid, addr, len).map(zero)?,
+        Call::MigrateEnd { addr, len } => vm.migrate_end(pid, addr, len).map(zero)?,
+        Call::DevicePrivate { addr, len } => vm.device_private(pid, addr, len).map(zero)?,
+        Call::DeviceExclusive { addr } => vm.device_exclusive(pid, addr).map(zero)?,
+        Call::Hwpoison { addr } => vm.hwpoison(pid, addr).map(zero)?,
         Call::Thp { size: ThpKey::Enabled, mode } => vm.thp_enabled(mode_of(mode)).map(zero)?,
         Call::Thp { size: ThpKey::Kb(kb), mode } => {
             vm.thp_size(kb.saturating_mul(1024), mode_of(mode)).map(zero)?
@@ -292,5 +302,7 @@ pub(crate) const fn failure_names(error: CallError) -> (Option<&'static str>, Op
         CallError::Signal(Signal::Segv) => (None, Some("SIGSEGV")),
         CallError::Signal(Signal::Bus) => (None, Some("SIGBUS")),
         CallError::NoProcess(_) => (Some("ESRCH"), None),
+        // No kernel says this: it would wait, or there is no such call.
+        CallError::Migrating | CallError::NotMigrating => (Some("EBUSY"), None),
     }
 }

@@ -1,7 +1,9 @@
 //! States as text, for people.
 
 use crate::report::{Dump, RunReport};
-use ptelab_machine::{Level, PageRun, PteAttrs, PteView, Run, Snapshot, SoftLeaf, VmaFacts};
+use ptelab_machine::{
+    Level, PageRun, PteAttrs, PteView, Run, Snapshot, SoftFlags, SoftLeaf, VmaFacts, swp_type,
+};
 use std::fmt::{self, Write as _};
 
 /// A snapshot as text: a line a VMA, then a line a run of entries.
@@ -31,8 +33,9 @@ pub fn size(bytes: u64) -> String {
 /// A VMA in a line: `0x40000000-0x40010000 rw-p  rss 64K  rd wr mr mw me ac`.
 pub fn vma_line(vma: &VmaFacts) -> String {
     let huge = if vma.anon_huge > 0 { format!(" ({} huge)", size(vma.anon_huge)) } else { String::new() };
+    let swap = if vma.swap > 0 { format!("  swap {}", size(vma.swap)) } else { String::new() };
     let (start, end, perms) = (vma.start, vma.end, vma.perms());
-    format!("{start}-{end} {perms}  rss {}{huge}  {}", size(vma.rss), vma.flags.smaps())
+    format!("{start}-{end} {perms}  rss {}{huge}{swap}  {}", size(vma.rss), vma.flags.smaps())
 }
 
 /// A run of entries in a line: address, entries, word, access and marks, folio.
@@ -96,16 +99,41 @@ fn access_text(attrs: PteAttrs) -> String {
     [letter(PteAttrs::USER, 'r'), letter(PteAttrs::WRITE, 'w'), letter(PteAttrs::EXEC, 'x')].iter().collect()
 }
 
+const SOFT_MARKS: &[(SoftFlags, &str)] = &[
+    (SoftFlags::EXCLUSIVE, "exclusive"),
+    (SoftFlags::YOUNG, "young"),
+    (SoftFlags::DIRTY, "dirty"),
+    (SoftFlags::SOFT_DIRTY, "soft-dirty"),
+    (SoftFlags::UFFD, "uffd-wp"),
+];
+
 fn soft_text(leaf: &SoftLeaf) -> String {
     if *leaf == SoftLeaf::GUARD {
         return "guard marker".to_owned();
     }
-    format!("software entry, type {}, offset {:#x}", leaf.ty, leaf.offset)
+    let mut text = match leaf.ty {
+        swp_type::HWPOISON => "hwpoison".to_owned(),
+        swp_type::MIGRATION_READ => "migration, read".to_owned(),
+        swp_type::MIGRATION_READ_EXCLUSIVE => "migration, read-exclusive".to_owned(),
+        swp_type::MIGRATION_WRITE => "migration, write".to_owned(),
+        swp_type::DEVICE_WRITE => "device-private, write".to_owned(),
+        swp_type::DEVICE_READ => "device-private, read".to_owned(),
+        swp_type::DEVICE_EXCLUSIVE => "device-exclusive".to_owned(),
+        swp_type::MARKER => format!("marker {:#x}", leaf.offset),
+        device => format!("swap {device}, slot {}", leaf.offset),
+    };
+    for (flag, word) in SOFT_MARKS {
+        if leaf.flags.contains(*flag) {
+            let _ = write!(text, " {word}");
+        }
+    }
+    text
 }
 
 /// `folio 3 (64K) +0 exclusive`, `folios 0..63 (4K)`
 fn page_text(run: &Run, page: &PageRun, step: u64) -> String {
-    if page.mapcount == 0 && page.exclusive != Some(true) {
+    let soft = matches!(run.view, Some(PteView::Soft(_)));
+    if page.mapcount == 0 && page.exclusive != Some(true) && !soft {
         return "zero page".to_owned();
     }
     let pages = u64::from(page.folio_pages);
@@ -117,7 +145,7 @@ fn page_text(run: &Run, page: &PageRun, step: u64) -> String {
     } else {
         format!("folios {}..{last} of {pages}, from page {}", page.folio, page.offset)
     };
-    if page.mapcount != 1 {
+    if page.mapcount != 1 && !(soft && page.mapcount == 0) {
         let _ = write!(text, ", mapped {}", page.mapcount);
     }
     if page.exclusive == Some(true) {

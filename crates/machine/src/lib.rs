@@ -24,5 +24,6 @@ pub use ptelab_mm::{
 };
 pub use ptelab_pgtable::{
     Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, MprotectUnit,
-    Pfn, Pte, PteAttrs, PteView, Record, SoftLeaf, UnknownFeature, VirtAddr, VmFlags,
+    Pfn, Pte, PteAttrs, PteView, Record, SoftFlags, SoftLeaf, UnknownFeature, VirtAddr, VmFlags, marker,
+    swp_type,
 };

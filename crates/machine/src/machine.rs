@@ -4,11 +4,11 @@ use crate::processes::Processes;
 use crate::snapshot::Snapshot;
 use crate::vm::{Area, Vm};
 use ptelab_mm::{
-    Adopted, Config, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm, MremapFlags,
-    MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
+    Adopted, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm,
+    MremapFlags, MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
 };
 use ptelab_pgtable::{
-    Access, Arch, Counters, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
+    Access, Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
 };
 
 /// A process: 1 is the first, children count on in the order of their forks.
@@ -26,6 +26,12 @@ pub enum CallError {
     /// The access found no memory for its page. Linux would call its OOM killer.
     #[error("ENOMEM (the OOM killer)")]
     OutOfMemory,
+    /// The page that it needs migrates: Linux would wait until that is over.
+    #[error("the page migrates: this waits for migrate_end")]
+    Migrating,
+    /// Nothing there migrates.
+    #[error("nothing there migrates: migrate_begin comes first")]
+    NotMigrating,
     /// There is no such process, or it has ended.
     #[error("no process {0}")]
     NoProcess(Pid),
@@ -42,6 +48,9 @@ impl From<FaultError> for CallError {
         match error {
             FaultError::Signal(signal) => Self::Signal(signal),
             FaultError::OutOfMemory => Self::OutOfMemory,
+            FaultError::Migrating => Self::Migrating,
+            // Machines bring such a page back and try again.
+            FaultError::InDevice(_) => Self::Errno(Errno::Efault),
         }
     }
 }
@@ -77,6 +86,66 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     fn process(&mut self, pid: Pid) -> Result<(&mut Kernel<A, H>, &mut Mm), CallError> {
         let mm = self.processes.mm_mut(pid).ok_or(CallError::NoProcess(pid))?;
         Ok((&mut self.kernel, mm))
+    }
+
+    /// Does something in every address space.
+    fn everywhere(&mut self, mut each: impl FnMut(&mut Kernel<A, H>, &mut Mm)) {
+        for mm in self.processes.mms_mut() {
+            each(&mut self.kernel, mm);
+        }
+    }
+
+    /// Makes accesses of a process. Pages in a device's memory that others map too come back for all of them on the way.
+    fn accessing<T>(
+        &mut self,
+        pid: Pid,
+        mut access: impl FnMut(&mut Kernel<A, H>, &mut Mm) -> Result<T, FaultError>,
+    ) -> Result<T, CallError> {
+        loop {
+            let (kernel, mm) = self.process(pid)?;
+            match access(kernel, mm) {
+                Err(FaultError::InDevice(pfn)) => {
+                    let page = FolioSpan { head: pfn, order: 0 };
+                    self.begin_migration(page);
+                    self.finish_migration(page, Destination::Memory, Destination::Device)?;
+                }
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// Faults one page in, as a driver does that needs it.
+    fn get_user_page(&mut self, pid: Pid, addr: u64, access: Access) -> Result<VirtAddr, CallError> {
+        if addr >= A::TASK_SIZE {
+            return Err(Errno::Efault.into());
+        }
+        let addr = VirtAddr::new(addr);
+        self.accessing(pid, |kernel, mm| kernel.fault_in_page(mm, addr, access)).map_err(
+            |error| match error {
+                CallError::Signal(_) => CallError::Errno(Errno::Efault),
+                error => error,
+            },
+        )?;
+        Ok(addr)
+    }
+
+    fn begin_migration(&mut self, folio: FolioSpan) {
+        self.kernel.begin_migration(folio);
+        self.everywhere(|kernel, mm| kernel.try_to_migrate(mm, folio));
+    }
+
+    /// Ends a migration at its destination; where memory has no room, the folio stays where it is, which is `from`.
+    fn finish_migration(
+        &mut self,
+        folio: FolioSpan,
+        to: Destination,
+        from: Destination,
+    ) -> Result<(), CallError> {
+        let target = self.kernel.migration_target(folio);
+        let (new, to) = target.map_or((folio, from), |new| (new, to));
+        self.everywhere(|kernel, mm| kernel.remove_migration_ptes(mm, folio, new, to));
+        self.kernel.end_migration(folio, new);
+        if target.is_some() { Ok(()) } else { Err(Errno::Enomem.into()) }
     }
 
     /// The address space of a process.
@@ -312,23 +381,70 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     }
 
     fn touch(&mut self, pid: Pid, addr: u64, len: u64, access: Access) -> Result<(), CallError> {
-        let (kernel, mm) = self.process(pid)?;
-        Ok(kernel.touch(mm, VirtAddr::new(addr), len, access)?)
+        self.accessing(pid, |kernel, mm| kernel.touch(mm, VirtAddr::new(addr), len, access))
     }
 
     fn memset(&mut self, pid: Pid, addr: u64, byte: u8, len: u64) -> Result<(), CallError> {
-        let (kernel, mm) = self.process(pid)?;
-        Ok(kernel.memset(mm, VirtAddr::new(addr), byte, len)?)
+        self.accessing(pid, |kernel, mm| kernel.memset(mm, VirtAddr::new(addr), byte, len))
     }
 
     fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError> {
-        let (kernel, mm) = self.process(pid)?;
-        Ok(kernel.read_byte(mm, VirtAddr::new(addr))?)
+        self.accessing(pid, |kernel, mm| kernel.read_byte(mm, VirtAddr::new(addr)))
     }
 
     fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError> {
         let (kernel, mm) = self.process(pid)?;
         Ok(kernel.clear_refs(mm, what)?)
+    }
+
+    fn swapon(&mut self, size: u64) -> Result<(), CallError> {
+        Ok(self.kernel.swapon(size)?)
+    }
+
+    fn swap_used(&self) -> u64 {
+        self.kernel.swap_used()
+    }
+
+    fn migrate_begin(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        for folio in kernel.isolate_folios(mm, VirtAddr::new(addr), len)? {
+            self.begin_migration(folio);
+        }
+        Ok(())
+    }
+
+    fn migrate_end(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let folios = self.kernel.migrating_folios(self.mm(pid)?, VirtAddr::new(addr), len)?;
+        if folios.is_empty() {
+            return Err(CallError::NotMigrating);
+        }
+        let ends = folios
+            .into_iter()
+            .map(|folio| self.finish_migration(folio, Destination::Memory, Destination::Memory));
+        ends.fold(Ok(()), Result::and)
+    }
+
+    fn device_private(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        for folio in kernel.device_folios(mm, VirtAddr::new(addr), len)? {
+            self.begin_migration(folio);
+            self.finish_migration(folio, Destination::Device, Destination::Memory)?;
+        }
+        Ok(())
+    }
+
+    fn device_exclusive(&mut self, pid: Pid, addr: u64) -> Result<(), CallError> {
+        let addr = self.get_user_page(pid, addr, Access::Write)?;
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.make_device_exclusive(mm, addr)?)
+    }
+
+    fn hwpoison(&mut self, pid: Pid, addr: u64) -> Result<(), CallError> {
+        let addr = self.get_user_page(pid, addr, Access::Read)?;
+        let (kernel, mm) = self.process(pid)?;
+        let failed = kernel.fail_page(mm, addr)?;
+        self.everywhere(|kernel, mm| kernel.unmap_poisoned(mm, failed.page));
+        if failed.signals { Err(CallError::Signal(Signal::Bus)) } else { Ok(()) }
     }
 
     fn numa(&mut self, nodes: u8) -> Result<(), CallError> {

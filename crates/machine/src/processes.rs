@@ -39,6 +39,11 @@ impl Processes {
         self.mms.get_mut(self.of.get(&pid)?).map(|shared| &mut shared.mm)
     }
 
+    /// Every address space.
+    pub(crate) fn mms_mut(&mut self) -> impl Iterator<Item = &mut Mm> {
+        self.mms.values_mut().map(|shared| &mut shared.mm)
+    }
+
     /// A new process with an address space of its own.
     pub(crate) fn add(&mut self, mm: Mm) -> Pid {
         let pid = self.next_pid();

@@ -1,7 +1,8 @@
 //! The state of a range as plain data: VMAs, and entries grouped by likeness.
 
 use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, SoftLeaf, TableMemory, VirtAddr};
+use std::collections::BTreeMap;
 
 /// VMAs and entries of a range of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,18 +184,34 @@ impl Runs {
         }
     }
 
-    /// These runs without what a golden file does not know: who is exclusive, and the bits that hold frame numbers, of
-    /// software entries too.
+    /// These runs without what a golden file does not know: who is exclusive, the pages behind software entries, and the bits
+    /// that hold frame numbers, of software entries too.
     #[must_use]
     pub fn as_golden(&self, pfn_mask: u64) -> Self {
         let mut runs = Self::new(self.page_shift, self.table_shift);
+        let mut numbers = BTreeMap::new();
         for run in &self.all {
-            let page = run.page.map(|page| PageRun { exclusive: None, ..page });
+            let mapped = run.page.filter(|_| !matches!(run.view, Some(PteView::Soft(_))));
+            let page = mapped.map(|page| PageRun {
+                exclusive: None,
+                folio: self.renumber(&mut numbers, run, &page),
+                ..page
+            });
             let pagemap = run.pagemap.filter(|_| page.is_some());
             let bits = run.bits & !pfn_mask;
             runs.push(Run { page, pagemap, bits, view: None, ..*run }, self.end_of(run));
         }
         runs
+    }
+
+    /// The number of a run's first folio where only folios count that are mapped by present entries; `numbers` are known.
+    fn renumber(&self, numbers: &mut BTreeMap<u32, u32>, run: &Run, page: &PageRun) -> u32 {
+        let last = page.nth(run.n - 1, self.pages_per_entry(run.level)).folio;
+        for folio in page.folio..=last {
+            let next = numbers.len() as u32;
+            numbers.entry(folio).or_insert(next);
+        }
+        numbers[&page.folio]
     }
 
     /// What the run at an index has from `at` on, and where that ends; nothing where the run begins further on.
@@ -339,9 +356,7 @@ impl Taker {
             self.runs.push(Run { addr, level: Level::Pte, n, bits, pagemap, page, view }, self.end);
             return;
         }
-        // A software entry has no frame number: all of it is its meaning.
-        let mask = if entry.page.is_some() { !arch.pfn_mask() } else { u64::MAX };
-        let bits = entry.pte.0 & mask;
+        let (bits, view) = self.without_frame(arch, entry);
         let page = entry.page.map(|page| PageRun {
             folio: self.number(page.folio),
             folio_pages: page.folio.nr_pages() as u32,
@@ -350,7 +365,7 @@ impl Taker {
             mapcount: page.mapcount,
             exclusive: Some(page.exclusive),
         });
-        let view = Some(self.view(arch, entry, bits));
+        let view = Some(view);
         let pagemap = Some(entry.pagemap);
         self.runs.push(Run { addr, level: entry.level, n: 1, bits, pagemap, page, view }, self.end);
     }
@@ -371,14 +386,23 @@ impl Taker {
         number
     }
 
-    fn view<A: Arch>(&mut self, arch: &A, entry: &LeafEntry, bits: u64) -> PteView {
+    /// A word and what it says, without the frame that stands in it: of a software entry that is no page's, all is its meaning.
+    fn without_frame<A: Arch>(&mut self, arch: &A, entry: &LeafEntry) -> (u64, PteView) {
+        let mask = if entry.page.is_some() { !arch.pfn_mask() } else { u64::MAX };
+        let bits = entry.pte.0 & mask;
         if let Some((last_bits, level, view)) = self.last_view
             && (last_bits, level) == (bits, entry.level)
+            && matches!(view, PteView::Present(_))
         {
-            return view;
+            return (bits, view);
         }
         let view = arch.decode(entry.pte, entry.level);
+        if let PteView::Soft(leaf) = view {
+            let leaf = if leaf.pfn().is_some() { SoftLeaf { offset: 0, ..leaf } } else { leaf };
+            let word = arch.soft_leaf(leaf).unwrap_or(entry.pte);
+            return (word.0, PteView::Soft(leaf));
+        }
         self.last_view = Some((bits, entry.level, view));
-        view
+        (bits, view)
     }
 }

@@ -152,6 +152,20 @@ pub trait Vm: std::fmt::Debug {
 
     /// Writes to /proc/PID/clear_refs.
     fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError>;
+    /// swapon(2) of a disk in memory of so many bytes: from then on, `MADV_PAGEOUT` pages out.
+    fn swapon(&mut self, size: u64) -> Result<(), CallError>;
+    /// Bytes of swap in use.
+    fn swap_used(&self) -> u64;
+    /// Begins to move the folios that a range maps: whoever maps them gets migration entries.
+    fn migrate_begin(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// Ends that for the folios that migrate there: they have moved, and are mapped again.
+    fn migrate_end(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// Moves private pages of a range to a device's memory; an access brings them back. Large folios are split first.
+    fn device_private(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// Lends a page to a device alone; the next access takes it back.
+    fn device_exclusive(&mut self, pid: Pid, addr: u64) -> Result<(), CallError>;
+    /// A page fails, as madvise(2) with `MADV_HWPOISON` has it. A page that is a folio of its own is taken away with `SIGBUS`.
+    fn hwpoison(&mut self, pid: Pid, addr: u64) -> Result<(), CallError>;
     /// How many NUMA nodes there are.
     fn numa(&mut self, nodes: u8) -> Result<(), CallError>;
     /// Which node new pages go to, or the CPU's own.

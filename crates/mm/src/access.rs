@@ -72,7 +72,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 let n = self.write_entries(p, pages as usize, byte);
                 Ok((n as u64).max(1) << A::PAGE_SHIFT)
             }
-            PmdState::None | PmdState::Huge(_) => {
+            PmdState::None | PmdState::Huge(_) | PmdState::Soft(_) => {
                 self.pages.fill(pfn, pages as usize, byte);
                 Ok(pages << A::PAGE_SHIFT)
             }
@@ -120,7 +120,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if let Err(error) = self.handle_mm_fault(mm, addr, access) {
                 return Err(match error {
                     FaultError::Signal(signal) => self.signal(signal),
-                    FaultError::OutOfMemory => error,
+                    _ => error,
                 });
             }
         }
@@ -136,7 +136,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn hardware_walk(&mut self, mm: &Mm, addr: VirtAddr, access: Access) -> Option<Pfn> {
         let pmdp = self.pmd_offset(mm, addr).ok()?;
         let (p, level) = match self.pmd_state(pmdp) {
-            PmdState::None => return None,
+            PmdState::None | PmdState::Soft(_) => return None,
             PmdState::Huge(_) => (pmdp, Level::Pmd),
             PmdState::Table(table) => (table.add(Self::index(addr, Level::Pte)), Level::Pte),
         };

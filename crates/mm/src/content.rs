@@ -12,6 +12,15 @@ pub(crate) struct Contents {
     page_size: usize,
 }
 
+/// What a page holds, kept outside memory.
+#[derive(Clone, Debug)]
+pub(crate) enum Saved {
+    /// A fill byte, and perhaps one that differs.
+    Packed(u32),
+    /// All bytes.
+    Stored(Box<[u8]>),
+}
+
 /// What a page holds, in 32 bits: an index into stored pages (`STORED`), or a fill byte with, possibly (`ONE_DIFFERS`), one
 /// byte that is different.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +159,24 @@ impl Contents {
             Some(slot) => self.pages[slot].iter().all(|&byte| byte == 0),
             None => desc == Desc::fill(0),
         }
+    }
+
+    /// What a frame holds, to be put back with [`load`](Self::load).
+    pub(crate) fn save(&self, pfn: Pfn) -> Saved {
+        let desc = self.desc[pfn.index()];
+        match desc.stored() {
+            None => Saved::Packed(desc.0),
+            Some(slot) => Saved::Stored(self.pages[slot].clone()),
+        }
+    }
+
+    /// Fills a frame with what was saved.
+    pub(crate) fn load(&mut self, pfn: Pfn, saved: &Saved) {
+        self.release(pfn.index());
+        self.desc[pfn.index()] = match saved {
+            Saved::Packed(desc) => Desc(*desc),
+            Saved::Stored(bytes) => Desc(Desc::STORED | self.insert(bytes.clone()) as u32),
+        };
     }
 
     pub(crate) fn copy(&mut self, from: Pfn, to: Pfn) {

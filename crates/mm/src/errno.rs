@@ -1,5 +1,6 @@
 //! How calls and accesses fail.
 
+use ptelab_pgtable::Pfn;
 use std::fmt;
 
 /// Error numbers that memory calls return (`include/uapi/asm-generic/errno-base.h`).
@@ -97,6 +98,12 @@ pub enum FaultError {
     /// The machine has no memory left for the page. Linux would call its OOM killer.
     #[error("ENOMEM")]
     OutOfMemory,
+    /// The page migrates: Linux would let the process sleep until that is over (`migration_entry_wait`).
+    #[error("the page migrates")]
+    Migrating,
+    /// The page is in a device's memory and mapped by others too: it comes back for all of them (`migrate_to_ram`).
+    #[error("page {0} is in a device's memory")]
+    InDevice(Pfn),
 }
 
 impl From<Errno> for FaultError {

@@ -5,8 +5,7 @@ use crate::settings::MIN_THP_ORDER;
 use crate::walk::PmdState;
 use crate::{CPU_NODE, FaultError, Kernel, Mm, Signal, Vma};
 use ptelab_pgtable::{
-    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory,
-    VirtAddr, VmFlags, marker,
+    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
 
 /// The faulting address and access, and the entry that was met.
@@ -38,6 +37,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         match self.pmd_state(pmdp) {
             PmdState::None if self.create_huge_pmd(mm, &vma, pmdp, fault)? => return Ok(()),
             PmdState::Huge(pmd) if self.huge_pmd_fault(mm, &vma, pmdp, pmd, fault) => return Ok(()),
+            PmdState::Soft(_) => return Err(FaultError::Migrating),
             _ => {}
         }
         let table = self.pte_alloc(mm, pmdp)?;
@@ -60,7 +60,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             };
         }
         if !self.arch.pte_present(pte) {
-            return Err(FaultError::Signal(self.signal_of(pte)));
+            return self.do_swap_page(mm, vma, p, pte, fault);
         }
         if self.arch.pte_protnone(pte) {
             self.do_numa_page(mm, vma, p, pte, fault);
@@ -75,31 +75,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let entry = self.arch.pte_mkyoung(entry);
         self.arch.ptep_set_access_flags(&mut self.hw, fault.addr, p, entry, write);
         Ok(())
-    }
-
-    /// How an access to a marker ends.
-    fn signal_of(&self, pte: Pte) -> Signal {
-        if self.is_marker(pte, marker::POISONED) { Signal::Bus } else { Signal::Segv }
-    }
-
-    /// Whether an entry is a marker with all of `bits`.
-    pub(crate) fn is_marker(&self, pte: Pte, bits: u64) -> bool {
-        self.soft_view(pte).is_some_and(|leaf| leaf.is_marker(bits))
-    }
-
-    /// The software entry that a word is, if it is one.
-    pub(crate) fn soft_view(&self, pte: Pte) -> Option<SoftLeaf> {
-        match self.arch.decode(pte, Level::Pte) {
-            ptelab_pgtable::PteView::Soft(leaf) => Some(leaf),
-            _ => None,
-        }
-    }
-
-    /// A software entry with a flag set or cleared (`pte_swp_mksoft_dirty` and its like).
-    pub(crate) fn with_soft_flag(&self, pte: Pte, flag: SoftFlags, on: bool) -> Pte {
-        let Some(mut leaf) = self.soft_view(pte) else { return pte };
-        leaf.flags.set(flag, on);
-        self.arch.soft_leaf(leaf).unwrap_or(pte)
     }
 
     /// A new folio on the node that new pages go to, if memory has one of this order.
@@ -223,7 +198,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// A write to a page that is mapped read-only (`do_wp_page`).
-    fn do_wp_page(
+    pub(crate) fn do_wp_page(
         &mut self,
         mm: &mut Mm,
         vma: &Vma,

@@ -2,9 +2,10 @@
 
 use crate::mlock::LOCKED_MASK;
 use crate::pages::MapLevel;
+use crate::softleaf::Forked;
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, FolioSpan, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags, marker};
+use ptelab_pgtable::{Arch, FolioSpan, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 /// What is copied at one table: the VMA on both sides, and where.
 struct Copy<'a> {
@@ -72,7 +73,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let dst = self.pmd_alloc(child, from)?;
             match self.pmd_state(src) {
                 PmdState::None => {}
-                PmdState::Huge(pmd) => self.copy_huge_pmd(child, copy.vma, (src, dst), pmd, from)?,
+                PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
+                    self.copy_huge_pmd(child, copy.vma, (src, dst), pmd, from)?;
+                }
                 PmdState::Table(table) => {
                     let dst = self.pte_alloc(child, dst)?;
                     self.copy_pte_range(child, copy.vma, (table, dst), (from, next));
@@ -95,6 +98,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Ok(());
         }
         self.deposit_table(child)?;
+        if !self.arch.pmd_present(pmd) {
+            self.copy_softleaf_pmd((src, dst), pmd, addr);
+            return Ok(());
+        }
         if let Some(folio) = self.vm_normal_folio_pmd(pmd) {
             self.pages.set_exclusive(folio.head, 1, false);
             self.pages.map(folio, folio.head, MapLevel::Pmd, child.id);
@@ -122,17 +129,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             } else if self.arch.pte_present(pte) {
                 self.copy_present_ptes(child, vma, (src.add(i), dst.add(i)), pte, addr, max)
             } else {
-                self.copy_nonpresent_pte(dst.add(i), pte, addr);
-                1
+                match self.copy_nonpresent_pte(child, vma, (src.add(i), dst.add(i)), pte, addr) {
+                    Forked::Done => 1,
+                    Forked::Present => continue,
+                }
             };
             i += nr;
             addr = addr.add(nr as u64 * A::PAGE_SIZE);
-        }
-    }
-
-    fn copy_nonpresent_pte(&mut self, dst: Ptep, pte: Pte, addr: VirtAddr) {
-        if self.is_marker(pte, marker::GUARD) || self.is_marker(pte, marker::POISONED) {
-            self.arch.set_pte_at(&mut self.hw, addr, dst, pte);
         }
     }
 

@@ -10,6 +10,7 @@ mod anon_name;
 mod brk;
 mod buddy;
 mod content;
+mod device;
 mod do_fault;
 mod errno;
 mod fault;
@@ -19,7 +20,9 @@ mod gather;
 mod huge_memory;
 mod madvise;
 mod maps;
+mod memory_failure;
 mod migrate;
+mod migration;
 mod mincore;
 mod mlock;
 mod mmap;
@@ -36,11 +39,15 @@ mod rmap;
 mod settings;
 mod shm;
 mod shmem;
+mod softleaf;
 mod split;
 mod stack;
+mod swap_in;
+mod swapfile;
 mod task_mmu;
 mod uapi;
 mod vma;
+mod vmscan;
 mod walk;
 mod zap;
 
@@ -48,6 +55,8 @@ pub use adopt::{Adopted, AdoptedAs, Sharing};
 pub use errno::{Errno, FaultError, Signal};
 pub use filemap::{FileId, FileMode};
 pub use maps::Backing;
+pub use memory_failure::FailedPage;
+pub use migration::Destination;
 pub use pages::{MapLevel, MmId, Pages, TABLE_PFN, ZERO_PFN};
 pub use prctl::ThpDisable;
 pub use settings::{Config, SettingError, ThpMode, ThpSettings};
@@ -80,6 +89,8 @@ pub struct Kernel<A, H> {
     objects: shmem::Objects,
     files: filemap::Files,
     segments: shm::Segments,
+    swap: swapfile::Swap,
+    migrations: migration::Migrations,
     next_mm: MmId,
     /// Pages promised to accountable mappings.
     committed: u64,
@@ -129,6 +140,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             objects: shmem::Objects::default(),
             files: filemap::Files::default(),
             segments: shm::Segments::default(),
+            swap: swapfile::Swap::default(),
+            migrations: migration::Migrations::new(),
             next_mm: 1,
             committed: 0,
         }

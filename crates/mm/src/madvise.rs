@@ -1,12 +1,13 @@
 //! `madvise` (`mm/madvise.c`, 7.3).
 
+use crate::fault::Fault;
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
 use crate::zap::Zap;
 use crate::{Advice, Errno, FaultError, Kernel, Mm, ThpDisable, Vma};
 use ptelab_pgtable::{
     Access, Arch, Cydp, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory,
-    VirtAddr, VmFlags, marker,
+    VirtAddr, VmFlags, marker, swp_type,
 };
 
 /// Part of a VMA that advice is about.
@@ -135,7 +136,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             }
             let part_end = vma.end.min(end);
             self.populate_range(mm, at, part_end, access).map_err(|error| match error {
-                FaultError::Signal(_) => Errno::Efault,
+                FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::Efault,
                 FaultError::OutOfMemory => Errno::Enomem,
             })?;
             at = part_end;
@@ -162,10 +163,19 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
+    /// Faults one page in, unless it is there already.
+    ///
+    /// # Errors
+    /// The signal that an access would get.
+    pub fn fault_in_page(&mut self, mm: &mut Mm, addr: VirtAddr, access: Access) -> Result<(), FaultError> {
+        let at = addr.align_down(A::PAGE_SIZE);
+        self.populate_range(mm, at, at.add(A::PAGE_SIZE), access)
+    }
+
     /// Whether an access of the kernel for user code finds its page (`follow_page_mask`).
     fn populated(&self, mm: &Mm, addr: VirtAddr, access: Access) -> bool {
         let pte = match self.pmd_at(mm, addr) {
-            PmdState::None => return false,
+            PmdState::None | PmdState::Soft(_) => return false,
             PmdState::Huge(pmd) => pmd,
             PmdState::Table(table) => self.hw.peek(table.add(Self::index(addr, Level::Pte))),
         };
@@ -189,6 +199,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             {
                 continue;
             }
+            self.free_nonpresent(mm, (from, next));
             self.for_each_batch(mm, (from, next), |kernel, batch| kernel.free_batch(&mut tlb, batch));
         }
         self.tlb_end_vma(&mut tlb);
@@ -224,6 +235,25 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         true
     }
 
+    /// Pages in swap and failed memory are as good as gone.
+    fn free_nonpresent(&mut self, mm: &Mm, (mut addr, end): Range) {
+        while addr < end {
+            let Some(p) = self.pte_offset(mm, addr) else { return };
+            let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
+            let mut nr = 1;
+            if let Some(leaf) = self.soft_view(self.hw.peek(p)) {
+                if leaf.is_swap() {
+                    nr = self.swap_pte_batch(p, leaf, max);
+                    self.swap_put_batch(leaf, nr);
+                    self.clear_nonpresent_ptes(addr, p, nr);
+                } else if leaf.ty == swp_type::HWPOISON || leaf.is_marker(marker::POISONED) {
+                    self.clear_nonpresent_ptes(addr, p, 1);
+                }
+            }
+            addr = addr.add(nr as u64 * A::PAGE_SIZE);
+        }
+    }
+
     fn free_batch(&mut self, tlb: &mut MmuGather, b: MappedBatch) {
         if self.pages.is_dirty(b.folio) {
             if self.pages.folio_mapcount(b.folio) as usize != b.folio.nr_pages() {
@@ -239,7 +269,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_lazyfree(b.folio);
     }
 
-    /// Without swap, paging out does no more than deactivate, and leaves the accessed bits.
+    /// Paging out takes what is not shared to swap, and leaves accessed bits.
     fn madvise_cold(
         &mut self,
         mm: &mut Mm,
@@ -259,13 +289,18 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             {
                 continue;
             }
+            let mut isolated = Vec::new();
             self.for_each_batch(mm, (from, next), |kernel, b| {
                 let alone = kernel.pages.folio_mapcount(b.folio) as usize == b.folio.nr_pages();
+                if alone && advice == Advice::Pageout {
+                    isolated.push(b.folio);
+                }
                 if alone && b.young && advice == Advice::Cold {
                     kernel.arch.clear_young_dirty_ptes(&mut kernel.hw, b.addr, b.p, b.nr, Cydp::CLEAR_YOUNG);
                     tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
                 }
             });
+            self.reclaim_pages(mm, &isolated);
         }
         self.tlb_end_vma(&mut tlb);
         self.tlb_finish(&mut tlb);
@@ -291,6 +326,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if advice == Advice::Cold && self.arch.pte_young(pmd) {
             self.arch.set_pmd_at(&mut self.hw, from, pmdp, self.arch.pte_mkold(pmd));
             tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
+        }
+        if advice == Advice::Pageout {
+            self.reclaim_pages(mm, &[folio]);
         }
         true
     }
@@ -421,10 +459,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pmdp = self.pmd_offset(mm, base).map_err(|_| Errno::Einval)?;
         let table = match self.pmd_state(pmdp) {
             PmdState::Huge(_) => return Ok(()),
-            PmdState::None => return Err(Errno::Einval),
+            PmdState::None | PmdState::Soft(_) => return Err(Errno::Einval),
             PmdState::Table(table) => table,
         };
         let anon_vma = vma.anon_vma.ok_or(Errno::Einval)?;
+        self.collapse_swapin(mm, vma, table, base)?;
         let sources = self.collapse_scan(table)?;
         let folio = self.alloc_folio(A::PMD_ORDER).ok_or(Errno::Enomem)?;
         let head = folio.head;
@@ -442,6 +481,18 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.free_table(table);
         let entry = self.new_huge_entry(vma, head);
         self.arch.set_pmd_at(&mut self.hw, base, pmdp, entry);
+        Ok(())
+    }
+
+    /// Brings back from swap what a block has there (`__collapse_huge_page_swapin`).
+    fn collapse_swapin(&mut self, mm: &mut Mm, vma: &Vma, table: Ptep, base: VirtAddr) -> Result<(), Errno> {
+        for i in 0..A::PTRS_PER_TABLE {
+            let pte = self.hw.peek(table.add(i));
+            if self.soft_view(pte).is_some_and(SoftLeaf::is_swap) {
+                let fault = Fault { addr: base.add(i as u64 * A::PAGE_SIZE), access: Access::Read };
+                self.do_swap_page(mm, vma, table.add(i), pte, fault).map_err(|_| Errno::Enomem)?;
+            }
+        }
         Ok(())
     }
 

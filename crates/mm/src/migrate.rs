@@ -15,7 +15,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if partially_mapped {
             return self.split_and_migrate(mm, folio);
         }
-        let Some(new) = self.copy_folio(folio) else { return false };
+        let Some(new) = self.copy_folio(folio, CPU_NODE) else { return false };
         for entry in self.unmap_for_move(mm, folio) {
             let pfn = new.head.add(entry.pfn.since(folio.head));
             self.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
@@ -53,7 +53,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.pages.folio_mapcount(folio) > 1 {
             return false;
         }
-        let Some(new) = self.copy_folio(folio) else { return false };
+        let Some(new) = self.copy_folio(folio, CPU_NODE) else { return false };
         let old = self.arch.pmdp_invalidate(&mut self.hw, base, pmdp);
         let arch = &self.arch;
         let mut pmd = arch.pmd_mkhuge(arch.pfn_pte(new.head, vma.page_prot));
@@ -74,12 +74,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         true
     }
 
-    /// A copy of a folio on this CPU's node, unmapped, with the same owner.
-    fn copy_folio(&mut self, folio: FolioSpan) -> Option<FolioSpan> {
-        let head = self.pages.alloc(&mut self.hw, folio.order, CPU_NODE)?;
+    /// A copy of a folio on a node, unmapped; of private memory, with the same owner.
+    pub(crate) fn copy_folio(&mut self, folio: FolioSpan, node: u8) -> Option<FolioSpan> {
+        let head = self.pages.alloc(&mut self.hw, folio.order, node)?;
         let new = FolioSpan { head, order: folio.order };
-        let (owner, index) = self.pages.owner(folio);
-        self.pages.set_anon(new, owner, index);
+        if self.pages.is_anon(folio) {
+            let (owner, index) = self.pages.owner(folio);
+            self.pages.set_anon(new, owner, index);
+        }
         for i in 0..folio.nr_pages() as u64 {
             self.pages.copy(Pfn::new(folio.head.get() + i), head.add(i));
         }

@@ -2,7 +2,7 @@
 
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, Level, PteView, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, Level, TableMemory, VirtAddr};
 
 /// The largest vector, in bytes.
 const MAX_VECTOR: u64 = 1 << 30;
@@ -39,11 +39,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn page_in_core(&self, mm: &Mm, vma: &Vma, addr: VirtAddr) -> bool {
         let mapped = match self.pmd_at(mm, addr) {
             PmdState::None => false,
-            PmdState::Huge(_) => true,
+            PmdState::Huge(_) | PmdState::Soft(_) => true,
             PmdState::Table(table) => {
                 let pte = self.hw.peek(table.add(Self::index(addr, Level::Pte)));
-                let marker = matches!(self.arch.decode(pte, Level::Pte), PteView::Soft(_));
-                !self.arch.pte_none(pte) && !marker
+                match self.soft_view(pte) {
+                    Some(leaf) if leaf.is_swap() => self.swap.cached(leaf).is_some(),
+                    Some(leaf) => !leaf.is_marker(0),
+                    None => !self.arch.pte_none(pte),
+                }
             }
         };
         let pgoff = vma.pgoff_of(addr, A::PAGE_SHIFT);

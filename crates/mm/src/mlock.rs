@@ -140,7 +140,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
         for vma in &vmas {
             self.populate_vma_page_range(mm, vma, (start, end)).map_err(|error| match error {
-                FaultError::Signal(_) => Errno::Enomem,
+                FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::Enomem,
                 FaultError::OutOfMemory => Errno::Eagain,
             })?;
         }

@@ -222,9 +222,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.hw.event(Event::EmptyDirectories(empty));
             let Some((pmdp, from, next)) = pmd else { break };
             addr = next;
-            if let PmdState::Huge(_) = self.pmd_state(pmdp) {
+            if let PmdState::Huge(pmd) | PmdState::Soft(pmd) = self.pmd_state(pmdp) {
                 if next.since(from) == A::entry_size(Level::Pmd) {
-                    self.change_huge_pmd(&mut walk, pmdp, from);
+                    self.change_huge_pmd(&mut walk, pmdp, pmd, from);
                     continue;
                 }
                 self.split_huge_pmd(mm, change.vma, pmdp, from);
@@ -265,6 +265,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.arch.pte_present(pte) {
             let empty = self.arch.pte_none(pte);
             self.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
+            walk.pages += u64::from(self.change_softleaf_pte(addr, p, pte));
             return 1;
         }
         let nr = match self.rules.mprotect {
@@ -485,9 +486,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Changes a huge page whole (`change_huge_pmd`, `mm/huge_memory.c`).
-    fn change_huge_pmd(&mut self, walk: &mut Walk<'_>, pmdp: Ptep, addr: VirtAddr) {
+    fn change_huge_pmd(&mut self, walk: &mut Walk<'_>, pmdp: Ptep, pmd: Pte, addr: VirtAddr) {
         let Change { vma, prot, flags } = *walk.change;
         walk.pages += A::PTRS_PER_TABLE as u64;
+        if !self.arch.pmd_present(pmd) {
+            return self.change_softleaf_pmd(addr, pmdp, pmd);
+        }
         self.hw.event(Event::HugeChange);
         if flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(vma, pmdp) {
             return;

@@ -369,11 +369,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let whole = extent == A::entry_size(Level::Pmd);
         let dst_free = self.pmd_state(dst) == PmdState::None;
         match self.pmd_state(src) {
-            PmdState::Huge(_) if whole && dst_free => {
+            PmdState::Huge(_) | PmdState::Soft(_) if whole && dst_free => {
                 self.move_huge_pmd((src, dst), (from, to));
                 return Ok(());
             }
-            PmdState::Huge(_) => self.split_huge_pmd(mm, old, src, from),
+            PmdState::Huge(_) | PmdState::Soft(_) => self.split_huge_pmd(mm, old, src, from),
             PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES => {
                 self.hw.store(src, Pte::NONE);
                 self.populate(dst, table);
@@ -390,7 +390,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     fn move_huge_pmd(&mut self, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr)) {
         let pmd = self.arch.pmdp_get_and_clear(&mut self.hw, from, src);
-        self.arch.set_pmd_at(&mut self.hw, to, dst, self.arch.pte_mksoft_dirty(pmd));
+        let pmd = if self.arch.pmd_present(pmd) {
+            self.arch.pte_mksoft_dirty(pmd)
+        } else {
+            self.with_soft_flag(pmd, SoftFlags::SOFT_DIRTY, true)
+        };
+        self.arch.set_pmd_at(&mut self.hw, to, dst, pmd);
         self.flush_moved(from, A::entry_size(Level::Pmd));
     }
 
@@ -416,11 +421,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 self.arch.set_ptes(&mut self.hw, new_addr, q, self.arch.pte_mksoft_dirty(pte), nr);
             } else if !self.arch.pte_none(old) {
                 let pte = self.arch.ptep_get_and_clear(&mut self.hw, addr, p);
-                let pte = if self.arch.has_soft_dirty() {
-                    self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true)
-                } else {
-                    pte
-                };
+                let pte = self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true);
                 self.arch.set_pte_at(&mut self.hw, new_addr, q, pte);
             }
             i += nr;

@@ -2,7 +2,7 @@
 
 use crate::Errno;
 use crate::buddy::Buddy;
-use crate::content::Contents;
+use crate::content::{Contents, Saved};
 use bitvec::vec::BitVec;
 use ptelab_pgtable::{Event, FolioSpan, Pfn, TableMemory};
 
@@ -33,6 +33,7 @@ impl Head {
     const DIRTY: u64 = 1 << 62;
     const SWAPBACKED: u64 = 1 << 61;
     const CACHED: u64 = 1 << 60;
+    const HELD: u64 = 1 << 59;
     const NODE_SHIFT: u32 = 52;
     const NODE: u64 = 0x3f << Self::NODE_SHIFT;
     const INDEX: u64 = (1 << Self::NODE_SHIFT) - 1;
@@ -256,6 +257,29 @@ impl Pages {
         self.meta[span.head.index()].word &= !Head::CACHED;
     }
 
+    /// Puts a folio into the swap cache, which keeps it as an object does.
+    pub(crate) fn set_swapcache(&mut self, span: FolioSpan) {
+        self.meta[span.head.index()].word |= Head::CACHED;
+    }
+
+    /// Takes a reference that keeps a folio while nobody maps it.
+    pub(crate) fn hold(&mut self, span: FolioSpan) {
+        self.meta[span.head.index()].word |= Head::HELD;
+    }
+
+    /// Gives that reference up, and frees the folio if it was the last.
+    pub(crate) fn release_hold(&mut self, span: FolioSpan) {
+        self.meta[span.head.index()].word &= !Head::HELD;
+        self.free_unused(span);
+    }
+
+    /// Frees a folio that nobody has a reference to.
+    pub(crate) fn free_unused(&mut self, span: FolioSpan) {
+        if self.folio_ref_count(span) == 0 {
+            self.free(span);
+        }
+    }
+
     /// NUMA node of the folio.
     pub fn node(&self, span: FolioSpan) -> u8 {
         ((self.meta[span.head.index()].word & Head::NODE) >> Head::NODE_SHIFT) as u8
@@ -366,11 +390,12 @@ impl Pages {
         if span.order == 0 { 0 } else { self.large(span).entire_mapcount }
     }
 
-    /// References: one a mapping, and one of the object that keeps it.
+    /// References: one a mapping, one of the object or swap cache that keeps it, and one of who holds it.
     #[inline]
     pub fn folio_ref_count(&self, span: FolioSpan) -> u32 {
-        let cached = self.meta[span.head.index()].word & Head::CACHED != 0;
-        self.folio_mapcount(span) + u32::from(cached)
+        let word = self.meta[span.head.index()].word;
+        let kept = [Head::CACHED, Head::HELD].map(|bit| u32::from(word & bit != 0));
+        self.folio_mapcount(span) + kept[0] + kept[1]
     }
 
     /// Whether more than one address space may map the folio (`folio_maybe_mapped_shared`).
@@ -424,6 +449,16 @@ impl Pages {
         } else {
             self.contents.copy(from, to);
         }
+    }
+
+    /// What a frame holds, to be put back with [`load`](Self::load).
+    pub(crate) fn save(&self, pfn: Pfn) -> Saved {
+        self.contents.save(pfn)
+    }
+
+    /// Fills a frame with what was saved.
+    pub(crate) fn load(&mut self, pfn: Pfn, saved: &Saved) {
+        self.contents.load(pfn, saved);
     }
 
     /// One byte of a frame.

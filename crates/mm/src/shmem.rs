@@ -102,6 +102,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.objects.all[id as usize].pages.get(&pgoff).copied()
     }
 
+    /// Puts another page in the place of one that an object keeps.
+    pub(crate) fn set_object_page(&mut self, id: ObjectId, pgoff: u64, pfn: Pfn) {
+        self.objects.all[id as usize].pages.insert(pgoff, pfn);
+    }
+
     /// The page at an offset of an object, made if it is not there.
     pub(crate) fn object_page_or_new(&mut self, id: ObjectId, pgoff: u64) -> Result<Pfn, Errno> {
         if let Some(pfn) = self.object_page(id, pgoff) {

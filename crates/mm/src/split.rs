@@ -35,7 +35,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Splits the huge leaf that maps `addr`, if one does.
     pub(crate) fn split_huge_pmd_address(&mut self, mm: &mut Mm, vma: &Vma, addr: VirtAddr) {
         let Ok(pmdp) = self.pmd_offset(mm, addr) else { return };
-        if let PmdState::Huge(_) = self.pmd_state(pmdp) {
+        if let PmdState::Huge(_) | PmdState::Soft(_) = self.pmd_state(pmdp) {
             self.split_huge_pmd(mm, vma, pmdp, addr);
         }
     }
@@ -45,6 +45,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn split_huge_pmd(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, addr: VirtAddr) {
         self.hw.event(Event::HugeSplit);
         let base = addr.align_down(A::entry_size(Level::Pmd));
+        if let PmdState::Soft(pmd) = self.pmd_state(pmdp) {
+            return self.split_soft_pmd(pmdp, pmd, base);
+        }
         let table = self.hw.alloc_table();
         let pfn = self.arch.pte_pfn(self.hw.peek(pmdp));
         if pfn == self.pages.huge_zero().head {
@@ -139,12 +142,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Where a folio's first page would be mapped, in each VMA of `mm` that may map it.
-    fn folio_addresses(&self, mm: &Mm, span: FolioSpan) -> Vec<(Vma, VirtAddr)> {
+    pub(crate) fn folio_addresses(&self, mm: &Mm, span: FolioSpan) -> Vec<(Vma, VirtAddr)> {
         let (owner, index) = self.pages.owner(span);
         let pages = span.nr_pages() as u64;
+        let anon = self.pages.is_anon(span);
         mm.vmas
             .iter()
-            .filter(|vma| vma.chain.contains(&owner))
+            .filter(|vma| if anon { vma.chain.contains(&owner) } else { vma.object == Some(owner) })
             .filter_map(|vma| {
                 let end = vma.pgoff + (vma.len() >> A::PAGE_SHIFT);
                 let first = index.max(vma.pgoff);
@@ -192,24 +196,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts one entry back, for the page that is in `pfn` now (`remove_migration_pte`). What a migration entry does not
     /// carry is lost: the protection is the VMA's own again.
     pub(crate) fn restore_moved(&mut self, mm: &Mm, moved: &Moved, pfn: Pfn) {
-        let arch = &self.arch;
-        let mut pte = arch.pfn_pte(pfn, moved.vma.page_prot);
-        if !arch.pte_young(moved.old) {
-            pte = arch.pte_mkold(pte);
-        }
-        if arch.pte_dirty(moved.old) {
-            pte = arch.pte_mkdirty(pte);
-        }
-        pte = if arch.pte_soft_dirty(moved.old) {
-            arch.pte_mksoft_dirty(pte)
-        } else {
-            arch.pte_clear_soft_dirty(pte)
-        };
-        if arch.pte_write(moved.old) {
-            pte = arch.pte_mkwrite(pte);
-        } else if arch.pte_uffd_wp(moved.old) {
-            pte = arch.pte_mkuffd_wp(pte);
-        }
+        let leaf = self.migration_leaf(moved.old, moved.pfn, moved.exclusive);
+        let pte = self.migrated_pte(&moved.vma, leaf, pfn);
         self.pages.set_exclusive(pfn, 1, moved.exclusive);
         let p = self.pte_offset(mm, moved.addr).expect("the entry's table is still there");
         self.arch.set_pte_at(&mut self.hw, moved.addr, p, pte);

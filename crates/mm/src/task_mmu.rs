@@ -4,7 +4,7 @@ use crate::walk::PmdState;
 use crate::{Backing, Errno, Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
+    Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
 };
 
 bitflags! {
@@ -69,6 +69,8 @@ pub struct VmaFacts {
     pub rss: u64,
     /// Of that mapped by huge leaves, in bytes.
     pub anon_huge: u64,
+    /// In swap, in bytes.
+    pub swap: u64,
     /// What it is of.
     pub backing: Backing,
     /// Where it begins in its file, or in shared memory, in pages; 0 for private memory of no file.
@@ -115,7 +117,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let base = addr.align_down(A::entry_size(Level::Pmd));
         match self.pmd_state(pmdp) {
             PmdState::None => each(LeafEntry::empty(base, Level::Pmd)),
-            PmdState::Huge(pmd) => each(self.leaf(mm.vmas.find(base), base, Level::Pmd, pmd)),
+            PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
+                each(self.leaf(mm.vmas.find(base), base, Level::Pmd, pmd));
+            }
             PmdState::Table(table) => {
                 let first = Self::index(addr, Level::Pte);
                 let n = (end.since(addr) >> A::PAGE_SHIFT) as usize;
@@ -150,11 +154,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let present =
             if level == Level::Pte { self.arch.pte_present(pte) } else { self.arch.pmd_present(pte) };
         if !present {
-            entry.pagemap |= Pagemap::SWAP;
-            if let PteView::Soft(leaf) = self.arch.decode(pte, level)
-                && leaf.is_marker(marker::GUARD)
-            {
-                entry.pagemap |= Pagemap::GUARD;
+            if let Some(leaf) = self.soft_view(pte) {
+                self.soft_facts(&mut entry, leaf);
             }
             return entry;
         }
@@ -165,7 +166,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.arch.pte_uffd_wp(pte) {
             entry.pagemap |= Pagemap::UFFD_WP;
         }
-        let page = self.page_facts(pte);
+        let page = self.page_facts(self.arch.pte_pfn(pte));
         let is_page = !self.pages.is_zero_page(page.pfn);
         if is_page && page.mapcount == 1 {
             entry.pagemap |= Pagemap::EXCLUSIVE;
@@ -177,8 +178,24 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         entry
     }
 
-    fn page_facts(&self, pte: Pte) -> PageFacts {
-        let pfn = self.arch.pte_pfn(pte);
+    /// What pagemap says of a software entry, and the page behind it.
+    fn soft_facts(&self, entry: &mut LeafEntry, leaf: SoftLeaf) {
+        entry.pagemap |= Pagemap::SWAP;
+        entry.pagemap.set(Pagemap::GUARD, leaf.is_marker(marker::GUARD));
+        if leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
+            entry.pagemap |= Pagemap::SOFT_DIRTY;
+        }
+        if leaf.flags.contains(SoftFlags::UFFD) || leaf.is_marker(marker::UFFD_WP) {
+            entry.pagemap |= Pagemap::UFFD_WP;
+        }
+        if let Some(pfn) = leaf.pfn() {
+            let page = self.page_facts(pfn);
+            entry.pagemap.set(Pagemap::FILE, !self.pages.is_anon(page.folio));
+            entry.page = Some(page);
+        }
+    }
+
+    fn page_facts(&self, pfn: Pfn) -> PageFacts {
         let folio = self.hw.peek_folio(pfn);
         if self.pages.is_zero_page(pfn) {
             return PageFacts { folio, pfn, mapcount: 0, exclusive: false };
@@ -193,19 +210,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn smaps_of(&self, mm: &Mm, vma: &Vma) -> VmaFacts {
-        let (mut pages, mut huge) = (0, 0);
+        let (mut pages, mut huge, mut swap) = (0, 0, 0);
         let mut addr = vma.start;
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, vma.end) {
             addr = next;
             match self.pmd_state(pmdp) {
                 PmdState::None => {}
-                PmdState::Huge(pmd) => {
-                    huge += u64::from(self.arch.pmd_present(pmd) && !self.maps_zero_page(pmd));
-                }
+                PmdState::Huge(pmd) => huge += u64::from(!self.maps_zero_page(pmd)),
+                PmdState::Soft(_) => huge += 1,
                 PmdState::Table(table) => {
                     let first = Self::index(from, Level::Pte);
                     let n = (next.since(from) >> A::PAGE_SHIFT) as usize;
-                    pages += self.resident(&self.hw.peek_table(table)[first..first + n]);
+                    let (resident, swapped) = self.resident(&self.hw.peek_table(table)[first..first + n]);
+                    pages += resident;
+                    swap += swapped;
                 }
             }
         }
@@ -213,13 +231,26 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let rss = (pages << A::PAGE_SHIFT) + anon_huge;
         let backing = self.backing(mm, vma);
         let pgoff = if backing.has_file() { vma.pgoff } else { 0 };
-        VmaFacts { start: vma.start, end: vma.end, flags: vma.flags, rss, anon_huge, backing, pgoff }
+        let swap = swap << A::PAGE_SHIFT;
+        VmaFacts { start: vma.start, end: vma.end, flags: vma.flags, rss, anon_huge, swap, backing, pgoff }
     }
 
-    /// How many of these page entries map a page that counts as resident.
-    fn resident(&self, words: &[u64]) -> u64 {
-        let counts = |&word: &u64| self.arch.pte_present(Pte(word)) && !self.maps_zero_page(Pte(word));
-        words.iter().map(|word| u64::from(counts(word))).sum()
+    /// How many of these page entries stand for a page that counts as resident, and how many for one in swap
+    /// (`smaps_pte_entry`).
+    fn resident(&self, words: &[u64]) -> (u64, u64) {
+        let mut found = (0, 0);
+        for &word in words {
+            let pte = Pte(word);
+            if self.arch.pte_present(pte) {
+                found.0 += u64::from(!self.maps_zero_page(pte));
+            } else if word != 0
+                && let Some(leaf) = self.soft_view(pte)
+            {
+                found.0 += u64::from(leaf.pfn().is_some());
+                found.1 += u64::from(leaf.is_swap());
+            }
+        }
+        found
     }
 
     #[inline]
@@ -248,10 +279,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.iter().filter(wanted).cloned().collect();
         for vma in vmas {
             self.for_leaves(mm, &vma, |kernel, addr, p, level| {
-                let present = kernel.arch.pte_present(kernel.hw.peek(p));
-                if level == Level::Pte && present {
+                let old = kernel.hw.peek(p);
+                if level == Level::Pte && kernel.arch.pte_present(old) {
                     kernel.arch.ptep_test_and_clear_young(&mut kernel.hw, addr, p);
-                } else if level == Level::Pmd {
+                } else if level == Level::Pmd && kernel.arch.pmd_present(old) {
                     let old = kernel.hw.load(p);
                     kernel.arch.set_pmd_at(&mut kernel.hw, addr, p, kernel.arch.pte_mkold(old));
                 }
@@ -294,8 +325,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn clear_soft_dirty_pmd(&mut self, addr: VirtAddr, p: Ptep) {
-        let old = self.arch.pmdp_invalidate(&mut self.hw, addr, p);
-        let new = self.arch.pte_clear_soft_dirty(self.arch.pte_wrprotect(old));
+        let pmd = self.hw.peek(p);
+        let new = if self.arch.pmd_present(pmd) {
+            let old = self.arch.pmdp_invalidate(&mut self.hw, addr, p);
+            self.arch.pte_clear_soft_dirty(self.arch.pte_wrprotect(old))
+        } else {
+            self.with_soft_flag(pmd, SoftFlags::SOFT_DIRTY, false)
+        };
         self.arch.set_pmd_at(&mut self.hw, addr, p, new);
     }
 
@@ -306,7 +342,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             addr = next;
             match self.pmd_state(pmdp) {
                 PmdState::None => {}
-                PmdState::Huge(_) => each(self, from, pmdp, Level::Pmd),
+                PmdState::Huge(_) | PmdState::Soft(_) => each(self, from, pmdp, Level::Pmd),
                 PmdState::Table(table) => {
                     let first = Self::index(from, Level::Pte);
                     for i in 0..(next.since(from) >> A::PAGE_SHIFT) as usize {

@@ -12,6 +12,8 @@ pub(crate) enum PmdState {
     Table(Ptep),
     /// A huge page.
     Huge(Pte),
+    /// A software entry for a huge page: it migrates.
+    Soft(Pte),
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -104,6 +106,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             PmdState::None
         } else if self.arch.pmd_leaf(pmd) {
             PmdState::Huge(pmd)
+        } else if !self.arch.pmd_present(pmd) {
+            PmdState::Soft(pmd)
         } else {
             PmdState::Table(self.table_of(pmd))
         }
@@ -154,7 +158,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn pte_offset(&self, mm: &Mm, addr: VirtAddr) -> Option<Ptep> {
         match self.pmd_at(mm, addr) {
             PmdState::Table(table) => Some(table.add(Self::index(addr, Level::Pte))),
-            PmdState::None | PmdState::Huge(_) => None,
+            PmdState::None | PmdState::Huge(_) | PmdState::Soft(_) => None,
         }
     }
 
@@ -186,7 +190,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let next = Self::entry_end(addr, end, level);
             let p = table.add(Self::index(addr, level));
             let entry = self.hw.peek(p);
-            let leaf = level == Level::Pmd && self.arch.pmd_leaf(entry);
+            let leaf = level == Level::Pmd && (self.arch.pmd_leaf(entry) || !self.arch.pmd_present(entry));
             if !self.arch.pte_none(entry) && !leaf {
                 let child = self.table_of(entry);
                 self.free_range(mm, child, below, (addr, next), (floor, ceiling));

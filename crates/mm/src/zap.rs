@@ -3,7 +3,7 @@
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
 use crate::{Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, Fpb, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr, marker};
+use ptelab_pgtable::{Arch, Fpb, Level, MmuGather, Pfn, Pte, Ptep, TableMemory, VirtAddr};
 
 /// What becomes of entries that are not pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
             addr = next;
             let whole = next.since(from) == A::entry_size(Level::Pmd);
-            if let PmdState::Huge(_) = self.pmd_state(pmdp) {
+            if let PmdState::Huge(_) | PmdState::Soft(_) = self.pmd_state(pmdp) {
                 if whole {
                     self.zap_huge_pmd(mm, tlb, pmdp, from);
                     continue;
@@ -69,7 +69,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let old = self.arch.pmdp_get_and_clear(&mut self.hw, addr, pmdp);
         tlb.flush_range(addr, A::entry_size(Level::Pmd), Level::Pmd);
         self.forfeit_table(mm);
-        if let Some(folio) = self.vm_normal_folio_pmd(old) {
+        if let Some(leaf) = self.soft_view(old) {
+            self.migration_entries(Pfn::new(leaf.offset), |entries| entries - 1);
+        } else if let Some(folio) = self.vm_normal_folio_pmd(old) {
             self.pages.unmap(folio, folio.head, MapLevel::Pmd, mm.id);
         }
     }
@@ -92,8 +94,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             } else if self.arch.pte_present(pte) {
                 self.zap_present(mm, tlb, addr, p, pte, max)
             } else {
-                self.zap_nonpresent(addr, p, pte, how);
-                1
+                self.zap_nonpresent(mm, addr, p, pte, max, how)
             };
             p = p.add(nr);
             addr = addr.add(nr as u64 * A::PAGE_SIZE);
@@ -126,12 +127,5 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         self.pages.unmap(folio, self.arch.pte_pfn(pte), MapLevel::Ptes(nr), mm.id);
         nr
-    }
-
-    fn zap_nonpresent(&mut self, addr: VirtAddr, p: Ptep, pte: Pte, how: Zap) {
-        let stays = how != Zap::Unmap && self.is_marker(pte, marker::GUARD);
-        if !stays {
-            self.arch.pte_clear(&mut self.hw, addr, p);
-        }
     }
 }

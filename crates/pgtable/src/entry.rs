@@ -1,6 +1,6 @@
 //! Page-table words, and what they mean on any architecture.
 
-use crate::Pfn;
+use crate::{Pfn, SoftLeaf};
 use bitflags::bitflags;
 use std::fmt;
 
@@ -95,71 +95,6 @@ pub struct Mapping {
     pub attrs: PteAttrs,
     /// Protection key, 0 where the port has none.
     pub pkey: u8,
-}
-
-bitflags! {
-    /// Bits that a software entry carries beside its type and offset.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct SoftFlags: u8 {
-        /// The page was exclusive to the process when it left (`pte_swp_exclusive`).
-        const EXCLUSIVE = 1 << 0;
-        /// Soft-dirty (`pte_swp_soft_dirty`).
-        const SOFT_DIRTY = 1 << 1;
-        /// userfaultfd write protection (`pte_swp_uffd_wp`).
-        const UFFD = 1 << 2;
-    }
-}
-
-/// A software entry: swap, migration, marker... (`include/linux/swapops.h`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SoftLeaf {
-    /// Type field, 0 to 31; see [`swp_type`].
-    pub ty: u8,
-    /// Offset field: swap slot, frame number, or marker bits.
-    pub offset: u64,
-    /// Bits beside them.
-    pub flags: SoftFlags,
-}
-
-/// Types of software entries, of a kernel with migration, memory failure and device memory
-/// (`include/linux/swap.h`, 7.3). 0 to 23 are swap devices.
-pub mod swp_type {
-    /// Memory failure.
-    pub const HWPOISON: u8 = 24;
-    /// Migration of a read-only, shared page.
-    pub const MIGRATION_READ: u8 = 25;
-    /// Migration of a read-only, exclusive page.
-    pub const MIGRATION_READ_EXCLUSIVE: u8 = 26;
-    /// Migration of a writable page.
-    pub const MIGRATION_WRITE: u8 = 27;
-    /// Device-private memory, writable.
-    pub const DEVICE_WRITE: u8 = 28;
-    /// Device-private memory, read-only.
-    pub const DEVICE_READ: u8 = 29;
-    /// A page lent to a device alone.
-    pub const DEVICE_EXCLUSIVE: u8 = 30;
-    /// Marker; the offset holds [`super::marker`] bits.
-    pub const MARKER: u8 = 31;
-}
-
-/// Offset bits of a marker entry (`include/linux/swapops.h`, 7.3).
-pub mod marker {
-    /// userfaultfd write protection of a page that is not there.
-    pub const UFFD_WP: u64 = 1 << 0;
-    /// Poisoned: any access ends in SIGBUS.
-    pub const POISONED: u64 = 1 << 1;
-    /// Guard: any access ends in SIGSEGV.
-    pub const GUARD: u64 = 1 << 2;
-}
-
-impl SoftLeaf {
-    /// The marker of a guard region.
-    pub const GUARD: Self = Self { ty: swp_type::MARKER, offset: marker::GUARD, flags: SoftFlags::empty() };
-
-    /// Whether this is a marker with all of `bits`.
-    pub const fn is_marker(self, bits: u64) -> bool {
-        self.ty == swp_type::MARKER && self.offset & bits == bits
-    }
 }
 
 /// What a word says, in neutral terms.

@@ -20,6 +20,8 @@ pub enum FaultKind {
     AccessFlags,
     /// A NUMA hint.
     Numa,
+    /// A page came back from where a software entry said: swap, or a device.
+    Soft,
     /// Answered with a signal.
     Signal,
 }
@@ -185,6 +187,8 @@ counters! {
     FaultsAccessFlags = "faults: access flags",
     /// NUMA hint faults.
     FaultsNuma = "faults: NUMA hint",
+    /// Faults on swapped pages and pages of devices.
+    FaultsSoft = "faults: swap and device",
     /// Faults that ended in a signal.
     FaultsSignal = "faults: signal",
     /// Pages copied.
@@ -382,6 +386,7 @@ const fn fault_counter(kind: FaultKind) -> Counter {
         FaultKind::Copy => Counter::FaultsCopy,
         FaultKind::AccessFlags => Counter::FaultsAccessFlags,
         FaultKind::Numa => Counter::FaultsNuma,
+        FaultKind::Soft => Counter::FaultsSoft,
         FaultKind::Signal => Counter::FaultsSignal,
     }
 }

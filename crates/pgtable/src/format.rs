@@ -18,6 +18,8 @@ pub trait EntryFormat {
     const ROOT: Level;
     /// Entries in a contiguous block of pages, 1 where the architecture has none.
     const CONT_PTES: usize = 1;
+    /// Bits of a frame number in a software entry (`SWP_PFN_BITS`, `include/linux/leafops.h`, 7.3).
+    const SWP_PFN_BITS: u32;
     /// End of user addresses, in bytes.
     const TASK_SIZE: u64;
 

@@ -23,16 +23,14 @@ mod modify_prot;
 mod ops;
 mod plain;
 mod rules;
+mod softleaf;
 mod tlb;
 mod vm_flags;
 
 pub use account::{CountingHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
-pub use entry::{
-    Access, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, Walk, bit_names,
-    marker, swp_type,
-};
+pub use entry::{Access, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_names};
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
 pub use format::{Arch, EntryFormat};
 pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};
@@ -40,5 +38,6 @@ pub use modify_prot::ModifyProt;
 pub use ops::{Merge, PteOps};
 pub use plain::PlainHw;
 pub use rules::{ExclusiveFrom, KernelRules, MprotectUnit};
+pub use softleaf::{SoftFlags, SoftLeaf, marker, swp_type};
 pub use tlb::MmuGather;
 pub use vm_flags::VmFlags;

@@ -70,6 +70,11 @@ pub struct KernelRules {
     pub sticky_vma_flags: bool,
     /// Guard regions mark their VMA (`VM_MAYBE_GUARD`).
     pub guard_vma_flag: bool,
+    /// Swap goes to clusters of slots that were never used before it fills up those in use (`mm/swapfile.c`,
+    /// `cluster_alloc_swap_entry`; asked of 6.16.12, 6.17.13 and 7.3.4).
+    pub swap_prefers_fresh_clusters: bool,
+    /// The last entry's page of a disk in memory is read past the swap cache, so it is exclusive (`mm/memory.c`, `do_swap_page`).
+    pub swapin_bypasses_cache: bool,
     /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED` (`kernel/sys.c`; new in 6.18).
     pub thp_disable_except_advised: bool,
 }
@@ -97,6 +102,8 @@ impl KernelRules {
         pt_reclaim_wherever_safe: false,
         sticky_vma_flags: false,
         guard_vma_flag: false,
+        swap_prefers_fresh_clusters: true,
+        swapin_bypasses_cache: true,
         thp_disable_except_advised: false,
     };
 
@@ -132,6 +139,8 @@ impl KernelRules {
         pt_reclaim_wherever_safe: false,
         sticky_vma_flags: false,
         guard_vma_flag: false,
+        swap_prefers_fresh_clusters: true,
+        swapin_bypasses_cache: true,
         thp_disable_except_advised: false,
     };
 
@@ -148,6 +157,8 @@ impl KernelRules {
         pt_reclaim_wherever_safe: true,
         sticky_vma_flags: true,
         guard_vma_flag: true,
+        swap_prefers_fresh_clusters: false,
+        swapin_bypasses_cache: false,
         thp_disable_except_advised: true,
         ..Self::V6_17
     };

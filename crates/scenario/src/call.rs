@@ -36,6 +36,18 @@ pub enum Call {
     NumaAlloc { node: u8 },
     /// `numa_scan(ADDR, LEN)`: one pass of NUMA-hinting protection.
     NumaScan { addr: u64, len: u64 },
+    /// `swapon(SIZE)`: a swap device, a disk in memory.
+    Swapon { size: u64 },
+    /// `migrate_begin(ADDR, LEN)`: folios there are on their way, for whoever maps them.
+    MigrateBegin { addr: u64, len: u64 },
+    /// `migrate_end(ADDR, LEN)`: they have arrived.
+    MigrateEnd { addr: u64, len: u64 },
+    /// `device_private(ADDR, LEN)`: pages there go to a device's memory.
+    DevicePrivate { addr: u64, len: u64 },
+    /// `device_exclusive(ADDR)`: a device has the page alone.
+    DeviceExclusive { addr: u64 },
+    /// `hwpoison(ADDR)`: the page fails.
+    Hwpoison { addr: u64 },
     /// `dump(ADDR, LEN, "NAME")`: a named snapshot.
     Dump { addr: u64, len: u64, name: String },
     /// `time("on")` and `time("off")`: bounds of the part that is timed; does nothing to memory.
@@ -103,6 +115,12 @@ impl Call {
             Self::Numa { .. } => "numa",
             Self::NumaAlloc { .. } => "numa_alloc",
             Self::NumaScan { .. } => "numa_scan",
+            Self::Swapon { .. } => "swapon",
+            Self::MigrateBegin { .. } => "migrate_begin",
+            Self::MigrateEnd { .. } => "migrate_end",
+            Self::DevicePrivate { .. } => "device_private",
+            Self::DeviceExclusive { .. } => "device_exclusive",
+            Self::Hwpoison { .. } => "hwpoison",
             Self::Dump { .. } => "dump",
             Self::Time { .. } => "time",
         }

@@ -44,7 +44,9 @@
 //! | call | parameters |
 //! |---|---|
 //! | `mmap` | addr, len, prot, flags, fd, offset |
-//! | `munmap`, `explicit_bzero`, `numa_scan` | addr, len |
+//! | `munmap`, `explicit_bzero`, `numa_scan`, `migrate_begin`, `migrate_end`, `device_private` | addr, len |
+//! | `device_exclusive`, `hwpoison` | addr |
+//! | `swapon` | size |
 //! | `mprotect` | addr, len, prot |
 //! | `madvise` | addr, len, advice |
 //! | `mremap` | `old_addr`, `old_len`, `new_len`, flags\[, `new_addr`\] |

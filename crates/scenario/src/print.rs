@@ -138,7 +138,12 @@ fn write_other_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
         Call::ClearRefs { what } => write!(f, "{what}"),
         Call::Numa { nodes } => write!(f, "{nodes}"),
         Call::NumaAlloc { node } => write!(f, "{node}"),
-        Call::NumaScan { addr, len } => write!(f, "{}, {}", Addr(*addr), Size(*len)),
+        Call::Swapon { size } => write!(f, "{}", Size(*size)),
+        Call::DeviceExclusive { addr } | Call::Hwpoison { addr } => write!(f, "{}", Addr(*addr)),
+        Call::NumaScan { addr, len }
+        | Call::MigrateBegin { addr, len }
+        | Call::MigrateEnd { addr, len }
+        | Call::DevicePrivate { addr, len } => write!(f, "{}, {}", Addr(*addr), Size(*len)),
         Call::Dump { addr, len, name } => {
             write!(f, "{}, {}, {}", Addr(*addr), Size(*len), Quoted(name))
         }

@@ -88,6 +88,12 @@ fn line() -> impl Strategy<Value = String> {
             format!("mremap({at:#x}, {len}, {len}, MREMAP_MAYMOVE|MREMAP_FIXED, {:#x})", to + (1 << 28))
         }),
         1 => Just("clear_refs(4)".to_owned()),
+        2 => range().prop_map(|(at, len)| format!("madvise({at:#x}, {len}, MADV_PAGEOUT)")),
+        1 => (range(), range()).prop_map(|((at, len), (to, to_len))| {
+            format!("migrate_begin({at:#x}, {len})\nmprotect({to:#x}, {to_len}, PROT_READ)\nmigrate_end({at:#x}, {len})")
+        }),
+        1 => range().prop_map(|(at, len)| format!("device_private({at:#x}, {len})")),
+        1 => range().prop_map(|(at, _)| format!("device_exclusive({at:#x})\nhwpoison({:#x})", at ^ 0x1000)),
         1 => range().prop_map(|(at, len)| format!("numa_scan({at:#x}, {len})")),
     ]
 }
@@ -95,7 +101,7 @@ fn line() -> impl Strategy<Value = String> {
 fn program() -> impl Strategy<Value = String> {
     let private = "PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)";
     let start = format!(
-        "mmap({BASE:#x}, 16M, {private}\nmmap({ELSEWHERE:#x}, 16M, {private}\nnuma(2)\nnuma_alloc(1)"
+        "mmap({BASE:#x}, 16M, {private}\nmmap({ELSEWHERE:#x}, 16M, {private}\nnuma(2)\nnuma_alloc(1)\nswapon(4M)"
     );
     let end = format!("dump({BASE:#x}, 16M, \"end\")\ndump({:#x}, 16M, \"moved\")", BASE + (1 << 28));
     (filled(), prop::collection::vec(line(), 1..24))

@@ -16,7 +16,7 @@ pub(super) struct Form {
 }
 
 /// All calls, in the order in which a message lists them.
-pub(super) const FORMS: [Form; 18] = [
+pub(super) const FORMS: [Form; 24] = [
     form("mmap", "addr, len, prot, flags, fd, offset", mmap),
     form("munmap", "addr, len", munmap),
     form("mprotect", "addr, len, prot", mprotect),
@@ -33,6 +33,12 @@ pub(super) const FORMS: [Form; 18] = [
     form("numa", "nodes", numa),
     form("numa_alloc", "node", numa_alloc),
     form("numa_scan", "addr, len", numa_scan),
+    form("swapon", "size", swapon),
+    form("migrate_begin", "addr, len", migrate_begin),
+    form("migrate_end", "addr, len", migrate_end),
+    form("device_private", "addr, len", device_private),
+    form("device_exclusive", "addr", device_exclusive),
+    form("hwpoison", "addr", hwpoison),
     form("dump", "addr, len, name", dump),
     form("time", "switch", time),
 ];
@@ -164,6 +170,36 @@ fn numa_alloc(args: &mut Args<'_, '_>) -> Option<Call> {
 fn numa_scan(args: &mut Args<'_, '_>) -> Option<Call> {
     let (addr, len) = range(args);
     Some(Call::NumaScan { addr: addr?, len: len? })
+}
+
+fn swapon(args: &mut Args<'_, '_>) -> Option<Call> {
+    let size = args.length("size")?;
+    Some(Call::Swapon { size })
+}
+
+fn migrate_begin(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    Some(Call::MigrateBegin { addr: addr?, len: len? })
+}
+
+fn migrate_end(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    Some(Call::MigrateEnd { addr: addr?, len: len? })
+}
+
+fn device_private(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    Some(Call::DevicePrivate { addr: addr?, len: len? })
+}
+
+fn device_exclusive(args: &mut Args<'_, '_>) -> Option<Call> {
+    let addr = args.address("addr")?;
+    Some(Call::DeviceExclusive { addr })
+}
+
+fn hwpoison(args: &mut Args<'_, '_>) -> Option<Call> {
+    let addr = args.address("addr")?;
+    Some(Call::Hwpoison { addr })
 }
 
 fn dump(args: &mut Args<'_, '_>) -> Option<Call> {

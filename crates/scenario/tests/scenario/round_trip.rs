@@ -66,6 +66,12 @@ fn other() -> impl Strategy<Value = Call> {
         (1..=64_u8).prop_map(|nodes| Call::Numa { nodes }),
         (0..=64_u8).prop_map(|node| Call::NumaAlloc { node }),
         (number(), number()).prop_map(|(addr, len)| Call::NumaScan { addr, len }),
+        number().prop_map(|size| Call::Swapon { size }),
+        number().prop_map(|addr| Call::DeviceExclusive { addr }),
+        number().prop_map(|addr| Call::Hwpoison { addr }),
+        (number(), number()).prop_map(|(addr, len)| Call::MigrateBegin { addr, len }),
+        (number(), number()).prop_map(|(addr, len)| Call::MigrateEnd { addr, len }),
+        (number(), number()).prop_map(|(addr, len)| Call::DevicePrivate { addr, len }),
         (number(), number(), any::<String>()).prop_map(|(addr, len, name)| Call::Dump { addr, len, name }),
         select(&[Timing::On, Timing::Off]).prop_map(|on| Call::Time { on }),
     ]
