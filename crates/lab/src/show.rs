@@ -1,7 +1,7 @@
 //! States as text, for people.
 
 use crate::report::{Dump, RunReport};
-use ptelab_machine::{Level, PageRun, PteAttrs, PteView, Run, Snapshot, SoftLeaf, VmaFacts};
+use ptelab_machine::{Level, PageRun, PteAttrs, PteView, Run, Snapshot, SoftFlags, SoftLeaf, VmaFacts};
 use std::fmt::{self, Write as _};
 
 /// A snapshot as text: a line a VMA, then a line a run of entries.
@@ -97,8 +97,13 @@ fn access_text(attrs: PteAttrs) -> String {
 }
 
 fn soft_text(leaf: &SoftLeaf) -> String {
-    if *leaf == SoftLeaf::GUARD {
-        return "guard marker".to_owned();
+    for (marker, name) in
+        [(SoftLeaf::GUARD, "guard"), (SoftLeaf::UFFD_WP, "uffd-wp"), (SoftLeaf::POISONED, "poison")]
+    {
+        if leaf.is_marker(marker.offset) {
+            let soft_dirty = leaf.flags.contains(SoftFlags::SOFT_DIRTY);
+            return format!("{name} marker{}", if soft_dirty { " soft-dirty" } else { "" });
+        }
     }
     format!("software entry, type {}, offset {:#x}", leaf.ty, leaf.offset)
 }

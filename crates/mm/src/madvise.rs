@@ -352,7 +352,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut tlb = MmuGather::default();
         self.zap_page_range(mm, &mut tlb, vma, range, Zap::Replace);
         self.tlb_finish(&mut tlb);
-        let guard = self.arch.soft_leaf(SoftLeaf::GUARD).expect("every port has a guard marker");
+        let guard = self.marker(SoftLeaf::GUARD);
         let (mut addr, end) = range;
         while addr < end {
             let pmdp = self.pmd_alloc(mm, addr)?;
@@ -425,7 +425,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             PmdState::Table(table) => table,
         };
         let anon_vma = vma.anon_vma.ok_or(Errno::Einval)?;
-        let sources = self.collapse_scan(table)?;
+        let sources = self.collapse_scan(vma, table)?;
         let folio = self.alloc_folio(A::PMD_ORDER).ok_or(Errno::Enomem)?;
         let head = folio.head;
         self.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
@@ -445,13 +445,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
-    /// The pages that a table maps, if all of them can be moved into one; `None` for what is empty.
-    fn collapse_scan(&self, table: Ptep) -> Result<Vec<Option<Pfn>>, Errno> {
+    /// The pages that a table maps, if all of them can be moved into one; `None` for what is empty. A userfaultfd keeps
+    /// what is empty, and what it protects, as it is.
+    fn collapse_scan(&self, vma: &Vma, table: Ptep) -> Result<Vec<Option<Pfn>>, Errno> {
         let page = |&word: &u64| {
             let pte = Pte(word);
-            if self.arch.pte_none(pte) || self.arch.pte_present(pte) && self.arch.pte_special(pte) {
+            let empty = self.arch.pte_none(pte) || self.arch.pte_present(pte) && self.arch.pte_special(pte);
+            if empty && vma.uffd.is_none() {
                 Ok(None)
-            } else if self.arch.pte_present(pte) {
+            } else if !empty && self.arch.pte_present(pte) && !self.arch.pte_uffd_wp(pte) {
                 Ok(Some(self.arch.pte_pfn(pte)))
             } else {
                 Err(Errno::Einval)

@@ -128,8 +128,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// (`try_to_map_unused_to_zeropage`).
     fn map_unused_to_zeropage(&mut self, mm: &Mm, moved: &Moved) {
         let mut entry = self.zero_entry(&moved.vma);
-        if self.rules.split_zeropage_keeps_soft_dirty && self.arch.pte_soft_dirty(moved.old) {
-            entry = self.arch.pte_mksoft_dirty(entry);
+        if self.rules.split_zeropage_keeps_soft_dirty {
+            if self.arch.pte_soft_dirty(moved.old) {
+                entry = self.arch.pte_mksoft_dirty(entry);
+            }
+            if self.arch.pte_uffd_wp(moved.old) {
+                entry = self.arch.pte_mkuffd_wp(entry);
+            }
         }
         let page = FolioSpan { head: moved.pfn, order: 0 };
         self.pages.unmap(page, moved.pfn, MapLevel::Ptes(1), mm.id);

@@ -4,7 +4,7 @@ use crate::walk::PmdState;
 use crate::{Backing, Errno, Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
+    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
 };
 
 bitflags! {
@@ -25,6 +25,17 @@ bitflags! {
         const SWAP = 0x400;
         /// Present.
         const PRESENT = 0x800;
+    }
+}
+
+impl Pagemap {
+    /// What a software entry carries, beside [`SWAP`](Self::SWAP).
+    fn of_soft_leaf(leaf: SoftLeaf) -> Self {
+        let mut bits = Self::empty();
+        bits.set(Self::GUARD, leaf.is_marker(marker::GUARD));
+        bits.set(Self::UFFD_WP, leaf.is_marker(marker::UFFD_WP) || leaf.flags.contains(SoftFlags::UFFD));
+        bits.set(Self::SOFT_DIRTY, leaf.flags.contains(SoftFlags::SOFT_DIRTY));
+        bits
     }
 }
 
@@ -151,10 +162,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if level == Level::Pte { self.arch.pte_present(pte) } else { self.arch.pmd_present(pte) };
         if !present {
             entry.pagemap |= Pagemap::SWAP;
-            if let PteView::Soft(leaf) = self.arch.decode(pte, level)
-                && leaf.is_marker(marker::GUARD)
-            {
-                entry.pagemap |= Pagemap::GUARD;
+            if let PteView::Soft(leaf) = self.arch.decode(pte, level) {
+                entry.pagemap |= Pagemap::of_soft_leaf(leaf);
             }
             return entry;
         }

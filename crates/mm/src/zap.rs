@@ -10,7 +10,7 @@ use ptelab_pgtable::{Arch, Fpb, Level, MmuGather, Pte, Ptep, TableMemory, VirtAd
 pub(crate) enum Zap {
     /// The range is unmapped for good.
     Unmap,
-    /// The contents go (`MADV_DONTNEED`): guard markers stay; emptied tables may be freed.
+    /// The contents go (`MADV_DONTNEED`): markers stay; emptied tables may be freed.
     Dontneed,
     /// The contents go, for markers to take their place.
     Replace,
@@ -38,7 +38,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 self.split_huge_pmd(mm, vma, pmdp, from);
             }
             if let PmdState::Table(table) = self.pmd_state(pmdp) {
-                self.zap_pte_range(mm, tlb, table, (from, next), how);
+                self.zap_pte_range(mm, tlb, vma, table, (from, next), how);
                 if whole && how == Zap::Dontneed && self.reclaims_tables() {
                     self.try_to_free_pte(mm, tlb, pmdp, table);
                 }
@@ -79,6 +79,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         &mut self,
         mm: &Mm,
         tlb: &mut MmuGather,
+        vma: &Vma,
         table: Ptep,
         (mut addr, end): (VirtAddr, VirtAddr),
         how: Zap,
@@ -90,9 +91,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let nr = if self.arch.pte_none(pte) {
                 1
             } else if self.arch.pte_present(pte) {
-                self.zap_present(mm, tlb, addr, p, pte, max)
+                let nr = self.zap_present(mm, tlb, addr, p, pte, max);
+                if how != Zap::Unmap {
+                    self.uffd_mark_zapped(vma, addr, p, pte, nr);
+                }
+                nr
             } else {
-                self.zap_nonpresent(addr, p, pte, how);
+                self.zap_nonpresent(vma, addr, p, pte, how);
                 1
             };
             p = p.add(nr);
@@ -128,9 +133,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         nr
     }
 
-    fn zap_nonpresent(&mut self, addr: VirtAddr, p: Ptep, pte: Pte, how: Zap) {
-        let stays = how != Zap::Unmap && self.is_marker(pte, marker::GUARD);
-        if !stays {
+    /// Guards outlive their contents, as write protection of shared memory does.
+    fn zap_nonpresent(&mut self, vma: &Vma, addr: VirtAddr, p: Ptep, pte: Pte, how: Zap) {
+        let uffd_wp = !vma.is_anonymous() && self.is_marker(pte, marker::UFFD_WP);
+        let stays = uffd_wp || self.is_marker(pte, marker::GUARD);
+        if how == Zap::Unmap || !stays {
             self.arch.pte_clear(&mut self.hw, addr, p);
         }
     }

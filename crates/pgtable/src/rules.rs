@@ -72,6 +72,11 @@ pub struct KernelRules {
     pub guard_vma_flag: bool,
     /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED` (`kernel/sys.c`; new in 6.18).
     pub thp_disable_except_advised: bool,
+    /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them (`fs/proc/task_mmu.c`,
+    /// `pagemap_page_category`).
+    pub scan_written_needs_uffd_wp: bool,
+    /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
+    pub scan_knows_accessed: bool,
 }
 
 impl KernelRules {
@@ -98,6 +103,8 @@ impl KernelRules {
         sticky_vma_flags: false,
         guard_vma_flag: false,
         thp_disable_except_advised: false,
+        scan_written_needs_uffd_wp: false,
+        scan_knows_accessed: false,
     };
 
     /// Linux 6.17-rc1: the series as first merged, with its copy-on-write bug.
@@ -133,6 +140,8 @@ impl KernelRules {
         sticky_vma_flags: false,
         guard_vma_flag: false,
         thp_disable_except_advised: false,
+        scan_written_needs_uffd_wp: false,
+        scan_knows_accessed: false,
     };
 
     /// Linux 7.3 (as 7.3.4).
@@ -149,6 +158,8 @@ impl KernelRules {
         sticky_vma_flags: true,
         guard_vma_flag: true,
         thp_disable_except_advised: true,
+        scan_written_needs_uffd_wp: true,
+        scan_knows_accessed: true,
         ..Self::V6_17
     };
 

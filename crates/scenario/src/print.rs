@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use crate::ast::{Expect, Item, Line, Repeat, Scenario, Signal};
 use crate::call::{Call, ThpKey};
-use crate::consts::{MADV, MAP, MREMAP, PROT};
+use crate::consts::{MADV, MAP, MREMAP, PAGE_IS, PM_SCAN, PROT, UFFD};
 
 const INDENT: usize = 2;
 
@@ -62,6 +62,11 @@ impl Display for Call {
             Self::Memset { .. } | Self::ExplicitBzero { .. } | Self::Touch { .. } | Self::Check { .. } => {
                 write_access_arguments(self, f)?;
             }
+            Self::Uffd { .. }
+            | Self::UffdUnregister { .. }
+            | Self::UffdWp { .. }
+            | Self::UffdPoison { .. }
+            | Self::PagemapScan { .. } => write_uffd_arguments(self, f)?,
             _ => write_other_arguments(self, f)?,
         }
         f.write_char(')')
@@ -127,6 +132,24 @@ fn write_access_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
             write!(f, "{}, {}, {}", Addr(addr), Size(len), access.name())
         }
         Call::Check { addr, byte } => write!(f, "{}, {byte}", Addr(addr)),
+        _ => Ok(()),
+    }
+}
+
+fn write_uffd_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
+    match *call {
+        Call::Uffd { addr, len, features } => {
+            write!(f, "{}, {}, {}", Addr(addr), Size(len), UFFD.text(features))
+        }
+        Call::UffdUnregister { addr, len } | Call::UffdPoison { addr, len } => {
+            write!(f, "{}, {}", Addr(addr), Size(len))
+        }
+        Call::UffdWp { addr, len, how } => write!(f, "{}, {}, {}", Addr(addr), Size(len), how.name()),
+        Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
+            let (mask, returned) = (PAGE_IS.text(mask), PAGE_IS.text(returned));
+            write!(f, "{}, {}, {}, {mask}, {returned}", Addr(addr), Size(len), PM_SCAN.text(flags))?;
+            if max_pages == 0 { Ok(()) } else { write!(f, ", {max_pages}") }
+        }
         _ => Ok(()),
     }
 }

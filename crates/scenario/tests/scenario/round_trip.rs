@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use ptelab_scenario::{
-    Access, Call, Errno, Expect, Item, Line, Repeat, Scenario, Signal, ThpKey, ThpMode, Timing, parse,
+    Access, Call, Errno, Expect, Item, Line, Repeat, Scenario, Signal, Switch, ThpKey, ThpMode, Timing, parse,
 };
 
 /// Numbers near to what programs use as often as any.
@@ -71,6 +71,21 @@ fn other() -> impl Strategy<Value = Call> {
     ]
 }
 
+fn userfault() -> impl Strategy<Value = Call> {
+    let how = select(&[Switch::On, Switch::Off]);
+    prop_oneof![
+        (number(), number(), number()).prop_map(|(addr, len, features)| Call::Uffd { addr, len, features }),
+        (number(), number()).prop_map(|(addr, len)| Call::UffdUnregister { addr, len }),
+        (number(), number(), how).prop_map(|(addr, len, how)| Call::UffdWp { addr, len, how }),
+        (number(), number()).prop_map(|(addr, len)| Call::UffdPoison { addr, len }),
+        (number(), number(), number(), number(), number(), number()).prop_map(
+            |(addr, len, flags, mask, returned, max_pages)| {
+                Call::PagemapScan { addr, len, flags, mask, returned, max_pages }
+            }
+        ),
+    ]
+}
+
 fn expect() -> impl Strategy<Value = Expect> {
     prop_oneof![
         number().prop_map(Expect::Value),
@@ -80,7 +95,7 @@ fn expect() -> impl Strategy<Value = Expect> {
 }
 
 fn line() -> impl Strategy<Value = Line> {
-    let call = prop_oneof![mapping(), access(), other()];
+    let call = prop_oneof![mapping(), access(), userfault(), other()];
     (option::of(1..=u32::MAX), call, option::of(expect()), option::of(comment()))
         .prop_map(|(pid, call, expect, comment)| Line { pid, call, expect, comment, line: 0 })
 }
