@@ -1,8 +1,8 @@
 //! Running scenario lines on a machine.
 
 use ptelab_machine::{
-    Access, AnyVm, CallError, Counters, MapFlags, MremapFlags, PageCategories, Pid, PmScan, PmScanFlags, Prot,
-    Signal, Snapshot, ThpMode, UffdFeatures, Vm, WriteProtect,
+    Access, AnyVm, CallError, Counters, MapFlags, MremapFlags, PageCategories, Pid, PmScan, PmScanFlags,
+    Prot, Signal, Snapshot, ThpMode, UffdFeatures, Vm, WriteProtect,
 };
 use ptelab_scenario::{self as scn, Call, Expect, Line, Scenario, ThpKey};
 use std::fmt;
@@ -267,6 +267,8 @@ fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call, watch: Watch<'_>) -> Result<
             };
             vm.pagemap_scan(pid, addr, len, &scan)?.regions.len() as u64
         }
+        Call::Reclaim { addr, len } => vm.reclaim(pid, addr, len).map(zero)?,
+        Call::SplitFolio { addr, order } => vm.split_folio(pid, addr, order.into()).map(zero)?,
         Call::Numa { nodes } => vm.numa(nodes).map(zero)?,
         Call::NumaAlloc { node } => vm.numa_alloc((node < 64).then_some(node)).map(zero)?,
         Call::NumaScan { addr, len } => vm.numa_scan(pid, addr, len).map(|_| 0)?,

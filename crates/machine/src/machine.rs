@@ -353,6 +353,16 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
         Ok(kernel.uffd_poison(mm, VirtAddr::new(addr), len)?)
     }
 
+    fn reclaim(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.reclaim(mm, VirtAddr::new(addr), len)?)
+    }
+
+    fn split_folio(&mut self, pid: Pid, addr: u64, order: u32) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.split_folio_at(mm, VirtAddr::new(addr), order)?)
+    }
+
     fn pagemap_scan(&mut self, pid: Pid, addr: u64, len: u64, scan: &PmScan) -> Result<Scanned, CallError> {
         let (kernel, mm) = self.process(pid)?;
         Ok(kernel.pagemap_scan(mm, VirtAddr::new(addr), len, scan)?)

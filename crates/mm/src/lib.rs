@@ -43,6 +43,7 @@ mod task_mmu;
 mod uapi;
 mod userfaultfd;
 mod vma;
+mod vmscan;
 mod walk;
 mod zap;
 

@@ -20,22 +20,33 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn madvise(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, advice: u64) -> Result<(), Errno> {
         let advice = Advice::from_raw(advice).ok_or(Errno::Einval)?;
-        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
-        let end = start.checked_add(rounded).ok_or(Errno::Einval)?;
-        if !start.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
-        }
+        let end = Self::madvise_end(start, len)?;
         if len == 0 {
             return Ok(());
         }
         match advice {
             Advice::PopulateRead => self.madvise_populate(mm, (start, end), Access::Read),
             Advice::PopulateWrite => self.madvise_populate(mm, (start, end), Access::Write),
-            _ => self.madvise_walk_vmas(mm, (start, end), advice),
+            _ => self.walk_vmas(mm, (start, end), |kernel, mm, vma, part| {
+                kernel.madvise_vma(mm, vma, part, advice)
+            }),
         }
     }
 
-    fn madvise_walk_vmas(&mut self, mm: &mut Mm, (start, end): Range, advice: Advice) -> Result<(), Errno> {
+    /// The end of a range that begins with a page, rounded up to pages.
+    pub(crate) fn madvise_end(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
+        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
+        let end = start.checked_add(rounded).ok_or(Errno::Einval)?;
+        if start.is_aligned(A::PAGE_SIZE) { Ok(end) } else { Err(Errno::Einval) }
+    }
+
+    /// Does something to each VMA's part of a range; a hole does not stop it, and fails at the end (`madvise_walk_vmas`).
+    pub(crate) fn walk_vmas(
+        &mut self,
+        mm: &mut Mm,
+        (start, end): Range,
+        mut each: impl FnMut(&mut Self, &mut Mm, &Vma, Range) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let mut at = start;
         let mut hole = false;
         while at < end {
@@ -45,7 +56,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             };
             hole |= vma.start > at;
             let part = (vma.start.max(at), vma.end.min(end));
-            self.madvise_vma(mm, &vma, part, advice)?;
+            each(self, mm, &vma, part)?;
             at = part.1;
         }
         if hole { Err(Errno::Enomem) } else { Ok(()) }
@@ -297,7 +308,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Does something to each folio that is mapped in a range under one table, batch by batch. A large folio that lies only
     /// partly in the range is split first, unless others map it too: then its entries are passed over.
-    fn for_each_batch(
+    pub(crate) fn for_each_batch(
         &mut self,
         mm: &mut Mm,
         (mut addr, end): Range,
@@ -465,11 +476,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
 /// Entries that map all pages of a folio.
 #[derive(Clone, Copy, Debug)]
-struct MappedBatch {
-    addr: VirtAddr,
-    p: Ptep,
-    nr: usize,
-    folio: FolioSpan,
+pub(crate) struct MappedBatch {
+    pub(crate) addr: VirtAddr,
+    pub(crate) p: Ptep,
+    pub(crate) nr: usize,
+    pub(crate) folio: FolioSpan,
     young: bool,
     dirty: bool,
 }

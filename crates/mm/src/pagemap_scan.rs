@@ -111,6 +111,12 @@ impl PmScan {
         (categories ^ self.inverted).contains(self.mask & PageCategories::WPALLOWED)
     }
 
+    /// Only what is written is looked for.
+    fn is_for_written(&self) -> bool {
+        let written = PageCategories::WRITTEN;
+        self.inverted.is_empty() && self.any_of.is_empty() && (self.mask, self.returned) == (written, written)
+    }
+
     const fn protects(&self) -> bool {
         self.flags.contains(PmScanFlags::WP_MATCHING)
     }
@@ -217,7 +223,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         vma: &Vma,
         (start, end): (VirtAddr, VirtAddr),
     ) -> Result<(), Errno> {
-        let categories = scan.vma | self.written_where(vma, false);
+        let mut categories = scan.vma;
+        if self.rules.scan_written_needs_uffd_wp {
+            categories |= self.written_where(vma, false);
+        }
         if !scan.arg.wants(categories) {
             return Ok(());
         }
@@ -274,7 +283,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let next = addr.add(A::PAGE_SIZE);
             let p = table.add(Self::index(addr, Level::Pte));
             let pte = self.arch.ptep_get(&mut self.hw, p);
-            let categories = scan.vma | self.leaf_categories(vma, pte);
+            let own = if self.arch.pte_none(pte) {
+                self.empty_categories(scan.arg, vma)
+            } else {
+                self.leaf_categories(vma, pte)
+            };
+            let categories = scan.vma | own;
             if scan.arg.wants(categories)
                 && scan.output(categories, addr, next) == next
                 && scan.arg.protects()
@@ -290,12 +304,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
+    fn empty_categories(&self, arg: &PmScan, vma: &Vma) -> PageCategories {
+        if self.rules.scan_written_needs_uffd_wp || arg.is_for_written() {
+            self.written_where(vma, false)
+        } else {
+            PageCategories::empty()
+        }
+    }
+
     /// What an entry says of its page, huge or not (`pagemap_page_category`).
     fn leaf_categories(&self, vma: &Vma, pte: Pte) -> PageCategories {
         let mut categories = PageCategories::empty();
-        if self.arch.pte_none(pte) {
-            return self.written_where(vma, false);
-        }
         if self.arch.pte_present(pte) {
             categories |= PageCategories::PRESENT | self.written_where(vma, self.arch.pte_uffd_wp(pte));
             let pfn = self.arch.pte_pfn(pte);

@@ -4,7 +4,8 @@ use crate::walk::PmdState;
 use crate::{Backing, Errno, Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
+    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+    marker,
 };
 
 bitflags! {

@@ -218,8 +218,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn is_anon_or_shmem(&self, vma: &Vma) -> bool {
-        vma.object
-            .is_none_or(|object| matches!(self.object_kind(object), ObjectKind::Anonymous | ObjectKind::Sysv(_)))
+        vma.object.is_none_or(|object| {
+            matches!(self.object_kind(object), ObjectKind::Anonymous | ObjectKind::Sysv(_))
+        })
     }
 
     /// Registers a range of one VMA, or ends its registration. First writes to shared memory must fault from then on, so its

@@ -72,8 +72,9 @@ pub struct KernelRules {
     pub guard_vma_flag: bool,
     /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED` (`kernel/sys.c`; new in 6.18).
     pub thp_disable_except_advised: bool,
-    /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them (`fs/proc/task_mmu.c`,
-    /// `pagemap_page_category`).
+    /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them, and there what is empty too; before,
+    /// all that is not protected, but what is empty only in a scan for nothing else (`fs/proc/task_mmu.c`,
+    /// `pagemap_page_category`; asked of 6.16.12, 6.17.13 and 7.3.4).
     pub scan_written_needs_uffd_wp: bool,
     /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
     pub scan_knows_accessed: bool,

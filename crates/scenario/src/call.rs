@@ -41,6 +41,10 @@ pub enum Call {
     /// `pagemap_scan(ADDR, LEN, FLAGS, MASK, RETURN[, MAX_PAGES])`: finds pages of all categories in MASK, and returns how
     /// many regions of them there are that have the same categories of RETURN; 0 pages, or none given, is no limit.
     PagemapScan { addr: u64, len: u64, flags: u64, mask: u64, returned: u64, max_pages: u64 },
+    /// `reclaim(ADDR, LEN)`: reclaims what `MADV_FREE` gave up.
+    Reclaim { addr: u64, len: u64 },
+    /// `split_folio(ADDR, ORDER)`: splits the folio that is mapped at ADDR into folios of an order.
+    SplitFolio { addr: u64, order: u8 },
     /// `numa(NODES)`: how many memory nodes there are, 1 to 64.
     Numa { nodes: u8 },
     /// `numa_alloc(NODE)`: where new pages go, 0 to 63; 64 is the node of the CPU.
@@ -136,6 +140,8 @@ impl Call {
             Self::UffdWp { .. } => "uffd_wp",
             Self::UffdPoison { .. } => "uffd_poison",
             Self::PagemapScan { .. } => "pagemap_scan",
+            Self::Reclaim { .. } => "reclaim",
+            Self::SplitFolio { .. } => "split_folio",
             Self::Numa { .. } => "numa",
             Self::NumaAlloc { .. } => "numa_alloc",
             Self::NumaScan { .. } => "numa_scan",

@@ -44,7 +44,8 @@
 //! | call | parameters |
 //! |---|---|
 //! | `mmap` | addr, len, prot, flags, fd, offset |
-//! | `munmap`, `explicit_bzero`, `numa_scan`, `uffd_unregister`, `uffd_poison` | addr, len |
+//! | `munmap`, `explicit_bzero`, `numa_scan`, `uffd_unregister`, `uffd_poison`, `reclaim` | addr, len |
+//! | `split_folio` | addr, order |
 //! | `uffd` | addr, len, features: `WP`, `WP_UNPOPULATED`, `WP_ASYNC`, `EVENT_FORK`, `EVENT_REMAP`, `POISON` |
 //! | `uffd_wp` | addr, len, `on` or `off` |
 //! | `pagemap_scan` | addr, len, flags, mask, return\[, `max_pages`\] |

@@ -161,7 +161,10 @@ fn write_other_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
         Call::ClearRefs { what } => write!(f, "{what}"),
         Call::Numa { nodes } => write!(f, "{nodes}"),
         Call::NumaAlloc { node } => write!(f, "{node}"),
-        Call::NumaScan { addr, len } => write!(f, "{}, {}", Addr(*addr), Size(*len)),
+        Call::SplitFolio { addr, order } => write!(f, "{}, {order}", Addr(*addr)),
+        Call::NumaScan { addr, len } | Call::Reclaim { addr, len } => {
+            write!(f, "{}, {}", Addr(*addr), Size(*len))
+        }
         Call::Dump { addr, len, name } => {
             write!(f, "{}, {}, {}", Addr(*addr), Size(*len), Quoted(name))
         }

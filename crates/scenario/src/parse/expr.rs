@@ -33,7 +33,8 @@ pub(super) const ADVICE: Want =
     Want::named(&MADV, "one of MADV_DONTNEED, MADV_HUGEPAGE, MADV_FREE ... or a number");
 pub(super) const MOVING: Want =
     Want::named(&MREMAP, "MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP or a number");
-pub(super) const FEATURES: Want = Want::named(&UFFD, "WP, WP_UNPOPULATED, WP_ASYNC, EVENT_FORK ... or a number");
+pub(super) const FEATURES: Want =
+    Want::named(&UFFD, "WP, WP_UNPOPULATED, WP_ASYNC, EVENT_FORK ... or a number");
 pub(super) const SCANNING: Want =
     Want::named(&PM_SCAN, "PM_SCAN_WP_MATCHING, PM_SCAN_CHECK_WPASYNC or a number");
 pub(super) const CATEGORIES: Want =

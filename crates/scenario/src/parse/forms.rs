@@ -16,7 +16,7 @@ pub(super) struct Form {
 }
 
 /// All calls, in the order in which a message lists them.
-pub(super) const FORMS: [Form; 23] = [
+pub(super) const FORMS: [Form; 25] = [
     form("mmap", "addr, len, prot, flags, fd, offset", mmap),
     form("munmap", "addr, len", munmap),
     form("mprotect", "addr, len, prot", mprotect),
@@ -35,6 +35,8 @@ pub(super) const FORMS: [Form; 23] = [
     form("uffd_wp", "addr, len, switch", uffd_wp),
     form("uffd_poison", "addr, len", uffd_poison),
     form("pagemap_scan", "addr, len, flags, mask, return[, max_pages]", pagemap_scan),
+    form("reclaim", "addr, len", reclaim),
+    form("split_folio", "addr, order", split_folio),
     form("numa", "nodes", numa),
     form("numa_alloc", "node", numa_alloc),
     form("numa_scan", "addr, len", numa_scan),
@@ -52,6 +54,7 @@ const THP_MODE: &str = "`\"always\"`, `\"madvise\"`, `\"inherit\"` or `\"never\"
 const GLOBAL_THP_MODE: &str = "`\"always\"`, `\"madvise\"` or `\"never\"`";
 const ACCESS: &str = "`READ` or `WRITE`";
 const MAX_PAGES: Want = Want::plain("a number of pages", "a number of pages, or 0 for no limit");
+const ORDER: Want = Want::plain("an order", "the order of a folio, as in `2` for four pages");
 const SWITCH: &str = "`on` or `off`";
 const TIMING: &str = "`\"on\"` or `\"off\"`";
 
@@ -195,6 +198,17 @@ fn pagemap_scan(args: &mut Args<'_, '_>) -> Option<Call> {
         returned: returned?,
         max_pages: max_pages?,
     })
+}
+
+fn reclaim(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    Some(Call::Reclaim { addr: addr?, len: len? })
+}
+
+fn split_folio(args: &mut Args<'_, '_>) -> Option<Call> {
+    let addr = args.address("addr");
+    let order = args.bounded("order", &ORDER, &(0..=63));
+    Some(Call::SplitFolio { addr: addr?, order: order? })
 }
 
 fn numa(args: &mut Args<'_, '_>) -> Option<Call> {

@@ -67,6 +67,8 @@ fn other() -> impl Strategy<Value = Call> {
         (0..=64_u8).prop_map(|node| Call::NumaAlloc { node }),
         (number(), number()).prop_map(|(addr, len)| Call::NumaScan { addr, len }),
         (number(), number(), any::<String>()).prop_map(|(addr, len, name)| Call::Dump { addr, len, name }),
+        (number(), number()).prop_map(|(addr, len)| Call::Reclaim { addr, len }),
+        (number(), 0..=63_u8).prop_map(|(addr, order)| Call::SplitFolio { addr, order }),
         select(&[Timing::On, Timing::Off]).prop_map(|on| Call::Time { on }),
     ]
 }
