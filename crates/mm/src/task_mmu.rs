@@ -180,7 +180,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if is_page && page.mapcount == 1 {
             entry.pagemap |= Pagemap::EXCLUSIVE;
         }
-        if is_page && !self.pages.is_anon(page.folio) {
+        // Where its leaf is not special, the huge zero page is taken for a page of a file.
+        let huge_zero_shows = !self.rules.huge_zero_special && level == Level::Pmd;
+        if (is_page || huge_zero_shows) && !self.pages.is_anon(page.folio) {
             entry.pagemap |= Pagemap::FILE;
         }
         entry.page = Some(page);

@@ -70,7 +70,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.unmap(b.folio, first, MapLevel::Ptes(b.nr), id);
     }
 
-    /// A huge leaf; where its folio was written to, it is split, and goes on as page entries (`unmap_huge_pmd_locked`).
+    /// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries
+    /// (`__discard_anon_folio_pmd_locked`).
     fn reclaim_huge(
         &mut self,
         mm: &mut Mm,
@@ -83,10 +84,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.pages.is_lazyfree(folio) || self.pages.maybe_mapped_shared(folio) {
             return;
         }
-        if self.arch.pte_dirty(pmd) || self.pages.is_dirty(folio) {
+        if !self.arch.pte_dirty(pmd) && !self.pages.is_dirty(folio) {
+            self.zap_huge_pmd(mm, tlb, pmdp, addr);
+        } else if self.rules.reclaim_splits_written_huge {
             self.split_huge_pmd(mm, vma, pmdp, addr);
         } else {
-            self.zap_huge_pmd(mm, tlb, pmdp, addr);
+            self.pages.set_dirty(folio, true);
+            self.pages.set_swapbacked(folio);
         }
     }
 }

@@ -76,6 +76,9 @@ pub struct KernelRules {
     /// all that is not protected, but what is empty only in a scan for nothing else (`fs/proc/task_mmu.c`,
     /// `pagemap_page_category`; asked of 6.16.12, 6.17.13 and 7.3.4).
     pub scan_written_needs_uffd_wp: bool,
+    /// Reclaim of a lazyfree folio that was written to splits its huge leaf; before, the leaf stayed (`mm/rmap.c`,
+    /// `try_to_unmap_one`; asked of 6.16.12, 6.17.13 and 7.3.4).
+    pub reclaim_splits_written_huge: bool,
     /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
     pub scan_knows_accessed: bool,
 }
@@ -105,6 +108,7 @@ impl KernelRules {
         guard_vma_flag: false,
         thp_disable_except_advised: false,
         scan_written_needs_uffd_wp: false,
+        reclaim_splits_written_huge: false,
         scan_knows_accessed: false,
     };
 
@@ -142,6 +146,7 @@ impl KernelRules {
         guard_vma_flag: false,
         thp_disable_except_advised: false,
         scan_written_needs_uffd_wp: false,
+        reclaim_splits_written_huge: false,
         scan_knows_accessed: false,
     };
 
@@ -160,6 +165,7 @@ impl KernelRules {
         guard_vma_flag: true,
         thp_disable_except_advised: true,
         scan_written_needs_uffd_wp: true,
+        reclaim_splits_written_huge: true,
         scan_knows_accessed: true,
         ..Self::V6_17
     };
