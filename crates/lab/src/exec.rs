@@ -1,7 +1,8 @@
 //! Running scenario lines on a machine.
 
 use ptelab_machine::{
-    Access, AnyVm, CallError, Counters, MapFlags, MremapFlags, Pid, Prot, Signal, Snapshot, ThpMode, Vm,
+    Access, AnyVm, CallError, Counters, MapFlags, MremapFlags, PageCategories, Pid, PmScan, PmScanFlags,
+    Prot, Signal, Snapshot, ThpMode, UffdFeatures, Vm, WriteProtect,
 };
 use ptelab_scenario::{self as scn, Call, Expect, Line, Scenario, ThpKey};
 use std::fmt;
@@ -254,6 +255,24 @@ fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call, watch: Watch<'_>) -> Result<
         Call::Fork => vm.fork(pid)?.into(),
         Call::ExitGroup { .. } => vm.exit(pid).map(zero)?,
         Call::ClearRefs { what } => vm.clear_refs(pid, what.into()).map(zero)?,
+        Call::Uffd { addr, len, features } => {
+            vm.uffd_register(pid, addr, len, UffdFeatures::from_bits_retain(features)).map(zero)?
+        }
+        Call::UffdUnregister { addr, len } => vm.uffd_unregister(pid, addr, len).map(zero)?,
+        Call::UffdWp { addr, len, how } => vm.uffd_wp(pid, addr, len, write_protect_of(how)).map(zero)?,
+        Call::UffdPoison { addr, len } => vm.uffd_poison(pid, addr, len).map(zero)?,
+        Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
+            let scan = PmScan {
+                flags: PmScanFlags::from_bits_retain(flags),
+                mask: PageCategories::from_bits_retain(mask),
+                returned: PageCategories::from_bits_retain(returned),
+                max_pages,
+                ..PmScan::default()
+            };
+            vm.pagemap_scan(pid, addr, len, &scan)?.regions.len() as u64
+        }
+        Call::Reclaim { addr, len } => vm.reclaim(pid, addr, len).map(zero)?,
+        Call::SplitFolio { addr, order } => vm.split_folio(pid, addr, order.into()).map(zero)?,
         Call::Numa { nodes } => vm.numa(nodes).map(zero)?,
         Call::NumaAlloc { node } => vm.numa_alloc((node < 64).then_some(node)).map(zero)?,
         Call::NumaScan { addr, len } => vm.numa_scan(pid, addr, len).map(|_| 0)?,
@@ -282,6 +301,13 @@ const fn access_of(access: scn::Access) -> Access {
     match access {
         scn::Access::Read => Access::Read,
         scn::Access::Write => Access::Write,
+    }
+}
+
+const fn write_protect_of(how: scn::Switch) -> WriteProtect {
+    match how {
+        scn::Switch::On => WriteProtect::On,
+        scn::Switch::Off => WriteProtect::Off,
     }
 }
 

@@ -108,8 +108,13 @@ const SOFT_MARKS: &[(SoftFlags, &str)] = &[
 ];
 
 fn soft_text(leaf: &SoftLeaf) -> String {
-    if *leaf == SoftLeaf::GUARD {
-        return "guard marker".to_owned();
+    for (marker, name) in
+        [(SoftLeaf::GUARD, "guard"), (SoftLeaf::UFFD_WP, "uffd-wp"), (SoftLeaf::POISONED, "poison")]
+    {
+        if leaf.is_marker(marker.offset) {
+            let soft_dirty = leaf.flags.contains(SoftFlags::SOFT_DIRTY);
+            return format!("{name} marker{}", if soft_dirty { " soft-dirty" } else { "" });
+        }
     }
     let mut text = match leaf.ty {
         swp_type::HWPOISON => "hwpoison".to_owned(),

@@ -19,8 +19,9 @@ pub use vm::{Area, Vm};
 
 pub use ptelab_mm::{
     Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,
-    MremapFlags, MsFlags, Pagemap, Prot, SettingError, Sharing, ShmFlags, ShmId, Signal, ThpDisable, ThpMode,
-    VmaFacts,
+    MremapFlags, MsFlags, PageCategories, PageRegion, Pagemap, PmScan, PmScanFlags, Prot, Scanned,
+    SettingError, Sharing, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, UffdFeatures, VmaFacts,
+    WriteProtect,
 };
 pub use ptelab_pgtable::{
     Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, MprotectUnit,

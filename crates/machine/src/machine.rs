@@ -5,7 +5,8 @@ use crate::snapshot::Snapshot;
 use crate::vm::{Area, Vm};
 use ptelab_mm::{
     Adopted, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm,
-    MremapFlags, MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
+    MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode,
+    UffdFeatures, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
@@ -390,6 +391,47 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
 
     fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError> {
         self.accessing(pid, |kernel, mm| kernel.read_byte(mm, VirtAddr::new(addr)))
+    }
+
+    fn uffd_register(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        features: UffdFeatures,
+    ) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.uffd_register(mm, VirtAddr::new(addr), len, features)?)
+    }
+
+    fn uffd_unregister(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.uffd_unregister(mm, VirtAddr::new(addr), len)?)
+    }
+
+    fn uffd_wp(&mut self, pid: Pid, addr: u64, len: u64, how: WriteProtect) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.uffd_wp(mm, VirtAddr::new(addr), len, how)?)
+    }
+
+    fn uffd_poison(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.uffd_poison(mm, VirtAddr::new(addr), len)?)
+    }
+
+    fn reclaim(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.reclaim(mm, VirtAddr::new(addr), len)?)
+    }
+
+    fn split_folio(&mut self, pid: Pid, addr: u64, order: u32) -> Result<(), CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.split_folio_at(mm, VirtAddr::new(addr), order)?)
+    }
+
+    fn pagemap_scan(&mut self, pid: Pid, addr: u64, len: u64, scan: &PmScan) -> Result<Scanned, CallError> {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(kernel.pagemap_scan(mm, VirtAddr::new(addr), len, scan)?)
     }
 
     fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError> {

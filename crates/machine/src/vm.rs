@@ -5,8 +5,8 @@ use crate::machine::{CallError, Machine, Pid};
 use crate::snapshot::Snapshot;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{
-    Adopted, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags, ShmId, ThpDisable,
-    ThpMode, VmaFacts,
+    Adopted, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, PmScan, Prot, Scanned, ShmFlags,
+    ShmId, ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
@@ -149,6 +149,28 @@ pub trait Vm: std::fmt::Debug {
     fn memset(&mut self, pid: Pid, addr: u64, byte: u8, len: u64) -> Result<(), CallError>;
     /// Reads one byte.
     fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError>;
+
+    /// Registers a range for userfaultfd write protection: `UFFDIO_API` with `features` (and `UFFD_FEATURE_SIGBUS`), where the
+    /// process has no such userfaultfd yet, and `UFFDIO_REGISTER`.
+    fn uffd_register(
+        &mut self,
+        pid: Pid,
+        addr: u64,
+        len: u64,
+        features: UffdFeatures,
+    ) -> Result<(), CallError>;
+    /// `UFFDIO_UNREGISTER`.
+    fn uffd_unregister(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// `UFFDIO_WRITEPROTECT`.
+    fn uffd_wp(&mut self, pid: Pid, addr: u64, len: u64, how: WriteProtect) -> Result<(), CallError>;
+    /// `UFFDIO_POISON`.
+    fn uffd_poison(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// Reclaims lazyfree folios.
+    fn reclaim(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError>;
+    /// Splits the folio that is mapped at an address into folios of an order.
+    fn split_folio(&mut self, pid: Pid, addr: u64, order: u32) -> Result<(), CallError>;
+    /// `ioctl(PAGEMAP_SCAN)` on /proc/PID/pagemap.
+    fn pagemap_scan(&mut self, pid: Pid, addr: u64, len: u64, scan: &PmScan) -> Result<Scanned, CallError>;
 
     /// Writes to /proc/PID/clear_refs.
     fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError>;

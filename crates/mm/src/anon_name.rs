@@ -56,7 +56,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         if vma.anon_name.as_ref() != name {
             // Too many VMAs is the one way in which this fails; it is called EAGAIN.
-            self.vma_modify_name(mm, range, vma.flags, name.cloned()).map_err(|_| Errno::Eagain)?;
+            self.vma_modify_as(mm, range, |vma| vma.anon_name = name.cloned()).map_err(|_| Errno::Eagain)?;
         }
         Ok(())
     }

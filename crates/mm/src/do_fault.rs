@@ -39,13 +39,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         fault: Fault,
     ) -> Result<(), FaultError> {
         self.hw.event(Event::Fault(FaultKind::Shared));
-        self.do_fault_around(mm, vma, object, table, fault.addr);
-        let p = table.add(Self::index(fault.addr, Level::Pte));
-        if !self.arch.pte_none(self.hw.peek(p)) {
-            return Ok(());
+        // Where userfaultfd protects, every page has a fault of its own (`uffd_disable_fault_around`).
+        if !vma.uffd_wp() {
+            self.do_fault_around(mm, vma, object, table, fault.addr);
+            let p = table.add(Self::index(fault.addr, Level::Pte));
+            if !self.arch.pte_none(self.hw.peek(p)) {
+                return Ok(());
+            }
         }
         let pfn = self.fault_page(vma, object, fault.addr)?;
-        let entry = self.object_read_entry(vma, pfn);
+        let entry = self.marked(fault, self.object_read_entry(vma, pfn));
         self.map_object_page(mm, table, fault.addr, pfn, entry);
         Ok(())
     }
@@ -61,7 +64,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.event(Event::Fault(FaultKind::Shared));
         let pfn = self.fault_page(vma, object, fault.addr)?;
         self.pages.set_dirty(FolioSpan { head: pfn, order: 0 }, true);
-        let entry = self.new_anon_entry(vma, pfn);
+        let entry = self.marked(fault, self.new_anon_entry(vma, pfn));
         self.map_object_page(mm, table, fault.addr, pfn, entry);
         Ok(())
     }
@@ -82,7 +85,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.copy(from, copy.head);
         self.pages.set_anon(copy, anon_vma, vma.pgoff_of(fault.addr, A::PAGE_SHIFT));
         self.pages.set_exclusive(copy.head, 1, true);
-        let entry = self.new_anon_entry(vma, copy.head);
+        let entry = self.marked(fault, self.new_anon_entry(vma, copy.head));
         self.map_object_page(mm, table, fault.addr, copy.head, entry);
         Ok(())
     }

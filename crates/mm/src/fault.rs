@@ -5,7 +5,7 @@ use crate::settings::MIN_THP_ORDER;
 use crate::walk::PmdState;
 use crate::{CPU_NODE, FaultError, Kernel, Mm, Signal, Vma};
 use ptelab_pgtable::{
-    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
+    Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags, marker,
 };
 
 /// The faulting address and access, and the entry that was met.
@@ -13,6 +13,8 @@ use ptelab_pgtable::{
 pub(crate) struct Fault {
     pub(crate) addr: VirtAddr,
     pub(crate) access: Access,
+    /// A marker was met that says that the page is to be write-protected for userfaultfd.
+    pub(crate) uffd_wp: bool,
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -32,11 +34,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !allowed || vma.flags.pkey() != 0 {
             return Err(segv);
         }
-        let fault = Fault { addr: addr.align_down(A::PAGE_SIZE), access };
+        let fault = Fault { addr: addr.align_down(A::PAGE_SIZE), access, uffd_wp: false };
         let pmdp = self.pmd_alloc(mm, addr)?;
         match self.pmd_state(pmdp) {
             PmdState::None if self.create_huge_pmd(mm, &vma, pmdp, fault)? => return Ok(()),
-            PmdState::Huge(pmd) if self.huge_pmd_fault(mm, &vma, pmdp, pmd, fault) => return Ok(()),
+            PmdState::Huge(pmd) if self.huge_pmd_fault(mm, &vma, pmdp, pmd, fault)? => return Ok(()),
             PmdState::Soft(_) => return Err(FaultError::Migrating),
             _ => {}
         }
@@ -54,10 +56,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let p = table.add(Self::index(fault.addr, Level::Pte));
         let pte = self.arch.ptep_get(&mut self.hw, p);
         if self.arch.pte_none(pte) {
-            return match vma.object {
-                None => self.do_anonymous_page(mm, vma, table, fault),
-                Some(object) => self.do_fault(mm, vma, object, table, fault),
-            };
+            return self.do_pte_missing(mm, vma, table, fault);
+        }
+        if self.is_marker(pte, marker::UFFD_WP) {
+            if vma.uffd_wp() {
+                return self.do_pte_missing(mm, vma, table, Fault { uffd_wp: true, ..fault });
+            }
+            // Left over from a registration that is gone.
+            self.arch.pte_clear(&mut self.hw, fault.addr, p);
+            return Ok(());
         }
         if !self.arch.pte_present(pte) {
             return self.do_swap_page(mm, vma, p, pte, fault);
@@ -75,6 +82,24 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let entry = self.arch.pte_mkyoung(entry);
         self.arch.ptep_set_access_flags(&mut self.hw, fault.addr, p, entry, write);
         Ok(())
+    }
+
+    fn do_pte_missing(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        table: Ptep,
+        fault: Fault,
+    ) -> Result<(), FaultError> {
+        match vma.object {
+            None => self.do_anonymous_page(mm, vma, table, fault),
+            Some(object) => self.do_fault(mm, vma, object, table, fault),
+        }
+    }
+
+    /// A new entry, write-protected where the marker in its place said so.
+    pub(crate) fn marked(&self, fault: Fault, entry: Pte) -> Pte {
+        if fault.uffd_wp { self.arch.pte_mkuffd_wp(entry) } else { entry }
     }
 
     /// A new folio on the node that new pages go to, if memory has one of this order.
@@ -124,7 +149,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if fault.access == Access::Read {
             self.hw.event(Event::Fault(FaultKind::Zero));
             let p = table.add(Self::index(fault.addr, Level::Pte));
-            let entry = self.zero_entry(vma);
+            let entry = self.marked(fault, self.zero_entry(vma));
             self.arch.set_pte_at(&mut self.hw, fault.addr, p, entry);
             return Ok(());
         }
@@ -136,7 +161,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.add_new_anon_folio(vma, anon_vma, folio, addr);
         self.pages.map(folio, folio.head, MapLevel::Ptes(nr), mm.id);
         self.pages.set_exclusive(folio.head, nr, true);
-        let entry = self.new_anon_entry(vma, folio.head);
+        let entry = self.marked(fault, self.new_anon_entry(vma, folio.head));
         let p = table.add(Self::index(addr, Level::Pte));
         self.arch.set_ptes(&mut self.hw, addr, p, entry, nr);
         Ok(())
@@ -173,7 +198,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// A folio for a write fault: of the largest order that is allowed, fits, and whose entries are all empty; smaller where
     /// memory has no such block (`alloc_anon_folio`).
     fn alloc_anon_folio(&mut self, mm: &Mm, vma: &Vma, table: Ptep, addr: VirtAddr) -> Option<FolioSpan> {
-        let allowed = self.allowed_orders(mm, vma);
+        // A userfaultfd is told of every page.
+        let allowed = if vma.uffd.is_some() { 0 } else { self.allowed_orders(mm, vma) };
         let mut below_empty = false;
         for order in (MIN_THP_ORDER..A::PMD_ORDER).rev() {
             if allowed & 1 << order == 0 || !Self::suitable_order(vma, addr, order) {
@@ -203,9 +229,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         mm: &mut Mm,
         vma: &Vma,
         p: Ptep,
-        pte: Pte,
+        mut pte: Pte,
         fault: Fault,
     ) -> Result<(), FaultError> {
+        if vma.uffd_wp() && self.arch.pte_uffd_wp(pte) {
+            if !vma.uffd_wp_async() {
+                return Err(FaultError::Signal(Signal::Bus));
+            }
+            pte = self.arch.pte_clear_uffd_wp(pte);
+            self.arch.set_pte_at(&mut self.hw, fault.addr, p, pte);
+        }
         let folio = self.vm_normal_folio(pte);
         if vma.flags.contains(VmFlags::SHARED) {
             if let Some(folio) = folio {

@@ -4,13 +4,15 @@ use crate::mlock::LOCKED_MASK;
 use crate::pages::MapLevel;
 use crate::softleaf::Forked;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Errno, Kernel, Mm, Userfaultfd, Vma};
 use ptelab_pgtable::{Arch, FolioSpan, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 /// What is copied at one table: the VMA on both sides, and where.
-struct Copy<'a> {
+pub(crate) struct Copy<'a> {
     src_mm: &'a Mm,
-    vma: &'a Vma,
+    pub(crate) vma: &'a Vma,
+    /// The child keeps userfaultfd's write protection.
+    pub(crate) keeps_uffd: bool,
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -47,12 +49,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             } else {
                 self.anon_vma_fork(&mut copy);
             }
-            child.vmas.insert(copy);
-            if !wipes && needs_copy(vma) {
-                self.copy_page_range(child, &Copy { src_mm: mm, vma })?;
+            let at = copy.start;
+            let keeps_uffd = self.dup_userfaultfd(child, copy);
+            if !wipes && needs_copy(vma, child.vmas.at(at)) {
+                self.copy_page_range(child, &Copy { src_mm: mm, vma, keeps_uffd })?;
             }
         }
         Ok(())
+    }
+
+    /// Puts a VMA into the child's tree, registered with a userfaultfd of the child's own where the parent's follows forks.
+    /// Says whether it is.
+    fn dup_userfaultfd(&mut self, child: &mut Mm, vma: Vma) -> bool {
+        let (at, registered) = (vma.start, vma.uffd);
+        let inherited = registered.and_then(Userfaultfd::forked);
+        child.vmas.insert(vma);
+        match inherited {
+            Some(uffd) => child.vmas.at_mut(at).uffd = Some(uffd),
+            None if registered.is_some() => self.userfaultfd_reset(child, at),
+            None => {}
+        }
+        inherited.is_some()
     }
 
     /// Gives a child's VMA its parent's anon_vmas, and one of its own for the pages to come (`anon_vma_fork`).
@@ -74,11 +91,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             match self.pmd_state(src) {
                 PmdState::None => {}
                 PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
-                    self.copy_huge_pmd(child, copy.vma, (src, dst), pmd, from)?;
+                    self.copy_huge_pmd(child, copy, (src, dst), pmd, from)?;
                 }
                 PmdState::Table(table) => {
                     let dst = self.pte_alloc(child, dst)?;
-                    self.copy_pte_range(child, copy.vma, (table, dst), (from, next));
+                    self.copy_pte_range(child, copy, (table, dst), (from, next));
                 }
             }
         }
@@ -89,17 +106,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn copy_huge_pmd(
         &mut self,
         child: &mut Mm,
-        vma: &Vma,
+        copy: &Copy<'_>,
         (src, dst): (Ptep, Ptep),
         pmd: Pte,
         addr: VirtAddr,
     ) -> Result<(), Errno> {
-        if !vma.is_anonymous() {
+        if !copy.vma.is_anonymous() {
             return Ok(());
         }
         self.deposit_table(child)?;
         if !self.arch.pmd_present(pmd) {
-            self.copy_softleaf_pmd((src, dst), pmd, addr);
+            self.copy_softleaf_pmd(copy, (src, dst), pmd, addr);
             return Ok(());
         }
         if let Some(folio) = self.vm_normal_folio_pmd(pmd) {
@@ -108,7 +125,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         self.arch.pmdp_set_wrprotect(&mut self.hw, addr, src);
         let pmd = self.arch.pte_mkold(self.arch.pte_wrprotect(pmd));
-        self.arch.set_pmd_at(&mut self.hw, addr, dst, self.arch.pte_clear_uffd_wp(pmd));
+        let pmd = if copy.keeps_uffd { pmd } else { self.arch.pte_clear_uffd_wp(pmd) };
+        self.arch.set_pmd_at(&mut self.hw, addr, dst, pmd);
         Ok(())
     }
 
@@ -116,7 +134,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn copy_pte_range(
         &mut self,
         child: &Mm,
-        vma: &Vma,
+        copy: &Copy<'_>,
         (src, dst): (Ptep, Ptep),
         (mut addr, end): (VirtAddr, VirtAddr),
     ) {
@@ -127,9 +145,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let nr = if self.arch.pte_none(pte) {
                 1
             } else if self.arch.pte_present(pte) {
-                self.copy_present_ptes(child, vma, (src.add(i), dst.add(i)), pte, addr, max)
+                self.copy_present_ptes(child, copy, (src.add(i), dst.add(i)), pte, addr, max)
             } else {
-                match self.copy_nonpresent_pte(child, vma, (src.add(i), dst.add(i)), pte, addr) {
+                match self.copy_nonpresent_pte(child, copy, (src.add(i), dst.add(i)), pte, addr) {
                     Forked::Done => 1,
                     Forked::Present => continue,
                 }
@@ -143,12 +161,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn copy_present_ptes(
         &mut self,
         child: &Mm,
-        vma: &Vma,
+        copy: &Copy<'_>,
         (src, dst): (Ptep, Ptep),
         mut pte: Pte,
         addr: VirtAddr,
         max: usize,
     ) -> usize {
+        let vma = copy.vma;
         let mut nr = 1;
         if let Some(folio) = self.vm_normal_folio(pte) {
             nr = self.folio_pte_batch(Some(folio), src, pte, max, self.fork_respects(vma));
@@ -164,7 +183,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if vma.flags.contains(VmFlags::SHARED) {
             pte = self.arch.pte_mkclean(pte);
         }
-        pte = self.arch.pte_clear_uffd_wp(self.arch.pte_mkold(pte));
+        pte = self.arch.pte_mkold(pte);
+        if !copy.keeps_uffd {
+            pte = self.arch.pte_clear_uffd_wp(pte);
+        }
         self.arch.set_ptes(&mut self.hw, addr, dst, pte, nr);
         nr
     }
@@ -191,8 +213,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 }
 
 /// Whether a child's page tables cannot be filled by faults alone (`vma_needs_copy`).
-const fn needs_copy(vma: &Vma) -> bool {
-    let special =
-        VmFlags::PFNMAP.union(VmFlags::MIXEDMAP).union(VmFlags::UFFD_WP).union(VmFlags::MAYBE_GUARD);
-    vma.flags.intersects(special) || vma.anon_vma.is_some()
+const fn needs_copy(parents: &Vma, childs: &Vma) -> bool {
+    let special = VmFlags::PFNMAP.union(VmFlags::MIXEDMAP).union(VmFlags::MAYBE_GUARD);
+    parents.flags.intersects(special) || parents.anon_vma.is_some() || childs.uffd_wp()
 }

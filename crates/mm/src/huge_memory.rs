@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::pages::MapLevel;
-use crate::{FaultError, Kernel, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Signal, Vma};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
@@ -77,21 +77,28 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         pmdp: Ptep,
         pmd: Pte,
         fault: Fault,
-    ) -> bool {
+    ) -> Result<bool, FaultError> {
         let base = fault.addr.align_down(A::entry_size(Level::Pmd));
         if self.arch.pte_protnone(pmd) {
             self.do_huge_pmd_numa_page(mm, vma, pmdp, pmd, base);
-            return true;
+            return Ok(true);
         }
         if fault.access == Access::Write && !self.arch.pte_write(pmd) {
-            return self.do_huge_pmd_wp_page(mm, vma, pmdp, pmd, base);
+            if !vma.uffd_wp() || !self.arch.pte_uffd_wp(pmd) {
+                return Ok(self.do_huge_pmd_wp_page(mm, vma, pmdp, pmd, base));
+            }
+            if !vma.uffd_wp_async() {
+                return Err(FaultError::Signal(Signal::Bus));
+            }
+            self.split_huge_pmd(mm, vma, pmdp, base);
+            return Ok(false);
         }
         self.hw.event(Event::Fault(FaultKind::AccessFlags));
         let write = fault.access == Access::Write;
         let entry = self.arch.pte_mkyoung(pmd);
         let entry = if write { self.arch.pte_mkdirty(entry) } else { entry };
         self.arch.pmdp_set_access_flags(&mut self.hw, base, pmdp, entry, write);
-        true
+        Ok(true)
     }
 
     /// A write to a huge leaf that is mapped read-only (`do_huge_pmd_wp_page`).

@@ -21,22 +21,33 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn madvise(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, advice: u64) -> Result<(), Errno> {
         let advice = Advice::from_raw(advice).ok_or(Errno::Einval)?;
-        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
-        let end = start.checked_add(rounded).ok_or(Errno::Einval)?;
-        if !start.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
-        }
+        let end = Self::madvise_end(start, len)?;
         if len == 0 {
             return Ok(());
         }
         match advice {
             Advice::PopulateRead => self.madvise_populate(mm, (start, end), Access::Read),
             Advice::PopulateWrite => self.madvise_populate(mm, (start, end), Access::Write),
-            _ => self.madvise_walk_vmas(mm, (start, end), advice),
+            _ => self.walk_vmas(mm, (start, end), |kernel, mm, vma, part| {
+                kernel.madvise_vma(mm, vma, part, advice)
+            }),
         }
     }
 
-    fn madvise_walk_vmas(&mut self, mm: &mut Mm, (start, end): Range, advice: Advice) -> Result<(), Errno> {
+    /// The end of a range that begins with a page, rounded up to pages.
+    pub(crate) fn madvise_end(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
+        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
+        let end = start.checked_add(rounded).ok_or(Errno::Einval)?;
+        if start.is_aligned(A::PAGE_SIZE) { Ok(end) } else { Err(Errno::Einval) }
+    }
+
+    /// Does something to each VMA's part of a range; a hole does not stop it, and fails at the end (`madvise_walk_vmas`).
+    pub(crate) fn walk_vmas(
+        &mut self,
+        mm: &mut Mm,
+        (start, end): Range,
+        mut each: impl FnMut(&mut Self, &mut Mm, &Vma, Range) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let mut at = start;
         let mut hole = false;
         while at < end {
@@ -46,7 +57,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             };
             hole |= vma.start > at;
             let part = (vma.start.max(at), vma.end.min(end));
-            self.madvise_vma(mm, &vma, part, advice)?;
+            each(self, mm, &vma, part)?;
             at = part.1;
         }
         if hole { Err(Errno::Enomem) } else { Ok(()) }
@@ -335,7 +346,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Does something to each folio that is mapped in a range under one table, batch by batch. A large folio that lies only
     /// partly in the range is split first, unless others map it too: then its entries are passed over.
-    fn for_each_batch(
+    pub(crate) fn for_each_batch(
         &mut self,
         mm: &mut Mm,
         (mut addr, end): Range,
@@ -390,7 +401,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut tlb = MmuGather::default();
         self.zap_page_range(mm, &mut tlb, vma, range, Zap::Replace);
         self.tlb_finish(&mut tlb);
-        let guard = self.arch.soft_leaf(SoftLeaf::GUARD).expect("every port has a guard marker");
+        let guard = self.marker(SoftLeaf::GUARD);
         let (mut addr, end) = range;
         while addr < end {
             let pmdp = self.pmd_alloc(mm, addr)?;
@@ -464,7 +475,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         };
         let anon_vma = vma.anon_vma.ok_or(Errno::Einval)?;
         self.collapse_swapin(mm, vma, table, base)?;
-        let sources = self.collapse_scan(table)?;
+        let sources = self.collapse_scan(vma, table)?;
         let folio = self.alloc_folio(A::PMD_ORDER).ok_or(Errno::Enomem)?;
         let head = folio.head;
         self.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
@@ -489,20 +500,23 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         for i in 0..A::PTRS_PER_TABLE {
             let pte = self.hw.peek(table.add(i));
             if self.soft_view(pte).is_some_and(SoftLeaf::is_swap) {
-                let fault = Fault { addr: base.add(i as u64 * A::PAGE_SIZE), access: Access::Read };
+                let addr = base.add(i as u64 * A::PAGE_SIZE);
+                let fault = Fault { addr, access: Access::Read, uffd_wp: false };
                 self.do_swap_page(mm, vma, table.add(i), pte, fault).map_err(|_| Errno::Enomem)?;
             }
         }
         Ok(())
     }
 
-    /// The pages that a table maps, if all of them can be moved into one; `None` for what is empty.
-    fn collapse_scan(&self, table: Ptep) -> Result<Vec<Option<Pfn>>, Errno> {
+    /// The pages that a table maps, if all of them can be moved into one; `None` for what is empty. A userfaultfd keeps
+    /// what is empty, and what it protects, as it is.
+    fn collapse_scan(&self, vma: &Vma, table: Ptep) -> Result<Vec<Option<Pfn>>, Errno> {
         let page = |&word: &u64| {
             let pte = Pte(word);
-            if self.arch.pte_none(pte) || self.arch.pte_present(pte) && self.arch.pte_special(pte) {
+            let empty = self.arch.pte_none(pte) || self.arch.pte_present(pte) && self.arch.pte_special(pte);
+            if empty && vma.uffd.is_none() {
                 Ok(None)
-            } else if self.arch.pte_present(pte) {
+            } else if !empty && self.arch.pte_present(pte) && !self.arch.pte_uffd_wp(pte) {
                 Ok(Some(self.arch.pte_pfn(pte)))
             } else {
                 Err(Errno::Einval)
@@ -514,11 +528,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
 /// Entries that map all pages of a folio.
 #[derive(Clone, Copy, Debug)]
-struct MappedBatch {
-    addr: VirtAddr,
-    p: Ptep,
-    nr: usize,
-    folio: FolioSpan,
+pub(crate) struct MappedBatch {
+    pub(crate) addr: VirtAddr,
+    pub(crate) p: Ptep,
+    pub(crate) nr: usize,
+    pub(crate) folio: FolioSpan,
     young: bool,
     dirty: bool,
 }

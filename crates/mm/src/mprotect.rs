@@ -17,6 +17,10 @@ bitflags! {
         const TRY_CHANGE_WRITABLE = 1 << 0;
         /// NUMA hinting: entries become inaccessible for the next access to be noticed.
         const PROT_NUMA = 1 << 1;
+        /// userfaultfd write protection goes on.
+        const UFFD_WP = 1 << 2;
+        /// userfaultfd write protection goes off.
+        const UFFD_WP_RESOLVE = 1 << 3;
     }
 }
 
@@ -207,7 +211,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Walks the PMDs of a range; returns the number of pages looked at (`change_protection_range`, `change_pmd_range`).
-    fn change_protection(
+    pub(crate) fn change_protection(
         &mut self,
         mm: &mut Mm,
         tlb: &mut MmuGather,
@@ -265,7 +269,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.arch.pte_present(pte) {
             let empty = self.arch.pte_none(pte);
             self.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
-            walk.pages += u64::from(self.change_softleaf_pte(addr, p, pte));
+            self.change_nonpresent_pte(walk, addr, p, pte);
             return 1;
         }
         let nr = match self.rules.mprotect {
@@ -293,7 +297,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return skip.min(1);
         }
         let old = self.arch.ptep_modify_prot_start(&mut self.hw, addr, p);
-        let mut new = self.arch.pte_modify(old, prot);
+        let mut new = self.uffd_changed(self.arch.pte_modify(old, prot), flags);
         if flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
             && !self.arch.pte_write(new)
             && self.can_change_pte_writable(vma, new)
@@ -329,7 +333,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let nr = self.folio_pte_batch(folio, p, pte, max, respect);
         self.hw.event(Event::Batch(nr as u32));
         let old = self.arch.modify_prot_start_ptes(&mut self.hw, addr, p, nr);
-        let new = self.arch.pte_modify(old, prot);
+        let new = self.uffd_changed(self.arch.pte_modify(old, prot), flags);
         let batch = Batch { addr, p, old, new, nr };
         if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {
             self.commit_writable(walk.tlb, vma, folio, batch);
@@ -423,7 +427,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Whether an entry's own state allows making it writable without a fault.
     fn maybe_change_pte_writable(&self, vma: &Vma, pte: Pte) -> bool {
         let unnoticed_write = self.soft_dirty_enabled(vma) && !self.arch.pte_soft_dirty(pte);
-        !self.arch.pte_protnone(pte) && !unnoticed_write && !self.arch.pte_uffd_wp(pte)
+        let uffd_wp = vma.uffd_wp() && self.arch.pte_uffd_wp(pte);
+        !self.arch.pte_protnone(pte) && !unnoticed_write && !uffd_wp
     }
 
     /// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
@@ -490,14 +495,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let Change { vma, prot, flags } = *walk.change;
         walk.pages += A::PTRS_PER_TABLE as u64;
         if !self.arch.pmd_present(pmd) {
-            return self.change_softleaf_pmd(addr, pmdp, pmd);
+            return self.change_nonpresent_pmd(walk, addr, pmdp, pmd);
         }
         self.hw.event(Event::HugeChange);
         if flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(vma, pmdp) {
             return;
         }
         let old = self.arch.pmdp_invalidate_ad(&mut self.hw, addr, pmdp);
-        let mut new = self.arch.pmd_modify(old, prot);
+        let mut new = self.uffd_changed(self.arch.pmd_modify(old, prot), flags);
         if flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
             && !self.arch.pte_write(new)
             && self.can_change_pmd_writable(vma, new)

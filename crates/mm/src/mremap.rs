@@ -2,8 +2,8 @@
 
 use crate::mlock::LOCKED_MASK;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, MremapFlags, Vma};
-use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags};
+use crate::{Errno, Kernel, Mm, MremapFlags, Userfaultfd, Vma};
+use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
 
 /// The arguments of a call, lengths rounded up to pages (`struct vma_remap_struct`).
 #[derive(Clone, Copy, Debug)]
@@ -219,6 +219,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.undo_move(mm, &r, accounted)?;
             return Err(errno);
         }
+        if loses_uffd(&vma) {
+            self.userfaultfd_reset(mm, at);
+        }
         if keeps_source {
             self.dontunmap_complete(mm, &r);
         } else {
@@ -283,10 +286,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn move_page_tables(&mut self, mm: &mut Mm, old: &Vma, new: &Vma, r: &Remap) -> Result<(), Errno> {
         let end = r.old_end();
         let (mut from, mut to) = self.realign(mm, old, new, r);
+        let moves_tables = A::HAVE_MOVE_TABLES && !loses_uffd(old);
         while from < end {
             let extent = Self::extent(from, to, end, Level::Pud);
             let whole_pud = extent == A::entry_size(Level::Pud);
-            if whole_pud && A::HAVE_MOVE_TABLES && self.move_normal_pud(mm, from, to)? {
+            if whole_pud && moves_tables && self.move_normal_pud(mm, from, to)? {
                 (from, to) = (from.add(extent), to.add(extent));
                 continue;
             }
@@ -370,11 +374,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let dst_free = self.pmd_state(dst) == PmdState::None;
         match self.pmd_state(src) {
             PmdState::Huge(_) | PmdState::Soft(_) if whole && dst_free => {
-                self.move_huge_pmd((src, dst), (from, to));
+                self.move_huge_pmd(old, (src, dst), (from, to));
                 return Ok(());
             }
             PmdState::Huge(_) | PmdState::Soft(_) => self.split_huge_pmd(mm, old, src, from),
-            PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES => {
+            PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !loses_uffd(old) => {
                 self.hw.store(src, Pte::NONE);
                 self.populate(dst, table);
                 self.flush_moved(from, extent);
@@ -384,23 +388,31 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let PmdState::Table(src) = self.pmd_state(src) else { return Ok(()) };
         let dst = self.pte_alloc(mm, dst)?;
-        self.move_ptes((src, dst), (from, to), extent);
+        self.move_ptes(old, (src, dst), (from, to), extent);
         Ok(())
     }
 
-    fn move_huge_pmd(&mut self, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr)) {
+    fn move_huge_pmd(&mut self, old: &Vma, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr)) {
         let pmd = self.arch.pmdp_get_and_clear(&mut self.hw, from, src);
-        let pmd = if self.arch.pmd_present(pmd) {
-            self.arch.pte_mksoft_dirty(pmd)
+        let moved = if !self.arch.pmd_present(pmd) {
+            self.moved_nonpresent(old, pmd)
+        } else if loses_uffd(old) {
+            self.arch.pte_mksoft_dirty(self.arch.pte_clear_uffd_wp(pmd))
         } else {
-            self.with_soft_flag(pmd, SoftFlags::SOFT_DIRTY, true)
+            self.arch.pte_mksoft_dirty(pmd)
         };
-        self.arch.set_pmd_at(&mut self.hw, to, dst, pmd);
+        self.arch.set_pmd_at(&mut self.hw, to, dst, moved);
         self.flush_moved(from, A::entry_size(Level::Pmd));
     }
 
     /// Moves entries under one table on either side. Contiguous blocks move whole where the kernel batches here.
-    fn move_ptes(&mut self, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr), extent: u64) {
+    fn move_ptes(
+        &mut self,
+        vma: &Vma,
+        (src, dst): (Ptep, Ptep),
+        (from, to): (VirtAddr, VirtAddr),
+        extent: u64,
+    ) {
         let (src, dst) = (src.add(Self::index(from, Level::Pte)), dst.add(Self::index(to, Level::Pte)));
         let max = (extent >> A::PAGE_SHIFT) as usize;
         let mut flush = false;
@@ -417,12 +429,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                     let folio = self.vm_normal_folio(old);
                     nr = self.folio_pte_batch(folio, p, old, max - i, Fpb::RESPECT_WRITE);
                 }
-                let pte = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
+                let mut pte = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
+                if loses_uffd(vma) {
+                    pte = self.arch.pte_clear_uffd_wp(pte);
+                }
                 self.arch.set_ptes(&mut self.hw, new_addr, q, self.arch.pte_mksoft_dirty(pte), nr);
             } else if !self.arch.pte_none(old) {
                 let pte = self.arch.ptep_get_and_clear(&mut self.hw, addr, p);
-                let pte = self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true);
-                self.arch.set_pte_at(&mut self.hw, new_addr, q, pte);
+                let pte = self.moved_nonpresent(vma, pte);
+                if !self.arch.pte_none(pte) {
+                    self.arch.set_pte_at(&mut self.hw, new_addr, q, pte);
+                }
             }
             i += nr;
         }
@@ -430,4 +447,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.arch.flush_tlb_range(&mut self.hw, from, from.add(extent), Level::Pte);
         }
     }
+
+    /// What a software entry is at its new place.
+    fn moved_nonpresent(&self, vma: &Vma, mut pte: Pte) -> Pte {
+        if loses_uffd(vma) {
+            if self.is_marker(pte, marker::UFFD_WP) {
+                return Pte::NONE;
+            }
+            pte = self.with_soft_flag(pte, SoftFlags::UFFD, false);
+        }
+        if self.arch.has_soft_dirty() { self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true) } else { pte }
+    }
+}
+
+/// Whether write protection by userfaultfd ends with a move of this VMA.
+fn loses_uffd(vma: &Vma) -> bool {
+    vma.uffd.is_some_and(Userfaultfd::stays_at_remap)
 }

@@ -304,6 +304,11 @@ impl Pages {
         self.meta[span.head.index()].word &= !Head::SWAPBACKED;
     }
 
+    /// It is to be kept again: something was written to it after all.
+    pub(crate) fn set_swapbacked(&mut self, span: FolioSpan) {
+        self.meta[span.head.index()].word |= Head::SWAPBACKED;
+    }
+
     // Exclusivity.
 
     /// `PageAnonExclusive`.
@@ -414,22 +419,35 @@ impl Pages {
         large.mapcount > 1 && !large.shared && large.mapcount == self.folio_ref_count(span)
     }
 
-    /// Makes one folio `1 << order` order-0 folios; owner, contents, exclusivity and map counts stay with their pages. No
-    /// huge leaf maps it. Pages that nobody maps are freed.
-    pub(crate) fn split<H: TableMemory>(&mut self, hw: &mut H, span: FolioSpan) {
+    /// Makes one folio, which only `mm` maps and by no huge leaf, folios of a smaller order; owner, contents, exclusivity and
+    /// map counts stay with their pages. Folios that nobody maps are freed.
+    pub(crate) fn split<H: TableMemory>(&mut self, hw: &mut H, span: FolioSpan, order: u32, mm: MmId) {
         let (owner, index) = self.owner(span);
         let word = self.meta[span.head.index()].word & !Head::INDEX;
         self.large_free.push(self.large_slot(span) as u32);
-        for i in 0..span.nr_pages() as u64 {
-            let page = FolioSpan { head: span.head.add(i), order: 0 };
-            hw.set_folio(page);
-            let meta = &mut self.meta[page.head.index()];
+        for i in (0..span.nr_pages() as u64).step_by(1 << order) {
+            let part = FolioSpan { head: span.head.add(i), order };
+            hw.set_folio(part);
+            let own = if order == 0 { (index + i) & Head::INDEX } else { self.alloc_large() };
+            let meta = &mut self.meta[part.head.index()];
             meta.owner = owner;
-            meta.word = word | (index + i) & Head::INDEX;
-            if self.folio_ref_count(page) == 0 {
-                self.free(page);
+            meta.word = word | own;
+            if order > 0 {
+                let mapcount = self.page_mapcounts(part);
+                let ids = if mapcount > 0 { [mm, 0] } else { [0, 0] };
+                let id_mapcounts = [mapcount, 0];
+                *self.large_mut(part) =
+                    LargeFolio { index: index + i, mapcount, ids, id_mapcounts, ..LargeFolio::default() };
+            }
+            if self.folio_ref_count(part) == 0 {
+                self.free(part);
             }
         }
+    }
+
+    /// Page entries that map pages of a folio.
+    fn page_mapcounts(&self, span: FolioSpan) -> u32 {
+        self.meta[span.head.index()..span.end().index()].iter().map(|meta| meta.mapcount).sum()
     }
 
     // Contents.

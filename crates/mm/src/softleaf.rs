@@ -1,5 +1,7 @@
 //! What calls do to software entries (`mm/mprotect.c`, `mm/memory.c`, `mm/huge_memory.c`, 7.3).
 
+use crate::fork::Copy;
+use crate::mprotect::Walk;
 use crate::zap::Zap;
 use crate::{Kernel, MapLevel, Mm, Vma};
 use ptelab_pgtable::{
@@ -13,6 +15,11 @@ pub(crate) enum Forked {
     Done,
     /// The entry maps a page again: it is shared as such.
     Present,
+}
+
+/// Guards outlive their contents, as write protection of shared memory does.
+fn outlives_contents(vma: &Vma, leaf: SoftLeaf) -> bool {
+    leaf.is_marker(marker::GUARD) || !vma.is_anonymous() && leaf.is_marker(marker::UFFD_WP)
 }
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -59,37 +66,49 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
-    /// Changes the protection of a software entry. Says whether it changed.
-    pub(crate) fn change_softleaf_pte(&mut self, addr: VirtAddr, p: Ptep, pte: Pte) -> bool {
-        let changed = self.soft_view(pte).and_then(|leaf| self.changed_softleaf(leaf));
-        if let Some(leaf) = changed {
-            let word = self.soft_word(leaf);
-            self.arch.set_pte_at(&mut self.hw, addr, p, word);
+    /// Changes the protection of an entry that maps no page.
+    pub(crate) fn change_nonpresent_pte(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, pte: Pte) {
+        let new = self.changed_nonpresent(walk, pte);
+        if new == pte {
+            return;
         }
-        changed.is_some()
+        walk.pages += 1;
+        if self.arch.pte_none(new) {
+            self.arch.pte_clear(&mut self.hw, addr, p);
+        } else {
+            self.arch.set_pte_at(&mut self.hw, addr, p, new);
+        }
     }
 
     /// The same for the entry of a huge page.
-    pub(crate) fn change_softleaf_pmd(&mut self, addr: VirtAddr, pmdp: Ptep, pmd: Pte) {
-        if let Some(leaf) = self.soft_view(pmd).and_then(|leaf| self.changed_softleaf(leaf)) {
-            let word = self.soft_word(leaf);
-            self.arch.set_pmd_at(&mut self.hw, addr, pmdp, word);
+    pub(crate) fn change_nonpresent_pmd(&mut self, walk: &Walk<'_>, addr: VirtAddr, pmdp: Ptep, pmd: Pte) {
+        let new = self.changed_nonpresent(walk, pmd);
+        if new != pmd {
+            self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
         }
+    }
+
+    fn changed_nonpresent(&self, walk: &Walk<'_>, pte: Pte) -> Pte {
+        let changed = self.soft_view(pte).and_then(|leaf| self.changed_softleaf(leaf));
+        let changed = changed.map_or(pte, |leaf| self.soft_word(leaf));
+        self.uffd_changed_nonpresent(walk.change.vma, walk.change.flags, changed)
     }
 
     /// Gives a child what a software entry stands for; what was exclusive is shared (`copy_nonpresent_pte`).
     pub(crate) fn copy_nonpresent_pte(
         &mut self,
         child: &Mm,
-        vma: &Vma,
+        copy: &Copy<'_>,
         (src, dst): (Ptep, Ptep),
         pte: Pte,
         addr: VirtAddr,
     ) -> Forked {
+        let vma = copy.vma;
         let Some(mut leaf) = self.soft_view(pte) else { return Forked::Done };
         match leaf.ty {
             swp_type::MARKER => {
-                if leaf.is_marker(marker::GUARD) || leaf.is_marker(marker::POISONED) {
+                let uffd_wp = copy.keeps_uffd && leaf.is_marker(marker::UFFD_WP);
+                if uffd_wp || leaf.is_marker(marker::GUARD) || leaf.is_marker(marker::POISONED) {
                     self.arch.set_pte_at(&mut self.hw, addr, dst, pte);
                 }
                 return Forked::Done;
@@ -125,7 +144,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if word != pte {
             self.arch.set_pte_at(&mut self.hw, addr, src, word);
         }
-        let word = self.with_soft_flag(word, SoftFlags::UFFD, false);
+        let word = self.forked_softleaf(copy, word);
         self.arch.set_pte_at(&mut self.hw, addr, dst, word);
         Forked::Done
     }
@@ -137,7 +156,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Gives a child the entry of a huge page that migrates (`copy_huge_non_present_pmd`).
-    pub(crate) fn copy_softleaf_pmd(&mut self, (src, dst): (Ptep, Ptep), pmd: Pte, addr: VirtAddr) {
+    pub(crate) fn copy_softleaf_pmd(
+        &mut self,
+        copy: &Copy<'_>,
+        (src, dst): (Ptep, Ptep),
+        pmd: Pte,
+        addr: VirtAddr,
+    ) {
         let Some(leaf) = self.soft_view(pmd) else { return };
         self.migration_entries(Pfn::new(leaf.offset), |entries| entries + 1);
         let kept = leaf.flags & (SoftFlags::SOFT_DIRTY | SoftFlags::UFFD);
@@ -145,8 +170,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if word != pmd {
             self.arch.set_pmd_at(&mut self.hw, addr, src, word);
         }
-        let word = self.with_soft_flag(word, SoftFlags::UFFD, false);
+        let word = self.forked_softleaf(copy, word);
         self.arch.set_pmd_at(&mut self.hw, addr, dst, word);
+    }
+
+    /// A child's entry is write-protected only where its userfaultfd is its parent's.
+    fn forked_softleaf(&self, copy: &Copy<'_>, pte: Pte) -> Pte {
+        if copy.keeps_uffd { pte } else { self.with_soft_flag(pte, SoftFlags::UFFD, false) }
     }
 
     /// Takes software entries away, neighbouring slots of swap together; returns how many entries it is done with
@@ -154,8 +184,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn zap_nonpresent(
         &mut self,
         mm: &Mm,
-        addr: VirtAddr,
-        p: Ptep,
+        vma: &Vma,
+        (addr, p): (VirtAddr, Ptep),
         pte: Pte,
         max: usize,
         how: Zap,
@@ -163,7 +193,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let Some(leaf) = self.soft_view(pte) else { return 1 };
         let mut nr = 1;
         match leaf.ty {
-            swp_type::MARKER if how != Zap::Unmap && leaf.is_marker(marker::GUARD) => return 1,
+            swp_type::MARKER if how != Zap::Unmap && outlives_contents(vma, leaf) => return 1,
             swp_type::DEVICE_READ | swp_type::DEVICE_WRITE | swp_type::DEVICE_EXCLUSIVE => {
                 let page = Pfn::new(leaf.offset);
                 let folio = self.hw.page_folio(page);
@@ -179,6 +209,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             _ => {}
         }
         self.clear_nonpresent_ptes(addr, p, nr);
+        if how != Zap::Unmap {
+            self.uffd_mark_zapped(vma, addr, p, leaf.flags.contains(SoftFlags::UFFD), nr);
+        }
         nr
     }
 

@@ -110,17 +110,44 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.arch.pte_mkspecial(self.arch.pfn_pte(ZERO_PFN, vma.page_prot))
     }
 
-    /// Makes a large folio that only `mm` maps order-0 folios (`split_folio`). Every mapping is taken down as for a migration
-    /// and put back, one entry at a time.
+    /// Makes a large folio that only `mm` maps order-0 folios (`split_folio`).
     pub(crate) fn split_folio(&mut self, mm: &mut Mm, span: FolioSpan) {
+        self.split_folio_to_order(mm, span, 0);
+    }
+
+    /// Splits the folio that is mapped at an address into folios of an order, as a write to debugfs's `split_huge_pages`
+    /// does. Where there is no larger folio, there is nothing to do, nor for order 1, which anonymous memory does not have.
+    ///
+    /// # Errors
+    /// `EBUSY` where another process maps the folio too: that is not emulated.
+    #[tracing::instrument(level = "trace", skip(self, mm))]
+    pub fn split_folio_at(&mut self, mm: &mut Mm, addr: VirtAddr, order: u32) -> Result<(), Errno> {
+        let pte = self.entry_at(mm, addr).pte;
+        if order == 1 || !self.arch.pte_present(pte) || self.arch.pte_special(pte) {
+            return Ok(());
+        }
+        let folio = self.hw.page_folio(self.arch.pte_pfn(pte));
+        if folio == self.pages.huge_zero() || folio.order <= order {
+            return Ok(());
+        }
+        if self.pages.maybe_mapped_shared(folio) {
+            return Err(Errno::Ebusy);
+        }
+        self.split_folio_to_order(mm, folio, order);
+        Ok(())
+    }
+
+    /// Makes a large folio that only `mm` maps folios of a smaller order. Every mapping is taken down as for a migration and put
+    /// back, one entry at a time.
+    fn split_folio_to_order(&mut self, mm: &mut Mm, span: FolioSpan, order: u32) {
         for (vma, addr) in self.folio_addresses(mm, span) {
             self.split_huge_pmd_address(mm, &vma, addr);
         }
         let mapped = self.unmap_for_move(mm, span);
-        self.pages.split(&mut self.hw, span);
+        self.pages.split(&mut self.hw, span, order, mm.id);
         for entry in mapped {
             let locked = entry.vma.flags.contains(VmFlags::LOCKED);
-            if !locked && self.pages.is_zero_filled(entry.pfn) {
+            if order == 0 && !locked && self.pages.is_zero_filled(entry.pfn) {
                 self.map_unused_to_zeropage(mm, &entry);
             } else {
                 self.restore_moved(mm, &entry, entry.pfn);
@@ -132,8 +159,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// (`try_to_map_unused_to_zeropage`).
     fn map_unused_to_zeropage(&mut self, mm: &Mm, moved: &Moved) {
         let mut entry = self.zero_entry(&moved.vma);
-        if self.rules.split_zeropage_keeps_soft_dirty && self.arch.pte_soft_dirty(moved.old) {
-            entry = self.arch.pte_mksoft_dirty(entry);
+        if self.rules.split_zeropage_keeps_soft_dirty {
+            if self.arch.pte_soft_dirty(moved.old) {
+                entry = self.arch.pte_mksoft_dirty(entry);
+            }
+            if self.arch.pte_uffd_wp(moved.old) {
+                entry = self.arch.pte_mkuffd_wp(entry);
+            }
         }
         let page = FolioSpan { head: moved.pfn, order: 0 };
         self.pages.unmap(page, moved.pfn, MapLevel::Ptes(1), mm.id);

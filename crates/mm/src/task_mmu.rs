@@ -28,6 +28,17 @@ bitflags! {
     }
 }
 
+impl Pagemap {
+    /// What a software entry carries, beside [`SWAP`](Self::SWAP).
+    fn of_soft_leaf(leaf: SoftLeaf) -> Self {
+        let mut bits = Self::empty();
+        bits.set(Self::GUARD, leaf.is_marker(marker::GUARD));
+        bits.set(Self::UFFD_WP, leaf.is_marker(marker::UFFD_WP) || leaf.flags.contains(SoftFlags::UFFD));
+        bits.set(Self::SOFT_DIRTY, leaf.flags.contains(SoftFlags::SOFT_DIRTY));
+        bits
+    }
+}
+
 /// What is known of the page behind an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageFacts {
@@ -171,7 +182,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if is_page && page.mapcount == 1 {
             entry.pagemap |= Pagemap::EXCLUSIVE;
         }
-        if is_page && !self.pages.is_anon(page.folio) {
+        // Where its leaf is not special, the huge zero page is taken for a page of a file.
+        let huge_zero_shows = !self.rules.huge_zero_special && level == Level::Pmd;
+        if (is_page || huge_zero_shows) && !self.pages.is_anon(page.folio) {
             entry.pagemap |= Pagemap::FILE;
         }
         entry.page = Some(page);
@@ -180,14 +193,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// What pagemap says of a software entry, and the page behind it.
     fn soft_facts(&self, entry: &mut LeafEntry, leaf: SoftLeaf) {
-        entry.pagemap |= Pagemap::SWAP;
-        entry.pagemap.set(Pagemap::GUARD, leaf.is_marker(marker::GUARD));
-        if leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
-            entry.pagemap |= Pagemap::SOFT_DIRTY;
-        }
-        if leaf.flags.contains(SoftFlags::UFFD) || leaf.is_marker(marker::UFFD_WP) {
-            entry.pagemap |= Pagemap::UFFD_WP;
-        }
+        entry.pagemap |= Pagemap::SWAP | Pagemap::of_soft_leaf(leaf);
         if let Some(pfn) = leaf.pfn() {
             let page = self.page_facts(pfn);
             entry.pagemap.set(Pagemap::FILE, !self.pages.is_anon(page.folio));

@@ -23,6 +23,32 @@ bitflags! {
 }
 
 bitflags! {
+    /// What a userfaultfd is opened with (`include/uapi/linux/userfaultfd.h`). Features that are not named here are about
+    /// other modes than write protection, or nobody's.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct UffdFeatures: u64 {
+        /// Write protection, without which a range cannot be registered here (`UFFD_FEATURE_PAGEFAULT_FLAG_WP`).
+        const WP = 1 << 0;
+        /// Children get a userfaultfd of their own, and keep the protection.
+        const EVENT_FORK = 1 << 1;
+        /// Memory that is moved stays registered and protected.
+        const EVENT_REMAP = 1 << 2;
+        /// Private pages that are not there can be protected too.
+        const WP_UNPOPULATED = 1 << 13;
+        /// [`uffd_poison`](crate::Kernel::uffd_poison) may be used; nothing depends on it.
+        const POISON = 1 << 14;
+        /// A write lifts the protection of its page; includes `WP_UNPOPULATED`.
+        const WP_ASYNC = 1 << 15;
+        const _ = !0;
+    }
+}
+
+impl UffdFeatures {
+    /// All features of the kernels here (`UFFD_API_FEATURES`; 7.3 has more, of a mode that is not here).
+    pub const KNOWN: Self = Self::from_bits_retain((1 << 17) - 1);
+}
+
+bitflags! {
     /// The `flags` of mmap.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct MapFlags: u64 {

@@ -1,6 +1,6 @@
 //! VMAs: the tree, and when they split and merge (`mm/vma.c`, 7.3).
 
-use crate::{Errno, FileId, Kernel, Mm};
+use crate::{Errno, FileId, Kernel, Mm, Userfaultfd};
 use ptelab_pgtable::{Arch, Event, Level, PgProt, TableMemory, VirtAddr, VmFlags};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub struct Vma {
     pub file: Option<FileId>,
     /// The name that `PR_SET_VMA_ANON_NAME` gave it.
     pub anon_name: Option<Arc<str>>,
+    /// The userfaultfd that it is registered with.
+    pub uffd: Option<Userfaultfd>,
 }
 
 impl Vma {
@@ -46,7 +48,14 @@ impl Vma {
     ) -> Self {
         let pgoff = start.get() >> page_shift;
         let (chain, object, file, anon_name) = ([].into(), None, None, None);
-        Self { start, end, flags, page_prot, anon_vma: None, chain, pgoff, object, file, anon_name }
+        let (anon_vma, uffd) = (None, None);
+        Self { start, end, flags, page_prot, anon_vma, chain, pgoff, object, file, anon_name, uffd }
+    }
+
+    /// Registers it for write protection, or ends that.
+    pub(crate) fn set_uffd(&mut self, uffd: Option<Userfaultfd>) {
+        self.uffd = uffd;
+        self.flags.set(VmFlags::UFFD_WP, uffd.is_some());
     }
 
     /// Length in bytes.
@@ -154,6 +163,7 @@ pub(crate) struct Likeness<'a> {
     pub(crate) object: Option<ObjectId>,
     pub(crate) file: Option<FileId>,
     pub(crate) anon_name: Option<&'a str>,
+    pub(crate) uffd: Option<Userfaultfd>,
     /// Page offset of the first page.
     pub(crate) pgoff: u64,
 }
@@ -167,6 +177,7 @@ impl<'a> Likeness<'a> {
             object: vma.object,
             file: vma.file,
             anon_name: vma.anon_name.as_deref(),
+            uffd: vma.uffd,
             pgoff: vma.pgoff,
         }
     }
@@ -177,6 +188,7 @@ impl<'a> Likeness<'a> {
             && !self.flags.intersects(VmFlags::SPECIAL)
             && (self.object, self.file) == (other.object, other.file)
             && self.anon_name == other.anon_name
+            && self.uffd == other.uffd
             && self.pgoff.wrapping_add_signed(pages_between) == other.pgoff
             && self.anon_compatible(other)
     }
@@ -247,21 +259,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         end: VirtAddr,
         flags: VmFlags,
     ) -> Result<VirtAddr, Errno> {
-        let anon_name = mm.vmas.find(start).and_then(|vma| vma.anon_name.clone());
-        self.vma_modify_name(mm, (start, end), flags, anon_name)
+        self.vma_modify_as(mm, (start, end), |vma| vma.flags = flags)
     }
 
-    /// The same with the name too (`vma_modify_name`).
-    pub(crate) fn vma_modify_name(
+    /// The same for whatever keeps VMAs from merging: flags, name, userfaultfd (`vma_modify`).
+    pub(crate) fn vma_modify_as(
         &mut self,
         mm: &mut Mm,
         (start, end): (VirtAddr, VirtAddr),
-        flags: VmFlags,
-        anon_name: Option<Arc<str>>,
+        change: impl FnOnce(&mut Vma),
     ) -> Result<VirtAddr, Errno> {
         let vma = mm.vmas.find(start).expect("the caller found it").clone();
         let pgoff = vma.pgoff_of(start, A::PAGE_SHIFT);
-        let changed = Vma { start, end, flags, pgoff, anon_name, ..vma.clone() };
+        let mut changed = Vma { start, end, pgoff, ..vma.clone() };
+        change(&mut changed);
         let edges = (start == vma.start, end == vma.end);
         let found = self.mergeable(mm, (start, end), Likeness::of(&changed), edges);
         let found = self.removable(mm, &vma, edges, found);
@@ -279,8 +290,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.split_vma(mm, start, end)?;
         }
         let vma = mm.vmas.at_mut(start);
-        vma.flags = flags;
-        vma.anon_name = changed.anon_name;
+        *vma = Vma { start, end: vma.end, ..changed };
         Ok(start)
     }
 
@@ -346,6 +356,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             object: first.object,
             file: first.file,
             anon_name: first.anon_name.clone(),
+            uffd: first.uffd,
         };
         self.hold(&joined);
         for part in parts() {
@@ -464,7 +475,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn wants_writenotify(&self, vma: &Vma, page_prot: PgProt) -> bool {
         let unchanged = || page_prot == self.page_prot_for(page_prot, vma.flags);
         vma.flags.contains(VmFlags::WRITE | VmFlags::SHARED)
-            && (self.has_page_mkwrite(vma) || unchanged() && self.soft_dirty_enabled(vma))
+            && (self.has_page_mkwrite(vma) || unchanged() && (self.soft_dirty_enabled(vma) || vma.uffd_wp()))
     }
 
     /// Whether the first write after `clear_refs` must be noticed in this VMA (`vma_soft_dirty_enabled`).

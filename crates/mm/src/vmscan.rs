@@ -1,9 +1,11 @@
-//! Paging out (`mm/vmscan.c`, `mm/rmap.c`, `try_to_unmap`, 7.3).
+//! Reclaim: paging out to swap, and what `MADV_FREE` gave up (`mm/vmscan.c`, `mm/rmap.c`, `try_to_unmap`, 7.3).
 
+use crate::madvise::MappedBatch;
 use crate::pages::MapLevel;
-use crate::{Kernel, Mm, Vma};
+use crate::walk::PmdState;
+use crate::{Errno, Kernel, Mm, Vma};
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, MmuGather, Pfn, Pte, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+    Arch, FolioSpan, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
 };
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -73,5 +75,92 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn present_page(&self, pte: Pte) -> Option<Pfn> {
         let mapped = self.arch.pte_present(pte) && !self.arch.pte_special(pte);
         mapped.then(|| self.arch.pte_pfn(pte))
+    }
+
+    /// Reclaims the lazyfree folios in a range of so many bytes, as `MADV_PAGEOUT` does: those that were not written to are
+    /// discarded, the others are to be kept again. Folios that another process maps too are passed over, and other memory
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// Those of `madvise`.
+    #[tracing::instrument(level = "trace", skip(self, mm))]
+    pub fn reclaim(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
+        let end = Self::madvise_end(start, len)?;
+        self.walk_vmas(mm, (start, end), Self::reclaim_vma)
+    }
+
+    fn reclaim_vma(
+        &mut self,
+        mm: &mut Mm,
+        vma: &Vma,
+        (start, end): (VirtAddr, VirtAddr),
+    ) -> Result<(), Errno> {
+        if vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB) {
+            return Err(Errno::Einval);
+        }
+        let mut tlb = MmuGather::default();
+        let mut addr = start;
+        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
+            addr = next;
+            let whole = next.since(from) == A::entry_size(Level::Pmd);
+            match self.pmd_state(pmdp) {
+                PmdState::Huge(pmd) if whole => self.reclaim_huge(mm, &mut tlb, vma, (pmdp, pmd), from),
+                PmdState::Huge(pmd) => {
+                    let folio = self.vm_normal_folio_pmd(pmd);
+                    if let Some(folio) = folio.filter(|&folio| self.pages.is_lazyfree(folio)) {
+                        self.split_folio(mm, folio);
+                    }
+                }
+                PmdState::Table(_) | PmdState::Soft(_) | PmdState::None => {}
+            }
+            let id = mm.id;
+            self.for_each_batch(mm, (from, next), |kernel, b| kernel.reclaim_batch(id, &mut tlb, b));
+        }
+        self.tlb_end_vma(&mut tlb);
+        self.tlb_finish(&mut tlb);
+        Ok(())
+    }
+
+    /// All pages of one folio (`try_to_unmap_one`).
+    fn reclaim_batch(&mut self, id: crate::MmId, tlb: &mut MmuGather, b: MappedBatch) {
+        if !self.pages.is_lazyfree(b.folio) || self.pages.maybe_mapped_shared(b.folio) {
+            return;
+        }
+        let old = self.arch.get_and_clear_ptes(&mut self.hw, b.addr, b.p, b.nr);
+        tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
+        if self.arch.pte_dirty(old) {
+            self.pages.set_dirty(b.folio, true);
+        }
+        if self.pages.is_dirty(b.folio) {
+            self.arch.set_ptes(&mut self.hw, b.addr, b.p, old, b.nr);
+            self.pages.set_swapbacked(b.folio);
+            return;
+        }
+        let first = self.arch.pte_pfn(old);
+        self.pages.unmap(b.folio, first, MapLevel::Ptes(b.nr), id);
+    }
+
+    /// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries
+    /// (`__discard_anon_folio_pmd_locked`).
+    fn reclaim_huge(
+        &mut self,
+        mm: &mut Mm,
+        tlb: &mut MmuGather,
+        vma: &Vma,
+        (pmdp, pmd): (Ptep, Pte),
+        addr: VirtAddr,
+    ) {
+        let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return };
+        if !self.pages.is_lazyfree(folio) || self.pages.maybe_mapped_shared(folio) {
+            return;
+        }
+        if !self.arch.pte_dirty(pmd) && !self.pages.is_dirty(folio) {
+            self.zap_huge_pmd(mm, tlb, pmdp, addr);
+        } else if self.rules.reclaim_splits_written_huge {
+            self.split_huge_pmd(mm, vma, pmdp, addr);
+        } else {
+            self.pages.set_dirty(folio, true);
+            self.pages.set_swapbacked(folio);
+        }
     }
 }

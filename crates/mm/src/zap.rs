@@ -10,7 +10,7 @@ use ptelab_pgtable::{Arch, Fpb, Level, MmuGather, Pfn, Pte, Ptep, TableMemory, V
 pub(crate) enum Zap {
     /// The range is unmapped for good.
     Unmap,
-    /// The contents go (`MADV_DONTNEED`): guard markers stay; emptied tables may be freed.
+    /// The contents go (`MADV_DONTNEED`): markers stay; emptied tables may be freed.
     Dontneed,
     /// The contents go, for markers to take their place.
     Replace,
@@ -38,7 +38,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 self.split_huge_pmd(mm, vma, pmdp, from);
             }
             if let PmdState::Table(table) = self.pmd_state(pmdp) {
-                self.zap_pte_range(mm, tlb, table, (from, next), how);
+                self.zap_pte_range(mm, tlb, vma, table, (from, next), how);
                 if whole && how == Zap::Dontneed && self.reclaims_tables() {
                     self.try_to_free_pte(mm, tlb, pmdp, table);
                 }
@@ -81,6 +81,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         &mut self,
         mm: &Mm,
         tlb: &mut MmuGather,
+        vma: &Vma,
         table: Ptep,
         (mut addr, end): (VirtAddr, VirtAddr),
         how: Zap,
@@ -92,9 +93,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let nr = if self.arch.pte_none(pte) {
                 1
             } else if self.arch.pte_present(pte) {
-                self.zap_present(mm, tlb, addr, p, pte, max)
+                let nr = self.zap_present(mm, tlb, addr, p, pte, max);
+                if how != Zap::Unmap {
+                    self.uffd_mark_zapped(vma, addr, p, self.arch.pte_uffd_wp(pte), nr);
+                }
+                nr
             } else {
-                self.zap_nonpresent(mm, addr, p, pte, max, how)
+                self.zap_nonpresent(mm, vma, (addr, p), pte, max, how)
             };
             p = p.add(nr);
             addr = addr.add(nr as u64 * A::PAGE_SIZE);

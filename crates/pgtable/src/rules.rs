@@ -77,6 +77,15 @@ pub struct KernelRules {
     pub swapin_bypasses_cache: bool,
     /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED` (`kernel/sys.c`; new in 6.18).
     pub thp_disable_except_advised: bool,
+    /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them, and there what is empty too; before,
+    /// all that is not protected, but what is empty only in a scan for nothing else (`fs/proc/task_mmu.c`,
+    /// `pagemap_page_category`; asked of 6.16.12, 6.17.13 and 7.3.4).
+    pub scan_written_needs_uffd_wp: bool,
+    /// Reclaim of a lazyfree folio that was written to splits its huge leaf; before, the leaf stayed (`mm/rmap.c`,
+    /// `try_to_unmap_one`; asked of 6.16.12, 6.17.13 and 7.3.4).
+    pub reclaim_splits_written_huge: bool,
+    /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
+    pub scan_knows_accessed: bool,
 }
 
 impl KernelRules {
@@ -105,6 +114,9 @@ impl KernelRules {
         swap_prefers_fresh_clusters: true,
         swapin_bypasses_cache: true,
         thp_disable_except_advised: false,
+        scan_written_needs_uffd_wp: false,
+        reclaim_splits_written_huge: false,
+        scan_knows_accessed: false,
     };
 
     /// Linux 6.17-rc1: the series as first merged, with its copy-on-write bug.
@@ -142,6 +154,9 @@ impl KernelRules {
         swap_prefers_fresh_clusters: true,
         swapin_bypasses_cache: true,
         thp_disable_except_advised: false,
+        scan_written_needs_uffd_wp: false,
+        reclaim_splits_written_huge: false,
+        scan_knows_accessed: false,
     };
 
     /// Linux 7.3 (as 7.3.4).
@@ -160,6 +175,9 @@ impl KernelRules {
         swap_prefers_fresh_clusters: false,
         swapin_bypasses_cache: false,
         thp_disable_except_advised: true,
+        scan_written_needs_uffd_wp: true,
+        reclaim_splits_written_huge: true,
+        scan_knows_accessed: true,
         ..Self::V6_17
     };
 

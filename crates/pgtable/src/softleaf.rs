@@ -68,7 +68,15 @@ pub mod marker {
 
 impl SoftLeaf {
     /// The marker of a guard region.
-    pub const GUARD: Self = Self { ty: swp_type::MARKER, offset: marker::GUARD, flags: SoftFlags::empty() };
+    pub const GUARD: Self = Self::marker(marker::GUARD);
+    /// The marker of a page that is not there and is to be write-protected for userfaultfd.
+    pub const UFFD_WP: Self = Self::marker(marker::UFFD_WP);
+    /// The marker of a poisoned page.
+    pub const POISONED: Self = Self::marker(marker::POISONED);
+
+    const fn marker(offset: u64) -> Self {
+        Self { ty: swp_type::MARKER, offset, flags: SoftFlags::empty() }
+    }
 
     /// The entry of this type for a frame.
     pub const fn of_page(ty: u8, pfn: Pfn, flags: SoftFlags) -> Self {

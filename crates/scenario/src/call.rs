@@ -30,6 +30,21 @@ pub enum Call {
     ExitGroup { status: i32 },
     /// `clear_refs(WHAT)`: a write to `/proc/PID/clear_refs`, 1 to 5; 4 clears soft-dirty.
     ClearRefs { what: u8 },
+    /// `uffd(ADDR, LEN, FEATURES)`: registers a range with a userfaultfd that has these features.
+    Uffd { addr: u64, len: u64, features: u64 },
+    /// `uffd_unregister(ADDR, LEN)`
+    UffdUnregister { addr: u64, len: u64 },
+    /// `uffd_wp(ADDR, LEN, on|off)`: userfaultfd write protection of a registered range.
+    UffdWp { addr: u64, len: u64, how: Switch },
+    /// `uffd_poison(ADDR, LEN)`: makes accesses to pages that are not there end in SIGBUS.
+    UffdPoison { addr: u64, len: u64 },
+    /// `pagemap_scan(ADDR, LEN, FLAGS, MASK, RETURN[, MAX_PAGES])`: finds pages of all categories in MASK, and returns how
+    /// many regions of them there are that have the same categories of RETURN; 0 pages, or none given, is no limit.
+    PagemapScan { addr: u64, len: u64, flags: u64, mask: u64, returned: u64, max_pages: u64 },
+    /// `reclaim(ADDR, LEN)`: reclaims what `MADV_FREE` gave up.
+    Reclaim { addr: u64, len: u64 },
+    /// `split_folio(ADDR, ORDER)`: splits the folio that is mapped at ADDR into folios of an order.
+    SplitFolio { addr: u64, order: u8 },
     /// `numa(NODES)`: how many memory nodes there are, 1 to 64.
     Numa { nodes: u8 },
     /// `numa_alloc(NODE)`: where new pages go, 0 to 63; 64 is the node of the CPU.
@@ -94,6 +109,26 @@ pub enum Timing {
     Off,
 }
 
+/// Whether something goes on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Switch {
+    /// `on`
+    On,
+    /// `off`
+    Off,
+}
+
+impl Switch {
+    /// The word that a scenario knows it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
 impl Call {
     /// The name before the parenthesis.
     #[must_use]
@@ -112,6 +147,13 @@ impl Call {
             Self::Fork => "fork",
             Self::ExitGroup { .. } => "exit_group",
             Self::ClearRefs { .. } => "clear_refs",
+            Self::Uffd { .. } => "uffd",
+            Self::UffdUnregister { .. } => "uffd_unregister",
+            Self::UffdWp { .. } => "uffd_wp",
+            Self::UffdPoison { .. } => "uffd_poison",
+            Self::PagemapScan { .. } => "pagemap_scan",
+            Self::Reclaim { .. } => "reclaim",
+            Self::SplitFolio { .. } => "split_folio",
             Self::Numa { .. } => "numa",
             Self::NumaAlloc { .. } => "numa_alloc",
             Self::NumaScan { .. } => "numa_scan",

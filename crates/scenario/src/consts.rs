@@ -125,8 +125,54 @@ pub const MREMAP: Table = Table {
     ],
 };
 
+/// Features of a userfaultfd (`include/uapi/linux/userfaultfd.h`), without their prefix: a scenario's `WP` is
+/// `UFFD_FEATURE_PAGEFAULT_FLAG_WP`.
+pub const UFFD: Table = Table {
+    what: "a userfaultfd feature",
+    prefix: "",
+    zero: None,
+    style: Style::Flags,
+    entries: &[
+        Named::flag("WP", 1),
+        Named::flag("EVENT_FORK", 1 << 1),
+        Named::flag("EVENT_REMAP", 1 << 2),
+        Named::flag("WP_UNPOPULATED", 1 << 13),
+        Named::flag("POISON", 1 << 14),
+        Named::flag("WP_ASYNC", 1 << 15),
+    ],
+};
+
+/// Flags of `pagemap_scan` (`include/uapi/linux/fs.h`).
+pub const PM_SCAN: Table = Table {
+    what: "a flag of pagemap_scan",
+    prefix: "PM_SCAN_",
+    zero: None,
+    style: Style::Flags,
+    entries: &[Named::flag("PM_SCAN_WP_MATCHING", 1), Named::flag("PM_SCAN_CHECK_WPASYNC", 2)],
+};
+
+/// Categories of pages for `pagemap_scan` (`include/uapi/linux/fs.h`).
+pub const PAGE_IS: Table = Table {
+    what: "a category of pages",
+    prefix: "PAGE_IS_",
+    zero: None,
+    style: Style::Flags,
+    entries: &[
+        Named::flag("PAGE_IS_WPALLOWED", 1),
+        Named::flag("PAGE_IS_WRITTEN", 1 << 1),
+        Named::flag("PAGE_IS_FILE", 1 << 2),
+        Named::flag("PAGE_IS_PRESENT", 1 << 3),
+        Named::flag("PAGE_IS_SWAPPED", 1 << 4),
+        Named::flag("PAGE_IS_PFNZERO", 1 << 5),
+        Named::flag("PAGE_IS_HUGE", 1 << 6),
+        Named::flag("PAGE_IS_SOFT_DIRTY", 1 << 7),
+        Named::flag("PAGE_IS_GUARD", 1 << 8),
+        Named::flag("PAGE_IS_ACCESSED", 1 << 9),
+    ],
+};
+
 /// All tables of which scenarios use names.
-pub const TABLES: [&Table; 4] = [&PROT, &MAP, &MADV, &MREMAP];
+pub const TABLES: [&Table; 7] = [&PROT, &MAP, &MADV, &MREMAP, &UFFD, &PM_SCAN, &PAGE_IS];
 
 const MAP_TYPE_MASK: u64 = 0xf;
 /// Where in the flags of `mmap` and of `shmget` the huge page size lies.

@@ -45,8 +45,13 @@
 //! |---|---|
 //! | `mmap` | addr, len, prot, flags, fd, offset |
 //! | `munmap`, `explicit_bzero`, `numa_scan`, `migrate_begin`, `migrate_end`, `device_private` | addr, len |
+//! | `uffd_unregister`, `uffd_poison`, `reclaim` | addr, len |
 //! | `device_exclusive`, `hwpoison` | addr |
 //! | `swapon` | size |
+//! | `split_folio` | addr, order |
+//! | `uffd` | addr, len, features: `WP`, `WP_UNPOPULATED`, `WP_ASYNC`, `EVENT_FORK`, `EVENT_REMAP`, `POISON` |
+//! | `uffd_wp` | addr, len, `on` or `off` |
+//! | `pagemap_scan` | addr, len, flags, mask, return\[, `max_pages`\] |
 //! | `mprotect` | addr, len, prot |
 //! | `madvise` | addr, len, advice |
 //! | `mremap` | `old_addr`, `old_len`, `new_len`, flags\[, `new_addr`\] |
@@ -79,7 +84,7 @@ pub mod strace;
 mod suggest;
 
 pub use ast::{Expect, Item, Line, MAX_DEPTH, Repeat, Scenario, Signal};
-pub use call::{Access, Call, ThpKey, ThpMode, Timing};
+pub use call::{Access, Call, Switch, ThpKey, ThpMode, Timing};
 pub use diag::{Diagnostic, Diagnostics, MAX_KEPT, Related};
 pub use errno::Errno;
 pub use parse::{parse, parse_bytes};

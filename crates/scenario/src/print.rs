@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use crate::ast::{Expect, Item, Line, Repeat, Scenario, Signal};
 use crate::call::{Call, ThpKey};
-use crate::consts::{MADV, MAP, MREMAP, PROT};
+use crate::consts::{MADV, MAP, MREMAP, PAGE_IS, PM_SCAN, PROT, UFFD};
 
 const INDENT: usize = 2;
 
@@ -62,6 +62,11 @@ impl Display for Call {
             Self::Memset { .. } | Self::ExplicitBzero { .. } | Self::Touch { .. } | Self::Check { .. } => {
                 write_access_arguments(self, f)?;
             }
+            Self::Uffd { .. }
+            | Self::UffdUnregister { .. }
+            | Self::UffdWp { .. }
+            | Self::UffdPoison { .. }
+            | Self::PagemapScan { .. } => write_uffd_arguments(self, f)?,
             _ => write_other_arguments(self, f)?,
         }
         f.write_char(')')
@@ -131,6 +136,24 @@ fn write_access_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
     }
 }
 
+fn write_uffd_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
+    match *call {
+        Call::Uffd { addr, len, features } => {
+            write!(f, "{}, {}, {}", Addr(addr), Size(len), UFFD.text(features))
+        }
+        Call::UffdUnregister { addr, len } | Call::UffdPoison { addr, len } => {
+            write!(f, "{}, {}", Addr(addr), Size(len))
+        }
+        Call::UffdWp { addr, len, how } => write!(f, "{}, {}, {}", Addr(addr), Size(len), how.name()),
+        Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
+            let (mask, returned) = (PAGE_IS.text(mask), PAGE_IS.text(returned));
+            write!(f, "{}, {}, {}, {mask}, {returned}", Addr(addr), Size(len), PM_SCAN.text(flags))?;
+            if max_pages == 0 { Ok(()) } else { write!(f, ", {max_pages}") }
+        }
+        _ => Ok(()),
+    }
+}
+
 fn write_other_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
     match call {
         Call::Thp { size, mode } => write!(f, "\"{size}\", \"{}\"", mode.name()),
@@ -140,9 +163,11 @@ fn write_other_arguments(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
         Call::NumaAlloc { node } => write!(f, "{node}"),
         Call::Swapon { size } => write!(f, "{}", Size(*size)),
         Call::DeviceExclusive { addr } | Call::Hwpoison { addr } => write!(f, "{}", Addr(*addr)),
+        Call::SplitFolio { addr, order } => write!(f, "{}, {order}", Addr(*addr)),
         Call::NumaScan { addr, len }
         | Call::MigrateBegin { addr, len }
         | Call::MigrateEnd { addr, len }
+        | Call::Reclaim { addr, len }
         | Call::DevicePrivate { addr, len } => write!(f, "{}, {}", Addr(*addr), Size(*len)),
         Call::Dump { addr, len, name } => {
             write!(f, "{}, {}, {}", Addr(*addr), Size(*len), Quoted(name))

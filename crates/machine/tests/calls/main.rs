@@ -7,6 +7,7 @@ mod names;
 mod processes;
 mod stack;
 mod sync;
+mod uffd;
 
 use ptelab_machine::{AnyVm, Builder, CallError, Errno, KernelRules, MapFlags, PORTS, Pid, Prot, Vm};
 

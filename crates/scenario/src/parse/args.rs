@@ -43,7 +43,12 @@ impl<'p, 's> Args<'p, 's> {
 
     /// An address that may be left out at the end.
     pub(super) fn optional_address(&mut self, name: &'static str) -> Option<u64> {
-        if self.is_at_end() { Some(0) } else { self.address(name) }
+        self.optional_number(name, &ADDRESS)
+    }
+
+    /// A number that may be left out at the end, where it is 0.
+    pub(super) fn optional_number(&mut self, name: &'static str, want: &Want) -> Option<u64> {
+        if self.is_at_end() { Some(0) } else { self.number(name, want) }
     }
 
     pub(super) fn number(&mut self, name: &'static str, want: &Want) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! Numbers and names combined by `+` and `|`.
 
-use crate::consts::{MADV, MAP, MREMAP, PROT, TABLES, Table};
+use crate::consts::{MADV, MAP, MREMAP, PAGE_IS, PM_SCAN, PROT, TABLES, Table, UFFD};
 use crate::diag::{Diagnostic, quoted};
 use crate::lex::{Kind, Token};
 
@@ -33,6 +33,12 @@ pub(super) const ADVICE: Want =
     Want::named(&MADV, "one of MADV_DONTNEED, MADV_HUGEPAGE, MADV_FREE ... or a number");
 pub(super) const MOVING: Want =
     Want::named(&MREMAP, "MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP or a number");
+pub(super) const FEATURES: Want =
+    Want::named(&UFFD, "WP, WP_UNPOPULATED, WP_ASYNC, EVENT_FORK ... or a number");
+pub(super) const SCANNING: Want =
+    Want::named(&PM_SCAN, "PM_SCAN_WP_MATCHING, PM_SCAN_CHECK_WPASYNC or a number");
+pub(super) const CATEGORIES: Want =
+    Want::named(&PAGE_IS, "PAGE_IS_WRITTEN, PAGE_IS_PRESENT, PAGE_IS_FILE ... or a number");
 
 impl Want {
     pub(super) const fn plain(what: &'static str, expected: &'static str) -> Self {

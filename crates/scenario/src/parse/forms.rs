@@ -1,10 +1,10 @@
 //! The calls: their names, their parameters and how each is made of its arguments.
 
-use crate::call::{Access, Call, ThpKey, ThpMode, Timing};
+use crate::call::{Access, Call, Switch, ThpKey, ThpMode, Timing};
 use crate::diag::quoted;
 
 use super::args::Args;
-use super::expr::{ADVICE, MAPPING, MOVING, OFFSET, PROTECTION, Want};
+use super::expr::{ADVICE, CATEGORIES, FEATURES, MAPPING, MOVING, OFFSET, PROTECTION, SCANNING, Want};
 
 /// One call that can be written.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Form {
 }
 
 /// All calls, in the order in which a message lists them.
-pub(super) const FORMS: [Form; 24] = [
+pub(super) const FORMS: [Form; 31] = [
     form("mmap", "addr, len, prot, flags, fd, offset", mmap),
     form("munmap", "addr, len", munmap),
     form("mprotect", "addr, len, prot", mprotect),
@@ -30,6 +30,13 @@ pub(super) const FORMS: [Form; 24] = [
     form("exit_group", "status", exit_group),
     form("thp", "size, mode", thp),
     form("clear_refs", "what", clear_refs),
+    form("uffd", "addr, len, features", uffd),
+    form("uffd_unregister", "addr, len", uffd_unregister),
+    form("uffd_wp", "addr, len, switch", uffd_wp),
+    form("uffd_poison", "addr, len", uffd_poison),
+    form("pagemap_scan", "addr, len, flags, mask, return[, max_pages]", pagemap_scan),
+    form("reclaim", "addr, len", reclaim),
+    form("split_folio", "addr, order", split_folio),
     form("numa", "nodes", numa),
     form("numa_alloc", "node", numa_alloc),
     form("numa_scan", "addr, len", numa_scan),
@@ -52,6 +59,9 @@ const THP_SIZE: &str = "a size as sysfs names it, as in `\"64kB\"`, or `\"enable
 const THP_MODE: &str = "`\"always\"`, `\"madvise\"`, `\"inherit\"` or `\"never\"`";
 const GLOBAL_THP_MODE: &str = "`\"always\"`, `\"madvise\"` or `\"never\"`";
 const ACCESS: &str = "`READ` or `WRITE`";
+const MAX_PAGES: Want = Want::plain("a number of pages", "a number of pages, or 0 for no limit");
+const ORDER: Want = Want::plain("an order", "the order of a folio, as in `2` for four pages");
+const SWITCH: &str = "`on` or `off`";
 const TIMING: &str = "`\"on\"` or `\"off\"`";
 
 const fn form(
@@ -155,6 +165,56 @@ fn thp(args: &mut Args<'_, '_>) -> Option<Call> {
 fn clear_refs(args: &mut Args<'_, '_>) -> Option<Call> {
     let what = args.bounded("what", &CLEAR_REFS, &(1..=5))?;
     Some(Call::ClearRefs { what })
+}
+
+fn uffd(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    let features = args.number("features", &FEATURES);
+    Some(Call::Uffd { addr: addr?, len: len?, features: features? })
+}
+
+fn uffd_unregister(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    Some(Call::UffdUnregister { addr: addr?, len: len? })
+}
+
+fn uffd_wp(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    let words = [Switch::On, Switch::Off].map(|switch| (switch.name(), switch));
+    let how = args.word("switch", SWITCH, &words);
+    Some(Call::UffdWp { addr: addr?, len: len?, how: how? })
+}
+
+fn uffd_poison(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    Some(Call::UffdPoison { addr: addr?, len: len? })
+}
+
+fn pagemap_scan(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    let flags = args.number("flags", &SCANNING);
+    let mask = args.number("mask", &CATEGORIES);
+    let returned = args.number("return", &CATEGORIES);
+    let max_pages = args.optional_number("max_pages", &MAX_PAGES);
+    Some(Call::PagemapScan {
+        addr: addr?,
+        len: len?,
+        flags: flags?,
+        mask: mask?,
+        returned: returned?,
+        max_pages: max_pages?,
+    })
+}
+
+fn reclaim(args: &mut Args<'_, '_>) -> Option<Call> {
+    let (addr, len) = range(args);
+    Some(Call::Reclaim { addr: addr?, len: len? })
+}
+
+fn split_folio(args: &mut Args<'_, '_>) -> Option<Call> {
+    let addr = args.address("addr");
+    let order = args.bounded("order", &ORDER, &(0..=63));
+    Some(Call::SplitFolio { addr: addr?, order: order? })
 }
 
 fn numa(args: &mut Args<'_, '_>) -> Option<Call> {

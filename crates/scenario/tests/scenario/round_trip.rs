@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use ptelab_scenario::{
-    Access, Call, Errno, Expect, Item, Line, Repeat, Scenario, Signal, ThpKey, ThpMode, Timing, parse,
+    Access, Call, Errno, Expect, Item, Line, Repeat, Scenario, Signal, Switch, ThpKey, ThpMode, Timing, parse,
 };
 
 /// Numbers near to what programs use as often as any.
@@ -73,7 +73,24 @@ fn other() -> impl Strategy<Value = Call> {
         (number(), number()).prop_map(|(addr, len)| Call::MigrateEnd { addr, len }),
         (number(), number()).prop_map(|(addr, len)| Call::DevicePrivate { addr, len }),
         (number(), number(), any::<String>()).prop_map(|(addr, len, name)| Call::Dump { addr, len, name }),
+        (number(), number()).prop_map(|(addr, len)| Call::Reclaim { addr, len }),
+        (number(), 0..=63_u8).prop_map(|(addr, order)| Call::SplitFolio { addr, order }),
         select(&[Timing::On, Timing::Off]).prop_map(|on| Call::Time { on }),
+    ]
+}
+
+fn userfault() -> impl Strategy<Value = Call> {
+    let how = select(&[Switch::On, Switch::Off]);
+    prop_oneof![
+        (number(), number(), number()).prop_map(|(addr, len, features)| Call::Uffd { addr, len, features }),
+        (number(), number()).prop_map(|(addr, len)| Call::UffdUnregister { addr, len }),
+        (number(), number(), how).prop_map(|(addr, len, how)| Call::UffdWp { addr, len, how }),
+        (number(), number()).prop_map(|(addr, len)| Call::UffdPoison { addr, len }),
+        (number(), number(), number(), number(), number(), number()).prop_map(
+            |(addr, len, flags, mask, returned, max_pages)| {
+                Call::PagemapScan { addr, len, flags, mask, returned, max_pages }
+            }
+        ),
     ]
 }
 
@@ -86,7 +103,7 @@ fn expect() -> impl Strategy<Value = Expect> {
 }
 
 fn line() -> impl Strategy<Value = Line> {
-    let call = prop_oneof![mapping(), access(), other()];
+    let call = prop_oneof![mapping(), access(), userfault(), other()];
     (option::of(1..=u32::MAX), call, option::of(expect()), option::of(comment()))
         .prop_map(|(pid, call, expect, comment)| Line { pid, call, expect, comment, line: 0 })
 }

@@ -1,0 +1,358 @@
+//! `ioctl(PAGEMAP_SCAN)`: finds pages by what they are, and protects them in the same walk (`fs/proc/task_mmu.c`, 7.3).
+
+use crate::userfaultfd::WriteProtect;
+use crate::walk::PmdState;
+use crate::{Errno, Kernel, Mm, Vma};
+use bitflags::bitflags;
+use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker};
+
+bitflags! {
+    /// What a page is (`include/uapi/linux/fs.h`, `PAGE_IS_*`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PageCategories: u64 {
+        /// In memory that is registered with a userfaultfd that has `WP_ASYNC`.
+        const WPALLOWED = 1 << 0;
+        /// Not write-protected by userfaultfd.
+        const WRITTEN = 1 << 1;
+        /// Of a file or shared memory.
+        const FILE = 1 << 2;
+        /// There.
+        const PRESENT = 1 << 3;
+        /// A software entry of any kind.
+        const SWAPPED = 1 << 4;
+        /// The zero page.
+        const PFNZERO = 1 << 5;
+        /// Mapped by a huge leaf.
+        const HUGE = 1 << 6;
+        /// Soft-dirty, of the entry or of its VMA.
+        const SOFT_DIRTY = 1 << 7;
+        /// A guard.
+        const GUARD = 1 << 8;
+        const _ = !0;
+    }
+}
+
+bitflags! {
+    /// What a scan does beside scanning (`PM_SCAN_*`).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct PmScanFlags: u64 {
+        /// What is found and not write-protected becomes so, where `WP_ASYNC` is; other memory is passed over.
+        const WP_MATCHING = 1 << 0;
+        /// Memory without `WP_ASYNC` is `EPERM`.
+        const CHECK_WPASYNC = 1 << 1;
+        const _ = !0;
+    }
+}
+
+/// What to look for (`struct pm_scan_arg`). There is always room for what is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PmScan {
+    /// What to do.
+    pub flags: PmScanFlags,
+    /// Categories whose meaning is turned round before they are compared (`category_inverted`).
+    pub inverted: PageCategories,
+    /// Categories that a page must have all of (`category_mask`).
+    pub mask: PageCategories,
+    /// Categories that it must have one of, if any are named (`category_anyof_mask`).
+    pub any_of: PageCategories,
+    /// Categories that are told of it (`return_mask`).
+    pub returned: PageCategories,
+    /// Pages to find at most; 0 is no limit.
+    pub max_pages: u64,
+}
+
+/// Pages side by side with the same categories (`struct page_region`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PageRegion {
+    /// First address.
+    pub start: VirtAddr,
+    /// End, exclusive.
+    pub end: VirtAddr,
+    /// Those of the categories asked for that the pages have.
+    pub categories: PageCategories,
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// In address order.
+    pub regions: Vec<PageRegion>,
+    /// Where the scan ended: before the end of the range where `max_pages` were found.
+    pub walk_end: VirtAddr,
+}
+
+/// A scan, as far as it has come.
+struct Scan<'a> {
+    arg: &'a PmScan,
+    /// Of the VMA that is walked.
+    vma: PageCategories,
+    regions: Vec<PageRegion>,
+    found: u64,
+    page_size: u64,
+    /// Where the limit was met.
+    full: Option<VirtAddr>,
+}
+
+impl PmScan {
+    const fn is_valid(&self, known: PageCategories) -> bool {
+        let named = self.inverted.union(self.mask).union(self.any_of).union(self.returned);
+        let flags = PmScanFlags::WP_MATCHING.union(PmScanFlags::CHECK_WPASYNC);
+        known.contains(named) && flags.contains(self.flags)
+    }
+
+    /// Whether a page with these categories is wanted (`pagemap_scan_is_interesting_page`).
+    fn wants(&self, categories: PageCategories) -> bool {
+        let categories = categories ^ self.inverted;
+        categories.contains(self.mask) && (self.any_of.is_empty() || categories.intersects(self.any_of))
+    }
+
+    /// Whether any page of a VMA can be wanted (`pagemap_scan_is_interesting_vma`).
+    fn wants_vma(&self, categories: PageCategories) -> bool {
+        (categories ^ self.inverted).contains(self.mask & PageCategories::WPALLOWED)
+    }
+
+    /// Only what is written is looked for.
+    fn is_for_written(&self) -> bool {
+        let written = PageCategories::WRITTEN;
+        self.inverted.is_empty() && self.any_of.is_empty() && (self.mask, self.returned) == (written, written)
+    }
+
+    const fn protects(&self) -> bool {
+        self.flags.contains(PmScanFlags::WP_MATCHING)
+    }
+}
+
+impl Scan<'_> {
+    /// Takes in pages that were found; returns the end of what the limit still allows (`pagemap_scan_output`).
+    fn output(&mut self, categories: PageCategories, start: VirtAddr, mut end: VirtAddr) -> VirtAddr {
+        let room = match self.arg.max_pages {
+            0 => u64::MAX,
+            max => max - self.found,
+        };
+        if end.since(start) / self.page_size > room {
+            end = start.add(room * self.page_size);
+            self.full = Some(end);
+        }
+        if end == start {
+            return end;
+        }
+        self.found += end.since(start) / self.page_size;
+        let categories = categories & self.arg.returned;
+        match self.regions.last_mut() {
+            Some(last) if last.end == start && last.categories == categories => last.end = end,
+            _ => self.regions.push(PageRegion { start, end, categories }),
+        }
+        end
+    }
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// Finds pages in a range of so many bytes.
+    ///
+    /// # Errors
+    /// `EINVAL` for unknown flags or categories and for a start inside a page, `EFAULT` for a range beyond user space, `EPERM`
+    /// where `CHECK_WPASYNC` asks for it. What was protected until then stays so. `ENOMEM` where no memory is left for tables.
+    #[tracing::instrument(level = "trace", skip(self, mm))]
+    pub fn pagemap_scan(
+        &mut self,
+        mm: &mut Mm,
+        start: VirtAddr,
+        len: u64,
+        arg: &PmScan,
+    ) -> Result<Scanned, Errno> {
+        if !arg.is_valid(self.known_categories()) || !start.is_aligned(A::PAGE_SIZE) {
+            return Err(Errno::Einval);
+        }
+        let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::Efault)?;
+        let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::Efault)?;
+        let (vma, page_size) = (PageCategories::empty(), A::PAGE_SIZE);
+        let mut scan = Scan { arg, vma, regions: Vec::new(), found: 0, page_size, full: None };
+        let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
+        for vma in vmas {
+            if scan.full.is_none() && self.scan_enters(&mut scan, &vma)? {
+                self.scan_vma(mm, &mut scan, &vma, (vma.start.max(start), vma.end.min(end)))?;
+            }
+        }
+        Ok(Scanned { regions: scan.regions, walk_end: scan.full.unwrap_or(end) })
+    }
+
+    fn known_categories(&self) -> PageCategories {
+        let last = if self.rules.scan_knows_accessed { 10 } else { 9 };
+        PageCategories::from_bits_retain((1 << last) - 1)
+    }
+
+    /// Whether a VMA is looked at (`pagemap_scan_test_walk`).
+    fn scan_enters(&self, scan: &mut Scan<'_>, vma: &Vma) -> Result<bool, Errno> {
+        let mut categories = PageCategories::empty();
+        if vma.uffd_wp_async() {
+            categories |= PageCategories::WPALLOWED;
+        } else if scan.arg.flags.contains(PmScanFlags::CHECK_WPASYNC) {
+            return Err(Errno::Eperm);
+        } else if scan.arg.protects() {
+            return Ok(false);
+        }
+        categories.set(PageCategories::SOFT_DIRTY, vma.flags.contains(VmFlags::SOFTDIRTY));
+        scan.vma = categories;
+        Ok(!vma.flags.contains(VmFlags::PFNMAP) && scan.arg.wants_vma(categories))
+    }
+
+    fn scan_vma(
+        &mut self,
+        mm: &mut Mm,
+        scan: &mut Scan<'_>,
+        vma: &Vma,
+        (mut addr, end): (VirtAddr, VirtAddr),
+    ) -> Result<(), Errno> {
+        while addr < end && scan.full.is_none() {
+            let next = Self::entry_end(addr, end, Level::Pmd);
+            match self.pmd_at(mm, addr) {
+                PmdState::None => self.scan_hole(mm, scan, vma, (addr, next))?,
+                PmdState::Huge(pmd) | PmdState::Soft(pmd) => self.scan_huge(mm, scan, vma, pmd, (addr, next)),
+                PmdState::Table(table) => self.scan_table(scan, vma, table, (addr, next)),
+            }
+            addr = next;
+        }
+        Ok(())
+    }
+
+    /// What has no table (`pagemap_scan_pte_hole`).
+    fn scan_hole(
+        &mut self,
+        mm: &mut Mm,
+        scan: &mut Scan<'_>,
+        vma: &Vma,
+        (start, end): (VirtAddr, VirtAddr),
+    ) -> Result<(), Errno> {
+        let mut categories = scan.vma;
+        if self.rules.scan_written_needs_uffd_wp {
+            categories |= self.written_where(vma, false);
+        }
+        if !scan.arg.wants(categories) {
+            return Ok(());
+        }
+        let end = scan.output(categories, start, end);
+        if scan.arg.protects() && start < end {
+            self.uffd_wp_range(mm, vma, (start, end), WriteProtect::On)?;
+        }
+        Ok(())
+    }
+
+    /// A huge leaf; it is split where only a part of it is to be protected (`pagemap_scan_thp_entry`).
+    fn scan_huge(
+        &mut self,
+        mm: &mut Mm,
+        scan: &mut Scan<'_>,
+        vma: &Vma,
+        pmd: Pte,
+        (start, next): (VirtAddr, VirtAddr),
+    ) {
+        let categories = scan.vma | self.leaf_categories(vma, pmd) | PageCategories::HUGE;
+        if !scan.arg.wants(categories) {
+            return;
+        }
+        let pmdp = self.pmd_offset(mm, start).expect("its table was just walked");
+        let protects = scan.arg.protects() && categories.contains(PageCategories::WRITTEN);
+        let room = scan.arg.max_pages == 0 || scan.found + A::PTRS_PER_TABLE as u64 <= scan.arg.max_pages;
+        let whole = next.since(start) == A::entry_size(Level::Pmd) && room;
+        if protects && !whole {
+            self.split_huge_pmd(mm, vma, pmdp, start);
+            if let PmdState::Table(table) = self.pmd_state(pmdp) {
+                self.scan_table(scan, vma, table, (start, next));
+            }
+            return;
+        }
+        scan.output(categories, start, next);
+        if protects && !self.arch.pmd_present(pmd) {
+            let protected = self.with_soft_flag(pmd, SoftFlags::UFFD, true);
+            self.arch.set_pmd_at(&mut self.hw, start, pmdp, protected);
+        } else if protects {
+            let old = self.arch.pmdp_invalidate_ad(&mut self.hw, start, pmdp);
+            let new = self.arch.pte_mkuffd_wp(old);
+            self.arch.set_pmd_at(&mut self.hw, start, pmdp, new);
+            self.arch.flush_tlb_range(&mut self.hw, start, next, Level::Pmd);
+        }
+    }
+
+    fn scan_table(
+        &mut self,
+        scan: &mut Scan<'_>,
+        vma: &Vma,
+        table: Ptep,
+        (start, end): (VirtAddr, VirtAddr),
+    ) {
+        let mut changed = false;
+        let mut addr = start;
+        while addr < end && scan.full.is_none() {
+            let next = addr.add(A::PAGE_SIZE);
+            let p = table.add(Self::index(addr, Level::Pte));
+            let pte = self.arch.ptep_get(&mut self.hw, p);
+            let own = if self.arch.pte_none(pte) {
+                self.empty_categories(scan.arg, vma)
+            } else {
+                self.leaf_categories(vma, pte)
+            };
+            let categories = scan.vma | own;
+            if scan.arg.wants(categories)
+                && scan.output(categories, addr, next) == next
+                && scan.arg.protects()
+                && categories.contains(PageCategories::WRITTEN)
+            {
+                self.make_uffd_wp_pte(addr, p, pte);
+                changed = true;
+            }
+            addr = next;
+        }
+        if changed {
+            self.arch.flush_tlb_range(&mut self.hw, start, addr, Level::Pte);
+        }
+    }
+
+    fn empty_categories(&self, arg: &PmScan, vma: &Vma) -> PageCategories {
+        if self.rules.scan_written_needs_uffd_wp || arg.is_for_written() {
+            self.written_where(vma, false)
+        } else {
+            PageCategories::empty()
+        }
+    }
+
+    /// What an entry says of its page, huge or not (`pagemap_page_category`).
+    fn leaf_categories(&self, vma: &Vma, pte: Pte) -> PageCategories {
+        let mut categories = PageCategories::empty();
+        if self.arch.pte_present(pte) {
+            categories |= PageCategories::PRESENT | self.written_where(vma, self.arch.pte_uffd_wp(pte));
+            let pfn = self.arch.pte_pfn(pte);
+            let zero = self.pages.is_zero_page(pfn);
+            categories.set(PageCategories::PFNZERO, zero);
+            categories.set(PageCategories::FILE, !zero && !self.pages.is_anon(self.hw.peek_folio(pfn)));
+            categories.set(PageCategories::SOFT_DIRTY, self.arch.pte_soft_dirty(pte));
+            return categories;
+        }
+        let leaf = self.soft_view(pte).unwrap_or(SoftLeaf::GUARD);
+        let protected = leaf.is_marker(marker::UFFD_WP) || leaf.flags.contains(SoftFlags::UFFD);
+        categories |= PageCategories::SWAPPED | self.written_where(vma, protected);
+        categories.set(PageCategories::GUARD, leaf.is_marker(marker::GUARD));
+        categories.set(PageCategories::SOFT_DIRTY, leaf.flags.contains(SoftFlags::SOFT_DIRTY));
+        categories
+    }
+
+    /// `WRITTEN`, for a page that is not protected, where the kernel says so of this VMA.
+    fn written_where(&self, vma: &Vma, protected: bool) -> PageCategories {
+        let says = !self.rules.scan_written_needs_uffd_wp || vma.uffd_wp();
+        if says && !protected { PageCategories::WRITTEN } else { PageCategories::empty() }
+    }
+
+    fn make_uffd_wp_pte(&mut self, addr: VirtAddr, p: Ptep, pte: Pte) {
+        if self.arch.pte_present(pte) {
+            let old = self.arch.ptep_modify_prot_start(&mut self.hw, addr, p);
+            let new = self.arch.pte_mkuffd_wp(old);
+            self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
+            return;
+        }
+        let new = if self.arch.pte_none(pte) {
+            self.marker(SoftLeaf::UFFD_WP)
+        } else {
+            self.with_soft_flag(pte, SoftFlags::UFFD, true)
+        };
+        self.arch.set_pte_at(&mut self.hw, addr, p, new);
+    }
+}
