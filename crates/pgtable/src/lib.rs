@@ -17,7 +17,6 @@ mod entry;
 mod event;
 mod format;
 mod hw;
-#[cfg(feature = "laws")]
 pub mod laws;
 mod modify_prot;
 mod ops;
