@@ -2,7 +2,9 @@
 
 mod args;
 mod bench;
+mod check;
 mod compare;
+mod fuzz;
 mod input;
 mod output;
 mod progress;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(args, &mut out),
         Command::Replay(args) => replay::replay(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
+        Command::Check(args) => check::check(args, &mut out),
+        Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

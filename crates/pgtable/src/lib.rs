@@ -25,7 +25,7 @@ mod rules;
 mod tlb;
 mod vm_flags;
 
-pub use account::{CountingHw, RecordingHw};
+pub use account::{CountingHw, FlushHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{

@@ -45,7 +45,8 @@ impl Layout {
     /// Every layout that the port has words for.
     pub(super) fn all<P: PortFacts>(port: &P) -> Vec<Self> {
         let user = PteAttrs::USER;
-        let bases = [user, user | PteAttrs::WRITE, user | PteAttrs::WRITE | PteAttrs::SOFT_DIRTY, PteAttrs::PROTNONE];
+        let bases =
+            [user, user | PteAttrs::WRITE, user | PteAttrs::WRITE | PteAttrs::SOFT_DIRTY, PteAttrs::PROTNONE];
         let mut all = Vec::new();
         for (skew, folded) in [(0, false), (0, true), (1, false)] {
             for base in bases {
@@ -144,17 +145,19 @@ impl Board {
 
     /// What the words mean: of a contiguous block, accessed and dirty are those of all; whether it is one is no part of it.
     pub(super) fn meaning<P: PortFacts>(&self, port: &P) -> Vec<PteView> {
-        let views: Vec<PteView> = self.words::<P>().iter().map(|&word| port.decode(word, Level::Pte)).collect();
+        let views: Vec<PteView> =
+            self.words::<P>().iter().map(|&word| port.decode(word, Level::Pte)).collect();
         (0..views.len())
             .map(|i| match views[i] {
                 PteView::Present(m) if m.attrs.contains(PteAttrs::CONT) => {
                     let start = i / P::CONT_PTES * P::CONT_PTES;
-                    let recorded = views[start..start + P::CONT_PTES].iter().fold(m.attrs, |all, view| match view {
-                        PteView::Present(other) if !m.attrs.contains(PteAttrs::PROTNONE) => {
-                            all | other.attrs & RECORDED
-                        }
-                        _ => all,
-                    });
+                    let recorded =
+                        views[start..start + P::CONT_PTES].iter().fold(m.attrs, |all, view| match view {
+                            PteView::Present(other) if !m.attrs.contains(PteAttrs::PROTNONE) => {
+                                all | other.attrs & RECORDED
+                            }
+                            _ => all,
+                        });
                     PteView::Present(Mapping { attrs: recorded - PteAttrs::CONT, ..m })
                 }
                 view => view,

@@ -61,7 +61,9 @@ pub(super) fn break_before_make<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     for layout in Layout::all(t.port) {
         for (at, nr) in parts::<P>() {
             for op in Op::ALL {
-                for flags in [VmFlags::empty(), VmFlags::READ, VmFlags::READ | VmFlags::WRITE | VmFlags::SHARED] {
+                for flags in
+                    [VmFlags::empty(), VmFlags::READ, VmFlags::READ | VmFlags::WRITE | VmFlags::SHARED]
+                {
                     let mut board = Board::new(t.port, &layout);
                     let words = board.words::<P>();
                     // First a part, then the whole: what was taken apart may be joined again.
@@ -101,10 +103,13 @@ fn first_live_change<P: PortFacts>(
 ) -> Option<(usize, Pte, Pte)> {
     let visible = |pte: Pte| is_visible(port, pte, Level::Pte);
     let mut now = words.to_vec();
-    let mut cached: Vec<Vec<Pte>> = words.iter().map(|&word| Vec::from_iter(visible(word).then_some(word))).collect();
+    let mut cached: Vec<Vec<Pte>> =
+        words.iter().map(|&word| Vec::from_iter(visible(word).then_some(word))).collect();
     for record in records {
         let (p, new) = match *record {
-            Record::Store(p, new) | Record::Swap(p, _, new) | Record::CompareSwap(p, _, new, true) => (p, new),
+            Record::Store(p, new) | Record::Swap(p, _, new) | Record::CompareSwap(p, _, new, true) => {
+                (p, new)
+            }
             Record::Tlbi(op) => {
                 for i in (0..words.len()).filter(|&i| reaches(&op, board.addr(i))) {
                     cached[i].retain(|&word| word == now[i]);
@@ -134,7 +139,8 @@ pub(super) fn less_is_flushed<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
         .filter(|(m, _)| m.level == Level::Pte && m.pkey == 0 && m.pfn.get() == 1)
         .filter(|(m, _)| !m.attrs.intersects(PteAttrs::SPECIAL | PteAttrs::UFFD | PteAttrs::CONT))
         .collect();
-    let goes = |word, access| matches!(port.walk(word, Level::Pte, access), Walk::Allowed(after) if after == word);
+    let goes =
+        |word, access| matches!(port.walk(word, Level::Pte, access), Walk::Allowed(after) if after == word);
     for &(a, old) in pages.iter().filter(|(_, word)| is_visible(port, *word, Level::Pte)) {
         for &(b, new) in &pages {
             let reads = goes(old, Access::Read) && !is_visible(port, new, Level::Pte);
@@ -184,7 +190,8 @@ pub(super) fn flushes_cover_the_range<P: PortFacts>(t: &mut Trial<'_, P>) -> Hel
             ("tlb_flush of pages and huge pages", false, Box::new(move |hw| port.tlb_flush(hw, &both))),
         ];
         for (name, tables, ask) in &asks {
-            let levels = if name.ends_with("huge pages") { vec![Level::Pte, Level::Pmd] } else { vec![level] };
+            let levels =
+                if name.ends_with("huge pages") { vec![Level::Pte, Level::Pmd] } else { vec![level] };
             covers(t, name, ask, (start, end), &levels, *tables)?;
         }
         let whole = |hw: &mut RecordingHw| port.flush_tlb_mm(hw);

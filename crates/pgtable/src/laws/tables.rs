@@ -1,8 +1,6 @@
 //! Laws of operations on tables, single and in runs. What they should do is worked out entry by entry, on neutral views.
 
-use super::board::{
-    Board, Layout, RECORDED, attrs, block, len, parts, with, without_cont,
-};
+use super::board::{Board, Layout, RECORDED, attrs, block, len, parts, with, without_cont};
 use super::words::KEPT;
 use super::{Broken, PortFacts, Trial, view_text, word_text};
 use crate::{Cydp, Level, Mapping, Pfn, PgProt, Pte, PteAttrs, PteView, TableMemory, VmFlags, Walk};
@@ -33,7 +31,9 @@ fn merged<P: PortFacts>(port: &P, run: &[PteView]) -> PteView {
 /// The view of another page.
 fn of_page(view: &PteView, like: &PteView) -> PteView {
     match (*view, *like) {
-        (PteView::Present(m), PteView::Present(Mapping { pfn, .. })) => PteView::Present(Mapping { pfn, ..m }),
+        (PteView::Present(m), PteView::Present(Mapping { pfn, .. })) => {
+            PteView::Present(Mapping { pfn, ..m })
+        }
         (view, _) => view,
     }
 }
@@ -338,7 +338,13 @@ impl Op {
         matches!(self, Self::ModifyProt | Self::Rewrite)
     }
 
-    pub(super) fn run<P: PortFacts>(self, port: &P, board: &mut Board, (at, nr): (usize, usize), prot: PgProt) {
+    pub(super) fn run<P: PortFacts>(
+        self,
+        port: &P,
+        board: &mut Board,
+        (at, nr): (usize, usize),
+        prot: PgProt,
+    ) {
         let (hw, addr, p) = board.entry(at);
         match self {
             Self::GetAndClear if nr == 1 => drop(port.ptep_get_and_clear(hw, addr, p)),
@@ -391,7 +397,12 @@ pub(super) fn contiguous_blocks_are_legal<P: PortFacts>(t: &mut Trial<'_, P>) ->
             let (hw, addr, p) = board.entry(i);
             t.port.set_pte_at(hw, addr, p, t.port.pte_advance_pfn(word, i));
         }
-        blocks_are_legal(t, || format!("set_pte_at of each page of folios of order {order}"), &words, &board)?;
+        blocks_are_legal(
+            t,
+            || format!("set_pte_at of each page of folios of order {order}"),
+            &words,
+            &board,
+        )?;
     }
     Ok(())
 }
@@ -419,7 +430,12 @@ pub(super) fn blocks_are_legal<P: PortFacts>(
 }
 
 /// What is wrong with entry `i` as one of a block.
-fn block_fault<P: PortFacts>(board: &Board, views: &[PteView], i: usize, invalid: bool) -> Option<&'static str> {
+fn block_fault<P: PortFacts>(
+    board: &Board,
+    views: &[PteView],
+    i: usize,
+    invalid: bool,
+) -> Option<&'static str> {
     let PteView::Present(m) = views[i] else { return None };
     if !m.attrs.contains(PteAttrs::CONT) {
         return None;
@@ -454,7 +470,8 @@ pub(super) fn batch_hints<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
             let end = i / P::CONT_PTES * P::CONT_PTES + P::CONT_PTES;
             let continues = |hint: usize| {
                 (i..i + hint).all(|j| {
-                    j < meaning.len() && meaning[j] == of_page(&meaning[i], &PteView::Present(layout.mapping::<P>(j)))
+                    j < meaning.len()
+                        && meaning[j] == of_page(&meaning[i], &PteView::Present(layout.mapping::<P>(j)))
                 })
             };
             let fine = hint >= 1 && i + hint <= end && continues(hint);

@@ -1,9 +1,7 @@
 //! Laws of words: what an entry says, and what is made of it.
 
 use super::{Broken, PortFacts, Trial, word_text};
-use crate::{
-    Access, Fpb, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
-};
+use crate::{Access, Fpb, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk};
 
 type Held = Result<(), Broken>;
 
@@ -209,7 +207,9 @@ pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held 
             let new = port.pmd_modify(word, prot);
             let lost = if t.on.rules.pmd_modify_keeps_dirty { PteAttrs::empty() } else { PteAttrs::DIRTY };
             let close = match port.decode(new, m.level) {
-                PteView::Present(got) => PteView::Present(Mapping { attrs: got.attrs | lost & m.attrs, ..got }),
+                PteView::Present(got) => {
+                    PteView::Present(Mapping { attrs: got.attrs | lost & m.attrs, ..got })
+                }
                 other => other,
             };
             let what = || format!("pmd_modify to {flags:?} makes {}", word_text(port, new, m.level));
@@ -288,7 +288,8 @@ pub(super) fn software_dirty_is_hardware_dirty<P: PortFacts>(t: &mut Trial<'_, P
     let port = t.port;
     let shared = VmFlags::READ | VmFlags::WRITE | VmFlags::SHARED;
     let prot = port.vm_get_page_prot(shared);
-    for (m, word) in encoded(port).filter(|(m, _)| m.level == Level::Pte && m.attrs.contains(PteAttrs::USER)) {
+    for (m, word) in encoded(port).filter(|(m, _)| m.level == Level::Pte && m.attrs.contains(PteAttrs::USER))
+    {
         let made = [
             ("pte_modify to shared and writable", port.pte_modify(word, prot)),
             ("pte_mkwrite", port.pte_mkwrite(word)),
@@ -298,7 +299,8 @@ pub(super) fn software_dirty_is_hardware_dirty<P: PortFacts>(t: &mut Trial<'_, P
             let PteView::Present(now) = port.decode(new, Level::Pte) else { continue };
             let whole = PteAttrs::USER | PteAttrs::WRITE | PteAttrs::YOUNG | PteAttrs::DIRTY;
             if now.attrs.contains(whole) && now.pkey == 0 {
-                let what = || format!("a write through what {name} makes, {}", word_text(port, new, Level::Pte));
+                let what =
+                    || format!("a write through what {name} makes, {}", word_text(port, new, Level::Pte));
                 let walk = port.walk(new, Level::Pte, Access::Write);
                 t.same(what, (word, m.level), walk, Walk::Allowed(new))?;
             }
