@@ -59,6 +59,12 @@ pub(crate) struct Check {
     /// Only the historical bugs
     #[arg(long)]
     pub(crate) bugs: bool,
+    /// Only what hardware may do between the steps of operations, under this kernel
+    #[arg(long, value_name = "KERNEL", num_args = 0..=1, default_missing_value = "7.3", conflicts_with_all = ["laws", "bugs"])]
+    pub(crate) race: Option<String>,
+    /// Run one schedule of --race again, by its id, on one port
+    #[arg(long, value_name = "ID", requires = "race")]
+    pub(crate) replay: Option<String>,
     /// Seed of the random programs that look for the bugs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -6,8 +6,10 @@ mod faulty;
 pub use bugs::{BUGS, Bug, BugRow, NOT_YET, Planted};
 pub use faulty::{Fault, Faulty};
 
-use ptelab_machine::pgtable::laws::{self, Failure, PortFacts, Score, Setting};
-use ptelab_machine::{PortVisitor, visit_port};
+pub use ptelab_machine::pgtable::laws::race::{BOUND, LONG, RaceFailure, RaceReport};
+
+use ptelab_machine::pgtable::laws::{self, Failure, PortFacts, Score, Setting, race};
+use ptelab_machine::{KernelRules, PortVisitor, visit_port};
 use serde::Serialize;
 
 /// One law on one port.
@@ -73,5 +75,59 @@ fn row(port: &'static str, score: Score) -> LawRow {
         cases,
         name,
         failure: failure.as_ref().map(Failure::to_string),
+    }
+}
+
+/// One port in one setting, with hardware that interferes.
+#[derive(Clone, Debug)]
+pub struct RaceRow {
+    /// The port.
+    pub port: &'static str,
+    /// The kernel, and the CPU's features that are not as usual.
+    pub setting: String,
+    /// What was explored, and what went wrong.
+    pub report: RaceReport,
+}
+
+/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel.
+pub fn race(port: &str, rules: &'static KernelRules) -> Vec<RaceRow> {
+    visit_port(port, Race { rules }).unwrap_or_default()
+}
+
+struct Race {
+    rules: &'static KernelRules,
+}
+
+impl PortVisitor for Race {
+    type Out = Vec<RaceRow>;
+
+    fn visit<P: PortFacts>(self) -> Vec<RaceRow> {
+        let on_one = |on: Setting| {
+            let report = race::explore(&P::new(on.cpu(), on.rules), &on);
+            RaceRow { port: P::NAME, setting: on.to_string(), report }
+        };
+        Setting::with::<P>(self.rules).into_iter().map(on_one).collect()
+    }
+}
+
+/// What a schedule does that was run again: what goes wrong, if anything, and the steps of both sides.
+pub type Replayed = (Option<&'static str>, String);
+
+/// Runs one schedule again on a port's usual CPU, by its id; nothing where there is no such port or schedule.
+pub fn replay_race(port: &str, rules: &'static KernelRules, id: &str) -> Option<Replayed> {
+    visit_port(port, Replay { rules, id }).flatten()
+}
+
+struct Replay<'a> {
+    rules: &'static KernelRules,
+    id: &'a str,
+}
+
+impl PortVisitor for Replay<'_> {
+    type Out = Option<Replayed>;
+
+    fn visit<P: PortFacts>(self) -> Self::Out {
+        let on = Setting::of::<P>(ptelab_machine::CpuConfig::default(), self.rules);
+        race::replay(&P::new(on.cpu(), on.rules), &on, self.id)
     }
 }

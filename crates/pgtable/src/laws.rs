@@ -11,6 +11,7 @@
 mod board;
 mod flushes;
 mod huge;
+pub mod race;
 mod tables;
 mod words;
 

@@ -256,7 +256,7 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: 
     let by = |at: u64| at - from / PAGE + to / PAGE;
     let moved: Vec<(u64, Page)> =
         space.range(pages(from, len)).map(|(at, page)| (by(*at), page.clone())).collect();
-    space.retain(|at, _| !pages(to, len).contains(at));
+    // Where there was nothing to move, what is mapped at the new place stays: VMA by VMA, each makes room for itself.
     for (_, page) in space.range_mut(pages(from, len)) {
         page.zap();
         page.guard = false;
