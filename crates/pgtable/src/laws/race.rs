@@ -101,7 +101,8 @@ impl<P: PortFacts> ChaosHw<'_, P> {
 
     /// The agent's turns before the next primitive.
     fn turn(&mut self) {
-        for (_, page, access) in self.schedule.iter().copied().filter(|(at, ..)| *at == self.at) {
+        let (schedule, now) = (self.schedule, self.at);
+        for &(_, page, access) in schedule.iter().filter(|(at, ..)| *at == now) {
             self.access(page, access);
         }
         self.at += 1;
