@@ -106,9 +106,9 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
         };
         let line = format!("{port}, {setting}: {schedules} schedules, {states} states{joined}");
         if failures.is_empty() {
-            out.line(line)?
+            out.line(line)?;
         } else {
-            out.differing(line)?
+            out.differing(line)?;
         }
         for RaceFailure { id, what, steps } in failures {
             out.line(format!("  {id}: {what}"))?;

@@ -92,10 +92,10 @@ fn print(args: &args::Fuzz, outcome: &Outcome, found: Option<&Found>, out: &mut 
     if args.coverage {
         out.text(&outcome.coverage)?;
     }
-    let per_second = outcome.cases as f64 / outcome.time.as_secs_f64().max(1e-9);
+    let per_second = u128::from(outcome.cases) * 1_000_000 / outcome.time.as_micros().max(1);
     let seen = outcome.coverage.transitions();
     out.line(format!(
-        "{} programs from seed {} in {:.1} s, {per_second:.0} a second, {seen} kinds of changes",
+        "{} programs from seed {} in {:.1} s, {per_second} a second, {seen} kinds of changes",
         outcome.cases,
         args.seed,
         outcome.time.as_secs_f64()

@@ -181,6 +181,7 @@ impl<P: PortFacts> Trial<'_, P> {
     }
 
     /// A case: what `operation` says of, or makes of, a word at `level`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over what they have just made")]
     pub(crate) fn same<T: PartialEq + fmt::Debug>(
         &mut self,
         operation: impl FnOnce() -> String,

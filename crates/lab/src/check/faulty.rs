@@ -225,8 +225,9 @@ impl<P: Arch> Faulty<P> {
         let recorded = self.attrs(written) & (PteAttrs::YOUNG | PteAttrs::DIRTY);
         for i in 0..block {
             let pte = hw.load(start.add(i));
-            let forgotten = self
-                .with_attrs(pte, Level::Pte, |attrs| attrs - (PteAttrs::YOUNG | PteAttrs::DIRTY) | recorded);
+            let forgotten = self.with_attrs(pte, Level::Pte, |attrs| {
+                (attrs - (PteAttrs::YOUNG | PteAttrs::DIRTY)) | recorded
+            });
             hw.store(start.add(i), forgotten);
         }
     }

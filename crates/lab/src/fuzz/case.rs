@@ -151,7 +151,7 @@ impl Planned for Plan {
             })?;
         }
         let name = main.machine.name();
-        main.machine.end(&self.checks).map_err(|violation| found(violation, &name))
+        main.machine.end(self.checks).map_err(|violation| found(violation, &name))
     }
 }
 
@@ -196,7 +196,7 @@ impl Run {
             let pid = line.pid.unwrap_or(1);
             self.model.forget(pid, |addr| self.machine.is_mapped(pid, addr));
         }
-        self.machine.judge(line.call.name(), &self.model, &self.checks, coverage)
+        self.machine.judge(line.call.name(), &self.model, self.checks, coverage)
     }
 }
 
@@ -231,7 +231,7 @@ fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
 fn known_to_differ(check: Check, left: &Run, right: &Run) -> PteAttrs {
     let recorded = PteAttrs::YOUNG | PteAttrs::DIRTY | PteAttrs::SOFT_DIRTY;
     let soft_dirty = left.machine.shape().1 || right.machine.shape().1;
-    let waits = if (left.tracks && soft_dirty) || check == Check::Ports && left.tracks {
+    let waits = if left.tracks && (soft_dirty || check == Check::Ports) {
         PteAttrs::WRITE
     } else {
         PteAttrs::empty()

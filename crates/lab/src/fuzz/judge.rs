@@ -68,7 +68,7 @@ pub(super) trait Judged {
         &mut self,
         name: &'static str,
         model: &Model,
-        checks: &Checks,
+        checks: Checks,
         coverage: &mut Coverage,
     ) -> Result<(), Violation>;
     /// What it holds now.
@@ -78,7 +78,7 @@ pub(super) trait Judged {
     /// Entries in its contiguous blocks, and whether it tracks soft-dirty.
     fn shape(&self) -> (usize, bool);
     /// Ends all processes, and says what is left.
-    fn end(&mut self, checks: &Checks) -> Result<(), Violation>;
+    fn end(&mut self, checks: Checks) -> Result<(), Violation>;
 }
 
 /// A machine, with what it held after the last call.
@@ -148,7 +148,7 @@ impl<A: Arch> OnTrial<A> {
         arch.walk(arch.pte_mkyoung(pte), level, access) != Walk::Fault
     }
 
-    fn entry_is_sound(&self, seen: &Seen, mm: &Mm, checks: &Checks) -> Result<(), Violation> {
+    fn entry_is_sound(&self, seen: &Seen, mm: &Mm, checks: Checks) -> Result<(), Violation> {
         let LeafEntry { addr, level, pte, page, .. } = seen.entry;
         let wrong = |check, what: &str| Err(Violation::new(check, format!("{}: {what}", seen.text())));
         let Some(vma) = mm.vmas.find(addr) else {
@@ -179,7 +179,7 @@ impl<A: Arch> OnTrial<A> {
         Ok(())
     }
 
-    fn contents_are_right(&self, pid: Pid, space: &Space, checks: &Checks) -> Result<(), Violation> {
+    fn contents_are_right(&self, pid: Pid, space: &Space, checks: Checks) -> Result<(), Violation> {
         let mut entries = self.now.iter().filter(|seen| seen.pid == pid).peekable();
         for (&at, page) in space {
             let addr = at * PAGE;
@@ -372,7 +372,7 @@ impl<A: Arch> Judged for OnTrial<A> {
         &mut self,
         name: &'static str,
         model: &Model,
-        checks: &Checks,
+        checks: Checks,
         coverage: &mut Coverage,
     ) -> Result<(), Violation> {
         let flushes = self.machine.kernel.hw.take_flushes();
@@ -406,7 +406,7 @@ impl<A: Arch> Judged for OnTrial<A> {
         (A::CONT_PTES, self.machine.kernel.arch.has_soft_dirty())
     }
 
-    fn end(&mut self, checks: &Checks) -> Result<(), Violation> {
+    fn end(&mut self, checks: Checks) -> Result<(), Violation> {
         for pid in self.machine.processes() {
             // They are those that live.
             let _ = self.machine.exit(pid);

@@ -23,6 +23,7 @@ enum Bytes {
 
 /// One page of an address space.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a page is or is not each of them")]
 pub(super) struct Page {
     bytes: Bytes,
     /// `PROT_READ`, `PROT_WRITE`, `PROT_EXEC`.
@@ -144,7 +145,9 @@ impl Model {
             Call::Touch { addr, len, access } => touch(space, addr, len, access),
             Call::ClearRefs { what } => {
                 if what == 4 {
-                    space.values_mut().for_each(|page| page.soft_dirty = false);
+                    for page in space.values_mut() {
+                        page.soft_dirty = false;
+                    }
                 }
                 FINE
             }
@@ -196,7 +199,7 @@ fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: u64, flags: u64) -> Ex
 }
 
 fn munmap(space: &mut Space, addr: u64, len: u64) -> Expected {
-    if addr % PAGE != 0 || len == 0 {
+    if !addr.is_multiple_of(PAGE) || len == 0 {
         return errno(Errno::Einval);
     }
     space.retain(|at, _| !pages(addr, len).contains(at));
@@ -204,7 +207,7 @@ fn munmap(space: &mut Space, addr: u64, len: u64) -> Expected {
 }
 
 fn mprotect(space: &mut Space, addr: u64, len: u64, prot: u64) -> Expected {
-    if addr % PAGE != 0 {
+    if !addr.is_multiple_of(PAGE) {
         return errno(Errno::Einval);
     }
     for at in pages(addr, len) {
@@ -215,7 +218,7 @@ fn mprotect(space: &mut Space, addr: u64, len: u64, prot: u64) -> Expected {
 }
 
 fn madvise(space: &mut Space, (addr, len): (u64, u64), advice: u64, got: Outcome) -> Expected {
-    if advice == 77 || addr % PAGE != 0 {
+    if advice == 77 || !addr.is_multiple_of(PAGE) {
         return errno(Errno::Einval);
     }
     let hole = pages(addr, len).any(|at| !space.contains_key(&at));

@@ -28,8 +28,8 @@ fn cost(lines: &[Line]) -> (usize, u64, u64) {
 }
 
 /// Tries other lines; keeps them where they break the same check.
-fn try_lines(plan: &dyn Planned, best: &mut Found, lines: Vec<Line>) -> bool {
-    let Err(found) = plan.run(best.case, &lines, &mut Coverage::default()) else { return false };
+fn try_lines(plan: &dyn Planned, best: &mut Found, lines: &[Line]) -> bool {
+    let Err(found) = plan.run(best.case, lines, &mut Coverage::default()) else { return false };
     if found.violation.check != best.violation.check || cost(&found.lines) >= cost(&best.lines) {
         return false;
     }
@@ -44,7 +44,7 @@ fn without_lines(plan: &dyn Planned, best: &mut Found) {
         while at < best.lines.len() {
             let mut lines = best.lines.clone();
             lines.drain(at..(at + chunk).min(lines.len()));
-            if !try_lines(plan, best, lines) {
+            if !try_lines(plan, best, &lines) {
                 at += chunk;
             }
         }
@@ -101,7 +101,7 @@ fn with_smaller_arguments(plan: &dyn Planned, best: &mut Found) {
             let shorter = smaller.into_iter().filter(fits).any(|range| {
                 let mut lines = best.lines.clone();
                 lines[i].call = with_range(&lines[i].call, range);
-                try_lines(plan, best, lines)
+                try_lines(plan, best, &lines)
             });
             if !shorter {
                 break;

@@ -138,6 +138,11 @@ impl Board {
         (i < len::<P>()).then_some(i)
     }
 
+    /// The board on a machine that has gone on from its own.
+    pub(super) const fn with_machine(&self, hw: RecordingHw) -> Self {
+        Self { hw, first: self.first, page_size: self.page_size }
+    }
+
     /// The words.
     pub(super) fn words<P: PortFacts>(&self) -> Vec<Pte> {
         (0..len::<P>()).map(|i| self.hw.peek(self.at(i))).collect()
@@ -174,7 +179,9 @@ impl Board {
         for (block, are) in joined.chunks_mut(P::CONT_PTES).zip(in_blocks.chunks(P::CONT_PTES)) {
             if are.contains(&true) {
                 let all = block.iter().fold(PteAttrs::empty(), |all, view| all | attrs(view) & RECORDED);
-                block.iter_mut().for_each(|view| *view = with(view, |own| own | all));
+                for view in block.iter_mut() {
+                    *view = with(view, |own| own | all);
+                }
             }
         }
         joined

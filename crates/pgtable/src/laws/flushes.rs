@@ -160,6 +160,9 @@ pub(super) fn less_is_flushed<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     Ok(())
 }
 
+/// A flush that is asked for.
+type Ask<'a> = Box<dyn Fn(&mut RecordingHw) + 'a>;
+
 /// Flushes to try: leaves of a level, the number of the first and how many.
 const RANGES: [(Level, u64, u64); 7] = [
     (Level::Pte, 0, 1),
@@ -183,7 +186,7 @@ pub(super) fn flushes_cover_the_range<P: PortFacts>(t: &mut Trial<'_, P>) -> Hel
         let (mut with_tables, mut both) = (gather, gather);
         with_tables.freed_tables = true;
         (both.cleared_ptes, both.cleared_pmds) = (true, true);
-        let asks: [(&str, bool, Box<dyn Fn(&mut RecordingHw)>); 4] = [
+        let asks: [(&str, bool, Ask<'_>); 4] = [
             ("flush_tlb_range", false, Box::new(move |hw| port.flush_tlb_range(hw, start, end, level))),
             ("tlb_flush", false, Box::new(move |hw| port.tlb_flush(hw, &gather))),
             ("tlb_flush after freeing tables", true, Box::new(move |hw| port.tlb_flush(hw, &with_tables))),

@@ -47,9 +47,10 @@ fn one_leaf<P: PortFacts>(t: &mut Trial<'_, P>, m: Mapping, word: Pte) -> Result
 
     for (name, flushes) in [("pmdp_invalidate", true), ("pmdp_invalidate_ad", false)] {
         let (mut hw, p) = table::<P>(word);
-        let got = match flushes {
-            true => port.pmdp_invalidate(&mut hw, ADDR, p),
-            false => port.pmdp_invalidate_ad(&mut hw, ADDR, p),
+        let got = if flushes {
+            port.pmdp_invalidate(&mut hw, ADDR, p)
+        } else {
+            port.pmdp_invalidate_ad(&mut hw, ADDR, p)
         };
         t.word(|| format!("{name} returns"), at, got, is(m.attrs))?;
         let walk = port.walk(hw.peek(p), Level::Pmd, Access::Read);

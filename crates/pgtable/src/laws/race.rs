@@ -195,6 +195,9 @@ impl<P: PortFacts> Hw for ChaosHw<'_, P> {
     }
 }
 
+/// Parts of a board that are tried.
+const PARTS: usize = 5;
+
 /// Parts of a board: the first entry and how many.
 fn part<P: PortFacts>(i: usize) -> Option<(usize, usize)> {
     let b = block::<P>();
@@ -220,16 +223,8 @@ fn outlives<P: PortFacts>(port: &P, cached: Pte, now: Pte) -> bool {
     frame(cached) != frame(now) || !lets(now, Access::Read) || writes && !lets(now, Access::Write)
 }
 
-fn run<P: PortFacts>(
-    t: Try,
-    (port, on): (&P, &Setting),
-    prot: PgProt,
-    schedule: &[Step],
-    keep_log: bool,
-) -> Option<Ran> {
-    let layout = *Layout::all(port).get(t.layout)?;
-    let (at, nr) = part::<P>(t.part)?;
-    let board = Board::new(port, &layout);
+fn run<P: PortFacts>(setup: &Setup<'_, P>, schedule: &[Step], keep_log: bool) -> Ran {
+    let Setup { port, on, ref board, part: (at, nr), prot, t } = *setup;
     let last = at + nr - 1;
     let pages = [at, last].map(|i| (board.at(i), board.addr(i)));
     let mut chaos = ChaosHw {
@@ -246,9 +241,8 @@ fn run<P: PortFacts>(
         joined: false,
         log: keep_log.then(String::new),
     };
-    let taken = operate(t.op, port, &mut chaos, (&board, at, nr), prot);
-    let mut after = board;
-    after.hw = chaos.hw.clone();
+    let taken = operate(t.op, port, &mut chaos, (board, at, nr), prot);
+    let after = board.with_machine(chaos.hw.clone());
     let meaning = after.meaning(port);
     let fault = [at, last].into_iter().enumerate().find_map(|(page, i)| {
         let says = attrs(&meaning[i]) | taken;
@@ -268,7 +262,26 @@ fn run<P: PortFacts>(
             () => None,
         }
     });
-    Some(Ran { primitives: chaos.at, joined: chaos.joined, fault, log: chaos.log.unwrap_or_default() })
+    Ran { primitives: chaos.at, joined: chaos.joined, fault, log: chaos.log.unwrap_or_default() }
+}
+
+/// An operation on a part of a table, ready to be run again and again.
+struct Setup<'a, P> {
+    port: &'a P,
+    on: &'a Setting,
+    board: Board,
+    /// The first entry, and how many.
+    part: (usize, usize),
+    prot: PgProt,
+    t: Try,
+}
+
+impl<'a, P: PortFacts> Setup<'a, P> {
+    fn new(t: Try, port: &'a P, on: &'a Setting) -> Option<Self> {
+        let board = Board::new(port, Layout::all(port).get(t.layout)?);
+        let prot = port.vm_get_page_prot(VmFlags::READ);
+        Some(Self { port, on, board, part: part::<P>(t.part)?, prot, t })
+    }
 }
 
 /// Makes the operation and its flush; returns what it took out of the tables.
@@ -321,51 +334,44 @@ fn operate<P: PortFacts>(
 /// Explores every schedule of every operation on a port in one setting.
 pub fn explore<P: PortFacts>(port: &P, on: &Setting) -> RaceReport {
     let mut report = RaceReport::default();
-    let prot = port.vm_get_page_prot(VmFlags::READ);
     for layout in 0..Layout::all(port).len() {
-        for part in 0..5 {
+        for part in 0..PARTS {
             for op in OPS {
-                explore_one(Try { op, layout, part }, (port, on), prot, &mut report);
+                if let Some(setup) = Setup::new(Try { op, layout, part }, port, on) {
+                    explore_one(&setup, &mut report);
+                }
             }
         }
     }
     report
 }
 
-fn explore_one<P: PortFacts>(t: Try, at: (&P, &Setting), prot: PgProt, report: &mut RaceReport) {
-    let Some(alone) = run(t, at, prot, &[], false) else { return };
-    let n = alone.primitives;
+fn explore_one<P: PortFacts>(setup: &Setup<'_, P>, report: &mut RaceReport) {
+    let n = run(setup, &[], false).primitives;
     let turns = n * 4;
     let step = |turn: usize| {
-        let access = if turn % 2 == 0 { Access::Write } else { Access::Read };
+        let access = if turn.is_multiple_of(2) { Access::Write } else { Access::Read };
         (turn / 4, turn / 2 % 2, access)
     };
     for first in 0..turns {
-        let mut schedule = vec![step(first)];
-        judge(t, at, prot, &schedule, report);
-        if n > LONG || BOUND < 2 {
-            continue;
-        }
-        for second in first..turns {
-            schedule.truncate(1);
-            schedule.push(step(second));
-            judge(t, at, prot, &schedule, report);
+        judge(setup, &[step(first)], report);
+        for second in (first..turns).filter(|_| n <= LONG) {
+            judge(setup, &[step(first), step(second)], report);
         }
     }
 }
 
-fn judge<P: PortFacts>(t: Try, at: (&P, &Setting), prot: PgProt, schedule: &[Step], report: &mut RaceReport) {
-    let Some(ran) = run(t, at, prot, schedule, false) else { return };
+fn judge<P: PortFacts>(setup: &Setup<'_, P>, schedule: &[Step], report: &mut RaceReport) {
+    let ran = run(setup, schedule, false);
     report.schedules += 1;
     report.states += ran.primitives as u64;
     report.joined_live += u64::from(ran.joined);
     let Some(what) = ran.fault else { return };
-    let op = format!("{:?}", t.op);
-    if report.failures.iter().any(|known| known.what == what && known.id.starts_with(&format!("{op}."))) {
-        return;
+    let id = id(setup.t, schedule);
+    let of_op = |known: &RaceFailure| known.id.split('.').next() == id.split('.').next();
+    if !report.failures.iter().any(|known| known.what == what && of_op(known)) {
+        report.failures.push(RaceFailure { id, what, steps: run(setup, schedule, true).log });
     }
-    let steps = run(t, at, prot, schedule, true).map_or_else(String::new, |ran| ran.log);
-    report.failures.push(RaceFailure { id: id(t, schedule), what, steps });
 }
 
 /// `Change.12.3.5w0-9r1`: operation, layout, part, and hardware's accesses.
@@ -389,7 +395,6 @@ pub fn replay<P: PortFacts>(port: &P, on: &Setting, id: &str) -> Option<(Option<
         Some((step[..split].parse().ok()?, page, access))
     });
     let schedule: Vec<Step> = steps.collect::<Option<_>>()?;
-    let prot = port.vm_get_page_prot(VmFlags::READ);
-    let ran = run(Try { op, layout, part }, (port, on), prot, &schedule, true)?;
+    let ran = run(&Setup::new(Try { op, layout, part }, port, on)?, &schedule, true);
     Some((ran.fault, ran.log))
 }
