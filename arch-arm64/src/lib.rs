@@ -7,6 +7,7 @@
 
 mod bits;
 mod contpte;
+mod facts;
 mod modify_prot;
 mod ops;
 mod pte;

@@ -5,6 +5,7 @@
 //! that other ports are compared with: the same files, in the same order.
 
 mod bits;
+mod facts;
 mod modify_prot;
 mod ops;
 mod pte;

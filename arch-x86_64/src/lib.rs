@@ -6,6 +6,7 @@
 //! memory (L1TF); clearing an entry is one atomic exchange; long ranges are flushed whole.
 
 mod bits;
+mod facts;
 mod modify_prot;
 mod ops;
 mod pte;

@@ -46,6 +46,78 @@ pub(crate) enum Command {
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
+    /// Hold every port to its laws, and find historical bugs again
+    #[command(after_help = "Example: ptelab check --port arm64")]
+    Check(Check),
+    /// Run random programs through every check, and shrink the first that breaks one
+    #[command(after_help = "Example: ptelab fuzz --cases 100000 --seed 1 --out found.scn")]
+    Fuzz(Fuzz),
+}
+
+#[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
+pub(crate) struct Check {
+    /// Ports, separated by commas: arm64, x86_64, generic, or all
+    #[arg(long, value_name = "PORTS", default_value = "all")]
+    pub(crate) port: String,
+    /// Only the laws
+    #[arg(long, conflicts_with = "bugs")]
+    pub(crate) laws: bool,
+    /// Only the historical bugs
+    #[arg(long)]
+    pub(crate) bugs: bool,
+    /// Only what hardware may do between the steps of operations, under this kernel
+    #[arg(long, value_name = "KERNEL", num_args = 0..=1, default_missing_value = "7.3", conflicts_with_all = ["laws", "bugs"])]
+    pub(crate) race: Option<String>,
+    /// Run one schedule of --race again, by its id, on one port
+    #[arg(long, value_name = "ID", requires = "race")]
+    pub(crate) replay: Option<String>,
+    /// Seed of the random programs that look for the bugs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Random programs that look for each bug, at most
+    #[arg(long, value_name = "N", default_value_t = 4000)]
+    pub(crate) cases: u64,
+    /// Show the shortest program that finds each bug
+    #[arg(long)]
+    pub(crate) programs: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fuzz {
+    /// Ports, separated by commas: arm64, x86_64, generic, or all
+    #[arg(long, value_name = "PORTS", default_value = "all")]
+    pub(crate) arch: String,
+    /// Kernels, separated by commas: 6.16, 6.17-rc1, 6.17, 7.3, or all; 6.17-rc1 has a bug that is found at once
+    #[arg(long, value_name = "KERNELS", default_value = "6.16,6.17,7.3")]
+    pub(crate) kernel: String,
+    /// The same seed makes the same programs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Programs, at most [default: 100000, or as many as there is time for]
+    #[arg(long, value_name = "N")]
+    pub(crate) cases: Option<u64>,
+    /// Minutes, at most
+    #[arg(long, value_name = "N")]
+    pub(crate) minutes: Option<u64>,
+    /// Programs over several tables, with huge pages
+    #[arg(long)]
+    pub(crate) large: bool,
+    /// Write the shortest program that breaks a check to this scenario file
+    #[arg(long, value_name = "OUT.scn")]
+    pub(crate) out: Option<PathBuf>,
+    /// Also write it as a C program that runs on a real kernel
+    #[arg(long, value_name = "OUT.c")]
+    pub(crate) emit_c: Option<PathBuf>,
+    /// Show which changes of an entry's state each call has made
+    #[arg(long)]
+    pub(crate) coverage: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -2,8 +2,10 @@
 
 mod args;
 mod bench;
+mod check;
 mod compare;
 mod cost;
+mod fuzz;
 mod input;
 mod output;
 mod progress;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(args, &mut out),
         Command::Cost(args) => cost::cost(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
+        Command::Check(args) => check::check(args, &mut out),
+        Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

@@ -30,7 +30,7 @@ pub(crate) fn bar(steps: u128, unit: &str) -> ProgressBar {
 /// A count of steps whose number is not known before; nothing where standard error is no terminal.
 pub(crate) fn spinner(unit: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
-    let template = format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}}");
+    let template = format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}} {{msg}}");
     let style = ProgressStyle::with_template(&template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -24,9 +24,11 @@
 //! [`Golden`] holds a machine against what a real kernel did. Everything that the program `ptelab` does is here.
 
 pub mod bench;
+pub mod check;
 pub mod compare;
 pub mod cost;
 pub mod exec;
+pub mod fuzz;
 pub mod golden;
 pub mod json;
 mod machine;

@@ -116,6 +116,16 @@ impl Matrix {
         self
     }
 
+    /// Names of the ports.
+    pub fn port_list(&self) -> Vec<&'static str> {
+        self.ports.clone()
+    }
+
+    /// The kernels.
+    pub fn kernel_list(&self) -> Vec<&'static KernelRules> {
+        self.kernels.clone()
+    }
+
     /// How many machines that makes.
     pub const fn machines(&self) -> usize {
         self.ports.len() * self.kernels.len()

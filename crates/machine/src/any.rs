@@ -3,6 +3,7 @@
 use crate::machine::Machine;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::Config;
+use ptelab_pgtable::laws::PortFacts;
 use ptelab_pgtable::{
     Arch, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
 };
@@ -16,6 +17,15 @@ pub struct PortInfo {
     pub features: &'static [CpuFeature],
 }
 
+/// What is generic over ports and wants one that is chosen by name, see [`visit_port`].
+pub trait PortVisitor {
+    /// What it comes to.
+    type Out;
+
+    /// Is shown the port.
+    fn visit<P: PortFacts>(self) -> Self::Out;
+}
+
 macro_rules! ports {
     ($($port:ident = $arch:ty,)*) => {
         /// A machine of any port, on one kind of primitives.
@@ -27,6 +37,14 @@ macro_rules! ports {
         /// Every port, in the order in which they are shown.
         pub const PORTS: &[PortInfo] =
             &[$(PortInfo { name: <$arch as Arch>::NAME, features: <$arch as Arch>::FEATURES },)*];
+
+        /// Shows a visitor the port of this name, if there is one.
+        pub fn visit_port<V: PortVisitor>(name: &str, visitor: V) -> Option<V::Out> {
+            $(if name == <$arch as Arch>::NAME {
+                return Some(visitor.visit::<$arch>());
+            })*
+            None
+        }
 
         impl<H: TableMemory + Send> Ports<H> {
             /// A machine of the port of this name, if there is one.

@@ -11,11 +11,14 @@ mod processes;
 mod snapshot;
 mod vm;
 
-pub use any::{AnyVm, PORTS, PortInfo, Ports};
+pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, Ports, visit_port};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::{CallError, Machine, Pid};
 pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
 pub use vm::{Area, Vm};
+
+pub use ptelab_mm as mm;
+pub use ptelab_pgtable as pgtable;
 
 pub use ptelab_mm::{
     Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,

@@ -1,4 +1,4 @@
-//! Machines that keep an account: one that counts, one that records.
+//! Machines that keep an account: one that counts, one that records, and one that notes TLB invalidations only.
 
 use crate::{
     Barrier, Counter, Counters, Event, FolioSpan, Hw, Pfn, PlainHw, Pte, Ptep, Record, TableMemory, Tlbi,
@@ -223,6 +223,66 @@ impl TableMemory for RecordingHw {
 
     fn take_records(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)
+    }
+}
+
+/// Plain memory that notes every TLB invalidation, for those who ask what may still be cached.
+#[derive(Clone, Debug)]
+pub struct FlushHw {
+    plain: PlainHw,
+    flushes: Vec<Tlbi>,
+}
+
+impl FlushHw {
+    /// The invalidations since last asked, in order.
+    pub fn take_flushes(&mut self) -> Vec<Tlbi> {
+        std::mem::take(&mut self.flushes)
+    }
+}
+
+/// Forwards primitives to the plain memory inside.
+macro_rules! forward_to_plain {
+    ($(fn $name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
+        $(
+            #[inline]
+            fn $name(&mut self, $($arg: $ty),*) $(-> $out)? {
+                self.plain.$name($($arg),*)
+            }
+        )*
+    };
+}
+
+impl Hw for FlushHw {
+    forward_to_plain! {
+        fn load(p: Ptep) -> Pte;
+        fn store(p: Ptep, new: Pte);
+        fn swap(p: Ptep, new: Pte) -> Pte;
+        fn compare_swap(p: Ptep, old: Pte, new: Pte) -> Result<(), Pte>;
+        fn barrier(kind: Barrier);
+        fn page_folio(pfn: Pfn) -> FolioSpan;
+        fn load_run(p: Ptep, n: usize, each: impl FnMut(Pte));
+        fn store_run(p: Ptep, first: Pte, step: u64, n: usize);
+        fn swap_run(p: Ptep, n: usize, each: impl FnMut(Pte));
+        fn match_run(p: Ptep, expected: Pte, step: u64, ignore: u64, max: usize) -> usize;
+    }
+
+    fn tlbi(&mut self, op: Tlbi) {
+        self.flushes.push(op);
+    }
+}
+
+impl TableMemory for FlushHw {
+    const KEEPS_ORDER: bool = false;
+
+    forward_table_memory!();
+
+    fn with_tables_of(entries: usize) -> Self {
+        Self { plain: PlainHw::with_tables_of(entries), flushes: Vec::new() }
+    }
+
+    #[inline]
+    fn hardware_store(&mut self, p: Ptep, new: Pte) {
+        self.plain.hardware_store(p, new);
     }
 }
 

@@ -1,426 +1,395 @@
 //! Laws that hold in every port, under every kernel's rules and with each CPU feature on and off.
 //!
-//! A port's tests say what is its own in a [`PortFacts`] and run all laws with one line of
-//! [`port_laws!`](crate::port_laws).
+//! A port says what is its own in [`PortFacts`]; one line of [`port_laws!`](crate::port_laws) in its tests runs all laws
+//! on it, one test a law. [`score`] runs them without a test harness. A law that does not hold says which operation
+//! made which word of which other one, in the neutral view, and what it should have made; and it names a scenario whose
+//! dumps show such entries.
 //!
-//! # Panics
-//! Every law does where it is broken, with the words that show it.
+//! Expectations are worked out on neutral views, from tables of what each operation adds and takes; never with the helpers
+//! of the port that is judged.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is what a law is for")]
+mod board;
+mod flushes;
+mod huge;
+pub mod race;
+mod tables;
+mod words;
 
-use crate::{
-    Access, Arch, CpuConfig, EntryFormat, Fpb, KernelRules, Level, Mapping, Pfn, Pte, PteAttrs, PteView,
-    SoftFlags, SoftLeaf, VmFlags, Walk,
-};
+use crate::{Arch, CpuConfig, CpuFeature, KernelRules, Level, Mapping, Pte, PteView};
+use std::fmt;
 
 /// What a port says of itself for the laws to hold it to.
-pub trait PortFacts {
-    /// The port.
-    type Port: Arch;
-
+pub trait PortFacts: Arch {
     /// The offset at which a software entry of type 0 without flags would be the empty entry.
     const EMPTY_SOFT_OFFSET: Option<u64>;
 
     /// Which mappings have a word.
-    fn is_expressible(v: &Variant<Self::Port>, m: Mapping) -> bool;
+    fn is_expressible(on: &Setting, m: Mapping) -> bool;
 
     /// Whether the walker sets accessed and dirty, rather than to fault for software to do it.
-    fn walker_sets(v: &Variant<Self::Port>) -> bool {
-        let _ = v;
+    fn walker_sets(on: &Setting) -> bool {
+        let _ = on;
         true
     }
 
     /// Whether making a clean entry writable makes it dirty.
-    fn mkwrite_dirties(v: &Variant<Self::Port>) -> bool {
-        let _ = v;
+    fn mkwrite_dirties(on: &Setting) -> bool {
+        let _ = on;
+        false
+    }
+
+    /// Whether an entry that hardware sees may join or leave a contiguous block without being empty, and flushed, in between.
+    fn resizes_live(on: &Setting) -> bool {
+        let _ = on;
         false
     }
 }
 
-/// A port on one CPU, under one kernel's rules.
+/// A CPU of a port and a kernel's rules.
 #[derive(Clone, Debug)]
-pub struct Variant<P> {
-    /// The port.
-    pub port: P,
+pub struct Setting {
     cpu: CpuConfig,
+    features: &'static [CpuFeature],
     /// The kernel's rules.
     pub rules: &'static KernelRules,
 }
 
-impl<P: Arch> Variant<P> {
+impl Setting {
+    /// A CPU of the port `P` with these switches, under a kernel's rules.
+    pub const fn of<P: Arch>(cpu: CpuConfig, rules: &'static KernelRules) -> Self {
+        Self { cpu, features: P::FEATURES, rules }
+    }
+
     /// Whether the CPU has a feature of the port's.
     pub fn has(&self, feature: &str) -> bool {
-        self.cpu.has(P::FEATURES, feature)
+        self.cpu.has(self.features, feature)
+    }
+
+    /// The CPU's switches.
+    pub const fn cpu(&self) -> &CpuConfig {
+        &self.cpu
+    }
+
+    /// What the kernel of these rules' name is known to do: rules that say otherwise are at fault.
+    pub fn kernel(&self) -> &'static KernelRules {
+        KernelRules::by_name(self.rules.name).unwrap_or(self.rules)
+    }
+
+    /// Every setting of a port: each kernel on the default CPU, and with each feature the other way.
+    pub fn all<P: Arch>() -> Vec<Self> {
+        KernelRules::ALL.into_iter().flat_map(Self::with::<P>).collect()
+    }
+
+    /// Every CPU of a port under these rules: the default one, and one with each feature the other way.
+    pub fn with<P: Arch>(rules: &'static KernelRules) -> Vec<Self> {
+        let switched = P::FEATURES.iter().map(|f| CpuConfig::default().with(f.name, !f.default));
+        std::iter::once(CpuConfig::default()).chain(switched).map(|cpu| Self::of::<P>(cpu, rules)).collect()
     }
 }
 
-/// Runs every law on a port: one test a law.
-#[macro_export]
-macro_rules! port_laws {
-    ($facts:ty) => {
-        $crate::port_laws!($facts: decode_undoes_encode
-            frames_and_levels_that_do_not_fit_have_no_word
-            empty_entries_and_tables_are_told_from_leaves
-            software_entries_round_trip
-            predicates_say_what_the_view_says
-            helpers_change_what_they_name_and_nothing_else
-            modify_takes_permissions_from_the_protection_and_keeps_the_rest
-            advancing_changes_the_frame_only
-            invalid_huge_pages_stay_present_to_linux_alone
-            huge_pages_are_made_of_small_ones
-            the_walker_honours_permissions
-            masks_are_given_up_for_a_reason
-            batches_are_found_by_mask);
-    };
-    ($facts:ty: $($law:ident)*) => {
-        $(
-            #[test]
-            fn $law() {
-                $crate::laws::$law::<$facts>();
-            }
-        )*
-    };
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Linux {}", self.rules.name)?;
+        for feature in self.features.iter().filter(|feature| self.has(feature.name) != feature.default) {
+            write!(f, ", {} {}", feature.name, if feature.default { "off" } else { "on" })?;
+        }
+        Ok(())
+    }
 }
 
-fn variants<P: Arch>() -> Vec<Variant<P>> {
-    let mut cpus = vec![CpuConfig::default()];
-    cpus.extend(P::FEATURES.iter().map(|f| CpuConfig::default().with(f.name, !f.default)));
-    let of_cpu = |cpu: &CpuConfig, rules| Variant { port: P::new(cpu, rules), cpu: cpu.clone(), rules };
-    KernelRules::ALL.into_iter().flat_map(|rules| cpus.iter().map(move |cpu| of_cpu(cpu, rules))).collect()
+/// How a case came out otherwise than the law says: words in hex with their neutral views.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The operation, with its arguments.
+    pub operation: String,
+    /// What it was given.
+    pub before: String,
+    /// What it made.
+    pub after: String,
+    /// What it should have made.
+    pub expected: String,
 }
 
-fn all_attrs() -> impl Iterator<Item = PteAttrs> {
-    (0..=PteAttrs::all().bits()).filter_map(PteAttrs::from_bits)
+/// A law that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The law.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Name of the port.
+    pub port: &'static str,
+    /// The kernel, and the CPU's features that are not as usual.
+    pub setting: String,
+    /// The first case that shows it.
+    pub broken: Broken,
+    /// A scenario whose dumps show such entries.
+    pub scenario: &'static str,
 }
 
-/// Some mappings with all subsets of attributes, whether or not a word says them.
-fn mappings() -> impl Iterator<Item = Mapping> {
-    let frames = [(Level::Pte, 0x1), (Level::Pte, 0x4_5671), (Level::Pmd, 0x200), (Level::Pmd, 0x12_3400)];
-    all_attrs().flat_map(move |attrs| {
-        frames.into_iter().flat_map(move |(level, pfn)| {
-            [0, 1, 7, 15, 16].map(|pkey| Mapping { pfn: Pfn::new(pfn), level, attrs, pkey })
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, port, setting, broken, scenario } = self;
+        writeln!(f, "{id} does not hold: {name} ({port}, {setting})")?;
+        writeln!(f, "  {}", broken.operation)?;
+        writeln!(f, "    before    {}", broken.before)?;
+        writeln!(f, "    after     {}", broken.after)?;
+        writeln!(f, "    expected  {}", broken.expected)?;
+        writeln!(f, "  a scenario that shows such entries:")?;
+        scenario.lines().try_for_each(|line| writeln!(f, "    {line}"))
+    }
+}
+
+/// One law.
+pub struct Law<P> {
+    /// Its number, which it keeps: `L07`.
+    pub id: &'static str,
+    /// What holds, in a sentence without a verb too many.
+    pub name: &'static str,
+    /// A scenario whose dumps show entries that it is about.
+    pub scenario: &'static str,
+    check: fn(&mut Trial<'_, P>) -> Result<(), Broken>,
+}
+
+/// One line of a score card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Score {
+    /// The law.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Cases looked at, over all settings, up to the first that failed.
+    pub cases: u64,
+    /// What broke it, if anything did.
+    pub failure: Option<Failure>,
+}
+
+/// A port on trial in one setting.
+pub(crate) struct Trial<'a, P> {
+    /// The port.
+    pub(crate) port: &'a P,
+    /// Its CPU and kernel.
+    pub(crate) on: &'a Setting,
+    cases: u64,
+}
+
+impl<P: PortFacts> Trial<'_, P> {
+    /// A case that is judged by hand.
+    pub(crate) fn case(&mut self, holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
+        self.cases += 1;
+        if holds { Ok(()) } else { Err(broken()) }
+    }
+
+    /// A case: what `operation` says of, or makes of, a word at `level`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over what they have just made")]
+    pub(crate) fn same<T: PartialEq + fmt::Debug>(
+        &mut self,
+        operation: impl FnOnce() -> String,
+        (before, level): (Pte, Level),
+        got: T,
+        expected: T,
+    ) -> Result<(), Broken> {
+        let port = self.port;
+        self.case(got == expected, || Broken {
+            operation: operation(),
+            before: word_text(port, before, level),
+            after: format!("{got:x?}"),
+            expected: format!("{expected:x?}"),
         })
-    })
-}
+    }
 
-/// Every mapping that has a word, with the word.
-fn encoded<P: Arch>(v: &Variant<P>) -> impl Iterator<Item = (Mapping, Pte)> + '_ {
-    mappings().filter_map(|m| Some((m, v.port.encode(PteView::Present(m), m.level)?)))
-}
-
-fn mapping_of<P: Arch>(v: &Variant<P>, pte: Pte, level: Level) -> Mapping {
-    match v.port.decode(pte, level) {
-        PteView::Present(m) => m,
-        other => panic!("{pte:?} is no mapping but {other:?}"),
+    /// A case: `operation` makes the word `after` of `before`, which must say `expected`.
+    pub(crate) fn word(
+        &mut self,
+        operation: impl FnOnce() -> String,
+        (before, level): (Pte, Level),
+        after: Pte,
+        expected: PteView,
+    ) -> Result<(), Broken> {
+        let port = self.port;
+        self.case(port.decode(after, level) == expected, || Broken {
+            operation: operation(),
+            before: word_text(port, before, level),
+            after: word_text(port, after, level),
+            expected: view_text(&expected),
+        })
     }
 }
 
-/// Decode undoes encode.
-pub fn decode_undoes_encode<F: PortFacts>() {
-    for v in variants::<F::Port>() {
-        for m in mappings() {
-            let word = v.port.encode(PteView::Present(m), m.level);
-            assert_eq!(word.is_some(), F::is_expressible(&v, m), "{m:?}");
-            if let Some(word) = word {
-                assert_eq!(v.port.decode(word, m.level), PteView::Present(m), "{word:?}");
-                assert!(!v.port.describe(word, m.level).is_empty());
-            }
-        }
+/// A word and what it says.
+pub(crate) fn word_text<P: Arch>(port: &P, pte: Pte, level: Level) -> String {
+    format!("{:016x}  {}", pte.0, view_text(&port.decode(pte, level)))
+}
+
+/// A view for people.
+pub(crate) fn view_text(view: &PteView) -> String {
+    match view {
+        PteView::None => "empty".to_owned(),
+        PteView::Table(pfn) => format!("table in frame {pfn}"),
+        PteView::Soft(leaf) => format!("{leaf:x?}"),
+        PteView::Present(m) => mapping_text(m),
     }
 }
 
-/// Frames and levels that do not fit have no word.
-pub fn frames_and_levels_that_do_not_fit_have_no_word<F: PortFacts>() {
-    let v = &variants::<F::Port>()[0];
-    let attrs = PteAttrs::USER | PteAttrs::YOUNG;
-    let encode = |level, at, pfn| {
-        let mapping = Mapping { pfn: Pfn::new(pfn), level, attrs, pkey: 0 };
-        v.port.encode(PteView::Present(mapping), at)
-    };
-    let frames = v.port.pfn_mask() >> F::Port::PAGE_SHIFT;
-    assert!(encode(Level::Pte, Level::Pte, frames).is_some());
-    assert_eq!(encode(Level::Pte, Level::Pte, frames + 1), None);
-    assert_eq!(encode(Level::Pte, Level::Pmd, 0x200), None);
-    assert_eq!(encode(Level::Pmd, Level::Pmd, 0x201), None);
-    assert_eq!(encode(Level::Pud, Level::Pud, 0x4_0000), None);
-    assert_eq!(v.port.encode(PteView::Table(Pfn::new(frames + 1)), Level::Pmd), None);
-    assert_eq!(v.port.encode(PteView::Table(Pfn::new(1)), Level::Pte), None);
-    assert_eq!(v.port.encode(PteView::Soft(SoftLeaf::GUARD), Level::Pud), None);
+/// A mapping for people.
+pub(crate) fn mapping_text(m: &Mapping) -> String {
+    let names: Vec<String> = m.attrs.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+    let level = if m.level == Level::Pte { "page" } else { "huge page" };
+    let key = if m.pkey == 0 { String::new() } else { format!(" key {}", m.pkey) };
+    format!("{level} {}: {}{key}", m.pfn, names.join(" "))
 }
 
-/// Empty entries and tables are told from leaves.
-pub fn empty_entries_and_tables_are_told_from_leaves<F: PortFacts>() {
-    for v in variants::<F::Port>() {
-        for level in [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd] {
-            assert_eq!(v.port.encode(PteView::None, level), Some(Pte::NONE));
-            assert_eq!(v.port.decode(Pte::NONE, level), PteView::None);
+macro_rules! laws {
+    ($($id:ident $scenario:ident $module:ident::$law:ident, $name:literal;)*) => {
+        /// Every law, by number.
+        pub fn laws<P: PortFacts>() -> Vec<Law<P>> {
+            vec![$(Law { id: stringify!($id), name: $name, scenario: $scenario, check: $module::$law::<P> },)*]
         }
-        for level in [Level::Pmd, Level::Pud, Level::Pgd] {
-            let table = v.port.mk_table(Pfn::new(0x1234));
-            assert_eq!(v.port.decode(table, level), PteView::Table(Pfn::new(0x1234)));
-            assert_eq!(v.port.encode(PteView::Table(Pfn::new(0x1234)), level), Some(table));
-            assert!(!v.port.pmd_leaf(table) && v.port.pmd_present(table) && !v.port.pte_none(table));
-            assert_eq!(v.port.walk(table, level, Access::Read), Walk::Fault);
-        }
-    }
-}
 
-/// Software entries round trip.
-pub fn software_entries_round_trip<F: PortFacts>() {
-    let offsets = [0, 1, 2, 4, 7, 0xf_ffff, 1 << 34, 3 << 36, (1 << 50) - 1];
-    for v in variants::<F::Port>() {
-        for ty in 0..32 {
-            for offset in offsets {
-                for flags in (0..32).map(SoftFlags::from_bits_retain) {
-                    let leaf = SoftLeaf { ty, offset, flags };
-                    let Some(word) = v.port.soft_leaf(leaf) else {
-                        let unsaid = flags.contains(SoftFlags::SOFT_DIRTY) && !v.port.has_soft_dirty();
-                        let empty = ty == 0 && flags.is_empty() && F::EMPTY_SOFT_OFFSET == Some(offset);
-                        let recorded = SoftFlags::YOUNG | SoftFlags::DIRTY;
-                        let records = !leaf.is_migration() && flags.intersects(recorded);
-                        let no_frame = leaf.is_migration() && offset >> F::Port::SWP_PFN_BITS != 0;
-                        assert!(unsaid || empty || records || no_frame, "{leaf:?}");
-                        continue;
-                    };
-                    for level in [Level::Pte, Level::Pmd] {
-                        assert_eq!(v.port.decode(word, level), PteView::Soft(leaf), "{word:?}");
-                        assert_eq!(v.port.encode(PteView::Soft(leaf), level), Some(word));
-                        assert_eq!(v.port.walk(word, level, Access::Read), Walk::Fault);
+        /// Runs every law on a port in its crate's tests: one test a law, named by its number.
+        ///
+        /// `port_laws!(Arm64);`
+        #[macro_export]
+        macro_rules! port_laws {
+            ($port:ty) => {
+                $(
+                    #[test]
+                    #[allow(non_snake_case, reason = "laws are named by their numbers")]
+                    fn $id() {
+                        if let Some(failure) = $crate::laws::score_of::<$port>(stringify!($id)).failure {
+                            panic!("{failure}");
+                        }
                     }
-                    assert!(!v.port.pte_none(word) && !v.port.pte_present(word));
-                    assert!(!v.port.pmd_present(word) && !v.port.pmd_leaf(word));
-                }
-            }
+                )*
+            };
         }
-        let leaf = |ty, offset| v.port.soft_leaf(SoftLeaf { ty, offset, flags: SoftFlags::empty() });
-        assert_eq!((leaf(32, 1), leaf(0, 1 << 50)), (None, None));
-    }
-}
-
-/// Predicates say what the view says.
-pub fn predicates_say_what_the_view_says<F: PortFacts>() {
-    for v in variants::<F::Port>() {
-        for (m, word) in encoded(&v) {
-            let p = &v.port;
-            let seen = [
-                (PteAttrs::PROTNONE, p.pte_protnone(word)),
-                (PteAttrs::WRITE, p.pte_write(word)),
-                (PteAttrs::YOUNG, p.pte_young(word)),
-                (PteAttrs::DIRTY, p.pte_dirty(word)),
-                (PteAttrs::SOFT_DIRTY, p.pte_soft_dirty(word)),
-                (PteAttrs::SPECIAL, p.pte_special(word)),
-                (PteAttrs::UFFD, p.pte_uffd_wp(word)),
-            ];
-            for (attr, is) in seen {
-                assert_eq!(is, m.attrs.contains(attr), "{attr:?} of {word:?}");
-            }
-            assert!(p.pte_present(word) && p.pmd_present(word) && !p.pte_none(word));
-            assert_eq!(p.pte_pfn(word), m.pfn);
-            assert_eq!(p.pmd_leaf(word), m.level == Level::Pmd);
-        }
-    }
-}
-
-/// Helpers change what they name and nothing else.
-pub fn helpers_change_what_they_name_and_nothing_else<F: PortFacts>() {
-    type Helper<P> = fn(&P, Pte) -> Pte;
-    let no = PteAttrs::empty();
-    for v in variants::<F::Port>() {
-        let soft_dirty = if v.port.has_soft_dirty() { PteAttrs::SOFT_DIRTY } else { no };
-        let dirtied = if F::mkwrite_dirties(&v) { PteAttrs::DIRTY } else { no };
-        let table: [(Helper<F::Port>, PteAttrs, PteAttrs); 11] = [
-            (F::Port::pte_mkwrite, PteAttrs::WRITE | dirtied, no),
-            (F::Port::pte_wrprotect, no, PteAttrs::WRITE),
-            (F::Port::pte_mkdirty, PteAttrs::DIRTY | soft_dirty, no),
-            (F::Port::pte_mkclean, no, PteAttrs::DIRTY),
-            (F::Port::pte_mkyoung, PteAttrs::YOUNG, no),
-            (F::Port::pte_mkold, no, PteAttrs::YOUNG),
-            (F::Port::pte_mkspecial, PteAttrs::SPECIAL, no),
-            (F::Port::pte_mkuffd_wp, PteAttrs::UFFD, PteAttrs::WRITE),
-            (F::Port::pte_clear_uffd_wp, no, PteAttrs::UFFD),
-            (F::Port::pte_mksoft_dirty, soft_dirty, no),
-            (F::Port::pte_clear_soft_dirty, no, soft_dirty),
-        ];
-        for (m, word) in encoded(&v) {
-            for (i, &(helper, adds, takes)) in table.iter().enumerate() {
-                let changed = mapping_of(&v, helper(&v.port, word), m.level);
-                let attrs = m.attrs.difference(takes) | adds;
-                assert_eq!(changed, Mapping { attrs, ..m }, "helper {i} of {word:?}");
-            }
-        }
-    }
-}
-
-/// Modify takes permissions from the protection and keeps the rest.
-pub fn modify_takes_permissions_from_the_protection_and_keeps_the_rest<F: PortFacts>() {
-    let kept = PteAttrs::YOUNG
-        | PteAttrs::DIRTY
-        | PteAttrs::SOFT_DIRTY
-        | PteAttrs::SPECIAL
-        | PteAttrs::UFFD
-        | PteAttrs::CONT;
-    for v in variants::<F::Port>() {
-        for (m, word) in encoded(&v) {
-            for flags in (0..16).map(VmFlags::from_bits_retain) {
-                let prot = v.port.vm_get_page_prot(flags);
-                let fresh = mapping_of(&v, v.port.pfn_pte(Pfn::new(1), prot), Level::Pte);
-                let attrs = m.attrs & kept | fresh.attrs.difference(kept);
-                let expected = Mapping { attrs, pkey: fresh.pkey, ..m };
-                let new = v.port.pte_modify(word, prot);
-                if m.level == Level::Pte {
-                    assert_eq!(mapping_of(&v, new, m.level), expected, "{word:?} {flags:?}");
-                    continue;
-                }
-                let new = v.port.pmd_modify(word, prot);
-                let lost = if v.rules.pmd_modify_keeps_dirty { PteAttrs::empty() } else { PteAttrs::DIRTY };
-                let new = mapping_of(&v, new, m.level);
-                let close = Mapping { attrs: new.attrs | lost & m.attrs, ..new };
-                assert_eq!(close, expected, "{word:?} {flags:?}");
-            }
-        }
-    }
-}
-
-/// Advancing changes the frame only.
-pub fn advancing_changes_the_frame_only<F: PortFacts>() {
-    for v in variants::<F::Port>() {
-        for (m, word) in encoded(&v).filter(|(m, _)| m.level == Level::Pte) {
-            for n in [0, 1, 15, 511] {
-                let next = mapping_of(&v, v.port.pte_advance_pfn(word, n), m.level);
-                assert_eq!(next, Mapping { pfn: m.pfn.add(n as u64), ..m });
-            }
-        }
-    }
-}
-
-/// Invalid huge pages stay present to linux alone.
-pub fn invalid_huge_pages_stay_present_to_linux_alone<F: PortFacts>() {
-    for v in variants::<F::Port>() {
-        for (m, word) in encoded(&v).filter(|(m, _)| m.level == Level::Pmd) {
-            let invalid = v.port.pmd_mkinvalid(word);
-            assert!(v.port.pmd_present(invalid) && v.port.pmd_leaf(invalid));
-            assert_eq!(v.port.pte_pfn(invalid), m.pfn);
-            assert_eq!(v.port.walk(invalid, Level::Pmd, Access::Read), Walk::Fault);
-        }
-    }
-}
-
-/// Huge pages are made of small ones.
-pub fn huge_pages_are_made_of_small_ones<F: PortFacts>() {
-    for v in variants::<F::Port>() {
-        for flags in (0..16).map(VmFlags::from_bits_retain) {
-            let small = v.port.pfn_pte(Pfn::new(0x400), v.port.vm_get_page_prot(flags));
-            let huge = mapping_of(&v, v.port.pmd_mkhuge(small), Level::Pmd);
-            assert_eq!(huge, Mapping { level: Level::Pmd, ..mapping_of(&v, small, Level::Pte) });
-            assert_eq!(v.port.encode(PteView::Present(huge), Level::Pmd), Some(v.port.pmd_mkhuge(small)));
-        }
-    }
-}
-
-/// The walker honours permissions.
-pub fn the_walker_honours_permissions<F: PortFacts>() {
-    for v in variants::<F::Port>() {
-        for (m, word) in encoded(&v) {
-            let is = |attr| m.attrs.contains(attr);
-            let reads = is(PteAttrs::USER) && m.pkey == 0 && (is(PteAttrs::YOUNG) || F::walker_sets(&v));
-            let writes = reads && is(PteAttrs::WRITE) && (is(PteAttrs::DIRTY) || F::walker_sets(&v));
-            let accesses = [
-                (Access::Read, reads, PteAttrs::YOUNG),
-                (Access::Write, writes, PteAttrs::YOUNG | PteAttrs::DIRTY),
-            ];
-            for (access, goes, records) in accesses {
-                match v.port.walk(word, m.level, access) {
-                    Walk::Fault => assert!(!goes, "{access:?} of {word:?}"),
-                    Walk::Allowed(after) => {
-                        assert!(goes, "{access:?} of {word:?}");
-                        let expected = Mapping { attrs: m.attrs | records, ..m };
-                        assert_eq!(mapping_of(&v, after, m.level), expected);
-                    }
-                }
-                let elsewhere = if m.level == Level::Pte { Level::Pmd } else { Level::Pte };
-                assert_eq!(v.port.walk(word, elsewhere, access), Walk::Fault);
-            }
-        }
-    }
-}
-
-/// What `__pte_batch_clear_ignored` (`mm/internal.h`, 7.3) leaves to compare.
-fn cleaned<P: Arch>(Variant { port, .. }: &Variant<P>, mut pte: Pte, flags: Fpb) -> Pte {
-    if !flags.contains(Fpb::RESPECT_DIRTY) {
-        pte = port.pte_mkclean(pte);
-    }
-    if !flags.contains(Fpb::RESPECT_SOFT_DIRTY) {
-        pte = port.pte_clear_soft_dirty(pte);
-    }
-    if !flags.contains(Fpb::RESPECT_WRITE) {
-        pte = port.pte_wrprotect(pte);
-    }
-    port.pte_mkold(pte)
-}
-
-fn is_one_batch_by_mask<P: Arch>(Variant { port, .. }: &Variant<P>, a: Pte, b: Pte, flags: Fpb) -> bool {
-    (a.0 ^ b.0) & !port.batch_ignore(flags) == 0
-}
-
-/// Batches are found by mask wherever the port says so.
-pub fn batches_are_found_by_mask<F: PortFacts>() {
-    let variants = variants::<F::Port>();
-    // Any words will do; these are a linear congruential generator's.
-    let mut state = 1u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state ^ state >> 29
     };
-    for _ in 0..400 {
-        let a = next();
-        let bits = next();
-        let b = (0..bits % 4).fold(a, |word, i| word ^ 1 << (bits >> (8 + 8 * i) & 63));
-        for v in &variants {
-            for flags in (0..8).map(Fpb::from_bits_retain) {
-                let same = cleaned(v, Pte(a), flags) == cleaned(v, Pte(b), flags);
-                assert_eq!(v.port.batch_clean(Pte(a), flags), cleaned(v, Pte(a), flags));
-                if v.port.batch_by_mask(flags) {
-                    assert_eq!(
-                        is_one_batch_by_mask(v, Pte(a), Pte(b), flags),
-                        same,
-                        "{a:#x} {b:#x} {flags:?}"
-                    );
-                }
-            }
-        }
-    }
 }
 
-/// Where the port says that a mask is not enough, mappings that hardware has written to show it.
-pub fn masks_are_given_up_for_a_reason<F: PortFacts>() {
-    for v in variants::<F::Port>().into_iter().filter(F::walker_sets) {
-        let words: Vec<Pte> =
-            [PteAttrs::empty(), PteAttrs::WRITE, PteAttrs::DIRTY, PteAttrs::WRITE | PteAttrs::DIRTY]
-                .into_iter()
-                .map(|attrs| Mapping {
-                    pfn: Pfn::new(1),
-                    level: Level::Pte,
-                    attrs: attrs | PteAttrs::USER,
-                    pkey: 0,
-                })
-                .flat_map(|m| {
-                    let word = v.port.encode(PteView::Present(m), Level::Pte);
-                    let word = word.expect("plain user pages have a word");
-                    let written = match v.port.walk(v.port.pte_mkyoung(word), Level::Pte, Access::Write) {
-                        Walk::Allowed(after) => after,
-                        Walk::Fault => word,
-                    };
-                    [word, written]
-                })
-                .collect();
-        for flags in (0..8).map(Fpb::from_bits_retain) {
-            let differs = words.iter().any(|&a| {
-                words.iter().any(|&b| {
-                    let same = cleaned(&v, a, flags) == cleaned(&v, b, flags);
-                    same != is_one_batch_by_mask(&v, a, b, flags)
-                })
-            });
-            assert_eq!(differs, !v.port.batch_by_mask(flags), "{flags:?}");
+laws! {
+    L01 PROTECTIONS words::decode_undoes_encode, "decode undoes encode";
+    L02 PROTECTIONS words::what_does_not_fit_has_no_word, "frames and levels that do not fit have no word";
+    L03 PROTECTIONS words::tables_are_told_from_leaves, "empty entries and tables are told from leaves";
+    L04 GUARDS words::software_entries_round_trip, "software entries round trip";
+    L05 PROTECTIONS words::predicates_say_what_the_view_says, "predicates say what the view says";
+    L06 PROTECTIONS words::helpers_change_what_they_name, "helpers change what they name and nothing else";
+    L07 PROTECTIONS words::modify_keeps_the_rest, "pte_modify takes permissions from the protection and keeps the rest";
+    L08 BLOCKS words::advancing_changes_the_frame_only, "advancing changes the frame only";
+    L09 HUGE words::invalid_huge_pages, "invalid huge pages are present to Linux alone";
+    L10 HUGE words::huge_pages_are_made_of_small_ones, "huge pages are made of small ones";
+    L11 PROTECTIONS words::the_walker_honours_permissions, "the walker honours permissions";
+    L12 BLOCKS words::masks_are_given_up_for_a_reason, "batch masks are given up for a reason only";
+    L13 BLOCKS words::batches_are_found_by_mask, "batch masks even out what batches ignore";
+    L14 PROTECTIONS words::software_dirty_is_hardware_dirty, "a writable entry is dirty to hardware where it is dirty to Linux";
+    L15 BLOCKS tables::ptep_get_gathers, "ptep_get gathers accessed and dirty of the block";
+    L16 BLOCKS tables::get_and_clear, "get_and_clear_ptes takes nr entries and loses no accessed, dirty or soft-dirty";
+    L17 BLOCKS tables::modify_prot, "a batched protection change is one of each entry, and loses nothing";
+    L18 FORKS tables::wrprotect, "wrprotect_ptes takes the write permission of nr entries and nothing else";
+    L19 FREES tables::clear_young_dirty, "clear_young_dirty_ptes clears what it is told, in no other block";
+    L20 FREES tables::test_and_clear_young, "ptep_test_and_clear_young tells and clears accessed only";
+    L21 FORKS tables::set_access_flags, "ptep_set_access_flags adds what the entry has more";
+    L22 FORKS tables::second_walker, "after ptep_set_access_flags a walker that sets no flags makes progress";
+    L23 BLOCKS tables::set_ptes, "set_ptes writes nr entries of consecutive frames and no other";
+    L24 BLOCKS tables::single_is_batched, "batched operations do what single ones do, entry by entry";
+    L25 BLOCKS tables::contiguous_blocks_are_legal, "contiguous blocks are whole, aligned, valid, alike and within a folio";
+    L26 BLOCKS tables::batch_hints, "pte_batch_hint promises only entries that continue, up to its block's end";
+    L27 BLOCKS flushes::break_before_make, "a live entry changes its frame or size by way of an empty one and a flush";
+    L28 PROTECTIONS flushes::less_is_flushed, "pte_needs_flush says so wherever an entry allows less, or forgets a write";
+    L29 HUGE flushes::flushes_cover_the_range, "flushes reach every page they are asked for, at its level";
+    L30 FORKS flushes::clear_flush, "ptep_clear_flush flushes what hardware may have cached";
+    L31 HUGE huge::huge_operations, "operations on huge leaves change what they name and lose nothing";
+}
+
+/// Runs one law on a port, over all settings.
+///
+/// # Panics
+/// Where there is no such law.
+pub fn score_of<P: PortFacts>(id: &str) -> Score {
+    let law = laws::<P>().into_iter().find(|law| law.id == id).expect("laws are asked for by their numbers");
+    score_law(&law, &Setting::all::<P>(), &P::new)
+}
+
+/// Runs every law on a port as `build` makes it, in these settings.
+pub fn score<P: PortFacts>(
+    settings: &[Setting],
+    build: &dyn Fn(&CpuConfig, &'static KernelRules) -> P,
+) -> Vec<Score> {
+    laws::<P>().iter().map(|law| score_law(law, settings, build)).collect()
+}
+
+/// Runs one law, up to the first case that breaks it.
+pub fn score_law<P: PortFacts>(
+    law: &Law<P>,
+    settings: &[Setting],
+    build: &dyn Fn(&CpuConfig, &'static KernelRules) -> P,
+) -> Score {
+    let mut score = Score { id: law.id, name: law.name, cases: 0, failure: None };
+    for on in settings {
+        let port = build(on.cpu(), on.rules);
+        let mut trial = Trial { port: &port, on, cases: 0 };
+        let held = (law.check)(&mut trial);
+        score.cases += trial.cases;
+        if let Err(broken) = held {
+            let setting = on.to_string();
+            let Law { id, name, scenario, .. } = *law;
+            score.failure = Some(Failure { id, name, port: P::NAME, setting, broken, scenario });
+            break;
         }
     }
+    score
 }
+
+const PROTECTIONS: &str = r#"mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+memset(0x40000000, 7, 32K)
+touch(0x40008000, 32K, READ)
+mprotect(0x40000000, 64K, PROT_NONE)
+dump(0x40000000, 64K, "none")
+mprotect(0x40000000, 64K, PROT_READ|PROT_EXEC)
+mprotect(0x40000000, 64K, PROT_READ|PROT_WRITE)
+dump(0x40000000, 64K, "writable again")
+"#;
+
+const GUARDS: &str = r#"mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+madvise(0x40004000, 16K, MADV_GUARD_INSTALL)
+dump(0x40000000, 64K, "guards")
+"#;
+
+const BLOCKS: &str = r#"thp("64kB", "always")
+mmap(0x40000000, 128K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+memset(0x40000000, 7, 128K)
+mprotect(0x40005000, 48K, PROT_READ)
+dump(0x40000000, 128K, "a part")
+mprotect(0x40000000, 128K, PROT_READ)
+mprotect(0x40000000, 128K, PROT_READ|PROT_WRITE)
+dump(0x40000000, 128K, "whole")
+"#;
+
+const FORKS: &str = r#"thp("64kB", "always")
+mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+memset(0x40000000, 7, 64K)
+fork() = 2
+dump(0x40000000, 64K, "shared")
+memset(0x40003000, 8, 4K)
+dump(0x40000000, 64K, "copied")
+[pid 2] check(0x40003000, 7)
+"#;
+
+const FREES: &str = r#"thp("64kB", "always")
+mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+memset(0x40000000, 7, 64K)
+madvise(0x40000000, 64K, MADV_FREE)
+clear_refs(1)
+dump(0x40000000, 64K, "old and clean")
+touch(0x40003000, 4K, WRITE)
+dump(0x40000000, 64K, "one written")
+"#;
+
+const HUGE: &str = r#"thp("2048kB", "always")
+mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+memset(0x40000000, 7, 2M)
+mprotect(0x40000000, 2M, PROT_READ)
+dump(0x40000000, 2M, "huge")
+mprotect(0x40000000, 2M, PROT_READ|PROT_WRITE)
+mprotect(0x40000000, 4K, PROT_READ)
+dump(0x40000000, 2M, "split")
+"#;

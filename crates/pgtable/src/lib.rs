@@ -17,7 +17,6 @@ mod entry;
 mod event;
 mod format;
 mod hw;
-#[cfg(feature = "laws")]
 pub mod laws;
 mod modify_prot;
 mod ops;
@@ -27,7 +26,7 @@ mod softleaf;
 mod tlb;
 mod vm_flags;
 
-pub use account::{CountingHw, RecordingHw};
+pub use account::{CountingHw, FlushHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{Access, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_names};

@@ -1,0 +1,133 @@
+//! `ptelab check`
+
+use crate::args;
+use crate::output::{Failed, Out};
+use crate::progress::{self, STOP};
+use crate::{DIFFERS, FINE, STOPPED};
+use ptelab::check::{
+    self, BOUND, BUGS, BugRow, LONG, LawRow, NOT_YET, RaceFailure, RaceReport, RaceRow, Report,
+};
+use ptelab::{KernelRules, Matrix};
+use rayon::prelude::*;
+use std::sync::atomic::Ordering;
+
+pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
+    progress::stop_on_ctrl_c();
+    let ports = Matrix::new().ports(&args.port)?.port_list();
+    if let Some(kernel) = &args.race {
+        return race(args, &ports, kernel, out);
+    }
+    let laws =
+        if args.bugs { Vec::new() } else { ports.par_iter().flat_map(|port| check::laws_of(port)).collect() };
+    let of_ports = BUGS.iter().filter(|bug| ports.contains(&bug.port) && !args.laws);
+    let bar = progress::bar(of_ports.clone().count() as u128, "bugs");
+    let find = |bug: &check::Bug| {
+        let row = bug.find(args.seed, args.cases, &STOP);
+        bar.inc(1);
+        row
+    };
+    let bugs = of_ports.take_while(|_| !STOP.load(Ordering::Relaxed)).map(find).collect();
+    bar.finish_and_clear();
+    let report = Report { laws, bugs };
+    if args.json {
+        out.json(&report)?;
+    } else {
+        print(&report, args, out)?;
+    }
+    Ok(match () {
+        () if STOP.load(Ordering::Relaxed) => STOPPED,
+        () if report.is_fine() => FINE,
+        () => DIFFERS,
+    })
+}
+
+fn print(report: &Report, args: &args::Check, out: &mut Out) -> Result<(), Failed> {
+    for row in &report.laws {
+        let LawRow { id, port, passed, cases, name, failure } = row;
+        let line = format!("{id}  {port:8}  {cases:>8} cases  {name}");
+        if *passed {
+            out.line(line)?;
+        } else {
+            out.differing(line)?;
+            out.text(failure.as_deref().unwrap_or_default())?;
+        }
+    }
+    if !report.laws.is_empty() {
+        let passed = report.laws.iter().filter(|row| row.passed).count();
+        out.heading(format!("{passed} of {} laws hold", report.laws.len()))?;
+    }
+    if args.laws {
+        return Ok(());
+    }
+    for row in &report.bugs {
+        print_bug(row, args.programs, out)?;
+    }
+    for (what, why) in NOT_YET {
+        out.line(format!("{what}: not tried, {why}"))?;
+    }
+    let found = report.bugs.iter().filter(|row| row.found_by.is_some()).count();
+    out.heading(format!("{found} of {} bugs found", report.bugs.len()))?;
+    Ok(())
+}
+
+fn print_bug(row: &BugRow, programs: bool, out: &mut Out) -> Result<(), Failed> {
+    let BugRow { name, what, found_by, cases, fuzz } = row;
+    let Some(found_by) = found_by else {
+        out.differing(format!("{name:22} not found: {what}"))?;
+        return Ok(());
+    };
+    let program = fuzz.as_ref().map_or_else(String::new, |found| {
+        format!("; {} after {} programs, {} lines", found.check, found.cases, found.lines)
+    });
+    out.line(format!("{name:22} {found_by} after {cases} cases{program}: {what}"))?;
+    if let Some(found) = fuzz.as_ref().filter(|_| programs) {
+        found.scenario.lines().try_for_each(|line| out.line(format!("    {line}")))?;
+    }
+    Ok(())
+}
+
+fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Result<u8, Failed> {
+    let kernels = Matrix::new().kernels(kernel)?.kernel_list();
+    if let Some(id) = &args.replay {
+        return replay(ports, kernels[0], id, out);
+    }
+    let pairs: Vec<_> =
+        ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
+    let rows: Vec<RaceRow> = pairs.par_iter().flat_map(|(port, rules)| check::race(port, rules)).collect();
+    let short = format!(
+        "up to {BOUND} accesses by hardware in operations of {LONG} steps or less, one in longer ones"
+    );
+    out.line(format!("every schedule of {short}:"))?;
+    for RaceRow { port, setting, report } in &rows {
+        let RaceReport { schedules, states, joined_live, failures } = report;
+        let joined = match joined_live {
+            0 => String::new(),
+            n => format!("; {n} join a block that is cached as single entries, as Linux does since 6.17"),
+        };
+        let line = format!("{port}, {setting}: {schedules} schedules, {states} states{joined}");
+        if failures.is_empty() {
+            out.line(line)?;
+        } else {
+            out.differing(line)?;
+        }
+        for RaceFailure { id, what, steps } in failures {
+            out.line(format!("  {id}: {what}"))?;
+            out.text(steps)?;
+        }
+    }
+    // The fallbacks of an architecture that overrides nothing load and then store: they are for walkers that set no flags.
+    let fine = rows.iter().all(|row| row.report.failures.is_empty() || row.port == "generic");
+    Ok(if fine { FINE } else { DIFFERS })
+}
+
+fn replay(ports: &[&str], rules: &'static KernelRules, id: &str, out: &mut Out) -> Result<u8, Failed> {
+    let [port] = ports else {
+        return Err(Failed::Unusable("a schedule is one port's: choose it with --port".to_owned()));
+    };
+    let Some((fault, steps)) = check::replay_race(port, rules, id) else {
+        return Err(Failed::Unusable(format!("no schedule `{id}` on {port}")));
+    };
+    out.text(steps)?;
+    out.line(fault.unwrap_or("nothing goes wrong"))?;
+    Ok(if fault.is_some() { DIFFERS } else { FINE })
+}

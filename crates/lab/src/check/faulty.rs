@@ -1,0 +1,414 @@
+//! Ports with one fault: a port that does all as another does, but for one method.
+
+use ptelab_machine::KernelRules;
+use ptelab_machine::pgtable::laws::{PortFacts, Setting};
+use ptelab_machine::pgtable::{
+    Access, Arch, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather, ModifyProt,
+    Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftLeaf, TlbScope, Tlbi, VirtAddr, VmFlags, Walk,
+};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a faulty port does otherwise. Each is a bug that a kernel had, or could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// `pte_wrprotect` forgets that hardware saw the entry as dirty (018e9828eb52).
+    WrprotectLosesDirty,
+    /// `pte_modify` leaves a software-dirty entry clean to hardware (3c0696076aad).
+    ModifyLeavesHardwareClean,
+    /// The write bit is no part of what batches respect (04d1c9d60c6e).
+    BatchIgnoresWrite,
+    /// A batch hint does not end with its block: a batch runs past what was looked at (as ddd05742b45b).
+    HintPastBlock,
+    /// The length of one batch stays for the next when entries are cleared (3f8968e9cbf9).
+    StaleBatchLength,
+    /// `ptep_set_access_flags` takes the gathered view for the entry's own (97c5550b7631).
+    AccessFlagsFromGathered,
+    /// The flush after a copied page is forgotten.
+    NoFlushAfterCopy,
+    /// A range is flushed without its last page.
+    ShortRange,
+    /// The size of a block changes under live translations.
+    NoBreakBeforeMake,
+    /// What a block's entries had recorded is not gathered when they are joined.
+    FoldLosesRecorded,
+    /// `pte_needs_flush` is content where only write permission goes.
+    NoFlushForWrite,
+}
+
+/// A port with a fault.
+#[derive(Clone, Debug)]
+pub struct Faulty<P> {
+    port: P,
+    fault: Fault,
+    /// Of [`Fault::StaleBatchLength`]: the longest batch that was cleared.
+    last: Arc<AtomicUsize>,
+}
+
+impl<P: Arch> Faulty<P> {
+    /// A port of this CPU and kernel with a fault.
+    pub fn with(fault: Fault, cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
+        // The port thinks that its CPU has what it has not.
+        let believed = match fault {
+            Fault::NoBreakBeforeMake => cpu.clone().with("bbml3", true),
+            _ => cpu.clone(),
+        };
+        Self { port: P::new(&believed, rules), fault, last: Arc::new(AtomicUsize::new(1)) }
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    /// The entry with the attributes that `change` gives it.
+    fn with_attrs(&self, pte: Pte, level: Level, change: impl FnOnce(PteAttrs) -> PteAttrs) -> Pte {
+        match self.port.decode(pte, level) {
+            PteView::Present(m) => {
+                let view = PteView::Present(Mapping { attrs: change(m.attrs), ..m });
+                self.port.encode(view, level).unwrap_or(pte)
+            }
+            _ => pte,
+        }
+    }
+
+    fn attrs(&self, pte: Pte) -> PteAttrs {
+        match self.port.decode(pte, Level::Pte) {
+            PteView::Present(m) => m.attrs,
+            _ => PteAttrs::empty(),
+        }
+    }
+}
+
+impl<P: PortFacts> PortFacts for Faulty<P> {
+    const EMPTY_SOFT_OFFSET: Option<u64> = P::EMPTY_SOFT_OFFSET;
+
+    fn is_expressible(on: &Setting, m: Mapping) -> bool {
+        P::is_expressible(on, m)
+    }
+
+    fn walker_sets(on: &Setting) -> bool {
+        P::walker_sets(on)
+    }
+
+    fn mkwrite_dirties(on: &Setting) -> bool {
+        P::mkwrite_dirties(on)
+    }
+
+    fn resizes_live(on: &Setting) -> bool {
+        P::resizes_live(on)
+    }
+}
+
+impl<P: Arch> Arch for Faulty<P> {
+    const NAME: &'static str = P::NAME;
+    const FEATURES: &'static [CpuFeature] = P::FEATURES;
+
+    fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
+        Self::with(Fault::None, cpu, rules)
+    }
+}
+
+/// Methods that do what the port does.
+macro_rules! as_port {
+    ($(fn $name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
+        $(#[inline] fn $name(&self, $($arg: $ty),*) $(-> $out)? { self.port.$name($($arg),*) })*
+    };
+    (hw: $(fn $name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
+        $(#[inline] fn $name<H: Hw>(&self, hw: &mut H, $($arg: $ty),*) $(-> $out)? { self.port.$name(hw, $($arg),*) })*
+    };
+}
+
+impl<P: Arch> EntryFormat for Faulty<P> {
+    const PAGE_SHIFT: u32 = P::PAGE_SHIFT;
+    const TABLE_SHIFT: u32 = P::TABLE_SHIFT;
+    const ROOT: Level = P::ROOT;
+    const SWP_PFN_BITS: u32 = P::SWP_PFN_BITS;
+    const CONT_PTES: usize = P::CONT_PTES;
+    const TASK_SIZE: u64 = P::TASK_SIZE;
+    const VM_ARCH_CLEAR: VmFlags = P::VM_ARCH_CLEAR;
+
+    as_port! {
+        fn decode(pte: Pte, level: Level) -> PteView;
+        fn encode(view: PteView, level: Level) -> Option<Pte>;
+        fn describe(pte: Pte, level: Level) -> String;
+        fn pfn_mask() -> u64;
+        fn pfn_pte(pfn: Pfn, prot: PgProt) -> Pte;
+        fn pmd_mkhuge(pte: Pte) -> Pte;
+        fn mk_table(pfn: Pfn) -> Pte;
+        fn vm_get_page_prot(flags: VmFlags) -> PgProt;
+        fn pgprot_modify(old: PgProt, new: PgProt) -> PgProt;
+        fn pte_none(pte: Pte) -> bool;
+        fn pte_present(pte: Pte) -> bool;
+        fn pte_pfn(pte: Pte) -> Pfn;
+        fn pte_write(pte: Pte) -> bool;
+        fn pte_dirty(pte: Pte) -> bool;
+        fn pte_young(pte: Pte) -> bool;
+        fn pte_special(pte: Pte) -> bool;
+        fn pte_protnone(pte: Pte) -> bool;
+        fn pte_soft_dirty(pte: Pte) -> bool;
+        fn pte_uffd_wp(pte: Pte) -> bool;
+        fn pmd_leaf(pmd: Pte) -> bool;
+        fn pmd_present(pmd: Pte) -> bool;
+        fn pte_mkwrite(pte: Pte) -> Pte;
+        fn pte_mkdirty(pte: Pte) -> Pte;
+        fn pte_mkclean(pte: Pte) -> Pte;
+        fn pte_mkyoung(pte: Pte) -> Pte;
+        fn pte_mkold(pte: Pte) -> Pte;
+        fn pte_mkspecial(pte: Pte) -> Pte;
+        fn pte_mkuffd_wp(pte: Pte) -> Pte;
+        fn pte_clear_uffd_wp(pte: Pte) -> Pte;
+        fn pte_mksoft_dirty(pte: Pte) -> Pte;
+        fn pte_clear_soft_dirty(pte: Pte) -> Pte;
+        fn pmd_modify(pmd: Pte, prot: PgProt) -> Pte;
+        fn pmd_mkinvalid(pmd: Pte) -> Pte;
+        fn pfn_step(pte: Pte) -> u64;
+        fn soft_leaf(leaf: SoftLeaf) -> Option<Pte>;
+        fn walk(pte: Pte, level: Level, access: Access) -> Walk;
+        fn wants_old_prefaulted_pte() -> bool;
+        fn has_soft_dirty() -> bool;
+        fn arch_prot_bits() -> u64;
+        fn arch_calc_vm_prot_bits(prot: u64) -> VmFlags;
+        fn vm_read_flags() -> VmFlags;
+        fn arch_max_pkey() -> Option<u8>;
+        fn execute_only_pkey() -> Option<u8>;
+    }
+
+    fn pte_wrprotect(&self, pte: Pte) -> Pte {
+        let new = self.port.pte_wrprotect(pte);
+        if self.is(Fault::WrprotectLosesDirty) && self.port.pte_write(pte) {
+            return self.port.pte_mkclean(new);
+        }
+        new
+    }
+
+    fn pte_modify(&self, pte: Pte, prot: PgProt) -> Pte {
+        let new = self.port.pte_modify(pte, prot);
+        if self.is(Fault::ModifyLeavesHardwareClean) && self.port.pte_dirty(pte) && !self.port.pte_write(pte)
+        {
+            // Clean to hardware, then dirty to software alone: as a read-only entry has it, made writable.
+            let clean = self.port.pte_mkclean(new);
+            let software =
+                self.port.pte_mkdirty(self.port.pte_wrprotect(clean)).0 & !self.port.pte_wrprotect(clean).0;
+            return Pte(clean.0 | software);
+        }
+        new
+    }
+
+    fn pte_advance_pfn(&self, pte: Pte, n: usize) -> Pte {
+        self.port.pte_advance_pfn(pte, n)
+    }
+
+    fn batch_clean(&self, pte: Pte, flags: Fpb) -> Pte {
+        self.port.batch_clean(pte, self.respected(flags))
+    }
+
+    fn batch_ignore(&self, flags: Fpb) -> u64 {
+        self.port.batch_ignore(self.respected(flags))
+    }
+
+    fn batch_by_mask(&self, flags: Fpb) -> bool {
+        self.port.batch_by_mask(self.respected(flags))
+    }
+}
+
+impl<P: Arch> Faulty<P> {
+    fn respected(&self, flags: Fpb) -> Fpb {
+        if self.is(Fault::BatchIgnoresWrite) { flags - Fpb::RESPECT_WRITE } else { flags }
+    }
+
+    /// Joins what the port just joined without what the entries had recorded: all become as the last one.
+    fn forget_recorded<H: Hw>(&self, hw: &mut H, p: Ptep, written: Pte) {
+        let block = P::CONT_PTES;
+        let start = p.align_down(block);
+        let recorded = self.attrs(written) & (PteAttrs::YOUNG | PteAttrs::DIRTY);
+        for i in 0..block {
+            let pte = hw.load(start.add(i));
+            let forgotten = self.with_attrs(pte, Level::Pte, |attrs| {
+                (attrs - (PteAttrs::YOUNG | PteAttrs::DIRTY)) | recorded
+            });
+            hw.store(start.add(i), forgotten);
+        }
+    }
+}
+
+impl<P: Arch> PteOps for Faulty<P> {
+    const MMU_GATHER_MERGE_VMAS: bool = P::MMU_GATHER_MERGE_VMAS;
+    const MMU_GATHER_RCU_TABLE_FREE: bool = P::MMU_GATHER_RCU_TABLE_FREE;
+    const ARCH_SUPPORTS_PT_RECLAIM: bool = P::ARCH_SUPPORTS_PT_RECLAIM;
+    const HAVE_MOVE_TABLES: bool = P::HAVE_MOVE_TABLES;
+
+    as_port! { hw:
+        fn ptep_get(p: Ptep) -> Pte;
+        fn pte_clear(addr: VirtAddr, p: Ptep);
+        fn ptep_get_and_clear(addr: VirtAddr, p: Ptep) -> Pte;
+        fn get_and_clear_ptes(addr: VirtAddr, p: Ptep, nr: usize) -> Pte;
+        fn clear_young_dirty_ptes(addr: VirtAddr, p: Ptep, nr: usize, flags: Cydp);
+        fn ptep_test_and_clear_young(addr: VirtAddr, p: Ptep) -> bool;
+        fn set_pmd_at(addr: VirtAddr, p: Ptep, pmd: Pte);
+        fn pmdp_get_and_clear(addr: VirtAddr, p: Ptep) -> Pte;
+        fn pmdp_invalidate(addr: VirtAddr, p: Ptep) -> Pte;
+        fn pmdp_invalidate_ad(addr: VirtAddr, p: Ptep) -> Pte;
+        fn pmdp_set_wrprotect(addr: VirtAddr, p: Ptep);
+        fn pmdp_set_access_flags(addr: VirtAddr, p: Ptep, entry: Pte, write: bool) -> bool;
+        fn flush_tlb_page(addr: VirtAddr);
+        fn flush_pmd_tlb_range(addr: VirtAddr);
+        fn flush_tlb_mm();
+    }
+
+    fn pte_batch_hint(&self, p: Ptep, pte: Pte) -> usize {
+        let hint = self.port.pte_batch_hint(p, pte);
+        let past = self.is(Fault::HintPastBlock) && hint > 1;
+        if past { P::CONT_PTES } else { hint }
+    }
+
+    fn set_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte, nr: usize) {
+        self.port.set_ptes(hw, addr, p, pte, nr);
+        let joined = nr == 1 && self.is(Fault::FoldLosesRecorded);
+        if joined && P::CONT_PTES > 1 && self.attrs(hw.load(p)).contains(PteAttrs::CONT) {
+            self.forget_recorded(hw, p, pte);
+        }
+    }
+
+    fn clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
+        let nr = match self.fault {
+            Fault::StaleBatchLength => self.last.fetch_max(nr, Ordering::Relaxed).max(nr),
+            _ => nr,
+        };
+        // The table ends where it ends.
+        let room = P::PTRS_PER_TABLE - p.offset_in(P::PTRS_PER_TABLE);
+        self.port.clear_ptes(hw, addr, p, nr.min(room));
+    }
+
+    fn wrprotect_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
+        self.port.wrprotect_ptes(hw, addr, p, nr);
+        if self.is(Fault::WrprotectLosesDirty) {
+            for i in 0..nr {
+                let pte = hw.load(p.add(i));
+                hw.store(p.add(i), self.port.pte_mkclean(pte));
+            }
+        }
+    }
+
+    fn ptep_set_access_flags<H: Hw>(
+        &self,
+        hw: &mut H,
+        addr: VirtAddr,
+        p: Ptep,
+        entry: Pte,
+        write: bool,
+    ) -> bool {
+        if self.is(Fault::AccessFlagsFromGathered) {
+            let gathered = self.port.ptep_get(hw, p);
+            let seen = |pte| self.attrs(pte) - PteAttrs::CONT;
+            if seen(gathered) == seen(entry) {
+                return false;
+            }
+        }
+        self.port.ptep_set_access_flags(hw, addr, p, entry, write)
+    }
+
+    fn ptep_clear_flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
+        match self.fault {
+            Fault::NoFlushAfterCopy => self.port.ptep_get_and_clear(hw, addr, p),
+            _ => self.port.ptep_clear_flush(hw, addr, p),
+        }
+    }
+
+    fn pte_needs_flush(&self, old: Pte, new: Pte) -> bool {
+        let only_write = self.is(Fault::NoFlushForWrite) && !self.port.pte_protnone(new);
+        self.port.pte_needs_flush(old, new) && !only_write
+    }
+
+    fn huge_pmd_needs_flush(&self, old: Pte, new: Pte) -> bool {
+        self.port.huge_pmd_needs_flush(old, new)
+    }
+
+    fn flush_tlb_range<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+        self.port.flush_tlb_range(&mut self.flushing(hw), start, end, level);
+    }
+
+    fn tlb_flush<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
+        self.port.tlb_flush(&mut self.flushing(hw), tlb);
+    }
+}
+
+impl<P: Arch> ModifyProt for Faulty<P> {
+    as_port! { hw:
+        fn ptep_modify_prot_start(addr: VirtAddr, p: Ptep) -> Pte;
+        fn modify_prot_start_ptes(addr: VirtAddr, p: Ptep, nr: usize) -> Pte;
+    }
+
+    fn ptep_modify_prot_commit<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, _: Pte, new: Pte) {
+        self.set_pte_at(hw, addr, p, new);
+    }
+
+    fn modify_prot_commit_ptes<H: Hw>(
+        &self,
+        hw: &mut H,
+        addr: VirtAddr,
+        p: Ptep,
+        _: Pte,
+        new: Pte,
+        nr: usize,
+    ) {
+        self.set_ptes(hw, addr, p, new, nr);
+    }
+}
+
+impl<P: Arch> Faulty<P> {
+    fn flushing<'a, H: Hw>(&self, hw: &'a mut H) -> Flushing<'a, H> {
+        let short = if self.is(Fault::ShortRange) { P::PAGE_SIZE } else { 0 };
+        Flushing { hw, short }
+    }
+}
+
+/// A machine whose invalidations of ranges end too early.
+struct Flushing<'a, H> {
+    hw: &'a mut H,
+    /// Bytes too early.
+    short: u64,
+}
+
+impl<H: Hw> Hw for Flushing<'_, H> {
+    fn load(&mut self, p: Ptep) -> Pte {
+        self.hw.load(p)
+    }
+
+    fn store(&mut self, p: Ptep, new: Pte) {
+        self.hw.store(p, new);
+    }
+
+    fn swap(&mut self, p: Ptep, new: Pte) -> Pte {
+        self.hw.swap(p, new)
+    }
+
+    fn compare_swap(&mut self, p: Ptep, old: Pte, new: Pte) -> Result<(), Pte> {
+        self.hw.compare_swap(p, old, new)
+    }
+
+    fn barrier(&mut self, kind: ptelab_machine::pgtable::Barrier) {
+        self.hw.barrier(kind);
+    }
+
+    fn tlbi(&mut self, mut op: Tlbi) {
+        if let TlbScope::Range { start, end, .. } = &mut op.scope
+            && end.since(*start) > self.short
+        {
+            *end = VirtAddr::new(end.get() - self.short);
+        }
+        self.hw.tlbi(op);
+    }
+
+    fn page_folio(&mut self, pfn: Pfn) -> ptelab_machine::pgtable::FolioSpan {
+        self.hw.page_folio(pfn)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

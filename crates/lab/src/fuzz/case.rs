@@ -1,0 +1,254 @@
+//! One program on several machines.
+
+use super::coverage::Coverage;
+use super::judge::{Judged, OnTrial, Seen, frame_of, result_is_right};
+use super::model::Model;
+use super::program::{PAGE, Size};
+use super::{Check, Checks, Violation};
+use crate::check::{Fault, Faulty};
+use crate::exec::Outcome;
+use crate::matrix::port_names;
+use ptelab_machine::pgtable::laws::PortFacts;
+use ptelab_machine::pgtable::{CpuConfig, PteAttrs};
+use ptelab_machine::{KernelRules, MprotectUnit, PortVisitor, visit_port};
+use ptelab_scenario::{Call, Line};
+
+/// A program that broke a check.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The case's number.
+    pub case: u64,
+    /// The program, up to the call that broke it.
+    pub lines: Vec<Line>,
+    /// What was broken.
+    pub violation: Violation,
+    /// The machine that broke it.
+    pub machine: String,
+    /// Port and kernel of it.
+    pub on: (&'static str, &'static str),
+}
+
+/// What runs cases: ports and kernels, or a faulty port.
+pub trait Planned: Sync {
+    /// Runs a program as a case of this number.
+    ///
+    /// # Errors
+    /// The first check that it breaks.
+    fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found>;
+}
+
+/// A kernel, as it is and with one entry at a time.
+#[derive(Clone, Copy, Debug)]
+struct Twin {
+    rules: &'static KernelRules,
+    single: &'static KernelRules,
+}
+
+macro_rules! twins {
+    ($($name:ident = $rules:expr;)*) => {
+        $(static $name: KernelRules =
+            KernelRules { mprotect: MprotectUnit::Entry, mremap_batches: false, ..$rules };)*
+        /// Every kernel, and with one entry at a time.
+        const TWINS: &[Twin] = &[$(Twin { rules: &$rules, single: &$name },)*];
+    };
+}
+
+twins! {
+    SINGLE_6_16 = KernelRules::V6_16;
+    SINGLE_6_17_RC1 = KernelRules::V6_17_RC1;
+    SINGLE_6_17 = KernelRules::V6_17;
+    SINGLE_7_3 = KernelRules::V7_3;
+}
+
+/// Ports and kernels that cases take by turns.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    ports: Vec<&'static str>,
+    kernels: Vec<&'static KernelRules>,
+    checks: Checks,
+    size: Size,
+    fault: Fault,
+}
+
+impl Plan {
+    /// These ports and kernels, neither empty.
+    pub const fn new(ports: Vec<&'static str>, kernels: Vec<&'static KernelRules>, size: Size) -> Self {
+        Self { ports, kernels, checks: Checks::ALL, size, fault: Fault::None }
+    }
+
+    /// With these checks only.
+    #[must_use]
+    pub const fn checks(mut self, checks: Checks) -> Self {
+        self.checks = checks;
+        self
+    }
+
+    /// With a fault in the first machine of each case.
+    #[must_use]
+    pub const fn fault(mut self, fault: Fault) -> Self {
+        self.fault = fault;
+        self
+    }
+
+    fn machine(&self, port: &'static str, rules: &'static KernelRules, fault: Fault) -> Box<dyn Judged> {
+        // A page more than is moved off.
+        let span = (self.size.pages + 32) * PAGE;
+        visit_port(port, Build { rules, fault, span }).expect("the plan names ports that there are")
+    }
+}
+
+struct Build {
+    rules: &'static KernelRules,
+    fault: Fault,
+    span: u64,
+}
+
+impl PortVisitor for Build {
+    type Out = Box<dyn Judged>;
+
+    fn visit<P: PortFacts>(self) -> Box<dyn Judged> {
+        let Self { rules, fault, span } = self;
+        let cpu = CpuConfig::default();
+        match fault {
+            Fault::None => OnTrial::<P>::boxed(&cpu, rules, span),
+            _ => Box::new(OnTrial::new(Faulty::<P>::with(fault, &cpu, rules), rules, span)),
+        }
+    }
+}
+
+impl Planned for Plan {
+    fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found> {
+        let ports = self.ports.len() as u64;
+        let port = self.ports[(case % ports) as usize];
+        let others: Vec<&'static str> = port_names().into_iter().filter(|other| *other != port).collect();
+        let other = others[(case / ports % others.len() as u64) as usize];
+        let rules = self.kernels[(case / ports % self.kernels.len() as u64) as usize];
+        let run = |machine: Box<dyn Judged>, coverage: &mut Coverage| {
+            let on = (machine.port(), rules.name);
+            Run::new(machine, self.checks).through(lines, coverage).map_err(|(at, violation, machine)| {
+                Found { case, lines: lines[..at].to_vec(), violation, machine, on }
+            })
+        };
+        let mut main = run(self.machine(port, rules, self.fault), coverage)?;
+        let mut beside = Vec::new();
+        let twin = TWINS.iter().find(|twin| twin.rules.name == rules.name && self.checks.has(Check::Batched));
+        if let Some(twin) = twin.filter(|_| rules.mprotect == MprotectUnit::Batch) {
+            beside.push((Check::Batched, run(self.machine(port, twin.single, Fault::None), coverage)?));
+        }
+        if self.checks.has(Check::Ports) {
+            beside.push((Check::Ports, run(self.machine(other, rules, Fault::None), coverage)?));
+        }
+        let found = |violation: Violation, machine: &str| Found {
+            case,
+            lines: lines.to_vec(),
+            violation,
+            machine: machine.to_owned(),
+            on: (port, rules.name),
+        };
+        for (check, right) in &beside {
+            agree(*check, &main, right).map_err(|violation| {
+                found(violation, &format!("{} and {}", main.machine.name(), right.machine.name()))
+            })?;
+        }
+        let name = main.machine.name();
+        main.machine.end(self.checks).map_err(|violation| found(violation, &name))
+    }
+}
+
+/// A machine that runs a program.
+struct Run {
+    machine: Box<dyn Judged>,
+    model: Model,
+    checks: Checks,
+    results: Vec<Outcome>,
+    /// Soft-dirty was cleared: from then on it may make a difference.
+    tracks: bool,
+}
+
+impl Run {
+    fn new(machine: Box<dyn Judged>, checks: Checks) -> Self {
+        Self { machine, model: Model::new(), checks, results: Vec::new(), tracks: false }
+    }
+
+    /// Runs all lines; on failure, says how many ran, what was broken and on what machine.
+    fn through(
+        mut self,
+        lines: &[Line],
+        coverage: &mut Coverage,
+    ) -> Result<Self, (usize, Violation, String)> {
+        for (i, line) in lines.iter().enumerate() {
+            if let Err(violation) = self.step(line, coverage) {
+                return Err((i + 1, violation, self.machine.name()));
+            }
+        }
+        Ok(self)
+    }
+
+    fn step(&mut self, line: &Line, coverage: &mut Coverage) -> Result<(), Violation> {
+        let got = self.machine.call(line);
+        let expected = self.model.call(line, got);
+        self.results.push(got);
+        self.tracks |= matches!(line.call, Call::ClearRefs { what: 4 });
+        if self.checks.has(Check::Results) {
+            result_is_right(expected, got)?;
+        }
+        if let (Call::Mremap { .. }, Outcome::Failed(_)) = (&line.call, got) {
+            let pid = line.pid.unwrap_or(1);
+            self.model.forget(pid, |addr| self.machine.is_mapped(pid, addr));
+        }
+        self.machine.judge(line.call.name(), &self.model, self.checks, coverage)
+    }
+}
+
+/// Two machines that ran the same program came to the same, but for what is known to differ.
+fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
+    let wrong = |text: String| Err(Violation::new(check, text));
+    if let Some(i) = (0..left.results.len()).find(|&i| left.results[i] != right.results[i]) {
+        return wrong(format!("call {}: {} against {}", i + 1, left.results[i], right.results[i]));
+    }
+    let (a, b) = (left.machine.seen(), right.machine.seen());
+    let seen = |s: Option<&Seen>| s.map_or_else(|| "nothing".to_owned(), Seen::text);
+    let own = known_to_differ(check, left, right);
+    for i in 0..a.len().max(b.len()) {
+        let same = match (a.get(i), b.get(i)) {
+            (Some(a), Some(b)) => alike(check, a, b, own),
+            _ => false,
+        };
+        if !same {
+            return wrong(format!("{} against {}", seen(a.get(i)), seen(b.get(i))));
+        }
+    }
+    Ok(())
+}
+
+/// Attributes in which two machines may differ, as Linux's versions and ports do.
+///
+/// * Batches make all their entries as accessed and dirty as any (kernel-facts 4.4), and so do contiguous blocks where they are
+///   joined, which happens at other times with batches than without.
+/// * On x86 a batch that becomes dirty becomes soft-dirty: then pages are made writable at once that otherwise wait for a
+///   fault. That is the spurious soft-dirty of 6.17 and later.
+/// * Ports have soft-dirty or not, and with it wait for faults or not.
+fn known_to_differ(check: Check, left: &Run, right: &Run) -> PteAttrs {
+    let recorded = PteAttrs::YOUNG | PteAttrs::DIRTY | PteAttrs::SOFT_DIRTY;
+    let soft_dirty = left.machine.shape().1 || right.machine.shape().1;
+    let waits = if left.tracks && (soft_dirty || check == Check::Ports) {
+        PteAttrs::WRITE
+    } else {
+        PteAttrs::empty()
+    };
+    recorded | PteAttrs::CONT | waits
+}
+
+fn alike(check: Check, a: &Seen, b: &Seen, own: PteAttrs) -> bool {
+    let place = |s: &Seen| (s.pid, s.entry.addr, s.entry.level);
+    if place(a) != place(b) {
+        return false;
+    }
+    let (Some(x), Some(y)) = (a.mapping(), b.mapping()) else {
+        return check == Check::Ports || a.entry.pte == b.entry.pte;
+    };
+    // Of an entry that allows no access, ports say that in their own ways.
+    let none = PteAttrs::USER | PteAttrs::EXEC | PteAttrs::WRITE;
+    let own = if x.attrs.contains(PteAttrs::PROTNONE) { own | none } else { own };
+    frame_of(a) == frame_of(b) && x.attrs - own == y.attrs - own
+}

@@ -1,0 +1,275 @@
+//! Random programs: scenarios made of bytes, the same for the same bytes.
+//!
+//! `fuzz`, the tests with proptest and the fuzz target draw from here. A new call is a new arm of [`Writer::call`].
+
+use arbitrary::{Result, Unstructured};
+use ptelab_scenario::{Access, Call, Line, ThpKey, ThpMode};
+
+/// Where programs work. Private or shared memory starts here.
+pub const BASE: u64 = 0x4000_0000;
+/// Where memory is moved to, as far from a table's beginning as [`BASE`].
+pub const ELSEWHERE: u64 = 0x5000_0000;
+/// Bytes in a page of every port.
+pub(super) const PAGE: u64 = 4096;
+
+/// How large programs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Pages that they work on, at either place.
+    pub pages: u64,
+    /// Calls that they make, at most, after they have set up.
+    pub calls: usize,
+    /// Processes that they make, at most.
+    pub processes: u32,
+}
+
+impl Size {
+    /// Some contiguous blocks: thousands of cases a second.
+    pub const SMALL: Self = Self { pages: 64, calls: 10, processes: 3 };
+    /// Several tables, with huge pages.
+    pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4 };
+
+    /// Bytes that [`program`] draws from, so that no program is cut short.
+    pub const fn bytes(self) -> usize {
+        64 + 24 * self.calls
+    }
+}
+
+const READ: u64 = 1;
+const WRITE: u64 = 2;
+const EXEC: u64 = 4;
+const SHARED: u64 = 0x01;
+const PRIVATE: u64 = 0x02;
+const ANONYMOUS: u64 = 0x20;
+const FIXED: u64 = 0x10;
+const MAYMOVE: u64 = 1;
+const MREMAP_FIXED: u64 = 2;
+const DONTUNMAP: u64 = 4;
+
+/// Advice, by the numbers of `include/uapi/asm-generic/mman-common.h`.
+mod advice {
+    pub(super) const DONTNEED: u64 = 4;
+    pub(super) const FREE: u64 = 8;
+    pub(super) const DONTFORK: u64 = 10;
+    pub(super) const DOFORK: u64 = 11;
+    pub(super) const HUGEPAGE: u64 = 14;
+    pub(super) const NOHUGEPAGE: u64 = 15;
+    pub(super) const WIPEONFORK: u64 = 18;
+    pub(super) const KEEPONFORK: u64 = 19;
+    pub(super) const COLD: u64 = 20;
+    pub(super) const PAGEOUT: u64 = 21;
+    pub(super) const POPULATE_READ: u64 = 22;
+    pub(super) const POPULATE_WRITE: u64 = 23;
+    pub(super) const COLLAPSE: u64 = 25;
+    pub(super) const GUARD_INSTALL: u64 = 102;
+    pub(super) const GUARD_REMOVE: u64 = 103;
+    pub(super) const ALL: [u64; 15] = [
+        DONTNEED,
+        FREE,
+        DONTFORK,
+        DOFORK,
+        HUGEPAGE,
+        NOHUGEPAGE,
+        WIPEONFORK,
+        KEEPONFORK,
+        COLD,
+        PAGEOUT,
+        POPULATE_READ,
+        POPULATE_WRITE,
+        COLLAPSE,
+        GUARD_INSTALL,
+        GUARD_REMOVE,
+    ];
+}
+
+/// The program that these bytes say. Every line of it can be written as a scenario and read again.
+///
+/// # Errors
+/// Never for want of bytes: where they end, the smallest choices are made.
+pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
+    let mut writer = Writer { u: Unstructured::new(bytes), size, lines: Vec::new(), alive: vec![1], made: 1 };
+    writer.set_up()?;
+    let calls = writer.u.int_in_range(1..=size.calls)?;
+    for _ in 0..calls {
+        writer.call()?;
+    }
+    Ok(writer.lines)
+}
+
+struct Writer<'a> {
+    u: Unstructured<'a>,
+    size: Size,
+    lines: Vec<Line>,
+    alive: Vec<u32>,
+    /// Processes that were made.
+    made: u32,
+}
+
+impl Writer<'_> {
+    fn push(&mut self, pid: u32, call: Call) {
+        let line = u32::try_from(self.lines.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.lines.push(Line { pid: (pid > 1).then_some(pid), line, ..Line::new(call) });
+    }
+
+    fn one_in(&mut self, n: u8) -> Result<bool> {
+        self.u.ratio(1, n)
+    }
+
+    /// Memory, some of it in large folios.
+    fn set_up(&mut self) -> Result<()> {
+        let kind = if self.one_in(8)? { SHARED } else { PRIVATE };
+        let len = self.size.pages * PAGE;
+        let (prot, flags, fd, offset) = (READ | WRITE, kind | ANONYMOUS, -1, 0);
+        self.push(1, Call::Mmap { addr: BASE, len, prot, flags, fd, offset });
+        if self.one_in(8)? {
+            self.push(1, Call::Numa { nodes: 2 });
+            self.push(1, Call::NumaAlloc { node: 1 });
+        }
+        for _ in 0..self.u.int_in_range(1..=3)? {
+            self.write(1)?;
+        }
+        Ok(())
+    }
+
+    /// Writes to memory with one size of folios allowed.
+    fn write(&mut self, pid: u32) -> Result<()> {
+        let max_kb = self.size.pages * PAGE / 1024;
+        let kb = *self.u.choose(&[64, 64, 16, 32, 128, 4, 2048])?;
+        let thp = kb > 4 && kb <= max_kb;
+        if thp {
+            self.push(pid, Call::Thp { size: ThpKey::Kb(kb), mode: ThpMode::Always });
+        }
+        let (addr, len) = self.range()?;
+        let byte = self.u.int_in_range(0..=9)?;
+        let (addr, len) = if self.one_in(6)? { (addr + 100, len - 200) } else { (addr, len) };
+        self.push(pid, Call::Memset { addr, byte, len });
+        if thp {
+            self.push(pid, Call::Thp { size: ThpKey::Kb(kb), mode: ThpMode::Never });
+        }
+        Ok(())
+    }
+
+    /// Whole pages of the memory, with ends near boundaries as often as not.
+    fn range(&mut self) -> Result<(u64, u64)> {
+        let pages = self.size.pages;
+        let step = *self.u.choose(&[1, 16, 16, 8, 512])?;
+        let at = self.u.int_in_range(0..=pages - 1)? / step * step;
+        let left = pages - at;
+        let len = match self.u.int_in_range(0..=5u8)? {
+            0 => 1,
+            1 => self.u.int_in_range(1..=20)?,
+            2 => self.u.int_in_range(1..=pages)?,
+            3 => 16,
+            4 => self.u.int_in_range(1..=4)? * 16,
+            _ => pages,
+        };
+        Ok((BASE + at * PAGE, len.min(left) * PAGE))
+    }
+
+    fn pid(&mut self) -> Result<u32> {
+        self.u.choose(&self.alive).copied()
+    }
+
+    fn prot(&mut self) -> Result<u64> {
+        self.u.choose(&[READ, READ, READ | WRITE, READ | WRITE, 0, READ | EXEC]).copied()
+    }
+
+    /// One call, or a few that belong together.
+    fn call(&mut self) -> Result<()> {
+        let pid = self.pid()?;
+        let (addr, len) = self.range()?;
+        match self.u.int_in_range(0..=31u8)? {
+            0..=4 => {
+                let prot = self.prot()?;
+                self.push(pid, Call::Mprotect { addr, len, prot });
+            }
+            5..=8 => {
+                self.push(pid, Call::Mprotect { addr, len, prot: READ });
+                let (addr, len) = if self.one_in(2)? { (addr, len) } else { self.range()? };
+                self.push(pid, Call::Mprotect { addr, len, prot: READ | WRITE });
+            }
+            9..=12 => self.write(pid)?,
+            13..=15 => {
+                let access = *self.u.choose(&[Access::Read, Access::Write])?;
+                self.push(pid, Call::Touch { addr, len, access });
+            }
+            16..=19 => {
+                let advice = *self.u.choose(&advice::ALL)?;
+                self.push(pid, Call::Madvise { addr, len, advice });
+            }
+            20..=21 => self.fork(pid, None)?,
+            22..=23 => self.fork(pid, Some((addr, len)))?,
+            24 => self.push(pid, Call::Munmap { addr, len }),
+            25 => {
+                let (prot, flags) = (READ | WRITE, PRIVATE | ANONYMOUS | FIXED);
+                self.push(pid, Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
+            }
+            26..=27 => self.mremap(pid, (addr, len))?,
+            28 => {
+                let what = *self.u.choose(&[4, 4, 1])?;
+                self.push(pid, Call::ClearRefs { what });
+            }
+            29 => self.push(pid, Call::NumaScan { addr, len }),
+            30 => self.odd(pid, (addr, len))?,
+            _ => self.exit(pid),
+        }
+        Ok(())
+    }
+
+    /// A fork; of which a part of memory is left out, if told so.
+    fn fork(&mut self, pid: u32, without: Option<(u64, u64)>) -> Result<()> {
+        if self.made >= self.size.processes {
+            return self.write(pid);
+        }
+        if let Some((addr, len)) = without {
+            self.push(pid, Call::Madvise { addr, len, advice: advice::DONTFORK });
+        }
+        self.push(pid, Call::Fork);
+        self.made += 1;
+        self.alive.push(self.made);
+        if let Some((addr, len)) = without {
+            self.push(pid, Call::Madvise { addr, len, advice: advice::DOFORK });
+        }
+        Ok(())
+    }
+
+    fn exit(&mut self, pid: u32) {
+        if self.alive.len() > 1 {
+            self.alive.retain(|&other| other != pid);
+            self.push(pid, Call::ExitGroup { status: 0 });
+        }
+    }
+
+    /// Moves memory there and back, or to a place that is off by some pages.
+    fn mremap(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        let skew = *self.u.choose(&[0, 0, 1, 16])? * PAGE;
+        let mut flags = MAYMOVE | MREMAP_FIXED;
+        if self.one_in(6)? {
+            flags |= DONTUNMAP;
+        }
+        let new_addr = addr - BASE + ELSEWHERE + skew;
+        self.push(pid, Call::Mremap { old_addr: addr, old_len: len, new_len: len, flags, new_addr });
+        if self.one_in(2)? {
+            let (flags, back) = (MAYMOVE | MREMAP_FIXED, addr);
+            self.push(
+                pid,
+                Call::Mremap { old_addr: new_addr, old_len: len, new_len: len, flags, new_addr: back },
+            );
+        }
+        Ok(())
+    }
+
+    /// A call with arguments that are refused, or do nothing.
+    fn odd(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        let call = match self.u.int_in_range(0..=5u8)? {
+            0 => Call::Mprotect { addr: addr + 5, len, prot: READ },
+            1 => Call::Mprotect { addr, len: 0, prot: READ },
+            2 => Call::Mprotect { addr, len: len - 5, prot: READ },
+            3 => Call::Mprotect { addr, len: len + self.size.pages * PAGE, prot: READ },
+            4 => Call::Madvise { addr, len, advice: 77 },
+            _ => Call::Munmap { addr: addr + 1, len },
+        };
+        self.push(pid, call);
+        Ok(())
+    }
+}

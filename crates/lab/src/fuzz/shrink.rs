@@ -1,0 +1,112 @@
+//! The shortest program that still breaks the same check.
+
+use super::case::{Found, Planned};
+use super::coverage::Coverage;
+use super::program::{BASE, PAGE};
+use ptelab_scenario::{Call, Line};
+
+/// Makes a program that broke a check as short and plain as it gets: fewer lines first, then smaller arguments.
+pub fn shrink(plan: &dyn Planned, found: Found) -> Found {
+    let mut best = found;
+    loop {
+        let size = cost(&best.lines);
+        without_lines(plan, &mut best);
+        with_smaller_arguments(plan, &mut best);
+        if cost(&best.lines) >= size {
+            return best;
+        }
+    }
+}
+
+/// Lines first, then what they reach over, then how odd their arguments are.
+fn cost(lines: &[Line]) -> (usize, u64, u64) {
+    let reach = lines
+        .iter()
+        .map(|line| range(&line.call).map_or(0, |(addr, len)| len + (addr - BASE.min(addr)) / 64));
+    let odd = lines.iter().map(|line| range(&line.call).map_or(0, |(addr, len)| addr % PAGE + len % PAGE));
+    (lines.len(), reach.sum(), odd.sum())
+}
+
+/// Tries other lines; keeps them where they break the same check.
+fn try_lines(plan: &dyn Planned, best: &mut Found, lines: &[Line]) -> bool {
+    let Err(found) = plan.run(best.case, lines, &mut Coverage::default()) else { return false };
+    if found.violation.check != best.violation.check || cost(&found.lines) >= cost(&best.lines) {
+        return false;
+    }
+    *best = found;
+    true
+}
+
+fn without_lines(plan: &dyn Planned, best: &mut Found) {
+    let mut chunk = best.lines.len().div_ceil(2);
+    while chunk > 0 {
+        let mut at = 0;
+        while at < best.lines.len() {
+            let mut lines = best.lines.clone();
+            lines.drain(at..(at + chunk).min(lines.len()));
+            if !try_lines(plan, best, &lines) {
+                at += chunk;
+            }
+        }
+        chunk /= 2;
+    }
+}
+
+fn range(call: &Call) -> Option<(u64, u64)> {
+    match *call {
+        Call::Mmap { addr, len, .. }
+        | Call::Munmap { addr, len }
+        | Call::Mprotect { addr, len, .. }
+        | Call::Madvise { addr, len, .. }
+        | Call::Memset { addr, len, .. }
+        | Call::Touch { addr, len, .. }
+        | Call::NumaScan { addr, len } => Some((addr, len)),
+        Call::Mremap { old_addr, old_len, .. } => Some((old_addr, old_len)),
+        _ => None,
+    }
+}
+
+fn with_range(call: &Call, (to, size): (u64, u64)) -> Call {
+    let mut call = call.clone();
+    match &mut call {
+        Call::Mmap { addr, len, .. }
+        | Call::Munmap { addr, len }
+        | Call::Mprotect { addr, len, .. }
+        | Call::Madvise { addr, len, .. }
+        | Call::Memset { addr, len, .. }
+        | Call::Touch { addr, len, .. }
+        | Call::NumaScan { addr, len } => (*addr, *len) = (to, size),
+        Call::Mremap { old_addr, old_len, new_len, .. } => (*old_addr, *old_len, *new_len) = (to, size, size),
+        _ => {}
+    }
+    call
+}
+
+fn with_smaller_arguments(plan: &dyn Planned, best: &mut Found) {
+    let mut i = 0;
+    while i < best.lines.len() {
+        while let Some((addr, len)) = best.lines.get(i).and_then(|line| range(&line.call)) {
+            let page = addr / PAGE * PAGE;
+            let whole = len.div_ceil(PAGE) * PAGE;
+            let smaller = [
+                (page, whole),
+                (addr, PAGE),
+                (addr, 16 * PAGE),
+                (addr, len / 2 / PAGE * PAGE),
+                (addr, len.saturating_sub(PAGE)),
+                (addr + PAGE, len.saturating_sub(PAGE)),
+                (BASE, len),
+            ];
+            let fits = |&(to, size): &(u64, u64)| size > 0 && (to, size) != (addr, len) && size <= whole;
+            let shorter = smaller.into_iter().filter(fits).any(|range| {
+                let mut lines = best.lines.clone();
+                lines[i].call = with_range(&lines[i].call, range);
+                try_lines(plan, best, &lines)
+            });
+            if !shorter {
+                break;
+            }
+        }
+        i += 1;
+    }
+}

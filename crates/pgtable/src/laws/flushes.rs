@@ -1,0 +1,278 @@
+//! Laws of translations that may be cached: what must be flushed, and when an entry must be empty in between.
+
+use super::board::{Board, Layout, parts};
+use super::tables::Op;
+use super::words::encoded;
+use super::{Broken, PortFacts, Trial, view_text, word_text};
+use crate::{
+    Access, Level, Mapping, MmuGather, Pte, PteAttrs, PteView, Record, RecordingHw, TableMemory, TlbScope,
+    Tlbi, VirtAddr, VmFlags, Walk,
+};
+
+type Held = Result<(), Broken>;
+
+/// Whether hardware may hold a translation made from this word.
+fn is_visible<P: PortFacts>(port: &P, pte: Pte, level: Level) -> bool {
+    port.walk(port.pte_mkyoung(pte), level, Access::Read) != Walk::Fault
+}
+
+/// Which changes of size are made without a flush.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Resize {
+    /// None.
+    Never,
+    /// Single entries become a block.
+    Join,
+    /// Any: the CPU allows it.
+    Always,
+}
+
+impl Resize {
+    /// A batch is emptied and then written as a whole: where single entries of it make a block, Linux joins them without a
+    /// flush in between (since 6.17, `modify_prot_commit_ptes`). That is Linux's own and no port's doing.
+    fn of<P: PortFacts>(t: &Trial<'_, P>, op: Op, nr: usize) -> Self {
+        match op {
+            _ if P::resizes_live(t.on) => Self::Always,
+            Op::ModifyProt | Op::Rewrite if nr > 1 => Self::Join,
+            _ => Self::Never,
+        }
+    }
+}
+
+/// Whether translations made from these two words, the later the second, must never exist at one time: those of different
+/// frames or sizes (Arm ARM, "Break-before-make"; Linux keeps it on every architecture).
+fn are_exclusive(old: &PteView, new: &PteView, resize: Resize) -> bool {
+    let (PteView::Present(old), PteView::Present(new)) = (old, new) else { return false };
+    let (was, is) = (old.attrs.contains(PteAttrs::CONT), new.attrs.contains(PteAttrs::CONT));
+    let excused = resize == Resize::Always || resize == Resize::Join && !was && is;
+    old.pfn != new.pfn || (was != is && !excused)
+}
+
+/// Whether an invalidation reaches the translation of an address on every CPU.
+pub(super) fn reaches(op: &Tlbi, addr: VirtAddr) -> bool {
+    !op.local
+        && match op.scope {
+            TlbScope::All => true,
+            TlbScope::Range { start, end, .. } => start <= addr && addr < end,
+        }
+}
+
+pub(super) fn break_before_make<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
+    for layout in Layout::all(t.port) {
+        for (at, nr) in parts::<P>() {
+            for op in Op::ALL {
+                for flags in
+                    [VmFlags::empty(), VmFlags::READ, VmFlags::READ | VmFlags::WRITE | VmFlags::SHARED]
+                {
+                    let mut board = Board::new(t.port, &layout);
+                    let words = board.words::<P>();
+                    // First a part, then the whole: what was taken apart may be joined again.
+                    let prot = t.port.vm_get_page_prot(flags);
+                    op.run(t.port, &mut board, (at, nr), prot);
+                    if op == Op::ModifyProt {
+                        for i in 0..words.len() {
+                            op.run(t.port, &mut board, (i, 1), prot);
+                        }
+                    }
+                    let records = board.hw.take_records();
+                    let fault = first_live_change(t.port, Resize::of(t, op, nr), &board, &words, &records);
+                    let port = t.port;
+                    t.case(fault.is_none(), || {
+                        let (i, old, new) = fault.unwrap_or_default();
+                        Broken {
+                            operation: format!("{op:?} of {nr} entries from {at}, {flags:?}; entry {i}"),
+                            before: word_text(port, old, Level::Pte),
+                            after: word_text(port, new, Level::Pte),
+                            expected: "an empty entry and a flush on all CPUs in between".to_owned(),
+                        }
+                    })?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first write that lets hardware hold two translations of one address that must not be held together.
+fn first_live_change<P: PortFacts>(
+    port: &P,
+    resize: Resize,
+    board: &Board,
+    words: &[Pte],
+    records: &[Record],
+) -> Option<(usize, Pte, Pte)> {
+    let visible = |pte: Pte| is_visible(port, pte, Level::Pte);
+    let mut now = words.to_vec();
+    let mut cached: Vec<Vec<Pte>> =
+        words.iter().map(|&word| Vec::from_iter(visible(word).then_some(word))).collect();
+    for record in records {
+        let (p, new) = match *record {
+            Record::Store(p, new) | Record::Swap(p, _, new) | Record::CompareSwap(p, _, new, true) => {
+                (p, new)
+            }
+            Record::Tlbi(op) => {
+                for i in (0..words.len()).filter(|&i| reaches(&op, board.addr(i))) {
+                    cached[i].retain(|&word| word == now[i]);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        let Some(i) = board.index::<P>(p) else { continue };
+        now[i] = new;
+        if !visible(new) {
+            continue;
+        }
+        let view = port.decode(new, Level::Pte);
+        let stale = |&&old: &&Pte| are_exclusive(&port.decode(old, Level::Pte), &view, resize);
+        if let Some(&old) = cached[i].iter().find(stale) {
+            return Some((i, old, new));
+        }
+        cached[i].push(new);
+    }
+    None
+}
+
+pub(super) fn less_is_flushed<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
+    let port = t.port;
+    let pages: Vec<(Mapping, Pte)> = encoded(port)
+        .filter(|(m, _)| m.level == Level::Pte && m.pkey == 0 && m.pfn.get() == 1)
+        .filter(|(m, _)| !m.attrs.intersects(PteAttrs::SPECIAL | PteAttrs::UFFD | PteAttrs::CONT))
+        .collect();
+    let goes =
+        |word, access| matches!(port.walk(word, Level::Pte, access), Walk::Allowed(after) if after == word);
+    for &(a, old) in pages.iter().filter(|(_, word)| is_visible(port, *word, Level::Pte)) {
+        for &(b, new) in &pages {
+            let reads = goes(old, Access::Read) && !is_visible(port, new, Level::Pte);
+            // Through a dirty translation, a write goes without being noticed.
+            let writes = goes(old, Access::Write) && !goes(port.pte_mkyoung(new), Access::Write);
+            let runs = a.attrs.contains(PteAttrs::EXEC) && !b.attrs.contains(PteAttrs::EXEC);
+            let less = reads || writes || runs;
+            let flushes = port.pte_needs_flush(old, new);
+            t.case(flushes || !less, || Broken {
+                operation: "pte_needs_flush".to_owned(),
+                before: word_text(port, old, Level::Pte),
+                after: word_text(port, new, Level::Pte),
+                expected: "a flush: the old one allows what the new one does not".to_owned(),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// A flush that is asked for.
+type Ask<'a> = Box<dyn Fn(&mut RecordingHw) + 'a>;
+
+/// Flushes to try: leaves of a level, the number of the first and how many.
+const RANGES: [(Level, u64, u64); 7] = [
+    (Level::Pte, 0, 1),
+    (Level::Pte, 3, 2),
+    (Level::Pte, 5, 33),
+    (Level::Pte, 1, 512),
+    (Level::Pte, 0, 70_000),
+    (Level::Pmd, 1, 1),
+    (Level::Pmd, 0, 40),
+];
+
+pub(super) fn flushes_cover_the_range<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
+    let port = t.port;
+    for (level, at, n) in RANGES {
+        let size = P::entry_size(level);
+        let start = VirtAddr::new(0x4000_0000 + at * size);
+        let end = start.add(n * size);
+        let mut gather = MmuGather::default();
+        gather.flush_range(start, size, level);
+        gather.flush_range(start.add((n - 1) * size), size, level);
+        let (mut with_tables, mut both) = (gather, gather);
+        with_tables.freed_tables = true;
+        (both.cleared_ptes, both.cleared_pmds) = (true, true);
+        let asks: [(&str, bool, Ask<'_>); 4] = [
+            ("flush_tlb_range", false, Box::new(move |hw| port.flush_tlb_range(hw, start, end, level))),
+            ("tlb_flush", false, Box::new(move |hw| port.tlb_flush(hw, &gather))),
+            ("tlb_flush after freeing tables", true, Box::new(move |hw| port.tlb_flush(hw, &with_tables))),
+            ("tlb_flush of pages and huge pages", false, Box::new(move |hw| port.tlb_flush(hw, &both))),
+        ];
+        for (name, tables, ask) in &asks {
+            let levels =
+                if name.ends_with("huge pages") { vec![Level::Pte, Level::Pmd] } else { vec![level] };
+            covers(t, name, ask, (start, end), &levels, *tables)?;
+        }
+        let whole = |hw: &mut RecordingHw| port.flush_tlb_mm(hw);
+        covers(t, "flush_tlb_mm", &whole, (VirtAddr::new(0), VirtAddr::new(P::TASK_SIZE)), &[level], true)?;
+        if n == 1 {
+            let one = |hw: &mut RecordingHw| match level {
+                Level::Pte => port.flush_tlb_page(hw, start),
+                _ => port.flush_pmd_tlb_range(hw, start),
+            };
+            covers(t, "flush of one leaf", &one, (start, end), &[level], false)?;
+        }
+    }
+    Ok(())
+}
+
+/// A case: a flush reaches all of a range, for leaves of these levels.
+fn covers<P: PortFacts>(
+    t: &mut Trial<'_, P>,
+    name: &str,
+    ask: &dyn Fn(&mut RecordingHw),
+    (start, end): (VirtAddr, VirtAddr),
+    levels: &[Level],
+    tables: bool,
+) -> Held {
+    let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_TABLE);
+    ask(&mut hw);
+    let ops: Vec<Tlbi> = tlbis(&hw.take_records()).collect();
+    let covers = |op: &Tlbi| {
+        let range = match op.scope {
+            TlbScope::All => true,
+            // A step past the smallest leaf would leave some out.
+            TlbScope::Range { start: from, end: to, stride } => {
+                from <= start && end <= to && levels.iter().all(|&level| stride <= P::entry_size(level))
+            }
+        };
+        // The hint counts levels from the root; 0 is none.
+        let hint = levels.iter().all(|&level| op.level == 0 || op.level == P::ROOT as u8 - level as u8);
+        range && hint && !op.local && !(tables && op.last_level)
+    };
+    t.case(ops.iter().any(covers), || Broken {
+        operation: format!("{name} of {start}..{end}, leaves of {levels:?}"),
+        before: "-".to_owned(),
+        after: format!("{ops:?}"),
+        expected: "an invalidation that reaches all of it on every CPU".to_owned(),
+    })
+}
+
+/// The invalidations among what a machine recorded.
+pub(super) fn tlbis(records: &[Record]) -> impl Iterator<Item = Tlbi> {
+    records.iter().filter_map(|record| match record {
+        Record::Tlbi(op) => Some(*op),
+        _ => None,
+    })
+}
+
+pub(super) fn clear_flush<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
+    let port = t.port;
+    for layout in Layout::all(port) {
+        for (at, _) in parts::<P>() {
+            let mut board = Board::new(port, &layout);
+            let before = board.hw.peek(board.at(at));
+            let (hw, addr, p) = board.entry(at);
+            port.ptep_clear_flush(hw, addr, p);
+            let records = board.hw.take_records();
+            let emptied = records.iter().rposition(|record| {
+                matches!(record, Record::Store(q, Pte::NONE) | Record::Swap(q, _, Pte::NONE) if *q == p)
+            });
+            let after = emptied.map_or(&records[..], |at| &records[at..]);
+            let flushed = tlbis(after).any(|op| reaches(&op, addr));
+            let needed = is_visible(port, before, Level::Pte);
+            let now = port.decode(board.hw.peek(p), Level::Pte);
+            t.case(now == PteView::None && (flushed || !needed), || Broken {
+                operation: "ptep_clear_flush".to_owned(),
+                before: word_text(port, before, Level::Pte),
+                after: format!("{}, flushed: {flushed}", view_text(&now)),
+                expected: "empty, flushed: true".to_owned(),
+            })?;
+        }
+    }
+    Ok(())
+}

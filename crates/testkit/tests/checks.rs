@@ -1,0 +1,91 @@
+//! The checks themselves: random programs keep them, historical bugs break them, and no check is there for nothing.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use ptelab::check::{BUGS, Bug};
+use ptelab::fuzz::{Check, Checks, Coverage, Plan, Planned, Size, program, program_of, shrink};
+use ptelab::{KernelRules, port_names, scenario};
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
+
+/// Kernels without a known bug.
+const SOUND: [&KernelRules; 3] = [&KernelRules::V6_16, &KernelRules::V6_17, &KernelRules::V7_3];
+
+fn bug(name: &str) -> &'static Bug {
+    BUGS.iter().find(|bug| bug.name == name).expect("it is listed")
+}
+
+#[test]
+fn random_programs_keep_every_check() {
+    let plan = Plan::new(port_names(), SOUND.to_vec(), Size::SMALL);
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let bytes = (prop::collection::vec(any::<u8>(), Size::SMALL.bytes()), 0..9u64);
+    let done = TestRunner::new_with_rng(config, rng).run(&bytes, |(bytes, case)| {
+        let lines = program(&bytes, Size::SMALL).expect("any bytes are a program");
+        let kept = plan.run(case, &lines, &mut Coverage::default());
+        prop_assert!(kept.is_ok(), "{}", ptelab::fuzz::scenario_text(&kept.unwrap_err(), None));
+        Ok(())
+    });
+    if let Err(failure) = done {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn programs_are_scenarios_and_the_same_for_the_same_seed() {
+    for case in 0..200 {
+        let lines = program_of(5, case, Size::LARGE);
+        assert_eq!(lines, program_of(5, case, Size::LARGE));
+        let mut text = String::new();
+        for line in &lines {
+            writeln!(text, "{line}").expect("strings take text");
+        }
+        let read = scenario::parse(&text).expect("programs are written as scenarios");
+        let again: Vec<_> = read.steps().map(|step| step.line.clone()).collect();
+        assert_eq!(again, lines);
+    }
+    assert_ne!(program_of(5, 0, Size::SMALL), program_of(6, 0, Size::SMALL));
+}
+
+/// Every bug is found by a law, or else by random programs.
+#[test]
+fn every_bug_is_found() {
+    for bug in BUGS {
+        let by_programs = || bug.fuzz(1, 4000, Checks::ALL, &AtomicBool::new(false)).is_some();
+        assert!(bug.broken_law().is_some() || by_programs(), "{}", bug.name);
+    }
+}
+
+/// The bug of 6.17-rc1 needs no more than eight lines to be seen.
+#[test]
+fn the_head_page_bug_is_shown_in_eight_lines() {
+    let bug = bug("head-page");
+    let found = bug.fuzz(1, 4000, Checks::ALL, &AtomicBool::new(false)).expect("it is found");
+    let short = shrink(&bug.plan(Checks::ALL), found);
+    assert!(short.lines.len() <= 8, "{:?}", short.lines);
+    assert_eq!(short.violation.check, Check::Writable);
+}
+
+/// With its check switched off, random programs no longer find a bug in the same number of cases.
+#[test]
+fn checks_are_needed() {
+    for (check, name) in [
+        (Check::Stale, "no-flush-after-copy"),
+        (Check::Stale, "short-range"),
+        (Check::Dirty, "wrprotect-loses-dirty"),
+        (Check::Blocks, "cont-on-invalid"),
+    ] {
+        let stop = AtomicBool::new(false);
+        let bug = bug(name);
+        let found = bug.fuzz(1, 300, Checks::ALL, &stop).expect("it is found");
+        assert_eq!(found.violation.check, check, "{name}");
+        let without = bug.fuzz(1, found.case + 1, Checks::ALL.without(check), &stop);
+        assert!(
+            without.is_none(),
+            "{name} is found without {}: {:?}",
+            check.name(),
+            without.map(|f| f.violation)
+        );
+    }
+}
