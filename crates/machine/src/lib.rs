@@ -19,8 +19,8 @@ pub use vm::{Area, Vm};
 
 pub use ptelab_mm::{
     Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,
-    MremapFlags, MsFlags, Pagemap, Prot, SettingError, Sharing, ShmFlags, ShmId, Signal, ThpDisable, ThpMode,
-    VmaFacts,
+    MremapFlags, MsFlags, Pagemap, Prot, SettingError, Sharing, ShmFlags, ShmId, SigCode, SigInfo, Signal,
+    ThpDisable, ThpMode, VmaFacts,
 };
 pub use ptelab_pgtable::{
     Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, MprotectUnit,

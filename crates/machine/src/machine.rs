@@ -5,7 +5,7 @@ use crate::snapshot::Snapshot;
 use crate::vm::{Area, Vm};
 use ptelab_mm::{
     Adopted, Config, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm, MremapFlags,
-    MsFlags, Prot, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, VmaFacts,
+    MsFlags, Prot, SettingError, ShmFlags, ShmId, SigInfo, Signal, ThpDisable, ThpMode, VmaFacts,
 };
 use ptelab_pgtable::{
     Access, Arch, Counters, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
@@ -324,6 +324,10 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError> {
         let (kernel, mm) = self.process(pid)?;
         Ok(kernel.read_byte(mm, VirtAddr::new(addr))?)
+    }
+
+    fn last_signal(&self) -> Option<SigInfo> {
+        self.kernel.last_signal
     }
 
     fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError> {

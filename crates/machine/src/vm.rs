@@ -5,8 +5,8 @@ use crate::machine::{CallError, Machine, Pid};
 use crate::snapshot::Snapshot;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{
-    Adopted, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags, ShmId, ThpDisable,
-    ThpMode, VmaFacts,
+    Adopted, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags, ShmId, SigInfo,
+    ThpDisable, ThpMode, VmaFacts,
 };
 use ptelab_pgtable::{
     Access, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
@@ -149,6 +149,8 @@ pub trait Vm: std::fmt::Debug {
     fn memset(&mut self, pid: Pid, addr: u64, byte: u8, len: u64) -> Result<(), CallError>;
     /// Reads one byte.
     fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError>;
+    /// What the handler of the last signal was told.
+    fn last_signal(&self) -> Option<SigInfo>;
 
     /// Writes to /proc/PID/clear_refs.
     fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError>;
