@@ -5,7 +5,7 @@ use std::fs;
 const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
 
 /// The word in brackets in an `enabled` file: `always inherit madvise [never]`.
-fn chosen(text: &str) -> Option<&str> {
+pub(crate) fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     rest.split_once(']').map(|(word, _)| word)
 }
