@@ -30,8 +30,9 @@ pub(crate) enum Command {
     /// Run a scenario on several ports and kernels and say where they differ, and what each takes
     #[command(after_help = "Example: ptelab compare fixtures/scenarios/seed.scn")]
     Compare(Scenario),
-    /// Hold the emulator against page tables of real kernels, word for word
-    #[command(after_help = "Example: ptelab verify fixtures/golden/*.json")]
+    /// Hold the emulator against real kernels: page tables in golden files, word for word, or the running kernel
+    #[command(after_help = "Examples: ptelab verify fixtures/golden/*.json\n          \
+        ptelab verify --host fixtures/scenarios/*.scn")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
@@ -40,6 +41,12 @@ pub(crate) enum Command {
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
+    /// Play a scenario for `verify --host`: commands come from the socket on standard input
+    #[command(hide = true)]
+    HostPlay,
+    /// Change settings for `verify --host`, and put them back when standard input closes
+    #[command(hide = true)]
+    HostKeep,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -186,9 +193,15 @@ fn hw_kind(name: &str) -> Result<HwKind, String> {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Verify {
-    /// Golden files
-    #[arg(required = true, value_name = "GOLDEN.json")]
+    /// Golden files; for real kernels scenarios, or golden files for their scenarios
+    #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. As root more is seen
+    #[arg(long)]
+    pub(crate) host: bool,
+    /// Rules to hold it against: 6.16, 6.17-rc1, 6.17, 7.3 [default: the running kernel's, or the nearest]
+    #[arg(long, value_name = "KERNEL", requires = "host")]
+    pub(crate) kernel: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
