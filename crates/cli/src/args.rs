@@ -32,7 +32,10 @@ pub(crate) enum Command {
     Compare(Scenario),
     /// Hold the emulator against real kernels: page tables in golden files, word for word, or the running kernel
     #[command(after_help = "Examples: ptelab verify fixtures/golden/*.json\n          \
-        ptelab verify --host fixtures/scenarios/*.scn")]
+        ptelab verify --host fixtures/scenarios/*.scn\n          \
+        ptelab verify --qemu vmlinuz-6.17-arm64 --arch arm64 fixtures/scenarios/contpte-fold.scn\n\
+        A kernel image is in Debian's packages linux-image-*-cloud-arm64 and -amd64, as boot/vmlinuz-*; `cargo xtask guest` \
+        needs\ngcc-aarch64-linux-gnu and libc6-dev-arm64-cross for arm64, QEMU is in qemu-system-arm and qemu-system-x86.")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
@@ -202,6 +205,18 @@ pub(crate) struct Verify {
     /// Rules to hold it against: 6.16, 6.17-rc1, 6.17, 7.3 [default: the running kernel's, or the nearest]
     #[arg(long, value_name = "KERNEL", requires = "host")]
     pub(crate) kernel: Option<String>,
+    /// Play scenarios on this kernel image under QEMU, and compare its page tables word for word
+    #[arg(long, value_name = "IMAGE", requires = "arch", conflicts_with = "host")]
+    pub(crate) qemu: Option<PathBuf>,
+    /// The port of the image: arm64 or x86_64
+    #[arg(long, value_name = "PORT", requires = "qemu")]
+    pub(crate) arch: Option<String>,
+    /// Write what the image did as a golden file; of several scenarios, files of this folder
+    #[arg(long, value_name = "OUT.json", requires = "qemu")]
+    pub(crate) write: Option<PathBuf>,
+    /// The folder with the guest program that `cargo xtask guest` makes
+    #[arg(long, value_name = "FOLDER", requires = "qemu", default_value = "target/guest")]
+    pub(crate) guest: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

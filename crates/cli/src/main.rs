@@ -9,6 +9,7 @@ mod progress;
 mod replay;
 mod run;
 mod verify;
+#[cfg_attr(not(target_os = "linux"), path = "verify_other.rs")]
 mod verify_real;
 
 use args::{Args, Command};
@@ -35,8 +36,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(args, &mut out),
         Command::Replay(args) => replay::replay(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
-        Command::HostPlay => verify_real::helper(ptelab::real::play()),
-        Command::HostKeep => verify_real::helper(ptelab::real::keep()),
+        Command::HostPlay => verify_real::play(),
+        Command::HostKeep => verify_real::keep(),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

@@ -12,6 +12,9 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     if args.host {
         return verify_real::host(args, out);
     }
+    if let Some(image) = &args.qemu {
+        return verify_real::qemu(args, image, out);
+    }
     let done: Vec<Result<Verdict, String>> = args.files.par_iter().map(|path| verify_file(path)).collect();
     let (mut verdicts, mut errors) = (Vec::new(), Vec::new());
     for result in done {

@@ -2,7 +2,8 @@
 //!
 //! [`Region`] is memory of this process that real calls work on; [`thp`] says which sizes of huge pages the kernel's
 //! settings allow; [`facts`] tells which machine this is. [`RealKernel`] is a real kernel that plays a scenario call by call:
-//! the running one, in child processes ([`host`]). Where the host is no Linux, neither can be made and says so.
+//! the running one, in child processes ([`host`]), or an image under QEMU ([`qemu`]). Where the host is no Linux, a
+//! region cannot be made and says so, and there is no [`RealKernel`].
 
 pub mod command;
 pub mod facts;
@@ -16,14 +17,17 @@ pub mod host;
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
+#[cfg(target_os = "linux")]
+#[deny(clippy::undocumented_unsafe_blocks)]
+pub mod qemu;
 mod real;
 pub mod thp;
 
 #[cfg(target_os = "linux")]
 pub use linux::Region;
 #[cfg(not(target_os = "linux"))]
-pub use other::{Region, host};
-pub use real::{Frame, RealError, RealKernel, RealPage, RealVma, WordFile, pages, vmas};
+pub use other::Region;
+pub use real::{Frame, RealError, RealKernel, RealPage, RealVma, TableWord, WordFile, pages, vmas};
 
 /// What a range of memory is told (`madvise(2)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,21 @@ pub trait RealKernel {
     fn smaps(&mut self, pid: u32) -> Result<String, RealError>;
     /// `count` words of a file from the one at `index` on; fewer where the file ends, none where it may not be read.
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
+    /// The words of the page tables that map a range of a process, where they can be read.
+    fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError>;
+    /// Lets the kernel's scanner for NUMA hints pass over the memory of a process.
+    fn numa_scan(&mut self, pid: u32) -> Result<(), RealError>;
+}
+
+/// A word that points to no further table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableWord {
+    /// First address that it maps.
+    pub addr: u64,
+    /// Level of its table: 0 for page entries.
+    pub level: u8,
+    /// The word.
+    pub word: u64,
 }
 
 /// A file of 64-bit words.

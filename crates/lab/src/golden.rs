@@ -9,11 +9,12 @@ use ptelab_machine::{
 };
 use ptelab_scenario::{Diagnostics, Scenario};
 use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
 
 /// Memory of the machine that golden files were recorded on, in bytes.
 pub const GUEST_MEMORY: u64 = 512 << 20;
 /// The addresses whose VMAs golden files list.
-const TEST_AREA: (u64, u64) = (0x1000_0000, 0x1_0000_0000);
+pub(crate) const TEST_AREA: (u64, u64) = (0x1000_0000, 0x1_0000_0000);
 
 /// One scenario on one kernel: what every call returned, and every entry at every dump.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -148,6 +149,24 @@ impl Golden {
         Ok(serde_json::from_slice(text)?)
     }
 
+    /// The name that its file has by custom: `NAME.ARCH.KERNEL.json`, where the kernel is `6.17` and not `6.17.13`.
+    pub fn file_name(&self) -> String {
+        let series: Vec<&str> = self.kernel.split('.').take(2).collect();
+        format!("{}.{}.{}.json", self.name, self.arch, series.join("."))
+    }
+
+    /// As a file: a line for each call, VMA and run of entries.
+    pub fn to_text(&self) -> String {
+        let calls = self.calls.iter().map(spaced).collect::<Vec<_>>().join(",\n  ");
+        let dumps = self.dumps.iter().map(GoldenDump::to_text).collect::<Vec<_>>().join(",\n");
+        let (name, arch, kernel) = (spaced(&self.name), spaced(&self.arch), spaced(&self.kernel));
+        let scenario = self.scenario.iter().map(spaced).collect::<Vec<_>>().join(",\n  ");
+        format!(
+            "{{\n \"name\": {name},\n \"arch\": {arch},\n \"kernel\": {kernel},\n \"scenario\": [\n  {scenario}\n ],\n \
+             \"calls\": [\n  {calls}\n ],\n \"dumps\": [\n{dumps}\n ]\n}}\n"
+        )
+    }
+
     /// The scenario that ran.
     ///
     /// # Errors
@@ -277,7 +296,7 @@ impl GoldenCall {
 }
 
 impl GoldenEntry {
-    fn new(run: &Run) -> Self {
+    pub(crate) fn new(run: &Run) -> Self {
         Self {
             va: format!("{:#x}", run.addr.get()),
             level: run.level as u8,
@@ -333,7 +352,38 @@ fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
+/// A value in one line of JSON, with spaces as people write it.
+fn spaced(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let done = value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Spaced));
+    // Strings and numbers can always be written.
+    done.map_or_else(|_| String::new(), |()| String::from_utf8_lossy(&text).into_owned())
+}
+
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
 impl GoldenDump {
+    fn to_text(&self) -> String {
+        let Self { name, pid, start, len, vmas, entries } = self;
+        let (name, start) = (spaced(name), spaced(start));
+        let vmas = vmas.iter().map(spaced).collect::<Vec<_>>().join(",\n    ");
+        let entries = entries.iter().map(spaced).collect::<Vec<_>>().join(",\n    ");
+        format!(
+            "  {{\n   \"name\": {name},\n   \"pid\": {pid},\n   \"start\": {start},\n   \"len\": {len},\n   \
+             \"vmas\": [\n    {vmas}\n   ],\n   \"entries\": [\n    {entries}\n   ]\n  }}"
+        )
+    }
+
     /// The same state as a golden file has it. `vmas` are those of the test area.
     pub fn new(name: &str, pid: u32, vmas: &[VmaFacts], snapshot: &Snapshot) -> Self {
         Self {

@@ -30,6 +30,7 @@ pub mod golden;
 pub mod json;
 mod machine;
 mod matrix;
+#[cfg(target_os = "linux")]
 pub mod real;
 pub mod replay;
 mod report;

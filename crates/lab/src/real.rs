@@ -1,9 +1,10 @@
 //! Real kernels on the other side: a scenario is played there, and machines are held against what it did.
 //!
-//! [`host::Host`] is the running kernel.
+//! [`host::Host`] is the running kernel, [`qemu::Image`] one that QEMU boots.
 
 pub mod host;
 mod moving;
+pub mod qemu;
 mod record;
 mod view;
 

@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ptelab", &["ptelab-machine", "ptelab-scenario", "ptelab-kernel"]),
     ("ptelab-cli", &["ptelab"]),
     ("ptelab-testkit", &["ptelab"]),
+    ("xtask", &["ptelab"]),
 ];
 
 /// What a crate's own tests may use beyond that.

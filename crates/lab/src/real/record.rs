@@ -6,7 +6,7 @@ use crate::exec::{self, Outcome, Watch};
 use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_kernel::command::{Call as Ask, Command, Reply, SigInfo};
-use ptelab_kernel::{RealError, RealKernel, RealPage};
+use ptelab_kernel::{RealError, RealKernel, RealPage, TableWord};
 use ptelab_machine::{AnyVm, CallError, MapFlags, MremapFlags, Signal, Snapshot, Vm};
 use ptelab_scenario::{Access, Call, Errno, Scenario, ThpKey};
 
@@ -32,13 +32,17 @@ pub(super) struct RealCall {
     pub(super) chosen: bool,
 }
 
-/// What /proc said at a dump.
+/// What /proc said at a dump, and the tables.
 #[derive(Clone, Debug)]
 pub(super) struct RealDump {
     pub(super) name: String,
+    pub(super) pid: u32,
     pub(super) start: u64,
+    pub(super) len: u64,
     pub(super) vmas: Vec<GoldenVma>,
     pub(super) pages: Vec<RealPage>,
+    /// Where they can be read.
+    pub(super) words: Option<Vec<TableWord>>,
 }
 
 /// Plays a scenario; nothing where it was stopped.
@@ -55,7 +59,7 @@ pub(super) fn record(
         }
         let pid = step.line.pid.unwrap_or(1);
         match &step.line.call {
-            Call::Numa { .. } | Call::NumaScan { .. } | Call::Time { .. } => {}
+            Call::Numa { .. } | Call::Time { .. } => {}
             Call::Dump { addr, len, name } => {
                 if kernel.lives(pid) {
                     recording.dumps.push(dump(kernel, pid, name, (*addr, *len), &recording.area)?);
@@ -84,8 +88,8 @@ fn dump(
     area: &[Range],
 ) -> Result<RealDump, RealError> {
     let start = addr - addr % PAGE;
-    let pages =
-        ptelab_kernel::pages(kernel, pid, start, addr.saturating_add(len).saturating_sub(start), PAGE)?;
+    let end = addr.saturating_add(len).next_multiple_of(PAGE);
+    let pages = ptelab_kernel::pages(kernel, pid, start, end - start, PAGE)?;
     let vmas = ptelab_kernel::vmas(kernel, pid)?;
     let vmas = vmas.into_iter().filter(|vma| {
         let range = Range { start: vma.start, end: vma.end };
@@ -99,13 +103,19 @@ fn dump(
         anon_huge_kb: vma.anon_huge >> 10,
         vmflags: vma.vmflags,
     });
-    Ok(RealDump { name: name.to_owned(), start, vmas: vmas.collect(), pages })
+    let vmas = vmas.collect();
+    let words = kernel.table_words(pid, start, end)?;
+    Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, words })
 }
 
 fn play(kernel: &mut dyn RealKernel, pid: u32, call: &Call) -> Result<Reply, RealError> {
     let (ask, args) = match *call {
         Call::Thp { size, mode } => return kernel.set_thp(&thp_file(size), mode.name()),
         Call::ClearRefs { what } => return kernel.clear_refs(pid, what.into()),
+        Call::NumaScan { .. } => {
+            kernel.numa_scan(pid)?;
+            return Ok(Reply::Value(0));
+        }
         Call::Mmap { addr, len, prot, flags, fd, offset } => {
             let flags = exec::placed(addr, flags).bits();
             (Ask::Mmap, vec![addr, len, prot, flags, fd as u64, offset])
@@ -123,7 +133,7 @@ fn play(kernel: &mut dyn RealKernel, pid: u32, call: &Call) -> Result<Reply, Rea
         Call::Fork => (Ask::Fork, Vec::new()),
         Call::ExitGroup { status } => (Ask::Exit, vec![status as u64]),
         Call::NumaAlloc { node } => (Ask::SetMempolicy, vec![node.into()]),
-        Call::Numa { .. } | Call::NumaScan { .. } | Call::Dump { .. } | Call::Time { .. } => {
+        Call::Numa { .. } | Call::Dump { .. } | Call::Time { .. } => {
             return Ok(Reply::Value(0));
         }
     };

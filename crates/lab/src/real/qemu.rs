@@ -1,0 +1,155 @@
+//! Golden files from kernel images, and machines held against them.
+
+use super::VerifyError;
+use super::moving::Range;
+use super::record::{self, PAGE, RealCall, RealDump, errno_name, signal_name};
+use crate::exec::Watch;
+use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, TEST_AREA};
+use ptelab_kernel::command::Reply;
+use ptelab_kernel::qemu::{Qemu, Setup};
+use ptelab_kernel::{Frame, RealError};
+use ptelab_machine::{Level, PageRun, Pagemap, Run, Runs, VirtAddr};
+use ptelab_scenario::{Call, Scenario};
+use std::collections::HashMap;
+
+pub use ptelab_kernel::qemu::{GUESTS, Guest};
+
+/// A kernel image that runs under QEMU.
+#[derive(Debug)]
+pub struct Image {
+    setup: Setup,
+    /// The machine, once a scenario needed it.
+    machine: Option<Qemu>,
+}
+
+impl Image {
+    /// An image of a port's architecture, with the folder where `cargo xtask guest` leaves the guest program. Nothing is
+    /// booted yet.
+    ///
+    /// # Errors
+    /// A port that QEMU has no machine for.
+    pub fn new(
+        port: &str,
+        image: impl Into<std::path::PathBuf>,
+        guests: impl Into<std::path::PathBuf>,
+    ) -> Result<Self, RealError> {
+        let guest = Guest::of(port).ok_or_else(|| {
+            let known: Vec<&str> = GUESTS.iter().map(|guest| guest.port).collect();
+            RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known.join(", ")))
+        })?;
+        let setup = Setup { guest, image: image.into(), guests: guests.into(), nodes: 1 };
+        Ok(Self { setup, machine: None })
+    }
+
+    /// Plays a scenario in the image, booted where it is not yet, and records it as a golden file; nothing where it was stopped.
+    ///
+    /// # Errors
+    /// Where QEMU, the image or the guest program is missing, or does not answer.
+    pub fn golden(
+        &mut self,
+        name: &str,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Option<Golden>, VerifyError> {
+        let nodes = nodes(scenario);
+        if nodes != self.setup.nodes {
+            self.machine = None;
+            self.setup.nodes = nodes;
+        }
+        let machine = match &mut self.machine {
+            Some(machine) => machine,
+            machine @ None => machine.insert(Qemu::boot(&self.setup)?),
+        };
+        machine.restart()?;
+        let area = vec![Range { start: TEST_AREA.0, end: TEST_AREA.1 }];
+        let recording = record::record(machine, scenario, area, watch);
+        if recording.is_err() {
+            // It may be in the middle of anything.
+            self.machine = None;
+        }
+        let Some(recording) = recording? else { return Ok(None) };
+        let release = self.machine.as_ref().map_or("", Qemu::release);
+        let (arch, pfn_mask) = (self.setup.guest.port, self.setup.guest.pfn_mask());
+        Ok(Some(Golden {
+            name: name.to_owned(),
+            arch: arch.to_owned(),
+            kernel: version(release).to_owned(),
+            scenario: scenario.to_string().lines().map(str::to_owned).collect(),
+            calls: recording.calls.iter().map(golden_call).collect(),
+            dumps: recording.dumps.iter().map(|dump| golden_dump(dump, pfn_mask)).collect(),
+        }))
+    }
+}
+
+/// The NUMA nodes that a scenario asks for.
+fn nodes(scenario: &Scenario) -> u8 {
+    let nodes = scenario.steps().filter_map(|step| match step.line.call {
+        Call::Numa { nodes } => Some(nodes),
+        _ => None,
+    });
+    nodes.max().unwrap_or(1)
+}
+
+/// `6.17.13+deb13-cloud-arm64` is 6.17.13.
+fn version(release: &str) -> &str {
+    release.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or(release)
+}
+
+fn golden_call(call: &RealCall) -> GoldenCall {
+    let (mut ret, mut errno, mut signal) = (None, None, None);
+    match call.reply {
+        Reply::Value(value) => ret = Some(format!("{value:#x}")),
+        Reply::Errno(number) => errno = Some(errno_name(number)),
+        Reply::Signal(info) => signal = Some(signal_name(info.signal)),
+    }
+    GoldenCall { call: call.text.clone(), ret, errno, signal }
+}
+
+fn golden_dump(dump: &RealDump, pfn_mask: u64) -> GoldenDump {
+    let mut runs = Runs::new(PAGE.trailing_zeros(), TABLE_SHIFT);
+    let end = VirtAddr::new(dump.start + dump.len);
+    let mut folios = HashMap::new();
+    for word in dump.words.iter().flatten() {
+        let addr = word.addr.max(dump.start);
+        let page = dump.pages.get(((addr - dump.start) / PAGE) as usize).copied().unwrap_or_default();
+        let next = folios.len() as u32;
+        let place = page.frame.map(|Frame { pfn, head, folio_pages, mapcount }| PageRun {
+            folio: *folios.entry(head).or_insert(next),
+            folio_pages,
+            offset: (pfn - head) as u32,
+            repeats: false,
+            mapcount,
+            exclusive: None,
+        });
+        let level = LEVELS[usize::from(word.level)];
+        let pagemap = place.map(|_| Pagemap::from_bits_retain(page.pagemap));
+        let bits = word.word & !pfn_mask;
+        runs.push(
+            Run { addr: VirtAddr::new(addr), level, n: 1, bits, pagemap, page: place, view: None },
+            end,
+        );
+    }
+    GoldenDump {
+        name: dump.name.clone(),
+        pid: dump.pid,
+        start: format!("{:#x}", dump.start),
+        len: dump.len,
+        vmas: dump.vmas.clone(),
+        entries: runs.iter().map(GoldenEntry::new).collect(),
+    }
+}
+
+/// A table has `1 << TABLE_SHIFT` entries.
+const TABLE_SHIFT: u32 = 9;
+const LEVELS: [Level; 4] = [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_has_a_version() {
+        assert_eq!(version("6.17.13+deb13-cloud-arm64"), "6.17.13");
+        assert_eq!(version("7.3-rc1"), "7.3");
+    }
+}
