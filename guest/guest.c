@@ -18,7 +18,8 @@
  *   stop PID              ends a `spin`
  *   off                   switches the machine off
  *   PID CALL ARG...       a call in a process: crates/kernel/src/command.rs; `fork` gets the number of the child. Beside those
- *                         `spin` stays in user mode until it is stopped, and `wait MS` for so many milliseconds
+ *                         `spin` stays in user mode until it is stopped, and answers with the address of a word that is 1 meanwhile;
+ *                         `wait MS` stays in user mode for so many milliseconds
  *
  * PIDs are those of the scenario. Process 1 is not this one: init only passes commands on, through a pair of pipes for each
  * process that there may be. Nothing is allocated, so that there is no heap among the memory of a scenario.
@@ -182,16 +183,22 @@ static long system_call(const char *call, const word *a)
 	return -1;
 }
 
-/* Stays in user mode until a line comes. */
-static void spin(int in)
+/* Whether this process spins: who stops the machine sees by it whose tables it has before it. */
+static volatile word spins;
+
+/* Answers where `spins` is, and stays in user mode until a line comes. */
+static void spin(int in, int out)
 {
 	char line[LINE];
 	int flags = fcntl(in, F_GETFL);
 
 	fcntl(in, F_SETFL, flags | O_NONBLOCK);
+	spins = 1;
+	dprintf(out, "= %lx\n", (word)&spins);
 	while (!read_line(in, line))
 		for (volatile int i = 0; i < 2000000; i++)
 			;
+	spins = 0;
 	fcntl(in, F_SETFL, flags);
 }
 
@@ -228,8 +235,7 @@ static void play(int self)
 			continue;
 		}
 		if (!strcmp(call, "spin")) {
-			dprintf(out, "= 0\n");
-			spin(in);
+			spin(in, out);
 			continue;
 		}
 		if (!strcmp(call, "wait")) {

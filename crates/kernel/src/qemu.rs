@@ -7,7 +7,6 @@ use crate::command::{Call, Command, Reply};
 use crate::real::{RealError, RealKernel, TableWord, WordFile};
 use gdb::Gdb;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -191,7 +190,11 @@ impl Qemu {
                 continue;
             };
             match said.split_at_checked(1) {
-                Some(("|", text)) => drop(writeln!(answer.text, "{}", text.trim())),
+                Some(("|", text)) => {
+                    // A space at the end of a line of smaps stands for no name.
+                    answer.text.push_str(text.strip_prefix(' ').unwrap_or(text).trim_end_matches('\r'));
+                    answer.text.push('\n');
+                }
                 Some(("*", run)) => answer.words.extend(expand(run).ok_or_else(|| nonsense(said))?),
                 _ => {
                     answer.reply = Reply::parse(said).ok_or_else(|| nonsense(said))?;
@@ -211,8 +214,8 @@ impl Qemu {
         Ok(reply)
     }
 
-    /// Stops the machine while it is in user mode: in the process that spins, as nothing else runs there.
-    fn stop_in_user_mode(&mut self) -> io::Result<(Gdb, u64)> {
+    /// Stops the machine while it is in user mode in the process that spins: the one whose word at `spins` is 1.
+    fn stop_in_process(&mut self, spins: u64) -> io::Result<(Gdb, u64)> {
         let (mode, mask, user) = self.guest.mode;
         for _ in 0..STOPS {
             let mut gdb = Gdb::stop(&self.gdb)?;
@@ -223,18 +226,18 @@ impl Qemu {
                     .map(|(_, number)| *number)
                     .ok_or_else(|| io::Error::other(format!("no register {name}")))
             };
-            if gdb.register(number(mode)?)? & mask == user {
+            if gdb.register(number(mode)?)? & mask == user && gdb.word(spins)? == Some(1) {
                 let root = gdb.register(number(self.guest.root)?)?;
                 return Ok((gdb, root & self.guest.format.pfn_mask));
             }
             gdb.go()?;
             thread::sleep(Duration::from_millis(10));
         }
-        Err(io::Error::other("the guest is never in user mode"))
+        Err(io::Error::other("the guest is never found in the process whose tables are wanted"))
     }
 
-    fn walk(&mut self, range: (u64, u64)) -> io::Result<Vec<TableWord>> {
-        let (mut gdb, root) = self.stop_in_user_mode()?;
+    fn walk(&mut self, spins: u64, range: (u64, u64)) -> io::Result<Vec<TableWord>> {
+        let (mut gdb, root) = self.stop_in_process(spins)?;
         let words = tables::walk(self.guest.format, root, range, |at| gdb.physical_words(at, ENTRIES));
         gdb.go()?;
         words
@@ -352,8 +355,10 @@ impl RealKernel for Qemu {
     }
 
     fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError> {
-        self.ask(&format!("{pid} spin"))?;
-        let words = self.walk((start, end)).map_err(RealError::io("QEMU's gdb stub"))?;
+        let Reply::Value(spins) = self.ask(&format!("{pid} spin"))?.reply else {
+            return Err(RealError::Died(pid));
+        };
+        let words = self.walk(spins, (start, end)).map_err(RealError::io("QEMU's gdb stub"))?;
         self.ask(&format!("stop {pid}"))?;
         Ok(Some(words))
     }

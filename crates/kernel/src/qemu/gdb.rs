@@ -41,7 +41,7 @@ impl Gdb {
         let mut next = 0;
         for part in target.split("<xi:include").skip(1) {
             let Some(file) = attribute(part, "href") else { continue };
-            let text = self.description(file)?;
+            let text = without_comments(&self.description(file)?);
             for register in text.split("<reg ").skip(1) {
                 let number = attribute(register, "regnum").and_then(|number| number.parse().ok());
                 let number = number.unwrap_or(next);
@@ -61,6 +61,16 @@ impl Gdb {
     /// Words of physical memory.
     pub(super) fn physical_words(&mut self, addr: u64, words: u64) -> io::Result<Vec<u64>> {
         self.ask("Qqemu.PhyMemMode:1")?;
+        self.words(addr, words)
+    }
+
+    /// The word at an address of the process that runs; nothing where it has none there.
+    pub(super) fn word(&mut self, addr: u64) -> io::Result<Option<u64>> {
+        self.ask("Qqemu.PhyMemMode:0")?;
+        Ok(self.words(addr, 1).ok().and_then(|words| words.first().copied()))
+    }
+
+    fn words(&mut self, addr: u64, words: u64) -> io::Result<Vec<u64>> {
         let mut bytes = Vec::new();
         let len = words * 8;
         while (bytes.len() as u64) < len {
@@ -133,6 +143,13 @@ fn first_packet(bytes: &[u8]) -> Option<(&[u8], usize)> {
     (bytes.len() >= end).then(|| (&bytes[start..start + len], end))
 }
 
+/// XML without its comments: some hold registers that there are not.
+fn without_comments(text: &str) -> String {
+    let mut parts = text.split("<!--");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.filter_map(|part| part.split_once("-->")).fold(first, |all, (_, rest)| all + rest)
+}
+
 /// The value of an attribute in the tag that `text` begins in.
 fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let tag = text.split('>').next()?;
@@ -168,6 +185,12 @@ mod tests {
     fn attributes_are_those_of_their_tag() {
         assert_eq!(attribute("name=\"cr3\" regnum=\"30\"/><reg name=\"x\"/>", "regnum"), Some("30"));
         assert_eq!(attribute("name=\"cr3\"/><reg regnum=\"7\"/>", "regnum"), None);
+    }
+
+    #[test]
+    fn comments_are_left_out() {
+        assert_eq!(without_comments("a<!-- b --><c/><!--d-->e"), "a<c/>e");
+        assert_eq!(without_comments("<a/>"), "<a/>");
     }
 
     #[test]
