@@ -65,5 +65,8 @@ pub(crate) fn print(verdict: &Verdict, quiet: bool, out: &mut Out) -> Result<(),
     } else if !quiet {
         out.line(line)?;
     }
+    for note in &verdict.notes {
+        out.line(format!("  {note}"))?;
+    }
     Ok(())
 }

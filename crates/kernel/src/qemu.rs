@@ -18,7 +18,7 @@ use tables::{ENTRIES, Format};
 use tempfile::TempDir;
 
 /// How long the guest may be silent.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the machine is stopped until it is found in the process whose tables are wanted.
 const STOPS: u32 = 500;
 /// How long the guest stays in user mode where a scenario says that the kernel's scanner passes over its memory, in ms.
@@ -150,7 +150,7 @@ impl Qemu {
         let (players, next) = (BTreeSet::new(), 2);
         let release = String::new();
         let mut qemu = Self { guest, child, console, lines, gdb, _folder: folder, release, players, next };
-        qemu.answer()?;
+        qemu.answer("boot")?;
         qemu.release = qemu.ask("release")?.text.trim().to_owned();
         Ok(qemu)
     }
@@ -171,24 +171,21 @@ impl Qemu {
     /// Sends a line and waits for the answer.
     fn ask(&mut self, line: &str) -> Result<Answer, RealError> {
         writeln!(self.console, "{line}").map_err(RealError::io(GUEST))?;
-        self.answer()
+        self.answer(line)
     }
 
-    fn answer(&mut self) -> Result<Answer, RealError> {
+    /// The answer to a line.
+    fn answer(&mut self, to: &str) -> Result<Answer, RealError> {
         let mut answer = Answer { text: String::new(), words: Vec::new(), reply: Reply::Value(0) };
-        let mut last = String::new();
         loop {
             let line = match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => line.map_err(RealError::io(GUEST))?,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    return Err(RealError::Nonsense { from: "QEMU", said: last });
+                    return Err(RealError::Silent(to.to_owned()));
                 }
             };
             // What stands before the mark is the kernel's own.
-            let Some((_, said)) = line.split_once('@') else {
-                last = line;
-                continue;
-            };
+            let Some((_, said)) = line.split_once('@') else { continue };
             match said.split_at_checked(1) {
                 Some(("|", text)) => {
                     // A space at the end of a line of smaps stands for no name.

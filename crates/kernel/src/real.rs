@@ -57,6 +57,9 @@ pub enum RealError {
     /// A process of the scenario is gone, by no call of its own.
     #[error("process {0} of the scenario died")]
     Died(u32),
+    /// Nothing was answered.
+    #[error("the guest program does not answer `{0}`")]
+    Silent(String),
     /// Something was said that is no answer.
     #[error("{from} said {said:?}")]
     Nonsense {

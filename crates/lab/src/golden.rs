@@ -296,7 +296,7 @@ impl GoldenCall {
 }
 
 impl GoldenEntry {
-    pub(crate) fn new(run: &Run) -> Self {
+    fn new(run: &Run) -> Self {
         Self {
             va: format!("{:#x}", run.addr.get()),
             level: run.level as u8,

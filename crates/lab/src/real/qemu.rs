@@ -5,10 +5,9 @@ use super::moving::Range;
 use super::record::{self, PAGE, RealCall, RealDump, errno_name, signal_name};
 use crate::exec::Watch;
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, TEST_AREA};
+use ptelab_kernel::RealError;
 use ptelab_kernel::command::Reply;
 use ptelab_kernel::qemu::{Qemu, Setup};
-use ptelab_kernel::{Frame, RealError};
-use ptelab_machine::{Level, PageRun, Pagemap, Run, Runs, VirtAddr};
 use ptelab_scenario::{Call, Scenario};
 use std::collections::HashMap;
 
@@ -106,28 +105,28 @@ fn golden_call(call: &RealCall) -> GoldenCall {
 }
 
 fn golden_dump(dump: &RealDump, pfn_mask: u64) -> GoldenDump {
-    let mut runs = Runs::new(PAGE.trailing_zeros(), TABLE_SHIFT);
-    let end = VirtAddr::new(dump.start + dump.len);
+    let mut entries: Vec<GoldenEntry> = Vec::new();
     let mut folios = HashMap::new();
     for word in dump.words.iter().flatten() {
         let addr = word.addr.max(dump.start);
         let page = dump.pages.get(((addr - dump.start) / PAGE) as usize).copied().unwrap_or_default();
         let next = folios.len() as u32;
-        let place = page.frame.map(|Frame { pfn, head, folio_pages, mapcount }| PageRun {
-            folio: *folios.entry(head).or_insert(next),
-            folio_pages,
-            offset: (pfn - head) as u32,
-            repeats: false,
-            mapcount,
-            exclusive: None,
-        });
-        let level = LEVELS[usize::from(word.level)];
-        let pagemap = place.map(|_| Pagemap::from_bits_retain(page.pagemap));
-        let bits = word.word & !pfn_mask;
-        runs.push(
-            Run { addr: VirtAddr::new(addr), level, n: 1, bits, pagemap, page: place, view: None },
-            end,
-        );
+        let folio = page.frame.map(|frame| *folios.entry(frame.head).or_insert(next));
+        let entry = GoldenEntry {
+            va: format!("{addr:#x}"),
+            level: word.level,
+            n: 1,
+            bits: format!("{:#018x}", word.word & !pfn_mask),
+            folio,
+            folio_pages: page.frame.map(|frame| frame.folio_pages),
+            offset: page.frame.map(|frame| (frame.pfn - frame.head) as u32),
+            pagemap: folio.map(|_| format!("{:#05x}", page.pagemap)),
+            mapcount: page.frame.map(|frame| frame.mapcount),
+        };
+        match entries.last_mut().filter(|last| continues(last, &entry)) {
+            Some(last) => last.n += 1,
+            None => entries.push(entry),
+        }
     }
     GoldenDump {
         name: dump.name.clone(),
@@ -135,13 +134,20 @@ fn golden_dump(dump: &RealDump, pfn_mask: u64) -> GoldenDump {
         start: format!("{:#x}", dump.start),
         len: dump.len,
         vmas: dump.vmas.clone(),
-        entries: runs.iter().map(GoldenEntry::new).collect(),
+        entries,
     }
+}
+
+/// Whether an entry is like those of a run, and maps the page after theirs.
+fn continues(run: &GoldenEntry, entry: &GoldenEntry) -> bool {
+    let step = 1 << (TABLE_SHIFT * u32::from(run.level));
+    let next = run.offset.map(|offset| offset + run.n as u32 * step);
+    let like = GoldenEntry { va: entry.va.clone(), n: 1, offset: next, ..run.clone() };
+    like == *entry
 }
 
 /// A table has `1 << TABLE_SHIFT` entries.
 const TABLE_SHIFT: u32 = 9;
-const LEVELS: [Level; 4] = [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd];
 
 #[cfg(test)]
 mod tests {

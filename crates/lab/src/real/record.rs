@@ -254,3 +254,105 @@ fn reply_text(reply: Reply) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Verdict;
+    use ptelab_kernel::Frame;
+    use ptelab_machine::Builder;
+
+    const TEXT: &str = "mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        touch(0x40000000, 4K, WRITE)\n\
+        mprotect(0x40000000, 4K, PROT_READ|PROT_WRITE)\n\
+        touch(0x40000000, 4K, WRITE)\n\
+        mprotect(0x40000001, 4K, PROT_READ)\n\
+        dump(0x40000000, 8K, \"end\")\n";
+
+    /// What a kernel without soft-dirty does.
+    fn recording() -> Recording {
+        let replies = [
+            Reply::Value(0x4000_0000),
+            Reply::Signal(SigInfo { signal: 11, code: 2, addr: 0x4000_0000 }),
+            Reply::Value(0),
+            Reply::Value(0),
+            Reply::Errno(22),
+        ];
+        let vma = |start: u64, perms: &str, rss_kb, vmflags: &str| GoldenVma {
+            start: format!("{start:#x}"),
+            end: format!("{:#x}", start + PAGE),
+            perms: perms.to_owned(),
+            rss_kb,
+            anon_huge_kb: 0,
+            vmflags: vmflags.to_owned(),
+        };
+        let frame = Frame { pfn: 77, head: 77, folio_pages: 1, mapcount: 1 };
+        let dump = RealDump {
+            name: "end".to_owned(),
+            pid: 1,
+            start: 0x4000_0000,
+            len: 2 * PAGE,
+            vmas: vec![
+                vma(0x4000_0000, "rw-p", 4, "rd wr mr mw me ac"),
+                vma(0x4000_1000, "r--p", 0, "rd mr mw me"),
+            ],
+            pages: vec![RealPage { pagemap: 0x810, frame: Some(frame) }, RealPage::default()],
+            words: None,
+        };
+        let call = |reply| RealCall { text: String::new(), reply, chosen: false };
+        let area = vec![Range { start: 0x4000_0000, end: 0x4000_2000 }];
+        Recording { calls: replies.map(call).to_vec(), dumps: vec![dump], area }
+    }
+
+    fn verdict(recording: &Recording) -> Verdict {
+        let scenario = ptelab_scenario::parse(TEXT).expect("it is well formed");
+        let mut vm = Builder::new("x86_64").cpu("soft_dirty", false).build().expect("there is such a port");
+        verdict::compare(recording, &mut vm, &scenario, Verdict::default()).expect("it makes sense")
+    }
+
+    #[test]
+    fn what_is_equal_is_found_equal() {
+        let verdict = verdict(&recording());
+        assert!(verdict.is_equal(), "{:?}", verdict.differences);
+        assert_eq!((verdict.calls, verdict.dumps), (5, 1));
+    }
+
+    #[test]
+    fn what_differs_is_found_to_differ() {
+        let spoils: [fn(&mut Recording); 9] = [
+            |r| r.calls[0].reply = Reply::Value(0x4000_1000),
+            |r| r.calls[1].reply = Reply::Signal(SigInfo { signal: 11, code: 1, addr: 0x4000_0000 }),
+            |r| r.calls[1].reply = Reply::Signal(SigInfo { signal: 11, code: 2, addr: 0x4000_0004 }),
+            |r| r.calls[4].reply = Reply::Errno(12),
+            |r| r.dumps[0].vmas[0].vmflags.push_str(" nh"),
+            |r| r.dumps[0].pages[0].pagemap = 0x800,
+            |r| r.dumps[0].pages[0].frame = Some(Frame { pfn: 77, head: 76, folio_pages: 2, mapcount: 1 }),
+            |r| r.dumps[0].pages[1].pagemap = 0x400,
+            |r| drop(r.dumps.pop()),
+        ];
+        for (n, spoil) in spoils.iter().enumerate() {
+            let mut spoiled = recording();
+            spoil(&mut spoiled);
+            assert!(!verdict(&spoiled).is_equal(), "spoil {n}");
+        }
+    }
+
+    #[test]
+    fn who_sees_no_frames_compares_the_rest() {
+        let mut blind = recording();
+        blind.dumps[0].pages[0].frame = None;
+        assert!(verdict(&blind).is_equal());
+        blind.dumps[0].pages[0].pagemap = 0x800;
+        assert!(!verdict(&blind).is_equal());
+    }
+
+    #[test]
+    fn a_place_that_the_kernel_chooses_is_not_compared() {
+        let mut moved = recording();
+        moved.calls[0] =
+            RealCall { reply: Reply::Value(0x7000_0000), chosen: true, ..moved.calls[0].clone() };
+        assert!(verdict(&moved).is_equal());
+        moved.calls[0].reply = Reply::Errno(12);
+        assert!(!verdict(&moved).is_equal());
+    }
+}
