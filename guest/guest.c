@@ -15,10 +15,9 @@
  *   clear_refs PID WHAT   writes to /proc/PID/clear_refs
  *   smaps PID             the lines of /proc/PID/smaps that are asked for
  *   words PID|kpageflags|kpagecount INDEX COUNT    words of /proc/PID/pagemap, /proc/kpageflags, /proc/kpagecount
- *   stop PID              ends a `spin`
  *   off                   switches the machine off
  *   PID CALL ARG...       a call in a process: crates/kernel/src/command.rs; `fork` gets the number of the child. Beside those
- *                         `spin` stays in user mode until it is stopped, and answers with the address of a word that is 1 meanwhile;
+ *                         `spin` answers with the address of a word, and stays in user mode, with that word 1, until `stop` comes;
  *                         `wait MS` stays in user mode for so many milliseconds
  *
  * PIDs are those of the scenario. Process 1 is not this one: init only passes commands on, through a pair of pipes for each
@@ -27,6 +26,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -186,20 +186,20 @@ static long system_call(const char *call, const word *a)
 /* Whether this process spins: who stops the machine sees by it whose tables it has before it. */
 static volatile word spins;
 
-/* Answers where `spins` is, and stays in user mode until a line comes. */
+/* Answers where `spins` is, stays in user mode until a line comes, and answers that. */
 static void spin(int in, int out)
 {
+	struct pollfd next = { .fd = in, .events = POLLIN };
 	char line[LINE];
-	int flags = fcntl(in, F_GETFL);
 
-	fcntl(in, F_SETFL, flags | O_NONBLOCK);
 	spins = 1;
 	dprintf(out, "= %lx\n", (word)&spins);
-	while (!read_line(in, line))
+	while (poll(&next, 1, 0) == 0)
 		for (volatile int i = 0; i < 2000000; i++)
 			;
 	spins = 0;
-	fcntl(in, F_SETFL, flags);
+	read_line(in, line);
+	dprintf(out, "= 0\n");
 }
 
 static void spin_for(word milliseconds)
@@ -490,8 +490,6 @@ static void serve(const char *line)
 		smaps(process);
 	else if (!strcmp(first, "words"))
 		words(second, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
-	else if (!strcmp(first, "stop"))
-		answer(process ? dprintf(process->commands[1], "stop\n") : -1);
 	else if (!strcmp(first, "off"))
 		reboot(RB_POWER_OFF);
 	else if (rest)

@@ -356,7 +356,7 @@ impl RealKernel for Qemu {
             return Err(RealError::Died(pid));
         };
         let words = self.walk(spins, (start, end)).map_err(RealError::io("QEMU's gdb stub"))?;
-        self.ask(&format!("stop {pid}"))?;
+        self.ask(&format!("{pid} stop"))?;
         Ok(Some(words))
     }
 
