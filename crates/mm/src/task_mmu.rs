@@ -170,7 +170,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if is_page && page.mapcount == 1 {
             entry.pagemap |= Pagemap::EXCLUSIVE;
         }
-        if is_page && !self.pages.is_anon(page.folio) {
+        // What is not special counts as a page (`vm_normal_page_pmd`).
+        let counts = is_page || level == Level::Pmd && !self.rules.huge_zero_special;
+        if counts && !self.pages.is_anon(page.folio) {
             entry.pagemap |= Pagemap::FILE;
         }
         entry.page = Some(page);
