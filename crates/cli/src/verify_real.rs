@@ -114,7 +114,7 @@ pub(crate) fn qemu(args: &args::Verify, image: &Path, out: &mut Out) -> Result<u
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
     let port = args.arch.as_deref().unwrap_or_default();
-    let mut image = Image::new(port, image, &args.guest).map_err(VerifyError::from)?;
+    let image = Image::new(port, image, &args.guest).map_err(VerifyError::from)?;
     let mut verdicts = Verdicts::new(args);
     for (path, scenario) in args.files.iter().zip(&scenarios) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();

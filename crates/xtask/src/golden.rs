@@ -15,29 +15,28 @@ pub(crate) fn make(out: &Path, images: &Path, only: &str) -> Result<bool, String
         return Err("golden files are made in a folder of their own, to be looked at first".to_owned());
     }
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let mut by_machine: BTreeMap<(String, String, bool), Vec<(PathBuf, Golden)>> = BTreeMap::new();
+    let mut by_machine: BTreeMap<(String, String), Vec<(PathBuf, Golden)>> = BTreeMap::new();
     for path in files(&known, only)? {
         let golden = read(&path)?;
-        let numa = golden.scenario.iter().any(|line| line.starts_with("numa("));
-        let machine = (golden.arch.clone(), series(&golden.kernel), numa);
+        let machine = (golden.arch.clone(), series(&golden.kernel));
         by_machine.entry(machine).or_default().push((path, golden));
     }
     let mut same = true;
-    for ((arch, kernel, _), goldens) in &by_machine {
+    for ((arch, kernel), goldens) in &by_machine {
         let Some(image) = image(images, arch, kernel) else {
             println!("{arch} {kernel}: no image in {}: {} files left out", images.display(), goldens.len());
             continue;
         };
         let guests = crate::root().join("target/guest");
-        let mut image = Image::new(arch, image, guests).map_err(|error| error.to_string())?;
+        let image = Image::new(arch, image, guests).map_err(|error| error.to_string())?;
         for (path, known) in goldens {
-            same &= make_one(&mut image, path, known, out)?;
+            same &= make_one(&image, path, known, out)?;
         }
     }
     Ok(same)
 }
 
-fn make_one(image: &mut Image, path: &Path, known: &Golden, out: &Path) -> Result<bool, String> {
+fn make_one(image: &Image, path: &Path, known: &Golden, out: &Path) -> Result<bool, String> {
     let name = path.file_name().unwrap_or_default();
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", name.display());
     let scenario = known.scenario().map_err(|error| failed(&error))?;

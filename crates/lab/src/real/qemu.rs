@@ -15,11 +15,7 @@ pub use ptelab_kernel::qemu::{GUESTS, Guest};
 
 /// A kernel image that runs under QEMU.
 #[derive(Debug)]
-pub struct Image {
-    setup: Setup,
-    /// The machine, once a scenario needed it.
-    machine: Option<Qemu>,
-}
+pub struct Image(Setup);
 
 impl Image {
     /// An image of a port's architecture, with the folder where `cargo xtask guest` leaves the guest program. Nothing is
@@ -36,43 +32,29 @@ impl Image {
             let known: Vec<&str> = GUESTS.iter().map(|guest| guest.port).collect();
             RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known.join(", ")))
         })?;
-        let setup = Setup { guest, image: image.into(), guests: guests.into(), nodes: 1 };
-        Ok(Self { setup, machine: None })
+        Ok(Self(Setup { guest, image: image.into(), guests: guests.into(), nodes: 1 }))
     }
 
-    /// Plays a scenario in the image, booted where it is not yet, and records it as a golden file; nothing where it was stopped.
+    /// Boots the image, plays a scenario there, and records it as a golden file; nothing where it was stopped. Every scenario
+    /// has a kernel that did nothing before.
     ///
     /// # Errors
     /// Where QEMU, the image or the guest program is missing, or does not answer.
     pub fn golden(
-        &mut self,
+        &self,
         name: &str,
         scenario: &Scenario,
         watch: Watch<'_>,
     ) -> Result<Option<Golden>, VerifyError> {
-        let nodes = nodes(scenario);
-        if nodes != self.setup.nodes {
-            self.machine = None;
-            self.setup.nodes = nodes;
-        }
-        let machine = match &mut self.machine {
-            Some(machine) => machine,
-            machine @ None => machine.insert(Qemu::boot(&self.setup)?),
-        };
+        let mut machine = Qemu::boot(&Setup { nodes: nodes(scenario), ..self.0.clone() })?;
         machine.restart()?;
         let area = vec![Range { start: TEST_AREA.0, end: TEST_AREA.1 }];
-        let recording = record::record(machine, scenario, area, watch);
-        if recording.is_err() {
-            // It may be in the middle of anything.
-            self.machine = None;
-        }
-        let Some(recording) = recording? else { return Ok(None) };
-        let release = self.machine.as_ref().map_or("", Qemu::release);
-        let (arch, pfn_mask) = (self.setup.guest.port, self.setup.guest.pfn_mask());
+        let Some(recording) = record::record(&mut machine, scenario, area, watch)? else { return Ok(None) };
+        let (arch, pfn_mask) = (self.0.guest.port, self.0.guest.pfn_mask());
         Ok(Some(Golden {
             name: name.to_owned(),
             arch: arch.to_owned(),
-            kernel: version(release).to_owned(),
+            kernel: version(machine.release()).to_owned(),
             scenario: scenario.to_string().lines().map(str::to_owned).collect(),
             calls: recording.calls.iter().map(golden_call).collect(),
             dumps: recording.dumps.iter().map(|dump| golden_dump(dump, pfn_mask)).collect(),
