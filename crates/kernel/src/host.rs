@@ -106,7 +106,8 @@ impl Host {
     fn fork(&mut self, parent: u32, command: Command) -> Result<Reply, RealError> {
         let (ours, theirs) = socket_pair()?;
         let number = self.next;
-        let reply = self.player(parent)?.ask(command, Some(theirs)).map_err(|_| RealError::Died(parent))?;
+        let reply = self.player(parent)?.ask(command, Some(&theirs)).map_err(|_| RealError::Died(parent))?;
+        drop(theirs);
         let Reply::Value(os_pid) = reply else { return Ok(reply) };
         let child = Player { socket: ours, os_pid, child: None };
         child.answer().map_err(|_| RealError::Died(number))?;
@@ -210,10 +211,10 @@ fn read_words(file: &File, index: u64, count: u64) -> io::Result<Vec<u64>> {
 
 impl Player {
     /// Sends a command, with the socket of a child that it makes, and waits for the answer.
-    fn ask(&self, command: Command, socket: Option<OwnedFd>) -> io::Result<Reply> {
+    fn ask(&self, command: Command, socket: Option<&OwnedFd>) -> io::Result<Reply> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let sockets: Vec<_> = socket.iter().map(AsFd::as_fd).collect();
+        let sockets: Vec<_> = socket.iter().map(|socket| socket.as_fd()).collect();
         if !sockets.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(&sockets));
         }

@@ -151,7 +151,7 @@ impl Qemu {
         let release = String::new();
         let mut qemu = Self { guest, child, console, lines, gdb, _folder: folder, release, players, next };
         qemu.answer("boot")?;
-        qemu.release = qemu.ask("release")?.text.trim().to_owned();
+        qemu.ask("release")?.text.trim().clone_into(&mut qemu.release);
         Ok(qemu)
     }
 

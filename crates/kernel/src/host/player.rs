@@ -36,7 +36,7 @@ pub fn play() -> io::Result<()> {
             return Err(io::Error::other(format!("no command: {line}")));
         };
         let reply = match (command.call, socket) {
-            (Call::Fork, Some(socket)) => fork(socket)?,
+            (Call::Fork, Some(socket)) => fork(&socket)?,
             (Call::Fork, None) => return Err(io::Error::other("fork without a socket")),
             (Call::Exit, _) => end(),
             (Call::Memset | Call::Touch | Call::Read, _) => access(command, &mut stack)?,
@@ -76,11 +76,11 @@ fn end() -> ! {
 }
 
 /// The parent's reply is the child's process id; the child greets with its own, on its own socket.
-fn fork(socket: OwnedFd) -> io::Result<Reply> {
+fn fork(socket: &OwnedFd) -> io::Result<Reply> {
     // SAFETY: the process has one thread, so its child may do all that it may itself.
     match unsafe { libc::fork() } {
         0 => {
-            dup2_stdin(&socket)?;
+            dup2_stdin(socket)?;
             Ok(Reply::Value(std::process::id().into()))
         }
         child if child > 0 => Ok(Reply::Value(child as u64)),

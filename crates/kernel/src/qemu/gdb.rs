@@ -161,7 +161,7 @@ fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 fn hex(digits: &[u8]) -> io::Result<Vec<u8>> {
     let text = String::from_utf8_lossy(digits);
     let bad = || io::Error::other(format!("QEMU's gdb stub said {text:?}"));
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(bad());
     }
     let pairs = digits

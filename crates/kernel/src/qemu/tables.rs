@@ -2,6 +2,7 @@
 
 use crate::real::TableWord;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 
 /// Entries of a table: a 4K page of words.
@@ -36,12 +37,13 @@ pub(super) fn walk(
     while addr < end {
         let (mut level, mut table) = (TOP, root);
         let word = loop {
-            if !tables.contains_key(&table) {
-                tables.insert(table, read(table)?);
-            }
+            let entries = match tables.entry(table) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(read(table)?),
+            };
             let shift = PAGE_SHIFT + LEVEL_BITS * u32::from(level);
             let index = (addr >> shift) % ENTRIES;
-            let word = tables[&table].get(index as usize).copied().ok_or(io::ErrorKind::UnexpectedEof)?;
+            let word = entries.get(index as usize).copied().ok_or(io::ErrorKind::UnexpectedEof)?;
             if level == 0 || word & format.table_mask != format.table_value {
                 break word;
             }

@@ -127,7 +127,6 @@ impl Host {
     }
 
     /// The scenario where nothing else of its process is, and how it was moved; or why it cannot be.
-    #[expect(clippy::type_complexity, reason = "a scenario that cannot be placed is no error")]
     fn place(&mut self, scenario: &Scenario) -> Result<Result<(Scenario, Vec<String>), String>, RealError> {
         let ranges = moving::ranges(scenario);
         let vmas = ptelab_kernel::vmas(&mut self.real, 1)?;
