@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn packets_are_cut_out() {
-        assert_eq!(first_packet(b"+$OK#9a$T05#b9"), Some((&b"OK"[..], 6)));
+        assert_eq!(first_packet(b"+$OK#9a$T05#b9"), Some((&b"OK"[..], 7)));
         assert_eq!(first_packet(b"+$OK#9"), None);
         assert_eq!(first_packet(b"++"), None);
     }
