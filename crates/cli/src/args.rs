@@ -30,8 +30,12 @@ pub(crate) enum Command {
     /// Run a scenario on several ports and kernels and say where they differ, and what each takes
     #[command(after_help = "Example: ptelab compare fixtures/scenarios/seed.scn")]
     Compare(Scenario),
-    /// Hold the emulator against page tables of real kernels, word for word
-    #[command(after_help = "Example: ptelab verify fixtures/golden/*.json")]
+    /// Hold the emulator against real kernels: page tables in golden files, word for word, or the running kernel
+    #[command(after_help = "Examples: ptelab verify fixtures/golden/*.json\n          \
+        ptelab verify --host fixtures/scenarios/*.scn\n          \
+        ptelab verify --qemu vmlinuz-6.17-arm64 --arch arm64 fixtures/scenarios/contpte-fold.scn\n\
+        A kernel image is in Debian's packages linux-image-*-cloud-arm64 and -amd64, as boot/vmlinuz-*; `cargo xtask guest` \
+        needs\ngcc-aarch64-linux-gnu and libc6-dev-arm64-cross for arm64, QEMU is in qemu-system-arm and qemu-system-x86.")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
@@ -52,6 +56,12 @@ pub(crate) enum Command {
     /// Run random programs through every check, and shrink the first that breaks one
     #[command(after_help = "Example: ptelab fuzz --cases 100000 --seed 1 --out found.scn")]
     Fuzz(Fuzz),
+    /// Play a scenario for `verify --host`: commands come from the socket on standard input
+    #[command(hide = true)]
+    HostPlay,
+    /// Change settings for `verify --host`, and put them back when standard input closes
+    #[command(hide = true)]
+    HostKeep,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -283,9 +293,27 @@ fn hw_kind(name: &str) -> Result<HwKind, String> {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Verify {
-    /// Golden files
-    #[arg(required = true, value_name = "GOLDEN.json")]
+    /// Golden files; for real kernels scenarios, or golden files for their scenarios
+    #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. As root more is seen
+    #[arg(long)]
+    pub(crate) host: bool,
+    /// Rules to hold it against: 6.16, 6.17-rc1, 6.17, 7.3 [default: the running kernel's, or the nearest]
+    #[arg(long, value_name = "KERNEL", requires = "host")]
+    pub(crate) kernel: Option<String>,
+    /// Play scenarios on this kernel image under QEMU, and compare its page tables word for word
+    #[arg(long, value_name = "IMAGE", requires = "arch", conflicts_with = "host")]
+    pub(crate) qemu: Option<PathBuf>,
+    /// The port of the image: arm64 or x86_64
+    #[arg(long, value_name = "PORT", requires = "qemu")]
+    pub(crate) arch: Option<String>,
+    /// Write what the image did as a golden file; of several scenarios, files of this folder
+    #[arg(long, value_name = "OUT.json", requires = "qemu")]
+    pub(crate) write: Option<PathBuf>,
+    /// The folder with the guest program that `cargo xtask guest` makes
+    #[arg(long, value_name = "FOLDER", requires = "qemu", default_value = "target/guest")]
+    pub(crate) guest: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

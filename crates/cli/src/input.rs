@@ -1,6 +1,8 @@
 //! Reading files.
 
 use crate::output::{Failed, stderr_has_color};
+use ptelab::Golden;
+use ptelab::golden::GoldenError;
 use ptelab::scenario::{self, Scenario};
 use std::io::Read;
 use std::path::Path;
@@ -23,6 +25,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failed> {
         return Err(Failed::Unusable(format!("{name}: larger than 1 GiB")));
     }
     Ok(bytes)
+}
+
+/// The scenario in a file, or that of a golden file.
+pub(crate) fn scenario_of(path: &Path) -> Result<Scenario, Failed> {
+    if path.extension().is_none_or(|extension| extension != "json") {
+        return scenario(path);
+    }
+    let unusable = |error: GoldenError| Failed::Unusable(format!("{}: {error}", path.display()));
+    let golden = Golden::parse(&read(path)?).map_err(unusable)?;
+    golden.scenario().map_err(unusable)
 }
 
 /// The scenario in a file.

@@ -12,6 +12,8 @@ mod progress;
 mod replay;
 mod run;
 mod verify;
+#[cfg_attr(not(target_os = "linux"), path = "verify_other.rs")]
+mod verify_real;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::bench(args, &mut out),
         Command::Check(args) => check::check(args, &mut out),
         Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
+        Command::HostPlay => verify_real::play(),
+        Command::HostKeep => verify_real::keep(),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

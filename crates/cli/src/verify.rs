@@ -2,13 +2,19 @@
 
 use crate::args;
 use crate::output::{Failed, Out};
-use crate::{DIFFERS, FINE, input};
+use crate::{DIFFERS, FINE, input, verify_real};
 use ptelab::json::Tally;
 use ptelab::{Golden, Verdict};
 use rayon::prelude::*;
 use std::path::Path;
 
 pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
+    if args.host {
+        return verify_real::host(args, out);
+    }
+    if let Some(image) = &args.qemu {
+        return verify_real::qemu(args, image, out);
+    }
     let done: Vec<Result<Verdict, String>> = args.files.par_iter().map(|path| verify_file(path)).collect();
     let (mut verdicts, mut errors) = (Vec::new(), Vec::new());
     for result in done {
@@ -42,16 +48,22 @@ fn verify_file(path: &Path) -> Result<Verdict, String> {
     golden.verify(&name).map_err(|error| format!("{name}: {error}"))
 }
 
-fn print(verdict: &Verdict, quiet: bool, out: &mut Out) -> Result<(), Failed> {
+/// A line about a file, and one for everything that is to be said of it.
+pub(crate) fn print(verdict: &Verdict, quiet: bool, out: &mut Out) -> Result<(), Failed> {
     let Verdict { file, dumps, dumps_equal, calls, calls_equal, .. } = verdict;
     let line = format!("{file}: {dumps_equal} of {dumps} dumps equal, {calls_equal} of {calls} calls equal");
-    if !verdict.is_equal() {
+    if let Some(reason) = &verdict.skipped {
+        out.line(format!("{file}: skipped: {reason}"))?;
+    } else if !verdict.is_equal() {
         out.differing(line)?;
         for text in &verdict.differences {
             out.line(format!("  {text}"))?;
         }
     } else if !quiet {
         out.line(line)?;
+    }
+    for note in &verdict.notes {
+        out.line(format!("  {note}"))?;
     }
     Ok(())
 }

@@ -40,3 +40,48 @@ fn status(path: &str, name: &str) -> Option<u64> {
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
+
+/// What decides how memory calls come out here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Kernel release: `6.18.44`.
+    pub release: String,
+    /// Architecture, as uname says it: `x86_64`, `aarch64`.
+    pub arch: String,
+    /// Bytes in a page.
+    pub page_size: u64,
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// NUMA nodes.
+    pub nodes: u64,
+    /// Whether there is swap.
+    pub swap: bool,
+    /// The flags of a CPU in /proc/cpuinfo.
+    pub cpu_flags: Vec<String>,
+}
+
+/// The machine this is; nothing where that is no Linux.
+pub fn machine() -> Option<Machine> {
+    let nodes = fs::read_dir("/sys/devices/system/node").map_or(1, |entries| {
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let numbers = names.filter_map(|name| name.strip_prefix("node")?.parse::<u32>().ok());
+        numbers.count() as u64
+    });
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags") || line.starts_with("Features"));
+    let flags = flags.and_then(|line| line.split_once(':')).map_or("", |(_, flags)| flags);
+    Some(Machine {
+        release: fs::read_to_string("/proc/sys/kernel/osrelease").ok()?.trim().to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        page_size: page_size()?,
+        memory: status("/proc/meminfo", "MemTotal:")?,
+        nodes,
+        swap: status("/proc/meminfo", "SwapTotal:")? > 0,
+        cpu_flags: flags.split_ascii_whitespace().map(str::to_owned).collect(),
+    })
+}
+
+/// Bytes in a page, from what the kernel says of this program's own memory.
+fn page_size() -> Option<u64> {
+    status("/proc/self/smaps", "KernelPageSize:")
+}

@@ -1,21 +1,33 @@
 //! The running Linux kernel, as something to hold the emulator against.
 //!
 //! [`Region`] is memory of this process that real calls work on; [`thp`] says which sizes of huge pages the kernel's
-//! settings allow; [`facts`] tells which machine this is. Where the host is no Linux, a region cannot be made and says so.
+//! settings allow; [`facts`] tells which machine this is. [`RealKernel`] is a real kernel that plays a scenario call by call:
+//! the running one, in child processes ([`host`]), or an image under QEMU ([`qemu`]). Where the host is no Linux, a
+//! region cannot be made and says so, and there is no [`RealKernel`].
 
+pub mod command;
 pub mod facts;
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "this is where Linux itself is called")]
+#[deny(clippy::undocumented_unsafe_blocks)]
+pub mod host;
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "this is where Linux itself is called")]
 #[deny(clippy::undocumented_unsafe_blocks)]
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
+#[cfg(target_os = "linux")]
+#[deny(clippy::undocumented_unsafe_blocks)]
+pub mod qemu;
+mod real;
 pub mod thp;
 
 #[cfg(target_os = "linux")]
 pub use linux::Region;
 #[cfg(not(target_os = "linux"))]
 pub use other::Region;
+pub use real::{Frame, RealError, RealKernel, RealPage, RealVma, TableWord, WordFile, pages, vmas};
 
 /// What a range of memory is told (`madvise(2)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

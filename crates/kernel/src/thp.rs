@@ -5,7 +5,7 @@ use std::fs;
 const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
 
 /// The word in brackets in an `enabled` file: `always inherit madvise [never]`.
-fn chosen(text: &str) -> Option<&str> {
+pub(crate) fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     rest.split_once(']').map(|(word, _)| word)
 }
@@ -27,7 +27,7 @@ fn allowed(bytes: u64) -> bool {
 }
 
 /// Folio sizes above 4 KiB that Linux knows for anonymous memory with 4K pages, largest first, in bytes.
-fn sizes() -> impl Iterator<Item = u64> {
+pub fn sizes() -> impl Iterator<Item = u64> {
     (13..=21).rev().map(|shift| 1 << shift)
 }
 
@@ -50,6 +50,12 @@ pub fn gives(bytes: u64) -> Result<(), String> {
 pub fn allocations(bytes: u64) -> Option<u64> {
     let path = format!("{DIR}/hugepages-{}kB/stats/anon_fault_alloc", bytes >> 10);
     fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// How often since boot an anonymous fault found no folio of the size it wanted.
+pub fn fallbacks() -> u64 {
+    let stats = sizes().map(|bytes| format!("{DIR}/hugepages-{}kB/stats/anon_fault_fallback", bytes >> 10));
+    stats.filter_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]

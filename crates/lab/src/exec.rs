@@ -292,7 +292,7 @@ fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call, watch: Watch<'_>) -> Result<
 }
 
 /// The flags of a scenario's mmap: a given address is meant exactly.
-fn placed(addr: u64, flags: u64) -> MapFlags {
+pub(crate) fn placed(addr: u64, flags: u64) -> MapFlags {
     let flags = MapFlags::from_bits_retain(flags);
     if addr != 0 && !flags.contains(MapFlags::FIXED) { flags | MapFlags::FIXED_NOREPLACE } else { flags }
 }

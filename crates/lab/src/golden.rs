@@ -2,19 +2,19 @@
 
 use crate::compare::same_raw;
 use crate::exec::{self, Outcome};
+use crate::verdict::{self, Recorded, Verdict};
 use ptelab_machine::{
     AnyVm, BuildError, Builder, Difference, KernelRules, Level, PageRun, Pagemap, Run, Runs, Snapshot,
     VirtAddr, Vm, VmaFacts,
 };
-use ptelab_scenario::{Call, Diagnostics, Scenario};
+use ptelab_scenario::{Diagnostics, Scenario};
 use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
 
 /// Memory of the machine that golden files were recorded on, in bytes.
 pub const GUEST_MEMORY: u64 = 512 << 20;
 /// The addresses whose VMAs golden files list.
-const TEST_AREA: (u64, u64) = (0x1000_0000, 0x1_0000_0000);
-/// Differences that one dump reports.
-const MAX_DIFFERENCES: usize = 8;
+pub(crate) const TEST_AREA: (u64, u64) = (0x1000_0000, 0x1_0000_0000);
 
 /// One scenario on one kernel: what every call returned, and every entry at every dump.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -140,34 +140,6 @@ pub enum GoldenError {
     },
 }
 
-/// How a machine compares with a golden file.
-#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
-pub struct Verdict {
-    /// The file.
-    pub file: String,
-    /// Its port.
-    pub arch: String,
-    /// Its kernel.
-    pub kernel: String,
-    /// Dumps in the file.
-    pub dumps: usize,
-    /// Of these equal, word for word.
-    pub dumps_equal: usize,
-    /// Calls in the file.
-    pub calls: usize,
-    /// Of these with an equal result.
-    pub calls_equal: usize,
-    /// What differs, for people.
-    pub differences: Vec<String>,
-}
-
-impl Verdict {
-    /// Whether nothing differs.
-    pub const fn is_equal(&self) -> bool {
-        self.dumps == self.dumps_equal && self.calls == self.calls_equal && self.differences.is_empty()
-    }
-}
-
 impl Golden {
     /// Reads a golden file.
     ///
@@ -177,6 +149,32 @@ impl Golden {
         Ok(serde_json::from_slice(text)?)
     }
 
+    /// The name that its file has by custom: `NAME.ARCH.KERNEL.json`, where the kernel is `6.17` and not `6.17.13`.
+    pub fn file_name(&self) -> String {
+        let series: Vec<&str> = self.kernel.split('.').take(2).collect();
+        format!("{}.{}.{}.json", self.name, self.arch, series.join("."))
+    }
+
+    /// As a file: a line for each call, VMA and run of entries.
+    pub fn to_text(&self) -> String {
+        let calls = self.calls.iter().map(spaced).collect::<Vec<_>>().join(",\n  ");
+        let dumps = self.dumps.iter().map(GoldenDump::to_text).collect::<Vec<_>>().join(",\n");
+        let (name, arch, kernel) = (spaced(&self.name), spaced(&self.arch), spaced(&self.kernel));
+        let scenario = self.scenario.iter().map(spaced).collect::<Vec<_>>().join(",\n  ");
+        format!(
+            "{{\n \"name\": {name},\n \"arch\": {arch},\n \"kernel\": {kernel},\n \"scenario\": [\n  {scenario}\n ],\n \
+             \"calls\": [\n  {calls}\n ],\n \"dumps\": [\n{dumps}\n ]\n}}\n"
+        )
+    }
+
+    /// The scenario that ran.
+    ///
+    /// # Errors
+    /// Where it has mistakes.
+    pub fn scenario(&self) -> Result<Scenario, GoldenError> {
+        Ok(ptelab_scenario::parse(&self.scenario.join("\n"))?)
+    }
+
     /// Runs the file's scenario on a machine of its kind and compares.
     ///
     /// # Errors
@@ -184,109 +182,61 @@ impl Golden {
     pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
         let rules =
             KernelRules::by_name(&self.kernel).ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
-        let scenario = ptelab_scenario::parse(&self.scenario.join("\n"))?;
+        let scenario = self.scenario()?;
         let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
-        let mut check =
-            Check { golden: self, calls: 0, dumps: 0, verdict: self.empty_verdict(file), error: None };
-        check.run(&mut vm, &scenario);
-        check.error.map_or(Ok(check.verdict), Err)
-    }
-
-    fn empty_verdict(&self, file: &str) -> Verdict {
-        Verdict {
+        let verdict = Verdict {
             file: file.to_owned(),
             arch: self.arch.clone(),
             kernel: self.kernel.clone(),
-            dumps: self.dumps.len(),
-            calls: self.calls.len(),
             ..Verdict::default()
-        }
-    }
-}
-
-/// A comparison under way.
-struct Check<'a> {
-    golden: &'a Golden,
-    calls: usize,
-    dumps: usize,
-    verdict: Verdict,
-    error: Option<GoldenError>,
-}
-
-impl Check<'_> {
-    fn run(&mut self, vm: &mut AnyVm, scenario: &Scenario) {
-        exec::run(vm, scenario, exec::Watch::nobody(), |vm, done| match &done.line.call {
-            Call::Numa { .. } | Call::Time { .. } => {}
-            Call::Dump { name, .. } => {
-                let pid = done.line.pid.unwrap_or(1);
-                if let Err(error) = self.dump(vm, pid, name, done.snapshot.as_ref()) {
-                    self.error.get_or_insert(error);
-                }
-            }
-            _ => self.call(&done.line.to_string(), done.outcome),
-        });
-        for call in self.golden.calls.iter().skip(self.calls) {
-            self.verdict.differences.push(format!("{}: the scenario does not make this call", call.call));
-        }
-        for dump in self.golden.dumps.iter().skip(self.dumps) {
-            self.verdict.differences.push(format!("dump {:?}: the scenario does not take it", dump.name));
-        }
-    }
-
-    fn call(&mut self, text: &str, outcome: Outcome) {
-        let Some(golden) = self.golden.calls.get(self.calls) else {
-            self.calls += 1;
-            self.verdict.differences.push(format!("{text} = {outcome}: the file does not have this call"));
-            return;
         };
-        self.calls += 1;
+        verdict::compare(self, &mut vm, &scenario, verdict)
+    }
+}
+
+impl Recorded for Golden {
+    fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn call_text(&self, n: usize) -> &str {
+        &self.calls[n].call
+    }
+
+    fn differing_call(&self, n: usize, _: &AnyVm, outcome: Outcome) -> Option<String> {
+        let golden = &self.calls[n];
         let got = GoldenCall::new(String::new(), outcome);
         if (&got.ret, &got.errno, &got.signal) == (&golden.ret, &golden.errno, &golden.signal) {
-            self.verdict.calls_equal += 1;
-        } else {
-            let wanted = golden.ret.as_deref().or(golden.errno.as_deref()).or(golden.signal.as_deref());
-            let wanted = wanted.unwrap_or("nothing");
-            let n = self.calls;
-            self.verdict
-                .differences
-                .push(format!("call {n}, {}: {outcome}, the kernel {wanted}", golden.call));
+            return None;
         }
+        let wanted = golden.ret.as_deref().or(golden.errno.as_deref()).or(golden.signal.as_deref());
+        Some(format!("{outcome}, the kernel {}", wanted.unwrap_or("nothing")))
     }
 
-    fn dump(
-        &mut self,
+    fn dumps(&self) -> usize {
+        self.dumps.len()
+    }
+
+    fn dump_name(&self, n: usize) -> &str {
+        &self.dumps[n].name
+    }
+
+    fn differing_dump(
+        &self,
+        n: usize,
         vm: &AnyVm,
         pid: u32,
-        name: &str,
-        snapshot: Option<&Snapshot>,
-    ) -> Result<(), GoldenError> {
-        let Some(golden) = self.golden.dumps.get(self.dumps) else {
-            self.verdict.differences.push(format!("dump {name:?}: the file does not have it"));
-            return Ok(());
-        };
-        self.dumps += 1;
-        let Some(snapshot) = snapshot else {
-            self.verdict.differences.push(format!("dump {name:?}: there is no process {pid}"));
-            return Ok(());
-        };
-        let mut found = Vec::new();
+        snapshot: &Snapshot,
+    ) -> Result<Vec<String>, GoldenError> {
+        let golden = &self.dumps[n];
         let vmas = vm.vmas(pid, TEST_AREA.0, TEST_AREA.1 - TEST_AREA.0).unwrap_or_default();
-        compare_vmas(&vmas, &golden.vmas, &mut found);
+        let vmas: Vec<GoldenVma> = vmas.iter().map(GoldenVma::new).collect();
+        let mut found = verdict::differing_vmas(&vmas, &golden.vmas);
         let wanted = golden.runs(snapshot)?;
         let got = snapshot.runs.as_golden(snapshot.pfn_mask);
         let differing = got.differences(&wanted, same_raw);
         found.extend(differing.iter().map(|difference| describe(vm, difference)));
-        if found.is_empty() {
-            self.verdict.dumps_equal += 1;
-        }
-        let more = found.len().saturating_sub(MAX_DIFFERENCES);
-        found.truncate(MAX_DIFFERENCES);
-        let place = format!("dump {name:?}");
-        self.verdict.differences.extend(found.into_iter().map(|text| format!("{place}: {text}")));
-        if more > 0 {
-            self.verdict.differences.push(format!("{place}: and {more} more"));
-        }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -307,16 +257,6 @@ fn describe(vm: &AnyVm, d: &Difference) -> String {
         }
     };
     format!("{}..{}: {}; the kernel {}", d.start, d.end, side(&d.left), side(&d.right))
-}
-
-fn compare_vmas(got: &[VmaFacts], wanted: &[GoldenVma], found: &mut Vec<String>) {
-    let got: Vec<GoldenVma> = got.iter().map(GoldenVma::new).collect();
-    for vma in got.iter().filter(|vma| !wanted.contains(vma)) {
-        found.push(format!("VMA {vma} is not the kernel's"));
-    }
-    for vma in wanted.iter().filter(|vma| !got.contains(vma)) {
-        found.push(format!("the kernel's VMA {vma} is missing"));
-    }
 }
 
 impl std::fmt::Display for GoldenVma {
@@ -412,7 +352,38 @@ fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
+/// A value in one line of JSON, with spaces as people write it.
+fn spaced(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let done = value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Spaced));
+    // Strings and numbers can always be written.
+    done.map_or_else(|_| String::new(), |()| String::from_utf8_lossy(&text).into_owned())
+}
+
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
 impl GoldenDump {
+    fn to_text(&self) -> String {
+        let Self { name, pid, start, len, vmas, entries } = self;
+        let (name, start) = (spaced(name), spaced(start));
+        let vmas = vmas.iter().map(spaced).collect::<Vec<_>>().join(",\n    ");
+        let entries = entries.iter().map(spaced).collect::<Vec<_>>().join(",\n    ");
+        format!(
+            "  {{\n   \"name\": {name},\n   \"pid\": {pid},\n   \"start\": {start},\n   \"len\": {len},\n   \
+             \"vmas\": [\n    {vmas}\n   ],\n   \"entries\": [\n    {entries}\n   ]\n  }}"
+        )
+    }
+
     /// The same state as a golden file has it. `vmas` are those of the test area.
     pub fn new(name: &str, pid: u32, vmas: &[VmaFacts], snapshot: &Snapshot) -> Self {
         Self {

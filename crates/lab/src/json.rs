@@ -1,8 +1,9 @@
 //! Reports as JSON.
 
 use crate::compare::Differing;
-use crate::golden::{GoldenCall, GoldenDump, Verdict};
+use crate::golden::{GoldenCall, GoldenDump};
 use crate::report::{Cost, RunReport};
+use crate::verdict::Verdict;
 use ptelab_scenario::Scenario;
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -33,15 +33,19 @@ pub mod golden;
 pub mod json;
 mod machine;
 mod matrix;
+#[cfg(target_os = "linux")]
+pub mod real;
 pub mod replay;
 mod report;
 pub mod show;
 pub mod table;
+mod verdict;
 
-pub use golden::{Golden, Verdict};
+pub use golden::Golden;
 pub use machine::{Entry, Error, Machine, MachineBuilder, MachineDump};
-pub use matrix::{CpuSwitch, Matrix, SelectError, kernel_names, port_names};
+pub use matrix::{CpuSwitch, Matrix, SelectError, kernel_by_name, kernel_names, port_names};
 pub use report::{Cost, Dump, LineCost, MAX_LINES, MAX_RESULTS, RunReport, Unexpected};
+pub use verdict::Verdict;
 
 pub use ptelab_machine::*;
 pub use ptelab_scenario as scenario;

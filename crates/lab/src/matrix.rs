@@ -55,6 +55,14 @@ pub fn kernel_names() -> Vec<&'static str> {
     KernelRules::ALL.iter().map(|rules| rules.name).collect()
 }
 
+/// The kernel of this name.
+///
+/// # Errors
+/// Where there is none.
+pub fn kernel_by_name(name: &str) -> Result<&'static KernelRules, SelectError> {
+    KernelRules::by_name(name).ok_or_else(|| SelectError::Kernel(name.to_owned()))
+}
+
 impl Matrix {
     /// All ports, and the default kernel.
     pub fn new() -> Self {
@@ -79,9 +87,7 @@ impl Matrix {
 
     /// With these kernels: names separated by commas, or `all`.
     pub fn kernels(mut self, names: &str) -> Result<Self, SelectError> {
-        let find =
-            |name: &str| KernelRules::by_name(name).ok_or_else(|| SelectError::Kernel(name.to_owned()));
-        self.kernels = select(names, &KernelRules::ALL, find)?;
+        self.kernels = select(names, &KernelRules::ALL, kernel_by_name)?;
         Ok(self)
     }
 

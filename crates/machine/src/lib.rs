@@ -23,8 +23,8 @@ pub use ptelab_pgtable as pgtable;
 pub use ptelab_mm::{
     Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,
     MremapFlags, MsFlags, PageCategories, PageRegion, Pagemap, PmScan, PmScanFlags, Prot, Scanned,
-    SettingError, Sharing, ShmFlags, ShmId, Signal, ThpDisable, ThpMode, UffdFeatures, VmaFacts,
-    WriteProtect,
+    SettingError, Sharing, ShmFlags, ShmId, SigCode, SigInfo, Signal, ThpDisable, ThpMode, UffdFeatures,
+    VmaFacts, WriteProtect,
 };
 pub use ptelab_pgtable::{
     Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, MprotectUnit,

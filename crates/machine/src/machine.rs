@@ -5,8 +5,8 @@ use crate::snapshot::Snapshot;
 use crate::vm::{Area, Vm};
 use ptelab_mm::{
     Adopted, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm,
-    MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, Signal, ThpDisable, ThpMode,
-    UffdFeatures, VmaFacts, WriteProtect,
+    MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal, ThpDisable,
+    ThpMode, UffdFeatures, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
@@ -432,6 +432,10 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn pagemap_scan(&mut self, pid: Pid, addr: u64, len: u64, scan: &PmScan) -> Result<Scanned, CallError> {
         let (kernel, mm) = self.process(pid)?;
         Ok(kernel.pagemap_scan(mm, VirtAddr::new(addr), len, scan)?)
+    }
+
+    fn last_signal(&self) -> Option<SigInfo> {
+        self.kernel.last_signal
     }
 
     fn clear_refs(&mut self, pid: Pid, what: u64) -> Result<(), CallError> {

@@ -6,7 +6,7 @@ use crate::snapshot::Snapshot;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{
     Adopted, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, PmScan, Prot, Scanned, ShmFlags,
-    ShmId, ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
+    ShmId, SigInfo, ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
@@ -149,6 +149,8 @@ pub trait Vm: std::fmt::Debug {
     fn memset(&mut self, pid: Pid, addr: u64, byte: u8, len: u64) -> Result<(), CallError>;
     /// Reads one byte.
     fn read_byte(&mut self, pid: Pid, addr: u64) -> Result<u8, CallError>;
+    /// What the handler of the last signal was told.
+    fn last_signal(&self) -> Option<SigInfo>;
 
     /// Registers a range for userfaultfd write protection: `UFFDIO_API` with `features` (and `UFFD_FEATURE_SIGBUS`), where the
     /// process has no such userfaultfd yet, and `UFFDIO_REGISTER`.

@@ -1,8 +1,10 @@
 //! Loads and stores by user code: the hardware's walk, faults, and what is written.
 
 use crate::walk::PmdState;
-use crate::{FaultError, Kernel, Mm, Signal};
-use ptelab_pgtable::{Access, Arch, Event, FaultKind, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, Walk};
+use crate::{FaultError, Kernel, Mm, SigCode, SigInfo, Signal};
+use ptelab_pgtable::{
+    Access, Arch, Event, FaultKind, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags, Walk,
+};
 
 /// Faults that one access may take before it counts as endless: order by order, a copy, and flags come to fewer.
 const MAX_FAULTS: u32 = 16;
@@ -111,7 +113,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// One access: the hardware's walk, and faults until it goes through. Returns the frame it reached.
     fn access(&mut self, mm: &mut Mm, addr: VirtAddr, access: Access) -> Result<Pfn, FaultError> {
         if addr.get() >= A::TASK_SIZE {
-            return Err(self.signal(Signal::Segv));
+            return Err(self.signal(mm, addr, access, Signal::Segv));
         }
         for _ in 0..MAX_FAULTS {
             if let Some(pfn) = self.hardware_walk(mm, addr, access) {
@@ -119,17 +121,40 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             }
             if let Err(error) = self.handle_mm_fault(mm, addr, access) {
                 return Err(match error {
-                    FaultError::Signal(signal) => self.signal(signal),
+                    FaultError::Signal(signal) => self.signal(mm, addr, access, signal),
                     _ => error,
                 });
             }
         }
-        Err(self.signal(Signal::Segv))
+        Err(self.signal(mm, addr, access, Signal::Segv))
     }
 
-    fn signal(&mut self, signal: Signal) -> FaultError {
+    fn signal(&mut self, mm: &Mm, addr: VirtAddr, access: Access, signal: Signal) -> FaultError {
         self.hw.event(Event::Fault(FaultKind::Signal));
+        self.last_signal = Some(SigInfo { signal, code: self.si_code(mm, addr, access, signal), addr });
         FaultError::Signal(signal)
+    }
+
+    /// `si_code` of a signal that an access got (`arch/*/mm/fault.c`, 6.18).
+    fn si_code(&self, mm: &Mm, addr: VirtAddr, access: Access, signal: Signal) -> SigCode {
+        let Some(vma) = mm.vmas.find(addr).filter(|_| signal == Signal::Segv) else {
+            return if signal == Signal::Bus { SigCode::AdrErr } else { SigCode::MapErr };
+        };
+        if !self.allows(vma.flags, access) {
+            SigCode::AccErr
+        } else if vma.flags.pkey() != 0 {
+            SigCode::PkuErr
+        } else {
+            SigCode::MapErr
+        }
+    }
+
+    /// Whether the flags of a VMA allow an access.
+    pub(crate) fn allows(&self, flags: VmFlags, access: Access) -> bool {
+        match access {
+            Access::Write => flags.contains(VmFlags::WRITE),
+            Access::Read => flags.intersects(self.arch.vm_read_flags()),
+        }
     }
 
     /// What the walker of this CPU finds at `addr`, with accessed and dirty set as the CPU does.

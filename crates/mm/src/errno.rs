@@ -1,6 +1,6 @@
 //! How calls and accesses fail.
 
-use ptelab_pgtable::Pfn;
+use ptelab_pgtable::{Pfn, VirtAddr};
 use std::fmt;
 
 /// Error numbers that memory calls return (`include/uapi/asm-generic/errno-base.h`).
@@ -85,6 +85,41 @@ impl Signal {
         match self {
             Self::Segv => "SIGSEGV",
             Self::Bus => "SIGBUS",
+        }
+    }
+}
+
+/// What the handler of a signal is told (`siginfo_t`, `include/uapi/asm-generic/siginfo.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SigInfo {
+    /// `si_signo`
+    pub signal: Signal,
+    /// `si_code`
+    pub code: SigCode,
+    /// `si_addr`
+    pub addr: VirtAddr,
+}
+
+/// Why a memory access got its signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SigCode {
+    /// `SEGV_MAPERR`: nothing is mapped there, or a guard region.
+    MapErr,
+    /// `SEGV_ACCERR`: what is mapped there does not allow it.
+    AccErr,
+    /// `SEGV_PKUERR`: the key of what is mapped there does not.
+    PkuErr,
+    /// `BUS_ADRERR`: there is no such page in the file.
+    AdrErr,
+}
+
+impl SigCode {
+    /// Its number.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::MapErr => 1,
+            Self::AccErr | Self::AdrErr => 2,
+            Self::PkuErr => 4,
         }
     }
 }

@@ -27,11 +27,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<(), FaultError> {
         let segv = FaultError::Signal(Signal::Segv);
         let vma = self.find_vma_or_expand(mm, addr).ok_or(segv)?;
-        let allowed = match access {
-            Access::Write => vma.flags.contains(VmFlags::WRITE),
-            Access::Read => vma.flags.intersects(self.arch.vm_read_flags()),
-        };
-        if !allowed || vma.flags.pkey() != 0 {
+        if !self.allows(vma.flags, access) || vma.flags.pkey() != 0 {
             return Err(segv);
         }
         let fault = Fault { addr: addr.align_down(A::PAGE_SIZE), access, uffd_wp: false };

@@ -54,7 +54,7 @@ mod walk;
 mod zap;
 
 pub use adopt::{Adopted, AdoptedAs, Sharing};
-pub use errno::{Errno, FaultError, Signal};
+pub use errno::{Errno, FaultError, SigCode, SigInfo, Signal};
 pub use filemap::{FileId, FileMode};
 pub use maps::Backing;
 pub use memory_failure::FailedPage;
@@ -88,6 +88,8 @@ pub struct Kernel<A, H> {
     pub nodes: u8,
     /// Node that new pages go to (`MPOL_BIND`), or the CPU's own.
     pub alloc_node: Option<u8>,
+    /// The last signal that an access got.
+    pub last_signal: Option<SigInfo>,
     config: Config,
     anon_vmas: rmap::AnonVmas,
     objects: shmem::Objects,
@@ -139,6 +141,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             thp: ThpSettings::at_boot(A::PMD_ORDER),
             nodes: 1,
             alloc_node: None,
+            last_signal: None,
             config,
             anon_vmas: rmap::AnonVmas::default(),
             objects: shmem::Objects::default(),

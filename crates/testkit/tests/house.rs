@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ptelab-cli", &["ptelab"]),
     ("ptelab-testkit", &["ptelab"]),
     ("own-port", &["ptelab-pgtable"]),
+    ("xtask", &["ptelab"]),
 ];
 
 /// What a crate's own tests may use beyond that.

@@ -1,0 +1,142 @@
+//! `ptelab verify --host` and `ptelab verify --qemu`
+
+use crate::output::{Failed, Out};
+use crate::progress::{self, STOP};
+use crate::{DIFFERS, FINE, STOPPED, args, input, verify};
+use ptelab::Verdict;
+use ptelab::exec::Watch;
+use ptelab::json::Tally;
+use ptelab::real::host::{Host, HostFacts};
+use ptelab::real::qemu::Image;
+use ptelab::real::{Helpers, VerifyError};
+use ptelab::scenario::Scenario;
+use serde::Serialize;
+use std::io;
+use std::path::Path;
+
+impl From<VerifyError> for Failed {
+    fn from(error: VerifyError) -> Self {
+        Self::Unusable(error.to_string())
+    }
+}
+
+pub(crate) fn play() -> Result<u8, Failed> {
+    helper(ptelab::real::play())
+}
+
+pub(crate) fn keep() -> Result<u8, Failed> {
+    helper(ptelab::real::keep())
+}
+
+/// What a hidden command came to.
+fn helper(done: io::Result<()>) -> Result<u8, Failed> {
+    done.map(|()| FINE).map_err(|error| Failed::Unusable(error.to_string()))
+}
+
+/// Verdicts on a real kernel.
+#[derive(Serialize)]
+struct OnReal<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a HostFacts>,
+    #[serde(flatten)]
+    tally: Tally,
+    finished: bool,
+}
+
+/// Verdicts that come one by one.
+struct Verdicts<'a> {
+    args: &'a args::Verify,
+    all: Vec<Verdict>,
+}
+
+impl<'a> Verdicts<'a> {
+    const fn new(args: &'a args::Verify) -> Self {
+        Self { args, all: Vec::new() }
+    }
+
+    fn add(&mut self, verdict: Verdict, out: &mut Out) -> Result<(), Failed> {
+        if !self.args.json {
+            verify::print(&verdict, self.args.quiet, out)?;
+            out.flush()?;
+        }
+        self.all.push(verdict);
+        Ok(())
+    }
+
+    /// Prints the sum, and gives the exit status.
+    fn end(self, host: Option<&HostFacts>, out: &mut Out) -> Result<u8, Failed> {
+        let finished = self.all.len() == self.args.files.len();
+        let tally = Tally::new(self.all);
+        let equal = tally.files.iter().all(Verdict::is_equal);
+        if self.args.json {
+            out.json(&OnReal { host, tally, finished })?;
+        } else {
+            let skipped = tally.files.iter().filter(|verdict| verdict.skipped.is_some()).count();
+            let skipped = if skipped > 0 { format!(", {skipped} files skipped") } else { String::new() };
+            out.line(format!("{tally}{skipped}{}", if finished { "" } else { ", stopped" }))?;
+        }
+        Ok(match (finished, equal) {
+            (false, _) => STOPPED,
+            (true, false) => DIFFERS,
+            (true, true) => FINE,
+        })
+    }
+}
+
+/// Somebody who stops with Ctrl-C.
+const fn watch() -> Watch<'static> {
+    Watch { stop: &STOP, tick: &|_| () }
+}
+
+fn scenarios(args: &args::Verify) -> Result<Vec<Scenario>, Failed> {
+    args.files.iter().map(|path| input::scenario_of(path)).collect()
+}
+
+pub(crate) fn host(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
+    let rules = args.kernel.as_deref().map(ptelab::kernel_by_name).transpose()?;
+    let scenarios = scenarios(args)?;
+    progress::stop_on_ctrl_c();
+    let program = std::env::current_exe()?;
+    let helpers = Helpers { program, play: &["host-play"], keep: &["host-keep"] };
+    let mut host = Host::new(helpers, rules)?;
+    if !args.json {
+        print_facts(host.facts(), out)?;
+    }
+    let mut verdicts = Verdicts::new(args);
+    for (path, scenario) in args.files.iter().zip(&scenarios) {
+        let Some(verdict) = host.verify(&path.display().to_string(), scenario, watch())? else { break };
+        verdicts.add(verdict, out)?;
+    }
+    verdicts.end(Some(host.facts()), out)
+}
+
+pub(crate) fn qemu(args: &args::Verify, image: &Path, out: &mut Out) -> Result<u8, Failed> {
+    let scenarios = scenarios(args)?;
+    progress::stop_on_ctrl_c();
+    let port = args.arch.as_deref().unwrap_or_default();
+    let image = Image::new(port, image, &args.guest).map_err(VerifyError::from)?;
+    let mut verdicts = Verdicts::new(args);
+    for (path, scenario) in args.files.iter().zip(&scenarios) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = name.split('.').next().unwrap_or_default();
+        let Some(golden) = image.golden(name, scenario, watch())? else { break };
+        let verdict = golden.verify(&path.display().to_string()).map_err(VerifyError::from)?;
+        if let Some(to) = &args.write {
+            let several = args.files.len() > 1;
+            let to = if several { to.join(golden.file_name()) } else { to.clone() };
+            let failed = |error| Failed::Unusable(format!("{}: {error}", to.display()));
+            std::fs::write(&to, golden.to_text()).map_err(failed)?;
+        }
+        verdicts.add(verdict, out)?;
+    }
+    verdicts.end(None, out)
+}
+
+fn print_facts(facts: &HostFacts, out: &mut Out) -> Result<(), Failed> {
+    let HostFacts { kernel, arch, rules, left_out } = facts;
+    out.heading(format!("Linux {kernel} on {arch}, held against the rules of {}", rules.join(" or ")))?;
+    for what in left_out {
+        out.line(format!("  not compared: {what}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Real kernels as a user meets them. Where the host is no Linux that a port is like, or not root, tests say so and end.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+const SETTING: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+fn program(args: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ptelab"));
+    program.args(args);
+    program
+}
+
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name).display().to_string()
+}
+
+/// A file of the test's own.
+fn file(name: &str, text: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, text).expect("the folder for tests can be written");
+    path.display().to_string()
+}
+
+/// What `verify --host` says of files; nothing where no port is like this host.
+fn host(files: &[&str]) -> Option<Output> {
+    let output = program(&["verify", "--host"]).args(files).output().expect("the program runs");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(2) && message.contains("port") {
+        eprintln!("skipped: {message}");
+        return None;
+    }
+    assert!(message.is_empty(), "{message}");
+    Some(output)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn simple_scenarios_are_as_the_host_has_them() {
+    let names = ["errors", "exclusive-after-fork", "vma-merge", "guard", "cow-reuse-after-exit"];
+    let files = names.map(|name| fixture(&format!("scenarios/{name}.scn")));
+    let Some(output) = host(&files.each_ref().map(String::as_str)) else { return };
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("held against the rules of"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("errors.scn: 1 of 1 dumps equal, 19 of 19 calls equal"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn a_scenario_whose_memory_is_taken_is_moved() {
+    // Libraries and the stack of every program lie in this range.
+    let text = "munmap(0x7e0000000000, 2T)\n\
+        mmap(0x7e0000000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        memset(0x7e0000000000, 7, 4K)\n\
+        check(0x7e0000000fff, 7)\n\
+        dump(0x7e0000000000, 8K, \"end\")\n";
+    let Some(output) = host(&[&file("taken.scn", text)]) else { return };
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("1 of 1 dumps equal, 4 of 4 calls equal\n  moved to 0x40000000-0x20040000000"),
+        "{text}"
+    );
+}
+
+#[test]
+fn signals_are_compared_with_code_and_address() {
+    let text = "mmap(0x40000000, 16K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        touch(0x40000000, 16K, WRITE)\nmemset(0x40000123, 1, 4K)\ntouch(0x40003000, 8K, READ)\ntouch(0, 4K, READ)\n\
+        madvise(0x40001000, 4K, MADV_GUARD_INSTALL)\ntouch(0x40000000, 16K, READ)\ncheck(0x40001fff, 0)\n\
+        mprotect(0x40002000, 4K, PROT_NONE)\ncheck(0x40002008, 0)\n";
+    let Some(output) = host(&[&file("signals.scn", text)]) else { return };
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn what_the_machine_does_not_have_is_skipped() {
+    let Some(output) =
+        host(&[&file("numa.scn", "numa(64)\n"), &file("scan.scn", "numa_scan(0x40000000, 4K)\n")])
+    else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("numa.scn: skipped: it needs 64 NUMA nodes"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("2 files skipped"), "{}", stdout(&output));
+}
+
+#[test]
+fn settings_are_put_back_when_the_program_is_killed() {
+    let Ok(before) = fs::read_to_string(SETTING) else { return eprintln!("skipped: no huge pages here") };
+    if fs::OpenOptions::new().write(true).open(SETTING).is_err() {
+        return eprintln!("skipped: only root changes settings");
+    }
+    let text = "thp(\"enabled\", \"always\")\nmmap(0x40000000, 4K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        repeat 1000000 {\nmprotect(0x40000000, 4K, PROT_NONE)\n}\n";
+    let file = file("long.scn", text);
+    let mut child =
+        program(&["verify", "--host", &file]).stdout(Stdio::null()).spawn().expect("the program runs");
+    let becomes = |wanted: &dyn Fn(&str) -> bool| {
+        (0..600).any(|_| {
+            sleep(Duration::from_millis(50));
+            fs::read_to_string(SETTING).is_ok_and(|now| wanted(&now))
+        })
+    };
+    assert!(becomes(&|now| now.contains("[always]")), "the scenario changes the setting");
+    child.kill().expect("it still runs");
+    child.wait().expect("it was started");
+    assert!(becomes(&|now| now == before), "the setting is as it was: {before}");
+}
+
+#[test]
+fn what_qemu_needs_is_said() {
+    let scenario = fixture("scenarios/errors.scn");
+    let said = |args: &[&str]| {
+        let mut program = program(&["verify", &scenario, "--arch", "arm64"]);
+        let output = program.args(args).env("PATH", "").output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let image = file("image", "no kernel");
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let missing = said(&["--qemu", "/nonexistent", "--guest", folder]);
+    assert!(missing.contains("/nonexistent") && missing.contains("linux-image"), "{missing}");
+    let missing = said(&["--qemu", &image, "--guest", "/nonexistent"]);
+    assert!(missing.contains("cargo xtask guest") && missing.contains("gcc-aarch64-linux-gnu"), "{missing}");
+    file("guest-arm64.cpio", "no archive");
+    let missing = said(&["--qemu", &image, "--guest", folder]);
+    assert!(missing.contains("qemu-system-aarch64 is not installed (Debian: qemu-system-arm)"), "{missing}");
+    assert_eq!(missing.lines().count(), 1, "{missing}");
+}

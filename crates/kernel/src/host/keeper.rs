@@ -1,0 +1,148 @@
+//! Settings of the running kernel that a scenario changes, and that are put back.
+//!
+//! A process of its own changes them. It puts them back when its standard input closes, which happens however the program that
+//! started it ends. It holds a lock meanwhile, so that two such programs do not take each other's settings for the host's.
+
+use crate::command::Reply;
+use crate::real::RealError;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Where the settings are.
+pub(crate) const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
+
+/// A setting, by its path from [`DIR`], and its value.
+pub(crate) type Setting = (String, String);
+
+/// The settings that a scenario starts from: those of a machine that just booted, huge pages off.
+fn at_boot() -> io::Result<Vec<Setting>> {
+    let mut all =
+        vec![("enabled".to_owned(), "never".to_owned()), ("shmem_enabled".to_owned(), "never".to_owned())];
+    all.push(("use_zero_page".to_owned(), "1".to_owned()));
+    for entry in fs::read_dir(DIR)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("hugepages-") {
+            all.push((format!("{name}/enabled"), "never".to_owned()));
+            all.push((format!("{name}/shmem_enabled"), "never".to_owned()));
+        }
+    }
+    all.retain(|(file, _)| path(file).exists());
+    Ok(all)
+}
+
+fn path(file: &str) -> PathBuf {
+    Path::new(DIR).join(file)
+}
+
+/// What a setting is: the word in brackets where there are several.
+pub(crate) fn value(file: &str) -> io::Result<String> {
+    let text = fs::read_to_string(path(file))?;
+    Ok(crate::thp::chosen(&text).unwrap_or(text.trim()).to_owned())
+}
+
+fn set(file: &str, value: &str) -> Reply {
+    match fs::OpenOptions::new().write(true).open(path(file)).and_then(|mut f| f.write_all(value.as_bytes()))
+    {
+        Ok(()) => Reply::Value(0),
+        Err(error) => Reply::Errno(error.raw_os_error().unwrap_or(libc::EIO)),
+    }
+}
+
+/// The process that changes settings: `FILE VALUE` a line, answered by a reply; `reset` sets what a scenario starts from.
+///
+/// # Errors
+/// Where settings cannot be read or locked; then nothing was changed.
+pub fn keep() -> io::Result<()> {
+    let lock = File::open(path("enabled"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    let start = at_boot()?;
+    let before: Vec<Setting> =
+        start.iter().map(|(file, _)| Ok((file.clone(), value(file)?))).collect::<io::Result<_>>()?;
+    answer_all(&start);
+    for (file, value) in &before {
+        set(file, value);
+    }
+    Ok(())
+}
+
+/// Answers until nobody asks or listens any more.
+fn answer_all(start: &[Setting]) {
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        let reply = match line.split_once(' ') {
+            Some((file, value)) if !file.contains("..") && !file.starts_with('/') => set(file, value),
+            _ => {
+                start.iter().map(|(file, value)| set(file, value)).find(is_failure).unwrap_or(Reply::Value(0))
+            }
+        };
+        if writeln!(io::stdout(), "{reply}").is_err() {
+            return;
+        }
+    }
+}
+
+const fn is_failure(reply: &Reply) -> bool {
+    matches!(reply, Reply::Errno(_))
+}
+
+/// The other side: settings as somebody changes them who may.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    child: Child,
+    asks: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+const NAME: &str = "the process that keeps settings";
+
+impl Keeper {
+    /// Starts the process: this program, with these arguments. It waits for others that changed settings.
+    pub(crate) fn start(program: &Path, arguments: &[&str]) -> Result<Self, RealError> {
+        // Ctrl-C on a terminal must not reach it: it ends after us.
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn();
+        let mut child = child.map_err(RealError::io(NAME))?;
+        let (Some(asks), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(RealError::Died(0));
+        };
+        let mut keeper = Self { child, asks: Some(asks), answers: BufReader::new(answers) };
+        keeper.reset()?;
+        Ok(keeper)
+    }
+
+    /// Sets what a scenario starts from.
+    pub(crate) fn reset(&mut self) -> Result<(), RealError> {
+        match self.ask("reset")? {
+            Reply::Errno(errno) => Err(RealError::io(DIR)(io::Error::from_raw_os_error(errno))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes a setting.
+    pub(crate) fn set(&mut self, file: &str, value: &str) -> Result<Reply, RealError> {
+        self.ask(&format!("{file} {value}"))
+    }
+
+    fn ask(&mut self, line: &str) -> Result<Reply, RealError> {
+        let mut answer = String::new();
+        let done = self.asks.as_mut().map_or(Ok(()), |asks| writeln!(asks, "{line}"));
+        done.and_then(|()| self.answers.read_line(&mut answer)).map_err(RealError::io(NAME))?;
+        Reply::parse(&answer).ok_or(RealError::Nonsense { from: NAME, said: answer })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.asks = None;
+        // Where it cannot be waited for, it puts the settings back all the same.
+        let _ = self.child.wait();
+    }
+}

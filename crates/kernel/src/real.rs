@@ -1,0 +1,243 @@
+//! What any real kernel is to those who ask it, and what its /proc says about memory.
+
+use crate::command::{Command, Reply};
+use procfs_core::FromBufRead;
+use procfs_core::process::{MemoryMaps, MemoryPageFlags};
+use procfs_core::{PhysicalPageFlags, ProcError};
+use std::io;
+
+/// A real kernel with the processes of one scenario. Process 1 is there from the start; a fork's child has the next number.
+pub trait RealKernel {
+    /// Makes a call in a process.
+    ///
+    /// # Errors
+    /// Where the process does not answer; a call that fails is no error.
+    fn call(&mut self, pid: u32, command: Command) -> Result<Reply, RealError>;
+    /// Whether a process lives.
+    fn lives(&self, pid: u32) -> bool;
+    /// Writes to a file of `/sys/kernel/mm/transparent_hugepage`, given by its path from there.
+    fn set_thp(&mut self, file: &str, value: &str) -> Result<Reply, RealError>;
+    /// Writes to /proc/PID/clear_refs.
+    fn clear_refs(&mut self, pid: u32, what: u64) -> Result<Reply, RealError>;
+    /// /proc/PID/smaps
+    fn smaps(&mut self, pid: u32) -> Result<String, RealError>;
+    /// `count` words of a file from the one at `index` on; fewer where the file ends, none where it may not be read.
+    fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
+    /// The words of the page tables that map a range of a process, where they can be read.
+    fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError>;
+    /// Lets the kernel's scanner for NUMA hints pass over the memory of a process.
+    fn numa_scan(&mut self, pid: u32) -> Result<(), RealError>;
+}
+
+/// A word that points to no further table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableWord {
+    /// First address that it maps.
+    pub addr: u64,
+    /// Level of its table: 0 for page entries.
+    pub level: u8,
+    /// The word.
+    pub word: u64,
+}
+
+/// A file of 64-bit words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordFile {
+    /// /proc/PID/pagemap, a word a page.
+    Pagemap(u32),
+    /// /proc/kpageflags, a word a frame.
+    KPageFlags,
+    /// /proc/kpagecount, a word a frame.
+    KPageCount,
+}
+
+/// Why a real kernel did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RealError {
+    /// A process of the scenario is gone, by no call of its own.
+    #[error("process {0} of the scenario died")]
+    Died(u32),
+    /// Nothing was answered.
+    #[error("the guest program does not answer `{0}`")]
+    Silent(String),
+    /// Something was said that is no answer.
+    #[error("{from} said {said:?}")]
+    Nonsense {
+        /// Who.
+        from: &'static str,
+        /// What.
+        said: String,
+    },
+    /// A file or a process could not be used.
+    #[error("{what}: {error}")]
+    Io {
+        /// Which.
+        what: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// /proc holds what it should not.
+    #[error("/proc: {0}")]
+    Proc(#[from] ProcError),
+    /// Something is missing that a person can add, in a sentence.
+    #[error("{0}")]
+    Missing(String),
+}
+
+impl RealError {
+    /// For `map_err`: this file or process could not be used.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        |error| Self::Io { what, error }
+    }
+}
+
+/// What smaps says of a VMA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealVma {
+    /// First address.
+    pub start: u64,
+    /// End, exclusive.
+    pub end: u64,
+    /// `rw-p`
+    pub perms: String,
+    /// Resident, in bytes.
+    pub rss: u64,
+    /// Of that mapped by huge leaves, in bytes.
+    pub anon_huge: u64,
+    /// Two-letter flags.
+    pub vmflags: String,
+}
+
+/// The VMAs of a process.
+pub fn vmas(kernel: &mut dyn RealKernel, pid: u32) -> Result<Vec<RealVma>, RealError> {
+    let text = kernel.smaps(pid)?;
+    let maps = MemoryMaps::from_buf_read(text.as_bytes())?;
+    // The crate knows fewer flags than kernels do.
+    let flags = text.lines().filter_map(|line| line.strip_prefix("VmFlags:"));
+    let vma = |(map, flags): (procfs_core::process::MemoryMap, &str)| {
+        let size = |key: &str| map.extension.map.get(key).copied().unwrap_or(0);
+        RealVma {
+            start: map.address.0,
+            end: map.address.1,
+            perms: map.perms.as_str(),
+            rss: size("Rss"),
+            anon_huge: size("AnonHugePages"),
+            vmflags: flags.trim().to_owned(),
+        }
+    };
+    Ok(maps.into_iter().zip(flags).map(vma).collect())
+}
+
+/// What /proc says of a page of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RealPage {
+    /// Bits 63:52 of its pagemap word.
+    pub pagemap: u16,
+    /// The frame that it maps, where it maps one and that may be known.
+    pub frame: Option<Frame>,
+}
+
+/// A frame that is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its number.
+    pub pfn: u64,
+    /// The number of its folio's first frame.
+    pub head: u64,
+    /// Pages in the folio.
+    pub folio_pages: u32,
+    /// /proc/kpagecount of it.
+    pub mapcount: u32,
+}
+
+/// The pages of a range of a process, in order.
+pub fn pages(
+    kernel: &mut dyn RealKernel,
+    pid: u32,
+    start: u64,
+    len: u64,
+    page_size: u64,
+) -> Result<Vec<RealPage>, RealError> {
+    let words = kernel.words(WordFile::Pagemap(pid), start / page_size, len.div_ceil(page_size))?;
+    let mut folios = Folios { kernel, last: None };
+    let mut pages = Vec::with_capacity(words.len());
+    let mut at = 0;
+    while at < words.len() {
+        let n = frames_in_row(&words[at..]);
+        let Some(pfn) = frame_number(words[at]) else {
+            pages.push(RealPage { pagemap: upper(words[at]), frame: None });
+            at += 1;
+            continue;
+        };
+        let flags = folios.kernel.words(WordFile::KPageFlags, pfn, n as u64)?;
+        let counts = folios.kernel.words(WordFile::KPageCount, pfn, n as u64)?;
+        for (i, &word) in words[at..at + n].iter().enumerate() {
+            let known = flags.get(i).zip(counts.get(i));
+            let frame =
+                known.map(|(&flags, &count)| folios.frame(pfn + i as u64, flags, count)).transpose()?;
+            pages.push(RealPage { pagemap: upper(word), frame });
+        }
+        at += n;
+    }
+    Ok(pages)
+}
+
+const fn upper(word: u64) -> u16 {
+    (word >> 52) as u16
+}
+
+/// The frame in a pagemap word: none where nothing is mapped, or where that is not for us to know.
+fn frame_number(word: u64) -> Option<u64> {
+    let flags = MemoryPageFlags::from_bits_retain(word);
+    let pfn = flags.get_page_frame_number().0;
+    (flags.contains(MemoryPageFlags::PRESENT) && pfn != 0).then_some(pfn)
+}
+
+/// How many of the first words map frames that follow each other, at least one.
+fn frames_in_row(words: &[u64]) -> usize {
+    let follows = |pair: &&[u64]| match (frame_number(pair[0]), frame_number(pair[1])) {
+        (Some(a), Some(b)) => a + 1 == b,
+        _ => false,
+    };
+    1 + words.windows(2).take_while(follows).count()
+}
+
+/// Pages of the largest folio.
+const MAX_FOLIO: u64 = 512;
+
+/// Folios, looked up by their frames.
+struct Folios<'a> {
+    kernel: &'a mut dyn RealKernel,
+    /// First frame and pages of the one that was looked up last.
+    last: Option<(u64, u32)>,
+}
+
+impl Folios<'_> {
+    fn frame(&mut self, pfn: u64, flags: u64, mapcount: u64) -> Result<Frame, RealError> {
+        let compound = PhysicalPageFlags::COMPOUND_HEAD | PhysicalPageFlags::COMPOUND_TAIL;
+        let known = self.last.filter(|&(head, pages)| (head..head + u64::from(pages)).contains(&pfn));
+        let (head, folio_pages) = match known {
+            _ if !PhysicalPageFlags::from_bits_truncate(flags).intersects(compound) => (pfn, 1),
+            Some(known) => known,
+            None => self.look_up(pfn)?,
+        };
+        self.last = Some((head, folio_pages));
+        Ok(Frame { pfn, head, folio_pages, mapcount: mapcount as u32 })
+    }
+
+    /// The folio of a frame that belongs to a compound page.
+    fn look_up(&mut self, pfn: u64) -> Result<(u64, u32), RealError> {
+        let from = pfn.saturating_sub(MAX_FOLIO - 1);
+        let window = self.kernel.words(WordFile::KPageFlags, from, 2 * MAX_FOLIO)?;
+        let is_tail = |&word: &u64| {
+            PhysicalPageFlags::from_bits_truncate(word).contains(PhysicalPageFlags::COMPOUND_TAIL)
+        };
+        let here = (pfn - from) as usize;
+        let before =
+            window[..=here.min(window.len() - 1)].iter().rev().take_while(|word| is_tail(word)).count();
+        let head = here - before;
+        let tails = window[head + 1..].iter().take_while(|word| is_tail(word)).count();
+        Ok((from + head as u64, 1 + tails as u32))
+    }
+}

@@ -1,0 +1,199 @@
+//! Which memory a scenario uses, and moving it to where nothing else is.
+
+use ptelab_scenario::{Call, Expect, Item, Line, Repeat, Scenario};
+use std::fmt;
+
+/// End of the addresses that a process can have on every port with 48 bits or 47.
+const TASK_SIZE: u64 = 1 << 47;
+/// Scenarios are moved by multiples of this, so that they use the same entries of the same tables, but for those of the topmost levels.
+const STEP: u64 = 1 << 30;
+
+/// Addresses from `start` up to `end`, exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Range {
+    /// The first.
+    pub start: u64,
+    /// The one after the last.
+    pub end: u64,
+}
+
+impl Range {
+    /// Whether the two have an address in common.
+    pub const fn intersects(&self, other: &Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    const fn moved(&self, by: u64) -> Self {
+        Self { start: self.start.wrapping_add(by), end: self.end.wrapping_add(by) }
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}-{:#x}", self.start, self.end)
+    }
+}
+
+/// What a scenario's calls name: in order, none touching the next. Addresses that no process can have are no memory, and 0 is none.
+pub(super) fn ranges(scenario: &Scenario) -> Vec<Range> {
+    let mut all = Vec::new();
+    collect(&scenario.items, &mut all);
+    all.sort_unstable();
+    all.dedup_by(|next, last| {
+        let joined = next.start <= last.end;
+        if joined {
+            last.end = last.end.max(next.end);
+        }
+        joined
+    });
+    all
+}
+
+fn collect(items: &[Item], all: &mut Vec<Range>) {
+    for item in items {
+        match item {
+            Item::Line(line) => {
+                let named = named(&line.call).into_iter();
+                all.extend(named.filter_map(|(addr, len)| {
+                    let end = addr.saturating_add(len.max(1)).min(TASK_SIZE);
+                    (addr != 0 && addr < TASK_SIZE).then_some(Range { start: addr, end })
+                }));
+            }
+            Item::Repeat(repeat) => collect(&repeat.body, all),
+            Item::Comment(_) | Item::Blank => {}
+        }
+    }
+}
+
+/// Addresses and lengths of a call. Accesses end at the first hole: their length says nothing.
+fn named(call: &Call) -> Vec<(u64, u64)> {
+    match *call {
+        Call::Mmap { addr, len, .. }
+        | Call::Munmap { addr, len }
+        | Call::Mprotect { addr, len, .. }
+        | Call::Madvise { addr, len, .. }
+        | Call::NumaScan { addr, len }
+        | Call::Dump { addr, len, .. } => vec![(addr, len)],
+        Call::Mremap { old_addr, old_len, new_len, new_addr, .. } => {
+            vec![(old_addr, old_len.max(new_len)), (new_addr, new_len)]
+        }
+        Call::Memset { addr, .. }
+        | Call::ExplicitBzero { addr, .. }
+        | Call::Touch { addr, .. }
+        | Call::Check { addr, .. } => vec![(addr, 1)],
+        _ => Vec::new(),
+    }
+}
+
+/// How far ranges must be moved, modulo 2^64, to meet none of `taken`; nothing where there is no such place.
+pub(super) fn free_place(ranges: &[Range], taken: &[Range]) -> Option<u64> {
+    let (first, last) = (ranges.first()?, ranges.last()?);
+    let is_free = |by: &u64| {
+        let mut moved = ranges.iter().map(|range| range.moved(*by));
+        moved.all(|range| !taken.iter().any(|other| range.intersects(other)))
+    };
+    let base = first.start - first.start % STEP;
+    let size = last.end - base;
+    let places = (STEP..TASK_SIZE.saturating_sub(size)).step_by(STEP as usize);
+    places.map(|place| place.wrapping_sub(base)).find(is_free)
+}
+
+/// The same scenario with its memory moved.
+pub(super) fn moved(scenario: &Scenario, by: u64) -> Scenario {
+    Scenario { items: scenario.items.iter().map(|item| moved_item(item, by)).collect() }
+}
+
+fn moved_item(item: &Item, by: u64) -> Item {
+    match item {
+        Item::Line(line) => Item::Line(moved_line(line, by)),
+        Item::Repeat(repeat) => {
+            let body = repeat.body.iter().map(|item| moved_item(item, by)).collect();
+            Item::Repeat(Repeat { body, ..repeat.clone() })
+        }
+        other => other.clone(),
+    }
+}
+
+fn moved_line(line: &Line, by: u64) -> Line {
+    let mut line = line.clone();
+    let shift = |addr: &mut u64| {
+        if *addr != 0 && *addr < TASK_SIZE {
+            *addr = addr.wrapping_add(by);
+        }
+    };
+    match &mut line.call {
+        Call::Mmap { addr, .. }
+        | Call::Munmap { addr, .. }
+        | Call::Mprotect { addr, .. }
+        | Call::Madvise { addr, .. }
+        | Call::NumaScan { addr, .. }
+        | Call::Dump { addr, .. }
+        | Call::Memset { addr, .. }
+        | Call::ExplicitBzero { addr, .. }
+        | Call::Touch { addr, .. }
+        | Call::Check { addr, .. } => shift(addr),
+        Call::Mremap { old_addr, new_addr, .. } => {
+            shift(old_addr);
+            shift(new_addr);
+        }
+        _ => {}
+    }
+    if let (Call::Mmap { .. } | Call::Mremap { .. }, Some(Expect::Value(addr))) =
+        (&line.call, &mut line.expect)
+    {
+        shift(addr);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "mmap(0x40000000, 64K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x40000000\n\
+        repeat 2 {\n\
+        mremap(0x40000000, 4K, 8K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000000) = 0x50000000\n\
+        }\n\
+        munmap(0, 4K)\n\
+        touch(0xffff800000000000, 4K, READ)\n";
+
+    fn scenario(text: &str) -> Scenario {
+        ptelab_scenario::parse(text).expect("it is well formed")
+    }
+
+    #[test]
+    fn what_is_named_is_moved_and_nothing_else() {
+        let scenario = scenario(TEXT);
+        let (a, b) =
+            (Range { start: 0x4000_0000, end: 0x4001_0000 }, Range { start: 0x5000_0000, end: 0x5000_2000 });
+        assert_eq!(ranges(&scenario), [a, b]);
+        let text = moved(&scenario, 0x1_0000_0000).to_string();
+        assert_eq!(
+            text,
+            TEXT.replace("0x40000000", "0x140000000")
+                .replace("0x50000000", "0x150000000")
+                .replace("repeat 2 {\nm", "repeat 2 {\n  m")
+                .replace("munmap(0, ", "munmap(NULL, ")
+        );
+    }
+
+    #[test]
+    fn a_free_place_is_found_or_there_is_none() {
+        let wanted = [
+            Range { start: 0x7f00_0000_1000, end: 0x7f00_0000_2000 },
+            Range { start: 0x7f00_4000_0000, end: 0x7f00_4000_1000 },
+        ];
+        let by = free_place(&wanted, &[Range { start: 0, end: 0x4000_1000 }]).expect("there is room");
+        assert_eq!(wanted[0].moved(by).start, 0x4000_1000, "the lowest multiple of a gibibyte that is free");
+        let by =
+            free_place(&wanted, &[Range { start: 0x8000_0000, end: 0x8000_0001 }]).expect("there is room");
+        assert_eq!(wanted[0].moved(by).start, 0x8000_1000, "{by:#x}");
+        assert_eq!(free_place(&wanted, &[Range { start: 0, end: u64::MAX }]), None);
+    }
+
+    #[test]
+    fn a_length_beyond_the_end_reaches_to_the_end() {
+        let all = ranges(&scenario("madvise(0x40000000, 0x7000000000000000, MADV_DONTNEED)"));
+        assert_eq!(all, [Range { start: 0x4000_0000, end: TASK_SIZE }]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Making golden files anew.
+
+use ptelab::Golden;
+use ptelab::exec::Watch;
+use ptelab::real::qemu::Image;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Runs the scenario of every golden file on the image of its port and kernel, and writes what came of it; says whether the
+/// emulator agrees with all of it. Files without an image are left out, and said.
+pub(crate) fn make(out: &Path, images: &Path, only: &str) -> Result<bool, String> {
+    let known = crate::root().join("fixtures/golden");
+    if out.canonicalize().ok() == known.canonicalize().ok() {
+        return Err("golden files are made in a folder of their own, to be looked at first".to_owned());
+    }
+    fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let mut by_machine: BTreeMap<(String, String), Vec<(PathBuf, Golden)>> = BTreeMap::new();
+    for path in files(&known, only)? {
+        let golden = read(&path)?;
+        let machine = (golden.arch.clone(), series(&golden.kernel));
+        by_machine.entry(machine).or_default().push((path, golden));
+    }
+    let mut same = true;
+    for ((arch, kernel), goldens) in &by_machine {
+        let Some(image) = image(images, arch, kernel) else {
+            println!("{arch} {kernel}: no image in {}: {} files left out", images.display(), goldens.len());
+            continue;
+        };
+        let guests = crate::root().join("target/guest");
+        let image = Image::new(arch, image, guests).map_err(|error| error.to_string())?;
+        for (path, known) in goldens {
+            same &= make_one(&image, path, known, out)?;
+        }
+    }
+    Ok(same)
+}
+
+fn make_one(image: &Image, path: &Path, known: &Golden, out: &Path) -> Result<bool, String> {
+    let name = path.file_name().unwrap_or_default();
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", name.display());
+    let scenario = known.scenario().map_err(|error| failed(&error))?;
+    let made = image.golden(&known.name, &scenario, Watch::nobody()).map_err(|error| failed(&error))?;
+    let made = made.ok_or_else(|| failed(&"stopped"))?;
+    let made = Golden { scenario: known.scenario.clone(), ..made };
+    fs::write(out.join(name), made.to_text()).map_err(|error| failed(&error))?;
+    let verdict = made.verify(&path.display().to_string()).map_err(|error| failed(&error))?;
+    match verdict.differences.first() {
+        _ if made == *known => println!("{}: as it was", name.display()),
+        None => println!("{}: written otherwise, and equal to what the emulator has", name.display()),
+        Some(first) => println!("{}: {} differences: {first}", name.display(), verdict.differences.len()),
+    }
+    Ok(verdict.is_equal())
+}
+
+fn files(folder: &Path, only: &str) -> Result<Vec<PathBuf>, String> {
+    let failed = |error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(failed)?;
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".json") && name.contains(only)
+    });
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<Golden, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let bytes = fs::read(path).map_err(|error| failed(&error))?;
+    Golden::parse(&bytes).map_err(|error| failed(&error))
+}
+
+/// `6.17.13` is of 6.17.
+fn series(kernel: &str) -> String {
+    kernel.split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+fn image(folder: &Path, arch: &str, kernel: &str) -> Option<PathBuf> {
+    let debian = if arch == "x86_64" { "amd64" } else { arch };
+    let names = [arch, debian].map(|arch| folder.join(format!("vmlinuz-{kernel}-{arch}")));
+    names.into_iter().find(|path| path.is_file())
+}

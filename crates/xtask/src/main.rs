@@ -1,0 +1,66 @@
+//! Chores of the project: `cargo xtask guest`, `cargo xtask golden`.
+
+#[cfg(target_os = "linux")]
+mod golden;
+#[cfg(target_os = "linux")]
+mod guest;
+
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Chores of the project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", max_term_width = 110)]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build the guest program of `ptelab verify --qemu` for every architecture that there is a compiler for
+    Guest,
+    /// Make golden files anew: run the scenarios of fixtures/golden on kernel images under QEMU
+    Golden {
+        /// Where the files go
+        out: PathBuf,
+        /// The folder with the images, named vmlinuz-KERNEL-PORT as in vmlinuz-6.17-arm64; x86_64 may be amd64
+        #[arg(long, value_name = "FOLDER")]
+        images: PathBuf,
+        /// Only files whose name contains this
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        only: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = run(&Args::parse().chore);
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Says whether everything is as it should be.
+#[cfg(target_os = "linux")]
+fn run(chore: &Chore) -> Result<bool, String> {
+    match chore {
+        Chore::Guest => guest::build_all(),
+        Chore::Golden { out, images, only } => golden::make(out, images, only),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run(_: &Chore) -> Result<bool, String> {
+    Err("the host is no Linux".to_owned())
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
