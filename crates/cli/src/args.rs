@@ -40,6 +40,42 @@ pub(crate) enum Command {
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
+    /// Write a page that shows page tables call by call, side by side on several ports and kernels
+    #[command(
+        after_help = "Example: ptelab report fixtures/scenarios/contpte-fold.scn -o out.html --arch arm64,x86_64 \
+        --kernel 6.16,6.17\nA page opens at a place: out.html#call=17&va=0x40004000"
+    )]
+    Report(Report),
+}
+
+/// A scenario or a strace log, and the machines that it is traced on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Traced {
+    /// The scenario (.scn) or strace log, gzip'ed or not; - for a scenario on standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) machines: Machines,
+    /// Memory of each machine, with K, M, G or T (powers of 1024)
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64G")]
+    pub(crate) memory: u64,
+    /// Read FILE as a scenario or as a log, where its name does not say it
+    #[arg(long, value_name = "KIND", value_parser = ["scenario", "log"])]
+    pub(crate) input: Option<String>,
+    /// In a log: huge pages that the machines allow, as in 64kB=always,enabled=madvise
+    #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
+    pub(crate) thp: Vec<(Option<u64>, ThpMode)>,
+    /// In a log: which pages the program uses: none, writable (once they are), or all
+    #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
+    pub(crate) fault_in: FaultIn,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub(crate) traced: Traced,
+    /// The page to write
+    #[arg(short, long, value_name = "OUT.html")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

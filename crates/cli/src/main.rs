@@ -7,7 +7,9 @@ mod input;
 mod output;
 mod progress;
 mod replay;
+mod report;
 mod run;
+mod traced;
 mod verify;
 
 use args::{Args, Command};
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(args, &mut out),
         Command::Replay(args) => replay::replay(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
+        Command::Report(args) => report::report(args, &mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

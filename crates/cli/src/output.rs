@@ -5,6 +5,7 @@ use anstyle::Style;
 use ptelab::{BuildError, SelectError};
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::path::Path;
 use tracing::Level;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -91,6 +92,11 @@ impl Failed {
         };
         crate::UNUSABLE
     }
+}
+
+/// Writes a file, whole.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+    std::fs::write(path, bytes).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
 }
 
 /// Whether colour may go to standard error.

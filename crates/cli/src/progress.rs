@@ -1,6 +1,7 @@
 //! Long runs: a bar on a terminal, and a clean stop on Ctrl-C.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -35,4 +36,10 @@ pub(crate) fn spinner(unit: &str) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Says something on standard error that does not end the run.
+pub(crate) fn warn(text: &str) {
+    // Where standard error cannot be written, nobody reads it.
+    let _ = writeln!(anstream::stderr(), "ptelab: {text}");
 }

@@ -30,6 +30,7 @@ pub mod golden;
 pub mod json;
 mod machine;
 mod matrix;
+pub mod observe;
 pub mod replay;
 mod report;
 pub mod show;

@@ -15,14 +15,15 @@ pub use any::{AnyVm, PORTS, PortInfo, Ports};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::{CallError, Machine, Pid};
 pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
-pub use vm::{Area, Vm};
+pub use vm::{Area, Shape, Vm};
 
 pub use ptelab_mm::{
     Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,
-    MremapFlags, MsFlags, Pagemap, Prot, SettingError, Sharing, ShmFlags, ShmId, Signal, ThpDisable, ThpMode,
-    VmaFacts,
+    MremapFlags, MsFlags, Pagemap, Prot, SettingError, Sharing, ShmFlags, ShmId, Signal, Table, ThpDisable,
+    ThpMode, VmaFacts,
 };
 pub use ptelab_pgtable::{
-    Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, MprotectUnit,
-    Pfn, Pte, PteAttrs, PteView, Record, SoftLeaf, UnknownFeature, VirtAddr, VmFlags,
+    Access, BitField, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules,
+    Level, Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftLeaf, TlbScope, Tlbi,
+    UnknownFeature, VirtAddr, VmFlags,
 };

@@ -55,6 +55,7 @@ pub use shm::ShmId;
 pub use task_mmu::{LeafEntry, PageFacts, Pagemap, VmaFacts};
 pub use uapi::{Advice, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags};
 pub use vma::{AnonVmaId, ObjectId, Vma, VmaTree};
+pub use walk::Table;
 
 use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
 

@@ -30,8 +30,8 @@ pub use account::{CountingHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{
-    Access, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, Walk, bit_names,
-    marker, swp_type,
+    Access, BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, Walk,
+    bit_fields, bit_names, marker, swp_type,
 };
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
 pub use format::{Arch, EntryFormat};

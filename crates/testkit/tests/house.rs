@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ptelab-machine", &["ptelab-pgtable", "ptelab-mm", "arch-generic", "arch-arm64", "arch-x86_64"]),
     ("ptelab-kernel", &[]),
     ("ptelab", &["ptelab-machine", "ptelab-scenario", "ptelab-kernel"]),
-    ("ptelab-cli", &["ptelab"]),
+    ("ptelab-report", &["ptelab"]),
+    ("ptelab-cli", &["ptelab", "ptelab-report"]),
     ("ptelab-testkit", &["ptelab"]),
 ];
 

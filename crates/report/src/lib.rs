@@ -1,0 +1,19 @@
+//! What page tables go through, to look at.
+//!
+//! A [`Tracer`] watches a machine of any port, on plain snapshots of its state, and keeps what each call changed. From the
+//! resulting [`Trace`] come a [report](report::html) for a browser, a [timeline] for a trace viewer, and a table of
+//! counters; [`explain`] tells the story of one entry.
+
+mod data;
+mod happen;
+mod html;
+mod places;
+mod source;
+mod trace;
+mod words;
+
+pub use happen::Happening;
+pub use html::{HtmlError, data_json, html};
+pub use source::{can_be_recorded, trace_log, trace_scenario};
+pub use trace::{CallLine, Change, Course, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer, VmaChange};
+pub use words::{Word, Words};
