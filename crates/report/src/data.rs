@@ -167,7 +167,7 @@ fn step(step: &Step, page_shift: u32, tables: &mut Tables) -> StepData {
         c: step.changes.iter().map(|change| change_data(change, page_shift)).collect(),
         v: step.vmas.iter().map(|change| vma_data(change, page_shift, tables)).collect(),
         e: step.ended.clone(),
-        h: step.happenings.iter().map(|happening| happening_data(happening, page_shift)).collect(),
+        h: step.happenings.iter().map(|(_, happening)| happening_data(happening, page_shift)).collect(),
         m: step.more,
         k: tables.costs.number(&costs),
         i: step.instructions,

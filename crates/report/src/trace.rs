@@ -1,6 +1,6 @@
 //! What page tables went through, call by call, as plain data: only what changes is kept.
 
-use crate::happen::{Happening, happenings, written};
+use crate::happen::{Happening, happenings, primitives, written};
 use crate::places::Places;
 use crate::words::Words;
 use ptelab::observe::{Observer, Seen};
@@ -88,8 +88,10 @@ pub struct Step {
     pub vmas: Vec<VmaChange>,
     /// Address spaces that ended.
     pub ended: Vec<Pid>,
-    /// What it did, in order, up to [`MAX_HAPPENINGS`].
-    pub happenings: Vec<Happening>,
+    /// What it did, in order, up to [`MAX_HAPPENINGS`], each with the number of primitives before it.
+    pub happenings: Vec<(u64, Happening)>,
+    /// Primitives that were recorded.
+    pub primitives: u64,
     /// How many things it did beyond those.
     pub more: usize,
     /// What it took: counters that are not zero.
@@ -295,6 +297,7 @@ impl Observer for Tracer {
             vmas,
             ended,
             happenings,
+            primitives: seen.records.iter().map(primitives).sum(),
             more,
             counters: nonzero(&seen.counters),
             instructions: None,

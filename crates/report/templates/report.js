@@ -186,7 +186,7 @@ function changedPlace() {
   return null;
 }
 
-const CELL = 14, LEFT = 74, GAP = 3, ROW = 36, TOP = 12;
+const CELL = 14, LEFT = 74, GAP = 3, ROW = 45, TOP = 20;
 const xOf = (column) => LEFT + column * CELL + Math.floor(column / 16) * GAP;
 
 function marksOf(svg, machine, entry, x, y, width) {
@@ -234,7 +234,7 @@ function drawRow(svg, course, runs, happened, from, to, y) {
     const entry = found || { word: 0, folio: 0 };
     const before = course.before(space, page);
     const cell = drawn('rect', { class: 'cell' + (before.changed ? ' new' : ''), x: x + .8, y: y + .8, width: width - 1.6,
-      height: 14.4, rx: 1.5, fill: colourOf[keyOf(machine, entry)] });
+      height: 14.4, rx: 1, fill: colourOf[keyOf(machine, entry)] });
     cell.dataset.page = page;
     svg.append(cell);
     if (found && (found.each === 1 || page === found.page)) marksOf(svg, machine, found, x, y, width);
@@ -275,8 +275,9 @@ function drawGroups(svg, machine, runs, from, to, y) {
   }
 }
 function happeningsIn(step, start, end) {
-  const found = { batch: [], write: [], fold: [], unfold: [], flush: [] };
+  const found = { batch: [], write: [], fold: [], unfold: [], flush: [], all: false };
   for (const [kind, page, n] of step.h || []) {
+    if (kind === KIND.flushAll) found.all = true;
     const length = kind === KIND.fold || kind === KIND.unfold ? 16 : n;
     if (page >= end || page + length <= start) continue;
     if (kind === KIND.batch) found.batch.push([page, page + n]);
@@ -298,7 +299,7 @@ function drawHappenings(svg, machine, happened, from, to, y) {
   const inRow = (list) => list.filter(([a, b]) => a < to && b > from);
   for (const [a, b] of inRow(happened.batch)) {
     const [x, end] = bracket(svg, 'batch', a, b, from, to, y);
-    if (end - x > 60 && a >= from) label(svg, 'b', x + 5, y - 6.6, b - a === 1 ? '1' : `batch of ${b - a}`);
+    if (end - x > 60 && a >= from) label(svg, 'b', x + 5, y - 8.5, b - a === 1 ? '1' : `batch of ${b - a}`);
   }
   let singles = 0;
   for (const [a, b] of inRow(happened.write)) {
@@ -308,7 +309,7 @@ function drawHappenings(svg, machine, happened, from, to, y) {
       singles += 1;
     } else {
       const [x, end] = bracket(svg, 'write', a, b, from, to, y);
-      if (end - x > 60 && a >= from) label(svg, 's', x + 5, y - 6.6, `${b - a} written`);
+      if (end - x > 60 && a >= from) label(svg, 's', x + 5, y - 8.5, `${b - a} written`);
     }
   }
   for (let block = Math.floor(from / 16) * 16; block < to; block += 16) {
@@ -320,10 +321,16 @@ function drawHappenings(svg, machine, happened, from, to, y) {
     if (unfolds) parts.push(unfolds > 1 ? `unfold ×${unfolds}` : 'unfold');
     if (ones) parts.push(`${ones} × 1`);
     if (folds) parts.push(folds > 1 ? `fold ×${folds}` : 'fold');
-    label(svg, 'f', xOf(Math.max(block, from) % COLUMNS) + 4, y - 6.6, parts.join(' → '));
+    const batched = happened.batch.some(([a, b]) => a < block + 16 && b > block);
+    const x = batched ? xOf((Math.min(block + 16, to) - 1) % COLUMNS) + CELL - 2 : xOf(Math.max(block, from) % COLUMNS) + 4;
+    svg.append(drawn('text', { class: 'lane f', x, y: y - 8.5, 'text-anchor': batched ? 'end' : 'start' }, parts.join(' → ')));
   }
   if (!happened.unfold.length && !happened.fold.length && singles > 1 && !happened.batch.length) {
-    label(svg, 's', xOf(from % COLUMNS) + 4, y - 6.6, `${singles} × 1`);
+    label(svg, 's', xOf(from % COLUMNS) + 4, y - 8.5, `${singles} × 1`);
+  }
+  if (happened.all) {
+    const x = xOf(from % COLUMNS), end = xOf((to - 1) % COLUMNS) + CELL;
+    svg.append(drawn('path', { class: 'all', d: `M${x} ${y + 21}H${end}` }));
   }
   const counts = new Map();
   for (const [a, b] of inRow(happened.flush)) counts.set(`${a},${b}`, (counts.get(`${a},${b}`) || 0) + 1);
@@ -370,13 +377,14 @@ function drawRegion(course, vma) {
 
 function summary(course) {
   const step = course.machine.steps[call - 1];
-  const sums = { batch: 0, batchEntries: 0, single: 0, together: 0, fold: 0, unfold: 0, flush: 0 };
+  const sums = { batch: 0, batchEntries: 0, single: 0, together: 0, fold: 0, unfold: 0, flush: 0, all: 0 };
   for (const [kind, , n] of step.h || []) {
     if (kind === KIND.batch) { sums.batch += 1; sums.batchEntries += n; }
     if (kind === KIND.write) sums[n === 1 ? 'single' : 'together'] += 1;
     if (kind === KIND.fold) sums.fold += 1;
     if (kind === KIND.unfold) sums.unfold += 1;
     if (kind === KIND.flush || kind === KIND.flushAll) sums.flush += 1;
+    if (kind === KIND.flushAll) sums.all += 1;
   }
   const parts = [];
   if (sums.batch) parts.push(`${plural(sums.batch, 'batch', 'batches')}, ${plural(sums.batchEntries, 'entry', 'entries')} in them`);
@@ -384,7 +392,7 @@ function summary(course) {
   if (sums.together) parts.push(`${plural(sums.together, 'run')} written at once`);
   if (sums.unfold) parts.push(`${plural(sums.unfold, 'block')} unfolded`);
   if (sums.fold) parts.push(`${plural(sums.fold, 'block')} folded`);
-  if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes'));
+  if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes') + (sums.all ? ` (${sums.all} of everything)` : ''));
   if (step.m) parts.push(`and ${step.m.toLocaleString('en')} more steps that are not shown`);
   if (!parts.length) parts.push(data.recorded ? 'no entry written' : 'steps not recorded');
   return parts;
@@ -561,9 +569,9 @@ function drawHeader() {
   });
   if (vmas.length > 400) shown.push(`and ${vmas.length - 400} more`);
   if (!vmas.length) shown.push('no VMAs');
-  const list = (c) => (c.vmas.get(space) || []).map((vma) => `${vma.start * 2 ** c.machine.page_shift} ${vma.end * 2 ** c.machine.page_shift} ${vma.flags}`).join();
+  const list = (c) => (c.vmas.get(space) || []).map((vma) => `${vma.start * 2 ** c.machine.page_shift} ${vma.end * 2 ** c.machine.page_shift} ${vma.perms} ${vma.name}`).join();
   const differing = courses.filter((other) => list(other) !== list(course)).map((other) => `${other.machine.arch} ${other.machine.kernel}`);
-  if (differing.length) shown.push(`(of ${machine.arch} ${machine.kernel}; other flags or VMAs on ${differing.join(', ')})`);
+  if (differing.length) shown.push(`(of ${machine.arch} ${machine.kernel}; other VMAs on ${differing.join(', ')})`);
   byId('vmas').replaceChildren(...shown);
 }
 function drawSpaces() {
@@ -730,6 +738,7 @@ function drawLegend() {
   item('a batch that the driver formed', (svg) => svg.append(drawn('path', { class: 'batch', d: 'M3 13v-5H41v5' })), true);
   item('written one by one', (svg) => svg.append(drawn('path', { class: 'write', d: 'M8 13v-5M18 13v-5M28 13v-5M38 13v-5' })), true);
   item('TLB flush', (svg) => svg.append(drawn('rect', { class: 'flush', x: 3, y: 9, width: 38, height: 2.4 })), true);
+  item('TLB flush of everything', (svg) => svg.append(drawn('path', { class: 'all', d: 'M3 10H41' })), true);
   byId('legend').replaceChildren(list);
 }
 drawLegend();
