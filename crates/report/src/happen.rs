@@ -96,6 +96,7 @@ impl Reader<'_> {
             }
             Record::Event(Event::Fold) => self.convert(true),
             Record::Event(Event::Unfold) => self.convert(false),
+            Record::Event(Event::Fault(_)) => self.end_group(),
             Record::Tlbi(op) => {
                 self.end_group();
                 self.found.push((

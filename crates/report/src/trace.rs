@@ -238,13 +238,12 @@ impl Tracer {
     /// How the VMAs of an address space differ from those that it had when last looked at.
     fn look_at_vmas(&mut self, vm: &AnyVm, space: Pid, user: Pid) -> Option<VmaChange> {
         let areas = vm.areas(user, 0, u64::MAX).ok()?;
-        let backings = vm.backings(user).ok()?;
-        let named = areas.into_iter().zip(backings).map(|(area, backing)| NamedArea { area, backing });
-        let new: Vec<NamedArea> = named.collect();
         let old = self.vmas.entry(space).or_default();
-        if *old == new {
+        if old.iter().map(|named| &named.area).eq(&areas) {
             return None;
         }
+        let named = areas.into_iter().zip(vm.backings(user).ok()?);
+        let new: Vec<NamedArea> = named.map(|(area, backing)| NamedArea { area, backing }).collect();
         let at = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
         let rest = old[at..].iter().rev().zip(new[at..].iter().rev());
         let kept = rest.take_while(|(a, b)| a == b).count();

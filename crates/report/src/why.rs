@@ -83,7 +83,7 @@ pub(crate) fn why(
                 note(rule, linux(file));
             }
             Cause::Fold(_) => note(
-                "Sixteen entries of one folio that differ in frame, accessed and dirty only become one block.",
+                "A block of entries of one folio becomes one where they differ in frame, accessed and dirty only.",
                 linux(&format!("arch/{arch}/mm/contpte.c:contpte_try_fold")),
             ),
             Cause::Unfold(_) => note(

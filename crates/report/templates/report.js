@@ -86,7 +86,8 @@ class Course {
     for (const [space, start, flat] of step.c || []) this.change(space, start, flat);
     for (const [space, at, removed, added] of step.v || []) {
       if (!this.vmas.has(space)) this.vmas.set(space, []);
-      const rows = added.map(([start, end, perms, flags, name]) => ({ start, end, perms, flags, name: data.texts[name] }));
+      const rows = added.map(([start, length, perms, flags, name]) =>
+        ({ start, end: start + length, perms: data.texts[perms], flags: data.texts[flags], name: data.texts[name] }));
       this.vmas.get(space).splice(at, removed, ...rows);
     }
     for (const space of step.e || []) { this.runs.delete(space); this.vmas.delete(space); }
@@ -124,6 +125,10 @@ class Course {
     runs.splice(from, to - from, ...(head ? [head] : []), ...pieces, ...(tail ? [tail] : []));
   }
   find(space, page) { return entryAt(this.runs.get(space) || [], page); }
+  // Whether the call changed an entry from start to end.
+  touched(space, start, end) {
+    return this.old.some((old) => old.space === space && old.start < end && old.end > start);
+  }
   before(space, page) {
     let inside = false;
     for (const old of this.old) {
@@ -186,7 +191,7 @@ function changedPlace() {
   return null;
 }
 
-const CELL = 14, LEFT = 74, GAP = 3, ROW = 45, TOP = 20;
+const CELL = 14, LEFT = 94, GAP = 3, ROW = 45, EMPTY_ROW = 18, TOP = 20;
 const xOf = (column) => LEFT + column * CELL + Math.floor(column / 16) * GAP;
 
 function marksOf(svg, machine, entry, x, y, width) {
@@ -208,18 +213,31 @@ function marksOf(svg, machine, entry, x, y, width) {
 function drawRows(course, start, end) {
   const machine = course.machine;
   const rowOf = (page) => Math.floor(page / COLUMNS);
-  const rows = rowOf(end - 1) - rowOf(start) + 1;
   const width = xOf(COLUMNS) + 2;
-  const svg = drawn('svg', { viewBox: `0 0 ${width} ${rows * ROW + 4}`, role: 'application', tabindex: '0',
+  const svg = drawn('svg', { role: 'application', tabindex: '0',
     'aria-label': `Entries ${addressText(machine, start)} to ${addressText(machine, end)}, ${machine.arch} ${machine.kernel}` });
   const runs = course.runs.get(space) || [];
   const step = machine.steps[call - 1];
   const happened = happeningsIn(step, start, end);
-  for (let row = 0; row < rows; row += 1) {
-    const from = Math.max(start, (rowOf(start) + row) * COLUMNS);
-    const to = Math.min(end, (rowOf(start) + row + 1) * COLUMNS);
-    drawRow(svg, course, runs, happened, from, to, row * ROW + TOP);
+  const focusPage = focus === null ? -1 : Math.floor(focus / 2 ** machine.page_shift);
+  let y = TOP, empty = null;
+  const endEmpty = (page) => {
+    if (empty === null) return;
+    svg.append(drawn('text', { class: 'addr', x: 0, y: y }, `${addressText(machine, empty)}  ${plural(page - empty, 'empty entry', 'empty entries')}`));
+    y += EMPTY_ROW;
+    empty = null;
+  };
+  for (let row = rowOf(start); row <= rowOf(end - 1); row += 1) {
+    const from = Math.max(start, row * COLUMNS), to = Math.min(end, (row + 1) * COLUMNS);
+    const run = runs[firstEndingAfter(runs, from)];
+    const isEmpty = !(run && run.page < to) && !course.touched(space, from, to) && !(from <= focusPage && focusPage < to);
+    if (isEmpty) { if (empty === null) empty = from; continue; }
+    endEmpty(from);
+    drawRow(svg, course, runs, happened, from, to, y);
+    y += ROW;
   }
+  endEmpty(end);
+  svg.setAttribute('viewBox', `0 0 ${width} ${y - TOP + 4}`);
   svg.dataset.start = start;
   svg.dataset.end = end;
   return svg;
