@@ -5,7 +5,9 @@ use crate::bits::{
     ATTR_MASK, PFN_MASK, PFN_SHIFT, POE_MASK, POE_SHIFT, PteBits, SH_INNER, TableBits, clear, has, pkey, set,
 };
 use crate::view::fits;
-use ptelab_pgtable::{Access, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk};
+use ptelab_pgtable::{
+    Access, BitField, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk,
+};
 
 /// What every user page has.
 const PAGE_DEFAULT: u64 =
@@ -72,6 +74,10 @@ impl EntryFormat for Arm64 {
 
     fn describe(&self, pte: Pte, level: Level) -> String {
         self.names(pte, level)
+    }
+
+    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField> {
+        self.bits_of(pte, level)
     }
 
     #[inline]

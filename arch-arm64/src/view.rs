@@ -7,7 +7,8 @@ use crate::bits::{
     shareability,
 };
 use ptelab_pgtable::{
-    EntryFormat, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, bit_names,
+    BitField, EntryFormat, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, bit_fields,
+    bit_names,
 };
 
 /// Neutral attributes and the bits that say them. Execution and dirtiness are not in it: they take more than a
@@ -57,6 +58,22 @@ impl Arm64 {
                 let key = if pkey(pte) == 0 { String::new() } else { format!(" POIndex={}", pkey(pte)) };
                 format!("{bits} SH={} AttrIndx={}{key}", shareability(pte), attr_index(pte))
             }
+        }
+    }
+
+    /// The bits and fields of a word.
+    pub(crate) fn bits_of(&self, pte: Pte, level: Level) -> Vec<BitField> {
+        match self.view(pte, level) {
+            PteView::Soft(_) => {
+                bit_fields::<SoftBits>(&[("type", SOFT_TYPE_MASK), ("offset", SOFT_OFFSET_MASK)])
+            }
+            PteView::Table(_) => bit_fields::<TableBits>(&[("table frame", PFN_MASK)]),
+            PteView::None | PteView::Present(_) => bit_fields::<PteBits>(&[
+                ("AttrIndx", ATTR_MASK),
+                ("SH", SH_MASK),
+                ("frame", PFN_MASK),
+                ("POIndex", POE_MASK),
+            ]),
         }
     }
 

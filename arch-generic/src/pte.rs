@@ -3,7 +3,9 @@
 use crate::Generic;
 use crate::bits::{PFN_MASK, PFN_SHIFT, PteBits, clear, has, set};
 use crate::view::fits;
-use ptelab_pgtable::{Access, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk};
+use ptelab_pgtable::{
+    Access, BitField, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk,
+};
 
 /// What a protection decides; all other bits belong to the page.
 const PROT_BITS: PteBits =
@@ -37,6 +39,10 @@ impl EntryFormat for Generic {
 
     fn describe(&self, pte: Pte, level: Level) -> String {
         self.names(pte, level)
+    }
+
+    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField> {
+        self.bits_of(pte, level)
     }
 
     #[inline]

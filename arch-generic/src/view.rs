@@ -6,7 +6,8 @@ use crate::bits::{
     SoftBits, has,
 };
 use ptelab_pgtable::{
-    EntryFormat, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, bit_names,
+    BitField, EntryFormat, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, bit_fields,
+    bit_names,
 };
 
 /// Neutral attributes and the bits that say them.
@@ -50,6 +51,18 @@ impl Generic {
             }
             PteView::Table(_) | PteView::Present(_) => {
                 bit_names(&PteBits::from_bits_retain(pte.0 & !PFN_MASK))
+            }
+        }
+    }
+
+    /// The bits and fields of a word.
+    pub(crate) fn bits_of(self, pte: Pte, level: Level) -> Vec<BitField> {
+        match self.view(pte, level) {
+            PteView::Soft(_) => {
+                bit_fields::<SoftBits>(&[("type", SOFT_TYPE_MASK), ("offset", SOFT_OFFSET_MASK)])
+            }
+            PteView::None | PteView::Table(_) | PteView::Present(_) => {
+                bit_fields::<PteBits>(&[("frame", PFN_MASK)])
             }
         }
     }

@@ -68,6 +68,8 @@ pub(crate) const PKEY_SHIFT: u32 = 59;
 /// The offset's field in a software entry, 50 bits.
 pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << SOFT_OFFSET_SHIFT;
 pub(crate) const SOFT_OFFSET_SHIFT: u32 = 9;
+/// The type's field in a software entry.
+pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << SOFT_TYPE_SHIFT;
 pub(crate) const SOFT_TYPE_SHIFT: u32 = 59;
 
 /// The protection key of an entry, 0 to 15.

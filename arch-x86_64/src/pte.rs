@@ -3,7 +3,9 @@
 use crate::X86_64;
 use crate::bits::{PFN_MASK, PFN_SHIFT, PKEY_SHIFT, PMD_PFN_MASK, PteBits, clear, has, pkey, set};
 use crate::view::fits;
-use ptelab_pgtable::{Access, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk};
+use ptelab_pgtable::{
+    Access, BitField, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk,
+};
 
 const PAGE_NONE: PteBits = PteBits::ACCESSED.union(PteBits::PROTNONE);
 const PAGE_READONLY_EXEC: PteBits = PteBits::PRESENT.union(PteBits::USER).union(PteBits::ACCESSED);
@@ -87,6 +89,10 @@ impl EntryFormat for X86_64 {
 
     fn describe(&self, pte: Pte, level: Level) -> String {
         self.names(pte, level)
+    }
+
+    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField> {
+        self.bits_of(pte, level)
     }
 
     #[inline]

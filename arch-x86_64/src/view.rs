@@ -2,12 +2,13 @@
 
 use crate::X86_64;
 use crate::bits::{
-    PFN_MASK, PFN_SHIFT, PKEY_MASK, PKEY_SHIFT, PteBits, SOFT_OFFSET_MASK, SOFT_OFFSET_SHIFT,
+    PFN_MASK, PFN_SHIFT, PKEY_MASK, PKEY_SHIFT, PteBits, SOFT_OFFSET_MASK, SOFT_OFFSET_SHIFT, SOFT_TYPE_MASK,
     SOFT_TYPE_SHIFT, SoftBits, has, pkey, set,
 };
 use crate::pte::save_dirty;
 use ptelab_pgtable::{
-    EntryFormat, Level, Mapping, Pfn, PgProt, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, bit_names,
+    BitField, EntryFormat, Level, Mapping, Pfn, PgProt, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf,
+    bit_fields, bit_names,
 };
 
 /// Neutral attributes and the bits that say them. Execution and dirtiness are not in it: they take more than a
@@ -57,6 +58,18 @@ impl X86_64 {
             PteView::Table(_) | PteView::Present(_) => {
                 let bits = bit_names(&PteBits::from_bits_retain(pte.0 & !(PFN_MASK | PKEY_MASK)));
                 if pkey(pte) == 0 { bits } else { format!("{bits} pkey={}", pkey(pte)) }
+            }
+        }
+    }
+
+    /// The bits and fields of a word.
+    pub(crate) fn bits_of(&self, pte: Pte, level: Level) -> Vec<BitField> {
+        match self.view(pte, level) {
+            PteView::Soft(_) => {
+                bit_fields::<SoftBits>(&[("offset, inverted", SOFT_OFFSET_MASK), ("type", SOFT_TYPE_MASK)])
+            }
+            PteView::None | PteView::Table(_) | PteView::Present(_) => {
+                bit_fields::<PteBits>(&[("frame", PFN_MASK), ("pkey", PKEY_MASK)])
             }
         }
     }

@@ -5,12 +5,18 @@ mod bench;
 mod check;
 mod compare;
 mod cost;
+mod explain;
 mod fuzz;
 mod input;
+mod manual;
 mod output;
 mod progress;
 mod replay;
+mod report;
 mod run;
+mod step;
+mod timeline;
+mod traced;
 mod verify;
 #[cfg_attr(not(target_os = "linux"), path = "verify_other.rs")]
 mod verify_real;
@@ -44,6 +50,12 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
         Command::HostPlay => verify_real::play(),
         Command::HostKeep => verify_real::keep(),
+        Command::Report(args) => report::report(args, &mut out),
+        Command::Explain(args) => explain::explain(args, &mut out),
+        Command::Timeline(args) => timeline::timeline(args, &mut out),
+        Command::Step(args) => step::step(args, &mut out),
+        Command::Completions { shell } => manual::completions(*shell, &mut out),
+        Command::Man => manual::man(&mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

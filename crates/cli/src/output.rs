@@ -4,7 +4,9 @@ use anstream::AutoStream;
 use anstyle::Style;
 use ptelab::{BuildError, SelectError};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::path::Path;
 use tracing::Level;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -99,6 +101,18 @@ impl Failed {
         };
         crate::UNUSABLE
     }
+}
+
+/// A file to write to.
+pub(crate) fn create(path: &Path) -> Result<BufWriter<File>, Failed> {
+    let file =
+        File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
+    Ok(BufWriter::new(file))
+}
+
+/// Writes a file, whole.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+    std::fs::write(path, bytes).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
 }
 
 /// Whether colour may go to standard error.

@@ -1,13 +1,14 @@
 //! Long runs: a bar on a terminal, and a clean stop on Ctrl-C.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Set by Ctrl-C.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
-/// From now on, the first Ctrl-C stops the run and prints what there is; the second ends the program.
+/// From now on, the first Ctrl-C, or SIGTERM, stops the run and prints what there is; the second ends the program.
 pub(crate) fn stop_on_ctrl_c() {
     // Without a handler Ctrl-C ends the program at once, which is second best.
     let _ = ctrlc::set_handler(|| {
@@ -35,4 +36,10 @@ pub(crate) fn spinner(unit: &str) -> ProgressBar {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Says something on standard error that does not end the run.
+pub(crate) fn warn(text: &str) {
+    // Where standard error cannot be written, nobody reads it.
+    let _ = writeln!(anstream::stderr(), "ptelab: {text}");
 }

@@ -2,7 +2,7 @@
 
 use ptelab_machine::{
     Access, AnyVm, CallError, Counters, MapFlags, MremapFlags, PageCategories, Pid, PmScan, PmScanFlags,
-    Prot, Signal, Snapshot, ThpMode, UffdFeatures, Vm, WriteProtect,
+    Prot, Record, Signal, Snapshot, ThpMode, UffdFeatures, Vm, WriteProtect,
 };
 use ptelab_scenario::{self as scn, Call, Expect, Line, Scenario, ThpKey};
 use std::fmt;
@@ -118,8 +118,10 @@ pub struct Done<'a> {
     pub as_expected: bool,
     /// The state it dumped.
     pub snapshot: Option<Snapshot>,
-    /// What it took, on a counting machine.
+    /// What it took, on a machine that keeps an account.
     pub counters: Option<Counters>,
+    /// What it did, step by step, on a recording machine.
+    pub records: Vec<Record>,
 }
 
 /// Runs a scenario to its end, or until it is stopped; shows every line that ran. Says whether it reached the end.
@@ -135,11 +137,23 @@ pub fn run<'a>(
             return false;
         }
         let Some((outcome, snapshot)) = run_watched(vm, step.line, watch) else { return false };
-        let counters = meter.read(vm);
+        let Taken { counters, records } = meter.take(vm);
         let as_expected = outcome.meets(step.line.expect);
-        each(vm, Done { index: step.index, line: step.line, outcome, as_expected, snapshot, counters });
+        each(
+            vm,
+            Done { index: step.index, line: step.line, outcome, as_expected, snapshot, counters, records },
+        );
     }
     true
+}
+
+/// What was taken between two looks.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// Its sums; nothing where the machine keeps no account.
+    pub(crate) counters: Option<Counters>,
+    /// Its steps, on a recording machine.
+    pub(crate) records: Vec<Record>,
 }
 
 /// What a machine takes, call by call: a counting machine says it, a recording machine's records are counted.
@@ -153,17 +167,20 @@ impl Meter {
         Self { before: vm.counters() }
     }
 
-    /// What was taken since last asked; nothing where the machine keeps no account.
-    pub(crate) fn read(&mut self, vm: &mut AnyVm) -> Option<Counters> {
+    /// What was taken since last asked.
+    pub(crate) fn take(&mut self, vm: &mut AnyVm) -> Taken {
         if let AnyVm::Recording(_) = vm {
+            let records = vm.take_records();
             let mut counters = Counters::default();
-            vm.take_records().iter().for_each(|record| counters.record(record));
-            return Some(counters);
+            for record in &records {
+                counters.record(record);
+            }
+            return Taken { counters: Some(counters), records };
         }
         let after = vm.counters();
-        let taken = after.zip(self.before).map(|(after, before)| after - before);
+        let counters = after.zip(self.before).map(|(after, before)| after - before);
         self.before = after;
-        taken
+        Taken { counters, records: Vec::new() }
     }
 }
 

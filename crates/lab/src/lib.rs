@@ -33,6 +33,7 @@ pub mod golden;
 pub mod json;
 mod machine;
 mod matrix;
+pub mod observe;
 #[cfg(target_os = "linux")]
 pub mod real;
 pub mod replay;

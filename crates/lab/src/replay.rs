@@ -17,8 +17,9 @@ pub use tally::{AdoptedRange, DearCall, LogDifference, ProcessReport, Tally, wor
 
 use crate::exec::Watch;
 use crate::matrix::Matrix;
+use crate::observe::{Observer, Seen};
 use player::Player;
-use ptelab_machine::{BuildError, CallError, Snapshot, ThpMode, Vm};
+use ptelab_machine::{AnyVm, BuildError, CallError, Snapshot, ThpMode, Vm};
 use ptelab_scenario::strace::{Entry, ReadError, Reader, Stats};
 use rayon::prelude::*;
 use script::Script;
@@ -107,17 +108,39 @@ const MAX_MISTAKES: usize = 100;
 /// # Errors
 /// Where a machine cannot be had, or the input is no log.
 pub fn replay<R: BufRead>(
-    mut reader: Reader<R>,
+    reader: Reader<R>,
     matrix: &Matrix,
     options: &Options,
     scenario: Option<Box<dyn Write + Send>>,
     watch: Watch<'_>,
 ) -> Result<Replay, ReplayError> {
+    let done = replay_observed(reader, matrix, options, scenario, watch, |_| None::<Nobody>)?;
+    Ok(done.0)
+}
+
+/// Nobody.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn seen(&mut self, _: &AnyVm, _: Seen<'_>) {}
+}
+
+/// The same, with an observer of each machine.
+pub(crate) fn replay_observed<R: BufRead, O: Observer>(
+    mut reader: Reader<R>,
+    matrix: &Matrix,
+    options: &Options,
+    scenario: Option<Box<dyn Write + Send>>,
+    watch: Watch<'_>,
+    observer: impl Fn(&AnyVm) -> Option<O>,
+) -> Result<(Replay, Vec<O>), ReplayError> {
     let mut script = scenario.map(Script::new);
     let mut players = Vec::new();
     for builder in matrix.builders() {
+        let vm = builder.build()?;
+        let observer = observer(&vm);
         // The first machine writes the scenario.
-        players.push(Player::new(builder.build()?, options, script.take()).map_err(ReplayError::Thp)?);
+        players.push(Player::new(vm, options, script.take(), observer).map_err(ReplayError::Thp)?);
     }
     let (mut chunk, mut mistakes, mut lines) = (Vec::new(), Vec::new(), 0);
     let mut finished = true;
@@ -134,15 +157,16 @@ pub fn replay<R: BufRead>(
             break;
         }
     }
-    let mut machines = Vec::new();
+    let (mut machines, mut observers) = (Vec::new(), Vec::new());
     for mut player in players {
         player.finish();
         if let Some(script) = player.script.take() {
             script.finish().map_err(ReplayError::Write)?;
         }
+        observers.extend(player.observer.take());
         machines.push(played(player));
     }
-    Ok(Replay { machines, stats: reader.into_stats(), mistakes, finished })
+    Ok((Replay { machines, stats: reader.into_stats(), mistakes, finished }, observers))
 }
 
 /// Reads the next entries; says whether there may be more.
@@ -168,7 +192,7 @@ fn fill<R: BufRead>(
     Ok(true)
 }
 
-fn played(mut player: Player) -> Played {
+fn played<O: Observer>(mut player: Player<O>) -> Played {
     Played {
         arch: player.vm.arch(),
         kernel: player.vm.rules().name,

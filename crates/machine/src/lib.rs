@@ -15,7 +15,7 @@ pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, Ports, visit_port};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::{CallError, Machine, Pid};
 pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
-pub use vm::{Area, Vm};
+pub use vm::{Area, Shape, Vm};
 
 pub use ptelab_mm as mm;
 pub use ptelab_pgtable as pgtable;
@@ -23,11 +23,11 @@ pub use ptelab_pgtable as pgtable;
 pub use ptelab_mm::{
     Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,
     MremapFlags, MsFlags, PageCategories, PageRegion, Pagemap, PmScan, PmScanFlags, Prot, Scanned,
-    SettingError, Sharing, ShmFlags, ShmId, SigCode, SigInfo, Signal, ThpDisable, ThpMode, UffdFeatures,
-    VmaFacts, WriteProtect,
+    SettingError, Sharing, ShmFlags, ShmId, SigCode, SigInfo, Signal, Table, ThpDisable, ThpMode,
+    UffdFeatures, VmaFacts, WriteProtect,
 };
 pub use ptelab_pgtable::{
-    Access, Counter, Counters, CpuConfig, CpuFeature, HISTOGRAM, KernelRules, Level, Mapping, MprotectUnit,
-    Pfn, Pte, PteAttrs, PteView, Record, SoftFlags, SoftLeaf, UnknownFeature, VirtAddr, VmFlags, marker,
-    swp_type,
+    Access, BitField, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules,
+    Level, Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftFlags, SoftLeaf, TlbScope,
+    Tlbi, UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
 };

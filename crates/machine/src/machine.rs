@@ -2,14 +2,15 @@
 
 use crate::processes::Processes;
 use crate::snapshot::Snapshot;
-use crate::vm::{Area, Vm};
+use crate::vm::{Area, Shape, Vm};
 use ptelab_mm::{
-    Adopted, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags, Mm,
-    MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal, ThpDisable,
-    ThpMode, UffdFeatures, VmaFacts, WriteProtect,
+    Adopted, Backing, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags,
+    Mm, MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal, Table,
+    ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
-    Access, Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
+    Access, Arch, BitField, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory,
+    VirtAddr,
 };
 
 /// A process: 1 is the first, children count on in the order of their forks.
@@ -536,6 +537,10 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
         Ok(range.map(|vma| Area { start: vma.start, end: vma.end, flags: vma.flags }).collect())
     }
 
+    fn backings(&self, pid: Pid) -> Result<Vec<Backing>, CallError> {
+        Ok(self.kernel.backings(self.mm(pid)?))
+    }
+
     fn mapped(&self, pid: Pid) -> Result<u64, CallError> {
         Ok(self.mm(pid)?.vmas.iter().map(|vma| vma.end.since(vma.start)).sum())
     }
@@ -552,6 +557,23 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError> {
         let leaf = self.kernel.entry_at(self.mm(pid)?, addr);
         Ok((leaf.level, leaf.pte, self.kernel.arch.decode(leaf.pte, leaf.level)))
+    }
+
+    fn tables(&self, pid: Pid) -> Result<Vec<Table>, CallError> {
+        Ok(self.kernel.tables(self.mm(pid)?))
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            page_shift: A::PAGE_SHIFT,
+            table_shift: A::TABLE_SHIFT,
+            cont_ptes: A::CONT_PTES,
+            pfn_mask: self.kernel.arch.pfn_mask(),
+        }
+    }
+
+    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField> {
+        self.kernel.arch.fields(pte, level)
     }
 
     fn describe(&self, pte: Pte, level: Level) -> String {

@@ -5,11 +5,11 @@ use crate::machine::{CallError, Machine, Pid};
 use crate::snapshot::Snapshot;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{
-    Adopted, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, PmScan, Prot, Scanned, ShmFlags,
-    ShmId, SigInfo, ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
+    Adopted, Backing, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, PmScan, Prot, Scanned,
+    ShmFlags, ShmId, SigInfo, Table, ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
-    Access, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
+    Access, BitField, Counters, CountingHw, KernelRules, Level, PlainHw, Pte, PteView, Record, RecordingHw,
     TableMemory, VirtAddr, VmFlags,
 };
 
@@ -22,6 +22,19 @@ pub struct Area {
     pub end: VirtAddr,
     /// Flags.
     pub flags: VmFlags,
+}
+
+/// How tables and pages are laid out on an architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Log2 of the bytes in a page.
+    pub page_shift: u32,
+    /// Log2 of the entries in a table.
+    pub table_shift: u32,
+    /// Entries in a contiguous block of pages, 1 where there are none.
+    pub cont_ptes: usize,
+    /// The bits of a word that hold a frame number.
+    pub pfn_mask: u64,
 }
 
 /// A machine of any port. Addresses and lengths are in bytes.
@@ -205,6 +218,8 @@ pub trait Vm: std::fmt::Debug {
     fn vmas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<VmaFacts>, CallError>;
     /// VMAs that intersect a range, without what is resident in them.
     fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError>;
+    /// What every VMA is of, in the order of all [`areas`](Self::areas).
+    fn backings(&self, pid: Pid) -> Result<Vec<Backing>, CallError>;
     /// Bytes that a process has mapped.
     fn mapped(&self, pid: Pid) -> Result<u64, CallError>;
     /// The address at which a process maps a place in a file, by the file's path and in bytes, if it does.
@@ -213,6 +228,12 @@ pub trait Vm: std::fmt::Debug {
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError>;
     /// The entry for one address: its level, raw and in the neutral view.
     fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError>;
+    /// The tables of a process, each before those under it.
+    fn tables(&self, pid: Pid) -> Result<Vec<Table>, CallError>;
+    /// How tables and pages are laid out.
+    fn shape(&self) -> Shape;
+    /// Every bit and field that such a word has, set or not, from the lowest up.
+    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField>;
     /// The names of the bits of a word.
     fn describe(&self, pte: Pte, level: Level) -> String;
     /// A word in the neutral view.

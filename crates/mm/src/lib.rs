@@ -68,6 +68,7 @@ pub use task_mmu::{LeafEntry, PageFacts, Pagemap, VmaFacts};
 pub use uapi::{Advice, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags, UffdFeatures};
 pub use userfaultfd::{Userfaultfd, WriteProtect};
 pub use vma::{AnonVmaId, ObjectId, Vma, VmaTree};
+pub use walk::Table;
 
 use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
 

@@ -60,6 +60,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         mm.vmas.iter().filter(of_file).find_map(place)
     }
 
+    /// What every VMA of an address space is of, in address order.
+    pub fn backings(&self, mm: &Mm) -> Vec<Backing> {
+        mm.vmas.iter().map(|vma| self.backing(mm, vma)).collect()
+    }
+
     /// What a VMA is of.
     pub(crate) fn backing(&self, mm: &Mm, vma: &Vma) -> Backing {
         let name = vma.anon_name.clone();

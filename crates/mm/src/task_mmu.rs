@@ -91,15 +91,7 @@ pub struct VmaFacts {
 impl VmaFacts {
     /// Permissions as /proc/PID/maps prints them: `rw-p`.
     pub fn perms(&self) -> String {
-        let letter = |flag, on, off| if self.flags.contains(flag) { on } else { off };
-        [
-            letter(VmFlags::READ, 'r', '-'),
-            letter(VmFlags::WRITE, 'w', '-'),
-            letter(VmFlags::EXEC, 'x', '-'),
-            letter(VmFlags::MAYSHARE, 's', 'p'),
-        ]
-        .iter()
-        .collect()
+        self.flags.perms()
     }
 }
 

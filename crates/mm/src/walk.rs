@@ -1,7 +1,7 @@
 //! From addresses to entries.
 
 use crate::{Errno, Kernel, Mm, TABLE_PFN};
-use ptelab_pgtable::{Arch, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, Level, Pfn, Pte, PteView, Ptep, TableMemory, VirtAddr};
 
 /// What stands in a PMD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,35 @@ pub(crate) enum PmdState {
     Soft(Pte),
 }
 
+/// A table of an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Level of its entries.
+    pub level: Level,
+    /// First address that it maps.
+    pub addr: VirtAddr,
+    /// Its first entry.
+    pub first: Ptep,
+}
+
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// The tables of an address space, each before those under it.
+    pub fn tables(&self, mm: &Mm) -> Vec<Table> {
+        let mut found = vec![Table { level: A::ROOT, addr: VirtAddr::new(0), first: mm.pgd }];
+        let mut next = 0;
+        while let Some(&Table { level, addr, first }) = found.get(next) {
+            next += 1;
+            let Some(below) = level.below() else { continue };
+            for (i, &word) in self.hw.peek_table(first).iter().enumerate() {
+                if let PteView::Table(_) = self.arch.decode(Pte(word), level) {
+                    let addr = addr.add(i as u64 * A::entry_size(level));
+                    found.push(Table { level: below, addr, first: self.table_of(Pte(word)) });
+                }
+            }
+        }
+        found
+    }
+
     /// Index of the entry for `addr` in a table of `level`.
     #[inline]
     pub(crate) fn index(addr: VirtAddr, level: Level) -> usize {

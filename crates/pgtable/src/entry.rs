@@ -154,6 +154,31 @@ pub enum Walk {
     Fault,
 }
 
+/// One named bit of a word, or a field of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BitField {
+    /// Its name, as the port has it.
+    pub name: &'static str,
+    /// The bits of a word that it takes.
+    pub mask: u64,
+}
+
+impl BitField {
+    /// What it holds in a word.
+    pub const fn value(&self, pte: Pte) -> u64 {
+        (pte.0 & self.mask) >> self.mask.trailing_zeros()
+    }
+}
+
+/// The named bits of a set, and fields beside them, from the lowest bit up.
+pub fn bit_fields<B: bitflags::Flags<Bits = u64>>(beside: &[(&'static str, u64)]) -> Vec<BitField> {
+    let named = B::FLAGS.iter().map(|flag| (flag.name(), flag.value().bits()));
+    let fields = named.chain(beside.iter().copied()).map(|(name, mask)| BitField { name, mask });
+    let mut fields: Vec<BitField> = fields.collect();
+    fields.sort_by_key(|field| field.mask.trailing_zeros());
+    fields
+}
+
 /// The names of the bits that are set, joined by `|`; bits without a name follow as one number. Empty for no bits.
 pub fn bit_names<B: bitflags::Flags<Bits = u64>>(bits: &B) -> String {
     let mut names = bits.iter_names();

@@ -1,8 +1,8 @@
 //! What a port's words look like.
 
 use crate::{
-    Access, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags,
-    Walk,
+    Access, BitField, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte, PteView, SoftLeaf,
+    VmFlags, Walk,
 };
 
 /// The words of an architecture: encoding, predicates, and the helpers that make one entry from another.
@@ -46,6 +46,9 @@ pub trait EntryFormat {
 
     /// The port's own decoding of a word, for people: names of the bits that are set.
     fn describe(&self, pte: Pte, level: Level) -> String;
+
+    /// Every bit and field that a word of this kind has at `level`, set or not, from the lowest up.
+    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField>;
 
     /// Mask of the frame number in a word.
     fn pfn_mask(&self) -> u64;

@@ -29,7 +29,9 @@ mod vm_flags;
 pub use account::{CountingHw, FlushHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
-pub use entry::{Access, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_names};
+pub use entry::{
+    Access, BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
+};
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
 pub use format::{Arch, EntryFormat};
 pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};

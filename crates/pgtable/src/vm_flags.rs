@@ -105,6 +105,19 @@ impl VmFlags {
         self.bits() & (Self::SHARED.bits() | Self::MAYWRITE.bits()) == Self::MAYWRITE.bits()
     }
 
+    /// Permissions as /proc/PID/maps prints them: `rw-p`.
+    pub fn perms(self) -> String {
+        let letter = |flag, on, off| if self.contains(flag) { on } else { off };
+        [
+            letter(Self::READ, 'r', '-'),
+            letter(Self::WRITE, 'w', '-'),
+            letter(Self::EXEC, 'x', '-'),
+            letter(Self::MAYSHARE, 's', 'p'),
+        ]
+        .iter()
+        .collect()
+    }
+
     /// The two-letter names that smaps prints behind `VmFlags:`, in its order (`fs/proc/task_mmu.c`, 7.3).
     pub fn smaps(self) -> String {
         let mut out = String::new();

@@ -5,8 +5,8 @@
 
 use ptelab_pgtable::laws::{PortFacts, Setting};
 use ptelab_pgtable::{
-    Access, Arch, CpuConfig, CpuFeature, EntryFormat, Fpb, KernelRules, Level, Mapping, ModifyProt, Pfn,
-    PgProt, Pte, PteAttrs, PteOps, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
+    Access, Arch, BitField, CpuConfig, CpuFeature, EntryFormat, Fpb, KernelRules, Level, Mapping, ModifyProt,
+    Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
 };
 
 const VALID: u64 = 1 << 0;
@@ -130,6 +130,24 @@ impl EntryFormat for Own {
 
     fn describe(&self, pte: Pte, level: Level) -> String {
         format!("{:?}", self.decode(pte, level))
+    }
+
+    fn fields(&self, _: Pte, _: Level) -> Vec<BitField> {
+        let named = [
+            ("VALID", VALID),
+            ("READ", READ),
+            ("WRITE", WRITE),
+            ("EXEC", EXEC),
+            ("NONE", NONE),
+            ("YOUNG", YOUNG),
+            ("DIRTY", DIRTY),
+            ("SPECIAL", SPECIAL),
+            ("UFFD", UFFD),
+            ("LARGE", LARGE),
+            ("SOFT", SOFT),
+            ("FRAME", FRAME),
+        ];
+        named.map(|(name, mask)| BitField { name, mask }).to_vec()
     }
 
     fn pfn_mask(&self) -> u64 {

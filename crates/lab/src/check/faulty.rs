@@ -3,8 +3,9 @@
 use ptelab_machine::KernelRules;
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
-    Access, Arch, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather, ModifyProt,
-    Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftLeaf, TlbScope, Tlbi, VirtAddr, VmFlags, Walk,
+    Access, Arch, BitField, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather,
+    ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftLeaf, TlbScope, Tlbi, VirtAddr,
+    VmFlags, Walk,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -134,6 +135,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn decode(pte: Pte, level: Level) -> PteView;
         fn encode(view: PteView, level: Level) -> Option<Pte>;
         fn describe(pte: Pte, level: Level) -> String;
+        fn fields(pte: Pte, level: Level) -> Vec<BitField>;
         fn pfn_mask() -> u64;
         fn pfn_pte(pfn: Pfn, prot: PgProt) -> Pte;
         fn pmd_mkhuge(pte: Pte) -> Pte;

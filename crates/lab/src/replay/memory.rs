@@ -3,6 +3,7 @@
 use super::FaultIn;
 use super::player::{Caller, Got, Logged, Player};
 use super::tally::AdoptedRange;
+use crate::observe::Observer;
 use ptelab_machine::{
     Access, Adopted, AdoptedAs, CallError, Errno, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags,
     Pid, Prot, Sharing, ShmFlags, ThpDisable, VirtAddr, Vm, VmFlags,
@@ -16,7 +17,7 @@ const MAX_FAULT_IN: u64 = 1 << 30;
 /// The name of memory that was mapped before a log begins.
 const BEFORE: &str = "[before the log]";
 
-impl Player {
+impl<O: Observer> Player<O> {
     /// Makes a call that is about memory.
     pub(super) fn memory_call(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
         let pid = caller.pid;

@@ -5,8 +5,9 @@ use super::script::Script;
 use super::tally::{LogDifference, ProcessReport, Tally};
 use super::tasks::{Birth, Tasks};
 use super::{FaultIn, Options};
-use crate::exec::Meter;
-use ptelab_machine::{AnyVm, CallError, FileId, Pid, PteAttrs, PteView, ShmId, Snapshot, Vm};
+use crate::exec::{Meter, Taken};
+use crate::observe::{Observer, Seen};
+use ptelab_machine::{AnyVm, CallError, Counters, FileId, Pid, PteAttrs, PteView, ShmId, Snapshot, Vm};
 use ptelab_scenario::strace::{Entry, Kind, LoggedCall, Outcome, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
 
@@ -54,7 +55,7 @@ const MAX_WAITING: usize = 1 << 16;
 const MAX_READING: u32 = 64;
 
 /// One machine, and where it stands.
-pub(super) struct Player {
+pub(super) struct Player<O> {
     pub(super) vm: AnyVm,
     pub(super) tally: Tally,
     pub(super) processes: Vec<Process>,
@@ -63,6 +64,8 @@ pub(super) struct Player {
     pub(super) fault_in: FaultIn,
     /// The scenario that is written along.
     pub(super) script: Option<Script>,
+    /// Who is told of every call.
+    pub(super) observer: Option<O>,
     tasks: Tasks,
     meter: Meter,
     waiting: BTreeMap<u32, Vec<Entry>>,
@@ -78,11 +81,12 @@ pub(super) struct Player {
     dumped: Option<(Option<u32>, u64, u64)>,
 }
 
-impl Player {
+impl<O: Observer> Player<O> {
     pub(super) fn new(
         mut vm: AnyVm,
         options: &Options,
         mut script: Option<Script>,
+        observer: Option<O>,
     ) -> Result<Self, CallError> {
         for &(size, mode) in &options.thp {
             match size {
@@ -103,6 +107,7 @@ impl Player {
             fault_in: options.fault_in,
             script,
             tasks: Tasks::default(),
+            observer,
             meter,
             waiting: BTreeMap::new(),
             waiting_count: 0,
@@ -125,7 +130,7 @@ impl Player {
             }
             Kind::Exited { .. } | Kind::Killed { .. } => self.exit(entry.pid),
             Kind::Superseded { .. } | Kind::Signal { .. } => {}
-            Kind::Touch(touch) => self.touch(caller, touch),
+            Kind::Touch(touch) => self.touch(caller, entry.line, touch),
         }
     }
 
@@ -203,11 +208,15 @@ impl Player {
             let path = path.as_ref().filter(|path| !path.truncated).map(|path| path.text.as_str());
             return self.open(caller, line, call, path);
         }
-        if let Syscall::Exit { .. } = call.call {
-            return self.end_task(caller);
-        }
-        if let Syscall::ExitGroup { .. } = call.call {
-            return self.end_process(caller);
+        if let Syscall::Exit { .. } | Syscall::ExitGroup { .. } = call.call {
+            if let Syscall::Exit { .. } = call.call {
+                self.end_task(caller);
+            } else {
+                self.end_process(caller);
+            }
+            // Taking memory away is no call's cost.
+            let taken = self.meter.take(&mut self.vm);
+            return self.tell(caller, logged, (Got::AsLogged, true), [taken, Taken::default()]);
         }
         // A call of which another task's needed the effect was made then.
         let done_before = printed_in_parts && begun.is_none() && matches!(call.call, Syscall::Munmap { .. });
@@ -216,9 +225,10 @@ impl Player {
             Outcome::Unknown | Outcome::Restarted => Got::Skipped("that did not return"),
             _ => self.perform(caller, logged),
         };
-        self.judge(caller, logged, got);
-        if let Some(counters) = self.meter.read(&mut self.vm) {
-            self.tally.cost(line, call.name, &call.text, &counters);
+        let equal = self.judge(caller, logged, got);
+        let taken = self.meter.take(&mut self.vm);
+        if let Some(counters) = &taken.counters {
+            self.tally.cost(line, call.name, &call.text, counters);
         }
         if let (Syscall::Mprotect { len, .. }, Outcome::Value(_)) = (&call.call, &call.outcome) {
             let pages = len.div_ceil(self.vm.page_size()).max(1);
@@ -226,10 +236,41 @@ impl Player {
         }
         self.first_use(caller, logged);
         self.compare_maps(caller, line);
-        if let Some(counters) = self.meter.read(&mut self.vm) {
-            self.tally.faults.add(&counters);
+        let faults = self.meter.take(&mut self.vm);
+        if let Some(counters) = &faults.counters {
+            self.tally.faults.add(counters);
         }
         self.note_peaks(caller);
+        self.tell(caller, logged, (got, equal), [taken, faults]);
+    }
+
+    /// Tells the observer of a call: what it came to, whether that is what the log says, and what it took, with the first uses
+    /// of memory after it.
+    fn tell(&mut self, caller: Caller, logged: Logged<'_>, (got, equal): (Got, bool), taken: [Taken; 2]) {
+        let Some(observer) = &mut self.observer else { return };
+        let call = logged.call;
+        let outcome = match got {
+            Got::Result(result) => crate::exec::Outcome::from(result).to_string(),
+            Got::AsLogged => logged_text(&call.outcome),
+            Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
+        };
+        let mut counters = Counters::default();
+        let mut records = Vec::new();
+        for part in taken {
+            counters += part.counters.unwrap_or_default();
+            records.extend(part.records);
+        }
+        let seen = Seen {
+            line: logged.line,
+            pid: caller.pid,
+            name: call.name,
+            text: call_without_result(&call.text),
+            outcome,
+            as_expected: equal,
+            counters,
+            records,
+        };
+        observer.seen(&self.vm, seen);
     }
 
     /// Makes a call that makes tasks or programs, or one that is about memory.
@@ -260,10 +301,13 @@ impl Player {
         got
     }
 
-    fn judge(&mut self, caller: Caller, logged: Logged<'_>, got: Got) {
+    fn judge(&mut self, caller: Caller, logged: Logged<'_>, got: Got) -> bool {
         let Logged { line, call } = logged;
         let equal = match got {
-            Got::Skipped(why) => return self.tally.skip(why),
+            Got::Skipped(why) => {
+                self.tally.skip(why);
+                return true;
+            }
             Got::AsLogged => true,
             Got::Result(result) => same(&call.outcome, result),
         };
@@ -281,6 +325,7 @@ impl Player {
             };
             self.tally.differ(difference);
         }
+        equal
     }
 
     fn execve(&mut self, caller: Caller) -> Got {
@@ -332,7 +377,7 @@ impl Player {
     }
 
     /// A page fault of the log: an access to the page.
-    fn touch(&mut self, caller: Caller, touch: &Touch) {
+    fn touch(&mut self, caller: Caller, line: u64, touch: &Touch) {
         // A log that shows which pages are used leaves nothing to assume.
         self.fault_in = FaultIn::None;
         let in_file = || self.vm.find_file(caller.pid, touch.map.as_deref()?, touch.offset?).ok()?;
@@ -340,8 +385,22 @@ impl Player {
             return self.tally.skip("page faults without an address");
         };
         self.access_page(caller, addr);
-        if let Some(counters) = self.meter.read(&mut self.vm) {
-            self.tally.faults.add(&counters);
+        let taken = self.meter.take(&mut self.vm);
+        if let Some(counters) = &taken.counters {
+            self.tally.faults.add(counters);
+        }
+        if let Some(observer) = &mut self.observer {
+            let seen = Seen {
+                line,
+                pid: caller.pid,
+                name: "page fault",
+                text: &format!("page fault at {addr:#x}"),
+                outcome: String::new(),
+                as_expected: true,
+                counters: taken.counters.unwrap_or_default(),
+                records: taken.records,
+            };
+            observer.seen(&self.vm, seen);
         }
     }
 
@@ -365,8 +424,6 @@ impl Player {
         for task in self.tasks.remove_process(caller.process, None) {
             let _ = self.vm.exit(task.emulated);
         }
-        // Taking memory away is no call's cost.
-        self.meter.read(&mut self.vm);
     }
 
     /// Tasks that still live at the end of the log.
@@ -433,6 +490,11 @@ fn same(logged: &Outcome, got: Result<u64, CallError>) -> bool {
         (Outcome::Failed(want), Err(CallError::Errno(got))) => want.name() == got.name(),
         _ => false,
     }
+}
+
+/// A call as the log has it, without what it returned.
+fn call_without_result(text: &str) -> &str {
+    text.rsplit_once(" = ").map_or(text, |(call, _)| call).trim_end()
 }
 
 /// `0`, `0x7f0000000000`, `-1 ENOMEM`

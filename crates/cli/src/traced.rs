@@ -1,0 +1,126 @@
+//! Tracing what is in a file: a scenario or a log.
+
+use crate::args::Traced;
+use crate::input;
+use crate::output::Failed;
+use crate::progress::{self, STOP};
+use ptelab::exec::{self, Watch};
+use ptelab::observe::{self, Observer};
+use ptelab::replay::{Options, Replay, ReplayError};
+use ptelab::scenario::Scenario;
+use ptelab::scenario::strace::{self, Reader};
+use ptelab::{AnyVm, HwKind, Matrix};
+use ptelab_report::Trace;
+use std::io::BufRead;
+use std::path::Path;
+
+/// What a file holds.
+pub(crate) enum Source {
+    /// A scenario.
+    Scenario(Scenario),
+    /// A log, which is read as it is replayed.
+    Log(Box<dyn BufRead + Send>),
+}
+
+/// A file, and the machines that it is run on.
+pub(crate) struct Run {
+    /// The file's name.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) source: Source,
+    /// The machines.
+    pub(crate) matrix: Matrix,
+    /// How a log is replayed.
+    pub(crate) options: Options,
+}
+
+impl Run {
+    /// Reads the file of the options; `arch` and `kernel` where they say nothing.
+    pub(crate) fn new(args: &Traced, arch: &str, kernel: &str) -> Result<Self, Failed> {
+        let matrix = args.machines.matrix(arch, kernel)?.memory(args.memory);
+        let name = args.file.display().to_string();
+        let source = if is_log(args) {
+            let log = strace::open(&args.file);
+            Source::Log(log.map_err(|error| Failed::Unusable(format!("{name}: {error}")))?)
+        } else {
+            Source::Scenario(input::scenario(&args.file)?)
+        };
+        let options = Options { thp: args.thp.clone(), fault_in: args.fault_in, ..Options::default() };
+        Ok(Self { name, source, matrix, options })
+    }
+
+    /// Runs it on machines that record every step, each with an observer; says whether it ran to its end.
+    pub(crate) fn observe<O: Observer>(
+        self,
+        observer: impl Fn(&AnyVm) -> O,
+    ) -> Result<(Vec<O>, bool), Failed> {
+        progress::stop_on_ctrl_c();
+        let Self { name, source, matrix, options } = self;
+        let (matrix, watch) = (matrix.hw(HwKind::Recording), Watch { stop: &STOP, tick: &|_| () });
+        match source {
+            Source::Scenario(scenario) => {
+                if !ptelab_report::can_be_recorded(&scenario) {
+                    let text =
+                        "its calls name more than 4G of memory together, too much to record every step";
+                    return Err(Failed::Unusable(format!("{name}: {text}")));
+                }
+                Ok(observe::scenario(&matrix, &scenario, watch, observer)?)
+            }
+            Source::Log(log) => {
+                let done = observe::log(Reader::new(log), &matrix, &options, watch, observer);
+                let (observers, replay) = done.map_err(|error| not_replayed(&name, error))?;
+                warn_of(&name, &replay);
+                Ok((observers, replay.finished))
+            }
+        }
+    }
+
+    /// Runs it and traces every machine.
+    pub(crate) fn trace(self) -> Result<Trace, Failed> {
+        progress::stop_on_ctrl_c();
+        let Self { name, source, matrix, options } = self;
+        match source {
+            Source::Scenario(scenario) => {
+                let steps = exec::steps(&scenario).saturating_mul(matrix.machines() as u128);
+                let bar = progress::bar(steps, "steps");
+                let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
+                let trace = ptelab_report::trace_scenario(&name, &scenario, matrix, watch);
+                bar.finish_and_clear();
+                Ok(trace?)
+            }
+            Source::Log(log) => {
+                let bar = progress::spinner("lines");
+                let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
+                let done = ptelab_report::trace_log(&name, Reader::new(log), matrix, &options, watch);
+                bar.finish_and_clear();
+                let (trace, replay) = done.map_err(|error| not_replayed(&name, error))?;
+                warn_of(&name, &replay);
+                Ok(trace)
+            }
+        }
+    }
+}
+
+/// Says which calls of a log could not be read.
+fn warn_of(name: &str, replay: &Replay) {
+    for mistake in &replay.mistakes {
+        progress::warn(&format!("{name}: {mistake}"));
+    }
+}
+
+fn not_replayed(name: &str, error: ReplayError) -> Failed {
+    match error {
+        ReplayError::Read(error) => Failed::Unusable(format!("{name}: {error}")),
+        other => Failed::Unusable(other.to_string()),
+    }
+}
+
+/// Whether a file is a log: what the options say, or its name.
+fn is_log(args: &Traced) -> bool {
+    match args.input.as_deref() {
+        Some(kind) => kind == "log",
+        None => {
+            args.file != Path::new("-") && args.file.extension().is_none_or(|extension| extension != "scn")
+        }
+    }
+}

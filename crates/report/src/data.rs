@@ -1,0 +1,206 @@
+//! The data behind a report, as small as it can be: numbers stand for texts that occur more than once, addresses count
+//! in pages, and only what a call changed is there.
+
+use crate::happen::Happening;
+use crate::trace::{Change, Course, NamedArea, Piece, Step, Trace, VmaChange};
+use crate::words::Word;
+use ptelab::{Counter, PteAttrs, PteView, show};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Everything that a report shows.
+#[derive(Debug, Serialize)]
+pub(crate) struct Data<'a> {
+    source: &'a str,
+    recorded: bool,
+    finished: bool,
+    counters: Vec<&'static str>,
+    attributes: Vec<&'static str>,
+    /// Line, process, and number of the text.
+    calls: Vec<(u64, u32, u32)>,
+    machines: Vec<Machine>,
+    texts: Vec<String>,
+    /// What a call took: pairs of a counter and its sum.
+    costs: Vec<Vec<(u8, u64)>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Machine {
+    arch: &'static str,
+    kernel: &'static str,
+    page_shift: u32,
+    table_shift: u32,
+    cont: usize,
+    /// Raw bits in hex, level, attributes, meaning, and number of the kind.
+    words: Vec<(String, u8, u32, String, usize)>,
+    /// Name, lowest bit and width of each field.
+    kinds: Vec<Vec<(&'static str, u32, u32)>>,
+    steps: Vec<StepData>,
+}
+
+/// A step. Fields that say nothing are left out.
+#[derive(Debug, Serialize)]
+struct StepData {
+    /// Number of the result's text.
+    o: u32,
+    /// The result is not the expected one.
+    #[serde(skip_serializing_if = "is_false")]
+    x: bool,
+    /// Address space.
+    s: Option<u32>,
+    /// Changes: space, first page, and five numbers a piece.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    c: Vec<(u32, u64, Vec<u64>)>,
+    /// VMAs: space, first that goes, how many go, and what comes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    v: Vec<(u32, usize, usize, Vec<AreaData>)>,
+    /// Spaces that ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    e: Vec<u32>,
+    /// Happenings: kind, first page, entries or pages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    h: Vec<(u8, u64, u64)>,
+    /// Happenings beyond those.
+    #[serde(skip_serializing_if = "is_zero")]
+    m: usize,
+    /// Number of the costs.
+    k: u32,
+    /// Predicted instructions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    i: Option<u64>,
+}
+
+/// First page, pages, and texts: permissions, flags as smaps has them, what it is of.
+type AreaData = (u64, u64, u32, u32, u32);
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+const fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+/// Values that are kept once and named by number.
+struct Table<T> {
+    all: Vec<T>,
+    known: HashMap<T, u32>,
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Table<T> {
+    fn new() -> Self {
+        Self { all: Vec::new(), known: HashMap::new() }
+    }
+
+    fn number(&mut self, value: &T) -> u32 {
+        if let Some(&number) = self.known.get(value) {
+            return number;
+        }
+        let number = self.all.len() as u32;
+        self.all.push(value.clone());
+        self.known.insert(value.clone(), number);
+        number
+    }
+}
+
+struct Tables {
+    texts: Table<String>,
+    costs: Table<Vec<(u8, u64)>>,
+}
+
+impl<'a> Data<'a> {
+    pub(crate) fn of(trace: &'a Trace) -> Self {
+        let mut tables = Tables { texts: Table::new(), costs: Table::new() };
+        let calls =
+            trace.calls().iter().map(|call| (call.line, call.pid, tables.texts.number(&call.text))).collect();
+        let machines = trace.courses.iter().map(|course| machine(course, &mut tables)).collect();
+        Self {
+            source: &trace.source,
+            recorded: trace.recorded,
+            finished: trace.finished,
+            counters: Counter::ALL.iter().map(|counter| counter.name()).collect(),
+            attributes: PteAttrs::all().iter_names().map(|(name, _)| name).collect(),
+            calls,
+            machines,
+            texts: tables.texts.all,
+            costs: tables.costs.all,
+        }
+    }
+}
+
+fn machine(course: &Course, tables: &mut Tables) -> Machine {
+    let fields = |kind: &Vec<ptelab::BitField>| {
+        kind.iter().map(|f| (f.name, f.mask.trailing_zeros(), f.mask.count_ones())).collect()
+    };
+    Machine {
+        arch: course.arch,
+        kernel: course.kernel,
+        page_shift: course.shape.page_shift,
+        table_shift: course.shape.table_shift,
+        cont: course.shape.cont_ptes,
+        words: course.words.all.iter().map(word).collect(),
+        kinds: course.words.kinds.iter().map(fields).collect(),
+        steps: course.steps.iter().map(|s| step(s, course.shape.page_shift, tables)).collect(),
+    }
+}
+
+/// Attributes of what is no page, beside those of [`PteAttrs`].
+const SOFT: u32 = 1 << 16;
+
+fn word(word: &Word) -> (String, u8, u32, String, usize) {
+    let attrs = match word.view {
+        PteView::Present(mapping) => mapping.attrs.bits().into(),
+        PteView::Soft(_) => SOFT,
+        PteView::None | PteView::Table(_) => 0,
+    };
+    (format!("{:x}", word.bits), word.level as u8, attrs, show::view_text(&word.view), word.kind)
+}
+
+fn step(step: &Step, page_shift: u32, tables: &mut Tables) -> StepData {
+    let costs = step.counters.iter().map(|&(counter, n)| (counter as u8, n)).collect();
+    StepData {
+        o: tables.texts.number(&step.outcome),
+        x: !step.as_expected,
+        s: step.space,
+        c: step.changes.iter().map(|change| change_data(change, page_shift)).collect(),
+        v: step.vmas.iter().map(|change| vma_data(change, page_shift, tables)).collect(),
+        e: step.ended.clone(),
+        h: step.happenings.iter().map(|(_, happening)| happening_data(happening, page_shift)).collect(),
+        m: step.more,
+        k: tables.costs.number(&costs),
+        i: step.instructions,
+    }
+}
+
+fn change_data(change: &Change, page_shift: u32) -> (u32, u64, Vec<u64>) {
+    let piece = |p: &Piece| {
+        let flags = u64::from(p.repeats) | u64::from(p.exclusive) << 1;
+        [p.n, p.word.into(), p.folio_pages.into(), p.offset.into(), flags]
+    };
+    (change.space, change.start.get() >> page_shift, change.pieces.iter().flat_map(piece).collect())
+}
+
+fn vma_data(change: &VmaChange, page_shift: u32, tables: &mut Tables) -> (u32, usize, usize, Vec<AreaData>) {
+    let mut area = |named: &NamedArea| {
+        let area = &named.area;
+        let backing = tables.texts.number(&named.backing.to_string());
+        let (start, end) = (area.start.get() >> page_shift, area.end.get() >> page_shift);
+        let (perms, flags) = (area.flags.perms(), area.flags.smaps());
+        (start, end - start, tables.texts.number(&perms), tables.texts.number(&flags), backing)
+    };
+    (change.space, change.at, change.removed, change.added.iter().map(&mut area).collect())
+}
+
+fn happening_data(happening: &Happening, page_shift: u32) -> (u8, u64, u64) {
+    let page = |addr: ptelab::VirtAddr| addr.get() >> page_shift;
+    match *happening {
+        Happening::Batch(addr, n) => (0, page(addr), n),
+        Happening::Write(addr, n) => (1, page(addr), n),
+        Happening::Fold(addr) => (2, page(addr), 0),
+        Happening::Unfold(addr) => (3, page(addr), 0),
+        Happening::Flush(start, end, _) => (4, page(start), page(end) - page(start)),
+        Happening::FlushAll => (5, 0, 0),
+    }
+}

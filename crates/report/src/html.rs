@@ -1,0 +1,54 @@
+//! The report: one file that a browser opens from disk.
+
+use crate::data::Data;
+use crate::trace::Trace;
+use askama::Template;
+use std::fmt;
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    title: &'a str,
+    data: &'a str,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum HtmlError {
+    /// The data cannot be written.
+    #[error(transparent)]
+    Data(#[from] serde_json::Error),
+    /// The page cannot be written.
+    #[error(transparent)]
+    Page(#[from] askama::Error),
+    /// Neither scenario nor log has calls.
+    #[error("there are no calls to show")]
+    Empty,
+}
+
+/// A trace as a page. It needs nothing beside itself: no network, no font, no script from elsewhere.
+///
+/// # Errors
+/// Where there are no calls.
+pub fn html(trace: &Trace) -> Result<String, HtmlError> {
+    if trace.calls().is_empty() {
+        return Err(HtmlError::Empty);
+    }
+    let data = data_json(trace)?;
+    Ok(Page { title: &trace.source, data: &data }.render()?)
+}
+
+/// The data behind the page, as JSON that may stand inside a script element: nothing in it can end that.
+///
+/// # Errors
+/// None that is known of.
+pub fn data_json(trace: &Trace) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string(&Data::of(trace))?;
+    Ok(json.replace('<', "\\u003c"))
+}
+
+impl fmt::Debug for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page").field("title", &self.title).finish_non_exhaustive()
+    }
+}

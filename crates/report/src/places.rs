@@ -1,0 +1,111 @@
+//! From entries as records name them to addresses.
+
+use ptelab::{AnyVm, Level, Pid, Ptep, VirtAddr, Vm};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The address space, by the process that first had it.
+    pub(crate) space: Pid,
+    /// Level of its table.
+    pub(crate) level: Level,
+    /// First address that it maps.
+    pub(crate) addr: VirtAddr,
+}
+
+/// An address space.
+#[derive(Clone, Copy, Debug)]
+struct Space {
+    /// Its root table.
+    root: Ptep,
+    /// The process that first had it.
+    label: Pid,
+    /// A process that has it now.
+    user: Pid,
+}
+
+/// The tables of a machine, as of the last look.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    tables: HashMap<Ptep, Place>,
+    before: HashMap<Ptep, Place>,
+    spaces: Vec<Space>,
+    processes: Vec<Pid>,
+    table_shift: u32,
+    page_shift: u32,
+}
+
+impl Places {
+    pub(crate) fn new(vm: &AnyVm) -> Self {
+        let shape = vm.shape();
+        let mut places =
+            Self { table_shift: shape.table_shift, page_shift: shape.page_shift, ..Self::default() };
+        places.refresh(vm);
+        places
+    }
+
+    /// Bytes that one entry of `level` maps.
+    pub(crate) const fn entry_size(&self, level: Level) -> u64 {
+        1 << (self.page_shift + self.table_shift * level as u32)
+    }
+
+    fn find_in(&self, tables: &HashMap<Ptep, Place>, p: Ptep) -> Option<Place> {
+        let entries = 1 << self.table_shift;
+        let table = tables.get(&p.align_down(entries))?;
+        let addr = table.addr.add(p.offset_in(entries) as u64 * self.entry_size(table.level));
+        Some(Place { addr, ..*table })
+    }
+
+    /// Where an entry stands, or stood before the last look where its table is gone.
+    pub(crate) fn find(&self, p: Ptep) -> Option<Place> {
+        self.find_in(&self.tables, p).or_else(|| self.find_in(&self.before, p))
+    }
+
+    /// Follows a call in which these entries were written: where all of them stand, before or after. Tables are looked for
+    /// again where the call may have made or freed one.
+    pub(crate) fn follow(&mut self, vm: &AnyVm, written: &BTreeSet<Ptep>) -> BTreeSet<Place> {
+        let known: Vec<Option<Place>> = written.iter().map(|&p| self.find_in(&self.tables, p)).collect();
+        let tables_changed = known.iter().any(|place| place.is_none_or(|place| place.level > Level::Pte));
+        let mut places: BTreeSet<Place> = known.into_iter().flatten().collect();
+        if tables_changed || vm.processes() != self.processes {
+            self.refresh(vm);
+            places.extend(written.iter().filter_map(|&p| self.find_in(&self.tables, p)));
+        }
+        places
+    }
+
+    /// Looks at all tables.
+    fn refresh(&mut self, vm: &AnyVm) {
+        self.before = std::mem::take(&mut self.tables);
+        self.processes = vm.processes();
+        let old = std::mem::take(&mut self.spaces);
+        for &user in &self.processes {
+            let Ok(tables) = vm.tables(user) else { continue };
+            let root = tables[0].first;
+            if self.spaces.iter().any(|space| space.root == root) {
+                continue;
+            }
+            let known = old.iter().find(|space| space.root == root);
+            let label = known.map_or(user, |space| space.label);
+            self.spaces.push(Space { root, label, user });
+            let places =
+                tables.iter().map(|t| (t.first, Place { space: label, level: t.level, addr: t.addr }));
+            self.tables.extend(places);
+        }
+    }
+
+    /// Address spaces that there are, each with a process that has it.
+    pub(crate) fn spaces(&self) -> BTreeMap<Pid, Pid> {
+        self.spaces.iter().map(|space| (space.label, space.user)).collect()
+    }
+
+    /// The address space of a process, if it lives.
+    pub(crate) fn space_of(&self, vm: &AnyVm, pid: Pid) -> Option<Pid> {
+        if let Some(space) = self.spaces.iter().find(|space| space.user == pid) {
+            return Some(space.label);
+        }
+        let root = vm.tables(pid).ok()?[0].first;
+        self.spaces.iter().find(|space| space.root == root).map(|space| space.label)
+    }
+}

@@ -1,0 +1,70 @@
+//! Traces of scenarios and of logs.
+
+use crate::trace::{Trace, Tracer};
+use ptelab::exec::Watch;
+use ptelab::observe;
+use ptelab::replay::{Options, Replay, ReplayError};
+use ptelab::scenario::strace::Reader;
+use ptelab::scenario::{Call, Scenario};
+use ptelab::{BuildError, HwKind, Matrix};
+use std::io::BufRead;
+
+/// Bytes that the calls of a scenario name together, up to which every step of them is recorded.
+const MAX_RECORDED: u128 = 4 << 30;
+
+/// Runs a scenario on every machine of a matrix and traces it.
+///
+/// # Errors
+/// Where a machine cannot be built.
+pub fn trace_scenario(
+    source: &str,
+    scenario: &Scenario,
+    matrix: Matrix,
+    watch: Watch<'_>,
+) -> Result<Trace, BuildError> {
+    let recorded = can_be_recorded(scenario);
+    let matrix = matrix.hw(if recorded { HwKind::Recording } else { HwKind::Counting });
+    let (tracers, finished) = observe::scenario(&matrix, scenario, watch, Tracer::new)?;
+    Ok(trace(source, tracers, recorded, finished))
+}
+
+/// Replays a log on every machine of a matrix and traces it.
+///
+/// # Errors
+/// Where a machine cannot be had, or the input is no log.
+pub fn trace_log<R: BufRead>(
+    source: &str,
+    reader: Reader<R>,
+    matrix: Matrix,
+    options: &Options,
+    watch: Watch<'_>,
+) -> Result<(Trace, Replay), ReplayError> {
+    let matrix = matrix.hw(HwKind::Recording);
+    let (tracers, replay) = observe::log(reader, &matrix, options, watch, Tracer::new)?;
+    Ok((trace(source, tracers, true, replay.finished), replay))
+}
+
+/// Whether the steps of a scenario are few enough to record them all.
+pub fn can_be_recorded(scenario: &Scenario) -> bool {
+    let bytes = scenario.step_sum(|line| match line.call {
+        Call::Mprotect { len, .. }
+        | Call::Madvise { len, .. }
+        | Call::Memset { len, .. }
+        | Call::ExplicitBzero { len, .. }
+        | Call::Touch { len, .. }
+        | Call::NumaScan { len, .. } => len.into(),
+        _ => 0,
+    });
+    bytes <= MAX_RECORDED
+}
+
+fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> Trace {
+    let mut courses: Vec<_> = tracers.into_iter().map(Tracer::into_course).collect();
+    // Machines that were stopped may have come to different points.
+    let calls = courses.iter().map(|course| course.steps.len()).min().unwrap_or(0);
+    for course in &mut courses {
+        course.steps.truncate(calls);
+        course.calls.truncate(calls);
+    }
+    Trace { source: source.to_owned(), courses, recorded, finished }
+}

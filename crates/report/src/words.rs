@@ -1,0 +1,51 @@
+//! The words that a machine's tables held, each kept once.
+
+use ptelab::{AnyVm, BitField, Level, Pte, PteView, Vm};
+use std::collections::HashMap;
+
+/// A word without its frame number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The bits.
+    pub bits: u64,
+    /// Level of the table that it stood in.
+    pub level: Level,
+    /// What it says on any architecture.
+    pub view: PteView,
+    /// Which bits and fields such a word has: an index into [`Words::kinds`].
+    pub kind: usize,
+}
+
+/// All words of a machine.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    /// The words, by their numbers. 0 is the empty one.
+    pub all: Vec<Word>,
+    /// Bits and fields of each kind of word.
+    pub kinds: Vec<Vec<BitField>>,
+    known: HashMap<(u64, Level), u32>,
+}
+
+impl Words {
+    pub(crate) fn new(vm: &AnyVm) -> Self {
+        let mut words = Self::default();
+        words.number(vm, 0, Level::Pte);
+        words
+    }
+
+    /// The number of a word.
+    pub(crate) fn number(&mut self, vm: &AnyVm, bits: u64, level: Level) -> u32 {
+        if let Some(&number) = self.known.get(&(bits, level)) {
+            return number;
+        }
+        let fields = vm.fields(Pte(bits), level);
+        let kind = self.kinds.iter().position(|kind| *kind == fields).unwrap_or_else(|| {
+            self.kinds.push(fields);
+            self.kinds.len() - 1
+        });
+        let number = self.all.len() as u32;
+        self.all.push(Word { bits, level, view: vm.decode(Pte(bits), level), kind });
+        self.known.insert((bits, level), number);
+        number
+    }
+}
