@@ -56,7 +56,8 @@ fn first_parts_are_entries_where_they_say_enough() {
     );
     let found: Vec<_> = entries.iter().map(|entry| (entry.line, entry.end_line, entry.pid)).collect();
     assert_eq!(found, [(1, 1, Some(1)), (2, 2, Some(2)), (1, 4, Some(1))]);
-    let [Kind::Begun(begun), Kind::Begun(vfork), Kind::Call(call)] = [0, 1, 2].map(|i| &entries[i].kind) else {
+    let [Kind::Begun(begun), Kind::Begun(vfork), Kind::Call(call)] = [0, 1, 2].map(|i| &entries[i].kind)
+    else {
         panic!("{entries:?}")
     };
     let munmap = Syscall::Munmap { addr: 0x1000, len: 4096 };
