@@ -46,6 +46,65 @@ pub(crate) enum Command {
         --kernel 6.16,6.17\nA page opens at a place: out.html#call=17&va=0x40004000"
     )]
     Report(Report),
+    /// Tell what one entry went through: the word before and after each call, who changed it, and why
+    #[command(
+        after_help = "Example: ptelab explain fixtures/scenarios/contpte-unfold.scn --at 6 --va 0x40004000 --arch arm64"
+    )]
+    Explain(Explain),
+    /// Write what happened as a timeline for ui.perfetto.dev, or what each call took as CSV
+    #[command(
+        after_help = "Example: ptelab timeline fixtures/scenarios/contpte-fold.scn -o out.json --csv out.csv"
+    )]
+    Timeline(Timeline),
+    /// Step through the calls in a terminal, with the same map as the report
+    #[command(
+        after_help = "Example: ptelab step fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,6.17"
+    )]
+    Step(Step),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example: ptelab completions bash > ~/.local/share/bash-completion/completions/ptelab"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example: ptelab man > ptelab.1 && man ./ptelab.1")]
+    Man,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) traced: Traced,
+    /// The last call to tell of, from 1, in the order in which calls run
+    #[arg(long, value_name = "CALL", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) at: u64,
+    /// An address that the entry maps
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(crate) va: u64,
+    /// The process, from 1, in the order of forks
+    #[arg(long, value_name = "PID", default_value_t = 1)]
+    pub(crate) pid: u32,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Step {
+    #[command(flatten)]
+    pub(crate) traced: Traced,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Timeline {
+    #[command(flatten)]
+    pub(crate) traced: Traced,
+    /// The timeline to write
+    #[arg(short, long, value_name = "OUT.json", required_unless_present = "csv")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write what each call took, a line each
+    #[arg(long, value_name = "OUT.csv")]
+    pub(crate) csv: Option<PathBuf>,
 }
 
 /// A scenario or a strace log, and the machines that it is traced on.
@@ -175,11 +234,16 @@ fn thp(text: &str) -> Result<(Option<u64>, ThpMode), String> {
 /// `0x7f0000000000,64K`
 fn range(text: &str) -> Result<(u64, u64), String> {
     let (addr, len) = text.split_once(',').ok_or("write ADDR,LEN")?;
-    let addr = match addr.strip_prefix("0x") {
+    Ok((address(addr)?, size(len)?))
+}
+
+/// `0x7f0000000000`
+fn address(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
-        None => addr.parse(),
+        None => text.parse(),
     };
-    Ok((addr.map_err(|_| "not an address")?, size(len)?))
+    number.map_err(|_| "not an address".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

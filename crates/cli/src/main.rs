@@ -3,12 +3,16 @@
 mod args;
 mod bench;
 mod compare;
+mod explain;
 mod input;
+mod manual;
 mod output;
 mod progress;
 mod replay;
 mod report;
 mod run;
+mod step;
+mod timeline;
 mod traced;
 mod verify;
 
@@ -37,6 +41,11 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
         Command::Report(args) => report::report(args, &mut out),
+        Command::Explain(args) => explain::explain(args, &mut out),
+        Command::Timeline(args) => timeline::timeline(args, &mut out),
+        Command::Step(args) => step::step(args, &mut out),
+        Command::Completions { shell } => manual::completions(*shell, &mut out),
+        Command::Man => manual::man(&mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

@@ -4,6 +4,7 @@ use anstream::AutoStream;
 use anstyle::Style;
 use ptelab::{BuildError, SelectError};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::path::Path;
 use tracing::Level;
@@ -92,6 +93,13 @@ impl Failed {
         };
         crate::UNUSABLE
     }
+}
+
+/// A file to write to.
+pub(crate) fn create(path: &Path) -> Result<BufWriter<File>, Failed> {
+    let file =
+        File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
+    Ok(BufWriter::new(file))
 }
 
 /// Writes a file, whole.

@@ -4,11 +4,12 @@ use crate::args::Traced;
 use crate::input;
 use crate::output::Failed;
 use crate::progress::{self, STOP};
-use ptelab::Matrix;
 use ptelab::exec::{self, Watch};
-use ptelab::replay::{Options, ReplayError};
+use ptelab::observe::{self, Observer};
+use ptelab::replay::{Options, Replay, ReplayError};
 use ptelab::scenario::Scenario;
 use ptelab::scenario::strace::{self, Reader};
+use ptelab::{AnyVm, HwKind, Matrix};
 use ptelab_report::Trace;
 use std::io::BufRead;
 use std::path::Path;
@@ -48,6 +49,32 @@ impl Run {
         Ok(Self { name, source, matrix, options })
     }
 
+    /// Runs it on machines that record every step, each with an observer; says whether it ran to its end.
+    pub(crate) fn observe<O: Observer>(
+        self,
+        observer: impl Fn(&AnyVm) -> O,
+    ) -> Result<(Vec<O>, bool), Failed> {
+        progress::stop_on_ctrl_c();
+        let Self { name, source, matrix, options } = self;
+        let (matrix, watch) = (matrix.hw(HwKind::Recording), Watch { stop: &STOP, tick: &|_| () });
+        match source {
+            Source::Scenario(scenario) => {
+                if !ptelab_report::can_be_recorded(&scenario) {
+                    let text =
+                        "its calls name more than 4G of memory together, too much to record every step";
+                    return Err(Failed::Unusable(format!("{name}: {text}")));
+                }
+                Ok(observe::scenario(&matrix, &scenario, watch, observer)?)
+            }
+            Source::Log(log) => {
+                let done = observe::log(Reader::new(log), &matrix, &options, watch, observer);
+                let (observers, replay) = done.map_err(|error| not_replayed(&name, error))?;
+                warn_of(&name, &replay);
+                Ok((observers, replay.finished))
+            }
+        }
+    }
+
     /// Runs it and traces every machine.
     pub(crate) fn trace(self) -> Result<Trace, Failed> {
         progress::stop_on_ctrl_c();
@@ -67,12 +94,17 @@ impl Run {
                 let done = ptelab_report::trace_log(&name, Reader::new(log), matrix, &options, watch);
                 bar.finish_and_clear();
                 let (trace, replay) = done.map_err(|error| not_replayed(&name, error))?;
-                for mistake in replay.mistakes {
-                    progress::warn(&format!("{name}: {mistake}"));
-                }
+                warn_of(&name, &replay);
                 Ok(trace)
             }
         }
+    }
+}
+
+/// Says which calls of a log could not be read.
+fn warn_of(name: &str, replay: &Replay) {
+    for mistake in &replay.mistakes {
+        progress::warn(&format!("{name}: {mistake}"));
     }
 }
 

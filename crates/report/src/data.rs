@@ -70,8 +70,8 @@ struct StepData {
     i: Option<u64>,
 }
 
-/// First page, end, permissions, flags as smaps has them, what it is of.
-type AreaData = (u64, u64, String, String, u32);
+/// First page, pages, and texts: permissions, flags as smaps has them, what it is of.
+type AreaData = (u64, u64, u32, u32, u32);
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
 const fn is_false(value: &bool) -> bool {
@@ -167,7 +167,7 @@ fn step(step: &Step, page_shift: u32, tables: &mut Tables) -> StepData {
         c: step.changes.iter().map(|change| change_data(change, page_shift)).collect(),
         v: step.vmas.iter().map(|change| vma_data(change, page_shift, tables)).collect(),
         e: step.ended.clone(),
-        h: step.happenings.iter().map(|happening| happening_data(happening, page_shift)).collect(),
+        h: step.happenings.iter().map(|(_, happening)| happening_data(happening, page_shift)).collect(),
         m: step.more,
         k: tables.costs.number(&costs),
         i: step.instructions,
@@ -187,7 +187,8 @@ fn vma_data(change: &VmaChange, page_shift: u32, tables: &mut Tables) -> (u32, u
         let area = &named.area;
         let backing = tables.texts.number(&named.backing.to_string());
         let (start, end) = (area.start.get() >> page_shift, area.end.get() >> page_shift);
-        (start, end, area.flags.perms(), area.flags.smaps(), backing)
+        let (perms, flags) = (area.flags.perms(), area.flags.smaps());
+        (start, end - start, tables.texts.number(&perms), tables.texts.number(&flags), backing)
     };
     (change.space, change.at, change.removed, change.added.iter().map(&mut area).collect())
 }

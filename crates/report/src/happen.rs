@@ -28,6 +28,15 @@ pub(crate) const fn written(record: &Record) -> Option<Ptep> {
     }
 }
 
+/// How many primitives a record stands for.
+pub(crate) fn primitives(record: &Record) -> u64 {
+    match *record {
+        Record::Tlbi(op) => op.ops.into(),
+        Record::Hardware(..) | Record::Event(_) => 0,
+        _ => 1,
+    }
+}
+
 /// A block that is being rewritten: what for, and how many of its entries are still to be stored.
 struct Conversion {
     folds: bool,
@@ -41,12 +50,15 @@ struct Group {
     first: Ptep,
     n: u64,
     exchanged: bool,
+    at: u64,
 }
 
 struct Reader<'a> {
     places: &'a Places,
     cont_ptes: usize,
-    found: Vec<Happening>,
+    found: Vec<(u64, Happening)>,
+    /// Primitives so far.
+    clock: u64,
     conversion: Option<Conversion>,
     /// Length of a batch whose first entry is not written yet.
     formed: Option<u64>,
@@ -55,12 +67,13 @@ struct Reader<'a> {
     group: Option<Group>,
 }
 
-/// What the records of one call say.
-pub(crate) fn happenings(places: &Places, cont_ptes: usize, records: &[Record]) -> Vec<Happening> {
+/// What the records of one call say, each with the number of primitives before it.
+pub(crate) fn happenings(places: &Places, cont_ptes: usize, records: &[Record]) -> Vec<(u64, Happening)> {
     let mut reader = Reader {
         places,
         cont_ptes,
         found: Vec::new(),
+        clock: 0,
         conversion: None,
         formed: None,
         batch: None,
@@ -68,6 +81,7 @@ pub(crate) fn happenings(places: &Places, cont_ptes: usize, records: &[Record]) 
     };
     for record in records {
         reader.read(record);
+        reader.clock += primitives(record);
     }
     reader.end_group();
     reader.found
@@ -82,12 +96,16 @@ impl Reader<'_> {
             }
             Record::Event(Event::Fold) => self.convert(true),
             Record::Event(Event::Unfold) => self.convert(false),
+            Record::Event(Event::Fault(_)) => self.end_group(),
             Record::Tlbi(op) => {
                 self.end_group();
-                self.found.push(match op.scope {
-                    TlbScope::All => Happening::FlushAll,
-                    TlbScope::Range { start, end, .. } => Happening::Flush(start, end, op.ops),
-                });
+                self.found.push((
+                    self.clock,
+                    match op.scope {
+                        TlbScope::All => Happening::FlushAll,
+                        TlbScope::Range { start, end, .. } => Happening::Flush(start, end, op.ops),
+                    },
+                ));
             }
             _ => {
                 if let Some(p) = written(record) {
@@ -109,7 +127,7 @@ impl Reader<'_> {
         let Some(place) = self.places.find(p).filter(|place| place.level == Level::Pte) else { return };
         if let Some(n) = self.formed.take() {
             self.batch = Some((p, p.add(n as usize)));
-            self.found.push(Happening::Batch(place.addr, n));
+            self.found.push((self.clock, Happening::Batch(place.addr, n)));
         }
         if self.batch.is_some_and(|(first, end)| first <= p && p < end) {
             return;
@@ -121,7 +139,7 @@ impl Reader<'_> {
             }
             _ => {
                 self.end_group();
-                self.group = Some(Group { first: p, n: 1, exchanged });
+                self.group = Some(Group { first: p, n: 1, exchanged, at: self.clock });
             }
         }
     }
@@ -133,7 +151,7 @@ impl Reader<'_> {
             conversion.placed = true;
             if let Some(place) = self.places.find(p) {
                 let make = if conversion.folds { Happening::Fold } else { Happening::Unfold };
-                self.found.push(make(place.addr));
+                self.found.push((self.clock, make(place.addr)));
             }
         }
         if !exchanged {
@@ -150,8 +168,8 @@ impl Reader<'_> {
         let Some(group) = self.group.take() else { return };
         let Some(place) = self.places.find(group.first) else { return };
         let write = Happening::Write(place.addr, group.n);
-        if self.found.last() != Some(&write) {
-            self.found.push(write);
+        if self.found.last().is_none_or(|(_, last)| *last != write) {
+            self.found.push((group.at, write));
         }
     }
 }

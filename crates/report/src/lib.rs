@@ -1,19 +1,26 @@
 //! What page tables go through, to look at.
 //!
 //! A [`Tracer`] watches a machine of any port, on plain snapshots of its state, and keeps what each call changed. From the
-//! resulting [`Trace`] come a [report](report::html) for a browser, a [timeline] for a trace viewer, and a table of
-//! counters; [`explain`] tells the story of one entry.
+//! resulting [`Trace`] come a [report](html()) for a browser, a [timeline](write_timeline) for a trace viewer, and a
+//! [table](write_csv) of counters. An [`Explainer`] tells the story of one entry.
 
 mod data;
+mod explain;
 mod happen;
 mod html;
 mod places;
 mod source;
+mod state;
+mod timeline;
 mod trace;
+mod why;
 mod words;
 
+pub use explain::Explainer;
 pub use happen::Happening;
 pub use html::{HtmlError, data_json, html};
 pub use source::{can_be_recorded, trace_log, trace_scenario};
+pub use state::{Entry, State};
+pub use timeline::{unit, write_csv, write_timeline};
 pub use trace::{CallLine, Change, Course, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer, VmaChange};
 pub use words::{Word, Words};

@@ -1,6 +1,6 @@
 //! What page tables went through, call by call, as plain data: only what changes is kept.
 
-use crate::happen::{Happening, happenings, written};
+use crate::happen::{Happening, happenings, primitives, written};
 use crate::places::Places;
 use crate::words::Words;
 use ptelab::observe::{Observer, Seen};
@@ -88,8 +88,10 @@ pub struct Step {
     pub vmas: Vec<VmaChange>,
     /// Address spaces that ended.
     pub ended: Vec<Pid>,
-    /// What it did, in order, up to [`MAX_HAPPENINGS`].
-    pub happenings: Vec<Happening>,
+    /// What it did, in order, up to [`MAX_HAPPENINGS`], each with the number of primitives before it.
+    pub happenings: Vec<(u64, Happening)>,
+    /// Primitives that were recorded.
+    pub primitives: u64,
     /// How many things it did beyond those.
     pub more: usize,
     /// What it took: counters that are not zero.
@@ -236,13 +238,12 @@ impl Tracer {
     /// How the VMAs of an address space differ from those that it had when last looked at.
     fn look_at_vmas(&mut self, vm: &AnyVm, space: Pid, user: Pid) -> Option<VmaChange> {
         let areas = vm.areas(user, 0, u64::MAX).ok()?;
-        let backings = vm.backings(user).ok()?;
-        let named = areas.into_iter().zip(backings).map(|(area, backing)| NamedArea { area, backing });
-        let new: Vec<NamedArea> = named.collect();
         let old = self.vmas.entry(space).or_default();
-        if *old == new {
+        if old.iter().map(|named| &named.area).eq(&areas) {
             return None;
         }
+        let named = areas.into_iter().zip(vm.backings(user).ok()?);
+        let new: Vec<NamedArea> = named.map(|(area, backing)| NamedArea { area, backing }).collect();
         let at = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
         let rest = old[at..].iter().rev().zip(new[at..].iter().rev());
         let kept = rest.take_while(|(a, b)| a == b).count();
@@ -295,6 +296,7 @@ impl Observer for Tracer {
             vmas,
             ended,
             happenings,
+            primitives: seen.records.iter().map(primitives).sum(),
             more,
             counters: nonzero(&seen.counters),
             instructions: None,

@@ -86,7 +86,8 @@ class Course {
     for (const [space, start, flat] of step.c || []) this.change(space, start, flat);
     for (const [space, at, removed, added] of step.v || []) {
       if (!this.vmas.has(space)) this.vmas.set(space, []);
-      const rows = added.map(([start, end, perms, flags, name]) => ({ start, end, perms, flags, name: data.texts[name] }));
+      const rows = added.map(([start, length, perms, flags, name]) =>
+        ({ start, end: start + length, perms: data.texts[perms], flags: data.texts[flags], name: data.texts[name] }));
       this.vmas.get(space).splice(at, removed, ...rows);
     }
     for (const space of step.e || []) { this.runs.delete(space); this.vmas.delete(space); }
@@ -124,6 +125,10 @@ class Course {
     runs.splice(from, to - from, ...(head ? [head] : []), ...pieces, ...(tail ? [tail] : []));
   }
   find(space, page) { return entryAt(this.runs.get(space) || [], page); }
+  // Whether the call changed an entry from start to end.
+  touched(space, start, end) {
+    return this.old.some((old) => old.space === space && old.start < end && old.end > start);
+  }
   before(space, page) {
     let inside = false;
     for (const old of this.old) {
@@ -186,7 +191,7 @@ function changedPlace() {
   return null;
 }
 
-const CELL = 14, LEFT = 74, GAP = 3, ROW = 36, TOP = 12;
+const CELL = 14, LEFT = 94, GAP = 3, ROW = 45, EMPTY_ROW = 18, TOP = 20;
 const xOf = (column) => LEFT + column * CELL + Math.floor(column / 16) * GAP;
 
 function marksOf(svg, machine, entry, x, y, width) {
@@ -208,18 +213,31 @@ function marksOf(svg, machine, entry, x, y, width) {
 function drawRows(course, start, end) {
   const machine = course.machine;
   const rowOf = (page) => Math.floor(page / COLUMNS);
-  const rows = rowOf(end - 1) - rowOf(start) + 1;
   const width = xOf(COLUMNS) + 2;
-  const svg = drawn('svg', { viewBox: `0 0 ${width} ${rows * ROW + 4}`, role: 'application', tabindex: '0',
+  const svg = drawn('svg', { role: 'application', tabindex: '0',
     'aria-label': `Entries ${addressText(machine, start)} to ${addressText(machine, end)}, ${machine.arch} ${machine.kernel}` });
   const runs = course.runs.get(space) || [];
   const step = machine.steps[call - 1];
   const happened = happeningsIn(step, start, end);
-  for (let row = 0; row < rows; row += 1) {
-    const from = Math.max(start, (rowOf(start) + row) * COLUMNS);
-    const to = Math.min(end, (rowOf(start) + row + 1) * COLUMNS);
-    drawRow(svg, course, runs, happened, from, to, row * ROW + TOP);
+  const focusPage = focus === null ? -1 : Math.floor(focus / 2 ** machine.page_shift);
+  let y = TOP, empty = null;
+  const endEmpty = (page) => {
+    if (empty === null) return;
+    svg.append(drawn('text', { class: 'addr', x: 0, y: y }, `${addressText(machine, empty)}  ${plural(page - empty, 'empty entry', 'empty entries')}`));
+    y += EMPTY_ROW;
+    empty = null;
+  };
+  for (let row = rowOf(start); row <= rowOf(end - 1); row += 1) {
+    const from = Math.max(start, row * COLUMNS), to = Math.min(end, (row + 1) * COLUMNS);
+    const run = runs[firstEndingAfter(runs, from)];
+    const isEmpty = !(run && run.page < to) && !course.touched(space, from, to) && !(from <= focusPage && focusPage < to);
+    if (isEmpty) { if (empty === null) empty = from; continue; }
+    endEmpty(from);
+    drawRow(svg, course, runs, happened, from, to, y);
+    y += ROW;
   }
+  endEmpty(end);
+  svg.setAttribute('viewBox', `0 0 ${width} ${y - TOP + 4}`);
   svg.dataset.start = start;
   svg.dataset.end = end;
   return svg;
@@ -234,7 +252,7 @@ function drawRow(svg, course, runs, happened, from, to, y) {
     const entry = found || { word: 0, folio: 0 };
     const before = course.before(space, page);
     const cell = drawn('rect', { class: 'cell' + (before.changed ? ' new' : ''), x: x + .8, y: y + .8, width: width - 1.6,
-      height: 14.4, rx: 1.5, fill: colourOf[keyOf(machine, entry)] });
+      height: 14.4, rx: 1, fill: colourOf[keyOf(machine, entry)] });
     cell.dataset.page = page;
     svg.append(cell);
     if (found && (found.each === 1 || page === found.page)) marksOf(svg, machine, found, x, y, width);
@@ -275,8 +293,9 @@ function drawGroups(svg, machine, runs, from, to, y) {
   }
 }
 function happeningsIn(step, start, end) {
-  const found = { batch: [], write: [], fold: [], unfold: [], flush: [] };
+  const found = { batch: [], write: [], fold: [], unfold: [], flush: [], all: false };
   for (const [kind, page, n] of step.h || []) {
+    if (kind === KIND.flushAll) found.all = true;
     const length = kind === KIND.fold || kind === KIND.unfold ? 16 : n;
     if (page >= end || page + length <= start) continue;
     if (kind === KIND.batch) found.batch.push([page, page + n]);
@@ -298,7 +317,7 @@ function drawHappenings(svg, machine, happened, from, to, y) {
   const inRow = (list) => list.filter(([a, b]) => a < to && b > from);
   for (const [a, b] of inRow(happened.batch)) {
     const [x, end] = bracket(svg, 'batch', a, b, from, to, y);
-    if (end - x > 60 && a >= from) label(svg, 'b', x + 5, y - 6.6, b - a === 1 ? '1' : `batch of ${b - a}`);
+    if (end - x > 60 && a >= from) label(svg, 'b', x + 5, y - 8.5, b - a === 1 ? '1' : `batch of ${b - a}`);
   }
   let singles = 0;
   for (const [a, b] of inRow(happened.write)) {
@@ -308,7 +327,7 @@ function drawHappenings(svg, machine, happened, from, to, y) {
       singles += 1;
     } else {
       const [x, end] = bracket(svg, 'write', a, b, from, to, y);
-      if (end - x > 60 && a >= from) label(svg, 's', x + 5, y - 6.6, `${b - a} written`);
+      if (end - x > 60 && a >= from) label(svg, 's', x + 5, y - 8.5, `${b - a} written`);
     }
   }
   for (let block = Math.floor(from / 16) * 16; block < to; block += 16) {
@@ -320,10 +339,16 @@ function drawHappenings(svg, machine, happened, from, to, y) {
     if (unfolds) parts.push(unfolds > 1 ? `unfold ×${unfolds}` : 'unfold');
     if (ones) parts.push(`${ones} × 1`);
     if (folds) parts.push(folds > 1 ? `fold ×${folds}` : 'fold');
-    label(svg, 'f', xOf(Math.max(block, from) % COLUMNS) + 4, y - 6.6, parts.join(' → '));
+    const batched = happened.batch.some(([a, b]) => a < block + 16 && b > block);
+    const x = batched ? xOf((Math.min(block + 16, to) - 1) % COLUMNS) + CELL - 2 : xOf(Math.max(block, from) % COLUMNS) + 4;
+    svg.append(drawn('text', { class: 'lane f', x, y: y - 8.5, 'text-anchor': batched ? 'end' : 'start' }, parts.join(' → ')));
   }
   if (!happened.unfold.length && !happened.fold.length && singles > 1 && !happened.batch.length) {
-    label(svg, 's', xOf(from % COLUMNS) + 4, y - 6.6, `${singles} × 1`);
+    label(svg, 's', xOf(from % COLUMNS) + 4, y - 8.5, `${singles} × 1`);
+  }
+  if (happened.all) {
+    const x = xOf(from % COLUMNS), end = xOf((to - 1) % COLUMNS) + CELL;
+    svg.append(drawn('path', { class: 'all', d: `M${x} ${y + 21}H${end}` }));
   }
   const counts = new Map();
   for (const [a, b] of inRow(happened.flush)) counts.set(`${a},${b}`, (counts.get(`${a},${b}`) || 0) + 1);
@@ -370,13 +395,14 @@ function drawRegion(course, vma) {
 
 function summary(course) {
   const step = course.machine.steps[call - 1];
-  const sums = { batch: 0, batchEntries: 0, single: 0, together: 0, fold: 0, unfold: 0, flush: 0 };
+  const sums = { batch: 0, batchEntries: 0, single: 0, together: 0, fold: 0, unfold: 0, flush: 0, all: 0 };
   for (const [kind, , n] of step.h || []) {
     if (kind === KIND.batch) { sums.batch += 1; sums.batchEntries += n; }
     if (kind === KIND.write) sums[n === 1 ? 'single' : 'together'] += 1;
     if (kind === KIND.fold) sums.fold += 1;
     if (kind === KIND.unfold) sums.unfold += 1;
     if (kind === KIND.flush || kind === KIND.flushAll) sums.flush += 1;
+    if (kind === KIND.flushAll) sums.all += 1;
   }
   const parts = [];
   if (sums.batch) parts.push(`${plural(sums.batch, 'batch', 'batches')}, ${plural(sums.batchEntries, 'entry', 'entries')} in them`);
@@ -384,7 +410,7 @@ function summary(course) {
   if (sums.together) parts.push(`${plural(sums.together, 'run')} written at once`);
   if (sums.unfold) parts.push(`${plural(sums.unfold, 'block')} unfolded`);
   if (sums.fold) parts.push(`${plural(sums.fold, 'block')} folded`);
-  if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes'));
+  if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes') + (sums.all ? ` (${sums.all} of everything)` : ''));
   if (step.m) parts.push(`and ${step.m.toLocaleString('en')} more steps that are not shown`);
   if (!parts.length) parts.push(data.recorded ? 'no entry written' : 'steps not recorded');
   return parts;
@@ -561,9 +587,9 @@ function drawHeader() {
   });
   if (vmas.length > 400) shown.push(`and ${vmas.length - 400} more`);
   if (!vmas.length) shown.push('no VMAs');
-  const list = (c) => (c.vmas.get(space) || []).map((vma) => `${vma.start * 2 ** c.machine.page_shift} ${vma.end * 2 ** c.machine.page_shift} ${vma.flags}`).join();
+  const list = (c) => (c.vmas.get(space) || []).map((vma) => `${vma.start * 2 ** c.machine.page_shift} ${vma.end * 2 ** c.machine.page_shift} ${vma.perms} ${vma.name}`).join();
   const differing = courses.filter((other) => list(other) !== list(course)).map((other) => `${other.machine.arch} ${other.machine.kernel}`);
-  if (differing.length) shown.push(`(of ${machine.arch} ${machine.kernel}; other flags or VMAs on ${differing.join(', ')})`);
+  if (differing.length) shown.push(`(of ${machine.arch} ${machine.kernel}; other VMAs on ${differing.join(', ')})`);
   byId('vmas').replaceChildren(...shown);
 }
 function drawSpaces() {
@@ -730,6 +756,7 @@ function drawLegend() {
   item('a batch that the driver formed', (svg) => svg.append(drawn('path', { class: 'batch', d: 'M3 13v-5H41v5' })), true);
   item('written one by one', (svg) => svg.append(drawn('path', { class: 'write', d: 'M8 13v-5M18 13v-5M28 13v-5M38 13v-5' })), true);
   item('TLB flush', (svg) => svg.append(drawn('rect', { class: 'flush', x: 3, y: 9, width: 38, height: 2.4 })), true);
+  item('TLB flush of everything', (svg) => svg.append(drawn('path', { class: 'all', d: 'M3 10H41' })), true);
   byId('legend').replaceChildren(list);
 }
 drawLegend();

@@ -264,7 +264,7 @@ impl<O: Observer> Player<O> {
             line: logged.line,
             pid: caller.pid,
             name: call.name,
-            text: &call.text,
+            text: call_without_result(&call.text),
             outcome,
             as_expected: equal,
             counters,
@@ -490,6 +490,11 @@ fn same(logged: &Outcome, got: Result<u64, CallError>) -> bool {
         (Outcome::Failed(want), Err(CallError::Errno(got))) => want.name() == got.name(),
         _ => false,
     }
+}
+
+/// A call as the log has it, without what it returned.
+fn call_without_result(text: &str) -> &str {
+    text.rsplit_once(" = ").map_or(text, |(call, _)| call).trim_end()
 }
 
 /// `0`, `0x7f0000000000`, `-1 ENOMEM`

@@ -1,0 +1,26 @@
+//! `ptelab explain`
+
+use crate::args;
+use crate::output::{Failed, Out};
+use crate::traced::Run;
+use crate::{FINE, STOPPED};
+use ptelab::VirtAddr;
+use ptelab_report::Explainer;
+
+pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed> {
+    let run = Run::new(&args.traced, "arm64", "7.3")?;
+    let name = run.name.clone();
+    let (explainers, finished) =
+        run.observe(|vm| Explainer::new(vm, args.pid, VirtAddr::new(args.va), args.at))?;
+    let calls = explainers.iter().map(Explainer::calls).min().unwrap_or(0);
+    if finished && args.at > calls {
+        return Err(Failed::Unusable(format!("{name}: there is no call {}: the last is {calls}", args.at)));
+    }
+    for (i, explainer) in explainers.iter().enumerate() {
+        if i > 0 {
+            out.line("")?;
+        }
+        out.text(explainer.text())?;
+    }
+    Ok(if finished { FINE } else { STOPPED })
+}

@@ -1,0 +1,30 @@
+//! `ptelab timeline`
+
+use crate::args;
+use crate::output::{self, Failed, Out};
+use crate::traced::Run;
+use crate::{FINE, STOPPED};
+use std::path::Path;
+
+pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Failed> {
+    let trace = Run::new(&args.traced, "arm64,x86_64", "6.16,7.3")?.trace()?;
+    let calls = trace.calls().len();
+    if let Some(path) = &args.output {
+        let cannot = |error: &dyn std::fmt::Display| cannot_write(path, error);
+        let mut file = output::create(path)?;
+        ptelab_report::write_timeline(&trace, &mut file).map_err(|error| cannot(&error))?;
+        std::io::Write::flush(&mut file).map_err(|error| cannot(&error))?;
+        let unit = ptelab_report::unit(&trace);
+        out.line(format!("{}: {calls} calls; a microsecond is one of {unit}", path.display()))?;
+    }
+    if let Some(path) = &args.csv {
+        let file = output::create(path)?;
+        ptelab_report::write_csv(&trace, file).map_err(|error| cannot_write(path, &error))?;
+        out.line(format!("{}: {calls} calls", path.display()))?;
+    }
+    Ok(if trace.finished { FINE } else { STOPPED })
+}
+
+fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failed {
+    Failed::Unusable(format!("{}: {error}", path.display()))
+}

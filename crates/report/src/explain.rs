@@ -1,0 +1,210 @@
+//! What one entry went through, call by call: the word before and after, who changed it, and why.
+
+use crate::happen::{Happening, happenings, written};
+use crate::places::{Place, Places};
+use crate::why::{Cause, why};
+use ptelab::observe::{Observer, Seen};
+use ptelab::{
+    AnyVm, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, Vm, show,
+};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// An entry at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    level: Level,
+    pte: Pte,
+    view: PteView,
+}
+
+impl Held {
+    const NOTHING: Self = Self { level: Level::Pte, pte: Pte::NONE, view: PteView::None };
+}
+
+/// Tells what one entry goes through on one machine, up to a call.
+#[derive(Debug)]
+pub struct Explainer {
+    heading: String,
+    kernel: &'static str,
+    arch: &'static str,
+    shape: Shape,
+    places: Places,
+    pid: Pid,
+    va: VirtAddr,
+    /// The last call that is told of, from 1.
+    at: u64,
+    calls: u64,
+    held: Held,
+    text: String,
+    told: u64,
+}
+
+impl Explainer {
+    /// Who tells of the entry for `va` of process `pid`, up to call `at`, counted from 1.
+    pub fn new(vm: &AnyVm, pid: Pid, va: VirtAddr, at: u64) -> Self {
+        let (arch, kernel) = (vm.arch(), vm.rules().name);
+        let va = va.align_down(vm.page_size());
+        Self {
+            heading: format!("{arch}, Linux {kernel}: {va} of process {pid}"),
+            kernel,
+            arch,
+            shape: vm.shape(),
+            places: Places::new(vm),
+            pid,
+            va,
+            at,
+            calls: 0,
+            held: Held::NOTHING,
+            text: String::new(),
+            told: 0,
+        }
+    }
+
+    /// How many calls there were.
+    pub const fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    /// The whole story.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}, up to call {}\n", self.heading, self.at.min(self.calls));
+        if self.told == 0 {
+            text.push_str("\nNo call changed it.\n");
+        }
+        text + &self.text
+    }
+
+    /// Whether an entry at a place maps the address.
+    fn is_of(&self, place: &Place, space: Option<Pid>) -> bool {
+        Some(place.space) == space
+            && place.level <= Level::Pmd
+            && place.addr <= self.va
+            && self.va < place.addr.add(self.places.entry_size(place.level))
+    }
+
+    /// Who had a hand in the entry, in order and each once.
+    fn causes(&self, records: &[Record], space: Option<Pid>, before: Held, now: Held) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        let mut note = |cause: Cause| {
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        };
+        if before.level != now.level {
+            note(if now.level == Level::Pte { Cause::Split } else { Cause::Huge });
+        }
+        let mut fault: Option<FaultKind> = None;
+        for record in records {
+            match *record {
+                Record::Event(Event::Fault(kind)) => fault = Some(kind),
+                Record::Hardware(p, old, new) if self.touches(p, space) => {
+                    note(Cause::Hardware(old.0 ^ new.0));
+                }
+                _ => {
+                    let touched = written(record).is_some_and(|p| self.touches(p, space));
+                    if let Some(kind) = fault.filter(|_| touched) {
+                        note(Cause::Fault(kind));
+                    }
+                }
+            }
+        }
+        for (_, happening) in happenings(&self.places, self.shape.cont_ptes, records) {
+            let covers =
+                |addr: VirtAddr, n: u64| addr <= self.va && self.va < addr.add(n << self.shape.page_shift);
+            let index = |addr: VirtAddr| self.va.since(addr) >> self.shape.page_shift;
+            let block = self.shape.cont_ptes as u64;
+            match happening {
+                Happening::Batch(addr, n) if covers(addr, n) => note(Cause::Batch(addr, n, index(addr))),
+                Happening::Write(addr, n) if covers(addr, n) => note(Cause::Write(addr, n, index(addr))),
+                Happening::Fold(addr) if covers(addr, block) => note(Cause::Fold(addr)),
+                Happening::Unfold(addr) if covers(addr, block) => note(Cause::Unfold(addr)),
+                _ => {}
+            }
+        }
+        causes
+    }
+
+    fn touches(&self, p: ptelab::Ptep, space: Option<Pid>) -> bool {
+        self.places.find(p).is_some_and(|place| self.is_of(&place, space))
+    }
+
+    fn tell(&mut self, vm: &AnyVm, seen: &Seen<'_>, before: Held, now: Held, causes: &[Cause]) {
+        self.told += 1;
+        let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
+        let _ = writeln!(
+            self.text,
+            "\ncall {}, line {}: {who}{} = {}",
+            self.calls, seen.line, seen.text, seen.outcome
+        );
+        let _ = writeln!(self.text, "  before  {}", held_text(&before));
+        let _ = writeln!(self.text, "  after   {}", held_text(&now));
+        if before.pte != now.pte {
+            let _ = writeln!(self.text, "  bits    {}", bits_text(vm, before, now));
+        } else {
+            self.text.push_str("  bits    the same in the end\n");
+        }
+        for cause in causes {
+            let _ = writeln!(self.text, "  by      {}", cause.text(vm, now.level));
+        }
+        let reasons = why(seen.name, seen.text, causes, (self.arch, self.kernel), vm.rules().mprotect);
+        for (rule, source) in reasons {
+            let _ = writeln!(self.text, "  why     {rule}\n          ({source})");
+        }
+    }
+}
+
+impl Observer for Explainer {
+    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
+        self.calls += 1;
+        if self.calls > self.at {
+            return;
+        }
+        let space = self.places.space_of(vm, self.pid);
+        let entries: BTreeSet<_> = seen.records.iter().filter_map(written).collect();
+        self.places.follow(vm, &entries);
+        let space = self.places.space_of(vm, self.pid).or(space);
+        let now = match vm.entry(self.pid, self.va) {
+            Ok((level, pte, view)) if pte != Pte::NONE => Held { level, pte, view },
+            _ => Held::NOTHING,
+        };
+        let before = std::mem::replace(&mut self.held, now);
+        let causes = self.causes(&seen.records, space, before, now);
+        let written = causes.iter().any(|cause| !matches!(cause, Cause::Split | Cause::Huge));
+        if before != now || written && (before != Held::NOTHING || now != Held::NOTHING) {
+            self.tell(vm, &seen, before, now, &causes);
+        }
+    }
+}
+
+fn held_text(held: &Held) -> String {
+    let huge = if held.level == Level::Pmd { "  (PMD leaf)" } else { "" };
+    format!("{:016x}  {}{huge}", held.pte.0, show::view_text(&held.view))
+}
+
+/// The bits that changed, by name, with the fields' values.
+fn bits_text(vm: &AnyVm, before: Held, now: Held) -> String {
+    let mut parts = Vec::new();
+    let mut unnamed = before.pte.0 ^ now.pte.0;
+    let kind = if now.pte == Pte::NONE { before } else { now };
+    for field in vm.fields(kind.pte, kind.level) {
+        if unnamed & field.mask == 0 {
+            continue;
+        }
+        unnamed &= !field.mask;
+        parts.push(field_text(field, before.pte, now.pte));
+    }
+    if unnamed != 0 {
+        parts.push(format!("{unnamed:#x} of another kind of word"));
+    }
+    parts.join(" ")
+}
+
+fn field_text(field: BitField, before: Pte, now: Pte) -> String {
+    let (old, new) = (field.value(before), field.value(now));
+    match field.mask.count_ones() {
+        1 if new == 1 => format!("+{}", field.name),
+        1 => format!("-{}", field.name),
+        _ => format!("{} {old:#x}->{new:#x}", field.name),
+    }
+}

@@ -1,0 +1,150 @@
+//! A trace as a timeline for trace viewers (the JSON form that ui.perfetto.dev opens), and counters as a table.
+
+use crate::happen::Happening;
+use crate::trace::{Course, Step, Trace};
+use ptelab::Counter;
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Counters of which one is one tick where there is no model of instructions.
+const TICKS: &[Counter] = &[
+    Counter::Loads,
+    Counter::Stores,
+    Counter::Exchanges,
+    Counter::CompareExchanges,
+    Counter::DsbIshst,
+    Counter::DsbIsh,
+    Counter::DsbNsh,
+    Counter::Isb,
+    Counter::TlbiOps,
+    Counter::PageLookups,
+];
+
+/// Tracks of a machine.
+const CALLS: u32 = 1;
+const ENTRIES: u32 = 2;
+const BLOCKS: u32 = 3;
+const FLUSHES: u32 = 4;
+
+/// What a tick of the timeline is.
+pub fn unit(trace: &Trace) -> &'static str {
+    let has_model = |step: &Step| step.instructions.is_some();
+    if trace.courses.iter().any(|course| course.steps.iter().any(has_model)) {
+        "predicted instructions"
+    } else {
+        "counted primitives: entries read and written, barriers, TLB invalidations, page look-ups"
+    }
+}
+
+/// Writes the timeline: a process of the viewer for each machine, with tracks for calls, entries, blocks and flushes. A microsecond of the
+/// viewer is one tick.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn write_timeline(trace: &Trace, mut out: impl Write) -> std::io::Result<()> {
+    let head = json!({ "source": trace.source, "tick": unit(trace), "recorded": trace.recorded });
+    write!(out, "{{\"otherData\":{head},\"traceEvents\":[")?;
+    let mut first = true;
+    let mut put = |event: &Value| {
+        let comma = if std::mem::take(&mut first) { "\n" } else { ",\n" };
+        write!(out, "{comma}{event}")
+    };
+    for (i, course) in trace.courses.iter().enumerate() {
+        let machine = i as u32 + 1;
+        put(&named("process_name", machine, 0, &format!("{}, Linux {}", course.arch, course.kernel)))?;
+        for (track, name) in
+            [(CALLS, "calls"), (ENTRIES, "entries"), (BLOCKS, "blocks"), (FLUSHES, "TLB flushes")]
+        {
+            put(&named("thread_name", machine, track, name))?;
+        }
+        write_course(course, machine, &mut put)?;
+    }
+    writeln!(out, "\n]}}")
+}
+
+fn named(kind: &str, machine: u32, track: u32, name: &str) -> Value {
+    json!({ "ph": "M", "name": kind, "pid": machine, "tid": track, "args": { "name": name } })
+}
+
+/// How long a call takes: predicted instructions, or the primitives that were counted.
+fn ticks(step: &Step) -> u64 {
+    let counted =
+        || step.counters.iter().filter(|(counter, _)| TICKS.contains(counter)).map(|(_, n)| n).sum();
+    step.instructions.unwrap_or_else(counted)
+}
+
+fn write_course(
+    course: &Course,
+    machine: u32,
+    put: &mut impl FnMut(&Value) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut now = 0;
+    for (i, (step, call)) in course.steps.iter().zip(&course.calls).enumerate() {
+        let ticks = ticks(step).max(1);
+        put(&json!({
+            "ph": "X", "name": call.name, "pid": machine, "tid": CALLS, "ts": now, "dur": ticks,
+            "args": { "call": i + 1, "line": call.line, "process": call.pid, "text": call.text, "result": step.outcome },
+        }))?;
+        // Where in the call a thing happened is known in primitives.
+        let primitives = step.primitives.max(1);
+        let scale = |at: u64| now + at * ticks / primitives;
+        for (j, &(at, happening)) in step.happenings.iter().enumerate() {
+            let next = step.happenings.get(j + 1).map_or(primitives, |&(next, _)| next);
+            let (track, name, args) = event(&happening);
+            let start = scale(at);
+            let dur = scale(next.max(at)).saturating_sub(start).max(1);
+            put(&json!({
+                "ph": "X", "name": name, "pid": machine, "tid": track, "ts": start, "dur": dur, "args": args,
+            }))?;
+        }
+        now += ticks;
+    }
+    Ok(())
+}
+
+fn event(happening: &Happening) -> (u32, String, Value) {
+    match *happening {
+        Happening::Batch(addr, n) => {
+            (ENTRIES, format!("batch of {n}"), json!({ "address": addr.to_string(), "entries": n }))
+        }
+        Happening::Write(addr, n) => {
+            (ENTRIES, format!("{n} written"), json!({ "address": addr.to_string(), "entries": n }))
+        }
+        Happening::Fold(addr) => (BLOCKS, "fold".to_owned(), json!({ "address": addr.to_string() })),
+        Happening::Unfold(addr) => (BLOCKS, "unfold".to_owned(), json!({ "address": addr.to_string() })),
+        Happening::Flush(start, end, ops) => {
+            let args = json!({ "start": start.to_string(), "end": end.to_string(), "instructions": ops });
+            (FLUSHES, "flush".to_owned(), args)
+        }
+        Happening::FlushAll => (FLUSHES, "flush of everything".to_owned(), json!({})),
+    }
+}
+
+/// Writes what every call took on every machine, a line each.
+///
+/// # Errors
+/// Where `out` cannot be written.
+pub fn write_csv(trace: &Trace, out: impl Write) -> Result<(), csv::Error> {
+    let mut out = csv::Writer::from_writer(out);
+    let head = ["arch", "kernel", "call", "line", "process", "text", "result", "instructions"];
+    out.write_record(head.into_iter().chain(Counter::ALL.iter().map(|counter| counter.name())))?;
+    for course in &trace.courses {
+        for (i, (step, call)) in course.steps.iter().zip(&course.calls).enumerate() {
+            let sum = |wanted: &Counter| {
+                step.counters.iter().find(|(counter, _)| counter == wanted).map_or(0, |(_, n)| *n).to_string()
+            };
+            let facts = [
+                course.arch.to_owned(),
+                course.kernel.to_owned(),
+                (i + 1).to_string(),
+                call.line.to_string(),
+                call.pid.to_string(),
+                call.text.clone(),
+                step.outcome.clone(),
+                step.instructions.map_or_else(String::new, |n| n.to_string()),
+            ];
+            out.write_record(facts.into_iter().chain(Counter::ALL.iter().map(sum)))?;
+        }
+    }
+    Ok(out.flush()?)
+}
