@@ -168,7 +168,9 @@ impl Meter {
         if let AnyVm::Recording(_) = vm {
             let records = vm.take_records();
             let mut counters = Counters::default();
-            records.iter().for_each(|record| counters.record(record));
+            for record in &records {
+                counters.record(record);
+            }
             return Taken { counters: Some(counters), records };
         }
         let after = vm.counters();

@@ -47,7 +47,6 @@ pub fn trace_log<R: BufRead>(
 /// Whether the steps of a scenario are few enough to record them all.
 pub fn can_be_recorded(scenario: &Scenario) -> bool {
     let bytes = scenario.step_sum(|line| match line.call {
-        Call::Munmap { .. } => 0,
         Call::Mprotect { len, .. }
         | Call::Madvise { len, .. }
         | Call::Memset { len, .. }

@@ -1,0 +1,137 @@
+// Opens the report of every fixture in a headless Chromium and uses it as a person would.
+//
+//   npm --prefix crates/report/browser install && npm --prefix crates/report/browser test
+//
+// CHROMIUM names the browser where it is not in PATH; PTELAB the program where it is not to be built.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import assert from 'node:assert/strict';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
+
+function browser() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+  const folders = (process.env.PATH || '').split(delimiter);
+  const names = ['chromium', 'chromium-browser', 'google-chrome'];
+  return folders.flatMap((folder) => names.map((name) => join(folder, name))).find((path) => existsSync(path));
+}
+const executablePath = browser();
+if (!executablePath) {
+  console.log('skipped: there is no Chromium in PATH; CHROMIUM can name one');
+  process.exit(0);
+}
+let chromium, HtmlValidate;
+try {
+  ({ chromium } = await import('playwright-core'));
+  ({ HtmlValidate } = await import('html-validate'));
+} catch {
+  console.log('skipped: playwright-core and html-validate are not installed; run npm install in this folder');
+  process.exit(0);
+}
+
+const out = mkdtempSync(join(tmpdir(), 'ptelab-report-'));
+function report(source, options = []) {
+  const path = join(out, source.split('/').pop() + '.html');
+  const [program, ...args] = process.env.PTELAB ? [process.env.PTELAB]
+    : ['cargo', 'run', '--quiet', '--package', 'ptelab-cli', '--'];
+  execFileSync(program, [...args, 'report', join(root, source), '-o', path, ...options], { cwd: root });
+  return path;
+}
+
+const running = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+const wrong = [];
+// A page whose errors and requests are noted.
+async function open(path, hash = '') {
+  const page = await running.newPage({ viewport: { width: 1400, height: 1000 } });
+  page.on('console', (message) => { if (message.type() === 'error') wrong.push(`${path}: ${message.text()}`); });
+  page.on('pageerror', (error) => wrong.push(`${path}: ${error.message}`));
+  page.on('request', (request) => {
+    if (!/^(file|data):/.test(request.url())) wrong.push(`${path}: asks for ${request.url()}`);
+  });
+  await page.goto(`file://${path}${hash}`);
+  return page;
+}
+const call = (page) => page.locator('#call').textContent();
+
+async function opens(source) {
+  const path = report(source);
+  const page = await open(path);
+  assert.match(await call(page), /^\d+\. /);
+  const before = await call(page);
+  await page.keyboard.press('Home');
+  await page.keyboard.press('End');
+  assert.notEqual(await call(page), '', before);
+  await page.locator('#table-details summary').click();
+  assert.ok(await page.locator('#tables table').count() > 0, `${source}: a table`);
+  await page.close();
+}
+
+async function everyPartWorks() {
+  const path = report('fixtures/scenarios/t2-two-megabytes.scn', ['--arch', 'arm64,x86_64', '--kernel', '6.16,6.17']);
+  let page = await open(path);
+  assert.match(await call(page), /^4\. mprotect/, 'it opens at the first mprotect');
+  const sums = await page.locator('.map .sum').allTextContents();
+  assert.match(sums[0], /512 entries written one by one · 32 blocks unfolded · 32 blocks folded/);
+  assert.match(sums[1], /^32 batches, 512 entries in them/);
+  assert.equal(await page.locator('.map').first().locator('.cell').count(), 512);
+  assert.equal(await page.locator('.map').first().locator('.cell.new').count(), 512);
+  assert.equal(await page.locator('.map').nth(1).locator('path.batch').count(), 32);
+
+  await page.locator('#slider').focus();
+  await page.keyboard.press('ArrowRight');
+  assert.match(await call(page), /^5\. mprotect/, 'the slider moves');
+  await page.locator('#first').click();
+  assert.match(await call(page), /^1\. thp/);
+  await page.locator('#number').fill('4');
+  await page.keyboard.press('Enter');
+  assert.match(await call(page), /^4\. /);
+
+  await page.locator('.map').first().locator('.cell').nth(9).hover();
+  const decoded = await page.locator('#decode').textContent();
+  for (const text of ['0x40009000', 'old ', 'new ', 'RDONLY 0→1', 'DBM 1→0', 'page 9 of a folio of 16 pages']) {
+    assert.ok(decoded.includes(text), `hover shows ${text}: ${decoded}`);
+  }
+  await page.locator('.map svg').first().focus();
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowDown');
+  assert.match(page.url(), /#call=4&va=0x4002a000$/, 'keys go from entry to entry');
+  await page.keyboard.press('Home');
+  assert.match(page.url(), /va=0x40020000$/);
+  await page.close();
+
+  page = await open(path, '#call=7&va=0x40004000');
+  assert.match(await call(page), /^7\. mprotect\(0x40008000/);
+  assert.ok((await page.locator('#decode').textContent()).includes('CONT 1→0'), 'a deep link opens its place');
+  assert.equal(await page.locator('.cell.here').count(), 4, 'the entry is marked on every machine');
+  const header = await page.locator('header').boundingBox();
+  await page.mouse.wheel(0, 600);
+  assert.ok((await page.locator('#vmas').boundingBox()).y < header.y + header.height, 'the VMAs stay in view');
+  await page.close();
+}
+
+async function isValid() {
+  const validator = new HtmlValidate({ extends: ['html-validate:standard'] });
+  const path = report('fixtures/scenarios/guard.scn');
+  const result = await validator.validateString(readFileSync(path, 'utf8'));
+  const messages = result.results.flatMap((file) => file.messages.map((m) => `${m.line}: ${m.ruleId}: ${m.message}`));
+  assert.deepEqual(messages, []);
+}
+
+const fixtures = (folder, extension) => readdirSync(join(root, 'fixtures', folder))
+  .filter((name) => name.endsWith(extension)).map((name) => `fixtures/${folder}/${name}`);
+let passed = 0;
+await isValid();
+await everyPartWorks();
+passed += 2;
+// The seed runs for long; its layouts are there in other files.
+for (const source of [...fixtures('scenarios', '.scn').filter((name) => !name.endsWith('/seed.scn')), ...fixtures('strace', '.strace')]) {
+  await opens(source);
+  passed += 1;
+}
+await running.close();
+assert.deepEqual(wrong, [], 'no error in the console, no request');
+console.log(`${passed} passed, 0 failed`);

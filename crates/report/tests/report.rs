@@ -1,0 +1,202 @@
+//! What a report holds: the data behind it, its size, and that nothing in a source can get out of it.
+
+use ptelab::exec::Watch;
+use ptelab::observe::{self, Observer, Seen};
+use ptelab::replay::Options;
+use ptelab::scenario::strace::Reader;
+use ptelab::{AnyVm, HwKind, Matrix, Pid, PteView, VirtAddr, Vm};
+use ptelab_report::{Explainer, Happening, State, Trace, Tracer, data_json, html, trace_log, trace_scenario};
+use std::path::{Path, PathBuf};
+
+const T2: &str = include_str!("../../../fixtures/scenarios/t2-two-megabytes.scn");
+
+fn matrix(ports: &str, kernels: &str) -> Matrix {
+    Matrix::new().ports(ports).and_then(|m| m.kernels(kernels)).expect("ports and kernels exist")
+}
+
+fn trace(name: &str, text: &str, matrix: Matrix) -> Trace {
+    let scenario = ptelab::scenario::parse(text).expect("the scenario is right");
+    trace_scenario(name, &scenario, matrix, Watch::nobody()).expect("machines of these kinds exist")
+}
+
+fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(folder);
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).expect("fixtures").map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    files
+}
+
+/// What a call did, in numbers: batches, entries in them, single writes, folds, unfolds, flushes.
+fn sums(trace: &Trace, machine: usize, call: usize) -> [u64; 6] {
+    let mut sums = [0; 6];
+    for (_, happening) in &trace.courses[machine].steps[call - 1].happenings {
+        match happening {
+            Happening::Batch(_, n) => {
+                sums[0] += 1;
+                sums[1] += n;
+            }
+            Happening::Write(_, 1) => sums[2] += 1,
+            Happening::Write(..) => {}
+            Happening::Fold(_) => sums[3] += 1,
+            Happening::Unfold(_) => sums[4] += 1,
+            Happening::Flush(..) | Happening::FlushAll => sums[5] += 1,
+        }
+    }
+    sums
+}
+
+#[test]
+fn blocks_unfold_one_by_one_and_batches_do_not() {
+    let trace = trace("t2", T2, matrix("arm64,x86_64", "6.16,6.17"));
+    assert_eq!(sums(&trace, 0, 4), [0, 0, 512, 32, 32, 65], "arm64, 6.16");
+    assert_eq!(sums(&trace, 1, 4), [32, 512, 0, 0, 0, 1], "arm64, 6.17");
+    assert_eq!(sums(&trace, 2, 4), [0, 0, 512, 0, 0, 1], "x86_64, 6.16");
+    assert_eq!(sums(&trace, 3, 4), [32, 512, 0, 0, 0, 1], "x86_64, 6.17");
+}
+
+#[test]
+fn happenings_are_where_they_happen() {
+    let trace = trace("t2", T2, matrix("arm64", "6.17"));
+    let addr = VirtAddr::new;
+    // The last mprotect reaches from the middle of one block to the middle of the next.
+    let happened: Vec<Happening> = trace.courses[0].steps[6].happenings.iter().map(|(_, h)| *h).collect();
+    let entries: Vec<Happening> =
+        happened.into_iter().filter(|h| !matches!(h, Happening::Flush(..))).collect();
+    let wanted = [
+        Happening::Unfold(addr(0x4000_0000)),
+        Happening::Batch(addr(0x4000_8000), 8),
+        Happening::Unfold(addr(0x4001_0000)),
+        Happening::Batch(addr(0x4001_0000), 8),
+    ];
+    assert_eq!(entries, wanted);
+}
+
+#[test]
+fn the_data_behind() {
+    let text = "thp(\"64kB\", \"always\")\n\
+        mmap(0x40000000, 128K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        memset(0x40000000, 7, 64K)\n\
+        mprotect(0x40000000, 64K, PROT_READ) = 0\n\
+        fork() = 2\n\
+        [pid 2] munmap(0x40000000, 4K) = 0\n\
+        [pid 2] exit_group(0)\n";
+    let trace = trace("small", text, matrix("arm64", "6.16,6.17"));
+    let data: serde_json::Value = serde_json::from_str(&data_json(&trace).unwrap()).unwrap();
+    let steps: Vec<String> = data["machines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|machine| {
+            let name = format!("{} {}", machine["arch"], machine["kernel"]);
+            let words = machine["words"].to_string();
+            let steps = machine["steps"].as_array().unwrap().iter().map(ToString::to_string);
+            [name, words].into_iter().chain(steps).collect::<Vec<_>>()
+        })
+        .collect();
+    insta::assert_snapshot!(steps.join("\n"));
+}
+
+#[test]
+fn nothing_gets_out_of_the_page() {
+    let evil = "</script><script>alert(1)</script><!--";
+    let text = "mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        dump(0x40000000, 8K, \"</script><img src=x onerror=alert(1)>\")\n";
+    let page = html(&trace(evil, text, matrix("x86_64", "7.3"))).unwrap();
+    assert_contained(&page);
+
+    let log = "1 openat(AT_FDCWD, \"/tmp/</script><b>\", O_RDONLY) = 3</tmp/</script><b>>\n\
+        1 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 3</tmp/</script><b>>, 0) = 0x7f0000000000\n";
+    let reader = Reader::new(log.as_bytes());
+    let (trace, _) =
+        trace_log("x", reader, matrix("x86_64", "7.3"), &Options::default(), Watch::nobody()).unwrap();
+    let page = html(&trace).unwrap();
+    assert_contained(&page);
+    assert!(page.contains("/tmp/\\u003c/script>\\u003cb>"), "the path is there, escaped");
+}
+
+/// The page ends the two scripts that it has, and no name has become a tag.
+fn assert_contained(page: &str) {
+    assert_eq!(page.matches("</script").count(), 2);
+    assert_eq!(page.matches("<script").count(), 2);
+    assert!(!page.contains("<img") && !page.contains("<b>"));
+}
+
+#[test]
+fn pages_of_fixtures_are_small_and_load_nothing() {
+    for path in fixtures("scenarios") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        if path.file_stem().is_some_and(|stem| stem == "seed") {
+            continue;
+        }
+        let page = html(&trace("fixture", &text, matrix("arm64,x86_64", "6.16,7.3"))).unwrap();
+        assert!(page.len() < 2 << 20, "{}: {} bytes", path.display(), page.len());
+        let elsewhere = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"), "{}", path.display());
+    }
+}
+
+/// A tracer, and beside it what the machine held after each call.
+struct Witness {
+    tracer: Tracer,
+    held: Vec<Vec<(Pid, VirtAddr, u64)>>,
+}
+
+impl Observer for Witness {
+    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
+        self.tracer.seen(vm, seen);
+        let mask = vm.shape().pfn_mask;
+        let mut held = Vec::new();
+        for pid in vm.processes() {
+            for area in vm.areas(pid, 0, u64::MAX).unwrap() {
+                let step =
+                    (area.end.since(area.start) / 64).max(vm.page_size()).next_multiple_of(vm.page_size());
+                let mut addr = area.start;
+                while addr < area.end {
+                    let (_, pte, view) = vm.entry(pid, addr).unwrap();
+                    let bits = if matches!(view, PteView::Present(_)) { pte.0 & !mask } else { pte.0 };
+                    held.push((pid, addr, bits));
+                    addr = addr.add(step);
+                }
+            }
+        }
+        self.held.push(held);
+    }
+}
+
+#[test]
+fn a_state_is_what_the_machine_held() {
+    for path in fixtures("scenarios") {
+        if path.file_stem().is_some_and(|stem| stem == "seed" || stem == "long-stretches") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let scenario = ptelab::scenario::parse(&text).unwrap();
+        let matrix = matrix("all", "6.16,7.3").hw(HwKind::Recording);
+        let witness = |vm: &AnyVm| Witness { tracer: Tracer::new(vm), held: Vec::new() };
+        let (done, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), witness).unwrap();
+        for Witness { tracer, held } in done {
+            let course = tracer.into_course();
+            let mut state = State::new(&course);
+            let forth = 1..=held.len();
+            for call in forth.clone().chain(forth.rev()) {
+                state.go_to(call);
+                for &(pid, addr, bits) in &held[call - 1] {
+                    let got = state.entry(pid, addr).map_or(0, |entry| entry.word.bits);
+                    let place = format!("{} {}: call {call}, {pid} {addr}", path.display(), course.machine());
+                    assert_eq!(got, bits, "{place}: {got:#x} {bits:#x}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_is_explained() {
+    let scenario = ptelab::scenario::parse(T2).unwrap();
+    let matrix = matrix("arm64", "6.16,6.17").hw(HwKind::Recording);
+    let explainer = |vm: &AnyVm| Explainer::new(vm, 1, VirtAddr::new(0x4000_9000), 7);
+    let (told, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), explainer).unwrap();
+    let texts: Vec<String> = told.iter().map(Explainer::text).collect();
+    insta::assert_snapshot!(texts.join("\n"));
+}
