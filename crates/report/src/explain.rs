@@ -139,11 +139,8 @@ impl Explainer {
         );
         let _ = writeln!(self.text, "  before  {}", held_text(&before));
         let _ = writeln!(self.text, "  after   {}", held_text(&now));
-        let bits = if before.pte == now.pte {
-            "the same in the end".to_owned()
-        } else {
-            bits_text(vm, before, now)
-        };
+        let bits =
+            if before.pte == now.pte { "the same in the end".to_owned() } else { bits_text(vm, before, now) };
         let _ = writeln!(self.text, "  bits    {bits}");
         for cause in causes {
             let _ = writeln!(self.text, "  by      {}", cause.text(vm, now.level));

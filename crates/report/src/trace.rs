@@ -204,35 +204,59 @@ impl Tracer {
             runs
         };
         let old = self.states.remove(&(space, start)).unwrap_or_else(nothing);
-        let mut changes: Vec<Change> = Vec::new();
-        let mut end = None;
-        for difference in old.differences(&new, alike) {
-            let Some(run) = difference.right else { continue };
-            let piece = self.piece(vm, &run, difference.end.since(difference.start));
-            if end == Some(difference.start)
-                && let Some(last) = changes.last_mut()
-            {
-                last.pieces.push(piece);
-            } else {
-                changes.push(Change { space, start: difference.start, pieces: vec![piece] });
-            }
-            end = Some(difference.end);
-        }
+        let ranges = self.differing(&old, &new);
+        let mut change = |(start, end): (VirtAddr, VirtAddr)| {
+            let parts = new.iter().filter_map(|run| self.part(vm, run, new.end_of(run), (start, end)));
+            Change { space, start, pieces: parts.collect() }
+        };
+        let changes = ranges.into_iter().map(&mut change).collect();
         self.states.insert((space, start), new);
         changes
     }
 
-    fn piece(&mut self, vm: &AnyVm, run: &Run, len: u64) -> Piece {
+    /// Where two states of a stretch differ, in whole entries of the second.
+    fn differing(&self, old: &Runs, new: &Runs) -> Vec<(VirtAddr, VirtAddr)> {
+        let mut ranges: Vec<(VirtAddr, VirtAddr)> = Vec::new();
+        for difference in old.differences(new, alike) {
+            let level = difference.right.map_or(Level::Pte, |run| run.level);
+            let size = self.places.entry_size(level);
+            let start = difference.start.align_down(size);
+            let end = difference.end.align_up(size).unwrap_or(difference.end);
+            match ranges.last_mut() {
+                Some((_, last)) if *last >= start => *last = end.max(*last),
+                _ => ranges.push((start, end)),
+            }
+        }
+        ranges
+    }
+
+    /// The part of a run that lies in a range, if any does.
+    fn part(
+        &mut self,
+        vm: &AnyVm,
+        run: &Run,
+        run_end: VirtAddr,
+        (start, end): (VirtAddr, VirtAddr),
+    ) -> Option<Piece> {
+        let (start, end) = (start.max(run.addr), end.min(run_end));
+        if start >= end {
+            return None;
+        }
+        let skipped = start.since(run.addr) >> self.course.shape.page_shift;
         let word = self.course.words.number(vm, run.bits, run.level);
         let page = run.page;
-        Piece {
-            n: len.div_ceil(self.places.entry_size(run.level)),
+        let moved = |page: &ptelab::PageRun| {
+            let by = if page.repeats { 0 } else { skipped };
+            ((u64::from(page.offset) + by) % u64::from(page.folio_pages)) as u32
+        };
+        Some(Piece {
+            n: end.since(start).div_ceil(self.places.entry_size(run.level)),
             word,
             folio_pages: page.map_or(0, |page| page.folio_pages),
-            offset: page.map_or(0, |page| page.offset),
+            offset: page.as_ref().map_or(0, moved),
             repeats: page.is_some_and(|page| page.repeats),
             exclusive: page.is_some_and(|page| page.exclusive == Some(true)),
-        }
+        })
     }
 
     /// How the VMAs of an address space differ from those that it had when last looked at.
