@@ -410,7 +410,7 @@ function summary(course) {
   if (sums.together) parts.push(`${plural(sums.together, 'run')} written at once`);
   if (sums.unfold) parts.push(`${plural(sums.unfold, 'block')} unfolded`);
   if (sums.fold) parts.push(`${plural(sums.fold, 'block')} folded`);
-  if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes') + (sums.all ? ` (${sums.all} of everything)` : ''));
+  if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes') + (!sums.all ? '' : sums.all === sums.flush ? ' of everything' : ` (${sums.all} of everything)`));
   if (step.m) parts.push(`and ${step.m.toLocaleString('en')} more steps that are not shown`);
   if (!parts.length) parts.push(data.recorded ? 'no entry written' : 'steps not recorded');
   return parts;
