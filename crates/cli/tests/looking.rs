@@ -38,7 +38,7 @@ fn reports_are_written_or_it_is_said_why_not() {
     let page = out("report.html");
     let output = ptelab(&["report", &scenario(), "-o", &page, "--arch", "arm64", "--kernel", "6.17"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(std::fs::read_to_string(&page).expect("a page").ends_with("</html>\n"));
+    assert!(std::fs::read_to_string(&page).expect("a page").trim_end().ends_with("</html>"));
 
     refused(
         &["report", &scenario(), "-o", "/nowhere/at/all.html"],
@@ -113,7 +113,9 @@ struct Terminal {
     child: Child,
     keys: File,
     shown: Receiver<Vec<u8>>,
-    text: String,
+    screen: vt100::Parser,
+    /// Everything that was shown, as it came.
+    raw: String,
 }
 
 /// Leaves the alternate screen, as a terminal is told.
@@ -149,28 +151,37 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keys, shown, text: String::new() }
+        Self { child, keys, shown, screen: vt100::Parser::new(rows, columns, 0), raw: String::new() }
     }
 
     /// Waits for a text on the screen.
     fn wait_for(&mut self, wanted: &str) {
         let end = Instant::now() + Duration::from_secs(60);
-        while !self.text.contains(wanted) {
-            assert!(Instant::now() < end, "no `{wanted}` in {:?}", self.text);
-            if let Ok(bytes) = self.shown.recv_timeout(Duration::from_millis(100)) {
-                self.text.push_str(&String::from_utf8_lossy(&bytes));
-            }
+        while !self.screen.screen().contents().contains(wanted) {
+            assert!(Instant::now() < end, "no `{wanted}` in:\n{}", self.screen.screen().contents());
+            self.look();
+        }
+    }
+
+    /// Takes in what has been shown since.
+    fn look(&mut self) {
+        if let Ok(bytes) = self.shown.recv_timeout(Duration::from_millis(100)) {
+            self.screen.process(&bytes);
+            self.raw.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
 
     fn press(&mut self, keys: &str) {
-        self.text.clear();
         self.keys.write_all(keys.as_bytes()).expect("keys are taken");
     }
 
     /// Waits for the end; the terminal must have been restored.
     fn ends_with(mut self, status: i32) {
-        self.wait_for(RESTORED);
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.raw.contains(RESTORED) {
+            assert!(Instant::now() < end, "the terminal is not restored: {:?}", self.raw);
+            self.look();
+        }
         assert_eq!(self.child.wait().expect("it ends").code(), Some(status));
     }
 }

@@ -320,6 +320,8 @@ function drawHappenings(svg, machine, happened, from, to, y) {
     if (end - x > 60 && a >= from) label(svg, 'b', x + 5, y - 8.5, b - a === 1 ? '1' : `batch of ${b - a}`);
   }
   let singles = 0;
+  // A label where nothing else has one.
+  const alone = !inRow(happened.batch).length && !inRow(happened.write).some(([a, b]) => b - a === 1) && !happened.unfold.length;
   for (const [a, b] of inRow(happened.write)) {
     if (b - a === 1) {
       const x = xOf(a % COLUMNS) + CELL / 2;
@@ -327,7 +329,7 @@ function drawHappenings(svg, machine, happened, from, to, y) {
       singles += 1;
     } else {
       const [x, end] = bracket(svg, 'write', a, b, from, to, y);
-      if (end - x > 60 && a >= from) label(svg, 's', x + 5, y - 8.5, `${b - a} written`);
+      if (end - x > 60 && a >= from && alone) label(svg, 's', x + 5, y - 8.5, `${b - a} written`);
     }
   }
   for (let block = Math.floor(from / 16) * 16; block < to; block += 16) {
