@@ -151,7 +151,9 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keys, shown, screen: vt100::Parser::new(rows, columns, 0), raw: String::new() }
+        let lines = |n: u16| n.try_into().expect("a size that is not zero");
+        let screen = vt100::Parser::new(lines(rows), lines(columns), 0);
+        Self { child, keys, shown, screen, raw: String::new() }
     }
 
     /// Waits for a text on the screen.
