@@ -167,7 +167,7 @@ fn step(step: &Step, page_shift: u32, tables: &mut Tables) -> StepData {
         c: step.changes.iter().map(|change| change_data(change, page_shift)).collect(),
         v: step.vmas.iter().map(|change| vma_data(change, page_shift, tables)).collect(),
         e: step.ended.clone(),
-        h: step.happenings.iter().map(|(_, happening)| happening_data(happening, page_shift)).collect(),
+        h: happenings_data(step, page_shift),
         m: step.more,
         k: tables.costs.number(&costs),
         i: step.instructions,
@@ -192,6 +192,23 @@ fn vma_data(change: &VmaChange, page_shift: u32, tables: &mut Tables) -> (u32, u
     };
     (change.space, change.at, change.removed, change.added.iter().map(&mut area).collect())
 }
+
+/// Happenings; single writes of neighbouring entries in a row are one of kind 6.
+fn happenings_data(step: &Step, page_shift: u32) -> Vec<(u8, u64, u64)> {
+    let mut found: Vec<(u8, u64, u64)> = Vec::new();
+    for (_, happening) in &step.happenings {
+        let (kind, page, n) = happening_data(happening, page_shift);
+        match found.last_mut() {
+            Some((SINGLES, first, count)) if (kind, n) == (1, 1) && *first + *count == page => *count += 1,
+            _ if (kind, n) == (1, 1) => found.push((SINGLES, page, 1)),
+            _ => found.push((kind, page, n)),
+        }
+    }
+    found
+}
+
+/// Entries written one by one.
+const SINGLES: u8 = 6;
 
 fn happening_data(happening: &Happening, page_shift: u32) -> (u8, u64, u64) {
     let page = |addr: ptelab::VirtAddr| addr.get() >> page_shift;

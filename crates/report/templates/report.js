@@ -10,7 +10,7 @@ const MAX_CELLS = 4096;      // entries of a machine that are drawn one by one
 const WINDOW = 1024;         // around the place that is looked at, where there are more
 const MAX_REGIONS = 60;      // regions drawn as bars
 const CHECKPOINT = 512;      // calls between two kept states
-const KIND = { batch: 0, write: 1, fold: 2, unfold: 3, flush: 4, flushAll: 5 };
+const KIND = { batch: 0, write: 1, fold: 2, unfold: 3, flush: 4, flushAll: 5, singles: 6 };
 
 // Colours that differ in lightness too, after Okabe and Ito.
 const COLOURS = [
@@ -300,6 +300,9 @@ function happeningsIn(step, start, end) {
     if (page >= end || page + length <= start) continue;
     if (kind === KIND.batch) found.batch.push([page, page + n]);
     if (kind === KIND.write) found.write.push([page, page + n]);
+    if (kind === KIND.singles) {
+      for (let at = Math.max(page, start); at < Math.min(page + n, end); at += 1) found.write.push([at, at + 1]);
+    }
     if (kind === KIND.fold) found.fold.push(page);
     if (kind === KIND.unfold) found.unfold.push(page);
     if (kind === KIND.flush) found.flush.push([page, page + n]);
@@ -400,7 +403,8 @@ function summary(course) {
   const sums = { batch: 0, batchEntries: 0, single: 0, together: 0, fold: 0, unfold: 0, flush: 0, all: 0 };
   for (const [kind, , n] of step.h || []) {
     if (kind === KIND.batch) { sums.batch += 1; sums.batchEntries += n; }
-    if (kind === KIND.write) sums[n === 1 ? 'single' : 'together'] += 1;
+    if (kind === KIND.write) sums.together += 1;
+    if (kind === KIND.singles) sums.single += n;
     if (kind === KIND.fold) sums.fold += 1;
     if (kind === KIND.unfold) sums.unfold += 1;
     if (kind === KIND.flush || kind === KIND.flushAll) sums.flush += 1;
