@@ -12,7 +12,7 @@ use std::path::Path;
 
 pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
     if args.calibrate {
-        out.text(cost::calibrate(&measured(args)?).to_toml())?;
+        out.text(cost::calibrate(&measured(args)?.iter().collect::<Vec<_>>()).to_toml())?;
         return Ok(FINE);
     }
     if args.check {

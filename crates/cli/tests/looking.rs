@@ -94,7 +94,10 @@ fn every_command_shows_an_example() {
         "compare",
         "verify",
         "replay",
+        "cost",
         "bench",
+        "check",
+        "fuzz",
         "report",
         "explain",
         "timeline",
@@ -104,7 +107,8 @@ fn every_command_shows_an_example() {
     ];
     for command in commands {
         let output = ptelab(&[command, "--help"]);
-        assert!(String::from_utf8_lossy(&output.stdout).contains("Example: ptelab"), "{command}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("Example") && text.contains(&format!("ptelab {command} ")), "{command}");
     }
 }
 

@@ -154,7 +154,13 @@ impl Observer for Witness {
                 let mut addr = area.start;
                 while addr < area.end {
                     let (_, pte, view) = vm.entry(pid, addr).unwrap();
-                    let bits = if matches!(view, PteView::Present(_)) { pte.0 & !mask } else { pte.0 };
+                    let of_page = match view {
+                        PteView::Present(_) => true,
+                        PteView::Soft(leaf) => leaf.pfn().is_some(),
+                        _ => false,
+                    };
+                    // The words of a course are without frames.
+                    let bits = if of_page { pte.0 & !mask } else { pte.0 };
                     held.push((pid, addr, bits));
                     addr = addr.add(step);
                 }

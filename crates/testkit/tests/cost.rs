@@ -26,10 +26,10 @@ fn files() -> Vec<Measured> {
 #[test]
 fn coefficients_are_a_fresh_calibration() {
     let files = files();
-    let fresh = cost::calibrate(&files);
+    let fresh = cost::calibrate(&files.iter().collect::<Vec<_>>());
     assert_eq!(fresh.to_toml(), include_str!("../../lab/src/cost/coefficients.toml"));
     assert_eq!(&fresh, Models::built_in());
-    assert_eq!(cost::calibrate(&files).to_toml(), fresh.to_toml());
+    assert_eq!(cost::calibrate(&files.iter().collect::<Vec<_>>()).to_toml(), fresh.to_toml());
 }
 
 #[test]
@@ -98,7 +98,8 @@ fn every_call_is_predicted_in_its_order() {
     assert!(taken[0] > taken[3], "the second time, nothing changes: {taken:?}");
     assert!(taken[2] < taken[6] && taken[6] < taken[3], "the sooner it ends, the less it takes: {taken:?}");
     for call in calls {
-        let by: f64 = call["by"].as_object().expect("an object").values().filter_map(|n| n.as_f64()).sum();
+        let by: f64 =
+            call["by"].as_object().expect("an object").values().filter_map(serde_json::Value::as_f64).sum();
         assert!((by - call["instructions"].as_f64().expect("a number")).abs() < 3.0, "{call}");
     }
     let generic = Builder::new("generic").hw(HwKind::Counting).build();

@@ -49,7 +49,7 @@ impl Calls {
                 Call::Mprotect { .. } => {
                     let timed = timing && done.line.pid.unwrap_or(1) == 1;
                     let known = by_line.entry((done.line.line, timed)).or_default();
-                    calls.add(done.line, timed, done.outcome, done.counters.unwrap_or_default(), known);
+                    calls.add(done.line, timed, done.outcome, &done.counters.unwrap_or_default(), known);
                 }
                 _ => {}
             }
@@ -62,13 +62,13 @@ impl Calls {
         line: &Line,
         timed: bool,
         outcome: Outcome,
-        counters: Counters,
+        counters: &Counters,
         known: &mut Vec<usize>,
     ) {
-        let same = |&i: &usize| self.alike[i].outcome == outcome && self.alike[i].counters == counters;
+        let same = |&i: &usize| self.alike[i].outcome == outcome && self.alike[i].counters == *counters;
         let at = known.iter().copied().find(same).unwrap_or_else(|| {
             let text = Line { expect: None, comment: None, ..line.clone() }.to_string();
-            self.alike.push(Alike { line: line.line, text, outcome, timed, counters, times: 0 });
+            self.alike.push(Alike { line: line.line, text, outcome, timed, counters: *counters, times: 0 });
             known.push(self.alike.len() - 1);
             self.alike.len() - 1
         });

@@ -102,7 +102,8 @@ impl Check {
         let complete = models.workloads.iter().all(|name| files.iter().any(|file| file.workload == *name));
         let seen: Vec<&Measured> = files.iter().filter(|file| known(&file.workload)).collect();
         let without = |names: &[&str]| {
-            calibrate(seen.iter().copied().filter(|file| !names.contains(&file.workload.as_str())))
+            let others = |file: &&Measured| !names.contains(&file.workload.as_str());
+            calibrate(&seen.iter().copied().filter(others).collect::<Vec<_>>())
         };
         let left_out: BTreeMap<&str, Models> = if complete {
             models.workloads.par_iter().map(|name| (name.as_str(), without(&[name]))).collect()

@@ -14,14 +14,13 @@ use ptelab_machine::{Counters, KernelRules, PORTS};
 const HOLD: f64 = 1e-3;
 
 /// Fits a model for every port and kernel that `files` have data of.
-pub fn calibrate<'a>(files: impl IntoIterator<Item = &'a Measured> + Clone) -> Models {
-    let mut workloads: Vec<String> = files.clone().into_iter().map(|file| file.workload.clone()).collect();
+pub fn calibrate(files: &[&Measured]) -> Models {
+    let mut workloads: Vec<String> = files.iter().map(|file| file.workload.clone()).collect();
     workloads.sort();
     workloads.dedup();
     let mut models = Vec::new();
     for port in PORTS {
-        let of_port: Vec<&Measured> =
-            files.clone().into_iter().filter(|file| file.arch == port.name).collect();
+        let of_port: Vec<&Measured> = files.iter().copied().filter(|file| file.arch == port.name).collect();
         let typical: Vec<f64> = TERMS.iter().map(|term| f64::from(term.typical)).collect();
         let shared = fit(&of_port, &typical);
         for rules in KernelRules::ALL {
