@@ -154,13 +154,12 @@ impl Observer for Witness {
                 let mut addr = area.start;
                 while addr < area.end {
                     let (_, pte, view) = vm.entry(pid, addr).unwrap();
-                    let of_page = match view {
-                        PteView::Present(_) => true,
-                        PteView::Soft(leaf) => leaf.pfn().is_some(),
-                        _ => false,
-                    };
                     // The words of a course are without frames.
-                    let bits = if of_page { pte.0 & !mask } else { pte.0 };
+                    let bits = match view {
+                        PteView::Present(_) => pte.0 & !mask,
+                        PteView::Soft(leaf) if leaf.pfn().is_some() => word_without_frame(vm, pid, addr),
+                        _ => pte.0,
+                    };
                     held.push((pid, addr, bits));
                     addr = addr.add(step);
                 }
@@ -168,6 +167,12 @@ impl Observer for Witness {
         }
         self.held.push(held);
     }
+}
+
+/// The word of an entry that stands for a page that is not present.
+fn word_without_frame(vm: &AnyVm, pid: Pid, addr: VirtAddr) -> u64 {
+    let snapshot = vm.snapshot(pid, addr.get(), vm.page_size()).unwrap();
+    snapshot.runs.iter().next().unwrap().bits
 }
 
 #[test]
