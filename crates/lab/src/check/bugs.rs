@@ -120,9 +120,9 @@ pub const BUGS: &[Bug] = &[
 
 /// Bugs that cannot be put back yet, and why.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("a lazyfree folio restored writable (29f40594a281)", "there is no reclaim"),
-    ("pagemap scan outside the transaction (c70dce4982ce)", "there is no PAGEMAP_SCAN"),
-    ("uffd-wp kept across mremap (0cef0bb836e3)", "there is no userfaultfd"),
+    ("a lazyfree folio restored writable (29f40594a281)", "random programs do not reclaim yet"),
+    ("pagemap scan outside the transaction (c70dce4982ce)", "random programs do not scan yet"),
+    ("uffd-wp kept across mremap (0cef0bb836e3)", "random programs have no userfaultfd yet"),
 ];
 
 /// What found a bug.
