@@ -54,16 +54,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.arch.pte_none(pte) {
             return self.do_pte_missing(mm, vma, table, fault);
         }
-        if self.is_marker(pte, marker::UFFD_WP) {
+        if !self.arch.pte_present(pte) {
+            if !self.is_marker(pte, marker::UFFD_WP) {
+                return self.do_swap_page(mm, vma, p, pte, fault);
+            }
             if vma.uffd_wp() {
                 return self.do_pte_missing(mm, vma, table, Fault { uffd_wp: true, ..fault });
             }
             // Left over from a registration that is gone.
             self.arch.pte_clear(&mut self.hw, fault.addr, p);
             return Ok(());
-        }
-        if !self.arch.pte_present(pte) {
-            return self.do_swap_page(mm, vma, p, pte, fault);
         }
         if self.arch.pte_protnone(pte) {
             self.do_numa_page(mm, vma, p, pte, fault);

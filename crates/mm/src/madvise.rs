@@ -401,7 +401,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut tlb = MmuGather::default();
         self.zap_page_range(mm, &mut tlb, vma, range, Zap::Replace);
         self.tlb_finish(&mut tlb);
-        let guard = self.marker(SoftLeaf::GUARD);
+        let guard = self.soft_word(SoftLeaf::GUARD);
         let (mut addr, end) = range;
         while addr < end {
             let pmdp = self.pmd_alloc(mm, addr)?;

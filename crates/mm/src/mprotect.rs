@@ -269,7 +269,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.arch.pte_present(pte) {
             let empty = self.arch.pte_none(pte);
             self.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
-            self.change_nonpresent_pte(walk, addr, p, pte);
+            if !empty || walk.change.flags.intersects(CpFlags::UFFD_WP) {
+                self.change_nonpresent_pte(walk, addr, p, pte);
+            }
             return 1;
         }
         let nr = match self.rules.mprotect {

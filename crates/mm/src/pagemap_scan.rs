@@ -349,7 +349,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return;
         }
         let new = if self.arch.pte_none(pte) {
-            self.marker(SoftLeaf::UFFD_WP)
+            self.soft_word(SoftLeaf::UFFD_WP)
         } else {
             self.with_soft_flag(pte, SoftFlags::UFFD, true)
         };

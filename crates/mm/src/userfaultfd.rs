@@ -195,7 +195,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.arch.pte_none(self.hw.peek(p)) {
             return Err(Errno::Eexist);
         }
-        let poisoned = self.marker(SoftLeaf::POISONED);
+        let poisoned = self.soft_word(SoftLeaf::POISONED);
         self.arch.set_pte_at(&mut self.hw, addr, p, poisoned);
         Ok(())
     }
@@ -305,7 +305,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !protects && !flags.contains(CpFlags::UFFD_WP_RESOLVE) {
             pte
         } else if self.arch.pte_none(pte) {
-            if protects && vma.uffd_wp_use_markers() { self.marker(SoftLeaf::UFFD_WP) } else { pte }
+            if protects && vma.uffd_wp_use_markers() { self.soft_word(SoftLeaf::UFFD_WP) } else { pte }
         } else if self.is_marker(pte, 0) {
             if !protects && self.is_marker(pte, marker::UFFD_WP) { Pte::NONE } else { pte }
         } else {
@@ -319,14 +319,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if vma.is_anonymous() || !vma.uffd_wp() || !first_is {
             return;
         }
-        let protected = self.marker(SoftLeaf::UFFD_WP);
+        let protected = self.soft_word(SoftLeaf::UFFD_WP);
         for i in 0..nr {
             self.arch.set_pte_at(&mut self.hw, addr.add(i as u64 * A::PAGE_SIZE), p.add(i), protected);
         }
-    }
-
-    /// The word of a marker.
-    pub(crate) fn marker(&self, marker: SoftLeaf) -> Pte {
-        self.arch.soft_leaf(marker).expect("every port has words for markers")
     }
 }
