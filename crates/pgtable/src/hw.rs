@@ -76,6 +76,17 @@ pub struct Tlbi {
     pub ops: u32,
 }
 
+impl Tlbi {
+    /// Whether it reaches the translation of an address on every CPU.
+    pub fn reaches(&self, addr: VirtAddr) -> bool {
+        !self.local
+            && match self.scope {
+                TlbScope::All => true,
+                TlbScope::Range { start, end, .. } => start <= addr && addr < end,
+            }
+    }
+}
+
 /// A folio as a page struct shows it: the naturally aligned block of frames that a page belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FolioSpan {

@@ -8,8 +8,8 @@ use super::{Check, Checks, Violation};
 use crate::exec::{self, Outcome};
 use ptelab_machine::mm::{Config, LeafEntry, Mm, Pagemap};
 use ptelab_machine::pgtable::{
-    Access, Arch, CpuConfig, FlushHw, KernelRules, Level, Mapping, Pfn, Pte, PteAttrs, PteView, TlbScope,
-    Tlbi, VirtAddr, VmFlags, Walk,
+    Access, Arch, CpuConfig, FlushHw, KernelRules, Level, Mapping, Pfn, Pte, PteAttrs, PteView, Tlbi,
+    VirtAddr, VmFlags, Walk,
 };
 use ptelab_machine::{Machine, Pid, Vm};
 use ptelab_scenario::Line;
@@ -307,7 +307,7 @@ impl<A: Arch> OnTrial<A> {
         let mut cached = std::mem::take(&mut self.cached);
         cached.extend_from_slice(&self.before);
         cached.retain(|seen| {
-            alive.contains(&seen.pid) && !flushes.iter().any(|op| reaches(op, seen.entry.addr))
+            alive.contains(&seen.pid) && !flushes.iter().any(|op| op.reaches(seen.entry.addr))
         });
         cached.sort_by_key(|seen| (seen.place(), seen.entry.pte.0));
         cached.dedup_by_key(|seen| (seen.place(), seen.entry.pte.0));
@@ -345,14 +345,6 @@ impl<A: Arch> OnTrial<A> {
     fn frames_left(&self) -> (u64, u64) {
         (self.machine.kernel.pages.used(), self.machine.kernel.pages.tables())
     }
-}
-
-fn reaches(op: &Tlbi, addr: VirtAddr) -> bool {
-    !op.local
-        && match op.scope {
-            TlbScope::All => true,
-            TlbScope::Range { start, end, .. } => start <= addr && addr < end,
-        }
 }
 
 impl<A: Arch> Judged for OnTrial<A> {

@@ -1,7 +1,7 @@
 //! Holding machines against the running kernel.
 
 use super::moving::{self, Range};
-use super::record::{self, PAGE, thp_file};
+use super::record::{self, PAGE, can_be_asked, thp_file};
 use super::{VerifyError, record::Recording};
 use crate::exec::{self, Watch};
 use crate::verdict::{self, Verdict};
@@ -193,20 +193,10 @@ impl Host {
             Call::Madvise { advice, .. } if swaps(advice) => {
                 Some("it pages out, and the machine has swap".to_owned())
             }
-            Call::Swapon { .. }
-            | Call::MigrateBegin { .. }
-            | Call::MigrateEnd { .. }
-            | Call::DevicePrivate { .. }
-            | Call::DeviceExclusive { .. }
-            | Call::Hwpoison { .. }
-            | Call::Uffd { .. }
-            | Call::UffdUnregister { .. }
-            | Call::UffdWp { .. }
-            | Call::UffdPoison { .. }
-            | Call::PagemapScan { .. }
-            | Call::Reclaim { .. }
-            | Call::SplitFolio { .. } => Some(format!("{} is not asked of the running kernel", line.call)),
             Call::Dump { len, .. } if len > MAX_DUMP => Some("it dumps more than 16G".to_owned()),
+            _ if !can_be_asked(&line.call) => {
+                Some(format!("{} is not asked of the running kernel", line.call))
+            }
             _ => None,
         }
     }

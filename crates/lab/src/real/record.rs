@@ -108,14 +108,42 @@ fn dump(
     Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, words })
 }
 
+/// How a call is made on a real kernel.
+enum Way {
+    /// Its player makes it.
+    Command(Command),
+    /// A setting of huge pages.
+    Setting(ThpKey, &'static str),
+    /// /proc/PID/clear_refs.
+    ClearRefs(u64),
+    /// Whatever makes the kernel scan for NUMA hints.
+    NumaScan,
+    /// Nothing is to be done.
+    Nothing,
+}
+
 fn play(kernel: &mut dyn RealKernel, pid: u32, call: &Call) -> Result<Reply, RealError> {
+    match way(call) {
+        Some(Way::Command(command)) => kernel.call(pid, command),
+        Some(Way::Setting(size, mode)) => kernel.set_thp(&thp_file(size), mode),
+        Some(Way::ClearRefs(what)) => kernel.clear_refs(pid, what),
+        Some(Way::NumaScan) => kernel.numa_scan(pid).map(|()| Reply::Value(0)),
+        Some(Way::Nothing) => Ok(Reply::Value(0)),
+        None => Err(RealError::Missing(format!("a way to ask a kernel for {call}"))),
+    }
+}
+
+/// Whether a call can be made on a real kernel.
+pub(super) fn can_be_asked(call: &Call) -> bool {
+    way(call).is_some()
+}
+
+fn way(call: &Call) -> Option<Way> {
     let (ask, args) = match *call {
-        Call::Thp { size, mode } => return kernel.set_thp(&thp_file(size), mode.name()),
-        Call::ClearRefs { what } => return kernel.clear_refs(pid, what.into()),
-        Call::NumaScan { .. } => {
-            kernel.numa_scan(pid)?;
-            return Ok(Reply::Value(0));
-        }
+        Call::Thp { size, mode } => return Some(Way::Setting(size, mode.name())),
+        Call::ClearRefs { what } => return Some(Way::ClearRefs(what.into())),
+        Call::NumaScan { .. } => return Some(Way::NumaScan),
+        Call::Numa { .. } | Call::Dump { .. } | Call::Time { .. } => return Some(Way::Nothing),
         Call::Mmap { addr, len, prot, flags, fd, offset } => {
             let flags = exec::placed(addr, flags).bits();
             (Ask::Mmap, vec![addr, len, prot, flags, fd as u64, offset])
@@ -133,12 +161,21 @@ fn play(kernel: &mut dyn RealKernel, pid: u32, call: &Call) -> Result<Reply, Rea
         Call::Fork => (Ask::Fork, Vec::new()),
         Call::ExitGroup { status } => (Ask::Exit, vec![status as u64]),
         Call::NumaAlloc { node } => (Ask::SetMempolicy, vec![node.into()]),
-        Call::Numa { .. } | Call::Dump { .. } | Call::Time { .. } => {
-            return Ok(Reply::Value(0));
-        }
-        _ => return Err(RealError::Missing(format!("a way to ask a kernel for {call}"))),
+        Call::Swapon { .. }
+        | Call::MigrateBegin { .. }
+        | Call::MigrateEnd { .. }
+        | Call::DevicePrivate { .. }
+        | Call::DeviceExclusive { .. }
+        | Call::Hwpoison { .. }
+        | Call::Uffd { .. }
+        | Call::UffdUnregister { .. }
+        | Call::UffdWp { .. }
+        | Call::UffdPoison { .. }
+        | Call::PagemapScan { .. }
+        | Call::Reclaim { .. }
+        | Call::SplitFolio { .. } => return None,
     };
-    kernel.call(pid, Command::new(ask, &args))
+    Some(Way::Command(Command::new(ask, &args)))
 }
 
 /// The file of a THP setting, from `/sys/kernel/mm/transparent_hugepage`.

@@ -48,15 +48,6 @@ fn are_exclusive(old: &PteView, new: &PteView, resize: Resize) -> bool {
     old.pfn != new.pfn || (was != is && !excused)
 }
 
-/// Whether an invalidation reaches the translation of an address on every CPU.
-pub(super) fn reaches(op: &Tlbi, addr: VirtAddr) -> bool {
-    !op.local
-        && match op.scope {
-            TlbScope::All => true,
-            TlbScope::Range { start, end, .. } => start <= addr && addr < end,
-        }
-}
-
 pub(super) fn break_before_make<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     for layout in Layout::all(t.port) {
         for (at, nr) in parts::<P>() {
@@ -111,7 +102,7 @@ fn first_live_change<P: PortFacts>(
                 (p, new)
             }
             Record::Tlbi(op) => {
-                for i in (0..words.len()).filter(|&i| reaches(&op, board.addr(i))) {
+                for i in (0..words.len()).filter(|&i| op.reaches(board.addr(i))) {
                     cached[i].retain(|&word| word == now[i]);
                 }
                 continue;
@@ -263,7 +254,7 @@ pub(super) fn clear_flush<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
                 matches!(record, Record::Store(q, Pte::NONE) | Record::Swap(q, _, Pte::NONE) if *q == p)
             });
             let after = emptied.map_or(&records[..], |at| &records[at..]);
-            let flushed = tlbis(after).any(|op| reaches(&op, addr));
+            let flushed = tlbis(after).any(|op| op.reaches(addr));
             let needed = is_visible(port, before, Level::Pte);
             let now = port.decode(board.hw.peek(p), Level::Pte);
             t.case(now == PteView::None && (flushed || !needed), || Broken {

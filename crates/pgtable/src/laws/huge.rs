@@ -1,7 +1,7 @@
 //! Laws of operations on huge leaves.
 
 use super::board::RECORDED;
-use super::flushes::{reaches, tlbis};
+use super::flushes::tlbis;
 use super::{Broken, PortFacts, Trial};
 use crate::{
     Access, Hw, Level, Mapping, Pfn, Pte, PteAttrs, PteView, Ptep, RecordingHw, TableMemory, VirtAddr, Walk,
@@ -56,7 +56,7 @@ fn one_leaf<P: PortFacts>(t: &mut Trial<'_, P>, m: Mapping, word: Pte) -> Result
         let walk = port.walk(hw.peek(p), Level::Pmd, Access::Read);
         t.same(|| format!("walk of what {name} leaves"), at, walk, Walk::Fault)?;
         let last = ADDR.add(P::entry_size(Level::Pmd) - 1);
-        let flushed = tlbis(&hw.take_records()).any(|op| reaches(&op, ADDR) && reaches(&op, last));
+        let flushed = tlbis(&hw.take_records()).any(|op| op.reaches(ADDR) && op.reaches(last));
         t.same(|| format!("{name} flushes"), at, flushed || !flushes, true)?;
     }
 

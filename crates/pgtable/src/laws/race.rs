@@ -11,7 +11,7 @@ use super::board::{Board, Layout, attrs, block};
 use super::{PortFacts, Setting, word_text};
 use crate::{
     Access, Barrier, FolioSpan, Hw, Level, MmuGather, Pfn, PgProt, Pte, PteAttrs, PteView, Ptep, RecordingHw,
-    TableMemory, TlbScope, Tlbi, VmFlags, Walk,
+    TableMemory, Tlbi, VmFlags, Walk,
 };
 use std::fmt::Write as _;
 
@@ -178,15 +178,7 @@ impl<P: PortFacts> Hw for ChaosHw<'_, P> {
     fn tlbi(&mut self, op: Tlbi) {
         self.turn();
         let pages = self.pages;
-        let reaches = |page: usize| {
-            let addr = pages[page].1;
-            !op.local
-                && match op.scope {
-                    TlbScope::All => true,
-                    TlbScope::Range { start, end, .. } => start <= addr && addr < end,
-                }
-        };
-        self.tlb.retain(|(page, _)| !reaches(*page));
+        self.tlb.retain(|(page, _)| !op.reaches(pages[*page].1));
         self.say("software", |_| format!("invalidate {:?}", op.scope));
     }
 
