@@ -69,7 +69,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             Advice::Dontneed => self.madvise_dontneed(mm, vma, range, VmFlags::LOCKED),
             Advice::DontneedLocked => self.madvise_dontneed(mm, vma, range, VmFlags::empty()),
             Advice::Free => self.madvise_free(mm, vma, range),
-            Advice::Cold | Advice::Pageout => self.madvise_cold(mm, vma, range, advice),
+            Advice::Cold => self.madvise_cold(mm, vma, range, Cold::Deactivate),
+            Advice::Pageout => self.madvise_cold(mm, vma, range, Cold::Pageout),
             Advice::Collapse => self.madvise_collapse(mm, vma, range),
             Advice::GuardInstall => self.madvise_guard_install(mm, vma, range),
             Advice::GuardRemove => self.madvise_guard_remove(mm, vma, range),
@@ -280,13 +281,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_lazyfree(b.folio);
     }
 
-    /// Paging out takes what is not shared to swap, and leaves accessed bits.
-    fn madvise_cold(
+    /// Paging out takes what is not shared, and leaves accessed bits (`madvise_cold_or_pageout_pte_range`).
+    pub(crate) fn madvise_cold(
         &mut self,
         mm: &mut Mm,
         vma: &Vma,
         (start, end): Range,
-        advice: Advice,
+        cold: Cold,
     ) -> Result<(), Errno> {
         if vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB) {
             return Err(Errno::Einval);
@@ -296,17 +297,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
             addr = next;
             if let PmdState::Huge(pmd) = self.pmd_state(pmdp)
-                && self.cold_huge_pmd(mm, &mut tlb, (pmdp, pmd), (from, next), advice)
+                && self.cold_huge_pmd(mm, &mut tlb, (pmdp, pmd), (from, next), cold)
             {
                 continue;
             }
             let mut isolated = Vec::new();
             self.for_each_batch(mm, (from, next), |kernel, b| {
                 let alone = kernel.pages.folio_mapcount(b.folio) as usize == b.folio.nr_pages();
-                if alone && advice == Advice::Pageout {
+                if alone && kernel.pages_out(cold, b.folio) {
                     isolated.push(b.folio);
                 }
-                if alone && b.young && advice == Advice::Cold {
+                if alone && b.young && cold == Cold::Deactivate {
                     kernel.arch.clear_young_dirty_ptes(&mut kernel.hw, b.addr, b.p, b.nr, Cydp::CLEAR_YOUNG);
                     tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
                 }
@@ -324,7 +325,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         tlb: &mut MmuGather,
         (pmdp, pmd): (Ptep, Pte),
         (from, next): Range,
-        advice: Advice,
+        cold: Cold,
     ) -> bool {
         let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return true };
         if self.pages.maybe_mapped_shared(folio) {
@@ -334,14 +335,22 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.split_folio(mm, folio);
             return false;
         }
-        if advice == Advice::Cold && self.arch.pte_young(pmd) {
+        if cold == Cold::Deactivate && self.arch.pte_young(pmd) {
             self.arch.set_pmd_at(&mut self.hw, from, pmdp, self.arch.pte_mkold(pmd));
             tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
         }
-        if advice == Advice::Pageout {
+        if self.pages_out(cold, folio) {
             self.reclaim_pages(mm, &[folio]);
         }
         true
+    }
+
+    fn pages_out(&self, cold: Cold, folio: FolioSpan) -> bool {
+        match cold {
+            Cold::Deactivate => false,
+            Cold::Pageout => true,
+            Cold::PageoutLazyfree => self.pages.is_lazyfree(folio),
+        }
     }
 
     /// Does something to each folio that is mapped in a range under one table, batch by batch. A large folio that lies only
@@ -524,6 +533,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         };
         self.hw.peek_table(table).iter().map(page).collect()
     }
+}
+
+/// What to do with memory that is not needed soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cold {
+    /// It is to be reclaimed before other memory.
+    Deactivate,
+    /// It is reclaimed now.
+    Pageout,
+    /// So much of it as `MADV_FREE` gave up is reclaimed now.
+    PageoutLazyfree,
 }
 
 /// Entries that map all pages of a folio.

@@ -1,9 +1,10 @@
 //! Reclaim: paging out to swap, and what `MADV_FREE` gave up (`mm/vmscan.c`, `mm/rmap.c`, `try_to_unmap`, 7.3).
 
-use crate::madvise::MappedBatch;
+use crate::madvise::Cold;
+use crate::migration::Mapped;
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Errno, Kernel, Mm, MmId, Vma};
 use ptelab_pgtable::{
     Arch, FolioSpan, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
 };
@@ -18,14 +19,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.tlb_finish(&mut tlb);
     }
 
-    /// A folio that fits swap only in pieces is split. What `MADV_FREE` gave up is not written, and pages of files and of shared
-    /// memory stay.
+    /// A folio that fits swap only in pieces is split. Pages of files and of shared memory stay.
     fn pageout(&mut self, mm: &mut Mm, tlb: &mut MmuGather, folio: FolioSpan) {
         let locked = |(vma, _): &(Vma, VirtAddr)| vma.flags.contains(VmFlags::LOCKED);
-        let stays = !self.pages.is_anon(folio)
-            || self.pages.is_lazyfree(folio)
-            || self.folio_addresses(mm, folio).iter().any(locked);
-        if stays {
+        if !self.pages.is_anon(folio) || self.folio_addresses(mm, folio).iter().any(locked) {
+            return;
+        }
+        if self.pages.is_lazyfree(folio) {
+            self.discard(mm, tlb, folio);
             return;
         }
         if let Some(first) = self.folio_alloc_swap(folio) {
@@ -79,70 +80,51 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Reclaims the lazyfree folios in a range of so many bytes, as `MADV_PAGEOUT` does: those that were not written to are
     /// discarded, the others are to be kept again. Folios that another process maps too are passed over, and other memory
-    /// stays as it is.
+    /// stays, apart from large folios that lie in the range only in part: they are split.
     ///
     /// # Errors
     /// Those of `madvise`.
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn reclaim(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
         let end = Self::madvise_end(start, len)?;
-        self.walk_vmas(mm, (start, end), Self::reclaim_vma)
+        self.walk_vmas(mm, (start, end), |kernel, mm, vma, part| {
+            kernel.madvise_cold(mm, vma, part, Cold::PageoutLazyfree)
+        })
     }
 
-    fn reclaim_vma(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        (start, end): (VirtAddr, VirtAddr),
-    ) -> Result<(), Errno> {
-        if vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB) {
-            return Err(Errno::Einval);
-        }
-        let mut tlb = MmuGather::default();
-        let mut addr = start;
-        while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
-            addr = next;
-            let whole = next.since(from) == A::entry_size(Level::Pmd);
-            match self.pmd_state(pmdp) {
-                PmdState::Huge(pmd) if whole => self.reclaim_huge(mm, &mut tlb, vma, (pmdp, pmd), from),
-                PmdState::Huge(pmd) => {
-                    let folio = self.vm_normal_folio_pmd(pmd);
-                    if let Some(folio) = folio.filter(|&folio| self.pages.is_lazyfree(folio)) {
-                        self.split_folio(mm, folio);
-                    }
-                }
-                PmdState::Table(_) | PmdState::Soft(_) | PmdState::None => {}
+    /// Discards a lazyfree folio that only `mm` maps, unless it was written to (`try_to_unmap_one`).
+    fn discard(&mut self, mm: &mut Mm, tlb: &mut MmuGather, folio: FolioSpan) {
+        for (vma, addr) in self.folio_addresses(mm, folio) {
+            if let Ok(pmdp) = self.pmd_offset(mm, addr)
+                && let PmdState::Huge(pmd) = self.pmd_state(pmdp)
+            {
+                self.discard_huge(mm, tlb, &vma, (pmdp, pmd), addr);
             }
-            let id = mm.id;
-            self.for_each_batch(mm, (from, next), |kernel, b| kernel.reclaim_batch(id, &mut tlb, b));
         }
-        self.tlb_end_vma(&mut tlb);
-        self.tlb_finish(&mut tlb);
-        Ok(())
+        for (_, entries) in self.folio_entries(mm, folio, Self::present_page) {
+            self.discard_batch(mm.id, tlb, folio, &entries);
+        }
     }
 
-    /// All pages of one folio (`try_to_unmap_one`).
-    fn reclaim_batch(&mut self, id: crate::MmId, tlb: &mut MmuGather, b: MappedBatch) {
-        if !self.pages.is_lazyfree(b.folio) || self.pages.maybe_mapped_shared(b.folio) {
-            return;
-        }
-        let old = self.arch.get_and_clear_ptes(&mut self.hw, b.addr, b.p, b.nr);
-        tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
+    /// The entries of all pages of a folio. One page that was written to keeps them all.
+    fn discard_batch(&mut self, id: MmId, tlb: &mut MmuGather, folio: FolioSpan, entries: &[Mapped]) {
+        let (first, nr) = (entries[0], entries.len());
+        let old = self.arch.get_and_clear_ptes(&mut self.hw, first.addr, first.p, nr);
+        tlb.flush_range(first.addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
         if self.arch.pte_dirty(old) {
-            self.pages.set_dirty(b.folio, true);
+            self.pages.set_dirty(folio, true);
         }
-        if self.pages.is_dirty(b.folio) {
-            self.arch.set_ptes(&mut self.hw, b.addr, b.p, old, b.nr);
-            self.pages.set_swapbacked(b.folio);
+        if self.pages.is_dirty(folio) {
+            self.arch.set_ptes(&mut self.hw, first.addr, first.p, old, nr);
+            self.pages.set_swapbacked(folio);
             return;
         }
-        let first = self.arch.pte_pfn(old);
-        self.pages.unmap(b.folio, first, MapLevel::Ptes(b.nr), id);
+        self.pages.unmap(folio, first.pfn, MapLevel::Ptes(nr), id);
     }
 
     /// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries
     /// (`__discard_anon_folio_pmd_locked`).
-    fn reclaim_huge(
+    fn discard_huge(
         &mut self,
         mm: &mut Mm,
         tlb: &mut MmuGather,
@@ -151,9 +133,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         addr: VirtAddr,
     ) {
         let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return };
-        if !self.pages.is_lazyfree(folio) || self.pages.maybe_mapped_shared(folio) {
-            return;
-        }
         if !self.arch.pte_dirty(pmd) && !self.pages.is_dirty(folio) {
             self.zap_huge_pmd(mm, tlb, pmdp, addr);
         } else if self.rules.reclaim_splits_written_huge {
