@@ -17,6 +17,7 @@
  *   words PID|kpageflags|kpagecount INDEX COUNT    words of /proc/PID/pagemap, /proc/kpageflags, /proc/kpagecount
  *   off                   switches the machine off
  *   PID CALL ARG...       a call in a process: crates/kernel/src/command.rs; `fork` gets the number of the child. Beside those
+ *                         `userfaultfd` answers with a file descriptor;
  *                         `spin` answers with the address of a word, and stays in user mode, with that word 1, until `stop` comes;
  *                         `wait MS` stays in user mode for so many milliseconds
  *
@@ -26,6 +27,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -33,10 +35,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <termios.h>
 #include <time.h>
@@ -45,7 +50,15 @@
 #define PAGE 4096UL
 #define PROCESSES 65
 #define LINE 512
+#define UFFDS 64
+#define MOVED 4096
+#define REGIONS 4096
+#define SWAP_DEVICES 4
 #define THP "/sys/kernel/mm/transparent_hugepage/"
+
+/* What older headers do not have; their arguments are words: struct pm_scan_arg, struct uffdio_poison. */
+#define PAGEMAP_SCAN _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 12 * sizeof(word))
+#define POISON _IOC(_IOC_READ | _IOC_WRITE, UFFDIO, 8, 4 * sizeof(word))
 
 typedef unsigned long word;
 
@@ -131,7 +144,7 @@ static void touch(word addr, word len, int write)
 	}
 }
 
-/* An access; a signal is answered here. */
+/* An access, or a page that fails; a signal is answered here. */
 static void access_memory(int out, const char *call, const word *a)
 {
 	volatile word value = 0;
@@ -144,7 +157,12 @@ static void access_memory(int out, const char *call, const word *a)
 		write_all(a[0], a[1], a[2]);
 	else if (!strcmp(call, "touch"))
 		touch(a[0], a[1], a[2]);
-	else
+	else if (!strcmp(call, "hwpoison")) {
+		if (syscall(SYS_madvise, a[0], PAGE, 100 /* MADV_HWPOISON */)) {
+			dprintf(out, "! %d\n", errno);
+			return;
+		}
+	} else
 		value = *(volatile unsigned char *)a[0];
 	dprintf(out, "= %lx\n", value);
 }
@@ -158,6 +176,41 @@ static long fork_player(int number)
 	if (child == 0)
 		play(number);
 	return child;
+}
+
+/* How many regions are found; a: address, length, flags, mask, return mask, pages at most. */
+static long pagemap_scan(const word *a)
+{
+	static word regions[3 * REGIONS];
+	word arg[12] = { sizeof(arg), a[2], a[0], a[0] + a[1], 0, (word)regions, REGIONS, a[5], 0, a[3], 0, a[4] };
+	int fd = open("/proc/self/pagemap", O_RDONLY), saved;
+	long found = ioctl(fd, PAGEMAP_SCAN, arg);
+
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return found;
+}
+
+/* Moves the pages of a range, whoever maps them too, from the one to the other of two nodes. One by one, as a folio is split
+   whose pages are told of together. */
+static long move_pages(word addr, word len)
+{
+	static int nodes[MOVED];
+	word n = 0;
+
+	for (word at = addr; at < addr + len && n < MOVED; at += PAGE, n++) {
+		if (syscall(SYS_move_pages, 0, 1, &at, NULL, &nodes[n], 0))
+			return -1;
+	}
+	for (word i = 0; i < n; i++) {
+		word page = addr + i * PAGE;
+		int node = nodes[i] == 0, status;
+
+		if (syscall(SYS_move_pages, 0, 1, &page, &node, &status, 4 /* MPOL_MF_MOVE_ALL */) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static long system_call(const char *call, const word *a)
@@ -179,6 +232,12 @@ static long system_call(const char *call, const word *a)
 				 : syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, &nodes, 64);
 	if (!strcmp(call, "fork"))
 		return fork_player(a[0]);
+	if (!strcmp(call, "pagemap_scan"))
+		return pagemap_scan(a);
+	if (!strcmp(call, "move_pages"))
+		return move_pages(a[0], a[1]);
+	if (!strcmp(call, "userfaultfd"))
+		return syscall(SYS_userfaultfd, O_NONBLOCK | O_CLOEXEC);
 	errno = ENOSYS;
 	return -1;
 }
@@ -216,7 +275,7 @@ static void spin_for(word milliseconds)
 
 static int is_access(const char *call)
 {
-	return !strcmp(call, "memset") || !strcmp(call, "touch") || !strcmp(call, "read");
+	return !strcmp(call, "memset") || !strcmp(call, "touch") || !strcmp(call, "read") || !strcmp(call, "hwpoison");
 }
 
 /* A process of the scenario, from its first command to its end. */
@@ -312,6 +371,185 @@ static struct process *find(const char *number)
 	return n > 0 && n < PROCESSES && processes[n].pid ? &processes[n] : NULL;
 }
 
+static int number_of(const struct process *process)
+{
+	return process - processes;
+}
+
+/* ---- userfaultfd: its calls are made here, as a process that forks or moves memory waits until the event is read ---- */
+
+static struct uffd {
+	int process;
+	word features;
+	int fd;
+} uffds[UFFDS];
+static int uffd_count;
+
+static void add_uffd(int process, word features, int fd)
+{
+	if (uffd_count == UFFDS)
+		die("too many userfaultfds");
+	uffds[uffd_count++] = (struct uffd){ process, features, fd };
+}
+
+static void close_uffds(void)
+{
+	while (uffd_count)
+		close(uffds[--uffd_count].fd);
+}
+
+/* The news of a fork brings the child's own. */
+static void read_event(const struct uffd *uffd, int child)
+{
+	struct uffd_msg message;
+
+	if (read(uffd->fd, &message, sizeof(message)) == sizeof(message) && message.event == UFFD_EVENT_FORK)
+		add_uffd(child, uffd->features, message.arg.fork.ufd);
+}
+
+/* Waits for a process's answer, and reads events meanwhile. */
+static void read_answer(struct process *process, int child, char *line)
+{
+	struct pollfd fds[UFFDS + 1];
+
+	do {
+		int n = uffd_count;
+
+		for (int i = 0; i < n; i++)
+			fds[i] = (struct pollfd){ .fd = uffds[i].fd, .events = POLLIN };
+		fds[n] = (struct pollfd){ .fd = process->answers[0], .events = POLLIN };
+		poll(fds, n + 1, -1);
+		for (int i = 0; i < n; i++) {
+			if (fds[i].revents & POLLIN)
+				read_event(&uffds[i], child);
+		}
+		fds[0] = fds[n];
+	} while (!fds[0].revents);
+	if (!read_line(process->answers[0], line))
+		die("a process gives no answer");
+}
+
+/* A process's userfaultfd with these features: a file descriptor of ours. */
+static int open_uffd(struct process *process, word features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features | UFFD_FEATURE_SIGBUS };
+	char line[LINE];
+	word theirs;
+	int pidfd, fd;
+
+	for (int i = 0; i < uffd_count; i++) {
+		if (uffds[i].process == number_of(process) && uffds[i].features == features)
+			return uffds[i].fd;
+	}
+	dprintf(process->commands[1], "userfaultfd\n");
+	read_answer(process, 0, line);
+	if (sscanf(line, "= %lx", &theirs) != 1) {
+		sscanf(line, "! %d", &errno);
+		return -1;
+	}
+	pidfd = syscall(SYS_pidfd_open, process->pid, 0);
+	fd = syscall(SYS_pidfd_getfd, pidfd, theirs, 0);
+	close(pidfd);
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
+		return -1;
+	add_uffd(number_of(process), features, fd);
+	return fd;
+}
+
+static long uffd_register(struct process *process, const word *a)
+{
+	word mode = a[2] & UFFD_FEATURE_PAGEFAULT_FLAG_WP ? UFFDIO_REGISTER_MODE_WP : 0;
+	struct uffdio_register arg = { .range = { a[0], a[1] }, .mode = mode };
+	int fd = open_uffd(process, a[2]);
+
+	return fd < 0 ? -1 : ioctl(fd, UFFDIO_REGISTER, &arg);
+}
+
+/* Asks each userfaultfd that a process has, until one can. */
+static long uffd_range(struct process *process, unsigned long request, word addr, word len, word mode)
+{
+	long result = -1;
+	int asked = 0;
+
+	for (int i = 0; i < uffd_count && result; i++) {
+		word arg[4] = { addr, len, mode, 0 };
+
+		if (uffds[i].process == number_of(process)) {
+			result = ioctl(uffds[i].fd, request, arg);
+			asked = 1;
+		}
+	}
+	if (!asked && open_uffd(process, UFFD_FEATURE_PAGEFAULT_FLAG_WP) >= 0)
+		return uffd_range(process, request, addr, len, mode);
+	return result;
+}
+
+/* ---- what the kernel is told of a process from outside ---- */
+
+static long split_folio(struct process *process, word addr, word order)
+{
+	char text[LINE];
+
+	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx,%lu", process->pid, addr, addr + PAGE, order);
+	return write_file("/sys/kernel/debug/split_huge_pages", text);
+}
+
+/* A disk in memory, of which so many bytes are used. */
+static long swap_on(word size)
+{
+	static char page[PAGE];
+	static int devices;
+	unsigned int info[2] = { 1, size / PAGE - 1 };
+	char path[64];
+	int fd;
+
+	if (!devices) {
+		fd = open("/brd.ko", O_RDONLY);
+		if (fd < 0 || syscall(SYS_finit_module, fd, "rd_nr=4 rd_size=262144", 0))
+			return -1;
+		close(fd);
+		write_file("/proc/sys/vm/page-cluster", "0");
+	}
+	if (devices == SWAP_DEVICES || size < PAGE) {
+		errno = devices == SWAP_DEVICES ? EPERM : EINVAL;
+		return -1;
+	}
+	snprintf(path, sizeof(path), "/dev/swap%d", devices);
+	if (mknod(path, S_IFBLK | 0600, makedev(1, devices++)) && errno != EEXIST)
+		return -1;
+	memcpy(page + 1024, info, sizeof(info));
+	memcpy(page + PAGE - 10, "SWAPSPACE2", 10);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, page, PAGE) != PAGE || fsync(fd))
+		return -1;
+	close(fd);
+	return swapon(path, 0);
+}
+
+/* Whether init makes a call; then its result is there. */
+static int managed(struct process *process, const char *line, long *result)
+{
+	char call[32] = "";
+	word a[3] = { 0 };
+
+	sscanf(line, "%31s %lx %lx %lx", call, a, a + 1, a + 2);
+	if (!strcmp(call, "uffd"))
+		*result = uffd_register(process, a);
+	else if (!strcmp(call, "uffd_unregister"))
+		*result = uffd_range(process, UFFDIO_UNREGISTER, a[0], a[1], 0);
+	else if (!strcmp(call, "uffd_wp"))
+		*result = uffd_range(process, UFFDIO_WRITEPROTECT, a[0], a[1], a[2]);
+	else if (!strcmp(call, "uffd_poison"))
+		*result = uffd_range(process, POISON, a[0], a[1], 0);
+	else if (!strcmp(call, "split_folio"))
+		*result = split_folio(process, a[0], a[1]);
+	else if (!strcmp(call, "swapon"))
+		*result = swap_on(a[0]);
+	else
+		return 0;
+	return 1;
+}
+
 /* Its memory is free when this returns. */
 static void end(struct process *process)
 {
@@ -329,6 +567,7 @@ static void make_pipes(struct process *process)
 
 static void start(void)
 {
+	close_uffds();
 	for (int n = 1; n < PROCESSES; n++) {
 		if (processes[n].pid)
 			end(&processes[n]);
@@ -344,6 +583,7 @@ static void call(const char *number, const char *line)
 	struct process *process = find(number);
 	char back[LINE];
 	int child = 0;
+	long result;
 	word pid;
 
 	if (!process) {
@@ -361,9 +601,12 @@ static void call(const char *number, const char *line)
 		answer(-1);
 		return;
 	}
+	if (managed(process, line, &result)) {
+		answer(result);
+		return;
+	}
 	dprintf(process->commands[1], "%s\n", line);
-	if (!read_line(process->answers[0], back))
-		die("a process gives no answer");
+	read_answer(process, child, back);
 	if (child && sscanf(back, "= %lx", &pid) == 1) {
 		processes[child].pid = pid;
 		snprintf(back, sizeof(back), "= %x", child);
@@ -507,6 +750,7 @@ int main(void)
 	mkdir("/sys", 0755);
 	if (mount("proc", "/proc", "proc", 0, NULL) || mount("sysfs", "/sys", "sysfs", 0, NULL))
 		die("mount");
+	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
 	if (tcgetattr(0, &console) == 0) {
 		cfmakeraw(&console);
 		tcsetattr(0, TCSANOW, &console);

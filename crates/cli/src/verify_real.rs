@@ -117,10 +117,16 @@ pub(crate) fn qemu(args: &args::Verify, image: &Path, out: &mut Out) -> Result<u
     let image = Image::new(port, image, &args.guest).map_err(VerifyError::from)?;
     let mut verdicts = Verdicts::new(args);
     for (path, scenario) in args.files.iter().zip(&scenarios) {
+        let file = path.display().to_string();
+        if let Some(reason) = image.why_not(scenario) {
+            let arch = port.to_owned();
+            verdicts.add(Verdict { file, arch, skipped: Some(reason), ..Verdict::default() }, out)?;
+            continue;
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = name.split('.').next().unwrap_or_default();
         let Some(golden) = image.golden(name, scenario, watch())? else { break };
-        let verdict = golden.verify(&path.display().to_string()).map_err(VerifyError::from)?;
+        let verdict = golden.verify(&file).map_err(VerifyError::from)?;
         if let Some(to) = &args.write {
             let several = args.files.len() > 1;
             let to = if several { to.join(golden.file_name()) } else { to.clone() };

@@ -36,11 +36,29 @@ pub enum Call {
     Fork,
     /// exit_group(2): status.
     Exit,
+    /// Registers for write protection with the userfaultfd that has these features: address, length, features.
+    Uffd,
+    /// `UFFDIO_UNREGISTER`: address, length.
+    UffdUnregister,
+    /// `UFFDIO_WRITEPROTECT`: address, length, 1 to protect and 0 to end it.
+    UffdWp,
+    /// `UFFDIO_POISON`: address, length.
+    UffdPoison,
+    /// `PAGEMAP_SCAN`, answered with the number of regions: address, length, flags, mask, return mask, pages at most.
+    PagemapScan,
+    /// move_pages(2) to the other of two nodes, whoever maps the pages too: address, length.
+    MovePages,
+    /// madvise(2) of one page with `MADV_HWPOISON`: address.
+    Hwpoison,
+    /// A write to debugfs's split_huge_pages: address, order.
+    SplitFolio,
+    /// swapon(2) of a new disk in memory: bytes.
+    Swapon,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 20] = [
         Self::Mmap,
         Self::Munmap,
         Self::Mprotect,
@@ -52,6 +70,15 @@ impl Call {
         Self::Read,
         Self::Fork,
         Self::Exit,
+        Self::Uffd,
+        Self::UffdUnregister,
+        Self::UffdWp,
+        Self::UffdPoison,
+        Self::PagemapScan,
+        Self::MovePages,
+        Self::Hwpoison,
+        Self::SplitFolio,
+        Self::Swapon,
     ];
 
     /// Its name in a line.
@@ -68,6 +95,15 @@ impl Call {
             Self::Read => "read",
             Self::Fork => "fork",
             Self::Exit => "exit",
+            Self::Uffd => "uffd",
+            Self::UffdUnregister => "uffd_unregister",
+            Self::UffdWp => "uffd_wp",
+            Self::UffdPoison => "uffd_poison",
+            Self::PagemapScan => "pagemap_scan",
+            Self::MovePages => "move_pages",
+            Self::Hwpoison => "hwpoison",
+            Self::SplitFolio => "split_folio",
+            Self::Swapon => "swapon",
         }
     }
 }

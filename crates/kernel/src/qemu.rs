@@ -5,8 +5,10 @@ mod tables;
 
 use crate::command::{Call, Command, Reply};
 use crate::real::{RealError, RealKernel, TableWord, WordFile};
+use cpio::newc::{self, Builder};
 use gdb::Gdb;
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -101,9 +103,51 @@ pub struct Setup {
     pub image: PathBuf,
     /// The folder with the guest program, as `cargo xtask guest` leaves it.
     pub guests: PathBuf,
-    /// NUMA nodes; with more than one, NUMA balancing is on.
+    /// NUMA nodes.
     pub nodes: u8,
+    /// Whether NUMA balancing is on.
+    pub numa_balancing: bool,
+    /// Whether a scenario makes swap devices, which need the image's [`Setup::disk`].
+    pub swaps: bool,
 }
+
+impl Setup {
+    /// The image's module for disks in memory, beside it: `brd-6.17-arm64.ko` for `vmlinuz-6.17-arm64`.
+    pub fn disk(&self) -> PathBuf {
+        let name = self.image.file_name().unwrap_or_default().to_string_lossy();
+        let version = name.strip_prefix("vmlinuz-").unwrap_or(&name);
+        self.image.with_file_name(format!("brd-{version}.ko"))
+    }
+
+    /// What the kernel unpacks at boot: the guest program, and in a folder of our own a module beside it where one is needed.
+    fn initramfs(&self, folder: &Path) -> Result<PathBuf, RealError> {
+        let program = self.guests.join(self.guest.initramfs());
+        let packages = self.guest.compiler_packages;
+        look_for(&program, &format!("cargo xtask guest makes it (Debian: {packages})"))?;
+        if !self.swaps {
+            return Ok(program);
+        }
+        let disk = self.disk();
+        look_for(&disk, DISK)?;
+        let both = folder.join("initramfs");
+        let pack = || {
+            let mut archive = fs::read(&program)?;
+            let module = fs::read(&disk)?;
+            let size = u32::try_from(module.len()).map_err(io::Error::other)?;
+            let mut file = Builder::new("brd.ko").mode(0o100_644).write(&mut archive, size);
+            file.write_all(&module)?;
+            file.finish()?;
+            newc::trailer(&mut archive)?;
+            fs::write(&both, archive)
+        };
+        pack().map_err(RealError::io("an initramfs with the disk's module"))?;
+        Ok(both)
+    }
+}
+
+/// Where the module for disks is had.
+pub const DISK: &str =
+    "it is the kernel's module brd, kernel/drivers/block/brd.ko.xz of its package, unpacked by xz -d";
 
 /// A machine under QEMU, ended when dropped.
 #[derive(Debug)]
@@ -128,10 +172,9 @@ impl Qemu {
     /// not come up.
     pub fn boot(setup: &Setup) -> Result<Self, RealError> {
         let guest = setup.guest;
-        let initramfs = setup.guests.join(guest.initramfs());
         look_for(&setup.image, "a kernel image is in Debian's linux-image packages, as boot/vmlinuz-*")?;
-        look_for(&initramfs, &format!("cargo xtask guest makes it (Debian: {})", guest.compiler_packages))?;
         let folder = TempDir::new().map_err(RealError::io("a folder for QEMU's socket"))?;
+        let initramfs = setup.initramfs(folder.path())?;
         let gdb = folder.path().join("gdb");
         let mut child = command(setup, &initramfs, &gdb).spawn().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
@@ -278,11 +321,11 @@ fn look_for(path: &Path, how: &str) -> Result<(), RealError> {
 /// How QEMU is started. What would make two runs differ is switched off: five levels, larger addresses, tables of their own
 /// for user mode, random places, and what clears accessed bits at times of its own.
 fn command(setup: &Setup, initramfs: &Path, gdb: &Path) -> std::process::Command {
-    let Setup { guest, image, nodes, .. } = setup;
+    let Setup { guest, image, nodes, numa_balancing, .. } = setup;
     let append = format!(
-        "console={} quiet loglevel=0 panic=-1 nokaslr norandmaps nopti damon_stat.enabled=N{}",
+        "console={} quiet loglevel=0 panic=-1 nokaslr norandmaps nopti damon_stat.enabled=N numa_balancing={}",
         guest.console,
-        if *nodes > 1 { " numa_balancing=enable" } else { "" }
+        if *numa_balancing { "enable" } else { "disable" }
     );
     let mut qemu = std::process::Command::new(guest.qemu);
     qemu.args(guest.machine).arg("-kernel").arg(image).arg("-initrd").arg(initramfs);

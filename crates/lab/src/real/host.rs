@@ -1,7 +1,7 @@
 //! Holding machines against the running kernel.
 
 use super::moving::{self, Range};
-use super::record::{self, PAGE, can_be_asked, thp_file};
+use super::record::{self, PAGE, thp_file};
 use super::{VerifyError, record::Recording};
 use crate::exec::{self, Watch};
 use crate::verdict::{self, Verdict};
@@ -172,7 +172,7 @@ impl Host {
         if scenario.step_count() > MAX_CALLS {
             return Some(format!("it makes more than {MAX_CALLS} calls"));
         }
-        scenario.steps().find_map(|step| self.why_not_line(step.line))
+        record::why_not(scenario).or_else(|| scenario.steps().find_map(|step| self.why_not_line(step.line)))
     }
 
     fn why_not_line(&self, line: &Line) -> Option<String> {
@@ -194,9 +194,10 @@ impl Host {
                 Some("it pages out, and the machine has swap".to_owned())
             }
             Call::Dump { len, .. } if len > MAX_DUMP => Some("it dumps more than 16G".to_owned()),
-            _ if !can_be_asked(&line.call) => {
-                Some(format!("{} is not asked of the running kernel", line.call))
-            }
+            Call::Swapon { .. }
+            | Call::Hwpoison { .. }
+            | Call::MigrateBegin { .. }
+            | Call::SplitFolio { .. } => Some(format!("{} would change more than its own memory", line.call)),
             _ => None,
         }
     }

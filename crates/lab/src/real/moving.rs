@@ -73,6 +73,12 @@ fn named(call: &Call) -> Vec<(u64, u64)> {
         | Call::Mprotect { addr, len, .. }
         | Call::Madvise { addr, len, .. }
         | Call::NumaScan { addr, len }
+        | Call::Uffd { addr, len, .. }
+        | Call::UffdUnregister { addr, len }
+        | Call::UffdWp { addr, len, .. }
+        | Call::UffdPoison { addr, len }
+        | Call::PagemapScan { addr, len, .. }
+        | Call::Reclaim { addr, len }
         | Call::Dump { addr, len, .. } => vec![(addr, len)],
         Call::Mremap { old_addr, old_len, new_len, new_addr, .. } => {
             vec![(old_addr, old_len.max(new_len)), (new_addr, new_len)]
@@ -127,6 +133,12 @@ fn moved_line(line: &Line, by: u64) -> Line {
         | Call::Mprotect { addr, .. }
         | Call::Madvise { addr, .. }
         | Call::NumaScan { addr, .. }
+        | Call::Uffd { addr, .. }
+        | Call::UffdUnregister { addr, .. }
+        | Call::UffdWp { addr, .. }
+        | Call::UffdPoison { addr, .. }
+        | Call::PagemapScan { addr, .. }
+        | Call::Reclaim { addr, .. }
         | Call::Dump { addr, .. }
         | Call::Memset { addr, .. }
         | Call::ExplicitBzero { addr, .. }

@@ -7,7 +7,7 @@ use crate::exec::Watch;
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, TEST_AREA};
 use ptelab_kernel::RealError;
 use ptelab_kernel::command::Reply;
-use ptelab_kernel::qemu::{Qemu, Setup};
+use ptelab_kernel::qemu::{DISK, Qemu, Setup};
 use ptelab_scenario::{Call, Scenario};
 use std::collections::HashMap;
 
@@ -32,7 +32,17 @@ impl Image {
             let known: Vec<&str> = GUESTS.iter().map(|guest| guest.port).collect();
             RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known.join(", ")))
         })?;
-        Ok(Self(Setup { guest, image: image.into(), guests: guests.into(), nodes: 1 }))
+        let (image, guests) = (image.into(), guests.into());
+        Ok(Self(Setup { guest, image, guests, nodes: 1, numa_balancing: false, swaps: false }))
+    }
+
+    /// Why a scenario cannot be played on it, if it cannot.
+    pub fn why_not(&self, scenario: &Scenario) -> Option<String> {
+        let disk = self.0.disk();
+        if swaps(scenario) && !disk.is_file() {
+            return Some(format!("no file {}: {DISK}", disk.display()));
+        }
+        record::why_not(scenario)
     }
 
     /// Boots the image, plays a scenario there, and records it as a golden file; nothing where it was stopped. Every scenario
@@ -46,7 +56,9 @@ impl Image {
         scenario: &Scenario,
         watch: Watch<'_>,
     ) -> Result<Option<Golden>, VerifyError> {
-        let mut machine = Qemu::boot(&Setup { nodes: nodes(scenario), ..self.0.clone() })?;
+        let (nodes, numa_balancing) = nodes(scenario);
+        let setup = Setup { nodes, numa_balancing, swaps: swaps(scenario), ..self.0.clone() };
+        let mut machine = Qemu::boot(&setup)?;
         machine.restart()?;
         let area = vec![Range { start: TEST_AREA.0, end: TEST_AREA.1 }];
         let Some(recording) = record::record(&mut machine, scenario, area, watch)? else { return Ok(None) };
@@ -62,13 +74,19 @@ impl Image {
     }
 }
 
-/// The NUMA nodes that a scenario asks for.
-fn nodes(scenario: &Scenario) -> u8 {
+/// How many NUMA nodes a scenario needs, and whether the kernel moves pages between them of itself: only where the scenario
+/// speaks of nodes. Where pages migrate, they need another node to go to.
+fn nodes(scenario: &Scenario) -> (u8, bool) {
     let nodes = scenario.steps().filter_map(|step| match step.line.call {
-        Call::Numa { nodes } => Some(nodes),
+        Call::Numa { nodes } => Some((nodes, nodes > 1)),
+        Call::MigrateEnd { .. } => Some((2, false)),
         _ => None,
     });
-    nodes.max().unwrap_or(1)
+    nodes.max().unwrap_or((1, false))
+}
+
+fn swaps(scenario: &Scenario) -> bool {
+    scenario.steps().any(|step| matches!(step.line.call, Call::Swapon { .. }))
 }
 
 /// `6.17.13+deb13-cloud-arm64` is 6.17.13.

@@ -8,12 +8,14 @@ use crate::verdict::{self, Recorded};
 use ptelab_kernel::command::{Call as Ask, Command, Reply, SigInfo};
 use ptelab_kernel::{RealError, RealKernel, RealPage, TableWord};
 use ptelab_machine::{AnyVm, CallError, MapFlags, MremapFlags, Signal, Snapshot, Vm};
-use ptelab_scenario::{Access, Call, Errno, Scenario, ThpKey};
+use ptelab_scenario::{Access, Call, Errno, Scenario, Switch, ThpKey};
 
 /// Bytes in a page: what is not 4K is not played.
 pub(super) const PAGE: u64 = 4096;
 /// `SI_KERNEL`: the CPU did not say why, nor where.
 const SI_KERNEL: i32 = 0x80;
+/// Advice by which pages leave memory: where there is no swap, those that `MADV_FREE` gave up.
+const MADV_PAGEOUT: u64 = 21;
 
 /// What a real kernel did in a scenario.
 #[derive(Clone, Debug, Default)]
@@ -133,9 +135,23 @@ fn play(kernel: &mut dyn RealKernel, pid: u32, call: &Call) -> Result<Reply, Rea
     }
 }
 
-/// Whether a call can be made on a real kernel.
-pub(super) fn can_be_asked(call: &Call) -> bool {
-    way(call).is_some()
+/// Why no real kernel can be asked for a scenario, if none can.
+pub(super) fn why_not(scenario: &Scenario) -> Option<String> {
+    let unseen = || Some("what is between migrate_begin and migrate_end is not seen from outside".to_owned());
+    let mut leaving = None;
+    for step in scenario.steps() {
+        let line = step.line;
+        match (&line.call, leaving.take()) {
+            (&Call::MigrateEnd { addr, len }, Some(begun)) if begun == (line.pid, addr, len) => {}
+            (_, Some(_)) | (Call::MigrateEnd { .. }, None) => return unseen(),
+            (&Call::MigrateBegin { addr, len }, None) => leaving = Some((line.pid, addr, len)),
+            (call, None) if way(call).is_none() => {
+                return Some(format!("{call} cannot be asked of a kernel"));
+            }
+            _ => {}
+        }
+    }
+    leaving.and_then(|_| unseen())
 }
 
 fn way(call: &Call) -> Option<Way> {
@@ -143,7 +159,9 @@ fn way(call: &Call) -> Option<Way> {
         Call::Thp { size, mode } => return Some(Way::Setting(size, mode.name())),
         Call::ClearRefs { what } => return Some(Way::ClearRefs(what.into())),
         Call::NumaScan { .. } => return Some(Way::NumaScan),
-        Call::Numa { .. } | Call::Dump { .. } | Call::Time { .. } => return Some(Way::Nothing),
+        Call::Numa { .. } | Call::Dump { .. } | Call::Time { .. } | Call::MigrateBegin { .. } => {
+            return Some(Way::Nothing);
+        }
         Call::Mmap { addr, len, prot, flags, fd, offset } => {
             let flags = exec::placed(addr, flags).bits();
             (Ask::Mmap, vec![addr, len, prot, flags, fd as u64, offset])
@@ -161,19 +179,19 @@ fn way(call: &Call) -> Option<Way> {
         Call::Fork => (Ask::Fork, Vec::new()),
         Call::ExitGroup { status } => (Ask::Exit, vec![status as u64]),
         Call::NumaAlloc { node } => (Ask::SetMempolicy, vec![node.into()]),
-        Call::Swapon { .. }
-        | Call::MigrateBegin { .. }
-        | Call::MigrateEnd { .. }
-        | Call::DevicePrivate { .. }
-        | Call::DeviceExclusive { .. }
-        | Call::Hwpoison { .. }
-        | Call::Uffd { .. }
-        | Call::UffdUnregister { .. }
-        | Call::UffdWp { .. }
-        | Call::UffdPoison { .. }
-        | Call::PagemapScan { .. }
-        | Call::Reclaim { .. }
-        | Call::SplitFolio { .. } => return None,
+        Call::Swapon { size } => (Ask::Swapon, vec![size]),
+        Call::MigrateEnd { addr, len } => (Ask::MovePages, vec![addr, len]),
+        Call::Hwpoison { addr } => (Ask::Hwpoison, vec![addr]),
+        Call::Uffd { addr, len, features } => (Ask::Uffd, vec![addr, len, features]),
+        Call::UffdUnregister { addr, len } => (Ask::UffdUnregister, vec![addr, len]),
+        Call::UffdWp { addr, len, how } => (Ask::UffdWp, vec![addr, len, (how == Switch::On).into()]),
+        Call::UffdPoison { addr, len } => (Ask::UffdPoison, vec![addr, len]),
+        Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
+            (Ask::PagemapScan, vec![addr, len, flags, mask, returned, max_pages])
+        }
+        Call::Reclaim { addr, len } => (Ask::Madvise, vec![addr, len, MADV_PAGEOUT]),
+        Call::SplitFolio { addr, order } => (Ask::SplitFolio, vec![addr, order.into()]),
+        Call::DevicePrivate { .. } | Call::DeviceExclusive { .. } => return None,
     };
     Some(Way::Command(Command::new(ask, &args)))
 }
