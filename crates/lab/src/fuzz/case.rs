@@ -12,6 +12,7 @@ use ptelab_machine::pgtable::laws::PortFacts;
 use ptelab_machine::pgtable::{CpuConfig, PteAttrs, PteView, SoftFlags, SoftLeaf, swp_type};
 use ptelab_machine::{CallError, KernelRules, MprotectUnit, PortVisitor, visit_port};
 use ptelab_scenario::{Call, Line};
+use std::collections::BTreeMap;
 
 /// A program that broke a check.
 #[derive(Clone, Debug)]
@@ -200,6 +201,13 @@ impl Run {
             let in_device = self.machine.seen().iter().filter(|seen| seen.is_in_device());
             in_device.for_each(|seen| self.model.soft_dirty_is_forgotten(seen.pid, seen.entry.addr.get()));
         }
+        if !self.machine.rules().split_zeropage_keeps_soft_dirty {
+            // The zero page that a split maps is protected no more in 6.16, either.
+            let zero = self.machine.seen().iter().filter(|seen| is_special(seen));
+            zero.for_each(|seen| {
+                self.model.protected_is_believed(seen.pid, seen.entry.addr.get(), &seen.view)
+            });
+        }
         self.results.push(got);
         self.tracks |= matches!(line.call, Call::ClearRefs { what: 4 });
         self.reclaims |= matches!(line.call, Call::Reclaim { .. });
@@ -223,6 +231,7 @@ fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
     let (a, b) = (left.machine.seen(), right.machine.seen());
     let seen = |s: Option<&Seen>| s.map_or_else(|| "nothing".to_owned(), Seen::text);
     let own = known_to_differ(check, left, right);
+    let mut renamed = Renamed::new(check);
     for i in 0..a.len().max(b.len()) {
         if left.reclaims && a.get(i).map(Seen::place) != b.get(i).map(Seen::place) {
             return Ok(());
@@ -231,7 +240,7 @@ fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
             // In 6.16 a batch ends with the contiguous block, so that madvise splits a folio on arm64 and not on x86-64
             // (asked of 6.16.12). A split maps the zero page and moves what comes after it: the rest is not comparable.
             (Some(a), Some(b)) if check == Check::Ports && is_special(a) != is_special(b) => return Ok(()),
-            (Some(a), Some(b)) => alike(a, b, own),
+            (Some(a), Some(b)) => alike(a, b, own, &mut renamed),
             _ => false,
         };
         if !same {
@@ -263,7 +272,33 @@ fn known_to_differ(check: Check, left: &Run, right: &Run) -> PteAttrs {
     recorded | PteAttrs::CONT | waits
 }
 
-fn alike(a: &Seen, b: &Seen, own: PteAttrs) -> bool {
+/// Frames and slots of one machine by those of another. Twins have the same; ports, where batches that end elsewhere made them
+/// split other folios, have others in their places.
+struct Renamed {
+    exactly: bool,
+    there: BTreeMap<(u8, u64), u64>,
+    back: BTreeMap<(u8, u64), u64>,
+}
+
+impl Renamed {
+    const fn new(check: Check) -> Self {
+        let exactly = matches!(check, Check::Batched);
+        Self { exactly, there: BTreeMap::new(), back: BTreeMap::new() }
+    }
+
+    /// Whether `a` of the one, of some kind, may be `b` of the other.
+    fn is(&mut self, kind: u8, a: u64, b: u64) -> bool {
+        if self.exactly {
+            return a == b;
+        }
+        *self.there.entry((kind, a)).or_insert(b) == b && *self.back.entry((kind, b)).or_insert(a) == a
+    }
+}
+
+/// Kinds of what [`Renamed`] names: markers are what they are.
+const FRAME: u8 = swp_type::HWPOISON;
+
+fn alike(a: &Seen, b: &Seen, own: PteAttrs, renamed: &mut Renamed) -> bool {
     if (a.place(), a.entry.level) != (b.place(), b.entry.level) {
         return false;
     }
@@ -272,7 +307,7 @@ fn alike(a: &Seen, b: &Seen, own: PteAttrs) -> bool {
             // Of an entry that allows no access, ports say that in their own ways.
             let none = PteAttrs::USER | PteAttrs::EXEC | PteAttrs::WRITE;
             let own = if x.attrs.contains(PteAttrs::PROTNONE) { own | none } else { own };
-            x.pfn == y.pfn && x.attrs - own == y.attrs - own
+            renamed.is(FRAME, x.pfn.get(), y.pfn.get()) && x.attrs - own == y.attrs - own
         }
         (PteView::Soft(x), PteView::Soft(y)) => {
             let recorded = SoftFlags::YOUNG | SoftFlags::DIRTY | SoftFlags::SOFT_DIRTY;
@@ -283,7 +318,11 @@ fn alike(a: &Seen, b: &Seen, own: PteAttrs) -> bool {
                 swp_type::DEVICE_WRITE if own.contains(PteAttrs::WRITE) => swp_type::DEVICE_READ,
                 ty => ty,
             };
-            (kind(x), x.offset, x.flags - recorded) == (kind(y), y.offset, y.flags - recorded)
+            let names = match x.ty {
+                swp_type::MARKER => x.offset == y.offset,
+                ty => renamed.is(ty.min(FRAME), x.offset, y.offset),
+            };
+            names && (kind(x), x.flags - recorded) == (kind(y), y.flags - recorded)
         }
         _ => false,
     }

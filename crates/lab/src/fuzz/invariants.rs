@@ -4,17 +4,28 @@ use super::judge::{OnTrial, Seen};
 use super::model::{PLACES, Page, Space, State};
 use super::program::PAGE;
 use super::{Check, Checks, Violation};
-use ptelab_machine::mm::{LeafEntry, Mm, Pagemap};
+use ptelab_machine::mm::{LeafEntry, Mm, Pagemap, Vma};
+use ptelab_machine::pgtable::VirtAddr;
 use ptelab_machine::pgtable::{
     Access, Arch, KernelRules, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, swp_type,
 };
 use ptelab_machine::{Pid, Vm};
 
 impl<A: Arch> OnTrial<A> {
-    pub(super) fn entry_is_sound(&self, seen: &Seen, mm: &Mm, checks: Checks) -> Result<(), Violation> {
-        let LeafEntry { addr, level, pte, page, .. } = seen.entry;
+    pub(super) fn entries_are_sound(&self, pid: Pid, mm: &Mm, checks: Checks) -> Result<(), Violation> {
+        let mut vmas = mm.vmas.iter().peekable();
+        for seen in self.of(pid) {
+            while vmas.next_if(|vma| vma.end <= seen.entry.addr).is_some() {}
+            let vma = vmas.peek().copied().filter(|vma| vma.start <= seen.entry.addr);
+            self.entry_is_sound(seen, vma, checks)?;
+        }
+        Ok(())
+    }
+
+    fn entry_is_sound(&self, seen: &Seen, vma: Option<&Vma>, checks: Checks) -> Result<(), Violation> {
+        let LeafEntry { level, pte, page, .. } = seen.entry;
         let wrong = |check, what: &str| Err(Violation::new(check, format!("{}: {what}", seen.text())));
-        let Some(vma) = mm.vmas.find(addr) else {
+        let Some(vma) = vma else {
             return if checks.has(Check::Outside) { wrong(Check::Outside, "no VMA there") } else { Ok(()) };
         };
         let private = !vma.flags.contains(VmFlags::SHARED);
@@ -77,7 +88,7 @@ impl<A: Arch> OnTrial<A> {
         space: &Space,
         checks: Checks,
     ) -> Result<(), Violation> {
-        let mut entries = self.now.iter().filter(|seen| seen.pid == pid).peekable();
+        let mut entries = self.of(pid).iter().peekable();
         for (&at, page) in space {
             let addr = at * PAGE;
             let ends = |seen: &Seen| seen.entry.addr.get() + A::entry_size(seen.entry.level);
@@ -181,7 +192,7 @@ impl<A: Arch> OnTrial<A> {
             let Ok(vmas) = self.machine.vmas(pid, 0, A::TASK_SIZE) else { continue };
             let said = vmas.iter().fold((0, 0), |(rss, swap), vma| (rss + vma.rss, swap + vma.swap));
             let mut counted = (0, 0);
-            for seen in self.now.iter().filter(|seen| seen.pid == pid) {
+            for seen in self.of(pid) {
                 let size = A::entry_size(seen.entry.level);
                 match seen.view {
                     PteView::Soft(leaf) if leaf.is_swap() => counted.1 += size,
@@ -201,28 +212,27 @@ impl<A: Arch> OnTrial<A> {
 
     pub(super) fn areas_are_right(&self, pid: Pid, mm: &Mm, space: &Space) -> Result<(), Violation> {
         let wrong = |text: String| Err(Violation::new(Check::Vma, format!("[pid {pid}] {text}")));
-        let mut pages = 0;
+        let mut pages = space.iter().peekable();
         for vma in mm.vmas.iter() {
+            let prot = (vma.flags & VmFlags::ACCESS).bits();
+            let registered = vma.flags.contains(VmFlags::UFFD_WP);
             for at in vma.start.get() / PAGE..vma.end.get() / PAGE {
-                pages += 1;
-                let prot = (vma.flags & VmFlags::ACCESS).bits();
-                let registered = vma.flags.contains(VmFlags::UFFD_WP);
-                match space.get(&at) {
-                    None => return wrong(format!("{:#x} is mapped and should not be", at * PAGE)),
-                    Some(page) if page.prot != prot => {
-                        return wrong(format!("{:#x} has protection {prot}, not {}", at * PAGE, page.prot));
-                    }
-                    Some(page) if page.uffd.is_some() != registered => {
-                        return wrong(format!("{:#x} is registered: {registered}", at * PAGE));
-                    }
-                    Some(_) => {}
+                let Some((_, page)) = pages.next_if(|(page, _)| **page == at) else {
+                    let found =
+                        if space.contains_key(&at) { "an earlier page is not" } else { "should not be" };
+                    return wrong(format!("{:#x} is mapped and {found}", at * PAGE));
+                };
+                if page.prot != prot {
+                    return wrong(format!("{:#x} has protection {prot}, not {}", at * PAGE, page.prot));
+                }
+                if page.uffd.is_some() != registered {
+                    return wrong(format!("{:#x} is registered: {registered}", at * PAGE));
                 }
             }
         }
-        if pages == space.len() {
-            Ok(())
-        } else {
-            wrong(format!("{pages} pages are mapped, not {}", space.len()))
+        match pages.next() {
+            None => Ok(()),
+            Some((at, _)) => wrong(format!("{:#x} is not mapped", at * PAGE)),
         }
     }
 
@@ -266,18 +276,32 @@ impl<A: Arch> OnTrial<A> {
         Ok(())
     }
 
+    /// What stands at a place now.
+    fn at(&self, place: (Pid, VirtAddr)) -> Option<&Seen> {
+        self.now.binary_search_by_key(&place, Seen::place).ok().map(|i| &self.now[i])
+    }
+
+    /// The entries of one process.
+    fn of(&self, pid: Pid) -> &[Seen] {
+        let from = self.now.partition_point(|seen| seen.pid < pid);
+        let past = self.now.partition_point(|seen| seen.pid <= pid);
+        &self.now[from..past]
+    }
+
     /// No translation that may be cached allows what its entry does not.
     pub(super) fn nothing_is_stale(&mut self) -> Result<(), Violation> {
         let alive = self.machine.processes();
         let mut cached = std::mem::take(&mut self.cached);
-        cached.extend_from_slice(&self.before);
+        // What did not change is seen again after the next call.
+        let changed = |seen: &&Seen| self.at(seen.place()).is_none_or(|now| now.entry.pte != seen.entry.pte);
+        cached.extend(self.before.iter().filter(changed));
         cached.retain(|seen| {
             alive.contains(&seen.pid) && !self.flushes.iter().any(|op| op.reaches(seen.entry.addr))
         });
         cached.sort_by_key(|seen| (seen.place(), seen.entry.pte.0));
         cached.dedup_by_key(|seen| (seen.place(), seen.entry.pte.0));
         for old in &cached {
-            let now = self.now.binary_search_by_key(&old.place(), Seen::place).ok().map(|i| &self.now[i]);
+            let now = self.at(old.place());
             if let Some(what) = self.outlives(old, now) {
                 let now = now.map_or_else(|| "empty".to_owned(), Seen::text);
                 let text = format!("{}: {what} and not flushed; now {now}", old.text());

@@ -65,6 +65,8 @@ impl Seen {
 pub(super) trait Judged {
     /// Its port, kernel and rules.
     fn name(&self) -> String;
+    /// The rules that it runs under.
+    fn rules(&self) -> &'static KernelRules;
     /// The name of its port.
     fn port(&self) -> &'static str;
     /// Makes a call, and reads all entries.
@@ -187,6 +189,10 @@ impl<A: Arch> Judged for OnTrial<A> {
         format!("{}, Linux {}", A::NAME, self.machine.kernel.rules.name)
     }
 
+    fn rules(&self) -> &'static KernelRules {
+        self.machine.kernel.rules
+    }
+
     fn port(&self) -> &'static str {
         A::NAME
     }
@@ -218,9 +224,7 @@ impl<A: Arch> Judged for OnTrial<A> {
         coverage.note(name, &self.before, &self.now);
         for pid in self.machine.processes() {
             let (Ok(mm), Some(space)) = (self.machine.mm(pid), model.space(pid)) else { continue };
-            for seen in self.now.iter().filter(|seen| seen.pid == pid) {
-                self.entry_is_sound(seen, mm, checks)?;
-            }
+            self.entries_are_sound(pid, mm, checks)?;
             if checks.has(Check::Vma) {
                 self.areas_are_right(pid, mm, space)?;
             }

@@ -39,7 +39,7 @@ bitflags! {
         const DIRTY = 1 << 4;
         /// Written since soft-dirty was last cleared.
         const SOFT_DIRTY = 1 << 5;
-        /// Soft-dirty was cleared while it migrated: it stayed writable, and writes go unnoticed.
+        /// Soft-dirty was cleared while it migrated, or a device had it: it stayed writable, and writes go unnoticed.
         const UNNOTICED = 1 << 6;
         /// Given up by `MADV_FREE` and not written since: it may be gone.
         const FREED = 1 << 7;
@@ -257,6 +257,13 @@ impl Model {
         }
     }
 
+    /// Takes the machine's word for whether a page is write-protected.
+    pub(super) fn protected_is_believed(&mut self, pid: Pid, addr: u64, word: &PteView) {
+        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(&(addr / PAGE))) {
+            page.believe_protected(word);
+        }
+    }
+
     /// Forgets pages that the machine says are not mapped: where a call failed on its way.
     pub(super) fn forget(&mut self, pid: Pid, is_mapped: impl Fn(u64) -> bool) {
         if let Some(space) = self.spaces.get_mut(&pid) {
@@ -393,8 +400,10 @@ fn madvise(
         10 => each(space, range, |_, page| page.state |= State::DONTFORK),
         11 => each(space, range, |_, page| page.state -= State::DONTFORK),
         // Private memory only: where shared memory is met, the call ends there.
-        18 if is_shared => return Expected::Unknown,
-        18 => each(space, range, |_, page| page.state |= State::WIPEONFORK),
+        18 => {
+            let all = space.range_mut(pages(addr, len)).take_while(|(_, page)| !page.is_shared());
+            all.for_each(|(_, page)| page.state |= State::WIPEONFORK);
+        }
         19 => each(space, range, |_, page| page.state -= State::WIPEONFORK),
         // What comes back from swap may be clean.
         21 => {
@@ -416,7 +425,7 @@ fn madvise(
         _ => return Expected::Unknown,
     }
     match advice {
-        8 if is_shared => Expected::Unknown,
+        8 | 18 if is_shared => Expected::Unknown,
         _ if hole => errno(Errno::Enomem),
         _ => FINE,
     }
@@ -477,7 +486,8 @@ fn scan_protects(space: &mut Space, range: (u64, u64), word: WordOf<'_>) {
 
 fn clear_soft_dirty(space: &mut Space, word: WordOf<'_>) {
     for (&at, page) in space {
-        let writable = matches!(word(at), PteView::Soft(leaf) if leaf.ty == swp_type::MIGRATION_WRITE);
+        let writes = |leaf: SoftLeaf| matches!(leaf.ty, swp_type::MIGRATION_WRITE | swp_type::DEVICE_WRITE);
+        let writable = matches!(word(at), PteView::Soft(leaf) if writes(leaf));
         page.state -= State::SOFT_DIRTY;
         page.state.set(State::UNNOTICED, writable);
     }
