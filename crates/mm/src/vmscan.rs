@@ -5,7 +5,8 @@ use crate::pages::MapLevel;
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+    Arch, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
+    VmFlags,
 };
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -121,23 +122,37 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
-    /// All pages of one folio (`try_to_unmap_one`).
+    /// All pages of one folio, run by run (`try_to_unmap_one`).
     fn reclaim_batch(&mut self, id: crate::MmId, tlb: &mut MmuGather, b: MappedBatch) {
         if !self.pages.is_lazyfree(b.folio) || self.pages.maybe_mapped_shared(b.folio) {
             return;
         }
-        let old = self.arch.get_and_clear_ptes(&mut self.hw, b.addr, b.p, b.nr);
-        tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
-        if self.arch.pte_dirty(old) {
-            self.pages.set_dirty(b.folio, true);
+        let mut done = 0;
+        while done < b.nr {
+            let (addr, p) = (b.addr.add(done as u64 * A::PAGE_SIZE), b.p.add(done));
+            let nr = self.reclaim_run(b.folio, p, b.nr - done);
+            let old = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
+            tlb.flush_range(addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
+            if self.arch.pte_dirty(old) {
+                self.pages.set_dirty(b.folio, true);
+            }
+            if self.pages.is_dirty(b.folio) {
+                self.arch.set_ptes(&mut self.hw, addr, p, old, nr);
+                self.pages.set_swapbacked(b.folio);
+                return;
+            }
+            self.pages.unmap(b.folio, self.arch.pte_pfn(old), MapLevel::Ptes(nr), id);
+            done += nr;
         }
-        if self.pages.is_dirty(b.folio) {
-            self.arch.set_ptes(&mut self.hw, b.addr, b.p, old, b.nr);
-            self.pages.set_swapbacked(b.folio);
-            return;
+    }
+
+    /// How many entries are taken away together, of `max` that map pages of a folio.
+    fn reclaim_run(&mut self, folio: FolioSpan, p: Ptep, max: usize) -> usize {
+        if !self.rules.reclaim_respects_write {
+            return max;
         }
-        let first = self.arch.pte_pfn(old);
-        self.pages.unmap(b.folio, first, MapLevel::Ptes(b.nr), id);
+        let pte = self.arch.ptep_get(&mut self.hw, p);
+        self.folio_pte_batch(Some(folio), p, pte, max, Fpb::RESPECT_WRITE | Fpb::RESPECT_SOFT_DIRTY)
     }
 
     /// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries

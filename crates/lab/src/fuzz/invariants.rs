@@ -123,7 +123,8 @@ impl<A: Arch> OnTrial<A> {
             }
         }
         let says = |bit| here.is_some_and(|seen| seen.entry.pagemap.contains(bit));
-        if checks.has(Check::Protected) && page.uffd.is_some() && !page.is(State::BROKEN) {
+        let marked = page.is(State::BROKEN) || page.is(State::GUARD);
+        if checks.has(Check::Protected) && page.uffd.is_some() && !marked {
             let protected = page.is(State::PROTECTED);
             if protected != says(Pagemap::UFFD_WP) {
                 let text = format!("write-protected by userfaultfd: {protected}, and says otherwise");
