@@ -8,6 +8,7 @@
 mod case;
 mod coverage;
 mod emit;
+mod invariants;
 mod judge;
 mod model;
 mod program;
@@ -32,7 +33,7 @@ pub enum Check {
     Results,
     /// Memory holds what was written.
     Contents,
-    /// A page is mapped as often as its map count says.
+    /// A page is mapped as often as its map count says, a slot of swap is named so, and sizes add up.
     Mapcount,
     /// A page is `AnonExclusive` only where one entry maps it.
     Exclusive,
@@ -48,6 +49,8 @@ pub enum Check {
     Dirty,
     /// What was written is soft-dirty.
     SoftDirty,
+    /// What userfaultfd write-protects says so, and nothing else does.
+    Protected,
     /// No translation that may be cached allows what its entry does not.
     Stale,
     /// Batches come to what single entries come to.
@@ -60,7 +63,7 @@ pub enum Check {
 
 impl Check {
     /// Every check.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Results,
         Self::Contents,
         Self::Mapcount,
@@ -71,6 +74,7 @@ impl Check {
         Self::Blocks,
         Self::Dirty,
         Self::SoftDirty,
+        Self::Protected,
         Self::Stale,
         Self::Batched,
         Self::Ports,
@@ -90,6 +94,7 @@ impl Check {
             Self::Blocks => "blocks",
             Self::Dirty => "dirty",
             Self::SoftDirty => "soft-dirty",
+            Self::Protected => "uffd-wp",
             Self::Stale => "stale-translation",
             Self::Batched => "single-batched",
             Self::Ports => "ports",
@@ -102,7 +107,7 @@ impl Check {
         match self {
             Self::Results => "a call comes to what the page-by-page model says",
             Self::Contents => "memory holds what was written to it",
-            Self::Mapcount => "a page's map count is the number of entries that map it",
+            Self::Mapcount => "map counts, slot counts and resident sizes are those of the entries",
             Self::Exclusive => "AnonExclusive is never set on a page that two entries map",
             Self::Writable => "a private page is writable only where it is its process's own",
             Self::Vma => "VMAs are as the calls made them, and entries allow no more",
@@ -110,10 +115,13 @@ impl Check {
             Self::Blocks => "contiguous blocks are whole, aligned, valid and within a folio",
             Self::Dirty => "a page that was written is dirty, in its entry or folio",
             Self::SoftDirty => "a page that was written since clear_refs(4) is soft-dirty",
+            Self::Protected => {
+                "what userfaultfd write-protects says so and is not writable, and nothing else says so"
+            }
             Self::Stale => "after a call no cached translation allows what its entry forbids",
             Self::Batched => "batched and single changes come to the same",
             Self::Ports => "all ports come to the same in what every architecture has",
-            Self::Leaks => "no folio and no table is left when all processes have ended",
+            Self::Leaks => "no folio, table or slot of swap is left when all processes have ended",
         }
     }
 }

@@ -21,6 +21,16 @@ pub(crate) enum Saved {
     Stored(Box<[u8]>),
 }
 
+impl Saved {
+    /// One byte of it.
+    pub(crate) fn read(&self, offset: usize) -> u8 {
+        match self {
+            Self::Packed(desc) => Desc(*desc).byte_at(offset),
+            Self::Stored(bytes) => bytes[offset],
+        }
+    }
+}
+
 /// What a page holds, in 32 bits: an index into stored pages (`STORED`), or a fill byte with, possibly (`ONE_DIFFERS`), one
 /// byte that is different.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

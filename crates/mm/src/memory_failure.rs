@@ -34,7 +34,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if self.pages.maybe_mapped_shared(folio) {
                 return Err(Errno::Ebusy);
             }
-            self.split_folio(mm, folio);
+            self.split_folio_around(mm, folio, page);
         }
         let page = FolioSpan { head: page, order: 0 };
         self.pages.hold(page);

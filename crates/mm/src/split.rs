@@ -112,7 +112,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Makes a large folio that only `mm` maps order-0 folios (`split_folio`).
     pub(crate) fn split_folio(&mut self, mm: &mut Mm, span: FolioSpan) {
-        self.split_folio_to_order(mm, span, 0);
+        self.split_folio_to_order(mm, span, 0, None);
+    }
+
+    /// The same around a page that fails, which stays though it may hold only zeros.
+    pub(crate) fn split_folio_around(&mut self, mm: &mut Mm, span: FolioSpan, page: Pfn) {
+        self.split_folio_to_order(mm, span, 0, Some(page));
     }
 
     /// Splits the folio that is mapped at an address into folios of an order, as a write to debugfs's `split_huge_pages`
@@ -133,13 +138,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.pages.maybe_mapped_shared(folio) {
             return Err(Errno::Ebusy);
         }
-        self.split_folio_to_order(mm, folio, order);
+        self.split_folio_to_order(mm, folio, order, None);
         Ok(())
     }
 
     /// Makes a large folio that only `mm` maps folios of a smaller order. Every mapping is taken down as for a migration and put
     /// back, one entry at a time.
-    fn split_folio_to_order(&mut self, mm: &mut Mm, span: FolioSpan, order: u32) {
+    fn split_folio_to_order(&mut self, mm: &mut Mm, span: FolioSpan, order: u32, fails: Option<Pfn>) {
         for (vma, addr) in self.folio_addresses(mm, span) {
             self.split_huge_pmd_address(mm, &vma, addr);
         }
@@ -147,7 +152,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.split(&mut self.hw, span, order, mm.id);
         for entry in mapped {
             let locked = entry.vma.flags.contains(VmFlags::LOCKED);
-            if order == 0 && !locked && self.pages.is_zero_filled(entry.pfn) {
+            let stays = locked || order > 0 || fails == Some(entry.pfn);
+            if !stays && self.pages.is_zero_filled(entry.pfn) {
                 self.map_unused_to_zeropage(mm, &entry);
             } else {
                 self.restore_moved(mm, &entry, entry.pfn);

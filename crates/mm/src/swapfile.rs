@@ -195,6 +195,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
+    /// How many entries a slot counts that name it (`__swap_count`).
+    pub fn swap_count(&self, leaf: SoftLeaf) -> u32 {
+        self.swap.count(leaf)
+    }
+
+    /// One byte of what a slot holds.
+    pub fn swap_byte(&self, leaf: SoftLeaf, offset: usize) -> u8 {
+        self.swap.page(leaf).read(offset)
+    }
+
     /// Bytes of swap in use.
     pub fn swap_used(&self) -> u64 {
         let slots: usize = self.swap.devices.iter().map(|device| device.used.len()).sum();

@@ -6,7 +6,8 @@ use crate::pages::MapLevel;
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, MmId, Vma};
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+    Arch, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
+    VmFlags,
 };
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -106,20 +107,34 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
-    /// The entries of all pages of a folio. One page that was written to keeps them all.
+    /// The entries of all pages of a folio, run by run. One page that was written to keeps what is left.
     fn discard_batch(&mut self, id: MmId, tlb: &mut MmuGather, folio: FolioSpan, entries: &[Mapped]) {
-        let (first, nr) = (entries[0], entries.len());
-        let old = self.arch.get_and_clear_ptes(&mut self.hw, first.addr, first.p, nr);
-        tlb.flush_range(first.addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
-        if self.arch.pte_dirty(old) {
-            self.pages.set_dirty(folio, true);
+        let mut done = 0;
+        while done < entries.len() {
+            let Mapped { addr, p, pfn, .. } = entries[done];
+            let nr = self.discard_run(folio, p, entries.len() - done);
+            let old = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
+            tlb.flush_range(addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
+            if self.arch.pte_dirty(old) {
+                self.pages.set_dirty(folio, true);
+            }
+            if self.pages.is_dirty(folio) {
+                self.arch.set_ptes(&mut self.hw, addr, p, old, nr);
+                self.pages.set_swapbacked(folio);
+                return;
+            }
+            self.pages.unmap(folio, pfn, MapLevel::Ptes(nr), id);
+            done += nr;
         }
-        if self.pages.is_dirty(folio) {
-            self.arch.set_ptes(&mut self.hw, first.addr, first.p, old, nr);
-            self.pages.set_swapbacked(folio);
-            return;
+    }
+
+    /// How many entries are taken away together, of `max` that map pages of a folio.
+    fn discard_run(&mut self, folio: FolioSpan, p: Ptep, max: usize) -> usize {
+        if !self.rules.reclaim_respects_write {
+            return max;
         }
-        self.pages.unmap(folio, first.pfn, MapLevel::Ptes(nr), id);
+        let pte = self.arch.ptep_get(&mut self.hw, p);
+        self.folio_pte_batch(Some(folio), p, pte, max, Fpb::RESPECT_WRITE | Fpb::RESPECT_SOFT_DIRTY)
     }
 
     /// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries

@@ -84,6 +84,10 @@ pub struct KernelRules {
     /// Reclaim of a lazyfree folio that was written to splits its huge leaf; before, the leaf stayed (`mm/rmap.c`,
     /// `try_to_unmap_one`; asked of 6.16.12, 6.17.13 and 7.3.4).
     pub reclaim_splits_written_huge: bool,
+    /// Reclaim of a lazyfree folio goes through its entries in runs with the same write permission and soft-dirty, up to
+    /// the first that was written; before, it put all back with the first one's (`mm/rmap.c`, `folio_unmap_pte_batch`; asked of
+    /// 6.16.12, 6.17.13 and 7.3.4; mended by 29f40594a281).
+    pub reclaim_respects_write: bool,
     /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
     pub scan_knows_accessed: bool,
 }
@@ -116,6 +120,7 @@ impl KernelRules {
         thp_disable_except_advised: false,
         scan_written_needs_uffd_wp: false,
         reclaim_splits_written_huge: false,
+        reclaim_respects_write: false,
         scan_knows_accessed: false,
     };
 
@@ -156,6 +161,7 @@ impl KernelRules {
         thp_disable_except_advised: false,
         scan_written_needs_uffd_wp: false,
         reclaim_splits_written_huge: false,
+        reclaim_respects_write: false,
         scan_knows_accessed: false,
     };
 
@@ -177,6 +183,7 @@ impl KernelRules {
         thp_disable_except_advised: true,
         scan_written_needs_uffd_wp: true,
         reclaim_splits_written_huge: true,
+        reclaim_respects_write: true,
         scan_knows_accessed: true,
         ..Self::V6_17
     };

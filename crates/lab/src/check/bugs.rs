@@ -33,6 +33,10 @@ pub struct Bug {
 /// Linux 7.3 as it would be if it still made blocks of entries that are not valid, as 6.17 does.
 static CONT_ON_INVALID: KernelRules = KernelRules { cont_on_invalid: true, ..KernelRules::V7_3 };
 
+/// Linux 7.3 as it would be without the mend of reclaim.
+static RECLAIM_IGNORES_WRITE: KernelRules =
+    KernelRules { reclaim_respects_write: false, ..KernelRules::V7_3 };
+
 const fn rules(
     name: &'static str,
     what: &'static str,
@@ -115,12 +119,17 @@ pub const BUGS: &[Bug] = &[
         "arm64",
         Fault::FoldLosesRecorded,
     ),
+    rules(
+        "lazyfree-writable",
+        "a lazyfree folio put back writable where it was read-only (29f40594a281)",
+        "x86_64",
+        &RECLAIM_IGNORES_WRITE,
+    ),
     on_port("no-flush-for-write", "losing write permission is not flushed", "x86_64", Fault::NoFlushForWrite),
 ];
 
 /// Bugs that cannot be put back yet, and why.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("a lazyfree folio restored writable (29f40594a281)", "random programs do not reclaim yet"),
     ("pagemap scan outside the transaction (c70dce4982ce)", "random programs do not scan yet"),
     ("uffd-wp kept across mremap (0cef0bb836e3)", "random programs have no userfaultfd yet"),
 ];

@@ -1,6 +1,7 @@
 //! Which changes of an entry's state the calls of random programs have made.
 
 use super::judge::{Seen, kind_of};
+use ptelab_machine::pgtable::{SoftLeaf, marker, swp_type};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -9,8 +10,16 @@ use std::fmt;
 pub enum Kind {
     /// Nothing.
     Empty,
-    /// A marker, or another software entry.
-    Software,
+    /// A guard, or a write-protected page that is not there.
+    Marker,
+    /// In swap.
+    Swap,
+    /// On its way.
+    Migration,
+    /// In a device's memory, or lent to it.
+    Device,
+    /// Failed, or poisoned.
+    Poison,
     /// The zero page.
     Zero,
     /// No access is allowed.
@@ -32,9 +41,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::Empty,
-        Self::Software,
+        Self::Marker,
+        Self::Swap,
+        Self::Migration,
+        Self::Device,
+        Self::Poison,
         Self::Zero,
         Self::NoAccess,
         Self::ReadShared,
@@ -46,11 +59,27 @@ impl Kind {
         Self::Huge,
     ];
 
+    /// That of a software entry.
+    pub(super) const fn of_software(leaf: SoftLeaf) -> Self {
+        match leaf.ty {
+            swp_type::MARKER if leaf.is_marker(marker::POISONED) => Self::Poison,
+            swp_type::MARKER => Self::Marker,
+            swp_type::HWPOISON => Self::Poison,
+            _ if leaf.is_swap() => Self::Swap,
+            _ if leaf.is_migration() => Self::Migration,
+            _ => Self::Device,
+        }
+    }
+
     /// A short name for a column.
     const fn short(self) -> &'static str {
         match self {
             Self::Empty => "empty",
-            Self::Software => "marker",
+            Self::Marker => "marker",
+            Self::Swap => "swap",
+            Self::Migration => "migrates",
+            Self::Device => "device",
+            Self::Poison => "failed",
             Self::Zero => "zero",
             Self::NoAccess => "none",
             Self::ReadShared => "r",

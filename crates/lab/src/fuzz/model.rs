@@ -4,8 +4,10 @@
 //! takes the machine's word and asks only that memory agrees with it afterwards.
 
 use crate::exec::Outcome;
-use ptelab_machine::{CallError, Errno, Pid, Signal};
-use ptelab_scenario::{Access, Call, Line};
+use bitflags::bitflags;
+use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, SoftLeaf, marker, swp_type};
+use ptelab_machine::{CallError, Errno, Pid, PmScanFlags, Signal, UffdFeatures};
+use ptelab_scenario::{Access, Call, Line, Switch};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,26 +23,60 @@ enum Bytes {
     Shared(Rc<Cell<[u8; 4]>>),
 }
 
+bitflags! {
+    /// What is so of a page.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(super) struct State: u16 {
+        /// Children do not get it.
+        const DONTFORK = 1 << 0;
+        /// Children get it empty.
+        const WIPEONFORK = 1 << 1;
+        /// A guard: any access is SIGSEGV.
+        const GUARD = 1 << 2;
+        /// It failed, or was poisoned: any access is SIGBUS.
+        const BROKEN = 1 << 3;
+        /// Written since it was last made clean: its entry, where it is present, must be dirty.
+        const DIRTY = 1 << 4;
+        /// Written since soft-dirty was last cleared.
+        const SOFT_DIRTY = 1 << 5;
+        /// Soft-dirty was cleared while it migrated, or a device had it: it stayed writable, and writes go unnoticed.
+        const UNNOTICED = 1 << 6;
+        /// Given up by `MADV_FREE` and not written since: it may be gone.
+        const FREED = 1 << 7;
+        /// Write-protected by userfaultfd.
+        const PROTECTED = 1 << 8;
+    }
+}
+
+impl State {
+    /// What goes with the contents.
+    const OF_CONTENTS: Self = Self::GUARD
+        .union(Self::BROKEN)
+        .union(Self::DIRTY)
+        .union(Self::SOFT_DIRTY)
+        .union(Self::UNNOTICED)
+        .union(Self::FREED)
+        .union(Self::PROTECTED);
+}
+
 /// One page of an address space.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "a page is or is not each of them")]
 pub(super) struct Page {
     bytes: Bytes,
     /// `PROT_READ`, `PROT_WRITE`, `PROT_EXEC`.
     pub(super) prot: u64,
-    dontfork: bool,
-    wipeonfork: bool,
-    guard: bool,
-    /// Written since it was last made clean: its entry, where there is one, must be dirty.
-    pub(super) dirty: bool,
-    /// Written since soft-dirty was last cleared.
-    pub(super) soft_dirty: bool,
+    /// The userfaultfd that it is registered with.
+    pub(super) uffd: Option<UffdFeatures>,
+    state: State,
 }
 
 impl Page {
     const fn new(prot: u64, bytes: Bytes) -> Self {
-        let (dontfork, wipeonfork, guard, dirty, soft_dirty) = (false, false, false, false, false);
-        Self { bytes, prot, dontfork, wipeonfork, guard, dirty, soft_dirty }
+        Self { bytes, prot, uffd: None, state: State::empty() }
+    }
+
+    pub(super) const fn is(&self, state: State) -> bool {
+        self.state.contains(state)
     }
 
     pub(super) const fn is_shared(&self) -> bool {
@@ -63,7 +99,9 @@ impl Page {
             Bytes::Own(own) => *own = bytes,
             Bytes::Shared(shared) => shared.set(bytes),
         }
-        (self.dirty, self.soft_dirty) = (true, true);
+        self.state |= State::DIRTY;
+        self.state -= State::FREED;
+        self.state.set(State::SOFT_DIRTY, !self.is(State::UNNOTICED));
     }
 
     /// The contents go, as nobody's but this process's.
@@ -71,19 +109,59 @@ impl Page {
         if let Bytes::Own(bytes) = &mut self.bytes {
             *bytes = [0; 4];
         }
-        (self.dirty, self.soft_dirty) = (false, false);
+        self.state -= State::OF_CONTENTS;
     }
 
-    const fn allows(&self, access: Access) -> bool {
-        match access {
-            Access::Read => self.prot != 0 && !self.guard,
-            Access::Write => self.prot & 2 != 0 && !self.guard,
+    fn is_async(&self) -> bool {
+        self.uffd.is_some_and(|features| features.contains(UffdFeatures::WP_ASYNC))
+    }
+
+    /// Makes an access, or says what it ends in.
+    fn access(&mut self, access: Access) -> Result<(), Signal> {
+        let needed = if access == Access::Write { 2 } else { 7 };
+        if self.prot & needed == 0 || self.is(State::GUARD) {
+            return Err(Signal::Segv);
         }
+        if self.is(State::BROKEN) {
+            return Err(Signal::Bus);
+        }
+        if access == Access::Write && self.is(State::PROTECTED) {
+            if !self.is_async() {
+                return Err(Signal::Bus);
+            }
+            self.state -= State::PROTECTED;
+        }
+        Ok(())
+    }
+
+    /// Leaves the hands of a userfaultfd that does not follow.
+    fn left_by(&mut self, follows: UffdFeatures) {
+        if self.uffd.is_some_and(|features| !features.contains(follows)) {
+            self.uffd = None;
+            self.state -= State::PROTECTED;
+        }
+    }
+
+    /// Takes the machine's word for whether it is protected.
+    fn believe_protected(&mut self, word: &PteView) {
+        self.state.set(State::PROTECTED, self.uffd.is_some() && says_protected(word));
+    }
+}
+
+/// Whether an entry says that its page is write-protected by userfaultfd.
+fn says_protected(word: &PteView) -> bool {
+    match word {
+        PteView::Present(m) => m.attrs.contains(PteAttrs::UFFD),
+        PteView::Soft(leaf) => leaf.flags.contains(SoftFlags::UFFD) || leaf.is_marker(marker::UFFD_WP),
+        _ => false,
     }
 }
 
 /// Pages by page number.
 pub(super) type Space = BTreeMap<u64, Page>;
+
+/// The machine's word: what a process has for a page after the call.
+pub(super) type Word<'a> = &'a dyn Fn(Pid, u64) -> PteView;
 
 /// All processes.
 #[derive(Clone, Debug)]
@@ -105,8 +183,8 @@ const fn errno(errno: Errno) -> Expected {
     Expected::Is(Outcome::Failed(CallError::Errno(errno)))
 }
 
-const FINE: Expected = Expected::Is(Outcome::Value(0));
-const SEGV: Expected = Expected::Is(Outcome::Failed(CallError::Signal(Signal::Segv)));
+const FINE: Expected = Expected::Is(DONE);
+const DONE: Outcome = Outcome::Value(0);
 
 impl Model {
     pub(super) fn new() -> Self {
@@ -118,57 +196,72 @@ impl Model {
     }
 
     /// Makes a call, which on the machine came to `got`; says what it must come to.
-    pub(super) fn call(&mut self, line: &Line, got: Outcome) -> Expected {
+    pub(super) fn call(&mut self, line: &Line, got: Outcome, word: Word<'_>) -> Expected {
         let pid = line.pid.unwrap_or(1);
         if !self.spaces.contains_key(&pid) {
             return Expected::Is(Outcome::Failed(CallError::NoProcess(pid)));
         }
         match line.call {
-            Call::Fork => return self.fork(pid),
+            Call::Fork => self.fork(pid),
             Call::ExitGroup { .. } => {
                 self.spaces.remove(&pid);
-                return FINE;
-            }
-            _ => {}
-        }
-        let Some(space) = self.spaces.get_mut(&pid) else { return Expected::Unknown };
-        match line.call {
-            Call::Mmap { addr, len, prot, flags, .. } => mmap(space, (addr, len), prot, flags),
-            Call::Munmap { addr, len } => munmap(space, addr, len),
-            Call::Mprotect { addr, len, prot } => mprotect(space, addr, len, prot),
-            Call::Madvise { addr, len, advice } => madvise(space, (addr, len), advice, got),
-            Call::Mremap { old_addr, old_len, new_addr, flags, .. } => {
-                mremap(space, (old_addr, old_len), new_addr, flags, got)
-            }
-            Call::Memset { addr, byte, len } => write(space, addr, len, byte),
-            Call::ExplicitBzero { addr, len } => write(space, addr, len, 0),
-            Call::Touch { addr, len, access } => touch(space, addr, len, access),
-            Call::ClearRefs { what } => {
-                if what == 4 {
-                    for page in space.values_mut() {
-                        page.soft_dirty = false;
-                    }
-                }
                 FINE
             }
-            Call::NumaScan { .. } | Call::Numa { .. } | Call::NumaAlloc { .. } => FINE,
-            _ => Expected::Unknown,
+            Call::Hwpoison { addr } => {
+                self.fail(pid, addr, got, word);
+                Expected::Unknown
+            }
+            _ => {
+                let space = self.spaces.get_mut(&pid).expect("it was just seen");
+                call_of_one(space, &line.call, got, &|at| word(pid, at))
+            }
         }
     }
 
     fn fork(&mut self, pid: Pid) -> Expected {
         let copy = |(at, page): (&u64, &Page)| {
             let mut page = page.clone();
-            if page.wipeonfork {
+            if page.is(State::WIPEONFORK) {
                 page.zap();
-                page.guard = false;
             }
+            page.left_by(UffdFeatures::EVENT_FORK);
             (*at, page)
         };
-        let child = self.spaces[&pid].iter().filter(|(_, page)| !page.dontfork).map(copy).collect();
+        let parent = self.spaces[&pid].iter();
+        let child = parent.filter(|(_, page)| !page.is(State::DONTFORK)).map(copy).collect();
         self.made += 1;
         self.spaces.insert(self.made, child);
         Expected::Is(Outcome::Value(self.made.into()))
+    }
+
+    /// A page fails, for all who have it: who that is, the machine says.
+    fn fail(&mut self, pid: Pid, addr: u64, got: Outcome, word: Word<'_>) {
+        if !matches!(got, DONE | Outcome::Failed(CallError::Signal(Signal::Bus))) {
+            return;
+        }
+        for (&of, space) in &mut self.spaces {
+            for (&at, page) in space {
+                let failed = matches!(word(of, at), PteView::Soft(leaf) if leaf.ty == swp_type::HWPOISON);
+                if failed || (of, at) == (pid, addr / PAGE) {
+                    page.zap();
+                    page.state |= State::BROKEN;
+                }
+            }
+        }
+    }
+
+    /// The entry of a page that a device has forgot soft-dirty: so it does where it is shared or protected.
+    pub(super) fn soft_dirty_is_forgotten(&mut self, pid: Pid, addr: u64) {
+        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(&(addr / PAGE))) {
+            page.state -= State::SOFT_DIRTY;
+        }
+    }
+
+    /// Takes the machine's word for whether a page is write-protected.
+    pub(super) fn protected_is_believed(&mut self, pid: Pid, addr: u64, word: &PteView) {
+        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(&(addr / PAGE))) {
+            page.believe_protected(word);
+        }
     }
 
     /// Forgets pages that the machine says are not mapped: where a call failed on its way.
@@ -179,8 +272,72 @@ impl Model {
     }
 }
 
+/// The machine's word of one process's pages.
+type WordOf<'a> = &'a dyn Fn(u64) -> PteView;
+
+/// A call that concerns one process only.
+fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -> Expected {
+    match *call {
+        Call::Mmap { addr, len, prot, flags, .. } => mmap(space, (addr, len), prot, flags),
+        Call::Munmap { addr, len } => munmap(space, addr, len),
+        Call::Mprotect { addr, len, prot } => mprotect(space, addr, len, prot),
+        Call::Madvise { addr, len, advice } => madvise(space, (addr, len), advice, got, word),
+        Call::Mremap { old_addr, old_len, new_addr, flags, .. } => {
+            mremap(space, (old_addr, old_len), new_addr, flags, got)
+        }
+        Call::Memset { addr, byte, len } => write(space, addr, len, byte),
+        Call::ExplicitBzero { addr, len } => write(space, addr, len, 0),
+        Call::Touch { addr, len, access } => touch(space, addr, len, access),
+        Call::ClearRefs { what: 4 } => {
+            clear_soft_dirty(space, word);
+            FINE
+        }
+        Call::Reclaim { addr, len } => {
+            discarded(space, (addr, len), word);
+            Expected::Unknown
+        }
+        Call::Uffd { addr, len, features } if got == DONE => {
+            let features = UffdFeatures::from_bits_retain(features);
+            each(space, (addr, len), |_, page| page.uffd = Some(features));
+            Expected::Unknown
+        }
+        Call::UffdUnregister { addr, len } if got == DONE => {
+            each(space, (addr, len), |_, page| {
+                page.uffd = None;
+                page.state -= State::PROTECTED;
+            });
+            Expected::Unknown
+        }
+        Call::UffdWp { addr, len, how } => uffd_wp(space, (addr, len), how),
+        Call::UffdPoison { addr, len } if got == DONE => {
+            each(space, (addr, len), |_, page| page.state |= State::BROKEN);
+            Expected::Unknown
+        }
+        Call::PagemapScan { addr, len, flags, .. } => {
+            if flags & PmScanFlags::WP_MATCHING.bits() != 0 {
+                scan_protects(space, (addr, len), word);
+            }
+            Expected::Unknown
+        }
+        // Both write, or would: asynchronous protection goes.
+        Call::DeviceExclusive { addr } => {
+            each(space, (addr, 1), |at, page| lifted(page, &word(at)));
+            Expected::Unknown
+        }
+        Call::ClearRefs { .. } | Call::NumaScan { .. } | Call::Numa { .. } | Call::NumaAlloc { .. } => FINE,
+        Call::Swapon { .. } => FINE,
+        _ => Expected::Unknown,
+    }
+}
+
 fn pages(addr: u64, len: u64) -> std::ops::Range<u64> {
     addr / PAGE..addr.saturating_add(len).div_ceil(PAGE)
+}
+
+fn each(space: &mut Space, (addr, len): (u64, u64), mut change: impl FnMut(u64, &mut Page)) {
+    for (&at, page) in space.range_mut(pages(addr, len)) {
+        change(at, page);
+    }
 }
 
 fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: u64, flags: u64) -> Expected {
@@ -217,38 +374,122 @@ fn mprotect(space: &mut Space, addr: u64, len: u64, prot: u64) -> Expected {
     FINE
 }
 
-fn madvise(space: &mut Space, (addr, len): (u64, u64), advice: u64, got: Outcome) -> Expected {
+fn madvise(
+    space: &mut Space,
+    (addr, len): (u64, u64),
+    advice: u64,
+    got: Outcome,
+    word: WordOf<'_>,
+) -> Expected {
     if advice == 77 || !addr.is_multiple_of(PAGE) {
         return errno(Errno::Einval);
     }
+    let range = (addr, len);
     let hole = pages(addr, len).any(|at| !space.contains_key(&at));
     let is_shared = pages(addr, len).any(|at| space.get(&at).is_some_and(Page::is_shared));
-    let mut each = |change: &dyn Fn(&mut Page)| {
-        for (_, page) in space.range_mut(pages(addr, len)) {
-            change(page);
-        }
-    };
     match advice {
-        4 => each(&|page| if page.is_shared() { page.soft_dirty = false } else { page.zap() }),
-        // What is given up is there until memory runs out; what was shared stays dirty.
-        8 => each(&|page| page.dirty = false),
-        10 => each(&|page| page.dontfork = true),
-        11 => each(&|page| page.dontfork = false),
+        4 => each(space, range, |at, page| dontneed(page, &word(at))),
+        8 => {
+            // What is given up is there until memory runs out, unless it is in swap; what was shared stays dirty.
+            each(space, range, |_, page| {
+                page.state -= State::DIRTY;
+                page.state.set(State::FREED, !page.is_shared());
+            });
+            discarded(space, range, word);
+        }
+        10 => each(space, range, |_, page| page.state |= State::DONTFORK),
+        11 => each(space, range, |_, page| page.state -= State::DONTFORK),
         // Private memory only: where shared memory is met, the call ends there.
-        18 if is_shared => return Expected::Unknown,
-        18 => each(&|page| page.wipeonfork = true),
-        19 => each(&|page| page.wipeonfork = false),
-        102 if got == Outcome::Value(0) || hole => each(&|page| {
-            page.zap();
-            page.guard = true;
+        18 => {
+            let all = space.range_mut(pages(addr, len)).take_while(|(_, page)| !page.is_shared());
+            all.for_each(|(_, page)| page.state |= State::WIPEONFORK);
+        }
+        19 => each(space, range, |_, page| page.state -= State::WIPEONFORK),
+        // What comes back from swap may be clean.
+        21 => {
+            let swapped = |word| matches!(word, PteView::Soft(leaf) if SoftLeaf::is_swap(leaf));
+            let all = space.iter_mut().filter(|(at, _)| swapped(word(**at)));
+            all.for_each(|(_, page)| page.state -= State::DIRTY);
+            return Expected::Unknown;
+        }
+        23 => {
+            each(space, range, |at, page| lifted(page, &word(at)));
+            return Expected::Unknown;
+        }
+        102 if got == DONE || hole => each(space, range, |at, page| {
+            let guarded = matches!(word(at), PteView::Soft(leaf) if leaf.is_marker(marker::GUARD));
+            dontneed(page, &word(at));
+            page.state.set(State::GUARD, guarded || !page.is(State::PROTECTED));
         }),
-        103 => each(&|page| page.guard = false),
+        103 => each(space, range, |_, page| page.state -= State::GUARD),
         _ => return Expected::Unknown,
     }
     match advice {
-        8 if is_shared => Expected::Unknown,
+        8 | 18 if is_shared => Expected::Unknown,
         _ if hole => errno(Errno::Enomem),
         _ => FINE,
+    }
+}
+
+/// Private contents and their protection go, guards stay; shared memory keeps both.
+fn dontneed(page: &mut Page, word: &PteView) {
+    let guard = page.state & State::GUARD;
+    if page.is_shared() {
+        page.state -= State::SOFT_DIRTY | State::BROKEN;
+        page.believe_protected(word);
+    } else {
+        page.zap();
+    }
+    page.state |= guard;
+}
+
+/// What `MADV_FREE` gave up may be gone: the machine says so.
+fn discarded(space: &mut Space, range: (u64, u64), word: WordOf<'_>) {
+    each(space, range, |at, page| {
+        let gone = matches!(word(at), PteView::None | PteView::Table(_));
+        if page.is(State::FREED) && gone {
+            page.zap();
+        }
+    });
+}
+
+/// A write may have lifted asynchronous protection.
+fn lifted(page: &mut Page, word: &PteView) {
+    if page.is_async() && page.is(State::PROTECTED) {
+        page.believe_protected(word);
+    }
+}
+
+fn uffd_wp(space: &mut Space, (addr, len): (u64, u64), how: Switch) -> Expected {
+    let mut any = false;
+    for (_, page) in space.range_mut(pages(addr, len)) {
+        if page.uffd.is_none() {
+            return errno(Errno::Enoent);
+        }
+        any = true;
+        let protects = how == Switch::On && !page.state.intersects(State::GUARD | State::BROKEN);
+        page.state.set(State::PROTECTED, protects);
+    }
+    if any { FINE } else { errno(Errno::Enoent) }
+}
+
+/// A scan protects what is there, and what is empty as its kernel says.
+fn scan_protects(space: &mut Space, range: (u64, u64), word: WordOf<'_>) {
+    each(space, range, |at, page| {
+        if page.is_async() && !page.state.intersects(State::GUARD | State::BROKEN) {
+            let word = word(at);
+            let there = matches!(word, PteView::Present(_) | PteView::Soft(_));
+            page.state.set(State::PROTECTED, there || says_protected(&word));
+        }
+    });
+}
+
+fn clear_soft_dirty(space: &mut Space, word: WordOf<'_>) {
+    for (&at, page) in space {
+        let writes = |leaf: SoftLeaf| matches!(leaf.ty, swp_type::MIGRATION_WRITE | swp_type::DEVICE_WRITE);
+        let writable = matches!(word(at), PteView::Soft(leaf) if writes(leaf));
+        page.state -= State::SOFT_DIRTY;
+        page.state.set(State::UNNOTICED, writable);
     }
 }
 
@@ -257,13 +498,16 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: 
         return Expected::Unknown;
     }
     let by = |at: u64| at - from / PAGE + to / PAGE;
-    let moved: Vec<(u64, Page)> =
-        space.range(pages(from, len)).map(|(at, page)| (by(*at), page.clone())).collect();
+    let moved: Vec<(u64, Page)> = space
+        .range(pages(from, len))
+        .map(|(at, page)| {
+            let mut page = page.clone();
+            page.left_by(UffdFeatures::EVENT_REMAP);
+            (by(*at), page)
+        })
+        .collect();
     // Where there was nothing to move, what is mapped at the new place stays: VMA by VMA, each makes room for itself.
-    for (_, page) in space.range_mut(pages(from, len)) {
-        page.zap();
-        page.guard = false;
-    }
+    each(space, (from, len), |_, page| page.zap());
     // What is left behind is mapped still.
     if flags & 4 == 0 {
         space.retain(|at, _| !pages(from, len).contains(at));
@@ -272,9 +516,16 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: 
     Expected::Unknown
 }
 
+const fn signal(signal: Signal) -> Expected {
+    Expected::Is(Outcome::Failed(CallError::Signal(signal)))
+}
+
 fn write(space: &mut Space, addr: u64, len: u64, byte: u8) -> Expected {
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(&at).filter(|page| page.allows(Access::Write)) else { return SEGV };
+        let Some(page) = space.get_mut(&at) else { return signal(Signal::Segv) };
+        if let Err(end) = page.access(Access::Write) {
+            return signal(end);
+        }
         page.write(|place| (addr..addr + len).contains(&(at * PAGE + place)), byte);
     }
     FINE
@@ -282,7 +533,10 @@ fn write(space: &mut Space, addr: u64, len: u64, byte: u8) -> Expected {
 
 fn touch(space: &mut Space, addr: u64, len: u64, access: Access) -> Expected {
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(&at).filter(|page| page.allows(access)) else { return SEGV };
+        let Some(page) = space.get_mut(&at) else { return signal(Signal::Segv) };
+        if let Err(end) = page.access(access) {
+            return signal(end);
+        }
         if access == Access::Write {
             page.write(|place| place == addr % PAGE, 1);
         }

@@ -3,7 +3,8 @@
 //! `fuzz`, the tests with proptest and the fuzz target draw from here. A new call is a new arm of [`Writer::call`].
 
 use arbitrary::{Result, Unstructured};
-use ptelab_scenario::{Access, Call, Line, ThpKey, ThpMode};
+use ptelab_machine::{PageCategories, PmScanFlags, UffdFeatures};
+use ptelab_scenario::{Access, Call, Line, Switch, ThpKey, ThpMode};
 
 /// Where programs work. Private or shared memory starts here.
 pub const BASE: u64 = 0x4000_0000;
@@ -29,9 +30,14 @@ impl Size {
     /// Several tables, with huge pages.
     pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4 };
 
+    /// Bytes that are looked at, at either place: memory may be moved off by some pages.
+    pub(super) const fn span(self) -> u64 {
+        (self.pages + 32) * PAGE
+    }
+
     /// Bytes that [`program`] draws from, so that no program is cut short.
     pub const fn bytes(self) -> usize {
-        64 + 24 * self.calls
+        64 + 40 * self.calls
     }
 }
 
@@ -82,12 +88,42 @@ mod advice {
     ];
 }
 
+/// What a program has beside mappings, protections and forks: programs that do everything meet little of anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theme {
+    /// Nothing.
+    Plain,
+    /// Pages leave memory: swap, and what `MADV_FREE` gave up.
+    Reclaim,
+    /// Pages move, go to devices, fail, and folios are split.
+    Moving,
+    /// Write protection by userfaultfd, and scans of it.
+    Userfaultfd,
+    /// All of it.
+    All,
+}
+
+impl Theme {
+    const MIXED: [Self; 8] = [
+        Self::Plain,
+        Self::Plain,
+        Self::Plain,
+        Self::Reclaim,
+        Self::Moving,
+        Self::Userfaultfd,
+        Self::Userfaultfd,
+        Self::All,
+    ];
+}
+
 /// The program that these bytes say. Every line of it can be written as a scenario and read again.
 ///
 /// # Errors
 /// Never for want of bytes: where they end, the smallest choices are made.
 pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
-    let mut writer = Writer { u: Unstructured::new(bytes), size, lines: Vec::new(), alive: vec![1], made: 1 };
+    let mut u = Unstructured::new(bytes);
+    let theme = *u.choose(&Theme::MIXED)?;
+    let mut writer = Writer { u, size, theme, lines: Vec::new(), alive: vec![1], made: 1, here: BASE };
     writer.set_up()?;
     let calls = writer.u.int_in_range(1..=size.calls)?;
     for _ in 0..calls {
@@ -99,10 +135,13 @@ pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
 struct Writer<'a> {
     u: Unstructured<'a>,
     size: Size,
+    theme: Theme,
     lines: Vec<Line>,
     alive: Vec<u32>,
     /// Processes that were made.
     made: u32,
+    /// Where most calls work: memory that was moved takes them along.
+    here: u64,
 }
 
 impl Writer<'_> {
@@ -124,6 +163,12 @@ impl Writer<'_> {
         if self.one_in(8)? {
             self.push(1, Call::Numa { nodes: 2 });
             self.push(1, Call::NumaAlloc { node: 1 });
+        }
+        if matches!(self.theme, Theme::Reclaim | Theme::All) {
+            self.push(1, Call::Swapon { size: 4 << 20 });
+        }
+        if matches!(self.theme, Theme::Userfaultfd | Theme::All) && self.one_in(2)? {
+            self.uffd(1, (BASE, len))?;
         }
         for _ in 0..self.u.int_in_range(1..=3)? {
             self.write(1)?;
@@ -163,7 +208,7 @@ impl Writer<'_> {
             4 => self.u.int_in_range(1..=4)? * 16,
             _ => pages,
         };
-        Ok((BASE + at * PAGE, len.min(left) * PAGE))
+        Ok((self.here + at * PAGE, len.min(left) * PAGE))
     }
 
     fn pid(&mut self) -> Result<u32> {
@@ -176,9 +221,30 @@ impl Writer<'_> {
 
     /// One call, or a few that belong together.
     fn call(&mut self) -> Result<()> {
+        if self.theme != Theme::Plain && self.one_in(3)? {
+            return self.special();
+        }
         let pid = self.pid()?;
         let (addr, len) = self.range()?;
         match self.u.int_in_range(0..=31u8)? {
+            0..=3 => self.write(pid)?,
+            4..=6 => {
+                let access = *self.u.choose(&[Access::Read, Access::Write])?;
+                self.push(pid, Call::Touch { addr, len, access });
+            }
+            7..=10 => {
+                let advice = *self.u.choose(&advice::ALL)?;
+                self.push(pid, Call::Madvise { addr, len, advice });
+            }
+            11 => self.odd(pid, (addr, len))?,
+            _ => self.change(pid, (addr, len))?,
+        }
+        Ok(())
+    }
+
+    /// Calls that make no access: they may run while pages migrate.
+    fn change(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        match self.u.int_in_range(0..=19u8)? {
             0..=4 => {
                 let prot = self.prot()?;
                 self.push(pid, Call::Mprotect { addr, len, prot });
@@ -188,31 +254,110 @@ impl Writer<'_> {
                 let (addr, len) = if self.one_in(2)? { (addr, len) } else { self.range()? };
                 self.push(pid, Call::Mprotect { addr, len, prot: READ | WRITE });
             }
-            9..=12 => self.write(pid)?,
-            13..=15 => {
-                let access = *self.u.choose(&[Access::Read, Access::Write])?;
-                self.push(pid, Call::Touch { addr, len, access });
-            }
-            16..=19 => {
-                let advice = *self.u.choose(&advice::ALL)?;
-                self.push(pid, Call::Madvise { addr, len, advice });
-            }
-            20..=21 => self.fork(pid, None)?,
-            22..=23 => self.fork(pid, Some((addr, len)))?,
-            24 => self.push(pid, Call::Munmap { addr, len }),
-            25 => {
-                let (prot, flags) = (READ | WRITE, PRIVATE | ANONYMOUS | FIXED);
+            9..=10 => self.fork(pid, None)?,
+            11..=12 => self.fork(pid, Some((addr, len)))?,
+            13 => self.push(pid, Call::Munmap { addr, len }),
+            14 => {
+                let kind = if self.one_in(3)? { SHARED } else { PRIVATE };
+                let (prot, flags) = (READ | WRITE, kind | ANONYMOUS | FIXED);
                 self.push(pid, Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
             }
-            26..=27 => self.mremap(pid, (addr, len))?,
-            28 => {
+            15..=16 => self.mremap(pid, (addr, len))?,
+            17 => {
                 let what = *self.u.choose(&[4, 4, 1])?;
                 self.push(pid, Call::ClearRefs { what });
             }
-            29 => self.push(pid, Call::NumaScan { addr, len }),
-            30 => self.odd(pid, (addr, len))?,
+            18 => self.push(pid, Call::NumaScan { addr, len }),
             _ => self.exit(pid),
         }
+        Ok(())
+    }
+
+    /// A call of the program's theme.
+    fn special(&mut self) -> Result<()> {
+        let pid = self.pid()?;
+        let range = self.range()?;
+        let theme = match self.theme {
+            Theme::All => *self.u.choose(&[Theme::Reclaim, Theme::Moving, Theme::Userfaultfd])?,
+            theme => theme,
+        };
+        match theme {
+            Theme::Plain | Theme::All => self.change(pid, range),
+            Theme::Reclaim => self.reclaim(pid, range),
+            Theme::Moving => self.moving(pid, range),
+            Theme::Userfaultfd => self.userfaultfd(pid, range),
+        }
+    }
+
+    fn reclaim(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        match self.u.int_in_range(0..=3u8)? {
+            0..=1 => self.push(pid, Call::Madvise { addr, len, advice: advice::PAGEOUT }),
+            _ => {
+                self.push(pid, Call::Madvise { addr, len, advice: advice::FREE });
+                if self.one_in(2)? {
+                    let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
+                    self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
+                }
+                self.push(pid, Call::Reclaim { addr, len });
+            }
+        }
+        Ok(())
+    }
+
+    fn moving(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        match self.u.int_in_range(0..=8u8)? {
+            0..=3 => self.migrate(pid, (addr, len))?,
+            4..=5 => self.push(pid, Call::DevicePrivate { addr, len }),
+            6 => self.push(pid, Call::DeviceExclusive { addr }),
+            7 => {
+                let order = *self.u.choose(&[0, 0, 2, 3])?;
+                self.push(pid, Call::SplitFolio { addr, order });
+            }
+            _ => self.push(pid, Call::Hwpoison { addr }),
+        }
+        Ok(())
+    }
+
+    /// Pages are on their way while protections and mappings change, and then they arrive.
+    fn migrate(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        self.push(pid, Call::MigrateBegin { addr, len });
+        for _ in 0..self.u.int_in_range(1..=2)? {
+            let (pid, range) = (self.pid()?, self.range()?);
+            self.change(pid, range)?;
+        }
+        for pid in self.alive.clone() {
+            for addr in [BASE, ELSEWHERE] {
+                self.push(pid, Call::MigrateEnd { addr, len: self.size.span() });
+            }
+        }
+        Ok(())
+    }
+
+    fn userfaultfd(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        match self.u.int_in_range(0..=8u8)? {
+            0..=1 => self.uffd(pid, (addr, len))?,
+            2..=4 => self.push(pid, Call::UffdWp { addr, len, how: Switch::On }),
+            5 => self.push(pid, Call::UffdWp { addr, len, how: Switch::Off }),
+            6 => self.push(pid, Call::UffdUnregister { addr, len }),
+            7 => self.push(pid, Call::UffdPoison { addr, len: PAGE }),
+            _ => {
+                let flags = *self.u.choose(&[0, PmScanFlags::WP_MATCHING.bits()])?;
+                let written = PageCategories::WRITTEN.bits();
+                let (mask, returned, max_pages) = (written, written, 0);
+                self.push(pid, Call::PagemapScan { addr, len, flags, mask, returned, max_pages });
+            }
+        }
+        Ok(())
+    }
+
+    /// Registers memory. Pages that are not there are protected too, so that whether one is needs not be known.
+    fn uffd(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        let mode = *self.u.choose(&[UffdFeatures::WP_UNPOPULATED, UffdFeatures::WP_ASYNC])?;
+        let events = UffdFeatures::EVENT_FORK | UffdFeatures::EVENT_REMAP;
+        let events = *self.u.choose(&[UffdFeatures::empty(), events])?;
+        let features = (UffdFeatures::WP | mode | events).bits();
+        self.push(pid, Call::Uffd { addr, len, features });
+        self.push(pid, Call::UffdWp { addr, len, how: Switch::On });
         Ok(())
     }
 
@@ -240,21 +385,26 @@ impl Writer<'_> {
         }
     }
 
-    /// Moves memory there and back, or to a place that is off by some pages.
+    /// Moves memory to the other place, at the same offset or off by some pages, and may be back.
     fn mremap(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         let skew = *self.u.choose(&[0, 0, 1, 16])? * PAGE;
         let mut flags = MAYMOVE | MREMAP_FIXED;
         if self.one_in(6)? {
             flags |= DONTUNMAP;
         }
-        let new_addr = addr - BASE + ELSEWHERE + skew;
+        let there = BASE + ELSEWHERE - self.here;
+        let new_addr = addr - self.here + there + skew;
         self.push(pid, Call::Mremap { old_addr: addr, old_len: len, new_len: len, flags, new_addr });
-        if self.one_in(2)? {
-            let (flags, back) = (MAYMOVE | MREMAP_FIXED, addr);
-            self.push(
-                pid,
-                Call::Mremap { old_addr: new_addr, old_len: len, new_len: len, flags, new_addr: back },
-            );
+        match self.u.int_in_range(0..=3u8)? {
+            0..=1 => {
+                let (flags, back) = (MAYMOVE | MREMAP_FIXED, addr);
+                self.push(
+                    pid,
+                    Call::Mremap { old_addr: new_addr, old_len: len, new_len: len, flags, new_addr: back },
+                );
+            }
+            2 => self.here = there,
+            _ => {}
         }
         Ok(())
     }
