@@ -5,8 +5,8 @@ use crate::snapshot::Snapshot;
 use crate::vm::{Area, Shape, Vm};
 use ptelab_mm::{
     Adopted, Backing, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags,
-    Mm, MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal, Table,
-    ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
+    Mm, Moved, MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal,
+    Split, Table, ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Arch, BitField, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory,
@@ -134,6 +134,19 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     fn begin_migration(&mut self, folio: FolioSpan) {
         self.kernel.begin_migration(folio);
         self.everywhere(|kernel, mm| kernel.try_to_migrate(mm, folio));
+    }
+
+    /// Takes a large folio apart, whoever maps it.
+    fn split(&mut self, split: Split) {
+        self.kernel.begin_split(split);
+        let kernel = &mut self.kernel;
+        let unmapped: Vec<Vec<Moved>> =
+            self.processes.mms_mut().map(|mm| kernel.unmap_folio(mm, split.folio)).collect();
+        kernel.split_unmapped(split);
+        for (mm, unmapped) in self.processes.mms_mut().zip(&unmapped) {
+            kernel.remap_folio(mm, split, unmapped);
+        }
+        kernel.end_split(split);
     }
 
     /// Ends a migration at its destination; where memory has no room, the folio stays where it is, which is `from`.
@@ -427,7 +440,10 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
 
     fn split_folio(&mut self, pid: Pid, addr: u64, order: u32) -> Result<(), CallError> {
         let (kernel, mm) = self.process(pid)?;
-        Ok(kernel.split_folio_at(mm, VirtAddr::new(addr), order)?)
+        if let Some(folio) = kernel.folio_to_split(mm, VirtAddr::new(addr), order) {
+            self.split(Split { folio, order, fails: None });
+        }
+        Ok(())
     }
 
     fn pagemap_scan(&mut self, pid: Pid, addr: u64, len: u64, scan: &PmScan) -> Result<Scanned, CallError> {
@@ -455,7 +471,15 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn migrate_begin(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
         let (kernel, mm) = self.process(pid)?;
         for folio in kernel.isolate_folios(mm, VirtAddr::new(addr), len)? {
-            self.begin_migration(folio);
+            if self.kernel.splits_to_migrate(folio) {
+                let split = Split { folio, order: 0, fails: None };
+                self.split(split);
+                let mapped = |part: &FolioSpan| self.kernel.pages.folio_mapcount(*part) > 0;
+                let parts: Vec<FolioSpan> = split.parts().filter(mapped).collect();
+                parts.into_iter().for_each(|part| self.begin_migration(part));
+            } else {
+                self.begin_migration(folio);
+            }
         }
         Ok(())
     }
@@ -473,7 +497,12 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
 
     fn device_private(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
         let (kernel, mm) = self.process(pid)?;
-        for folio in kernel.device_folios(mm, VirtAddr::new(addr), len)? {
+        for folio in kernel.isolate_folios(mm, VirtAddr::new(addr), len)? {
+            if folio.order > 0 && self.kernel.pages.is_anon(folio) {
+                self.split(Split { folio, order: 0, fails: None });
+            }
+        }
+        for folio in self.kernel.device_folios(self.mm(pid)?, VirtAddr::new(addr), len)? {
             self.begin_migration(folio);
             self.finish_migration(folio, Destination::Device, Destination::Memory)?;
         }
@@ -489,9 +518,16 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn hwpoison(&mut self, pid: Pid, addr: u64) -> Result<(), CallError> {
         let addr = self.get_user_page(pid, addr, Access::Read)?;
         let (kernel, mm) = self.process(pid)?;
-        let failed = kernel.fail_page(mm, addr)?;
-        self.everywhere(|kernel, mm| kernel.unmap_poisoned(mm, failed.page));
-        if failed.signals { Err(CallError::Signal(Signal::Bus)) } else { Ok(()) }
+        let (page, folio) = kernel.page_to_fail(mm, addr)?;
+        if folio.order > 0 {
+            self.split(Split { folio, order: 0, fails: Some(page) });
+        }
+        let page = FolioSpan { head: page, order: 0 };
+        self.kernel.fail_page(page);
+        self.everywhere(|kernel, mm| kernel.unmap_poisoned(mm, page));
+        // The process that reported a single page gets SIGBUS for it, as it maps it; splitting a large folio takes the page
+        // away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
+        if folio.order == 0 { Err(CallError::Signal(Signal::Bus)) } else { Ok(()) }
     }
 
     fn numa(&mut self, nodes: u8) -> Result<(), CallError> {

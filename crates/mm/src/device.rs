@@ -11,17 +11,12 @@ use ptelab_pgtable::{
 };
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// The private pages of a range that can go to a device: large folios are split first, and stay where others map them too;
-    /// what is not mapped stays so (`migrate_vma_setup`).
+    /// The private pages of a range that can go to a device, where large folios were split; what is not mapped stays so
+    /// (`migrate_vma_setup`).
     ///
     /// # Errors
     /// `EINVAL` for a range that is not aligned, `ENOENT` where it maps no such page.
-    pub fn device_folios(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<Vec<FolioSpan>, Errno> {
-        for folio in self.isolate_folios(mm, start, len)? {
-            if folio.order > 0 && self.pages.is_anon(folio) && !self.pages.maybe_mapped_shared(folio) {
-                self.split_folio(mm, folio);
-            }
-        }
+    pub fn device_folios(&self, mm: &Mm, start: VirtAddr, len: u64) -> Result<Vec<FolioSpan>, Errno> {
         let mut folios = self.isolate_folios(mm, start, len)?;
         folios.retain(|&folio| folio.order == 0 && self.pages.is_anon(folio));
         if folios.is_empty() { Err(Errno::Enoent) } else { Ok(folios) }

@@ -4,24 +4,12 @@ use crate::pages::MapLevel;
 use crate::{Errno, Kernel, Mm};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type};
 
-/// A page that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailedPage {
-    /// The page, out of its folio.
-    pub page: FolioSpan,
-    /// The process that reported it gets `SIGBUS` for it, as it maps it: so it is for single pages, while splitting a large
-    /// folio takes the page away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
-    pub signals: bool,
-}
-
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// The page at an address that is to fail, out of its large folio, which is split; the page was faulted in. It is never used
-    /// again (`memory_failure`).
+    /// The page at an address that is to fail, and its folio; the page was faulted in (`memory_failure`).
     ///
     /// # Errors
-    /// `EFAULT` where nothing is mapped, `EBUSY` for the zero page and for a large folio that others map too, `EOPNOTSUPP` for
-    /// memory that is not private.
-    pub fn fail_page(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<FailedPage, Errno> {
+    /// `EFAULT` where nothing is mapped, `EBUSY` for the zero page, `EOPNOTSUPP` for memory that is not private.
+    pub fn page_to_fail(&mut self, mm: &Mm, addr: VirtAddr) -> Result<(Pfn, FolioSpan), Errno> {
         let page = self.present_page_at(mm, addr).ok_or(Errno::Efault)?;
         if self.pages.is_zero_page(page) {
             return Err(Errno::Ebusy);
@@ -30,15 +18,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !self.pages.is_anon(folio) {
             return Err(Errno::Eopnotsupp);
         }
-        if folio.order > 0 {
-            if self.pages.maybe_mapped_shared(folio) {
-                return Err(Errno::Ebusy);
-            }
-            self.split_folio_around(mm, folio, page);
-        }
-        let page = FolioSpan { head: page, order: 0 };
+        Ok((page, folio))
+    }
+
+    /// A page, which is a folio of its own now, is never used again.
+    pub fn fail_page(&mut self, page: FolioSpan) {
         self.pages.hold(page);
-        Ok(FailedPage { page, signals: folio.order == 0 })
     }
 
     fn present_page_at(&self, mm: &Mm, addr: VirtAddr) -> Option<Pfn> {

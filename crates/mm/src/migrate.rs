@@ -11,21 +11,36 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if !alone || !self.pages.is_anon(folio) {
             return false;
         }
-        let partially_mapped = (self.pages.folio_mapcount(folio) as usize) < folio.nr_pages();
-        if partially_mapped {
+        if self.pages.is_partially_mapped(folio) {
             return self.split_and_migrate(mm, folio);
         }
         let Some(new) = self.copy_folio(folio, CPU_NODE) else { return false };
+        self.pages.hold(folio);
         for entry in self.unmap_for_move(mm, folio) {
             let pfn = new.head.add(entry.pfn.since(folio.head));
             self.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
             self.restore_moved(mm, &entry, pfn);
             self.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
         }
+        self.requeue_deferred_split(folio, new);
+        self.pages.release_hold(folio);
         true
     }
 
-    /// A folio that is only mapped in part is split, and its pages move one by one (`migrate_pages_batch`).
+    /// Whether a folio is split before it moves, and moves page by page (`migrate_pages_batch`).
+    pub fn splits_to_migrate(&self, folio: FolioSpan) -> bool {
+        self.pages.is_partially_mapped(folio)
+    }
+
+    /// A copy takes over from its folio that it waits to be split. Its entries were taken down one by one for the move, so one
+    /// that page entries mapped always waits (`migrate_folio_move`).
+    pub(crate) fn requeue_deferred_split(&mut self, old: FolioSpan, new: FolioSpan) {
+        if self.rules.migration_requeues_split && self.pages.is_partially_mapped(old) {
+            self.pages.set_partially_mapped(new);
+        }
+    }
+
+    /// Splits a folio, and moves its pages one by one.
     fn split_and_migrate(&mut self, mm: &mut Mm, folio: FolioSpan) -> bool {
         let owner = self.pages.owner(folio).0;
         self.split_folio(mm, folio);

@@ -300,6 +300,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.pages.is_lazyfree(folio) {
             self.pages.set_lazyfree(new);
         }
+        self.requeue_deferred_split(folio, new);
         self.replace_object_page(folio, new);
         Some(new)
     }

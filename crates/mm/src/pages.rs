@@ -53,6 +53,8 @@ struct LargeFolio {
     id_mapcounts: [u32; 2],
     /// More than one address space may map it.
     shared: bool,
+    /// Some of its pages lost their last mapping while others had one (`PG_partially_mapped`).
+    partially_mapped: bool,
 }
 
 /// Who maps: a page entry or a huge leaf.
@@ -370,12 +372,38 @@ impl Pages {
         }
         if span.order > 0 {
             self.large_mut(span).sub(level, mm);
+            self.note_partially_mapped(span, pfn, level);
         }
         let last = self.folio_ref_count(span) == 0;
         if last {
             self.free(span);
         }
         last
+    }
+
+    /// What an unmapping of pages from `pfn` on leaves of a large folio (`mm/rmap.c`, `__folio_remove_rmap`).
+    fn note_partially_mapped(&mut self, span: FolioSpan, pfn: Pfn, level: MapLevel) {
+        let large = self.large(span);
+        if large.mapcount == 0 || large.entire_mapcount > 0 || large.partially_mapped || !self.is_anon(span) {
+            return;
+        }
+        let gone = match level {
+            MapLevel::Ptes(n) => pfn.index()..pfn.index() + n,
+            MapLevel::Pmd => span.head.index()..span.end().index(),
+        };
+        if self.meta[gone].iter().any(|meta| meta.mapcount == 0) {
+            self.large_mut(span).partially_mapped = true;
+        }
+    }
+
+    /// Whether a folio waits to be split because only a part of it is mapped (`folio_test_partially_mapped`).
+    pub(crate) fn is_partially_mapped(&self, span: FolioSpan) -> bool {
+        span.order > 0 && self.large(span).partially_mapped
+    }
+
+    /// A copy of such a folio waits as well.
+    pub(crate) fn set_partially_mapped(&mut self, span: FolioSpan) {
+        self.large_mut(span).partially_mapped = true;
     }
 
     /// Mappings of one page, as /proc/kpagecount has it: a huge leaf counts for every page of its folio.
@@ -419,9 +447,10 @@ impl Pages {
         large.mapcount > 1 && !large.shared && large.mapcount == self.folio_ref_count(span)
     }
 
-    /// Makes one folio, which only `mm` maps and by no huge leaf, folios of a smaller order; owner, contents, exclusivity and
-    /// map counts stay with their pages. Folios that nobody maps are freed.
-    pub(crate) fn split<H: TableMemory>(&mut self, hw: &mut H, span: FolioSpan, order: u32, mm: MmId) {
+    /// Makes one folio, which is held and not mapped, folios of a smaller order, each held; owner, contents and exclusivity stay
+    /// with their pages.
+    pub(crate) fn split<H: TableMemory>(&mut self, hw: &mut H, span: FolioSpan, order: u32) {
+        debug_assert_eq!(self.folio_mapcount(span), 0, "a folio is split that is mapped");
         let (owner, index) = self.owner(span);
         let word = self.meta[span.head.index()].word & !Head::INDEX;
         self.large_free.push(self.large_slot(span) as u32);
@@ -429,25 +458,11 @@ impl Pages {
             let part = FolioSpan { head: span.head.add(i), order };
             hw.set_folio(part);
             let own = if order == 0 { (index + i) & Head::INDEX } else { self.alloc_large() };
-            let meta = &mut self.meta[part.head.index()];
-            meta.owner = owner;
-            meta.word = word | own;
+            self.meta[part.head.index()] = PageMeta { mapcount: 0, owner, word: word | own };
             if order > 0 {
-                let mapcount = self.page_mapcounts(part);
-                let ids = if mapcount > 0 { [mm, 0] } else { [0, 0] };
-                let id_mapcounts = [mapcount, 0];
-                *self.large_mut(part) =
-                    LargeFolio { index: index + i, mapcount, ids, id_mapcounts, ..LargeFolio::default() };
-            }
-            if self.folio_ref_count(part) == 0 {
-                self.free(part);
+                self.large_mut(part).index = index + i;
             }
         }
-    }
-
-    /// Page entries that map pages of a folio.
-    fn page_mapcounts(&self, span: FolioSpan) -> u32 {
-        self.meta[span.head.index()..span.end().index()].iter().map(|meta| meta.mapcount).sum()
     }
 
     // Contents.

@@ -111,53 +111,69 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Makes a large folio that only `mm` maps order-0 folios (`split_folio`).
-    pub(crate) fn split_folio(&mut self, mm: &mut Mm, span: FolioSpan) {
-        self.split_folio_to_order(mm, span, 0, None);
+    pub(crate) fn split_folio(&mut self, mm: &mut Mm, folio: FolioSpan) {
+        let split = Split { folio, order: 0, fails: None };
+        self.begin_split(split);
+        let unmapped = self.unmap_folio(mm, folio);
+        self.split_unmapped(split);
+        self.remap_folio(mm, split, &unmapped);
+        self.end_split(split);
     }
 
-    /// The same around a page that fails, which stays though it may hold only zeros.
-    pub(crate) fn split_folio_around(&mut self, mm: &mut Mm, span: FolioSpan, page: Pfn) {
-        self.split_folio_to_order(mm, span, 0, Some(page));
-    }
-
-    /// Splits the folio that is mapped at an address into folios of an order, as a write to debugfs's `split_huge_pages`
-    /// does. Where there is no larger folio, there is nothing to do, nor for order 1, which anonymous memory does not have.
-    ///
-    /// # Errors
-    /// `EBUSY` where another process maps the folio too: that is not emulated.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn split_folio_at(&mut self, mm: &mut Mm, addr: VirtAddr, order: u32) -> Result<(), Errno> {
+    /// The folio that is mapped at an address and that a write to debugfs's `split_huge_pages` would split into folios of an
+    /// order. Where there is no larger folio, there is nothing to do, nor for order 1, which anonymous memory does not have.
+    pub fn folio_to_split(&mut self, mm: &Mm, addr: VirtAddr, order: u32) -> Option<FolioSpan> {
         let pte = self.entry_at(mm, addr).pte;
         if order == 1 || !self.arch.pte_present(pte) || self.arch.pte_special(pte) {
-            return Ok(());
+            return None;
         }
         let folio = self.hw.page_folio(self.arch.pte_pfn(pte));
-        if folio == self.pages.huge_zero() || folio.order <= order {
-            return Ok(());
-        }
-        if self.pages.maybe_mapped_shared(folio) {
-            return Err(Errno::Ebusy);
-        }
-        self.split_folio_to_order(mm, folio, order, None);
-        Ok(())
+        (folio != self.pages.huge_zero() && folio.order > order).then_some(folio)
     }
 
-    /// Makes a large folio that only `mm` maps folios of a smaller order. Every mapping is taken down as for a migration and put
-    /// back, one entry at a time.
-    fn split_folio_to_order(&mut self, mm: &mut Mm, span: FolioSpan, order: u32, fails: Option<Pfn>) {
-        for (vma, addr) in self.folio_addresses(mm, span) {
+    // A split: every mapping, in all address spaces, is taken down as for a migration, and put back for the parts.
+
+    /// The folio stays, whoever unmaps it.
+    pub fn begin_split(&mut self, split: Split) {
+        self.pages.hold(split.folio);
+    }
+
+    /// Takes down what maps a folio in `mm`.
+    pub fn unmap_folio(&mut self, mm: &mut Mm, folio: FolioSpan) -> Vec<Moved> {
+        for (vma, addr) in self.folio_addresses(mm, folio) {
             self.split_huge_pmd_address(mm, &vma, addr);
         }
-        let mapped = self.unmap_for_move(mm, span);
-        self.pages.split(&mut self.hw, span, order, mm.id);
-        for entry in mapped {
+        let unmapped = self.unmap_for_move(mm, folio);
+        for entry in &unmapped {
+            self.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
+        }
+        unmapped
+    }
+
+    /// Makes smaller folios of a folio that nobody maps.
+    pub fn split_unmapped(&mut self, split: Split) {
+        self.pages.split(&mut self.hw, split.folio, split.order);
+    }
+
+    /// Puts back, for the parts, what was taken down in `mm`, one entry at a time (`remap_page`).
+    pub fn remap_folio(&mut self, mm: &Mm, split: Split, unmapped: &[Moved]) {
+        for entry in unmapped {
             let locked = entry.vma.flags.contains(VmFlags::LOCKED);
-            let stays = locked || order > 0 || fails == Some(entry.pfn);
+            let stays = locked || split.order > 0 || split.fails == Some(entry.pfn);
             if !stays && self.pages.is_zero_filled(entry.pfn) {
-                self.map_unused_to_zeropage(mm, &entry);
+                self.map_unused_to_zeropage(mm, entry);
             } else {
-                self.restore_moved(mm, &entry, entry.pfn);
+                let part = self.hw.peek_folio(entry.pfn);
+                self.pages.map(part, entry.pfn, MapLevel::Ptes(1), mm.id);
+                self.restore_moved(mm, entry, entry.pfn);
             }
+        }
+    }
+
+    /// Parts that nobody maps are freed.
+    pub fn end_split(&mut self, split: Split) {
+        for part in split.parts() {
+            self.pages.release_hold(part);
         }
     }
 
@@ -173,8 +189,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 entry = self.arch.pte_mkuffd_wp(entry);
             }
         }
-        let page = FolioSpan { head: moved.pfn, order: 0 };
-        self.pages.unmap(page, moved.pfn, MapLevel::Ptes(1), mm.id);
         let p = self.pte_offset(mm, moved.addr).expect("the entry's table is still there");
         self.arch.set_pte_at(&mut self.hw, moved.addr, p, entry);
     }
@@ -242,9 +256,28 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 }
 
+/// A large folio that is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The folio.
+    pub folio: FolioSpan,
+    /// Order of its parts.
+    pub order: u32,
+    /// The page for whose failure it is, which stays mapped though it may hold only zeros.
+    pub fails: Option<Pfn>,
+}
+
+impl Split {
+    /// The folios that it makes.
+    pub fn parts(self) -> impl Iterator<Item = FolioSpan> {
+        let heads = (0..self.folio.nr_pages() as u64).step_by(1 << self.order);
+        heads.map(move |i| FolioSpan { head: self.folio.head.add(i), order: self.order })
+    }
+}
+
 /// An entry that was taken down to be put back.
 #[derive(Clone, Debug)]
-pub(crate) struct Moved {
+pub struct Moved {
     pub(crate) vma: Vma,
     pub(crate) addr: VirtAddr,
     pub(crate) pfn: Pfn,

@@ -88,6 +88,9 @@ pub struct KernelRules {
     /// the first that was written; before, it put all back with the first one's (`mm/rmap.c`, `folio_unmap_pte_batch`; asked of
     /// 6.16.12, 6.17.13 and 7.3.4; mended by 29f40594a281).
     pub reclaim_respects_write: bool,
+    /// A folio that waits to be split waits on after its migration; before, it was forgotten (`mm/migrate.c`,
+    /// `migrate_folio_move`; asked of 6.16.12, 6.17.13 and 7.3.4).
+    pub migration_requeues_split: bool,
     /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
     pub scan_knows_accessed: bool,
 }
@@ -121,6 +124,7 @@ impl KernelRules {
         scan_written_needs_uffd_wp: false,
         reclaim_splits_written_huge: false,
         reclaim_respects_write: false,
+        migration_requeues_split: false,
         scan_knows_accessed: false,
     };
 
@@ -162,6 +166,7 @@ impl KernelRules {
         scan_written_needs_uffd_wp: false,
         reclaim_splits_written_huge: false,
         reclaim_respects_write: false,
+        migration_requeues_split: false,
         scan_knows_accessed: false,
     };
 
@@ -184,6 +189,7 @@ impl KernelRules {
         scan_written_needs_uffd_wp: true,
         reclaim_splits_written_huge: true,
         reclaim_respects_write: true,
+        migration_requeues_split: true,
         scan_knows_accessed: true,
         ..Self::V6_17
     };
