@@ -136,7 +136,7 @@ pub fn run<'a>(
         if watch.stopped() {
             return false;
         }
-        let Some((outcome, snapshot)) = run_watched(vm, step.line, watch) else { return false };
+        let Some((outcome, snapshot)) = run_watched(&mut **vm, step.line, watch) else { return false };
         let Taken { counters, records } = meter.take(vm);
         let as_expected = outcome.meets(step.line.expect);
         each(
@@ -169,7 +169,7 @@ impl Meter {
 
     /// What was taken since last asked.
     pub(crate) fn take(&mut self, vm: &mut AnyVm) -> Taken {
-        if let AnyVm::Recording(_) = vm {
+        if vm.records() {
             let records = vm.take_records();
             let mut counters = Counters::default();
             for record in &records {

@@ -5,7 +5,7 @@ use crate::exec::{self, Outcome};
 use crate::verdict::{self, Recorded, Verdict};
 use ptelab_machine::{
     AnyVm, BuildError, Builder, Difference, KernelRules, Level, PageRun, Pagemap, Run, Runs, Snapshot,
-    VirtAddr, Vm, VmaFacts,
+    VirtAddr, VmaFacts,
 };
 use ptelab_scenario::{Diagnostics, Scenario};
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use crate::exec::{self, Outcome};
 use crate::show;
 use ptelab_machine::{
     AnyVm, BuildError, Builder, CallError, Counters, HwKind, KernelRules, Level, Pte, PteView, Snapshot,
-    VirtAddr, Vm,
+    VirtAddr,
 };
 use ptelab_scenario::{Diagnostics, Line};
 use std::fmt;
@@ -125,7 +125,7 @@ impl Machine {
     }
 
     fn run_line(&mut self, line: &Line) -> Result<Outcome, Error> {
-        let (outcome, _) = exec::run_line(&mut self.vm, line);
+        let (outcome, _) = exec::run_line(&mut *self.vm, line);
         if outcome.meets(line.expect) {
             Ok(outcome)
         } else {

@@ -19,7 +19,7 @@ use crate::exec::Watch;
 use crate::matrix::Matrix;
 use crate::observe::{Observer, Seen};
 use player::Player;
-use ptelab_machine::{AnyVm, BuildError, CallError, Snapshot, ThpMode, Vm};
+use ptelab_machine::{AnyVm, BuildError, CallError, Snapshot, ThpMode};
 use ptelab_scenario::strace::{Entry, ReadError, Reader, Stats};
 use rayon::prelude::*;
 use script::Script;

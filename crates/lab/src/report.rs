@@ -1,7 +1,7 @@
 //! What a scenario came to on one machine.
 
 use crate::exec::{self, Outcome};
-use ptelab_machine::{AnyVm, Counters, Snapshot, Vm, VmaFacts};
+use ptelab_machine::{AnyVm, Counters, Snapshot, VmaFacts};
 use ptelab_scenario::{Call, Line, Scenario};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,7 +1,7 @@
 //! The inner pieces of mprotect, by port: the batch scan, the transaction, folding, the walk. `cargo bench -p ptelab-machine`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ptelab_machine::{Access, Builder, MapFlags, PORTS, Prot, Vm};
+use ptelab_machine::{Access, Builder, MapFlags, PORTS, Prot};
 use ptelab_pgtable::{
     Arch, CpuConfig, FolioSpan, Fpb, Hw, KernelRules, Pfn, PlainHw, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };

@@ -1,12 +1,15 @@
 //! The enum of all ports. A new port is one line here.
 
+use crate::build::HwKind;
 use crate::machine::Machine;
+use crate::vm::Vm;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::Config;
 use ptelab_pgtable::laws::PortFacts;
 use ptelab_pgtable::{
     Arch, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
 };
+use std::ops::{Deref, DerefMut};
 
 /// What is known of a port before a machine of it is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +34,7 @@ macro_rules! ports {
         /// A machine of any port, on one kind of primitives.
         #[enum_dispatch(Vm)]
         #[derive(Clone, Debug)]
-        #[expect(missing_docs, reason = "a variant is a port, and says so")]
-        pub enum Ports<H: TableMemory + Send> { $($port(Machine<$arch, H>),)* }
+        pub(crate) enum Ports<H: TableMemory + Send> { $($port(Machine<$arch, H>),)* }
 
         /// Every port, in the order in which they are shown.
         pub const PORTS: &[PortInfo] =
@@ -48,7 +50,7 @@ macro_rules! ports {
 
         impl<H: TableMemory + Send> Ports<H> {
             /// A machine of the port of this name, if there is one.
-            pub(crate) fn build(
+            fn build(
                 name: &str,
                 cpu: &CpuConfig,
                 rules: &'static KernelRules,
@@ -69,18 +71,60 @@ ports! {
     Generic = arch_generic::Generic,
 }
 
-/// A machine of any port, on any kind of primitives.
+/// A machine on any kind of primitives.
 #[enum_dispatch(Vm)]
 #[derive(Clone, Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "a program holds a dozen machines; a box would cost a hop on every call"
 )]
-pub enum AnyVm {
-    /// Fast.
+pub(crate) enum Kinds {
     Plain(Ports<PlainHw>),
-    /// Counts every primitive and event.
     Counting(Ports<CountingHw>),
-    /// Records every primitive and event.
     Recording(Ports<RecordingHw>),
+}
+
+/// A machine of any port, on any kind of primitives. What it does is [`Vm`]'s.
+///
+/// All machines are compiled here, once: who uses one calls through `dyn Vm`.
+#[derive(Clone, Debug)]
+pub struct AnyVm(Kinds);
+
+impl AnyVm {
+    /// A machine of the port of this name, if there is one.
+    pub(crate) fn build(
+        kind: HwKind,
+        name: &str,
+        cpu: &CpuConfig,
+        rules: &'static KernelRules,
+        config: Config,
+    ) -> Option<Self> {
+        let machine = match kind {
+            HwKind::Plain => Kinds::Plain(Ports::build(name, cpu, rules, config)?),
+            HwKind::Counting => Kinds::Counting(Ports::build(name, cpu, rules, config)?),
+            HwKind::Recording => Kinds::Recording(Ports::build(name, cpu, rules, config)?),
+        };
+        Some(Self(machine))
+    }
+
+    /// Whether it records every primitive and event.
+    pub const fn records(&self) -> bool {
+        matches!(self.0, Kinds::Recording(_))
+    }
+}
+
+impl Deref for AnyVm {
+    type Target = dyn Vm;
+
+    #[inline(never)]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for AnyVm {
+    #[inline(never)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }

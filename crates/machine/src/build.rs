@@ -1,6 +1,6 @@
 //! Building machines.
 
-use crate::any::{AnyVm, PORTS, Ports};
+use crate::any::{AnyVm, PORTS};
 use ptelab_mm::Config;
 use ptelab_pgtable::{CpuConfig, KernelRules, UnknownFeature};
 
@@ -130,12 +130,7 @@ impl Builder {
     /// As for [`check`](Self::check).
     pub fn build(&self) -> Result<AnyVm, BuildError> {
         self.check()?;
-        let (cpu, rules, config) = (&self.cpu, self.rules, self.config);
-        match self.hw {
-            HwKind::Plain => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Plain),
-            HwKind::Counting => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Counting),
-            HwKind::Recording => Ports::build(&self.port, cpu, rules, config).map(AnyVm::Recording),
-        }
-        .ok_or_else(|| self.unknown_port())
+        AnyVm::build(self.hw, &self.port, &self.cpu, self.rules, self.config)
+            .ok_or_else(|| self.unknown_port())
     }
 }

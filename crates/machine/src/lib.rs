@@ -11,7 +11,7 @@ mod processes;
 mod snapshot;
 mod vm;
 
-pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, Ports, visit_port};
+pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, visit_port};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::{CallError, Machine, Pid};
 pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};

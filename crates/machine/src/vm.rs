@@ -1,6 +1,6 @@
 //! The coarse face of a machine.
 
-use crate::any::{AnyVm, Ports};
+use crate::any::{Kinds, Ports};
 use crate::machine::{CallError, Machine, Pid};
 use crate::snapshot::Snapshot;
 use enum_dispatch::enum_dispatch;

@@ -4,9 +4,7 @@ use crate::happen::{Happening, happenings, written};
 use crate::places::{Place, Places};
 use crate::why::{Cause, why};
 use ptelab::observe::{Observer, Seen};
-use ptelab::{
-    AnyVm, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, Vm, show,
-};
+use ptelab::{AnyVm, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, show};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

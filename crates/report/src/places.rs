@@ -1,6 +1,6 @@
 //! From entries as records name them to addresses.
 
-use ptelab::{AnyVm, Level, Pid, Ptep, VirtAddr, Vm};
+use ptelab::{AnyVm, Level, Pid, Ptep, VirtAddr};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Where an entry stands.

@@ -4,7 +4,7 @@ use crate::happen::{Happening, happenings, primitives, written};
 use crate::places::Places;
 use crate::words::Words;
 use ptelab::observe::{Observer, Seen};
-use ptelab::{AnyVm, Area, Backing, Counter, Counters, Level, Pid, Record, Run, Runs, Shape, VirtAddr, Vm};
+use ptelab::{AnyVm, Area, Backing, Counter, Counters, Level, Pid, Record, Run, Runs, Shape, VirtAddr};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Things that one call did that are kept; of those after, the number is.
@@ -167,7 +167,7 @@ impl Tracer {
             words: Words::new(vm),
             calls: Vec::new(),
         };
-        let recorded = matches!(vm, AnyVm::Recording(_));
+        let recorded = vm.records();
         Self { course, places: Places::new(vm), states: HashMap::new(), vmas: BTreeMap::new(), recorded }
     }
 

@@ -1,6 +1,6 @@
 //! The rules behind changes of entries, each with the Linux file that it follows.
 
-use ptelab::{AnyVm, FaultKind, Level, MprotectUnit, Pte, VirtAddr, Vm};
+use ptelab::{AnyVm, FaultKind, Level, MprotectUnit, Pte, VirtAddr};
 
 /// Who had a hand in an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The words that a machine's tables held, each kept once.
 
-use ptelab::{AnyVm, BitField, Level, Pte, PteView, Vm};
+use ptelab::{AnyVm, BitField, Level, Pte, PteView};
 use std::collections::HashMap;
 
 /// A word without its frame number.

@@ -4,7 +4,7 @@ use ptelab::exec::Watch;
 use ptelab::observe::{self, Observer, Seen};
 use ptelab::replay::Options;
 use ptelab::scenario::strace::Reader;
-use ptelab::{AnyVm, HwKind, Matrix, Pid, PteView, VirtAddr, Vm};
+use ptelab::{AnyVm, HwKind, Matrix, Pid, PteView, VirtAddr};
 use ptelab_report::{Explainer, Happening, State, Trace, Tracer, data_json, html, trace_log, trace_scenario};
 use std::path::{Path, PathBuf};
 

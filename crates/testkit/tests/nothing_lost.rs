@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use ptelab::{
     AnyVm, Builder, CallError, KernelRules, MapFlags, MremapFlags, PORTS, Pagemap, Pid, Prot, PteView,
-    SoftFlags, ThpMode, Vm,
+    SoftFlags, ThpMode,
 };
 use std::collections::BTreeMap;
 

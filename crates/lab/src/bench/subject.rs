@@ -4,7 +4,7 @@ use super::layout::{Calls, Inherit, PAGE};
 use super::sample::Skip;
 use ptelab_kernel as kernel;
 use ptelab_kernel::thp::PMD_SIZE;
-use ptelab_machine::{Access, Advice, AnyVm, Builder, Config, MapFlags, Prot, Snapshot, ThpMode, Vm};
+use ptelab_machine::{Access, Advice, AnyVm, Builder, Config, MapFlags, Prot, Snapshot, ThpMode};
 
 /// Where an emulated machine's memory is mapped.
 const BASE: u64 = 1 << 30;

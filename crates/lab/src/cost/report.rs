@@ -6,7 +6,7 @@ use super::model::{Chosen, Model, Models};
 use super::{LIMITS, SERIES_TABLE};
 use crate::exec::{Outcome, Watch};
 use crate::report::RunReport;
-use ptelab_machine::{AnyVm, KernelRules, Vm};
+use ptelab_machine::{AnyVm, KernelRules};
 use ptelab_scenario::Scenario;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;

@@ -156,7 +156,7 @@ impl Host {
             let mut vm =
                 self.builder.clone().kernel(rules).build().map_err(crate::golden::GoldenError::from)?;
             if !self.real.may_set() {
-                settings().for_each(|line| drop(exec::run_line(&mut vm, &line)));
+                settings().for_each(|line| drop(exec::run_line(&mut *vm, &line)));
             }
             let verdict = Verdict { kernel: rules.name.to_owned(), ..verdict.clone() };
             let verdict = verdict::compare(recording, &mut vm, scenario, verdict)?;

@@ -7,7 +7,7 @@ use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_kernel::command::{Call as Ask, Command, Reply, SigInfo};
 use ptelab_kernel::{RealError, RealKernel, RealPage, TableWord};
-use ptelab_machine::{AnyVm, CallError, MapFlags, MremapFlags, Signal, Snapshot, Vm};
+use ptelab_machine::{AnyVm, CallError, MapFlags, MremapFlags, Signal, Snapshot};
 use ptelab_scenario::{Access, Call, Errno, Scenario, Switch, ThpKey};
 
 /// Bytes in a page: what is not 4K is not played.

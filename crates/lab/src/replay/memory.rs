@@ -6,7 +6,7 @@ use super::tally::AdoptedRange;
 use crate::observe::Observer;
 use ptelab_machine::{
     Access, Adopted, AdoptedAs, CallError, Errno, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags,
-    Pid, Prot, Sharing, ShmFlags, ThpDisable, VirtAddr, Vm, VmFlags,
+    Pid, Prot, Sharing, ShmFlags, ThpDisable, VirtAddr, VmFlags,
 };
 use ptelab_scenario as scenario;
 use ptelab_scenario::strace::{Fd, Outcome, Syscall};

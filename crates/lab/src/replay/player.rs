@@ -7,7 +7,7 @@ use super::tasks::{Birth, Tasks};
 use super::{FaultIn, Options};
 use crate::exec::{Meter, Taken};
 use crate::observe::{Observer, Seen};
-use ptelab_machine::{AnyVm, CallError, Counters, FileId, Pid, PteAttrs, PteView, ShmId, Snapshot, Vm};
+use ptelab_machine::{AnyVm, CallError, Counters, FileId, Pid, PteAttrs, PteView, ShmId, Snapshot};
 use ptelab_scenario::strace::{Entry, Kind, LoggedCall, Outcome, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
 

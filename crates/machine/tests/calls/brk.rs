@@ -1,7 +1,7 @@
 //! The heap.
 
 use super::{BASE, PAGE, RW, anon, everywhere, maps, maps_in};
-use ptelab_machine::{Access, Prot, Vm};
+use ptelab_machine::{Access, Prot};
 
 #[test]
 fn the_heap_grows_merges_and_shrinks() {

@@ -3,7 +3,7 @@
 use super::{BASE, FIXED, PAGE, PRIVATE, RW, RX, SHARED, anon, everywhere, fails, maps, maps_in};
 use ptelab_machine::{
     Access, Adopted, AdoptedAs, AnyVm, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, Sharing,
-    Signal, VirtAddr, Vm,
+    Signal, VirtAddr,
 };
 
 const BUS: Result<(), CallError> = Err(CallError::Signal(Signal::Bus));

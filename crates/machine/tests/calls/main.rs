@@ -9,7 +9,7 @@ mod stack;
 mod sync;
 mod uffd;
 
-use ptelab_machine::{AnyVm, Builder, CallError, Errno, KernelRules, MapFlags, PORTS, Pid, Prot, Vm};
+use ptelab_machine::{AnyVm, Builder, CallError, Errno, KernelRules, MapFlags, PORTS, Pid, Prot};
 
 pub(crate) const PAGE: u64 = 4096;
 pub(crate) const BASE: u64 = 0x5000_0000;

@@ -1,7 +1,7 @@
 //! Locked memory, with the results of a 6.18 kernel.
 
 use super::{BASE, PAGE, RW, anon, everywhere, fails, maps};
-use ptelab_machine::{AnyVm, Errno, MclFlags, MremapFlags, Prot, Vm};
+use ptelab_machine::{AnyVm, Errno, MclFlags, MremapFlags, Prot};
 
 fn resident(vm: &AnyVm) -> u64 {
     vm.vmas(1, BASE, 1 << 30).expect("process 1").iter().map(|vma| vma.rss / PAGE).sum()

@@ -1,7 +1,7 @@
 //! Names of anonymous memory.
 
 use super::{BASE, PAGE, PRIVATE, RW, SHARED, anon, everywhere, fails, maps, maps_in};
-use ptelab_machine::{Errno, FileMode, MapFlags, Prot, Vm};
+use ptelab_machine::{Errno, FileMode, MapFlags, Prot};
 
 #[test]
 fn names_split_and_keep_from_merging() {

@@ -1,7 +1,7 @@
 //! Which processes share an address space, and what programs inherit.
 
 use super::{BASE, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
-use ptelab_machine::{CallError, Errno, KernelRules, MremapFlags, ThpDisable, ThpMode, Vm};
+use ptelab_machine::{CallError, Errno, KernelRules, MremapFlags, ThpDisable, ThpMode};
 
 #[test]
 fn threads_share_until_the_last_ends() {

@@ -1,7 +1,7 @@
 //! Stacks, and the gap below them.
 
 use super::{ANON, BASE, PAGE, RW, anon, everywhere, fails, maps, maps_in};
-use ptelab_machine::{Access, CallError, Errno, MapFlags, Prot, Signal, Vm};
+use ptelab_machine::{Access, CallError, Errno, MapFlags, Prot, Signal};
 
 const TOP: u64 = BASE + 4096 * PAGE;
 const SEGV: Result<(), CallError> = Err(CallError::Signal(Signal::Segv));

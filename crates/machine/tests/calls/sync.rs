@@ -2,7 +2,7 @@
 
 use super::{BASE, PAGE, PRIVATE, RW, anon, everywhere, fails, machine, maps};
 use ptelab_machine::{
-    Access, Builder, CallError, Errno, FileMode, KernelRules, MsFlags, Prot, ShmFlags, Signal, Vm,
+    Access, Builder, CallError, Errno, FileMode, KernelRules, MsFlags, Prot, ShmFlags, Signal,
 };
 
 /// Results of a 6.18 kernel over a page, a hole, a page and a locked page.

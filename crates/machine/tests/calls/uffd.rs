@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use ptelab_machine::{
     Access, AnyVm, CallError, Errno, KernelRules, PORTS, PageCategories, PageRegion, Pagemap, PmScan,
-    PmScanFlags, Prot, Signal, ThpMode, UffdFeatures, VirtAddr, Vm, WriteProtect,
+    PmScanFlags, Prot, Signal, ThpMode, UffdFeatures, VirtAddr, WriteProtect,
 };
 
 const WRITTEN: PageCategories = PageCategories::WRITTEN;
