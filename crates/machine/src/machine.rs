@@ -1,7 +1,7 @@
 //! One machine of one port: its processes, and the calls they make.
 
 use crate::processes::Processes;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Cell, Snapshot};
 use crate::vm::{Area, Shape, Vm};
 use ptelab_mm::{
     Adopted, Backing, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags,
@@ -537,12 +537,13 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
         Ok(range.map(|vma| Area { start: vma.start, end: vma.end, flags: vma.flags }).collect())
     }
 
-    fn backings(&self, pid: Pid) -> Result<Vec<Backing>, CallError> {
-        Ok(self.kernel.backings(self.mm(pid)?))
+    fn backings(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Backing>, CallError> {
+        let (start, end) = (VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len)));
+        Ok(self.kernel.backings(self.mm(pid)?, start, end))
     }
 
     fn mapped(&self, pid: Pid) -> Result<u64, CallError> {
-        Ok(self.mm(pid)?.vmas.iter().map(|vma| vma.end.since(vma.start)).sum())
+        Ok(self.mm(pid)?.vmas.bytes())
     }
 
     fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError> {
@@ -552,6 +553,11 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
 
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError> {
         Ok(Snapshot::take(&self.kernel, self.mm(pid)?, VirtAddr::new(addr), len))
+    }
+
+    fn cells(&self, pid: Pid, addr: u64, len: u64, each: &mut dyn FnMut(Cell)) -> Result<(), CallError> {
+        Cell::each(&self.kernel, self.mm(pid)?, VirtAddr::new(addr), len, each);
+        Ok(())
     }
 
     fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError> {

@@ -7,7 +7,6 @@ use ptelab::observe::{Observer, Seen};
 use ptelab::{
     AnyVm, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, Vm, show,
 };
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// An entry at one moment.
@@ -159,8 +158,7 @@ impl Observer for Explainer {
             return;
         }
         let space = self.places.space_of(vm, self.pid);
-        let entries: BTreeSet<_> = seen.records.iter().filter_map(written).collect();
-        self.places.follow(vm, &entries);
+        self.places.follow(vm, seen.records.iter().filter_map(written));
         let space = self.places.space_of(vm, self.pid).or(space);
         let now = match vm.entry(self.pid, self.va) {
             Ok((level, pte, view)) if pte != Pte::NONE => Held { level, pte, view },

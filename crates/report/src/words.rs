@@ -1,7 +1,7 @@
 //! The words that a machine's tables held, each kept once.
 
 use ptelab::{AnyVm, BitField, Level, Pte, PteView, Vm};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// A word without its frame number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Words {
     pub all: Vec<Word>,
     /// Bits and fields of each kind of word.
     pub kinds: Vec<Vec<BitField>>,
-    known: HashMap<(u64, Level), u32>,
+    known: FxHashMap<(u64, Level), u32>,
 }
 
 impl Words {
