@@ -6,7 +6,7 @@ use crate::vm::{Area, Shape, Vm};
 use ptelab_mm::{
     Adopted, Backing, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags,
     Mm, MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal, Table,
-    ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
+    ThpDisable, ThpMode, UffdFeatures, Vma, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Arch, BitField, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory,
@@ -533,8 +533,13 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     }
 
     fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError> {
-        let range = self.mm(pid)?.vmas.range(VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len)));
-        Ok(range.map(|vma| Area { start: vma.start, end: vma.end, flags: vma.flags }).collect())
+        let vmas = &self.mm(pid)?.vmas;
+        let area = |vma: &Vma| Area { start: vma.start, end: vma.end, flags: vma.flags };
+        if (addr, len) == (0, u64::MAX) {
+            // A tree is walked whole in a third of the time that a range of it takes.
+            return Ok(vmas.iter().map(area).collect());
+        }
+        Ok(vmas.range(VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len))).map(area).collect())
     }
 
     fn backings(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Backing>, CallError> {

@@ -55,6 +55,20 @@ impl Cells {
         ranges
     }
 
+    /// How many entries have each word, in the order of words.
+    pub(crate) fn shares(&self, entries: usize) -> Vec<Piece> {
+        if self.is_leaf() {
+            return self.pieces(0, 1);
+        }
+        let mut numbers: Vec<u32> = self.all.iter().map(|known| known.word).collect();
+        numbers.resize(entries, 0);
+        numbers.sort_unstable();
+        let alike = numbers.chunk_by(|a, b| a == b);
+        alike
+            .map(|all| Piece { n: all.len() as u64, ..Known { word: all[0], ..Known::default() }.alone() })
+            .collect()
+    }
+
     /// The entries of a range, those that are alike together.
     pub(crate) fn pieces(&self, from: usize, to: usize) -> Vec<Piece> {
         if self.is_leaf() {

@@ -10,6 +10,7 @@ mod explain;
 mod happen;
 mod html;
 mod places;
+mod rules;
 mod source;
 mod state;
 mod timeline;
@@ -24,6 +25,7 @@ pub use source::{can_be_recorded, trace_log, trace_scenario};
 pub use state::{Entry, State};
 pub use timeline::{write_csv, write_timeline};
 pub use trace::{
-    CallLine, Change, Clock, Course, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer, VmaChange,
+    CallLine, Change, Clock, Course, MAX_DETAILS, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer,
+    VmaChange,
 };
 pub use words::{Word, Words};

@@ -14,6 +14,9 @@ use std::fmt;
 /// Things that one call did that are kept; of those after, the number is.
 pub const MAX_HAPPENINGS: usize = 2048;
 
+/// Pieces and happenings that are kept of one machine; of calls after those, only how much of each table is of each kind.
+pub const MAX_DETAILS: usize = 150_000;
+
 /// A call as the source has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallLine {
@@ -143,6 +146,9 @@ pub struct Course {
     pub clock: Clock,
     /// Call by call.
     pub steps: Vec<Step>,
+    /// So many of the steps have every detail. In the changes of the others, the entries of a table are in the order of their
+    /// words, not of their addresses, and without folios; and nothing is said of what happened.
+    pub detailed: usize,
     /// The words that occur.
     pub words: Words,
     /// The calls, as the source has them.
@@ -186,6 +192,8 @@ pub struct Tracer {
     states: FxHashMap<(Pid, VirtAddr), Cells>,
     vmas: BTreeMap<Pid, Vec<NamedArea>>,
     recorded: bool,
+    /// Pieces and happenings that were kept.
+    details: usize,
 }
 
 impl Tracer {
@@ -199,6 +207,7 @@ impl Tracer {
             shape: vm.shape(),
             clock: model.map_or(Clock::Primitives, |model| Clock::Instructions(&model.kernel)),
             steps: Vec::new(),
+            detailed: 0,
             words: Words::new(vm),
             calls: Vec::new(),
         };
@@ -210,6 +219,7 @@ impl Tracer {
             states: FxHashMap::default(),
             vmas: BTreeMap::new(),
             recorded,
+            details: 0,
         }
     }
 
@@ -246,6 +256,11 @@ impl Tracer {
         directories.flat_map(|table| (0..entries).map(|i| table.addr.add(i * size))).collect()
     }
 
+    /// Whether there is room for the next step's details.
+    const fn is_detailed(&self) -> bool {
+        self.details < MAX_DETAILS
+    }
+
     /// Looks at a stretch again; says what changed in it.
     fn look(&mut self, vm: &AnyVm, user: Pid, (space, start): (Pid, VirtAddr)) -> Vec<Change> {
         let mut new = Cells::default();
@@ -254,6 +269,7 @@ impl Tracer {
         if vm.cells(user, start.get(), self.places.entry_size(Level::Pmd), add).is_err() {
             return Vec::new();
         }
+        let is_detailed = self.is_detailed();
         let known = self.states.entry((space, start)).or_default();
         let old = std::mem::replace(known, new);
         if known.is_empty() && old.is_empty() {
@@ -261,6 +277,14 @@ impl Tracer {
             return Vec::new();
         }
         let entries = 1 << self.course.shape.table_shift;
+        if !is_detailed {
+            let pieces = known.shares(entries);
+            return if pieces == old.shares(entries) {
+                Vec::new()
+            } else {
+                vec![Change { space, start, pieces }]
+            };
+        }
         let ranges = old.differing(known, entries);
         let page_shift = self.course.shape.page_shift;
         let change = |(from, to): (usize, usize)| Change {
@@ -323,9 +347,15 @@ impl Observer for Tracer {
         }
         let looked_at = spaces.iter().filter(|(label, _)| Some(**label) == space || !known.contains(label));
         let vmas = looked_at.filter_map(|(&label, &user)| self.look_at_vmas(vm, label, user)).collect();
-        let mut happenings = happenings(&self.places, self.course.shape.cont_ptes, &seen.records);
+        let mut happenings = if self.is_detailed() {
+            self.course.detailed += 1;
+            happenings(&self.places, self.course.shape.cont_ptes, &seen.records)
+        } else {
+            Vec::new()
+        };
         let more = happenings.len().saturating_sub(MAX_HAPPENINGS);
         happenings.truncate(MAX_HAPPENINGS);
+        self.details += happenings.len() + changes.iter().map(|change| change.pieces.len()).sum::<usize>();
         let predicted = self.model.map(|model| model.predict(1, &seen.counters).round() as u64);
         self.course.steps.push(Step {
             space,
