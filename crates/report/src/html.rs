@@ -73,3 +73,17 @@ impl fmt::Debug for Page<'_> {
         f.debug_struct("Page").field("title", &self.title).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn what_is_packed_can_be_unpacked() {
+        let packed = BASE64_STANDARD.decode(compressed("{\"calls\":[]}").unwrap()).unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "{\"calls\":[]}");
+    }
+}

@@ -20,7 +20,7 @@ const FLUSHES: u32 = 4;
 pub fn write_timeline(trace: &Trace, mut out: impl Write) -> std::io::Result<()> {
     let clocks: Map<String, Value> =
         trace.courses.iter().map(|course| (course.machine(), course.clock.to_string().into())).collect();
-    let head = json!({ "source": trace.source, "microseconds": clocks, "recorded": trace.recorded });
+    let head = json!({ "source": trace.source, "microseconds": clocks, "recorded": trace.recorded, "calls_with_steps": trace.detailed() });
     write!(out, "{{\"otherData\":{head},\"traceEvents\":[")?;
     let mut first = true;
     let mut put = |event: &Value| {

@@ -180,6 +180,11 @@ impl Trace {
     pub fn calls(&self) -> &[CallLine] {
         self.courses.first().map_or(&[], |course| &course.calls)
     }
+
+    /// How many of the calls have every detail on every machine.
+    pub fn detailed(&self) -> usize {
+        self.courses.iter().map(|course| course.detailed.min(course.steps.len())).min().unwrap_or(0)
+    }
 }
 
 /// Makes a [`Course`] while a machine runs.
