@@ -72,7 +72,7 @@ impl Cells {
     /// The entries of a range, those that are alike together.
     pub(crate) fn pieces(&self, from: usize, to: usize) -> Vec<Piece> {
         if self.is_leaf() {
-            return self.all.iter().map(|leaf| leaf.alone()).collect();
+            return self.all.iter().map(Known::alone).collect();
         }
         let mut pieces: Vec<Piece> = Vec::new();
         for i in from..to {
