@@ -82,6 +82,10 @@ impl<'a> Stepper<'a> {
             prompt: Prompt::None,
             message: None,
         };
+        if trace.detailed() < trace.calls().len() {
+            let (shown, all) = (trace.detailed(), trace.calls().len());
+            stepper.message = Some(format!("a large run: the first {shown} of its {all} calls"));
+        }
         stepper.go_to(1);
         stepper
     }
@@ -111,7 +115,7 @@ impl<'a> Stepper<'a> {
 
     /// Goes to a call, or as near as there is one, and looks at the first entry that it changed.
     fn go_to(&mut self, call: usize) {
-        let call = call.clamp(1, self.trace.calls().len());
+        let call = call.clamp(1, self.trace.detailed());
         if call == self.call {
             return;
         }

@@ -14,8 +14,16 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
         let mut file = output::create(path)?;
         ptelab_report::write_timeline(&trace, &mut file).map_err(|error| cannot(&error))?;
         std::io::Write::flush(&mut file).map_err(|error| cannot(&error))?;
-        let unit = ptelab_report::unit(&trace);
-        out.line(format!("{}: {calls} calls; a microsecond is one of {unit}", path.display()))?;
+        out.line(format!("{}: {calls} calls; a microsecond stands for one of", path.display()))?;
+        if trace.detailed() < calls {
+            out.line(format!(
+                "  a large run: what happened in them is there up to call {}",
+                trace.detailed()
+            ))?;
+        }
+        for course in &trace.courses {
+            out.line(format!("  {}: {}", course.machine(), course.clock))?;
+        }
     }
     if let Some(path) = &args.csv {
         let file = output::create(path)?;

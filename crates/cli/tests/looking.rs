@@ -60,6 +60,13 @@ fn entries_are_explained() {
     assert!(text.contains("mm/mprotect.c:change_pte_range, Linux 6.17"), "{text}");
     refused(&["explain", &scenario(), "--at", "9", "--va", "0x40009000"], &["no call 9", "the last is 8"]);
     refused(&["explain", &scenario(), "--at", "1", "--va", "here"], &["not an address"]);
+    let told = |more: &[&str], says: &str| {
+        let output = ptelab(&[&["explain", &scenario(), "--at", "4", "--kernel", "6.17"], more].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(says), "{text}");
+    };
+    told(&["--va", "0x50000000"], "Nothing is mapped there.");
+    told(&["--va", "0x40009000", "--pid", "7"], "There is no such process.");
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod vm;
 pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, visit_port};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::{CallError, Machine, Pid};
-pub use snapshot::{Difference, PageRun, Run, Runs, Snapshot};
+pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};
 pub use vm::{Area, Shape, Vm};
 
 pub use ptelab_mm as mm;

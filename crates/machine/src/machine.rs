@@ -1,12 +1,12 @@
 //! One machine of one port: its processes, and the calls they make.
 
 use crate::processes::Processes;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Cell, Snapshot};
 use crate::vm::{Area, Shape, Vm};
 use ptelab_mm::{
     Adopted, Backing, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags,
     Mm, Moved, MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal,
-    Split, Table, ThpDisable, ThpMode, UffdFeatures, VmaFacts, WriteProtect,
+    Split, Table, ThpDisable, ThpMode, UffdFeatures, Vma, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Arch, BitField, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory,
@@ -569,16 +569,22 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     }
 
     fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError> {
-        let range = self.mm(pid)?.vmas.range(VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len)));
-        Ok(range.map(|vma| Area { start: vma.start, end: vma.end, flags: vma.flags }).collect())
+        let vmas = &self.mm(pid)?.vmas;
+        let area = |vma: &Vma| Area { start: vma.start, end: vma.end, flags: vma.flags };
+        if (addr, len) == (0, u64::MAX) {
+            // A tree is walked whole in a third of the time that a range of it takes.
+            return Ok(vmas.iter().map(area).collect());
+        }
+        Ok(vmas.range(VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len))).map(area).collect())
     }
 
-    fn backings(&self, pid: Pid) -> Result<Vec<Backing>, CallError> {
-        Ok(self.kernel.backings(self.mm(pid)?))
+    fn backings(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Backing>, CallError> {
+        let (start, end) = (VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len)));
+        Ok(self.kernel.backings(self.mm(pid)?, start, end))
     }
 
     fn mapped(&self, pid: Pid) -> Result<u64, CallError> {
-        Ok(self.mm(pid)?.vmas.iter().map(|vma| vma.end.since(vma.start)).sum())
+        Ok(self.mm(pid)?.vmas.bytes())
     }
 
     fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError> {
@@ -588,6 +594,11 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
 
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError> {
         Ok(Snapshot::take(&self.kernel, self.mm(pid)?, VirtAddr::new(addr), len))
+    }
+
+    fn cells(&self, pid: Pid, addr: u64, len: u64, each: &mut dyn FnMut(Cell)) -> Result<(), CallError> {
+        Cell::each(&self.kernel, self.mm(pid)?, VirtAddr::new(addr), len, each);
+        Ok(())
     }
 
     fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError> {

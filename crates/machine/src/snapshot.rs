@@ -42,6 +42,23 @@ pub struct PageRun {
     pub exclusive: Option<bool>,
 }
 
+/// One entry, as far as it can be told from another without numbers of frames and folios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// First address that it maps.
+    pub addr: VirtAddr,
+    /// Level of its table.
+    pub level: Level,
+    /// The raw word without its frame number.
+    pub bits: u64,
+    /// Pages in its folio; 0 where it maps none.
+    pub folio_pages: u32,
+    /// Where in its folio the first page lies.
+    pub offset: u32,
+    /// `PageAnonExclusive`.
+    pub exclusive: bool,
+}
+
 /// Entries that are alike but for the page they map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -302,9 +319,7 @@ impl Snapshot {
         start: VirtAddr,
         len: u64,
     ) -> Self {
-        let start = start.align_down(A::PAGE_SIZE);
-        let top = VirtAddr::new(A::TASK_SIZE);
-        let end = start.checked_add(len).and_then(|end| end.align_up(A::PAGE_SIZE)).unwrap_or(top).min(top);
+        let (start, end) = limits::<A>(start, len);
         let mut taker = Taker {
             start,
             end,
@@ -312,7 +327,7 @@ impl Snapshot {
             folios: vec![0; kernel.pages.frames()],
             numbered: 0,
             last: None,
-            last_view: None,
+            framing: Framing::default(),
         };
         kernel.walk_entries(mm, start, end, |entry| taker.add(&kernel.arch, &entry));
         Self {
@@ -340,8 +355,7 @@ struct Taker {
     numbered: u32,
     /// The folio that was looked up last.
     last: Option<(FolioSpan, u32)>,
-    /// The word that was decoded last, without its frame.
-    last_view: Option<(u64, Level, PteView)>,
+    framing: Framing,
 }
 
 impl Taker {
@@ -356,7 +370,7 @@ impl Taker {
             self.runs.push(Run { addr, level: Level::Pte, n, bits, pagemap, page, view }, self.end);
             return;
         }
-        let (bits, view) = self.without_frame(arch, entry);
+        let (bits, view) = self.framing.without_frame(arch, entry);
         let page = entry.page.map(|page| PageRun {
             folio: self.number(page.folio),
             folio_pages: page.folio.nr_pages() as u32,
@@ -385,7 +399,50 @@ impl Taker {
         self.last = Some((folio, number));
         number
     }
+}
 
+impl Cell {
+    /// Tells of the entries of `len` bytes from `start` on.
+    pub(crate) fn each<A: Arch, H: TableMemory>(
+        kernel: &Kernel<A, H>,
+        mm: &Mm,
+        start: VirtAddr,
+        len: u64,
+        each: &mut dyn FnMut(Self),
+    ) {
+        let (start, end) = limits::<A>(start, len);
+        let mut framing = Framing::default();
+        kernel.walk_entries(mm, start, end, |entry| {
+            let bits = if entry.pte == Pte::NONE { 0 } else { framing.without_frame(&kernel.arch, &entry).0 };
+            let page = entry.page;
+            each(Self {
+                addr: entry.addr,
+                level: entry.level,
+                bits,
+                folio_pages: page.map_or(0, |page| page.folio.nr_pages() as u32),
+                offset: page.map_or(0, |page| page.pfn.since(page.folio.head) as u32),
+                exclusive: page.is_some_and(|page| page.exclusive),
+            });
+        });
+    }
+}
+
+/// A range in whole pages, as far as there is user space.
+fn limits<A: Arch>(start: VirtAddr, len: u64) -> (VirtAddr, VirtAddr) {
+    let start = start.align_down(A::PAGE_SIZE);
+    let top = VirtAddr::new(A::TASK_SIZE);
+    let end = start.checked_add(len).and_then(|end| end.align_up(A::PAGE_SIZE)).unwrap_or(top).min(top);
+    (start, end)
+}
+
+/// Takes frames out of words.
+#[derive(Default)]
+struct Framing {
+    /// The word that was decoded last, without its frame.
+    last_view: Option<(u64, Level, PteView)>,
+}
+
+impl Framing {
     /// A word and what it says, without the frame that stands in it: of a software entry that is no page's, all is its meaning.
     fn without_frame<A: Arch>(&mut self, arch: &A, entry: &LeafEntry) -> (u64, PteView) {
         let mask = if entry.page.is_some() { !arch.pfn_mask() } else { u64::MAX };

@@ -2,7 +2,7 @@
 
 use crate::any::{Kinds, Ports};
 use crate::machine::{CallError, Machine, Pid};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Cell, Snapshot};
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{
     Adopted, Backing, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags, PmScan, Prot, Scanned,
@@ -218,14 +218,16 @@ pub trait Vm: std::fmt::Debug {
     fn vmas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<VmaFacts>, CallError>;
     /// VMAs that intersect a range, without what is resident in them.
     fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError>;
-    /// What every VMA is of, in the order of all [`areas`](Self::areas).
-    fn backings(&self, pid: Pid) -> Result<Vec<Backing>, CallError>;
+    /// What every VMA that intersects a range is of, in the order of [`areas`](Self::areas).
+    fn backings(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Backing>, CallError>;
     /// Bytes that a process has mapped.
     fn mapped(&self, pid: Pid) -> Result<u64, CallError>;
     /// The address at which a process maps a place in a file, by the file's path and in bytes, if it does.
     fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError>;
     /// VMAs and entries of a range.
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError>;
+    /// The entries of a range, one by one and in order: what a [`snapshot`](Self::snapshot) groups, for who looks often.
+    fn cells(&self, pid: Pid, addr: u64, len: u64, each: &mut dyn FnMut(Cell)) -> Result<(), CallError>;
     /// The entry for one address: its level, raw and in the neutral view.
     fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError>;
     /// The tables of a process, each before those under it.

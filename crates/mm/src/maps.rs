@@ -60,9 +60,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         mm.vmas.iter().filter(of_file).find_map(place)
     }
 
-    /// What every VMA of an address space is of, in address order.
-    pub fn backings(&self, mm: &Mm) -> Vec<Backing> {
-        mm.vmas.iter().map(|vma| self.backing(mm, vma)).collect()
+    /// What every VMA that intersects a range is of, in address order.
+    pub fn backings(&self, mm: &Mm, start: VirtAddr, end: VirtAddr) -> Vec<Backing> {
+        mm.vmas.range(start, end).map(|vma| self.backing(mm, vma)).collect()
     }
 
     /// What a VMA is of.

@@ -126,12 +126,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             PmdState::Table(table) => {
                 let first = Self::index(addr, Level::Pte);
                 let n = (end.since(addr) >> A::PAGE_SHIFT) as usize;
-                let mut vma = None;
+                let mut vmas = mm.vmas.range(addr, end).peekable();
                 for (i, &word) in self.hw.peek_table(table)[first..first + n].iter().enumerate() {
                     let at = addr.add((i as u64) << A::PAGE_SHIFT);
-                    if vma.is_none_or(|vma: &Vma| !vma.contains(at)) {
-                        vma = mm.vmas.find(at);
-                    }
+                    while vmas.next_if(|vma| vma.end <= at).is_some() {}
+                    let vma = vmas.peek().copied().filter(|vma| vma.start <= at);
                     each(self.leaf(vma, at, Level::Pte, Pte(word)));
                 }
             }

@@ -88,12 +88,18 @@ impl Vma {
 #[derive(Clone, Debug, Default)]
 pub struct VmaTree {
     by_start: BTreeMap<VirtAddr, Vma>,
+    bytes: u64,
 }
 
 impl VmaTree {
     /// All of them, ascending.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Vma> {
         self.by_start.values()
+    }
+
+    /// Bytes that they hold (`total_vm`).
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Vma> {
@@ -145,11 +151,23 @@ impl VmaTree {
     }
 
     pub(crate) fn insert(&mut self, vma: Vma) {
-        self.by_start.insert(vma.start, vma);
+        self.bytes += vma.end.since(vma.start);
+        let known = self.by_start.insert(vma.start, vma);
+        debug_assert!(known.is_none(), "VMAs do not overlap");
     }
 
     pub(crate) fn remove(&mut self, start: VirtAddr) -> Option<Vma> {
-        self.by_start.remove(&start)
+        let vma = self.by_start.remove(&start)?;
+        self.bytes -= vma.end.since(vma.start);
+        Some(vma)
+    }
+
+    /// The VMA that starts at `start` ends at `end`, which is inside it, from now on.
+    pub(crate) fn shorten(&mut self, start: VirtAddr, end: VirtAddr) {
+        let vma = self.at_mut(start);
+        let gone = vma.end.since(end);
+        vma.end = end;
+        self.bytes -= gone;
     }
 }
 
@@ -400,10 +418,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         self.adjust_trans_huge(mm, &[at]);
         self.hw.event(Event::VmaSplit);
-        let lower = mm.vmas.at_mut(start);
-        let pgoff = lower.pgoff_of(at, A::PAGE_SHIFT);
-        let upper = Vma { start: at, pgoff, ..lower.clone() };
-        lower.end = at;
+        let whole = mm.vmas.at(start);
+        let upper = Vma { start: at, pgoff: whole.pgoff_of(at, A::PAGE_SHIFT), ..whole.clone() };
+        mm.vmas.shorten(start, at);
         self.hold(&upper);
         mm.vmas.insert(upper);
         Ok(())

@@ -5,9 +5,9 @@
 // CHROMIUM names the browser where it is not in PATH; PTELAB the program where it is not to be built.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import assert from 'node:assert/strict';
 
@@ -38,7 +38,7 @@ function report(source, options = []) {
   const path = join(out, source.split('/').pop() + '.html');
   const [program, ...args] = process.env.PTELAB ? [process.env.PTELAB]
     : ['cargo', 'run', '--quiet', '--package', 'ptelab-cli', '--'];
-  execFileSync(program, [...args, 'report', join(root, source), '-o', path, ...options], { cwd: root });
+  execFileSync(program, [...args, 'report', resolve(root, source), '-o', path, ...options], { cwd: root });
   return path;
 }
 
@@ -59,7 +59,9 @@ const call = (page) => page.locator('#call').textContent();
 
 async function opens(source) {
   const path = report(source);
+  assert.ok(statSync(path).size < 2 << 20, `${source}: the page is under 2 MB`);
   const page = await open(path);
+  await page.locator('.map').first().waitFor();
   assert.match(await call(page), /^\d+\. /);
   const before = await call(page);
   await page.keyboard.press('Home');
@@ -76,7 +78,10 @@ async function everyPartWorks() {
   assert.match(await call(page), /^4\. mprotect/, 'it opens at the first mprotect');
   const sums = await page.locator('.map .sum').allTextContents();
   assert.match(sums[0], /512 entries written one by one · 32 blocks unfolded · 32 blocks folded/);
-  assert.match(sums[1], /^32 batches, 512 entries in them/);
+  assert.match(sums[1], /^32 batches, 512 entries in them.* instructions predicted$/);
+  const costs = page.locator('#costs table').first();
+  assert.match(await costs.locator('tbody tr').first().textContent(), /^predicted instructions/);
+  assert.match(await costs.locator('thead').textContent(), /arm64 6\.17 \/ 6\.16/);
   assert.equal(await page.locator('.map').first().locator('.cell').count(), 512);
   assert.equal(await page.locator('.map').first().locator('.cell.new').count(), 512);
   assert.equal(await page.locator('.map').nth(1).locator('path.batch').count(), 32);
@@ -113,6 +118,28 @@ async function everyPartWorks() {
   await page.close();
 }
 
+// A log so large that its data are packed and its later calls summarised.
+async function largeRunOpens() {
+  const mapped = '1 mmap(NULL, 4194304, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000';
+  const lines = [mapped];
+  for (let i = 0; i < 20000; i += 1) {
+    const address = '0x' + (0x7f0000000000 + ((i >> 1) % 64) * 65536).toString(16);
+    lines.push(`1 mprotect(${address}, 65536, ${i % 2 ? 'PROT_READ|PROT_WRITE' : 'PROT_READ'}) = 0`);
+  }
+  const log = join(out, 'large.strace');
+  writeFileSync(log, lines.join('\n') + '\n');
+  const page = await open(report(log, ['--arch', 'arm64', '--kernel', '6.16,6.17']));
+  await page.locator('.map').first().waitFor();
+  assert.match(await page.locator('#notes').textContent(), /This run is large: up to call/);
+  await page.locator('#last').click();
+  assert.match(await call(page), /^20001\. mprotect/);
+  assert.match(await page.locator('.map .sum').first().textContent(), /^summarised by region · .* instructions predicted$/);
+  await page.locator('#address').fill('0x7f0000001000');
+  await page.keyboard.press('Enter');
+  assert.match(await page.locator('#decode').textContent(), /Single entries are known up to call/);
+  await page.close();
+}
+
 async function isValid() {
   const validator = new HtmlValidate({ extends: ['html-validate:standard'] });
   const path = report('fixtures/scenarios/guard.scn');
@@ -126,7 +153,8 @@ const fixtures = (folder, extension) => readdirSync(join(root, 'fixtures', folde
 let passed = 0;
 await isValid();
 await everyPartWorks();
-passed += 2;
+await largeRunOpens();
+passed += 3;
 // The seed runs for long; its layouts are there in other files.
 for (const source of [...fixtures('scenarios', '.scn').filter((name) => !name.endsWith('/seed.scn')), ...fixtures('strace', '.strace')]) {
   await opens(source);

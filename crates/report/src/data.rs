@@ -31,6 +31,8 @@ struct Machine {
     page_shift: u32,
     table_shift: u32,
     cont: usize,
+    /// Steps with every detail; those after are summarised.
+    detailed: usize,
     /// Raw bits in hex, level, attributes, meaning, and number of the kind.
     words: Vec<(String, u8, u32, String, usize)>,
     /// Name, lowest bit and width of each field.
@@ -140,6 +142,7 @@ fn machine(course: &Course, tables: &mut Tables) -> Machine {
         page_shift: course.shape.page_shift,
         table_shift: course.shape.table_shift,
         cont: course.shape.cont_ptes,
+        detailed: course.detailed.min(course.steps.len()),
         words: course.words.all.iter().map(word).collect(),
         kinds: course.words.kinds.iter().map(fields).collect(),
         steps: course.steps.iter().map(|s| step(s, course.shape.page_shift, tables)).collect(),

@@ -2,10 +2,10 @@
 
 use crate::happen::{Happening, happenings, written};
 use crate::places::{Place, Places};
+use crate::rules::Situation;
 use crate::why::{Cause, why};
 use ptelab::observe::{Observer, Seen};
 use ptelab::{AnyVm, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, show};
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// An entry at one moment.
@@ -18,6 +18,10 @@ struct Held {
 
 impl Held {
     const NOTHING: Self = Self { level: Level::Pte, pte: Pte::NONE, view: PteView::None };
+
+    const fn is_soft(&self) -> bool {
+        matches!(self.view, PteView::Soft(_))
+    }
 }
 
 /// Tells what one entry goes through on one machine, up to a call.
@@ -36,6 +40,8 @@ pub struct Explainer {
     held: Held,
     text: String,
     told: u64,
+    /// Whether the process was there, and whether it had memory at the address, after some call.
+    seen: (bool, bool),
 }
 
 impl Explainer {
@@ -56,6 +62,7 @@ impl Explainer {
             held: Held::NOTHING,
             text: String::new(),
             told: 0,
+            seen: (false, false),
         }
     }
 
@@ -68,7 +75,11 @@ impl Explainer {
     pub fn text(&self) -> String {
         let mut text = format!("{}, up to call {}\n", self.heading, self.at.min(self.calls));
         if self.told == 0 {
-            text.push_str("\nNo call changed it.\n");
+            text.push_str(match self.seen {
+                (false, _) => "\nThere is no such process.\n",
+                (true, false) => "\nNothing is mapped there.\n",
+                (true, true) => "\nNo call changed it.\n",
+            });
         }
         text + &self.text
     }
@@ -143,7 +154,9 @@ impl Explainer {
         for cause in causes {
             let _ = writeln!(self.text, "  by      {}", cause.text(vm, now.level));
         }
-        let reasons = why(seen.name, seen.text, causes, (self.arch, self.kernel), vm.rules().mprotect);
+        let situation =
+            Situation { was_soft: before.is_soft(), is_soft: now.is_soft(), unit: vm.rules().mprotect };
+        let reasons = why(seen.name, seen.text, causes, (self.arch, self.kernel), situation);
         for (rule, source) in reasons {
             let _ = writeln!(self.text, "  why     {rule}\n          ({source})");
         }
@@ -157,9 +170,11 @@ impl Observer for Explainer {
             return;
         }
         let space = self.places.space_of(vm, self.pid);
-        let entries: BTreeSet<_> = seen.records.iter().filter_map(written).collect();
-        self.places.follow(vm, &entries);
+        self.places.follow(vm, seen.records.iter().filter_map(written));
         let space = self.places.space_of(vm, self.pid).or(space);
+        if let Ok(areas) = vm.areas(self.pid, self.va.get(), 1) {
+            self.seen = (true, self.seen.1 || !areas.is_empty());
+        }
         let now = match vm.entry(self.pid, self.va) {
             Ok((level, pte, view)) if pte != Pte::NONE => Held { level, pte, view },
             _ => Held::NOTHING,
@@ -178,8 +193,14 @@ fn held_text(held: &Held) -> String {
     format!("{:016x}  {}{huge}", held.pte.0, show::view_text(&held.view))
 }
 
-/// The bits that changed, by name, with the fields' values.
+/// The bits that changed, by name, with the fields' values; of a word of another kind, all that are set.
 fn bits_text(vm: &AnyVm, before: Held, now: Held) -> String {
+    let fields = vm.fields(now.pte, now.level);
+    if before.pte != Pte::NONE && now.pte != Pte::NONE && fields != vm.fields(before.pte, before.level) {
+        let set = fields.into_iter().filter(|field| field.mask & now.pte.0 != 0);
+        let set: Vec<String> = set.map(|field| field_text(field, Pte::NONE, now.pte)).collect();
+        return format!("another kind of word: {}", set.join(" "));
+    }
     let mut parts = Vec::new();
     let mut unnamed = before.pte.0 ^ now.pte.0;
     let kind = if now.pte == Pte::NONE { before } else { now };

@@ -4,11 +4,13 @@
 //! resulting [`Trace`] come a [report](html()) for a browser, a [timeline](write_timeline) for a trace viewer, and a
 //! [table](write_csv) of counters. An [`Explainer`] tells the story of one entry.
 
+mod cells;
 mod data;
 mod explain;
 mod happen;
 mod html;
 mod places;
+mod rules;
 mod source;
 mod state;
 mod timeline;
@@ -21,6 +23,9 @@ pub use happen::Happening;
 pub use html::{HtmlError, data_json, html};
 pub use source::{can_be_recorded, trace_log, trace_scenario};
 pub use state::{Entry, State};
-pub use timeline::{unit, write_csv, write_timeline};
-pub use trace::{CallLine, Change, Course, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer, VmaChange};
+pub use timeline::{write_csv, write_timeline};
+pub use trace::{
+    CallLine, Change, Clock, Course, MAX_DETAILS, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer,
+    VmaChange,
+};
 pub use words::{Word, Words};

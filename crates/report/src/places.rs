@@ -1,7 +1,8 @@
 //! From entries as records name them to addresses.
 
 use ptelab::{AnyVm, Level, Pid, Ptep, VirtAddr};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +29,8 @@ struct Space {
 /// The tables of a machine, as of the last look.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
-    tables: HashMap<Ptep, Place>,
-    before: HashMap<Ptep, Place>,
+    tables: FxHashMap<Ptep, Place>,
+    before: FxHashMap<Ptep, Place>,
     spaces: Vec<Space>,
     processes: Vec<Pid>,
     table_shift: u32,
@@ -50,7 +51,7 @@ impl Places {
         1 << (self.page_shift + self.table_shift * level as u32)
     }
 
-    fn find_in(&self, tables: &HashMap<Ptep, Place>, p: Ptep) -> Option<Place> {
+    fn find_in(&self, tables: &FxHashMap<Ptep, Place>, p: Ptep) -> Option<Place> {
         let entries = 1 << self.table_shift;
         let table = tables.get(&p.align_down(entries))?;
         let addr = table.addr.add(p.offset_in(entries) as u64 * self.entry_size(table.level));
@@ -62,17 +63,28 @@ impl Places {
         self.find_in(&self.tables, p).or_else(|| self.find_in(&self.before, p))
     }
 
-    /// Follows a call in which these entries were written: where all of them stand, before or after. Tables are looked for
-    /// again where the call may have made or freed one.
-    pub(crate) fn follow(&mut self, vm: &AnyVm, written: &BTreeSet<Ptep>) -> BTreeSet<Place> {
-        let known: Vec<Option<Place>> = written.iter().map(|&p| self.find_in(&self.tables, p)).collect();
-        let tables_changed = known.iter().any(|place| place.is_none_or(|place| place.level > Level::Pte));
-        let mut places: BTreeSet<Place> = known.into_iter().flatten().collect();
+    /// Follows a call in which these entries were written: where the tables of page entries stand, before or after, and the
+    /// entries above them. Tables are looked for again where the call may have made or freed one.
+    pub(crate) fn follow(&mut self, vm: &AnyVm, written: impl Iterator<Item = Ptep>) -> BTreeSet<Place> {
+        let mut entries: Vec<Ptep> = Vec::new();
+        for p in written {
+            // In a table of page entries, one stands for all.
+            let table = p.align_down(1 << self.table_shift);
+            let is_low = self.tables.get(&table).is_some_and(|place| place.level == Level::Pte);
+            let p = if is_low { table } else { p };
+            if entries.last() != Some(&p) {
+                entries.push(p);
+            }
+        }
+        let known = entries.iter().map(|&p| self.find_in(&self.tables, p));
+        let tables_changed = known.clone().any(|place| place.is_none_or(|place| place.level > Level::Pte));
+        let mut places: BTreeSet<Place> = known.flatten().collect();
         if tables_changed || vm.processes() != self.processes {
             self.refresh(vm);
-            places.extend(written.iter().filter_map(|&p| self.find_in(&self.tables, p)));
+            places.extend(entries.iter().filter_map(|&p| self.find_in(&self.tables, p)));
         }
-        places
+        let size = self.entry_size(Level::Pmd);
+        places.into_iter().map(|place| Place { addr: place.addr.align_down(size), ..place }).collect()
     }
 
     /// Looks at all tables.

@@ -1,24 +1,10 @@
 //! A trace as a timeline for trace viewers (the JSON form that ui.perfetto.dev opens), and counters as a table.
 
 use crate::happen::Happening;
-use crate::trace::{Course, Step, Trace};
+use crate::trace::{Course, Trace};
 use ptelab::Counter;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::Write;
-
-/// Counters of which one is one tick where there is no model of instructions.
-const TICKS: &[Counter] = &[
-    Counter::Loads,
-    Counter::Stores,
-    Counter::Exchanges,
-    Counter::CompareExchanges,
-    Counter::DsbIshst,
-    Counter::DsbIsh,
-    Counter::DsbNsh,
-    Counter::Isb,
-    Counter::TlbiOps,
-    Counter::PageLookups,
-];
 
 /// Tracks of a machine.
 const CALLS: u32 = 1;
@@ -26,23 +12,15 @@ const ENTRIES: u32 = 2;
 const BLOCKS: u32 = 3;
 const FLUSHES: u32 = 4;
 
-/// What a tick of the timeline is.
-pub fn unit(trace: &Trace) -> &'static str {
-    let has_model = |step: &Step| step.instructions.is_some();
-    if trace.courses.iter().any(|course| course.steps.iter().any(has_model)) {
-        "predicted instructions"
-    } else {
-        "counted primitives: entries read and written, barriers, TLB invalidations, page look-ups"
-    }
-}
-
 /// Writes the timeline: a process of the viewer for each machine, with tracks for calls, entries, blocks and flushes. A microsecond of the
-/// viewer is one tick.
+/// viewer is one tick of the machine's clock.
 ///
 /// # Errors
 /// Where `out` cannot be written.
 pub fn write_timeline(trace: &Trace, mut out: impl Write) -> std::io::Result<()> {
-    let head = json!({ "source": trace.source, "tick": unit(trace), "recorded": trace.recorded });
+    let clocks: Map<String, Value> =
+        trace.courses.iter().map(|course| (course.machine(), course.clock.to_string().into())).collect();
+    let head = json!({ "source": trace.source, "microseconds": clocks, "recorded": trace.recorded, "calls_with_steps": trace.detailed() });
     write!(out, "{{\"otherData\":{head},\"traceEvents\":[")?;
     let mut first = true;
     let mut put = |event: &Value| {
@@ -66,13 +44,6 @@ fn named(kind: &str, machine: u32, track: u32, name: &str) -> Value {
     json!({ "ph": "M", "name": kind, "pid": machine, "tid": track, "args": { "name": name } })
 }
 
-/// How long a call takes: predicted instructions, or the primitives that were counted.
-fn ticks(step: &Step) -> u64 {
-    let counted =
-        || step.counters.iter().filter(|(counter, _)| TICKS.contains(counter)).map(|(_, n)| n).sum();
-    step.instructions.unwrap_or_else(counted)
-}
-
 fn write_course(
     course: &Course,
     machine: u32,
@@ -80,7 +51,7 @@ fn write_course(
 ) -> std::io::Result<()> {
     let mut now = 0;
     for (i, (step, call)) in course.steps.iter().zip(&course.calls).enumerate() {
-        let ticks = ticks(step).max(1);
+        let ticks = step.ticks.max(1);
         put(&json!({
             "ph": "X", "name": call.name, "pid": machine, "tid": CALLS, "ts": now, "dur": ticks,
             "args": { "call": i + 1, "line": call.line, "process": call.pid, "text": call.text, "result": step.outcome },

@@ -1,14 +1,21 @@
 //! What page tables went through, call by call, as plain data: only what changes is kept.
 
+use crate::cells::Cells;
 use crate::happen::{Happening, happenings, primitives, written};
 use crate::places::Places;
 use crate::words::Words;
+use ptelab::cost::{Model, Models};
 use ptelab::observe::{Observer, Seen};
-use ptelab::{AnyVm, Area, Backing, Counter, Counters, Level, Pid, Record, Run, Runs, Shape, VirtAddr};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use ptelab::{AnyVm, Area, Backing, Cell, Counter, Counters, Level, Pid, Record, Shape, VirtAddr};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Things that one call did that are kept; of those after, the number is.
 pub const MAX_HAPPENINGS: usize = 2048;
+
+/// Pieces and happenings that are kept of one machine; of calls after those, only how much of each table is of each kind.
+pub const MAX_DETAILS: usize = 150_000;
 
 /// A call as the source has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +103,34 @@ pub struct Step {
     pub more: usize,
     /// What it took: counters that are not zero.
     pub counters: Vec<(Counter, u64)>,
-    /// Instructions that it is predicted to take, where there is a model of that.
+    /// Instructions that it is predicted to take, where there is a model of that: of an mprotect, on a port that was measured.
     pub instructions: Option<u64>,
+    /// Simulated time, in what [`Course::clock`] says.
+    pub ticks: u64,
+}
+
+/// What simulated time is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Instructions at the costs of this kernel's mprotect. Of other calls only what an mprotect has too is known: no
+    /// allocation, copying or zeroing is in it.
+    Instructions(&'static str),
+    /// Primitives: entries read and written, barriers, TLB invalidations, page look-ups.
+    Primitives,
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instructions(kernel) => write!(
+                f,
+                "instructions, at the costs of mprotect in Linux {kernel} (other calls' allocation, copying and zeroing are not in them)"
+            ),
+            Self::Primitives => f.write_str(
+                "primitives: entries read and written, barriers, TLB invalidations, page look-ups",
+            ),
+        }
+    }
 }
 
 /// What went on on one machine.
@@ -109,8 +142,13 @@ pub struct Course {
     pub kernel: &'static str,
     /// Its tables' shape.
     pub shape: Shape,
+    /// What simulated time is counted in.
+    pub clock: Clock,
     /// Call by call.
     pub steps: Vec<Step>,
+    /// So many of the steps have every detail. In the changes of the others, the entries of a table are in the order of their
+    /// words, not of their addresses, and without folios; and nothing is said of what happened.
+    pub detailed: usize,
     /// The words that occur.
     pub words: Words,
     /// The calls, as the source has them.
@@ -142,33 +180,52 @@ impl Trace {
     pub fn calls(&self) -> &[CallLine] {
         self.courses.first().map_or(&[], |course| &course.calls)
     }
+
+    /// How many of the calls have every detail on every machine.
+    pub fn detailed(&self) -> usize {
+        self.courses.iter().map(|course| course.detailed.min(course.steps.len())).min().unwrap_or(0)
+    }
 }
 
 /// Makes a [`Course`] while a machine runs.
 #[derive(Clone, Debug)]
 pub struct Tracer {
     course: Course,
+    model: Option<&'static Model>,
     places: Places,
-    /// What each stretch of an address space held last: by space and first address.
-    states: HashMap<(Pid, VirtAddr), Runs>,
+    /// What each table of page entries, or the huge leaf in its place, held last: by space and first address.
+    states: FxHashMap<(Pid, VirtAddr), Cells>,
     vmas: BTreeMap<Pid, Vec<NamedArea>>,
     recorded: bool,
+    /// Pieces and happenings that were kept.
+    details: usize,
 }
 
 impl Tracer {
     /// A tracer of a machine that has just booted. Without records, it looks at everything after every call that may have
     /// changed something.
     pub fn new(vm: &AnyVm) -> Self {
+        let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
         let course = Course {
             arch: vm.arch(),
             kernel: vm.rules().name,
             shape: vm.shape(),
+            clock: model.map_or(Clock::Primitives, |model| Clock::Instructions(&model.kernel)),
             steps: Vec::new(),
+            detailed: 0,
             words: Words::new(vm),
             calls: Vec::new(),
         };
         let recorded = vm.records();
-        Self { course, places: Places::new(vm), states: HashMap::new(), vmas: BTreeMap::new(), recorded }
+        Self {
+            course,
+            model,
+            places: Places::new(vm),
+            states: FxHashMap::default(),
+            vmas: BTreeMap::new(),
+            recorded,
+            details: 0,
+        }
     }
 
     /// What was traced.
@@ -176,109 +233,94 @@ impl Tracer {
         self.course
     }
 
-    /// The stretches that a call may have changed: one table of page entries each, or all of it.
-    fn stretches(&mut self, vm: &AnyVm, seen: &Seen<'_>) -> BTreeSet<(Pid, VirtAddr, u64)> {
-        let entries: BTreeSet<_> = seen.records.iter().filter_map(entry_of).collect();
-        let places = self.places.follow(vm, &entries);
-        if !self.recorded {
-            let spaces = self.places.spaces();
-            let whole = spaces.keys().map(|&space| (space, VirtAddr::new(0), u64::MAX));
-            return whole.filter(|_| may_change(seen)).collect();
-        }
-        let size = self.places.entry_size(Level::Pmd);
+    /// The tables that a call may have changed entries of: by space and first address.
+    fn stretches(&mut self, vm: &AnyVm, seen: &Seen<'_>, space: Option<Pid>) -> BTreeSet<(Pid, VirtAddr)> {
+        let known = self.places.spaces();
+        let places = self.places.follow(vm, seen.records.iter().filter_map(entry_of));
         let low = places.iter().filter(|place| place.level <= Level::Pmd);
-        low.map(|place| (place.space, place.addr.align_down(size), size)).collect()
+        let mut stretches: BTreeSet<_> = low.map(|place| (place.space, place.addr)).collect();
+        let spaces = self.places.spaces();
+        if !self.recorded && may_change(seen) {
+            for (&space, &user) in &spaces {
+                stretches.extend(self.mapped(vm, user).into_iter().map(|addr| (space, addr)));
+            }
+            stretches.extend(self.states.keys());
+        } else if spaces.keys().any(|space| !known.contains_key(space)) {
+            // A fork takes AnonExclusive from pages whose entries it need not write.
+            stretches.extend(self.states.keys().filter(|(of, _)| Some(*of) == space));
+        }
+        stretches
+    }
+
+    /// Where a process has tables of page entries, or may have huge leaves.
+    fn mapped(&self, vm: &AnyVm, user: Pid) -> Vec<VirtAddr> {
+        let size = self.places.entry_size(Level::Pmd);
+        let tables = vm.tables(user).unwrap_or_default();
+        let directories = tables.iter().filter(|table| table.level == Level::Pmd);
+        let entries = 1 << self.course.shape.table_shift;
+        directories.flat_map(|table| (0..entries).map(|i| table.addr.add(i * size))).collect()
+    }
+
+    /// Whether there is room for the next step's details.
+    const fn is_detailed(&self) -> bool {
+        self.details < MAX_DETAILS
     }
 
     /// Looks at a stretch again; says what changed in it.
-    fn look(&mut self, vm: &AnyVm, user: Pid, (space, start, len): (Pid, VirtAddr, u64)) -> Vec<Change> {
-        let Ok(snapshot) = vm.snapshot(user, start.get(), len) else { return Vec::new() };
-        let new = snapshot.runs;
-        let nothing = || {
-            let mut runs = new.emptied();
-            let pages = snapshot.end.since(snapshot.start) >> self.course.shape.page_shift;
-            let none = new.iter().find(|run| run.is_none()).copied();
-            if let Some(none) = none {
-                runs.push(Run { addr: snapshot.start, n: pages, ..none }, snapshot.end);
-            }
-            runs
-        };
-        let old = self.states.remove(&(space, start)).unwrap_or_else(nothing);
-        let ranges = self.differing(&old, &new);
-        let mut change = |(start, end): (VirtAddr, VirtAddr)| {
-            let parts = new.iter().filter_map(|run| self.part(vm, run, new.end_of(run), (start, end)));
-            Change { space, start, pieces: parts.collect() }
-        };
-        let changes = ranges.into_iter().map(&mut change).collect();
-        self.states.insert((space, start), new);
-        changes
-    }
-
-    /// Where two states of a stretch differ, in whole entries of the second.
-    fn differing(&self, old: &Runs, new: &Runs) -> Vec<(VirtAddr, VirtAddr)> {
-        let mut ranges: Vec<(VirtAddr, VirtAddr)> = Vec::new();
-        for difference in old.differences(new, alike) {
-            let level = difference.right.map_or(Level::Pte, |run| run.level);
-            let size = self.places.entry_size(level);
-            let start = difference.start.align_down(size);
-            let end = difference.end.align_up(size).unwrap_or(difference.end);
-            match ranges.last_mut() {
-                Some((_, last)) if *last >= start => *last = end.max(*last),
-                _ => ranges.push((start, end)),
-            }
+    fn look(&mut self, vm: &AnyVm, user: Pid, (space, start): (Pid, VirtAddr)) -> Vec<Change> {
+        let mut new = Cells::default();
+        let words = &mut self.course.words;
+        let add = &mut |cell: Cell| new.push(cell, words.number(vm, cell.bits, cell.level));
+        if vm.cells(user, start.get(), self.places.entry_size(Level::Pmd), add).is_err() {
+            return Vec::new();
         }
-        ranges
-    }
-
-    /// The part of a run that lies in a range, if any does.
-    fn part(
-        &mut self,
-        vm: &AnyVm,
-        run: &Run,
-        run_end: VirtAddr,
-        (start, end): (VirtAddr, VirtAddr),
-    ) -> Option<Piece> {
-        let (start, end) = (start.max(run.addr), end.min(run_end));
-        if start >= end {
-            return None;
+        let is_detailed = self.is_detailed();
+        let known = self.states.entry((space, start)).or_default();
+        let old = std::mem::replace(known, new);
+        if known.is_empty() && old.is_empty() {
+            self.states.remove(&(space, start));
+            return Vec::new();
         }
-        let skipped = start.since(run.addr) >> self.course.shape.page_shift;
-        let word = self.course.words.number(vm, run.bits, run.level);
-        let page = run.page;
-        let moved = |page: &ptelab::PageRun| {
-            let by = if page.repeats { 0 } else { skipped };
-            ((u64::from(page.offset) + by) % u64::from(page.folio_pages)) as u32
+        let entries = 1 << self.course.shape.table_shift;
+        if !is_detailed {
+            let pieces = known.shares(entries);
+            return if pieces == old.shares(entries) {
+                Vec::new()
+            } else {
+                vec![Change { space, start, pieces }]
+            };
+        }
+        let ranges = old.differing(known, entries);
+        let page_shift = self.course.shape.page_shift;
+        let change = |(from, to): (usize, usize)| Change {
+            space,
+            start: start.add((from as u64) << page_shift),
+            pieces: known.pieces(from, to),
         };
-        Some(Piece {
-            n: end.since(start).div_ceil(self.places.entry_size(run.level)),
-            word,
-            folio_pages: page.map_or(0, |page| page.folio_pages),
-            offset: page.as_ref().map_or(0, moved),
-            repeats: page.is_some_and(|page| page.repeats),
-            exclusive: page.is_some_and(|page| page.exclusive == Some(true)),
-        })
+        ranges.into_iter().map(change).collect()
     }
 
     /// How the VMAs of an address space differ from those that it had when last looked at.
     fn look_at_vmas(&mut self, vm: &AnyVm, space: Pid, user: Pid) -> Option<VmaChange> {
         let areas = vm.areas(user, 0, u64::MAX).ok()?;
         let old = self.vmas.entry(space).or_default();
-        if old.iter().map(|named| &named.area).eq(&areas) {
+        let same = |(old, new): &(&NamedArea, &Area)| old.area == **new;
+        let at = old.iter().zip(&areas).take_while(same).count();
+        let kept = old[at..].iter().rev().zip(areas[at..].iter().rev()).take_while(same).count();
+        let removed = old.len() - at - kept;
+        let changed = &areas[at..areas.len() - kept];
+        if removed == 0 && changed.is_empty() {
             return None;
         }
-        let named = areas.into_iter().zip(vm.backings(user).ok()?);
-        let new: Vec<NamedArea> = named.map(|(area, backing)| NamedArea { area, backing }).collect();
-        let at = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-        let rest = old[at..].iter().rev().zip(new[at..].iter().rev());
-        let kept = rest.take_while(|(a, b)| a == b).count();
-        let change = VmaChange {
-            space,
-            at,
-            removed: old.len() - at - kept,
-            added: new[at..new.len() - kept].to_vec(),
+        let added = match changed {
+            [] => Vec::new(),
+            [first, .., last] | [first @ last] => {
+                let backings = vm.backings(user, first.start.get(), last.end.since(first.start)).ok()?;
+                changed.iter().zip(backings).map(|(&area, backing)| NamedArea { area, backing }).collect()
+            }
         };
-        *old = new;
-        Some(change)
+        old.splice(at..at + removed, added.iter().cloned());
+        Some(VmaChange { space, at, removed, added })
     }
 
     /// Forgets address spaces that have ended.
@@ -297,7 +339,8 @@ impl Tracer {
 impl Observer for Tracer {
     fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
         let known: BTreeSet<Pid> = self.vmas.keys().copied().collect();
-        let stretches = self.stretches(vm, &seen);
+        let space = self.places.space_of(vm, seen.pid);
+        let stretches = self.stretches(vm, &seen, space);
         let spaces = self.places.spaces();
         let space = self.places.space_of(vm, seen.pid);
         let ended = self.forget(&spaces);
@@ -309,9 +352,16 @@ impl Observer for Tracer {
         }
         let looked_at = spaces.iter().filter(|(label, _)| Some(**label) == space || !known.contains(label));
         let vmas = looked_at.filter_map(|(&label, &user)| self.look_at_vmas(vm, label, user)).collect();
-        let mut happenings = happenings(&self.places, self.course.shape.cont_ptes, &seen.records);
+        let mut happenings = if self.is_detailed() {
+            self.course.detailed += 1;
+            happenings(&self.places, self.course.shape.cont_ptes, &seen.records)
+        } else {
+            Vec::new()
+        };
         let more = happenings.len().saturating_sub(MAX_HAPPENINGS);
         happenings.truncate(MAX_HAPPENINGS);
+        self.details += happenings.len() + changes.iter().map(|change| change.pieces.len()).sum::<usize>();
+        let predicted = self.model.map(|model| model.predict(1, &seen.counters).round() as u64);
         self.course.steps.push(Step {
             space,
             outcome: seen.outcome,
@@ -323,7 +373,8 @@ impl Observer for Tracer {
             primitives: seen.records.iter().map(primitives).sum(),
             more,
             counters: nonzero(&seen.counters),
-            instructions: None,
+            instructions: predicted.filter(|_| seen.name == "mprotect"),
+            ticks: predicted.unwrap_or_else(|| counted_primitives(&seen.counters)),
         });
         self.course.calls.push(CallLine {
             line: seen.line,
@@ -349,12 +400,23 @@ fn may_change(seen: &Seen<'_>) -> bool {
     writes.iter().any(|&counter| seen.counters.get(counter) > 0) || accesses.contains(&seen.name)
 }
 
-fn nonzero(counters: &Counters) -> Vec<(Counter, u64)> {
-    counters.nonzero().collect()
+/// What a call did to tables and TLBs, where nothing is known of costs.
+fn counted_primitives(counters: &Counters) -> u64 {
+    let counted = [
+        Counter::Loads,
+        Counter::Stores,
+        Counter::Exchanges,
+        Counter::CompareExchanges,
+        Counter::DsbIshst,
+        Counter::DsbIsh,
+        Counter::DsbNsh,
+        Counter::Isb,
+        Counter::TlbiOps,
+        Counter::PageLookups,
+    ];
+    counted.iter().map(|&counter| counters.get(counter)).sum()
 }
 
-/// Whether two runs are the same to who looks: how often a page is mapped elsewhere is not theirs.
-fn alike(a: &Run, b: &Run) -> bool {
-    let page = |run: &Run| run.page.map(|page| (page.folio_pages, page.offset, page.exclusive));
-    a.level == b.level && a.bits == b.bits && page(a) == page(b)
+fn nonzero(counters: &Counters) -> Vec<(Counter, u64)> {
+    counters.nonzero().collect()
 }

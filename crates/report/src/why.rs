@@ -1,6 +1,7 @@
 //! The rules behind changes of entries, each with the Linux file that it follows.
 
-use ptelab::{AnyVm, FaultKind, Level, MprotectUnit, Pte, VirtAddr};
+use crate::rules::{self, Situation};
+use ptelab::{AnyVm, FaultKind, Level, Pte, VirtAddr};
 
 /// Who had a hand in an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(crate) fn why(
     text: &str,
     causes: &[Cause],
     (arch, kernel): (&str, &str),
-    unit: MprotectUnit,
+    situation: Situation,
 ) -> Vec<(&'static str, String)> {
     let linux = |file: &str| format!("{file}, Linux {kernel}");
     let mut reasons: Vec<(&'static str, String)> = Vec::new();
@@ -85,11 +86,11 @@ pub(crate) fn why(
             }
             Cause::Fold(_) => note(
                 "A block of entries of one folio becomes one where they differ in frame, accessed and dirty only.",
-                linux(&format!("arch/{arch}/mm/contpte.c:contpte_try_fold")),
+                linux(&format!("arch/{arch}/mm/contpte.c:__contpte_try_fold")),
             ),
             Cause::Unfold(_) => note(
                 "A block is taken apart before a part of it changes, break-before-make.",
-                linux(&format!("arch/{arch}/mm/contpte.c:contpte_try_unfold")),
+                linux(&format!("arch/{arch}/mm/contpte.c:__contpte_try_unfold")),
             ),
             Cause::Split => note(
                 "A huge leaf of which a part changes is split into a table first.",
@@ -99,7 +100,7 @@ pub(crate) fn why(
         }
     }
     if !causes.iter().any(|cause| matches!(cause, Cause::Fault(_)))
-        && let Some((rule, file)) = call_rule(name, text, unit)
+        && let Some((rule, file)) = rules::of_call(name, text, situation)
     {
         note(rule, linux(file));
     }
@@ -137,54 +138,4 @@ const fn fault_rule(kind: FaultKind) -> (&'static str, &'static str) {
         ),
         FaultKind::Signal => ("The VMA does not allow the access.", "mm/memory.c:handle_mm_fault"),
     }
-}
-
-/// The rule of a call that changes entries itself.
-fn call_rule(name: &str, text: &str, unit: MprotectUnit) -> Option<(&'static str, &'static str)> {
-    let has = |word: &str| text.contains(word);
-    Some(match name {
-        "mprotect" | "pkey_mprotect" => match unit {
-            MprotectUnit::Entry => (
-                "Present entries change one at a time, each in a transaction of its own; a write upgrade asks whether the page \
-                 is exclusive.",
-                "mm/mprotect.c:change_pte_range",
-            ),
-            MprotectUnit::Batch => (
-                "Present entries of one folio change in one transaction; a write upgrade goes by runs of equal AnonExclusive.",
-                "mm/mprotect.c:change_pte_range",
-            ),
-        },
-        "fork" | "vfork" | "clone" | "clone3" => (
-            "Parent and child share private pages: both entries lose write permission, and the page its AnonExclusive.",
-            "mm/memory.c:copy_present_ptes",
-        ),
-        "munmap" | "exit_group" | "exit" | "execve" | "mmap" | "brk" | "shmdt" => {
-            ("Entries of memory that goes are cleared.", "mm/memory.c:zap_pte_range")
-        }
-        "mremap" => ("Entries move with their pages to the new place.", "mm/mremap.c:move_ptes"),
-        "clear_refs" => (
-            "Soft-dirty is cleared, and write permission, so that the next write is noticed.",
-            "fs/proc/task_mmu.c:clear_soft_dirty",
-        ),
-        "numa_scan" => (
-            "NUMA balancing takes access away, so that the next access is noticed.",
-            "mm/mprotect.c:change_prot_numa",
-        ),
-        "madvise" | "process_madvise" if has("MADV_DONTNEED") => {
-            ("The contents go: entries are cleared.", "mm/madvise.c:madvise_dontneed_single_vma")
-        }
-        "madvise" | "process_madvise" if has("MADV_FREE") => {
-            ("Pages may be dropped: entries become clean and old.", "mm/madvise.c:madvise_free_pte_range")
-        }
-        "madvise" | "process_madvise" if has("MADV_COLD") || has("MADV_PAGEOUT") => {
-            ("Pages are deactivated: entries become old.", "mm/madvise.c:madvise_cold_or_pageout_pte_range")
-        }
-        "madvise" | "process_madvise" if has("MADV_GUARD") => {
-            ("Guard regions are markers in the entries.", "mm/madvise.c:madvise_guard_install")
-        }
-        "madvise" | "process_madvise" if has("MADV_COLLAPSE") => {
-            ("Pages are copied into one huge page.", "mm/khugepaged.c:collapse_huge_page")
-        }
-        _ => return None,
-    })
 }

@@ -1,7 +1,7 @@
 //! The words that a machine's tables held, each kept once.
 
 use ptelab::{AnyVm, BitField, Level, Pte, PteView};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// A word without its frame number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,9 @@ pub struct Words {
     pub all: Vec<Word>,
     /// Bits and fields of each kind of word.
     pub kinds: Vec<Vec<BitField>>,
-    known: HashMap<(u64, Level), u32>,
+    known: FxHashMap<(u64, Level), u32>,
+    /// The one that was asked for last: neighbours are alike.
+    last: Option<((u64, Level), u32)>,
 }
 
 impl Words {
@@ -35,9 +37,16 @@ impl Words {
 
     /// The number of a word.
     pub(crate) fn number(&mut self, vm: &AnyVm, bits: u64, level: Level) -> u32 {
-        if let Some(&number) = self.known.get(&(bits, level)) {
+        let key = (bits, level);
+        if let Some((_, number)) = self.last.filter(|(last, _)| *last == key) {
             return number;
         }
+        let number = self.known.get(&key).copied().unwrap_or_else(|| self.add(vm, key));
+        self.last = Some((key, number));
+        number
+    }
+
+    fn add(&mut self, vm: &AnyVm, (bits, level): (u64, Level)) -> u32 {
         let fields = vm.fields(Pte(bits), level);
         let kind = self.kinds.iter().position(|kind| *kind == fields).unwrap_or_else(|| {
             self.kinds.push(fields);

@@ -1,6 +1,12 @@
 'use strict';
-(() => {
-const data = JSON.parse(document.getElementById('data').textContent);
+(async () => {
+// Large data are packed: base64 of gzip.
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).json();
+}
+const source = document.getElementById('data').textContent;
+const data = source.startsWith('{') ? JSON.parse(source) : await unpacked(source);
 const byId = (id) => document.getElementById(id);
 const machines = data.machines;
 const ATTR = Object.fromEntries(data.attributes.map((name, i) => [name, 1 << i]));
@@ -174,6 +180,7 @@ let focusMachine = 0;
 function layout(course, at) {
   const vmas = course.vmas.get(space) || [];
   const pages = vmas.reduce((sum, vma) => sum + vma.end - vma.start, 0);
+  if (call > course.machine.detailed) return { full: [], regions: vmas };
   if (pages <= MAX_CELLS) return { full: vmas.map((vma) => [vma.start, vma.end, vma]), regions: [] };
   const focusPage = at === null ? null : Math.floor(at / 2 ** course.machine.page_shift);
   const vma = vmas.find((vma) => focusPage !== null && vma.start <= focusPage && focusPage < vma.end);
@@ -349,7 +356,7 @@ function drawHappenings(svg, machine, happened, from, to, y) {
     svg.append(drawn('text', { class: 'lane f', x, y: y - 8.5, 'text-anchor': batched ? 'end' : 'start' }, parts.join(' → ')));
   }
   if (!happened.unfold.length && !happened.fold.length && singles > 1 && !happened.batch.length) {
-    label(svg, 's', xOf(from % COLUMNS) + 4, y - 8.5, `${singles} × 1`);
+    label(svg, 's', xOf(from % COLUMNS) + 4, y - 8.5, `${singles} one by one`);
   }
   if (happened.all) {
     const x = xOf(from % COLUMNS), end = xOf((to - 1) % COLUMNS) + CELL;
@@ -418,6 +425,8 @@ function summary(course) {
   if (sums.fold) parts.push(`${plural(sums.fold, 'block')} folded`);
   if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes') + (!sums.all ? '' : sums.all === sums.flush ? ' of everything' : ` (${sums.all} of everything)`));
   if (step.m) parts.push(`and ${step.m.toLocaleString('en')} more steps that are not shown`);
+  if (call > course.machine.detailed) parts.push('summarised by region');
+  if (step.i !== undefined) parts.push(`${step.i.toLocaleString('en')} instructions predicted`);
   if (!parts.length) parts.push(data.recorded ? 'no entry written' : 'steps not recorded');
   return parts;
 }
@@ -493,6 +502,10 @@ function decodeOne(course) {
   const page = Math.floor(focus / 2 ** machine.page_shift);
   const now = course.find(space, page), before = course.before(space, page);
   const box = element('div', {}, element('h3', {}, `${machine.arch}, Linux ${machine.kernel}`));
+  if (call > machine.detailed) {
+    box.append(element('p', { class: 'notes' }, `Single entries are known up to call ${machine.detailed.toLocaleString('en')}.`));
+    return box;
+  }
   const line = (label, entry) => element('div', {}, element('code', {}, `${label} ${wordText(machine, entry)}`));
   if (before.changed) box.append(line('old', before.entry));
   box.append(line(before.changed ? 'new' : '   ', now), element('div', {}, pageText(now)));
@@ -513,32 +526,63 @@ function decodeOne(course) {
   return box;
 }
 
-function drawCosts() {
-  const rows = new Map();
+// What calls took on every machine: rows of a name and a sum for each machine, null where nothing is known.
+function costRows(calls) {
+  const rows = new Map(), instructions = machines.map(() => null);
   machines.forEach((machine, m) => {
-    for (const [counter, n] of data.costs[machine.steps[call - 1].k]) {
-      if (!rows.has(counter)) rows.set(counter, machines.map(() => 0));
-      rows.get(counter)[m] = n;
+    for (const at of calls) {
+      const step = machine.steps[at];
+      if (step.i !== undefined) instructions[m] = (instructions[m] || 0) + step.i;
+      for (const [counter, n] of data.costs[step.k]) {
+        if (!rows.has(counter)) rows.set(counter, machines.map(() => 0));
+        rows.get(counter)[m] += n;
+      }
     }
   });
   const list = [...rows].sort(([a], [b]) => a - b).map(([counter, sums]) => [data.counters[counter], sums]);
-  if (machines.some((machine) => machine.steps[call - 1].i !== undefined)) {
-    list.unshift(['predicted instructions', machines.map((machine) => machine.steps[call - 1].i || 0)]);
+  return instructions.some((n) => n !== null) ? [['predicted instructions', instructions], ...list] : list;
+}
+// Machines of one port, first and last kernel.
+function portPairs() {
+  const pairs = [];
+  for (const arch of new Set(machines.map((machine) => machine.arch))) {
+    const of = machines.flatMap((machine, m) => (machine.arch === arch ? [m] : []));
+    if (of.length > 1) pairs.push([of[0], of[of.length - 1]]);
   }
-  if (!list.length) { byId('costs').replaceChildren(element('p', {}, 'Nothing that is counted.')); return; }
-  const head = element('tr', {}, element('th', { scope: 'col' }, 'counter'));
-  for (const machine of machines) head.append(element('th', { scope: 'col' }, `${machine.arch} ${machine.kernel}`));
+  return pairs;
+}
+function costTable(caption, list) {
+  const pairs = portPairs();
+  const th = (text) => element('th', { scope: 'col' }, text);
+  const head = element('tr', {}, th('counter'), ...machines.map((machine) => th(`${machine.arch} ${machine.kernel}`)),
+    ...pairs.map(([a, b]) => th(`${machines[a].arch} ${machines[b].kernel} / ${machines[a].kernel}`)));
   const body = element('tbody');
   for (const [name, sums] of list) {
     const row = element('tr', {}, element('th', { scope: 'row' }, name));
     const most = Math.max(...sums);
-    sums.forEach((n) => {
+    for (const n of sums) {
+      if (n === null) { row.append(element('td', {}, 'not known')); continue; }
       const bar = element('span', { class: 'b', style: `width:${(n / most * 5.5).toFixed(2)}rem` });
       row.append(element('td', {}, n ? bar : '', n.toLocaleString('en')));
-    });
+    }
+    for (const [a, b] of pairs) row.append(element('td', { class: 'ratio' }, sums[a] ? (sums[b] / sums[a]).toFixed(2) : '–'));
     body.append(row);
   }
-  byId('costs').replaceChildren(element('div', { class: 'scroll' }, element('table', {}, element('thead', {}, head), body)));
+  return element('div', { class: 'scroll' }, element('table', {}, element('caption', {}, caption), element('thead', {}, head), body));
+}
+const nameOf = (at) => data.texts[data.calls[at][2]].split('(')[0];
+const allCosts = new Map();   // by the name of the call
+function drawCosts() {
+  const list = costRows([call - 1]);
+  const parts = [list.length ? costTable('This call', list) : element('p', {}, 'Nothing that is counted.')];
+  const name = nameOf(call - 1);
+  if (!allCosts.has(name)) {
+    const calls = data.calls.flatMap((_, at) => (nameOf(at) === name ? [at] : []));
+    const rows = calls.length > 1 ? costRows(calls) : [];
+    allCosts.set(name, rows.length ? costTable(`All ${plural(calls.length, 'call')} of ${name} in this run`, rows) : null);
+  }
+  if (allCosts.get(name)) parts.push(allCosts.get(name));
+  byId('costs').replaceChildren(...parts);
 }
 
 function drawTables() {
@@ -732,6 +776,10 @@ window.addEventListener('hashchange', readHash);
 
 const notes = [];
 if (!data.recorded) notes.push('This run is too large to record every step: batches, writes and flushes are counted, not placed. Entries are summarised by region.');
+const detailed = Math.min(...machines.map((machine) => machine.detailed));
+if (detailed < data.calls.length) {
+  notes.push(`This run is large: up to call ${detailed.toLocaleString('en')} every entry and step is here; after it, entries are summarised by region, and steps are counted.`);
+}
 if (!data.finished) notes.push('The run was stopped before its end.');
 byId('notes').textContent = notes.join(' ');
 
@@ -765,6 +813,15 @@ function drawLegend() {
   item('TLB flush of everything', (svg) => svg.append(drawn('path', { class: 'all', d: 'M3 10H41' })), true);
   byId('legend').replaceChildren(list);
 }
+// As many maps side by side as there is room for, and as many in each row.
+function arrange() {
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const room = Math.max(1, Math.floor((byId('maps').clientWidth + 1.2 * rem) / (24.2 * rem)));
+  const rows = Math.ceil(machines.length / room);
+  byId('maps').style.gridTemplateColumns = `repeat(${Math.ceil(machines.length / rows)}, minmax(0, 1fr))`;
+}
+window.addEventListener('resize', arrange);
 drawLegend();
+arrange();
 readHash();
 })();

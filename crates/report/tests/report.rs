@@ -98,6 +98,48 @@ fn the_data_behind() {
 }
 
 #[test]
+fn a_large_run_is_summarised_by_table() {
+    let text = "mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        memset(0x40000000, 7, 2M)\n\
+        repeat 200 {\n\
+        mprotect(0x40000000, 2M, PROT_READ)\n\
+        mprotect(0x40000000, 2M, PROT_READ|PROT_WRITE)\n\
+        }\n\
+        mprotect(0x40100000, 4K, PROT_READ)\n";
+    let trace = trace("large", text, matrix("x86_64", "6.16"));
+    let course = &trace.courses[0];
+    let (detailed, summed) = course.steps.split_at(course.detailed);
+    assert!(detailed.iter().skip(1).all(|step| !step.happenings.is_empty()));
+    assert!(summed.len() > 10 && summed.iter().all(|step| step.happenings.is_empty()));
+    // One page of 512 is read-only, wherever it lies.
+    let pieces = &summed.last().unwrap().changes[0].pieces;
+    let mut kinds: Vec<(u64, bool)> = pieces
+        .iter()
+        .map(|piece| match course.words.all[piece.word as usize].view {
+            PteView::Present(mapping) => (piece.n, mapping.attrs.contains(ptelab::PteAttrs::WRITE)),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, [(1, false), (511, true)]);
+}
+
+#[test]
+fn a_fork_is_seen_where_it_writes_nothing() {
+    let text = "mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        memset(0x40000000, 7, 4K)\n\
+        mprotect(0x40000000, 4K, PROT_READ)\n\
+        fork() = 2\n";
+    let trace = trace("fork", text, matrix("x86_64", "7.3"));
+    let mut state = State::new(&trace.courses[0]);
+    let exclusive = |state: &State<'_>| state.entry(1, VirtAddr::new(0x4000_0000)).unwrap().exclusive;
+    state.go_to(3);
+    assert!(exclusive(&state));
+    state.go_to(4);
+    assert!(!exclusive(&state));
+}
+
+#[test]
 fn nothing_gets_out_of_the_page() {
     let evil = "</script><script>alert(1)</script><!--";
     let text = "mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\

@@ -75,8 +75,8 @@ impl Stepper<'_> {
 
     fn jump(&mut self, text: &str) {
         match text.parse::<usize>() {
-            Ok(call) if (1..=self.trace.calls().len()).contains(&call) => self.go_to(call),
-            _ => self.message = Some(format!("`{text}`: no call from 1 to {}", self.trace.calls().len())),
+            Ok(call) if (1..=self.trace.detailed()).contains(&call) => self.go_to(call),
+            _ => self.message = Some(format!("`{text}`: no call from 1 to {}", self.trace.detailed())),
         }
     }
 

@@ -44,7 +44,7 @@ impl Stepper<'_> {
             self.machine + 1,
             self.states.len(),
             self.call,
-            self.trace.calls().len(),
+            self.trace.detailed(),
             self.space
         );
         Line::from(vec![Span::styled(machine, Modifier::REVERSED | Modifier::BOLD), Span::raw(place)])

@@ -1,0 +1,111 @@
+//! What a table of page entries, or the huge leaf in its place, held when it was looked at.
+
+use crate::trace::Piece;
+use ptelab::{Cell, Level};
+
+/// Entries from the first of a table on, each with its number in [`Words`](crate::Words). None at all stand for a table of nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cells {
+    level: Option<Level>,
+    all: Vec<Known>,
+}
+
+/// An entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    word: u32,
+    folio_pages: u32,
+    offset: u32,
+    exclusive: bool,
+}
+
+impl Cells {
+    /// Adds the next entry.
+    pub(crate) fn push(&mut self, cell: Cell, word: u32) {
+        let Cell { folio_pages, offset, exclusive, .. } = cell;
+        if cell.level > Level::Pte && cell.bits == 0 {
+            return;
+        }
+        self.level = Some(cell.level);
+        self.all.push(Known { word, folio_pages, offset, exclusive });
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.iter().all(|known| known.word == 0)
+    }
+
+    fn is_leaf(&self) -> bool {
+        self.level.is_some_and(|level| level > Level::Pte)
+    }
+
+    /// Where a later state differs, in entries of a table that has so many.
+    pub(crate) fn differing(&self, later: &Self, entries: usize) -> Vec<(usize, usize)> {
+        if self.is_leaf() || later.is_leaf() {
+            return if self == later { Vec::new() } else { vec![(0, entries)] };
+        }
+        let get = |cells: &Self, i: usize| cells.all.get(i).copied().unwrap_or_default();
+        let mut ranges: Vec<(usize, usize)> = Vec::new();
+        for i in (0..entries).filter(|&i| get(self, i) != get(later, i)) {
+            match ranges.last_mut() {
+                Some((_, end)) if *end == i => *end += 1,
+                _ => ranges.push((i, i + 1)),
+            }
+        }
+        ranges
+    }
+
+    /// How many entries have each word, in the order of words.
+    pub(crate) fn shares(&self, entries: usize) -> Vec<Piece> {
+        if self.is_leaf() {
+            return self.pieces(0, 1);
+        }
+        let mut numbers: Vec<u32> = self.all.iter().map(|known| known.word).collect();
+        numbers.resize(entries, 0);
+        numbers.sort_unstable();
+        let alike = numbers.chunk_by(|a, b| a == b);
+        alike
+            .map(|all| Piece { n: all.len() as u64, ..Known { word: all[0], ..Known::default() }.alone() })
+            .collect()
+    }
+
+    /// The entries of a range, those that are alike together.
+    pub(crate) fn pieces(&self, from: usize, to: usize) -> Vec<Piece> {
+        if self.is_leaf() {
+            return self.all.iter().map(Known::alone).collect();
+        }
+        let mut pieces: Vec<Piece> = Vec::new();
+        for i in from..to {
+            let known = self.all.get(i).copied().unwrap_or_default();
+            if !pieces.last_mut().is_some_and(|last| known.joins(last)) {
+                pieces.push(known.alone());
+            }
+        }
+        pieces
+    }
+}
+
+impl Known {
+    const fn alone(&self) -> Piece {
+        let Self { word, folio_pages, offset, exclusive } = *self;
+        Piece { n: 1, word, folio_pages, offset, repeats: false, exclusive }
+    }
+
+    /// Makes it part of a piece that ends before it, if it is like that.
+    fn joins(&self, piece: &mut Piece) -> bool {
+        if (self.word, self.folio_pages, self.exclusive) != (piece.word, piece.folio_pages, piece.exclusive) {
+            return false;
+        }
+        let next = (u64::from(piece.offset) + piece.n) % u64::from(piece.folio_pages.max(1));
+        let follows = u64::from(self.offset) == next;
+        // Pages that are folios of their own follow and repeat alike.
+        if !follows && !(self.offset == piece.offset && (piece.n == 1 || piece.repeats))
+            || follows && piece.repeats && self.folio_pages > 1
+        {
+            return false;
+        }
+        piece.repeats = !follows;
+        piece.n += 1;
+        true
+    }
+}
