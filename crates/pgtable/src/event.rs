@@ -55,6 +55,10 @@ pub enum Event {
     VmasRemoved(u32),
     /// A VMA was split for one part of it to change, once or at both ends.
     VmaDivided,
+    /// The only VMA became two or three.
+    VmaTreeGrown,
+    /// A merge left one VMA only.
+    VmaTreeShrunk,
     /// A VMA came to hold on to so many anon_vmas.
     AnonVmaLinks(u32),
     /// Pages of a mapping that becomes writable were charged.
@@ -207,6 +211,10 @@ counters! {
     VmasRemoved = "VMAs removed",
     /// VMAs that were split for one part of them to change.
     VmasDivided = "VMAs divided",
+    /// Calls that made the only VMA two or three.
+    VmaTreesGrown = "VMA trees grown",
+    /// Calls whose merge left one VMA only.
+    VmaTreesShrunk = "VMA trees shrunk",
     /// Links to anon_vmas that VMAs were given.
     AnonVmaLinks = "anon_vma links",
     /// Charges for mappings that became writable.
@@ -338,6 +346,8 @@ impl Counters {
             Event::FlushRequest => self.add(Counter::FlushRequests, 1),
             Event::VmasRemoved(n) => self.add(Counter::VmasRemoved, n.into()),
             Event::VmaDivided => self.add(Counter::VmasDivided, 1),
+            Event::VmaTreeGrown => self.add(Counter::VmaTreesGrown, 1),
+            Event::VmaTreeShrunk => self.add(Counter::VmaTreesShrunk, 1),
             Event::AnonVmaLinks(n) => self.add(Counter::AnonVmaLinks, n.into()),
             Event::Charge => self.add(Counter::Charges, 1),
             Event::FlushCheck => self.add(Counter::FlushChecks, 1),
