@@ -59,6 +59,8 @@ pub enum Event {
     VmaTreeGrown,
     /// A merge left one VMA only.
     VmaTreeShrunk,
+    /// The range went on where nothing is mapped.
+    HoleMet,
     /// A VMA came to hold on to so many anon_vmas.
     AnonVmaLinks(u32),
     /// Pages of a mapping that becomes writable were charged.
@@ -81,6 +83,8 @@ pub enum Event {
     SpecialEntry,
     /// So many entries, or contiguous blocks, were compared to find how long a batch is.
     BatchSteps(u32),
+    /// So many entries of a batch gave their dirty bit to its first.
+    DirtyGathered(u32),
     /// mprotect closed the transaction on one entry or one run of entries.
     Commit,
     /// One of these made its pages executable.
@@ -215,6 +219,8 @@ counters! {
     VmaTreesGrown = "VMA trees grown",
     /// Calls whose merge left one VMA only.
     VmaTreesShrunk = "VMA trees shrunk",
+    /// Calls whose range went on where nothing is mapped.
+    HolesMet = "holes met",
     /// Links to anon_vmas that VMAs were given.
     AnonVmaLinks = "anon_vma links",
     /// Charges for mappings that became writable.
@@ -237,6 +243,8 @@ counters! {
     SpecialEntries = "special entries",
     /// Entries, or contiguous blocks, compared to find the length of batches.
     BatchSteps = "batch steps",
+    /// Entries of batches, after the first, whose dirty bit went into the first's.
+    DirtyGathered = "dirty bits gathered",
     /// Transactions that mprotect closed, each on one entry or one run.
     Commits = "commits",
     /// Those that made pages executable.
@@ -341,6 +349,7 @@ impl Counters {
             Event::EmptyEntry => self.add(Counter::EmptyEntries, 1),
             Event::NotPresent => self.add(Counter::NotPresent, 1),
             Event::SpecialEntry => self.add(Counter::SpecialEntries, 1),
+            Event::DirtyGathered(n) => self.add(Counter::DirtyGathered, n.into()),
             Event::BatchSteps(n) => self.add(Counter::BatchSteps, n.into()),
             Event::ExecCommit => self.add(Counter::ExecCommits, 1),
             Event::FlushRequest => self.add(Counter::FlushRequests, 1),
@@ -348,6 +357,7 @@ impl Counters {
             Event::VmaDivided => self.add(Counter::VmasDivided, 1),
             Event::VmaTreeGrown => self.add(Counter::VmaTreesGrown, 1),
             Event::VmaTreeShrunk => self.add(Counter::VmaTreesShrunk, 1),
+            Event::HoleMet => self.add(Counter::HolesMet, 1),
             Event::AnonVmaLinks(n) => self.add(Counter::AnonVmaLinks, n.into()),
             Event::Charge => self.add(Counter::Charges, 1),
             Event::FlushCheck => self.add(Counter::FlushChecks, 1),
