@@ -78,6 +78,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.prepare_execute_only(mm, prot);
         }
         let mut tlb = MmuGather::default();
+        self.hw.event(Event::GatherOpened);
         let done = self.mprotect_vmas(mm, (start, end), prot, pkey, &mut tlb);
         self.tlb_finish(&mut tlb);
         done

@@ -59,6 +59,8 @@ pub enum Event {
     VmaTreeGrown,
     /// A merge left one VMA only.
     VmaTreeShrunk,
+    /// A call began to gather what to flush: its arguments are good, and its range begins in a VMA.
+    GatherOpened,
     /// The range went on where nothing is mapped.
     HoleMet,
     /// A VMA came to hold on to so many anon_vmas.
@@ -219,6 +221,8 @@ counters! {
     VmaTreesGrown = "VMA trees grown",
     /// Calls whose merge left one VMA only.
     VmaTreesShrunk = "VMA trees shrunk",
+    /// Calls that began to gather what to flush.
+    Gathers = "gathers",
     /// Calls whose range went on where nothing is mapped.
     HolesMet = "holes met",
     /// Links to anon_vmas that VMAs were given.
@@ -357,6 +361,7 @@ impl Counters {
             Event::VmaDivided => self.add(Counter::VmasDivided, 1),
             Event::VmaTreeGrown => self.add(Counter::VmaTreesGrown, 1),
             Event::VmaTreeShrunk => self.add(Counter::VmaTreesShrunk, 1),
+            Event::GatherOpened => self.add(Counter::Gathers, 1),
             Event::HoleMet => self.add(Counter::HolesMet, 1),
             Event::AnonVmaLinks(n) => self.add(Counter::AnonVmaLinks, n.into()),
             Event::Charge => self.add(Counter::Charges, 1),

@@ -35,7 +35,8 @@ impl Term {
 pub const TERMS: &[Term] = &[
     Term { counter: None, typical: 500 },
     Term::of(Counter::MmapLocks, 400),
-    Term::of(Counter::VmaVisits, 750),
+    Term::of(Counter::Gathers, 500),
+    Term::of(Counter::VmaVisits, 400),
     Term::of(Counter::VmaChanges, 1000),
     Term::of(Counter::Charges, 300),
     Term::of(Counter::VmaTreesGrown, 100),
