@@ -252,9 +252,10 @@ fn dearest(text: &mut String, port: &[Played]) {
         );
     }
     for ((line, call), dear) in rows {
-        let numbers = |of: fn(&DearCall) -> Option<u64>| -> String {
-            let numbers = dear.iter().map(|dear| dear.and_then(of).map_or("-".to_owned(), |n| n.to_string()));
-            numbers.map(|number| format!("{number:>16}")).collect()
+        let numbers = |of: fn(&DearCall) -> Option<u64>| {
+            let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
+            let of = |dear: &Option<_>| format!("{:>16}", number(dear.and_then(of)));
+            dear.iter().map(of).collect::<Vec<_>>().concat()
         };
         let _ = writeln!(text, "{line:>8}{}  {call}", numbers(|dear| Some(dear.steps)));
         if dear.iter().flatten().any(|dear| dear.instructions.is_some()) {
