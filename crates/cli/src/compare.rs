@@ -41,7 +41,8 @@ fn print(
         if !seen.contains(&report.arch) {
             seen.push(report.arch);
             let of_port: Vec<&RunReport> = reports.iter().filter(|r| r.arch == report.arch).collect();
-            predicted.extend(cost::report::before_after(&of_port));
+            let mprotects: Vec<_> = of_port.iter().filter_map(|report| report.mprotects()).collect();
+            predicted.extend(cost::report::before_after(&mprotects));
             if per_call {
                 line_tables(&of_port, out)?;
             } else {

@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 const SETTING: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+const KHUGEPAGED_SLEEPS: &str = "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs";
 
 fn program(args: &[&str]) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_ptelab"));
@@ -98,7 +99,10 @@ fn what_the_machine_does_not_have_is_skipped() {
 
 #[test]
 fn settings_are_put_back_when_the_program_is_killed() {
-    let Ok(before) = fs::read_to_string(SETTING) else { return eprintln!("skipped: no huge pages here") };
+    let settings = || -> std::io::Result<(String, String)> {
+        Ok((fs::read_to_string(SETTING)?, fs::read_to_string(KHUGEPAGED_SLEEPS)?))
+    };
+    let Ok(before) = settings() else { return eprintln!("skipped: no huge pages here") };
     if fs::OpenOptions::new().write(true).open(SETTING).is_err() {
         return eprintln!("skipped: only root changes settings");
     }
@@ -107,16 +111,18 @@ fn settings_are_put_back_when_the_program_is_killed() {
     let file = file("long.scn", text);
     let mut child =
         program(&["verify", "--host", &file]).stdout(Stdio::null()).spawn().expect("the program runs");
-    let becomes = |wanted: &dyn Fn(&str) -> bool| {
+    let becomes = |wanted: &dyn Fn(&(String, String)) -> bool| {
         (0..600).any(|_| {
             sleep(Duration::from_millis(50));
-            fs::read_to_string(SETTING).is_ok_and(|now| wanted(&now))
+            settings().is_ok_and(|now| wanted(&now))
         })
     };
-    assert!(becomes(&|now| now.contains("[always]")), "the scenario changes the setting");
+    let during =
+        |(setting, sleeps): &(String, String)| setting.contains("[always]") && sleeps.trim() == "4000000000";
+    assert!(becomes(&during), "the scenario changes the setting, and khugepaged is to sleep");
     child.kill().expect("it still runs");
     child.wait().expect("it was started");
-    assert!(becomes(&|now| now == before), "the setting is as it was: {before}");
+    assert!(becomes(&|now| *now == before), "the settings are as they were: {before:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub use check::Check;
 pub use file::{CostError, CostFile, Instructions, Measured, Sample};
 pub use fit::calibrate;
 pub use model::{Chosen, Model, ModelError, Models};
-pub use report::{NoModel, Prediction};
+pub use report::{Mprotects, NoModel, Prediction};
 
 /// What no count of instructions says; shown wherever one is.
 pub const LIMITS: &str = "Instructions are not time: cache and TLB misses, prefetch and how wide a CPU issues are not in them, and \

@@ -73,7 +73,7 @@ pub fn compare(reports: &[RunReport], ports: &[Differing], kernels: &[Differing]
                 "unexpected": report.unexpected_count,
                 "counters": counters(report),
                 "lines_counters": lines(report),
-                "mprotect_instructions": crate::cost::report::instructions(report).map(f64::round),
+                "mprotect_instructions": report.mprotects().and_then(|all| all.instructions()).map(f64::round),
             })
         })
         .collect();

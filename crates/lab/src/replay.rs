@@ -15,6 +15,7 @@ pub use maps::{MapsError, MapsLine, MapsReport, parse_maps};
 pub use show::{json, text};
 pub use tally::{AdoptedRange, DearCall, LogDifference, ProcessReport, Tally, work};
 
+use crate::cost::Mprotects;
 use crate::exec::Watch;
 use crate::matrix::Matrix;
 use crate::observe::{Observer, Seen};
@@ -206,5 +207,10 @@ impl Played {
     /// The machine, as headings name it: `arm64 6.17`.
     pub fn machine(&self) -> String {
         format!("{} {}", self.arch, self.kernel)
+    }
+
+    /// Its mprotects; `None` where there is none.
+    pub fn mprotects(&self) -> Option<Mprotects<'_>> {
+        Mprotects::of(self.arch, self.kernel, &self.tally.costs)
     }
 }

@@ -1,5 +1,6 @@
 //! What a scenario came to on one machine.
 
+use crate::cost::Mprotects;
 use crate::exec::{self, Outcome};
 use ptelab_machine::{AnyVm, Counters, Snapshot, VmaFacts};
 use ptelab_scenario::{Call, Line, Scenario};
@@ -103,6 +104,11 @@ impl RunReport {
         });
         report.rest_digest = digest.finish();
         report
+    }
+
+    /// Its mprotects; `None` where there is none, or the machine does not count.
+    pub fn mprotects(&self) -> Option<Mprotects<'_>> {
+        Mprotects::of(self.arch, self.kernel, &self.costs)
     }
 
     fn new(vm: &AnyVm) -> Self {

@@ -78,6 +78,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.prepare_execute_only(mm, prot);
         }
         let mut tlb = MmuGather::default();
+        self.hw.event(Event::GatherOpened);
         let done = self.mprotect_vmas(mm, (start, end), prot, pkey, &mut tlb);
         self.tlb_finish(&mut tlb);
         done
@@ -123,7 +124,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         tlb: &mut MmuGather,
     ) -> Result<(), Errno> {
         while start < end {
-            let vma = mm.vmas.find(start).ok_or(Errno::Enomem)?;
+            let Some(vma) = mm.vmas.find(start) else {
+                self.hw.event(Event::HoleMet);
+                return Err(Errno::Enomem);
+            };
             self.hw.event(Event::VmaVisit);
             let key = pkey.unwrap_or_else(|| self.override_pkey(mm, Some(vma), prot));
             let flags = self.new_flags(vma, prot).with_pkey(key);
@@ -335,6 +339,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let nr = self.folio_pte_batch(folio, p, pte, max, respect);
         self.hw.event(Event::Batch(nr as u32));
         let old = self.arch.modify_prot_start_ptes(&mut self.hw, addr, p, nr);
+        if self.arch.pte_dirty(old) && nr > 1 {
+            self.hw.event(Event::DirtyGathered(nr as u32 - 1));
+        }
         let new = self.uffd_changed(self.arch.pte_modify(old, prot), flags);
         let batch = Batch { addr, p, old, new, nr };
         if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {

@@ -300,6 +300,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         if edges != (true, true) {
             self.hw.event(Event::VmaDivided);
+            if mm.vmas.len() == 1 {
+                self.hw.event(Event::VmaTreeGrown);
+            }
         }
         if !edges.0 {
             self.split_vma(mm, vma.start, start)?;
@@ -344,6 +347,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let others = usize::from(found.prev.is_some()) + usize::from(found.next.is_some());
         self.hw.event(Event::VmasRemoved((others + usize::from(whole) - 1) as u32));
         let at = self.join(mm, changed, found);
+        if mm.vmas.len() == 1 {
+            self.hw.event(Event::VmaTreeShrunk);
+        }
         if !self.rules.sticky_vma_flags {
             mm.vmas.at_mut(at).flags = changed.flags;
         }

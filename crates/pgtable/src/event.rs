@@ -55,6 +55,14 @@ pub enum Event {
     VmasRemoved(u32),
     /// A VMA was split for one part of it to change, once or at both ends.
     VmaDivided,
+    /// The only VMA became two or three.
+    VmaTreeGrown,
+    /// A merge left one VMA only.
+    VmaTreeShrunk,
+    /// A call began to gather what to flush: its arguments are good, and its range begins in a VMA.
+    GatherOpened,
+    /// The range went on where nothing is mapped.
+    HoleMet,
     /// A VMA came to hold on to so many anon_vmas.
     AnonVmaLinks(u32),
     /// Pages of a mapping that becomes writable were charged.
@@ -77,6 +85,8 @@ pub enum Event {
     SpecialEntry,
     /// So many entries, or contiguous blocks, were compared to find how long a batch is.
     BatchSteps(u32),
+    /// So many entries of a batch gave their dirty bit to its first.
+    DirtyGathered(u32),
     /// mprotect closed the transaction on one entry or one run of entries.
     Commit,
     /// One of these made its pages executable.
@@ -207,6 +217,14 @@ counters! {
     VmasRemoved = "VMAs removed",
     /// VMAs that were split for one part of them to change.
     VmasDivided = "VMAs divided",
+    /// Calls that made the only VMA two or three.
+    VmaTreesGrown = "VMA trees grown",
+    /// Calls whose merge left one VMA only.
+    VmaTreesShrunk = "VMA trees shrunk",
+    /// Calls that began to gather what to flush.
+    Gathers = "gathers",
+    /// Calls whose range went on where nothing is mapped.
+    HolesMet = "holes met",
     /// Links to anon_vmas that VMAs were given.
     AnonVmaLinks = "anon_vma links",
     /// Charges for mappings that became writable.
@@ -229,6 +247,8 @@ counters! {
     SpecialEntries = "special entries",
     /// Entries, or contiguous blocks, compared to find the length of batches.
     BatchSteps = "batch steps",
+    /// Entries of batches, after the first, whose dirty bit went into the first's.
+    DirtyGathered = "dirty bits gathered",
     /// Transactions that mprotect closed, each on one entry or one run.
     Commits = "commits",
     /// Those that made pages executable.
@@ -333,11 +353,16 @@ impl Counters {
             Event::EmptyEntry => self.add(Counter::EmptyEntries, 1),
             Event::NotPresent => self.add(Counter::NotPresent, 1),
             Event::SpecialEntry => self.add(Counter::SpecialEntries, 1),
+            Event::DirtyGathered(n) => self.add(Counter::DirtyGathered, n.into()),
             Event::BatchSteps(n) => self.add(Counter::BatchSteps, n.into()),
             Event::ExecCommit => self.add(Counter::ExecCommits, 1),
             Event::FlushRequest => self.add(Counter::FlushRequests, 1),
             Event::VmasRemoved(n) => self.add(Counter::VmasRemoved, n.into()),
             Event::VmaDivided => self.add(Counter::VmasDivided, 1),
+            Event::VmaTreeGrown => self.add(Counter::VmaTreesGrown, 1),
+            Event::VmaTreeShrunk => self.add(Counter::VmaTreesShrunk, 1),
+            Event::GatherOpened => self.add(Counter::Gathers, 1),
+            Event::HoleMet => self.add(Counter::HolesMet, 1),
             Event::AnonVmaLinks(n) => self.add(Counter::AnonVmaLinks, n.into()),
             Event::Charge => self.add(Counter::Charges, 1),
             Event::FlushCheck => self.add(Counter::FlushChecks, 1),

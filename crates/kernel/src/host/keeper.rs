@@ -6,11 +6,13 @@
 use crate::command::Reply;
 use crate::real::RealError;
 use rustix::fs::{FlockOperation, flock};
+use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::ptr;
 
 /// Where the settings are.
 pub(crate) const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
@@ -18,11 +20,18 @@ pub(crate) const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
 /// A setting, by its path from [`DIR`], and its value.
 pub(crate) type Setting = (String, String);
 
-/// The settings that a scenario starts from: those of a machine that just booted, huge pages off.
-fn at_boot() -> io::Result<Vec<Setting>> {
-    let mut all =
-        vec![("enabled".to_owned(), "never".to_owned()), ("shmem_enabled".to_owned(), "never".to_owned())];
-    all.push(("use_zero_page".to_owned(), "1".to_owned()));
+/// Settings of khugepaged and of all sizes, as scenarios start from them: khugepaged asleep, huge pages off.
+const AT_START: [(&str, &str); 4] = [
+    ("khugepaged/scan_sleep_millisecs", "4000000000"),
+    ("enabled", "never"),
+    ("shmem_enabled", "never"),
+    ("use_zero_page", "1"),
+];
+
+/// All settings that a scenario starts from, with those of each size that this kernel has.
+fn at_start() -> io::Result<Vec<Setting>> {
+    let mut all: Vec<Setting> =
+        AT_START.iter().map(|&(file, value)| (file.to_owned(), value.to_owned())).collect();
     for entry in fs::read_dir(DIR)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.starts_with("hugepages-") {
@@ -59,14 +68,37 @@ fn set(file: &str, value: &str) -> Reply {
 pub fn keep() -> io::Result<()> {
     let lock = File::open(path("enabled"))?;
     flock(&lock, FlockOperation::LockExclusive)?;
-    let start = at_boot()?;
+    let start = at_start()?;
     let before: Vec<Setting> =
         start.iter().map(|(file, _)| Ok((file.clone(), value(file)?))).collect::<io::Result<_>>()?;
+    occupy_khugepaged();
     answer_all(&start);
     for (file, value) in &before {
         set(file, value);
     }
     Ok(())
+}
+
+/// khugepaged runs where huge leaves are made.
+const HUGE_LEAVES: &str = "hugepages-2048kB/enabled";
+/// Bytes of empty memory for khugepaged to look at: 16 MiB at a time, each time that huge leaves are switched on.
+const OCCUPIES: usize = 256 << 30;
+
+/// Gives khugepaged this process's memory to look at, which is large and empty. Asleep or not, it looks at some memory whenever
+/// a scenario switches huge leaves on, and would put the scenario's folios together. It takes processes in the order in which they
+/// came, and so does not get beyond this one. Where the memory cannot be had, it may.
+fn occupy_khugepaged() {
+    let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    set(HUGE_LEAVES, "never");
+    // SAFETY: a new mapping at an address that the kernel chooses; its first byte is written, and nothing refers to it.
+    unsafe {
+        let Ok(memory) = mm::mmap_anonymous(ptr::null_mut(), OCCUPIES, access, kind) else { return };
+        // Only memory of which a page is in use is looked at.
+        memory.cast::<u8>().write_volatile(1);
+        set(HUGE_LEAVES, "madvise");
+        let _ = mm::madvise(memory, OCCUPIES, Advice::LinuxHugepage);
+    }
+    set(HUGE_LEAVES, "never");
 }
 
 /// Answers until nobody asks or listens any more.

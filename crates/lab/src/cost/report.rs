@@ -5,10 +5,11 @@ use super::check::{Check, Errors, MEDIAN_BAR, Row, WORST_BAR};
 use super::model::{Chosen, Model, Models};
 use super::{LIMITS, SERIES_TABLE};
 use crate::exec::{Outcome, Watch};
-use crate::report::RunReport;
+use crate::report::Cost;
 use ptelab_machine::{AnyVm, KernelRules};
 use ptelab_scenario::Scenario;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Shares of a call that are shown.
@@ -118,28 +119,45 @@ impl Prediction {
     }
 }
 
-/// What the mprotects of a scenario take on the first and the last kernel of a port, in a line that a cover letter can have.
+/// All mprotects of a run on one kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Mprotects<'a> {
+    arch: &'static str,
+    kernel: &'static str,
+    cost: &'a Cost,
+}
+
+impl<'a> Mprotects<'a> {
+    /// Of what the calls of a run took, by name. `None` where there is no mprotect.
+    pub fn of(
+        arch: &'static str,
+        kernel: &'static str,
+        costs: &'a BTreeMap<&'static str, Cost>,
+    ) -> Option<Self> {
+        Some(Self { arch, kernel, cost: costs.get("mprotect")? })
+    }
+
+    /// What they take together. `None` where there is no model of the port.
+    pub fn instructions(&self) -> Option<f64> {
+        let Chosen { model, .. } =
+            Models::built_in().choose(self.arch, KernelRules::by_name(self.kernel)?)?;
+        Some(model.predict(self.cost.calls, &self.cost.counters))
+    }
+}
+
+/// What the mprotects of a run take on the first and the last kernel of a port, in a line that a cover letter can have.
 /// `None` where there are no two kernels, or nothing to predict.
-pub fn before_after(of_port: &[&RunReport]) -> Option<String> {
-    let (&first, &last) = (of_port.first()?, of_port.last()?);
+pub fn before_after(of_port: &[Mprotects<'_>]) -> Option<String> {
+    let (first, last) = (of_port.first()?, of_port.last()?);
     if first.kernel == last.kernel {
         return None;
     }
-    let calls = first.costs.get("mprotect")?.calls;
-    let (before, after) = (instructions(first)?, instructions(last)?);
+    let (before, after) = (first.instructions()?, last.instructions()?);
     let (times, what) = if after <= before { (before / after, "fewer") } else { (after / before, "more") };
     Some(format!(
-        "{}, mprotect x {calls}: {before:.0} ({}) -> {after:.0} instructions ({}), {times:.1} times {what}",
-        first.arch, first.kernel, last.kernel
+        "{}, mprotect x {}: {before:.0} ({}) -> {after:.0} instructions ({}), {times:.1} times {what}",
+        first.arch, first.cost.calls, first.kernel, last.kernel
     ))
-}
-
-/// What the mprotects of a run take together. `None` where there are none, or no model of the port.
-pub fn instructions(report: &RunReport) -> Option<f64> {
-    let Chosen { model, .. } =
-        Models::built_in().choose(report.arch, KernelRules::by_name(report.kernel)?)?;
-    let cost = report.costs.get("mprotect")?;
-    Some(model.predict(cost.calls, &cost.counters))
 }
 
 impl Check {

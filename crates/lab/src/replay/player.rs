@@ -5,6 +5,7 @@ use super::script::Script;
 use super::tally::{LogDifference, ProcessReport, Tally};
 use super::tasks::{Birth, Tasks};
 use super::{FaultIn, Options};
+use crate::cost::Models;
 use crate::exec::{Meter, Taken};
 use crate::observe::{Observer, Seen};
 use ptelab_machine::{AnyVm, CallError, Counters, FileId, Pid, PteAttrs, PteView, ShmId, Snapshot};
@@ -98,9 +99,10 @@ impl<O: Observer> Player<O> {
             }
         }
         let meter = Meter::new(&mut vm);
+        let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
         Ok(Self {
             vm,
-            tally: Tally::default(),
+            tally: Tally { model, ..Tally::default() },
             processes: Vec::new(),
             files: HashMap::new(),
             segments: HashMap::new(),

@@ -2,6 +2,8 @@
 
 use super::tally::{DearCall, ProcessReport};
 use super::{MapsReport, Played, Replay};
+use crate::cost::LIMITS;
+use crate::cost::report::before_after;
 use crate::report::Cost;
 use crate::show::{self, size};
 use crate::table;
@@ -41,6 +43,7 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     more(&mut text, processes.len());
     sizes(&mut text, first);
     costs(&mut text, &replay.machines);
+    predicted(&mut text, &replay.machines);
     for port in by_port(&replay.machines) {
         dearest(&mut text, port);
         for played in port {
@@ -212,17 +215,31 @@ fn costs(text: &mut String, machines: &[Played]) {
     }
 }
 
+/// What all mprotects take on real kernels, as predicted.
+fn predicted(text: &mut String, machines: &[Played]) {
+    let mprotects =
+        |port: &[Played]| before_after(&port.iter().filter_map(Played::mprotects).collect::<Vec<_>>());
+    let lines: Vec<String> = by_port(machines).filter_map(mprotects).collect();
+    if !lines.is_empty() {
+        let _ = writeln!(text, "\nPredicted, from measurements of real kernels:");
+        for line in lines {
+            let _ = writeln!(text, "  {line}");
+        }
+        let _ = writeln!(text, "  {LIMITS}");
+    }
+}
+
 /// The calls that took most on any kernel of a port, side by side.
 fn dearest(text: &mut String, port: &[Played]) {
-    let mut steps: BTreeMap<(u64, &str), Vec<Option<u64>>> = BTreeMap::new();
+    let mut all: BTreeMap<(u64, &str), Vec<Option<&DearCall>>> = BTreeMap::new();
     for (i, played) in port.iter().enumerate() {
         for dear in &played.tally.dearest {
-            let row = steps.entry((dear.line, &dear.call)).or_insert_with(|| vec![None; port.len()]);
-            row[i] = Some(dear.steps);
+            let row = all.entry((dear.line, &dear.call)).or_insert_with(|| vec![None; port.len()]);
+            row[i] = Some(dear);
         }
     }
-    let mut rows: Vec<_> = steps.into_iter().collect();
-    rows.sort_by_key(|(_, steps)| Reverse(steps.iter().max().copied()));
+    let mut rows: Vec<_> = all.into_iter().collect();
+    rows.sort_by_key(|(_, dear)| Reverse(dear.iter().flatten().map(|dear| dear.steps).max()));
     rows.truncate(DEAREST_SHOWN);
     let names: Vec<String> = port.iter().map(|played| format!("{:>16}", played.machine())).collect();
     if let (Some(played), false) = (port.first(), rows.is_empty()) {
@@ -234,10 +251,17 @@ fn dearest(text: &mut String, port: &[Played]) {
             names.concat()
         );
     }
-    for ((line, call), steps) in rows {
-        let steps =
-            steps.iter().map(|steps| steps.map_or_else(|| format!("{:>16}", "-"), |n| format!("{n:>16}")));
-        let _ = writeln!(text, "{line:>8}{}  {call}", steps.collect::<String>());
+    for ((line, call), dear) in rows {
+        let numbers = |of: fn(&DearCall) -> Option<u64>| {
+            let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
+            let of = |dear: &Option<_>| format!("{:>16}", number(dear.and_then(of)));
+            dear.iter().map(of).collect::<Vec<_>>().concat()
+        };
+        let _ = writeln!(text, "{line:>8}{}  {call}", numbers(|dear| Some(dear.steps)));
+        if dear.iter().flatten().any(|dear| dear.instructions.is_some()) {
+            let _ =
+                writeln!(text, "{:8}{}  instructions, as predicted", "", numbers(|dear| dear.instructions));
+        }
     }
 }
 
@@ -318,6 +342,7 @@ fn machine(played: &Played) -> Value {
         "differences": tally.differences,
         "maps": played.maps,
         "counters": costs,
+        "mprotect_instructions": played.mprotects().and_then(|all| all.instructions()).map(f64::round),
         "first_uses": crate::json::one(&tally.faults),
         "batch_lengths": lengths,
         "dearest": &tally.dearest[..tally.dearest.len().min(DEAREST_SHOWN)],

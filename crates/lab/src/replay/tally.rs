@@ -1,5 +1,6 @@
 //! What a replay adds up to on one machine.
 
+use crate::cost::Model;
 use crate::report::Cost;
 use ptelab_machine::{Counter, Counters};
 use serde::Serialize;
@@ -47,6 +48,8 @@ pub struct DearCall {
     pub steps: u64,
     /// Contiguous blocks that it took apart.
     pub unfolds: u64,
+    /// Instructions that it takes on a real kernel, as predicted; nothing where that cannot be said of such a call.
+    pub instructions: Option<u64>,
 }
 
 /// The work that counters add up to: reads and writes of entries, looks at page structs, barriers, TLB instructions.
@@ -95,6 +98,8 @@ pub struct ProcessReport {
 /// What a replay adds up to on one machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
+    /// What mprotect is predicted by; nothing where there is no model of the port.
+    pub(super) model: Option<&'static Model>,
     /// Calls that were judged.
     pub calls: u64,
     /// Of these with the log's result.
@@ -149,7 +154,11 @@ impl Tally {
         self.costs.entry(name).or_default().add(counters);
         let steps = work(counters);
         let unfolds = counters.get(Counter::Unfolds);
-        let call = || DearCall { line, call: text.to_owned(), steps, unfolds };
+        let model = self.model.filter(|_| name == "mprotect");
+        let call = || {
+            let instructions = model.map(|model| model.predict(1, counters).round() as u64);
+            DearCall { line, call: text.to_owned(), steps, unfolds, instructions }
+        };
         if unfolds > 0 {
             self.broke_count += 1;
             if self.broke.len() < MAX_BROKEN {
