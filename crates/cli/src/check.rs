@@ -4,9 +4,7 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{DIFFERS, FINE, STOPPED};
-use ptelab::check::{
-    self, BOUND, BUGS, BugRow, LONG, LawRow, NOT_YET, RaceFailure, RaceReport, RaceRow, Report,
-};
+use ptelab::check::{self, BOUND, BUGS, BugRow, LONG, LawRow, RaceFailure, RaceReport, RaceRow, Report};
 use ptelab::{KernelRules, Matrix};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
@@ -61,9 +59,6 @@ fn print(report: &Report, args: &args::Check, out: &mut Out) -> Result<(), Faile
     }
     for row in &report.bugs {
         print_bug(row, args.programs, out)?;
-    }
-    for (what, why) in NOT_YET {
-        out.line(format!("{what}: not tried, {why}"))?;
     }
     let found = report.bugs.iter().filter(|row| row.found_by.is_some()).count();
     out.heading(format!("{found} of {} bugs found", report.bugs.len()))?;

@@ -3,7 +3,7 @@
 mod bugs;
 mod faulty;
 
-pub use bugs::{BUGS, Bug, BugRow, NOT_YET, Planted};
+pub use bugs::{BUGS, Bug, BugRow, Planted};
 pub use faulty::{Fault, Faulty};
 
 pub use ptelab_machine::pgtable::laws::race::{BOUND, LONG, RaceFailure, RaceReport};

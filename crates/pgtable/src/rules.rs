@@ -88,6 +88,8 @@ pub struct KernelRules {
     /// the first that was written; before, it put all back with the first one's (`mm/rmap.c`, `folio_unmap_pte_batch`; asked of
     /// 6.16.12, 6.17.13 and 7.3.4; mended by 29f40594a281).
     pub reclaim_respects_write: bool,
+    /// mremap ends write protection by a userfaultfd that does not follow (`mm/mremap.c`; 0cef0bb836e3, in all kernels here).
+    pub mremap_drops_uffd_wp: bool,
     /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
     pub scan_knows_accessed: bool,
 }
@@ -121,6 +123,7 @@ impl KernelRules {
         scan_written_needs_uffd_wp: false,
         reclaim_splits_written_huge: false,
         reclaim_respects_write: false,
+        mremap_drops_uffd_wp: true,
         scan_knows_accessed: false,
     };
 
@@ -162,6 +165,7 @@ impl KernelRules {
         scan_written_needs_uffd_wp: false,
         reclaim_splits_written_huge: false,
         reclaim_respects_write: false,
+        mremap_drops_uffd_wp: true,
         scan_knows_accessed: false,
     };
 

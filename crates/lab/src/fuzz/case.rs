@@ -91,8 +91,14 @@ impl Plan {
         self
     }
 
-    fn machine(&self, port: &'static str, rules: &'static KernelRules, fault: Fault) -> Box<dyn Judged> {
-        let span = self.size.span();
+    fn machine(
+        &self,
+        case: u64,
+        port: &'static str,
+        rules: &'static KernelRules,
+        fault: Fault,
+    ) -> Box<dyn Judged> {
+        let span = self.size.of_case(case).span();
         visit_port(port, Build { rules, fault, span }).expect("the plan names ports that there are")
     }
 }
@@ -129,14 +135,14 @@ impl Planned for Plan {
                 Found { case, lines: lines[..at].to_vec(), violation, machine, on }
             })
         };
-        let mut main = run(self.machine(port, rules, self.fault), coverage)?;
+        let mut main = run(self.machine(case, port, rules, self.fault), coverage)?;
         let mut beside = Vec::new();
         let twin = TWINS.iter().find(|twin| twin.rules.name == rules.name && self.checks.has(Check::Batched));
         if let Some(twin) = twin.filter(|_| rules.mprotect == MprotectUnit::Batch) {
-            beside.push((Check::Batched, run(self.machine(port, twin.single, Fault::None), coverage)?));
+            beside.push((Check::Batched, run(self.machine(case, port, twin.single, Fault::None), coverage)?));
         }
         if self.checks.has(Check::Ports) {
-            beside.push((Check::Ports, run(self.machine(other, rules, Fault::None), coverage)?));
+            beside.push((Check::Ports, run(self.machine(case, other, rules, Fault::None), coverage)?));
         }
         let found = |violation: Violation, machine: &str| Found {
             case,

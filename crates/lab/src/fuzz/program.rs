@@ -30,6 +30,14 @@ impl Size {
     /// Several tables, with huge pages.
     pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4 };
 
+    /// A table, with huge pages.
+    pub const HUGE: Self = Self { pages: 512, calls: 6, processes: 2 };
+
+    /// How large a case is: one of 32 small ones has huge pages.
+    pub(super) fn of_case(self, case: u64) -> Self {
+        if self == Self::SMALL && case % 32 == 31 { Self::HUGE } else { self }
+    }
+
     /// Bytes that are looked at, at either place: memory may be moved off by some pages.
     pub(super) const fn span(self) -> u64 {
         (self.pages + 32) * PAGE
@@ -179,12 +187,13 @@ impl Writer<'_> {
     /// Writes to memory with one size of folios allowed.
     fn write(&mut self, pid: u32) -> Result<()> {
         let max_kb = self.size.pages * PAGE / 1024;
-        let kb = *self.u.choose(&[64, 64, 16, 32, 128, 4, 2048])?;
-        let thp = kb > 4 && kb <= max_kb;
+        let huge = max_kb >= 2048 && self.one_in(2)?;
+        let kb = if huge { 2048 } else { *self.u.choose(&[64, 64, 16, 32, 128, 4])? };
+        let thp = kb > 4;
         if thp {
             self.push(pid, Call::Thp { size: ThpKey::Kb(kb), mode: ThpMode::Always });
         }
-        let (addr, len) = self.range()?;
+        let (addr, len) = if huge { (self.here, PAGE) } else { self.range()? };
         let byte = self.u.int_in_range(0..=9)?;
         let (addr, len) = if self.one_in(6)? { (addr + 100, len - 200) } else { (addr, len) };
         self.push(pid, Call::Memset { addr, byte, len });
