@@ -4,7 +4,9 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{DIFFERS, FINE, STOPPED};
-use ptelab::check::{self, BOUND, BUGS, BugRow, LONG, LawRow, RaceFailure, RaceReport, RaceRow, Report};
+use ptelab::check::{
+    self, AT_RANDOM, BOUND, BUGS, BugRow, LONG, LawRow, RaceFailure, RaceReport, RaceRow, Report,
+};
 use ptelab::{KernelRules, Matrix};
 use rayon::prelude::*;
 use std::sync::atomic::Ordering;
@@ -90,7 +92,8 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
     let rows: Vec<RaceRow> = pairs.par_iter().flat_map(|(port, rules)| check::race(port, rules)).collect();
     let short = format!(
-        "up to {BOUND} accesses by hardware in operations of {LONG} steps or less, one in longer ones"
+        "up to {BOUND} accesses by a CPU, or one by a device, in operations of {LONG} steps or less; one in longer ones, and \
+         {AT_RANDOM} of four at random"
     );
     out.line(format!("every schedule of {short}:"))?;
     for RaceRow { port, setting, report } in &rows {
