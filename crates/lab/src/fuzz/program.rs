@@ -246,6 +246,7 @@ impl Writer<'_> {
                 self.push(pid, Call::Madvise { addr, len, advice });
             }
             11 => self.odd(pid, (addr, len))?,
+            12 => self.write_after_free(pid, (addr, len))?,
             _ => self.change(pid, (addr, len))?,
         }
         Ok(())
@@ -302,13 +303,19 @@ impl Writer<'_> {
         match self.u.int_in_range(0..=3u8)? {
             0..=1 => self.push(pid, Call::Madvise { addr, len, advice: advice::PAGEOUT }),
             _ => {
-                self.push(pid, Call::Madvise { addr, len, advice: advice::FREE });
-                if self.one_in(2)? {
-                    let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
-                    self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
-                }
+                self.write_after_free(pid, (addr, len))?;
                 self.push(pid, Call::Reclaim { addr, len });
             }
+        }
+        Ok(())
+    }
+
+    /// Makes pages clean, and most often one of them dirty.
+    fn write_after_free(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        self.push(pid, Call::Madvise { addr, len, advice: advice::FREE });
+        if !self.one_in(3)? {
+            let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
+            self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
         }
         Ok(())
     }
