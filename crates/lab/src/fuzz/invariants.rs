@@ -7,7 +7,7 @@ use super::{Check, Checks, Violation};
 use ptelab_machine::mm::{LeafEntry, Mm, Pagemap, Vma};
 use ptelab_machine::pgtable::VirtAddr;
 use ptelab_machine::pgtable::{
-    Access, Arch, KernelRules, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, swp_type,
+    Access, Arch, KernelRules, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, marker, swp_type,
 };
 use ptelab_machine::{Pid, Vm};
 
@@ -121,6 +121,10 @@ impl<A: Arch> OnTrial<A> {
             if page.is(State::BROKEN) && !here.is_some_and(|seen| matches!(seen.view, PteView::Soft(_))) {
                 return Err((Check::Contents, "failed, and can be reached".to_owned()));
             }
+        }
+        let guard = |seen: &Seen| matches!(seen.view, PteView::Soft(leaf) if leaf.is_marker(marker::GUARD));
+        if checks.has(Check::Results) && page.is(State::GUARD) != here.is_some_and(guard) {
+            return Err((Check::Results, format!("a guard: {}, and says otherwise", page.is(State::GUARD))));
         }
         let says = |bit| here.is_some_and(|seen| seen.entry.pagemap.contains(bit));
         let marked = page.is(State::BROKEN) || page.is(State::GUARD);

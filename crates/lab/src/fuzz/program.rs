@@ -172,7 +172,7 @@ impl Writer<'_> {
             self.push(1, Call::Numa { nodes: 2 });
             self.push(1, Call::NumaAlloc { node: 1 });
         }
-        if matches!(self.theme, Theme::Reclaim | Theme::All) {
+        if self.theme != Theme::Plain {
             self.push(1, Call::Swapon { size: 4 << 20 });
         }
         if matches!(self.theme, Theme::Userfaultfd | Theme::All) && self.one_in(2)? {
@@ -188,7 +188,7 @@ impl Writer<'_> {
     fn write(&mut self, pid: u32) -> Result<()> {
         let max_kb = self.size.pages * PAGE / 1024;
         let huge = max_kb >= 2048 && self.one_in(2)?;
-        let kb = if huge { 2048 } else { *self.u.choose(&[64, 64, 16, 32, 128, 4])? };
+        let kb = if huge { 2048 } else { *self.u.choose(&[64, 64, 16, 32, 128, 128, 256, 4])? };
         let thp = kb > 4;
         if thp {
             self.push(pid, Call::Thp { size: ThpKey::Kb(kb), mode: ThpMode::Always });
@@ -247,8 +247,19 @@ impl Writer<'_> {
             }
             11 => self.odd(pid, (addr, len))?,
             12 => self.write_after_free(pid, (addr, len))?,
+            13 => self.tracked_write(pid, (addr, len))?,
             _ => self.change(pid, (addr, len))?,
         }
+        Ok(())
+    }
+
+    /// One page is written after soft-dirty was cleared, and its neighbours' protection changes with its own.
+    fn tracked_write(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        self.push(pid, Call::ClearRefs { what: 4 });
+        let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
+        self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
+        self.push(pid, Call::Mprotect { addr, len, prot: READ });
+        self.push(pid, Call::Mprotect { addr, len, prot: READ | WRITE });
         Ok(())
     }
 
@@ -301,12 +312,27 @@ impl Writer<'_> {
 
     fn reclaim(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         match self.u.int_in_range(0..=3u8)? {
-            0..=1 => self.push(pid, Call::Madvise { addr, len, advice: advice::PAGEOUT }),
+            0..=1 => self.pageout(pid, (addr, len))?,
             _ => {
                 self.write_after_free(pid, (addr, len))?;
                 self.push(pid, Call::Reclaim { addr, len });
             }
         }
+        Ok(())
+    }
+
+    /// Takes pages to swap, and as often as not some of them back.
+    fn pageout(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        self.push(pid, Call::Madvise { addr, len, advice: advice::PAGEOUT });
+        if self.one_in(2)? {
+            self.read_some(pid)?;
+        }
+        Ok(())
+    }
+
+    fn read_some(&mut self, pid: u32) -> Result<()> {
+        let (addr, len) = self.range()?;
+        self.push(pid, Call::Touch { addr, len, access: Access::Read });
         Ok(())
     }
 
@@ -324,7 +350,12 @@ impl Writer<'_> {
         match self.u.int_in_range(0..=8u8)? {
             0..=3 => self.migrate(pid, (addr, len))?,
             4..=5 => self.push(pid, Call::DevicePrivate { addr, len }),
-            6 => self.push(pid, Call::DeviceExclusive { addr }),
+            6 => {
+                self.push(pid, Call::DeviceExclusive { addr });
+                let range = self.range()?;
+                self.change(pid, range)?;
+                self.push(pid, Call::Touch { addr, len: PAGE, access: Access::Read });
+            }
             7 => {
                 let order = *self.u.choose(&[0, 0, 2, 3])?;
                 self.push(pid, Call::SplitFolio { addr, order });
@@ -350,12 +381,13 @@ impl Writer<'_> {
     }
 
     fn userfaultfd(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        match self.u.int_in_range(0..=8u8)? {
+        match self.u.int_in_range(0..=9u8)? {
             0..=1 => self.uffd(pid, (addr, len))?,
             2..=4 => self.push(pid, Call::UffdWp { addr, len, how: Switch::On }),
             5 => self.push(pid, Call::UffdWp { addr, len, how: Switch::Off }),
             6 => self.push(pid, Call::UffdUnregister { addr, len }),
             7 => self.push(pid, Call::UffdPoison { addr, len: PAGE }),
+            8 => self.pageout(pid, (addr, len))?,
             _ => {
                 let flags = *self.u.choose(&[0, PmScanFlags::WP_MATCHING.bits()])?;
                 let written = PageCategories::WRITTEN.bits();
@@ -390,6 +422,11 @@ impl Writer<'_> {
         self.alive.push(self.made);
         if let Some((addr, len)) = without {
             self.push(pid, Call::Madvise { addr, len, advice: advice::DOFORK });
+            // All of it moves while parts of folios are shared.
+            if self.one_in(4)? {
+                let all = (self.here, self.size.pages * PAGE);
+                self.mremap(pid, all)?;
+            }
         }
         Ok(())
     }
