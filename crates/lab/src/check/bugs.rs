@@ -138,6 +138,9 @@ pub const BUGS: &[Bug] = &[
     on_port("no-flush-for-write", "losing write permission is not flushed", "x86_64", Fault::NoFlushForWrite),
 ];
 
+/// Programs that are tried where neither a law nor hardware that interferes shows a bug.
+const MORE: u64 = 40_000;
+
 /// What found a bug.
 #[derive(Clone, Debug, Serialize)]
 pub struct BugRow {
@@ -208,7 +211,10 @@ impl Bug {
     /// What finds it.
     pub fn find(&self, seed: u64, cases: u64, stop: &AtomicBool) -> BugRow {
         let law = self.broken_law();
+        let race = if law.is_none() { self.lost_race() } else { None };
         let plan = self.plan(Checks::ALL);
+        // What nothing else finds is worth more programs.
+        let cases = if law.is_none() && race.is_none() { cases.max(MORE) } else { cases };
         let found = self.fuzz(seed, cases, Checks::ALL, stop);
         let fuzz = found.map(|found| {
             let cases = found.case + 1;
@@ -223,10 +229,7 @@ impl Bug {
         let (found_by, cases) = match (law, &fuzz) {
             (Some((id, cases)), _) => (Some(id.to_owned()), cases),
             (None, Some(found)) => (Some(found.check.to_owned()), found.cases),
-            (None, None) => match self.lost_race() {
-                Some(schedules) => (Some("race".to_owned()), schedules),
-                None => (None, cases),
-            },
+            (None, None) => race.map_or((None, cases), |schedules| (Some("race".to_owned()), schedules)),
         };
         BugRow { name: self.name, what: self.what, found_by, cases, fuzz }
     }

@@ -214,7 +214,7 @@ impl Run {
             return Ok(());
         }
         let expected = self.model.call(line, got, &|pid, page| self.machine.word(pid, page));
-        if matches!(line.call, Call::Fork | Call::Mprotect { .. } | Call::UffdWp { .. }) {
+        if is_forgetful(&line.call) {
             let in_device = self.machine.seen().iter().filter(|seen| seen.is_in_device());
             in_device.for_each(|seen| self.model.soft_dirty_is_forgotten(seen.pid, seen.entry.addr.get()));
         }
@@ -265,6 +265,18 @@ fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// Calls at which entries of pages that a device has forget soft-dirty, as they are shared or protected.
+const fn is_forgetful(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::Fork
+            | Call::Mprotect { .. }
+            | Call::NumaScan { .. }
+            | Call::UffdWp { .. }
+            | Call::UffdUnregister { .. }
+    )
 }
 
 fn is_special(seen: &Seen) -> bool {

@@ -314,6 +314,9 @@ impl Writer<'_> {
         match self.u.int_in_range(0..=3u8)? {
             0..=1 => self.pageout(pid, (addr, len))?,
             _ => {
+                if self.one_in(2)? {
+                    self.fork_and_exit(pid);
+                }
                 self.write_after_free(pid, (addr, len))?;
                 self.push(pid, Call::Reclaim { addr, len });
             }
@@ -429,6 +432,15 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A child that is gone at once: pages are read-only and not exclusive, though nobody else has them.
+    fn fork_and_exit(&mut self, pid: u32) {
+        if self.made < self.size.processes {
+            self.push(pid, Call::Fork);
+            self.made += 1;
+            self.push(self.made, Call::ExitGroup { status: 0 });
+        }
     }
 
     fn exit(&mut self, pid: u32) {
