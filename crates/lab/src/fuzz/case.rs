@@ -222,7 +222,7 @@ impl Run {
             // The zero page that a split maps is protected no more in 6.16, either.
             let zero = self.machine.seen().iter().filter(|seen| is_special(seen));
             zero.for_each(|seen| {
-                self.model.protected_is_believed(seen.pid, seen.entry.addr.get(), &seen.view)
+                self.model.protected_is_believed(seen.pid, seen.entry.addr.get(), &seen.view);
             });
         }
         self.results.push(got);

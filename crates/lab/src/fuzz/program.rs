@@ -311,16 +311,14 @@ impl Writer<'_> {
     }
 
     fn reclaim(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        match self.u.int_in_range(0..=3u8)? {
-            0..=1 => self.pageout(pid, (addr, len))?,
-            _ => {
-                if self.one_in(2)? {
-                    self.fork_and_exit(pid);
-                }
-                self.write_after_free(pid, (addr, len))?;
-                self.push(pid, Call::Reclaim { addr, len });
-            }
+        if self.one_in(2)? {
+            return self.pageout(pid, (addr, len));
         }
+        if self.one_in(2)? {
+            self.fork_and_exit(pid);
+        }
+        self.write_after_free(pid, (addr, len))?;
+        self.push(pid, Call::Reclaim { addr, len });
         Ok(())
     }
 

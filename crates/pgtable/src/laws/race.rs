@@ -70,8 +70,8 @@ impl Step {
     const CHOICES: usize = 8;
 
     const fn number(n: usize) -> Self {
-        let access = if n % 2 == 0 { Access::Write } else { Access::Read };
-        let walker = if n / 4 % 2 == 0 { Walker::Cpu } else { Walker::Device };
+        let access = if n.is_multiple_of(2) { Access::Write } else { Access::Read };
+        let walker = if (n / 4).is_multiple_of(2) { Walker::Cpu } else { Walker::Device };
         Self { at: n / Self::CHOICES, page: n / 2 % 2, walker, access }
     }
 
