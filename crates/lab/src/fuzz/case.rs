@@ -13,6 +13,7 @@ use ptelab_machine::pgtable::{CpuConfig, PteAttrs, PteView, SoftFlags, SoftLeaf,
 use ptelab_machine::{CallError, KernelRules, MprotectUnit, PortVisitor, visit_port};
 use ptelab_scenario::{Call, Line};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A program that broke a check.
 #[derive(Clone, Debug)]
@@ -123,12 +124,35 @@ impl PortVisitor for Build {
 }
 
 impl Planned for Plan {
+    /// A panic is a bug that was found, too: a broken port leads the rest astray.
     fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found> {
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run_case(case, lines, coverage)));
+        ran.unwrap_or_else(|_| {
+            let (port, rules) = self.of_case(case);
+            Err(Found {
+                case,
+                lines: lines.to_vec(),
+                violation: Violation::new(Check::Results, "it panics".to_owned()),
+                machine: format!("{port}, Linux {}", rules.name),
+                on: (port, rules.name),
+            })
+        })
+    }
+}
+
+impl Plan {
+    /// The port and the kernel whose turn it is.
+    fn of_case(&self, case: u64) -> (&'static str, &'static KernelRules) {
         let ports = self.ports.len() as u64;
-        let port = self.ports[(case % ports) as usize];
+        let kernel = case / ports % self.kernels.len() as u64;
+        (self.ports[(case % ports) as usize], self.kernels[kernel as usize])
+    }
+
+    fn run_case(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found> {
+        let ports = self.ports.len() as u64;
+        let (port, rules) = self.of_case(case);
         let others: Vec<&'static str> = port_names().into_iter().filter(|other| *other != port).collect();
         let other = others[(case / ports % others.len() as u64) as usize];
-        let rules = self.kernels[(case / ports % self.kernels.len() as u64) as usize];
         let run = |machine: Box<dyn Judged>, coverage: &mut Coverage| {
             let on = (machine.port(), rules.name);
             Run::new(machine, self.checks).through(lines, coverage).map_err(|(at, violation, machine)| {

@@ -163,7 +163,7 @@ impl<A: Arch> OnTrial<A> {
             PteView::Present(_) if self.is_zero(seen) => Some([0; 4]),
             PteView::Present(m) => of_frame(m.pfn),
             PteView::Soft(leaf) if leaf.is_swap() => {
-                Some(PLACES.map(|place| kernel.swap_byte(leaf, place as usize)))
+                Some(PLACES.map(|place| kernel.swap_byte(leaf, place as usize).unwrap_or_default()))
             }
             PteView::Soft(leaf) if leaf.ty == swp_type::HWPOISON => None,
             PteView::Soft(leaf) => leaf.pfn().and_then(of_frame),
