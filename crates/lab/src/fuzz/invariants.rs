@@ -64,10 +64,10 @@ impl<A: Arch> OnTrial<A> {
         let names = self.named.get(&named(leaf)).copied().unwrap_or(0);
         if leaf.is_swap() && checks.has(Check::Mapcount) {
             let count = self.machine.kernel.swap_count(leaf);
-            if count != names {
+            if count != Some(names) {
                 return wrong(
                     Check::Mapcount,
-                    format!("{names} entries name the slot, which counts {count}"),
+                    format!("{names} entries name the slot, which counts {count:?}"),
                 );
             }
         }
