@@ -3,10 +3,10 @@
 mod bugs;
 mod faulty;
 
-pub use bugs::{BUGS, Bug, BugRow, NOT_YET, Planted};
+pub use bugs::{BUGS, Bug, BugRow, Planted};
 pub use faulty::{Fault, Faulty};
 
-pub use ptelab_machine::pgtable::laws::race::{BOUND, LONG, RaceFailure, RaceReport};
+pub use ptelab_machine::pgtable::laws::race::{AT_RANDOM, BOUND, LONG, RaceFailure, RaceReport};
 
 use ptelab_machine::pgtable::laws::{self, Failure, PortFacts, Score, Setting, race};
 use ptelab_machine::{KernelRules, PortVisitor, visit_port};

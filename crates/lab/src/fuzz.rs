@@ -198,6 +198,7 @@ pub struct Outcome {
 /// # Panics
 /// Never: a generator that wants more bytes takes the smallest choice.
 pub fn program_of(seed: u64, case: u64, size: Size) -> Vec<Line> {
+    let size = size.of_case(case);
     let mut rng = fastrand::Rng::with_seed(mix(seed, case));
     let mut bytes = vec![0; size.bytes()];
     rng.fill(&mut bytes);

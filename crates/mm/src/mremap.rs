@@ -219,7 +219,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.undo_move(mm, &r, accounted)?;
             return Err(errno);
         }
-        if loses_uffd(&vma) {
+        if self.loses_uffd(&vma) {
             self.userfaultfd_reset(mm, at);
         }
         if keeps_source {
@@ -286,7 +286,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn move_page_tables(&mut self, mm: &mut Mm, old: &Vma, new: &Vma, r: &Remap) -> Result<(), Errno> {
         let end = r.old_end();
         let (mut from, mut to) = self.realign(mm, old, new, r);
-        let moves_tables = A::HAVE_MOVE_TABLES && !loses_uffd(old);
+        let moves_tables = A::HAVE_MOVE_TABLES && !self.loses_uffd(old);
         while from < end {
             let extent = Self::extent(from, to, end, Level::Pud);
             let whole_pud = extent == A::entry_size(Level::Pud);
@@ -378,7 +378,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 return Ok(());
             }
             PmdState::Huge(_) | PmdState::Soft(_) => self.split_huge_pmd(mm, old, src, from),
-            PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !loses_uffd(old) => {
+            PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !self.loses_uffd(old) => {
                 self.hw.store(src, Pte::NONE);
                 self.populate(dst, table);
                 self.flush_moved(from, extent);
@@ -396,7 +396,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pmd = self.arch.pmdp_get_and_clear(&mut self.hw, from, src);
         let moved = if !self.arch.pmd_present(pmd) {
             self.moved_nonpresent(old, pmd)
-        } else if loses_uffd(old) {
+        } else if self.loses_uffd(old) {
             self.arch.pte_mksoft_dirty(self.arch.pte_clear_uffd_wp(pmd))
         } else {
             self.arch.pte_mksoft_dirty(pmd)
@@ -430,7 +430,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                     nr = self.folio_pte_batch(folio, p, old, max - i, Fpb::RESPECT_WRITE);
                 }
                 let mut pte = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
-                if loses_uffd(vma) {
+                if self.loses_uffd(vma) {
                     pte = self.arch.pte_clear_uffd_wp(pte);
                 }
                 self.arch.set_ptes(&mut self.hw, new_addr, q, self.arch.pte_mksoft_dirty(pte), nr);
@@ -450,7 +450,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// What a software entry is at its new place.
     fn moved_nonpresent(&self, vma: &Vma, mut pte: Pte) -> Pte {
-        if loses_uffd(vma) {
+        if self.loses_uffd(vma) {
             if self.is_marker(pte, marker::UFFD_WP) {
                 return Pte::NONE;
             }
@@ -458,9 +458,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         if self.arch.has_soft_dirty() { self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true) } else { pte }
     }
-}
 
-/// Whether write protection by userfaultfd ends with a move of this VMA.
-fn loses_uffd(vma: &Vma) -> bool {
-    vma.uffd.is_some_and(Userfaultfd::stays_at_remap)
+    /// Whether write protection by userfaultfd ends with a move of this VMA.
+    fn loses_uffd(&self, vma: &Vma) -> bool {
+        self.rules.mremap_drops_uffd_wp && vma.uffd.is_some_and(Userfaultfd::stays_at_remap)
+    }
 }

@@ -195,14 +195,18 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
-    /// How many entries a slot counts that name it (`__swap_count`).
-    pub fn swap_count(&self, leaf: SoftLeaf) -> u32 {
-        self.swap.count(leaf)
+    fn slot_in_use(&self, leaf: SoftLeaf) -> Option<&Slot> {
+        self.swap.devices.get(usize::from(leaf.ty))?.used.get(&leaf.offset)
     }
 
-    /// One byte of what a slot holds.
-    pub fn swap_byte(&self, leaf: SoftLeaf, offset: usize) -> u8 {
-        self.swap.page(leaf).read(offset)
+    /// How many entries a slot counts that name it (`__swap_count`); nothing where no such slot is in use.
+    pub fn swap_count(&self, leaf: SoftLeaf) -> Option<u32> {
+        self.slot_in_use(leaf).map(|slot| slot.count)
+    }
+
+    /// One byte of what a slot holds; nothing where no such slot is in use.
+    pub fn swap_byte(&self, leaf: SoftLeaf, offset: usize) -> Option<u8> {
+        self.slot_in_use(leaf).map(|slot| slot.page.read(offset))
     }
 
     /// Bytes of swap in use.

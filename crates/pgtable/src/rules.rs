@@ -91,6 +91,8 @@ pub struct KernelRules {
     /// A folio that waits to be split waits on after its migration; before, it was forgotten (`mm/migrate.c`,
     /// `migrate_folio_move`; asked of 6.16.12, 6.17.13 and 7.3.4).
     pub migration_requeues_split: bool,
+    /// mremap ends write protection by a userfaultfd that does not follow (`mm/mremap.c`; 0cef0bb836e3, in all kernels here).
+    pub mremap_drops_uffd_wp: bool,
     /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
     pub scan_knows_accessed: bool,
 }
@@ -125,6 +127,7 @@ impl KernelRules {
         reclaim_splits_written_huge: false,
         reclaim_respects_write: false,
         migration_requeues_split: false,
+        mremap_drops_uffd_wp: true,
         scan_knows_accessed: false,
     };
 
@@ -167,6 +170,7 @@ impl KernelRules {
         reclaim_splits_written_huge: false,
         reclaim_respects_write: false,
         migration_requeues_split: false,
+        mremap_drops_uffd_wp: true,
         scan_knows_accessed: false,
     };
 

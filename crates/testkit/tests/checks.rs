@@ -5,6 +5,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use ptelab::check::{BUGS, Bug};
 use ptelab::fuzz::{Check, Checks, Coverage, Plan, Planned, Size, program, program_of, shrink};
 use ptelab::{KernelRules, port_names, scenario};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 
@@ -19,7 +20,7 @@ fn bug(name: &str) -> &'static Bug {
 fn random_programs_keep_every_check() {
     let plan = Plan::new(port_names(), SOUND.to_vec(), Size::SMALL);
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
     let bytes = (prop::collection::vec(any::<u8>(), Size::SMALL.bytes()), 0..9u64);
     let done = TestRunner::new_with_rng(config, rng).run(&bytes, |(bytes, case)| {
         let lines = program(&bytes, Size::SMALL).expect("any bytes are a program");
@@ -48,12 +49,13 @@ fn programs_are_scenarios_and_the_same_for_the_same_seed() {
     assert_ne!(program_of(5, 0, Size::SMALL), program_of(6, 0, Size::SMALL));
 }
 
-/// Every bug is found by a law, or else by random programs.
+/// Every bug is found by a law, or else by random programs, or else where hardware interferes.
 #[test]
 fn every_bug_is_found() {
     for bug in BUGS {
-        let by_programs = || bug.fuzz(1, 4000, Checks::ALL, &AtomicBool::new(false)).is_some();
-        assert!(bug.broken_law().is_some() || by_programs(), "{}", bug.name);
+        let by_programs = || bug.fuzz(1, 40_000, Checks::ALL, &AtomicBool::new(false)).is_some();
+        let found = bug.broken_law().is_some() || bug.lost_race().is_some() || by_programs();
+        assert!(found, "{}", bug.name);
     }
 }
 
@@ -67,25 +69,18 @@ fn the_head_page_bug_is_shown_in_eight_lines() {
     assert_eq!(short.violation.check, Check::Writable);
 }
 
-/// With its check switched off, random programs no longer find a bug in the same number of cases.
+/// With its check switched off, a bug that the check shows is not found in the same number of cases. Other checks guard `crates/mm`,
+/// where no bug is planted, or see the same bugs from two sides.
 #[test]
 fn checks_are_needed() {
-    for (check, name) in [
-        (Check::Stale, "no-flush-after-copy"),
-        (Check::Stale, "short-range"),
-        (Check::Dirty, "wrprotect-loses-dirty"),
-        (Check::Blocks, "cont-on-invalid"),
-    ] {
-        let stop = AtomicBool::new(false);
-        let bug = bug(name);
-        let found = bug.fuzz(1, 300, Checks::ALL, &stop).expect("it is found");
-        assert_eq!(found.violation.check, check, "{name}");
-        let without = bug.fuzz(1, found.case + 1, Checks::ALL.without(check), &stop);
-        assert!(
-            without.is_none(),
-            "{name} is found without {}: {:?}",
-            check.name(),
-            without.map(|f| f.violation)
-        );
+    let stop = AtomicBool::new(false);
+    let alone = |bug: &Bug| {
+        let found = bug.fuzz(1, 1500, Checks::ALL, &stop)?;
+        let check = found.violation.check;
+        bug.fuzz(1, found.case + 1, Checks::ALL.without(check), &stop).is_none().then_some(check)
+    };
+    let needed: BTreeSet<Check> = BUGS.iter().filter_map(alone).collect();
+    for check in [Check::Blocks, Check::Dirty, Check::Stale] {
+        assert!(needed.contains(&check), "{} finds nothing alone", check.name());
     }
 }

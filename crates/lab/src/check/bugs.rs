@@ -2,8 +2,8 @@
 
 use super::faulty::{Fault, Faulty};
 use crate::fuzz::{Check, Checks, Found, Fuzz, Plan, Planned, Size, scenario_text, shrink};
-use ptelab_machine::pgtable::laws::{self, PortFacts, Setting};
-use ptelab_machine::{KernelRules, PortVisitor, visit_port};
+use ptelab_machine::pgtable::laws::{self, PortFacts, Setting, race};
+use ptelab_machine::{CpuConfig, KernelRules, PortVisitor, visit_port};
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -36,6 +36,9 @@ static CONT_ON_INVALID: KernelRules = KernelRules { cont_on_invalid: true, ..Ker
 /// Linux 7.3 as it would be without the mend of reclaim.
 static RECLAIM_IGNORES_WRITE: KernelRules =
     KernelRules { reclaim_respects_write: false, ..KernelRules::V7_3 };
+
+/// Linux 7.3 as it would be if mremap kept write protection that nobody can lift any more.
+static MREMAP_KEEPS_UFFD_WP: KernelRules = KernelRules { mremap_drops_uffd_wp: false, ..KernelRules::V7_3 };
 
 const fn rules(
     name: &'static str,
@@ -125,14 +128,18 @@ pub const BUGS: &[Bug] = &[
         "x86_64",
         &RECLAIM_IGNORES_WRITE,
     ),
+    rules("uffd-wp-remapped", "uffd-wp kept across mremap (0cef0bb836e3)", "x86_64", &MREMAP_KEEPS_UFFD_WP),
+    on_port(
+        "scan-outside",
+        "an entry is read before the transaction that changes it, as a scan did (c70dce4982ce)",
+        "x86_64",
+        Fault::StartReadsBefore,
+    ),
     on_port("no-flush-for-write", "losing write permission is not flushed", "x86_64", Fault::NoFlushForWrite),
 ];
 
-/// Bugs that cannot be put back yet, and why.
-pub const NOT_YET: &[(&str, &str)] = &[
-    ("pagemap scan outside the transaction (c70dce4982ce)", "random programs do not scan yet"),
-    ("uffd-wp kept across mremap (0cef0bb836e3)", "random programs have no userfaultfd yet"),
-];
+/// Programs that are tried where neither a law nor hardware that interferes shows a bug.
+const MORE: u64 = 40_000;
 
 /// What found a bug.
 #[derive(Clone, Debug, Serialize)]
@@ -141,9 +148,10 @@ pub struct BugRow {
     pub name: &'static str,
     /// What it was.
     pub what: &'static str,
-    /// The first law that it breaks, or the check that a random program broke; nothing if nothing did.
+    /// The first law that it breaks, or the check that a random program broke, or `race` where only hardware that interferes shows
+    /// it; nothing if nothing did.
     pub found_by: Option<String>,
-    /// Cases up to that: of the law, or random programs.
+    /// Cases up to that: of the law, random programs, or schedules.
     pub cases: u64,
     /// What random programs found, whatever the laws say: check, cases, and the shortest program.
     pub fuzz: Option<FuzzFound>,
@@ -188,6 +196,11 @@ impl Bug {
         visit_port(self.port, BrokenLaw { rules: self.rules(), fault: self.fault() }).flatten()
     }
 
+    /// Schedules of hardware that were tried where one of them shows the bug.
+    pub fn lost_race(&self) -> Option<u64> {
+        visit_port(self.port, LostRace { rules: self.rules(), fault: self.fault() }).flatten()
+    }
+
     /// What random programs find from a seed, within so many of them.
     pub fn fuzz(&self, seed: u64, cases: u64, checks: Checks, stop: &AtomicBool) -> Option<Found> {
         let time = Some(Duration::from_secs(60));
@@ -198,7 +211,10 @@ impl Bug {
     /// What finds it.
     pub fn find(&self, seed: u64, cases: u64, stop: &AtomicBool) -> BugRow {
         let law = self.broken_law();
+        let race = if law.is_none() { self.lost_race() } else { None };
         let plan = self.plan(Checks::ALL);
+        // What nothing else finds is worth more programs.
+        let cases = if law.is_none() && race.is_none() { cases.max(MORE) } else { cases };
         let found = self.fuzz(seed, cases, Checks::ALL, stop);
         let fuzz = found.map(|found| {
             let cases = found.case + 1;
@@ -213,7 +229,7 @@ impl Bug {
         let (found_by, cases) = match (law, &fuzz) {
             (Some((id, cases)), _) => (Some(id.to_owned()), cases),
             (None, Some(found)) => (Some(found.check.to_owned()), found.cases),
-            (None, None) => (None, cases),
+            (None, None) => race.map_or((None, cases), |schedules| (Some("race".to_owned()), schedules)),
         };
         BugRow { name: self.name, what: self.what, found_by, cases, fuzz }
     }
@@ -234,5 +250,20 @@ impl PortVisitor for BrokenLaw {
             let score = laws::score_law(law, &settings, &build);
             score.failure.map(|_| (score.id, score.cases))
         })
+    }
+}
+
+struct LostRace {
+    rules: &'static KernelRules,
+    fault: Fault,
+}
+
+impl PortVisitor for LostRace {
+    type Out = Option<u64>;
+
+    fn visit<P: PortFacts>(self) -> Self::Out {
+        let on = Setting::of::<Faulty<P>>(CpuConfig::default(), self.rules);
+        let report = race::explore(&Faulty::<P>::with(self.fault, on.cpu(), self.rules), &on);
+        (!report.failures.is_empty()).then_some(report.schedules)
     }
 }

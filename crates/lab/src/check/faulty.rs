@@ -36,6 +36,8 @@ pub enum Fault {
     NoBreakBeforeMake,
     /// What a block's entries had recorded is not gathered when they are joined.
     FoldLosesRecorded,
+    /// A transaction goes on with what the entry was before it began (c70dce4982ce).
+    StartReadsBefore,
     /// `pte_needs_flush` is content where only write permission goes.
     NoFlushForWrite,
 }
@@ -339,8 +341,16 @@ impl<P: Arch> PteOps for Faulty<P> {
 
 impl<P: Arch> ModifyProt for Faulty<P> {
     as_port! { hw:
-        fn ptep_modify_prot_start(addr: VirtAddr, p: Ptep) -> Pte;
         fn modify_prot_start_ptes(addr: VirtAddr, p: Ptep, nr: usize) -> Pte;
+    }
+
+    fn ptep_modify_prot_start<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
+        if self.is(Fault::StartReadsBefore) {
+            let before = self.port.ptep_get(hw, p);
+            self.port.ptep_modify_prot_start(hw, addr, p);
+            return before;
+        }
+        self.port.ptep_modify_prot_start(hw, addr, p)
     }
 
     fn ptep_modify_prot_commit<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, _: Pte, new: Pte) {

@@ -113,8 +113,10 @@ fn c_call(call: &Call) -> String {
         Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
             format!("mremap((void *){old_addr:#x}, {old_len}, {new_len}, {flags}, (void *){new_addr:#x})")
         }
-        Call::Memset { addr, byte, len } => format!("memset((void *){addr:#x}, {byte}, {len})"),
-        Call::ExplicitBzero { addr, len } => format!("memset((void *){addr:#x}, 0, {len})"),
+        // Reclaim of what MADV_FREE gave up is a part of MADV_PAGEOUT.
+        Call::Reclaim { addr, len } => format!("madvise((void *){addr:#x}, {len}, MADV_PAGEOUT)"),
+        Call::Memset { addr, byte, len } => format!("(memset((void *){addr:#x}, {byte}, {len}), 0)"),
+        Call::ExplicitBzero { addr, len } => format!("(memset((void *){addr:#x}, 0, {len}), 0)"),
         Call::Touch { addr, len, access } => {
             format!("(touch((void *){addr:#x}, {len}, {}), 0)", u8::from(*access == Access::Write))
         }

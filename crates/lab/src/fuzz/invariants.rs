@@ -7,7 +7,7 @@ use super::{Check, Checks, Violation};
 use ptelab_machine::mm::{LeafEntry, Mm, Pagemap, Vma};
 use ptelab_machine::pgtable::VirtAddr;
 use ptelab_machine::pgtable::{
-    Access, Arch, KernelRules, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, swp_type,
+    Access, Arch, KernelRules, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, marker, swp_type,
 };
 use ptelab_machine::{Pid, Vm};
 
@@ -64,10 +64,10 @@ impl<A: Arch> OnTrial<A> {
         let names = self.named.get(&named(leaf)).copied().unwrap_or(0);
         if leaf.is_swap() && checks.has(Check::Mapcount) {
             let count = self.machine.kernel.swap_count(leaf);
-            if count != names {
+            if count != Some(names) {
                 return wrong(
                     Check::Mapcount,
-                    format!("{names} entries name the slot, which counts {count}"),
+                    format!("{names} entries name the slot, which counts {count:?}"),
                 );
             }
         }
@@ -122,6 +122,10 @@ impl<A: Arch> OnTrial<A> {
                 return Err((Check::Contents, "failed, and can be reached".to_owned()));
             }
         }
+        let guard = |seen: &Seen| matches!(seen.view, PteView::Soft(leaf) if leaf.is_marker(marker::GUARD));
+        if checks.has(Check::Results) && page.is(State::GUARD) != here.is_some_and(guard) {
+            return Err((Check::Results, format!("a guard: {}, and says otherwise", page.is(State::GUARD))));
+        }
         let says = |bit| here.is_some_and(|seen| seen.entry.pagemap.contains(bit));
         let marked = page.is(State::BROKEN) || page.is(State::GUARD);
         if checks.has(Check::Protected) && page.uffd.is_some() && !marked {
@@ -159,7 +163,7 @@ impl<A: Arch> OnTrial<A> {
             PteView::Present(_) if self.is_zero(seen) => Some([0; 4]),
             PteView::Present(m) => of_frame(m.pfn),
             PteView::Soft(leaf) if leaf.is_swap() => {
-                Some(PLACES.map(|place| kernel.swap_byte(leaf, place as usize)))
+                Some(PLACES.map(|place| kernel.swap_byte(leaf, place as usize).unwrap_or_default()))
             }
             PteView::Soft(leaf) if leaf.ty == swp_type::HWPOISON => None,
             PteView::Soft(leaf) => leaf.pfn().and_then(of_frame),

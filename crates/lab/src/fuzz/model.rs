@@ -324,8 +324,11 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
             each(space, (addr, 1), |at, page| lifted(page, &word(at)));
             Expected::Unknown
         }
-        Call::ClearRefs { .. } | Call::NumaScan { .. } | Call::Numa { .. } | Call::NumaAlloc { .. } => FINE,
-        Call::Swapon { .. } => FINE,
+        Call::ClearRefs { .. }
+        | Call::NumaScan { .. }
+        | Call::Numa { .. }
+        | Call::NumaAlloc { .. }
+        | Call::Swapon { .. } => FINE,
         _ => Expected::Unknown,
     }
 }

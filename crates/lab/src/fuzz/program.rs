@@ -30,6 +30,14 @@ impl Size {
     /// Several tables, with huge pages.
     pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4 };
 
+    /// A table, with huge pages.
+    pub const HUGE: Self = Self { pages: 512, calls: 6, processes: 2 };
+
+    /// How large a case is: one of 32 small ones has huge pages.
+    pub(super) fn of_case(self, case: u64) -> Self {
+        if self == Self::SMALL && case % 32 == 31 { Self::HUGE } else { self }
+    }
+
     /// Bytes that are looked at, at either place: memory may be moved off by some pages.
     pub(super) const fn span(self) -> u64 {
         (self.pages + 32) * PAGE
@@ -164,7 +172,7 @@ impl Writer<'_> {
             self.push(1, Call::Numa { nodes: 2 });
             self.push(1, Call::NumaAlloc { node: 1 });
         }
-        if matches!(self.theme, Theme::Reclaim | Theme::All) {
+        if self.theme != Theme::Plain {
             self.push(1, Call::Swapon { size: 4 << 20 });
         }
         if matches!(self.theme, Theme::Userfaultfd | Theme::All) && self.one_in(2)? {
@@ -179,12 +187,13 @@ impl Writer<'_> {
     /// Writes to memory with one size of folios allowed.
     fn write(&mut self, pid: u32) -> Result<()> {
         let max_kb = self.size.pages * PAGE / 1024;
-        let kb = *self.u.choose(&[64, 64, 16, 32, 128, 4, 2048])?;
-        let thp = kb > 4 && kb <= max_kb;
+        let huge = max_kb >= 2048 && self.one_in(2)?;
+        let kb = if huge { 2048 } else { *self.u.choose(&[64, 64, 16, 32, 128, 128, 256, 4])? };
+        let thp = kb > 4;
         if thp {
             self.push(pid, Call::Thp { size: ThpKey::Kb(kb), mode: ThpMode::Always });
         }
-        let (addr, len) = self.range()?;
+        let (addr, len) = if huge { (self.here, PAGE) } else { self.range()? };
         let byte = self.u.int_in_range(0..=9)?;
         let (addr, len) = if self.one_in(6)? { (addr + 100, len - 200) } else { (addr, len) };
         self.push(pid, Call::Memset { addr, byte, len });
@@ -237,8 +246,20 @@ impl Writer<'_> {
                 self.push(pid, Call::Madvise { addr, len, advice });
             }
             11 => self.odd(pid, (addr, len))?,
+            12 => self.write_after_free(pid, (addr, len))?,
+            13 => self.tracked_write(pid, (addr, len))?,
             _ => self.change(pid, (addr, len))?,
         }
+        Ok(())
+    }
+
+    /// One page is written after soft-dirty was cleared, and its neighbours' protection changes with its own.
+    fn tracked_write(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        self.push(pid, Call::ClearRefs { what: 4 });
+        let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
+        self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
+        self.push(pid, Call::Mprotect { addr, len, prot: READ });
+        self.push(pid, Call::Mprotect { addr, len, prot: READ | WRITE });
         Ok(())
     }
 
@@ -290,16 +311,38 @@ impl Writer<'_> {
     }
 
     fn reclaim(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        match self.u.int_in_range(0..=3u8)? {
-            0..=1 => self.push(pid, Call::Madvise { addr, len, advice: advice::PAGEOUT }),
-            _ => {
-                self.push(pid, Call::Madvise { addr, len, advice: advice::FREE });
-                if self.one_in(2)? {
-                    let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
-                    self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
-                }
-                self.push(pid, Call::Reclaim { addr, len });
-            }
+        if self.one_in(2)? {
+            return self.pageout(pid, (addr, len));
+        }
+        if self.one_in(2)? {
+            self.fork_and_exit(pid);
+        }
+        self.write_after_free(pid, (addr, len))?;
+        self.push(pid, Call::Reclaim { addr, len });
+        Ok(())
+    }
+
+    /// Takes pages to swap, and as often as not some of them back.
+    fn pageout(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        self.push(pid, Call::Madvise { addr, len, advice: advice::PAGEOUT });
+        if self.one_in(2)? {
+            self.read_some(pid)?;
+        }
+        Ok(())
+    }
+
+    fn read_some(&mut self, pid: u32) -> Result<()> {
+        let (addr, len) = self.range()?;
+        self.push(pid, Call::Touch { addr, len, access: Access::Read });
+        Ok(())
+    }
+
+    /// Makes pages clean, and most often one of them dirty.
+    fn write_after_free(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        self.push(pid, Call::Madvise { addr, len, advice: advice::FREE });
+        if !self.one_in(3)? {
+            let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
+            self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
         }
         Ok(())
     }
@@ -308,7 +351,12 @@ impl Writer<'_> {
         match self.u.int_in_range(0..=8u8)? {
             0..=3 => self.migrate(pid, (addr, len))?,
             4..=5 => self.push(pid, Call::DevicePrivate { addr, len }),
-            6 => self.push(pid, Call::DeviceExclusive { addr }),
+            6 => {
+                self.push(pid, Call::DeviceExclusive { addr });
+                let range = self.range()?;
+                self.change(pid, range)?;
+                self.push(pid, Call::Touch { addr, len: PAGE, access: Access::Read });
+            }
             7 => {
                 let order = *self.u.choose(&[0, 0, 2, 3])?;
                 self.push(pid, Call::SplitFolio { addr, order });
@@ -334,12 +382,13 @@ impl Writer<'_> {
     }
 
     fn userfaultfd(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        match self.u.int_in_range(0..=8u8)? {
+        match self.u.int_in_range(0..=9u8)? {
             0..=1 => self.uffd(pid, (addr, len))?,
             2..=4 => self.push(pid, Call::UffdWp { addr, len, how: Switch::On }),
             5 => self.push(pid, Call::UffdWp { addr, len, how: Switch::Off }),
             6 => self.push(pid, Call::UffdUnregister { addr, len }),
             7 => self.push(pid, Call::UffdPoison { addr, len: PAGE }),
+            8 => self.pageout(pid, (addr, len))?,
             _ => {
                 let flags = *self.u.choose(&[0, PmScanFlags::WP_MATCHING.bits()])?;
                 let written = PageCategories::WRITTEN.bits();
@@ -374,8 +423,22 @@ impl Writer<'_> {
         self.alive.push(self.made);
         if let Some((addr, len)) = without {
             self.push(pid, Call::Madvise { addr, len, advice: advice::DOFORK });
+            // All of it moves while parts of folios are shared.
+            if self.one_in(4)? {
+                let all = (self.here, self.size.pages * PAGE);
+                self.mremap(pid, all)?;
+            }
         }
         Ok(())
+    }
+
+    /// A child that is gone at once: pages are read-only and not exclusive, though nobody else has them.
+    fn fork_and_exit(&mut self, pid: u32) {
+        if self.made < self.size.processes {
+            self.push(pid, Call::Fork);
+            self.made += 1;
+            self.push(self.made, Call::ExitGroup { status: 0 });
+        }
     }
 
     fn exit(&mut self, pid: u32) {

@@ -17,8 +17,10 @@ use std::fmt::Write as _;
 
 /// Accesses that hardware makes in one schedule of a short operation, at most.
 pub const BOUND: usize = 2;
-/// Primitives above which an operation is long: then hardware makes one access.
+/// Primitives above which an operation is long: then every schedule of one access is tried, and some of more at random.
 pub const LONG: usize = 28;
+/// Random schedules of each long operation.
+pub const AT_RANDOM: usize = 200;
 
 /// What software does, with the flush that belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,54 @@ struct Try {
     part: usize,
 }
 
-/// An access by hardware: before which primitive, of which of the two pages that it uses, and what.
-type Step = (usize, usize, Access);
+/// Who accesses memory beside the software that changes its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walker {
+    /// Another CPU, whose walker sets accessed and dirty.
+    Cpu,
+    /// A device behind an SMMU without dirty management: its walker sets nothing, and faults where something is to be set.
+    Device,
+}
+
+/// An access by hardware: before which primitive, of which of the two pages that it uses, by whom, and what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    at: usize,
+    page: usize,
+    walker: Walker,
+    access: Access,
+}
+
+impl Step {
+    /// Steps before one primitive: two walkers, two pages, two accesses.
+    const CHOICES: usize = 8;
+
+    const fn number(n: usize) -> Self {
+        let access = if n.is_multiple_of(2) { Access::Write } else { Access::Read };
+        let walker = if (n / 4).is_multiple_of(2) { Walker::Cpu } else { Walker::Device };
+        Self { at: n / Self::CHOICES, page: n / 2 % 2, walker, access }
+    }
+
+    /// `5w0`: before which primitive, what, and of which page; in capitals where a device does it.
+    fn id(self) -> String {
+        let letter = match (self.walker, self.access) {
+            (Walker::Cpu, Access::Write) => 'w',
+            (Walker::Cpu, Access::Read) => 'r',
+            (Walker::Device, Access::Write) => 'W',
+            (Walker::Device, Access::Read) => 'R',
+        };
+        format!("{}{letter}{}", self.at, self.page)
+    }
+
+    fn of_id(id: &str) -> Option<Self> {
+        let split = id.find(['w', 'r', 'W', 'R'])?;
+        let letter = id[split..].chars().next()?;
+        let page = id[split + 1..].parse().ok().filter(|page| *page < 2)?;
+        let walker = if letter.is_uppercase() { Walker::Device } else { Walker::Cpu };
+        let access = if letter.eq_ignore_ascii_case(&'w') { Access::Write } else { Access::Read };
+        Some(Self { at: id[..split].parse().ok()?, page, walker, access })
+    }
+}
 
 /// What was explored on one port, and what went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,8 +129,8 @@ struct ChaosHw<'a, P> {
     schedule: &'a [Step],
     /// Primitives so far.
     at: usize,
-    /// Cached translations: page and word.
-    tlb: Vec<(usize, Pte)>,
+    /// Cached translations: by whom, of which page, and the word.
+    tlb: Vec<(Walker, usize, Pte)>,
     accessed: [bool; 2],
     written: [bool; 2],
     resizes: bool,
@@ -102,44 +150,48 @@ impl<P: PortFacts> ChaosHw<'_, P> {
     /// The agent's turns before the next primitive.
     fn turn(&mut self) {
         let (schedule, now) = (self.schedule, self.at);
-        for &(_, page, access) in schedule.iter().filter(|(at, ..)| *at == now) {
-            self.access(page, access);
+        for step in schedule.iter().filter(|step| step.at == now) {
+            self.access(*step);
         }
         self.at += 1;
     }
 
-    fn access(&mut self, page: usize, access: Access) {
+    fn access(&mut self, Step { page, walker, access, .. }: Step) {
         let through = |word| self.port.walk(word, Level::Pte, access) == Walk::Allowed(word);
-        let cached = self.tlb.iter().any(|&(of, word)| of == page && through(word));
+        let cached = self.tlb.iter().any(|&(by, of, word)| (by, of) == (walker, page) && through(word));
         if !cached {
             let (p, _) = self.pages[page];
             let old = self.hw.peek(p);
-            let Walk::Allowed(new) = self.port.walk(old, Level::Pte, access) else {
-                self.say("hardware", |port| {
-                    format!("page {page}: {access:?} faults on {}", word_text(port, old, Level::Pte))
-                });
-                return;
+            let new = match self.port.walk(old, Level::Pte, access) {
+                Walk::Allowed(new) if walker == Walker::Cpu || new == old => new,
+                _ => {
+                    self.say("hardware", |port| {
+                        let word = word_text(port, old, Level::Pte);
+                        format!("page {page}: {access:?} by {walker:?} faults on {word}")
+                    });
+                    return;
+                }
             };
             self.hw.hardware_store(p, new);
-            self.fill(page, new);
+            self.fill(walker, page, new);
             self.accessed[page] = true;
         }
         self.written[page] |= access == Access::Write;
         let how = if cached { "by a cached translation" } else { "by walking the tables" };
-        self.say("hardware", |_| format!("page {page}: {access:?} goes through {how}"));
+        self.say("hardware", |_| format!("page {page}: {access:?} by {walker:?} goes through {how}"));
     }
 
-    fn fill(&mut self, page: usize, new: Pte) {
+    fn fill(&mut self, walker: Walker, page: usize, new: Pte) {
         let view = |word| match self.port.decode(word, Level::Pte) {
             PteView::Present(m) => (m.pfn, m.attrs.contains(PteAttrs::CONT)),
             _ => (Pfn::new(0), false),
         };
-        for (_, old) in self.tlb.iter().filter(|(of, _)| *of == page) {
+        for (.., old) in self.tlb.iter().filter(|(by, of, _)| (*by, *of) == (walker, page)) {
             let ((frame, cont), (new_frame, new_cont)) = (view(*old), view(new));
             self.joined |= !cont && new_cont;
             self.conflict |= frame != new_frame || cont && !new_cont && !self.resizes;
         }
-        self.tlb.push((page, new));
+        self.tlb.push((walker, page, new));
     }
 }
 
@@ -178,7 +230,7 @@ impl<P: PortFacts> Hw for ChaosHw<'_, P> {
     fn tlbi(&mut self, op: Tlbi) {
         self.turn();
         let pages = self.pages;
-        self.tlb.retain(|(page, _)| !op.reaches(pages[*page].1));
+        self.tlb.retain(|(_, page, _)| !op.reaches(pages[*page].1));
         self.say("software", |_| format!("invalidate {:?}", op.scope));
     }
 
@@ -239,7 +291,7 @@ fn run<P: PortFacts>(setup: &Setup<'_, P>, schedule: &[Step], keep_log: bool) ->
     let fault = [at, last].into_iter().enumerate().find_map(|(page, i)| {
         let says = attrs(&meaning[i]) | taken;
         let now = after.hw.peek(after.at(i));
-        let stale = chaos.tlb.iter().any(|&(of, word)| of == page && outlives(port, word, now));
+        let stale = chaos.tlb.iter().any(|&(_, of, word)| of == page && outlives(port, word, now));
         match () {
             () if chaos.conflict => {
                 Some("two translations of one address that exclude each other are cached")
@@ -340,16 +392,35 @@ pub fn explore<P: PortFacts>(port: &P, on: &Setting) -> RaceReport {
 
 fn explore_one<P: PortFacts>(setup: &Setup<'_, P>, report: &mut RaceReport) {
     let n = run(setup, &[], false).primitives;
-    let turns = n * 4;
-    let step = |turn: usize| {
-        let access = if turn.is_multiple_of(2) { Access::Write } else { Access::Read };
-        (turn / 4, turn / 2 % 2, access)
-    };
-    for first in 0..turns {
-        judge(setup, &[step(first)], report);
-        for second in (first..turns).filter(|_| n <= LONG) {
-            judge(setup, &[step(first), step(second)], report);
+    let turns = n * Step::CHOICES;
+    for first in (0..turns).map(Step::number) {
+        judge(setup, &[first], report);
+        let seconds = (first.at * Step::CHOICES..turns).map(Step::number);
+        // Devices are tried alone: they change nothing that others could meet.
+        let both = |second: &Step| n <= LONG && (first.walker, second.walker) == (Walker::Cpu, Walker::Cpu);
+        for second in seconds.filter(both) {
+            judge(setup, &[first, second], report);
         }
+    }
+    if n > LONG {
+        let mut random = Random(turns as u64);
+        for _ in 0..AT_RANDOM {
+            let mut schedule: Vec<Step> = (0..4).map(|_| Step::number(random.below(turns))).collect();
+            schedule.sort_by_key(|step| step.at);
+            judge(setup, &schedule, report);
+        }
+    }
+}
+
+/// Numbers that are the same in every run (`xorshift64`); never 0.
+struct Random(u64);
+
+impl Random {
+    const fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
     }
 }
 
@@ -368,9 +439,7 @@ fn judge<P: PortFacts>(setup: &Setup<'_, P>, schedule: &[Step], report: &mut Rac
 
 /// `Change.12.3.5w0-9r1`: operation, layout, part, and hardware's accesses.
 fn id(t: Try, schedule: &[Step]) -> String {
-    let letter = |access| if access == Access::Write { 'w' } else { 'r' };
-    let steps: Vec<String> =
-        schedule.iter().map(|(at, page, access)| format!("{at}{}{page}", letter(*access))).collect();
+    let steps: Vec<String> = schedule.iter().map(|step| step.id()).collect();
     format!("{:?}.{}.{}.{}", t.op, t.layout, t.part, steps.join("-"))
 }
 
@@ -380,13 +449,7 @@ pub fn replay<P: PortFacts>(port: &P, on: &Setting, id: &str) -> Option<(Option<
     let name = parts.next()?;
     let op = OPS.into_iter().find(|op| format!("{op:?}") == name)?;
     let (layout, part) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let steps = parts.next()?.split('-').map(|step| {
-        let split = step.find(['w', 'r'])?;
-        let access = if step[split..].starts_with('w') { Access::Write } else { Access::Read };
-        let page = step[split + 1..].parse().ok().filter(|page| *page < 2)?;
-        Some((step[..split].parse().ok()?, page, access))
-    });
-    let schedule: Vec<Step> = steps.collect::<Option<_>>()?;
+    let schedule: Vec<Step> = parts.next()?.split('-').map(Step::of_id).collect::<Option<_>>()?;
     let ran = run(&Setup::new(Try { op, layout, part }, port, on)?, &schedule, true);
     Some((ran.fault, ran.log))
 }
