@@ -202,7 +202,7 @@ impl Model {
             return Expected::Is(Outcome::Failed(CallError::NoProcess(pid)));
         }
         match line.call {
-            Call::Fork => self.fork(pid),
+            Call::Fork => self.fork(pid, word),
             Call::ExitGroup { .. } => {
                 self.spaces.remove(&pid);
                 FINE
@@ -218,20 +218,25 @@ impl Model {
         }
     }
 
-    fn fork(&mut self, pid: Pid) -> Expected {
+    fn fork(&mut self, pid: Pid, word: Word<'_>) -> Expected {
+        self.made += 1;
+        let made = self.made;
         let copy = |(at, page): (&u64, &Page)| {
             let mut page = page.clone();
             if page.is(State::WIPEONFORK) {
                 page.zap();
             }
             page.left_by(UffdFeatures::EVENT_FORK);
+            // Entries of shared memory are copied only where the child could not fill them by faults.
+            if page.is_shared() && page.is(State::BROKEN) {
+                page.state.set(State::BROKEN, matches!(word(made, *at), PteView::Soft(_)));
+            }
             (*at, page)
         };
         let parent = self.spaces[&pid].iter();
         let child = parent.filter(|(_, page)| !page.is(State::DONTFORK)).map(copy).collect();
-        self.made += 1;
-        self.spaces.insert(self.made, child);
-        Expected::Is(Outcome::Value(self.made.into()))
+        self.spaces.insert(made, child);
+        Expected::Is(Outcome::Value(made.into()))
     }
 
     /// A page fails, for all who have it: who that is, the machine says.
