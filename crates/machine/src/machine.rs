@@ -1,7 +1,7 @@
 //! One machine of one port: its processes, and the calls they make.
 
 use crate::processes::Processes;
-use crate::snapshot::{Cell, Snapshot};
+use crate::snapshot::{Cell, Snapshot, frameless};
 use crate::vm::{Area, Shape, Vm};
 use ptelab_mm::{
     Adopted, Backing, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags,
@@ -621,6 +621,13 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
 
     fn fields(&self, pte: Pte, level: Level) -> Vec<BitField> {
         self.kernel.arch.fields(pte, level)
+    }
+
+    fn without_frame(&self, pte: Pte, level: Level) -> Pte {
+        match self.kernel.arch.decode(pte, level) {
+            PteView::Soft(leaf) => self.kernel.arch.soft_leaf(frameless(leaf)).unwrap_or(pte),
+            _ => pte,
+        }
     }
 
     fn describe(&self, pte: Pte, level: Level) -> String {

@@ -435,6 +435,11 @@ fn limits<A: Arch>(start: VirtAddr, len: u64) -> (VirtAddr, VirtAddr) {
     (start, end)
 }
 
+/// A software entry of a page without the page's frame; another as it is.
+pub(crate) fn frameless(leaf: SoftLeaf) -> SoftLeaf {
+    if leaf.pfn().is_some() { SoftLeaf { offset: 0, ..leaf } } else { leaf }
+}
+
 /// Takes frames out of words.
 #[derive(Default)]
 struct Framing {
@@ -455,7 +460,7 @@ impl Framing {
         }
         let view = arch.decode(entry.pte, entry.level);
         if let PteView::Soft(leaf) = view {
-            let leaf = if leaf.pfn().is_some() { SoftLeaf { offset: 0, ..leaf } } else { leaf };
+            let leaf = frameless(leaf);
             let word = arch.soft_leaf(leaf).unwrap_or(entry.pte);
             return (word.0, PteView::Soft(leaf));
         }

@@ -238,6 +238,8 @@ pub trait Vm: std::fmt::Debug {
     fn fields(&self, pte: Pte, level: Level) -> Vec<BitField>;
     /// The names of the bits of a word.
     fn describe(&self, pte: Pte, level: Level) -> String;
+    /// A word that is a software entry of a page, without the page's frame number; another as it is.
+    fn without_frame(&self, pte: Pte, level: Level) -> Pte;
     /// A word in the neutral view.
     fn decode(&self, pte: Pte, level: Level) -> PteView;
 

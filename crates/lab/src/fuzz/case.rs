@@ -10,7 +10,7 @@ use crate::exec::Outcome;
 use crate::matrix::port_names;
 use ptelab_machine::pgtable::laws::PortFacts;
 use ptelab_machine::pgtable::{CpuConfig, PteAttrs, PteView, SoftFlags, SoftLeaf, swp_type};
-use ptelab_machine::{CallError, KernelRules, MprotectUnit, PortVisitor, Signal, visit_port};
+use ptelab_machine::{Advice, CallError, KernelRules, MprotectUnit, PortVisitor, Signal, visit_port};
 use ptelab_scenario::{Call, Line};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -193,13 +193,23 @@ struct Run {
     results: Vec<Outcome>,
     /// Soft-dirty was cleared: from then on it may make a difference.
     tracks: bool,
-    /// What `MADV_FREE` gave up was reclaimed where it was clean: from then on dirty may make a difference.
+    /// `MADV_FREE` gave memory up.
+    frees: bool,
+    /// Of that, what was clean was reclaimed: from then on dirty may make a difference.
     reclaims: bool,
 }
 
 impl Run {
     fn new(machine: Box<dyn Judged>, checks: Checks) -> Self {
-        Self { machine, model: Model::new(), checks, results: Vec::new(), tracks: false, reclaims: false }
+        Self {
+            machine,
+            model: Model::new(),
+            checks,
+            results: Vec::new(),
+            tracks: false,
+            frees: false,
+            reclaims: false,
+        }
     }
 
     /// Runs all lines; on failure, says how many ran, what was broken and on what machine.
@@ -227,8 +237,9 @@ impl Run {
     fn is_kernels_own(&self, line: &Line, violation: &Violation) -> bool {
         let rules = self.machine.rules();
         let named = KernelRules::by_name(rules.name).unwrap_or(rules);
-        let reclaimed = matches!(line.call, Call::Reclaim { .. }) && !named.reclaim_respects_write;
-        reclaimed && matches!(violation.check, Check::Writable | Check::Vma)
+        reclaims(&line.call)
+            && !named.reclaim_respects_write
+            && matches!(violation.check, Check::Writable | Check::Vma)
     }
 
     fn step(&mut self, line: &Line, coverage: &mut Coverage) -> Result<(), Violation> {
@@ -254,7 +265,8 @@ impl Run {
         let fails = matches!(line.call, Call::Hwpoison { .. }) && got == signalled;
         self.results.push(if fails { Outcome::Value(0) } else { got });
         self.tracks |= matches!(line.call, Call::ClearRefs { what: 4 });
-        self.reclaims |= matches!(line.call, Call::Reclaim { .. });
+        self.frees |= matches!(line.call, Call::Madvise { advice, .. } if advice == Advice::Free as u64);
+        self.reclaims |= self.frees && reclaims(&line.call);
         if self.checks.has(Check::Results) {
             result_is_right(expected, got)?;
         }
@@ -263,6 +275,15 @@ impl Run {
             self.model.forget(pid, |addr| self.machine.is_mapped(pid, addr));
         }
         self.machine.judge(line.call.name(), &self.model, self.checks, coverage)
+    }
+}
+
+/// Whether a call takes back what `MADV_FREE` gave up.
+fn reclaims(call: &Call) -> bool {
+    match *call {
+        Call::Reclaim { .. } => true,
+        Call::Madvise { advice, .. } => advice == Advice::Pageout as u64,
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::exec::Outcome;
 use bitflags::bitflags;
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, SoftLeaf, marker, swp_type};
-use ptelab_machine::{CallError, Errno, Pid, PmScanFlags, Signal, UffdFeatures};
+use ptelab_machine::{Advice, CallError, Errno, Pid, PmScanFlags, Signal, UffdFeatures};
 use ptelab_scenario::{Access, Call, Line, Switch};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -389,15 +389,15 @@ fn madvise(
     got: Outcome,
     word: WordOf<'_>,
 ) -> Expected {
-    if advice == 77 || !addr.is_multiple_of(PAGE) {
+    let Some(advice) = Advice::from_raw(advice).filter(|_| addr.is_multiple_of(PAGE)) else {
         return errno(Errno::Einval);
-    }
+    };
     let range = (addr, len);
     let hole = pages(addr, len).any(|at| !space.contains_key(&at));
     let is_shared = pages(addr, len).any(|at| space.get(&at).is_some_and(Page::is_shared));
     match advice {
-        4 => each(space, range, |at, page| dontneed(page, &word(at))),
-        8 => {
+        Advice::Dontneed => each(space, range, |at, page| dontneed(page, &word(at))),
+        Advice::Free => {
             // What is given up is there until memory runs out, unless it is in swap; what was shared stays dirty.
             each(space, range, |_, page| {
                 page.state -= State::DIRTY;
@@ -405,35 +405,36 @@ fn madvise(
             });
             discarded(space, range, word);
         }
-        10 => each(space, range, |_, page| page.state |= State::DONTFORK),
-        11 => each(space, range, |_, page| page.state -= State::DONTFORK),
+        Advice::Dontfork => each(space, range, |_, page| page.state |= State::DONTFORK),
+        Advice::Dofork => each(space, range, |_, page| page.state -= State::DONTFORK),
         // Private memory only: where shared memory is met, the call ends there.
-        18 => {
+        Advice::Wipeonfork => {
             let all = space.range_mut(pages(addr, len)).take_while(|(_, page)| !page.is_shared());
             all.for_each(|(_, page)| page.state |= State::WIPEONFORK);
         }
-        19 => each(space, range, |_, page| page.state -= State::WIPEONFORK),
+        Advice::Keeponfork => each(space, range, |_, page| page.state -= State::WIPEONFORK),
         // What comes back from swap may be clean.
-        21 => {
+        Advice::Pageout => {
             let swapped = |word| matches!(word, PteView::Soft(leaf) if SoftLeaf::is_swap(leaf));
             let all = space.iter_mut().filter(|(at, _)| swapped(word(**at)));
             all.for_each(|(_, page)| page.state -= State::DIRTY);
+            discarded(space, range, word);
             return Expected::Unknown;
         }
-        23 => {
+        Advice::PopulateWrite => {
             each(space, range, |at, page| lifted(page, &word(at)));
             return Expected::Unknown;
         }
-        102 if got == DONE || hole => each(space, range, |at, page| {
+        Advice::GuardInstall if got == DONE || hole => each(space, range, |at, page| {
             let guarded = matches!(word(at), PteView::Soft(leaf) if leaf.is_marker(marker::GUARD));
             dontneed(page, &word(at));
             page.state.set(State::GUARD, guarded || !page.is(State::PROTECTED));
         }),
-        103 => each(space, range, |_, page| page.state -= State::GUARD),
+        Advice::GuardRemove => each(space, range, |_, page| page.state -= State::GUARD),
         _ => return Expected::Unknown,
     }
     match advice {
-        8 | 18 if is_shared => Expected::Unknown,
+        Advice::Free | Advice::Wipeonfork if is_shared => Expected::Unknown,
         _ if hole => errno(Errno::Enomem),
         _ => FINE,
     }

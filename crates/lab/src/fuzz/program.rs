@@ -3,7 +3,7 @@
 //! `fuzz`, the tests with proptest and the fuzz target draw from here. A new call is a new arm of [`Writer::call`].
 
 use arbitrary::{Result, Unstructured};
-use ptelab_machine::{PageCategories, PmScanFlags, UffdFeatures};
+use ptelab_machine::{Advice, PageCategories, PmScanFlags, UffdFeatures};
 use ptelab_scenario::{Access, Call, Line, Switch, ThpKey, ThpMode};
 
 /// Where programs work. Private or shared memory starts here.
@@ -60,41 +60,24 @@ const MAYMOVE: u64 = 1;
 const MREMAP_FIXED: u64 = 2;
 const DONTUNMAP: u64 = 4;
 
-/// Advice, by the numbers of `include/uapi/asm-generic/mman-common.h`.
-mod advice {
-    pub(super) const DONTNEED: u64 = 4;
-    pub(super) const FREE: u64 = 8;
-    pub(super) const DONTFORK: u64 = 10;
-    pub(super) const DOFORK: u64 = 11;
-    pub(super) const HUGEPAGE: u64 = 14;
-    pub(super) const NOHUGEPAGE: u64 = 15;
-    pub(super) const WIPEONFORK: u64 = 18;
-    pub(super) const KEEPONFORK: u64 = 19;
-    pub(super) const COLD: u64 = 20;
-    pub(super) const PAGEOUT: u64 = 21;
-    pub(super) const POPULATE_READ: u64 = 22;
-    pub(super) const POPULATE_WRITE: u64 = 23;
-    pub(super) const COLLAPSE: u64 = 25;
-    pub(super) const GUARD_INSTALL: u64 = 102;
-    pub(super) const GUARD_REMOVE: u64 = 103;
-    pub(super) const ALL: [u64; 15] = [
-        DONTNEED,
-        FREE,
-        DONTFORK,
-        DOFORK,
-        HUGEPAGE,
-        NOHUGEPAGE,
-        WIPEONFORK,
-        KEEPONFORK,
-        COLD,
-        PAGEOUT,
-        POPULATE_READ,
-        POPULATE_WRITE,
-        COLLAPSE,
-        GUARD_INSTALL,
-        GUARD_REMOVE,
-    ];
-}
+/// Advice that is given.
+const ADVICE: [Advice; 15] = [
+    Advice::Dontneed,
+    Advice::Free,
+    Advice::Dontfork,
+    Advice::Dofork,
+    Advice::Hugepage,
+    Advice::Nohugepage,
+    Advice::Wipeonfork,
+    Advice::Keeponfork,
+    Advice::Cold,
+    Advice::Pageout,
+    Advice::PopulateRead,
+    Advice::PopulateWrite,
+    Advice::Collapse,
+    Advice::GuardInstall,
+    Advice::GuardRemove,
+];
 
 /// What a program has beside mappings, protections and forks: programs that do everything meet little of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,7 +225,7 @@ impl Writer<'_> {
                 self.push(pid, Call::Touch { addr, len, access });
             }
             7..=10 => {
-                let advice = *self.u.choose(&advice::ALL)?;
+                let advice = *self.u.choose(&ADVICE)? as u64;
                 self.push(pid, Call::Madvise { addr, len, advice });
             }
             11 => self.odd(pid, (addr, len))?,
@@ -324,7 +307,7 @@ impl Writer<'_> {
 
     /// Takes pages to swap, and as often as not some of them back.
     fn pageout(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        self.push(pid, Call::Madvise { addr, len, advice: advice::PAGEOUT });
+        self.push(pid, Call::Madvise { addr, len, advice: Advice::Pageout as u64 });
         if self.one_in(2)? {
             self.read_some(pid)?;
         }
@@ -339,7 +322,7 @@ impl Writer<'_> {
 
     /// Makes pages clean, and most often one of them dirty.
     fn write_after_free(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        self.push(pid, Call::Madvise { addr, len, advice: advice::FREE });
+        self.push(pid, Call::Madvise { addr, len, advice: Advice::Free as u64 });
         if !self.one_in(3)? {
             let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
             self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
@@ -416,13 +399,13 @@ impl Writer<'_> {
             return self.write(pid);
         }
         if let Some((addr, len)) = without {
-            self.push(pid, Call::Madvise { addr, len, advice: advice::DONTFORK });
+            self.push(pid, Call::Madvise { addr, len, advice: Advice::Dontfork as u64 });
         }
         self.push(pid, Call::Fork);
         self.made += 1;
         self.alive.push(self.made);
         if let Some((addr, len)) = without {
-            self.push(pid, Call::Madvise { addr, len, advice: advice::DOFORK });
+            self.push(pid, Call::Madvise { addr, len, advice: Advice::Dofork as u64 });
             // All of it moves while parts of folios are shared.
             if self.one_in(4)? {
                 let all = (self.here, self.size.pages * PAGE);

@@ -4,10 +4,11 @@ use super::VerifyError;
 use super::moving::Range;
 use super::record::{self, PAGE, RealCall, RealDump, errno_name, signal_name};
 use crate::exec::Watch;
-use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, TEST_AREA};
+use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use ptelab_kernel::RealError;
 use ptelab_kernel::command::Reply;
 use ptelab_kernel::qemu::{DISK, Qemu, Setup};
+use ptelab_machine::{AnyVm, Builder, Level, Pte};
 use ptelab_scenario::{Call, Scenario};
 use std::collections::HashMap;
 
@@ -63,13 +64,14 @@ impl Image {
         let area = vec![Range { start: TEST_AREA.0, end: TEST_AREA.1 }];
         let Some(recording) = record::record(&mut machine, scenario, area, watch)? else { return Ok(None) };
         let (arch, pfn_mask) = (self.0.guest.port, self.0.guest.pfn_mask());
+        let port = Builder::new(arch).build().map_err(GoldenError::from)?;
         Ok(Some(Golden {
             name: name.to_owned(),
             arch: arch.to_owned(),
             kernel: version(machine.release()).to_owned(),
             scenario: scenario.to_string().lines().map(str::to_owned).collect(),
             calls: recording.calls.iter().map(golden_call).collect(),
-            dumps: recording.dumps.iter().map(|dump| golden_dump(dump, pfn_mask)).collect(),
+            dumps: recording.dumps.iter().map(|dump| golden_dump(dump, &port, pfn_mask)).collect(),
         }))
     }
 }
@@ -104,19 +106,21 @@ fn golden_call(call: &RealCall) -> GoldenCall {
     GoldenCall { call: call.text.clone(), ret, errno, signal }
 }
 
-fn golden_dump(dump: &RealDump, pfn_mask: u64) -> GoldenDump {
+fn golden_dump(dump: &RealDump, port: &AnyVm, pfn_mask: u64) -> GoldenDump {
     let mut entries: Vec<GoldenEntry> = Vec::new();
     let mut folios = HashMap::new();
     for word in dump.words.iter().flatten() {
         let addr = word.addr.max(dump.start);
         let page = dump.pages.get(((addr - dump.start) / PAGE) as usize).copied().unwrap_or_default();
+        let level = if word.level == 0 { Level::Pte } else { Level::Pmd };
+        let bits = port.without_frame(Pte(word.word), level).0 & !pfn_mask;
         let next = folios.len() as u32;
         let folio = page.frame.map(|frame| *folios.entry(frame.head).or_insert(next));
         let entry = GoldenEntry {
             va: format!("{addr:#x}"),
             level: word.level,
             n: 1,
-            bits: format!("{:#018x}", word.word & !pfn_mask),
+            bits: format!("{bits:#018x}"),
             folio,
             folio_pages: page.frame.map(|frame| frame.folio_pages),
             offset: page.frame.map(|frame| (frame.pfn - frame.head) as u32),
