@@ -90,13 +90,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
-    /// The object's page for an address (`filemap_fault`).
+    /// The object's page for an address (`filemap_fault`). One that migrates is locked: who wants it waits.
     fn fault_page(&mut self, vma: &Vma, object: ObjectId, addr: VirtAddr) -> Result<Pfn, FaultError> {
         let pgoff = vma.pgoff_of(addr, A::PAGE_SHIFT);
         if !self.object_has(object, pgoff) {
             return Err(FaultError::Signal(Signal::Bus));
         }
-        Ok(self.object_page_or_new(object, pgoff)?)
+        let pfn = self.object_page_or_new(object, pgoff)?;
+        if self.migrations.contains_key(&pfn) { Err(FaultError::Migrating) } else { Ok(pfn) }
     }
 
     /// The entry of an object's page that is mapped for reading: where it is writable at once, and the page is dirty already, it
@@ -114,7 +115,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.arch.set_pte_at(&mut self.hw, addr, p, entry);
     }
 
-    /// Maps the pages around a read fault that are there already.
+    /// Maps the pages around a read fault that are there already and do not migrate.
     fn do_fault_around(&mut self, mm: &Mm, vma: &Vma, object: ObjectId, table: Ptep, addr: VirtAddr) {
         let window = FAULT_AROUND_BYTES.max(A::PAGE_SIZE);
         let mut at = addr.align_down(window).max(vma.start);
@@ -125,6 +126,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let pgoff = vma.pgoff_of(at, A::PAGE_SHIFT);
             if self.object_has(object, pgoff)
                 && let Some(pfn) = self.object_page(object, pgoff)
+                && !self.migrations.contains_key(&pfn)
                 && self.arch.pte_none(self.hw.peek(p))
             {
                 let mut entry = self.object_read_entry(vma, pfn);

@@ -56,7 +56,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// The migration entry of a page that a device had: it says nothing of accesses.
-    fn migration_leaf_of_device(leaf: SoftLeaf, exclusive: bool) -> SoftLeaf {
+    pub(crate) fn migration_leaf_of_device(leaf: SoftLeaf, exclusive: bool) -> SoftLeaf {
         let ty = match leaf.ty {
             swp_type::DEVICE_WRITE => swp_type::MIGRATION_WRITE,
             _ => Self::migration_read(exclusive),
@@ -146,7 +146,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// The page that an entry maps, for processes or for a device.
-    fn mapped_page(&self, pte: Pte) -> Option<Pfn> {
+    pub(crate) fn mapped_page(&self, pte: Pte) -> Option<Pfn> {
         if self.arch.pte_present(pte) {
             return (!self.arch.pte_special(pte)).then(|| self.arch.pte_pfn(pte));
         }

@@ -338,7 +338,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.store(src_pud, Pte::NONE);
         self.populate(dst_pud, src_table);
         self.free_table(mm, dst);
-        self.flush_moved(from, A::entry_size(Level::Pud));
+        self.flush_moved_table(from, A::entry_size(Level::Pud));
         Ok(true)
     }
 
@@ -353,8 +353,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         table.add(Self::index(addr, Level::Pud))
     }
 
-    fn flush_moved(&mut self, from: VirtAddr, len: u64) {
-        self.arch.flush_tlb_range(&mut self.hw, from, from.add(len), Level::Pmd);
+    /// Flushes what was under a table that moved: pages, or huge pages, of any level.
+    fn flush_moved_table(&mut self, from: VirtAddr, len: u64) {
+        self.arch.flush_tlb_range(&mut self.hw, from, from.add(len), Level::Pte);
     }
 
     /// Moves what one PMD maps: a huge leaf or a table whole, or entry by entry.
@@ -381,7 +382,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !self.loses_uffd(old) => {
                 self.hw.store(src, Pte::NONE);
                 self.populate(dst, table);
-                self.flush_moved(from, extent);
+                self.flush_moved_table(from, extent);
                 return Ok(());
             }
             PmdState::Table(_) | PmdState::None => {}
@@ -402,7 +403,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.arch.pte_mksoft_dirty(pmd)
         };
         self.arch.set_pmd_at(&mut self.hw, to, dst, moved);
-        self.flush_moved(from, A::entry_size(Level::Pmd));
+        self.arch.flush_pmd_tlb_range(&mut self.hw, from);
     }
 
     /// Moves entries under one table on either side. Contiguous blocks move whole where the kernel batches here.

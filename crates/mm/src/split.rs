@@ -4,7 +4,9 @@
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
-use ptelab_pgtable::{Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{
+    Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail
@@ -182,10 +184,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn map_unused_to_zeropage(&mut self, mm: &Mm, moved: &Moved) {
         let mut entry = self.zero_entry(&moved.vma);
         if self.rules.split_zeropage_keeps_soft_dirty {
-            if self.arch.pte_soft_dirty(moved.old) {
+            let leaf = self.moved_leaf(moved);
+            if leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
                 entry = self.arch.pte_mksoft_dirty(entry);
             }
-            if self.arch.pte_uffd_wp(moved.old) {
+            if leaf.flags.contains(SoftFlags::UFFD) {
                 entry = self.arch.pte_mkuffd_wp(entry);
             }
         }
@@ -231,24 +234,31 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn unmap_one(&mut self, mm: &Mm, vma: &Vma, span: FolioSpan, addr: VirtAddr) -> Option<Moved> {
         let p = self.pte_offset(mm, addr)?;
         let seen = self.hw.peek(p);
-        if !self.arch.pte_present(seen) || self.arch.pte_special(seen) {
-            return None;
-        }
-        let pfn = self.arch.pte_pfn(seen);
-        if pfn < span.head || pfn >= span.end() {
-            return None;
-        }
-        let old = self.arch.ptep_clear_flush(&mut self.hw, addr, p);
-        if self.arch.pte_dirty(old) {
+        let pfn = self.mapped_page(seen).filter(|&pfn| pfn >= span.head && pfn < span.end())?;
+        let old = if self.arch.pte_present(seen) {
+            self.arch.ptep_clear_flush(&mut self.hw, addr, p)
+        } else {
+            self.arch.pte_clear(&mut self.hw, addr, p);
+            seen
+        };
+        if self.arch.pte_present(old) && self.arch.pte_dirty(old) {
             self.pages.set_dirty(span, true);
         }
         Some(Moved { vma: vma.clone(), addr, pfn, old, exclusive: self.pages.is_exclusive(pfn) })
     }
 
+    /// The migration entry that stands for one in between.
+    fn moved_leaf(&self, moved: &Moved) -> SoftLeaf {
+        match self.soft_view(moved.old) {
+            Some(leaf) => Self::migration_leaf_of_device(leaf, moved.exclusive),
+            None => self.migration_leaf(moved.old, moved.pfn, moved.exclusive),
+        }
+    }
+
     /// Puts one entry back, for the page that is in `pfn` now (`remove_migration_pte`). What a migration entry does not
-    /// carry is lost: the protection is the VMA's own again.
+    /// carry is lost: the protection is the VMA's own again, and a device that had the page alone has it no more.
     pub(crate) fn restore_moved(&mut self, mm: &Mm, moved: &Moved, pfn: Pfn) {
-        let leaf = self.migration_leaf(moved.old, moved.pfn, moved.exclusive);
+        let leaf = self.moved_leaf(moved);
         let pte = self.migrated_pte(&moved.vma, leaf, pfn);
         self.pages.set_exclusive(pfn, 1, moved.exclusive);
         let p = self.pte_offset(mm, moved.addr).expect("the entry's table is still there");
