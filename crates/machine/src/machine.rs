@@ -476,7 +476,9 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
                 self.split(split);
                 let mapped = |part: &FolioSpan| self.kernel.pages.folio_mapcount(*part) > 0;
                 let parts: Vec<FolioSpan> = split.parts().filter(mapped).collect();
-                parts.into_iter().for_each(|part| self.begin_migration(part));
+                for part in parts {
+                    self.begin_migration(part);
+                }
             } else {
                 self.begin_migration(folio);
             }

@@ -2,6 +2,7 @@
 
 mod brk;
 mod files;
+mod migration;
 mod mlock;
 mod names;
 mod processes;
