@@ -133,7 +133,7 @@ impl Machine {
         }
     }
 
-    /// The calls themselves, typed: [`Vm`].
+    /// The calls themselves, typed: [`Vm`](ptelab_machine::Vm).
     ///
     /// ```
     /// use ptelab::{Access, Machine, MapFlags, Prot, Vm};

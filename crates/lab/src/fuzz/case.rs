@@ -191,8 +191,8 @@ struct Run {
     model: Model,
     checks: Checks,
     results: Vec<Outcome>,
-    /// Entries that map the zero page, after each call.
-    zeros: Vec<usize>,
+    /// How folios are split, after each call.
+    splits: Vec<Splits>,
     /// Soft-dirty was cleared: from then on it may make a difference.
     tracks: bool,
     /// `MADV_FREE` gave memory up.
@@ -208,7 +208,7 @@ impl Run {
             model: Model::new(),
             checks,
             results: Vec::new(),
-            zeros: Vec::new(),
+            splits: Vec::new(),
             tracks: false,
             frees: false,
             reclaims: false,
@@ -245,10 +245,10 @@ impl Run {
             && matches!(violation.check, Check::Writable | Check::Vma)
     }
 
-    /// Makes a call, and notes how many entries map the zero page after it.
+    /// Makes a call, and notes what tells how folios are split after it.
     fn step(&mut self, line: &Line, coverage: &mut Coverage) -> Result<(), Violation> {
         let judged = self.judged_step(line, coverage);
-        self.zeros.push(self.machine.seen().iter().filter(|seen| is_special(seen)).count());
+        self.splits.push(Splits::new(self.machine.seen()));
         judged
     }
 
@@ -300,14 +300,14 @@ fn reclaims(call: &Call) -> bool {
 /// Two machines that ran the same program came to the same, but for what is known to differ.
 ///
 /// They are compared up to the call at which they split different folios: a batch ends with a contiguous block, which machines have
-/// or not, so that madvise splits a folio on one only (asked of 6.16.12). A split maps the zero page for zeros.
+/// or not, so that madvise splits a folio on one only (asked of 6.16.12).
 fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
     let wrong = |text: String| Err(Violation::new(check, text));
     let (a, b) = (left.machine.seen(), right.machine.seen());
     // One may have ended before the other, at a bug of its kernel's own.
-    let calls = left.zeros.len().min(right.zeros.len());
-    let ended_apart = left.zeros.len() != right.zeros.len();
-    let apart = (0..calls).find(|&i| left.zeros[i] != right.zeros[i]);
+    let calls = left.splits.len().min(right.splits.len());
+    let ended_apart = left.splits.len() != right.splits.len();
+    let apart = (0..calls).find(|&i| left.splits[i] != right.splits[i]);
     let alike_calls = apart.map_or(calls, |i| i + 1);
     if let Some(i) = (0..alike_calls).find(|&i| left.results[i] != right.results[i]) {
         return wrong(format!("call {}: {} against {}", i + 1, left.results[i], right.results[i]));
@@ -341,6 +341,20 @@ const fn is_forgetful(call: &Call) -> bool {
             | Call::UffdWp { .. }
             | Call::UffdUnregister { .. }
     )
+}
+
+/// What tells how folios are split: a split maps the zero page for zeros, and makes smaller folios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Splits {
+    zeros: usize,
+    orders: u32,
+}
+
+impl Splits {
+    fn new(seen: &[Seen]) -> Self {
+        let orders = seen.iter().filter_map(|seen| seen.entry.page).map(|page| page.folio.order).sum();
+        Self { zeros: seen.iter().filter(|seen| is_special(seen)).count(), orders }
+    }
 }
 
 fn is_special(seen: &Seen) -> bool {
