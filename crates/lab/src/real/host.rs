@@ -177,7 +177,11 @@ impl Host {
 
     fn why_not_line(&self, line: &Line) -> Option<String> {
         let nodes = self.machine.nodes;
-        let swaps = |advice| MADV.value("MADV_PAGEOUT") == Some(advice) && self.machine.swap;
+        let pages_out = match line.call {
+            Call::Reclaim { .. } => true,
+            Call::Madvise { advice, .. } => MADV.value("MADV_PAGEOUT") == Some(advice),
+            _ => false,
+        };
         match line.call {
             Call::Numa { nodes: wanted } if u64::from(wanted) > nodes => {
                 Some(format!("it needs {wanted} NUMA nodes, the machine has {nodes}"))
@@ -190,9 +194,12 @@ impl Host {
                 let same = Real::setting(&file).is_none_or(|value| value == mode.name());
                 (!same).then(|| format!("{} needs root", line.call))
             }
-            Call::Madvise { advice, .. } if swaps(advice) => {
-                Some("it pages out, and the machine has swap".to_owned())
-            }
+            _ if pages_out && self.machine.swap => Some("it pages out, and the machine has swap".to_owned()),
+            Call::Uffd { .. }
+            | Call::UffdUnregister { .. }
+            | Call::UffdWp { .. }
+            | Call::UffdPoison { .. }
+            | Call::PagemapScan { .. } => Some(format!("{} is asked of images only", line.call)),
             Call::Dump { len, .. } if len > MAX_DUMP => Some("it dumps more than 16G".to_owned()),
             Call::Swapon { .. }
             | Call::Hwpoison { .. }
