@@ -1,8 +1,8 @@
 //! Running scenario lines on a machine.
 
 use ptelab_machine::{
-    Access, AnyVm, CallError, Counters, MapFlags, MremapFlags, PageCategories, Pid, PmScan, PmScanFlags,
-    Prot, Record, Signal, Snapshot, ThpMode, UffdFeatures, Vm, WriteProtect,
+    Access, Advice, AnyVm, CallError, Counters, MapFlags, MremapFlags, PageCategories, Pid, PmScan,
+    PmScanFlags, Prot, Record, Signal, Snapshot, ThpMode, UffdFeatures, Vm, WriteProtect,
 };
 use ptelab_scenario::{self as scn, Call, Expect, Line, Scenario, ThpKey};
 use std::fmt;
@@ -306,6 +306,15 @@ fn run_call(vm: &mut dyn Vm, pid: Pid, call: &Call, watch: Watch<'_>) -> Result<
         Call::Dump { .. } | Call::Time { .. } => 0,
     };
     Ok(Ran::Value(value))
+}
+
+/// Whether a call takes memory back: where there is swap all kinds, and what `MADV_FREE` gave up.
+pub(crate) fn reclaims(call: &Call) -> bool {
+    match *call {
+        Call::Reclaim { .. } => true,
+        Call::Madvise { advice, .. } => advice == Advice::Pageout as u64,
+        _ => false,
+    }
 }
 
 /// The flags of a scenario's mmap: a given address is meant exactly.

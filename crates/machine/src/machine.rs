@@ -5,8 +5,8 @@ use crate::snapshot::{Cell, Snapshot, frameless};
 use crate::vm::{Area, Shape, Vm};
 use ptelab_mm::{
     Adopted, Backing, Config, Destination, Errno, FaultError, FileId, FileMode, Kernel, MapFlags, MclFlags,
-    Mm, Moved, MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal,
-    Split, Table, ThpDisable, ThpMode, UffdFeatures, Vma, VmaFacts, WriteProtect,
+    Mm, MremapFlags, MsFlags, PmScan, Prot, Scanned, SettingError, ShmFlags, ShmId, SigInfo, Signal, Split,
+    Table, ThpDisable, ThpMode, UffdFeatures, Vma, VmaFacts, WriteProtect,
 };
 use ptelab_pgtable::{
     Access, Arch, BitField, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory,
@@ -138,15 +138,8 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
 
     /// Takes a large folio apart, whoever maps it.
     fn split(&mut self, split: Split) {
-        self.kernel.begin_split(split);
-        let kernel = &mut self.kernel;
-        let unmapped: Vec<Vec<Moved>> =
-            self.processes.mms_mut().map(|mm| kernel.unmap_folio(mm, split.folio)).collect();
-        kernel.split_unmapped(split);
-        for (mm, unmapped) in self.processes.mms_mut().zip(&unmapped) {
-            kernel.remap_folio(mm, split, unmapped);
-        }
-        kernel.end_split(split);
+        let mut mms: Vec<&mut Mm> = self.processes.mms_mut().collect();
+        self.kernel.split_mapped(&mut mms, split);
     }
 
     /// Ends a migration at its destination; where memory has no room, the folio stays where it is, which is `from`.
@@ -471,16 +464,15 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     fn migrate_begin(&mut self, pid: Pid, addr: u64, len: u64) -> Result<(), CallError> {
         let (kernel, mm) = self.process(pid)?;
         for folio in kernel.isolate_folios(mm, VirtAddr::new(addr), len)? {
-            if self.kernel.splits_to_migrate(folio) {
-                let split = Split { folio, order: 0, fails: None };
-                self.split(split);
-                let mapped = |part: &FolioSpan| self.kernel.pages.folio_mapcount(*part) > 0;
-                let parts: Vec<FolioSpan> = split.parts().filter(mapped).collect();
-                for part in parts {
-                    self.begin_migration(part);
-                }
-            } else {
+            if !self.kernel.pages.is_partially_mapped(folio) {
                 self.begin_migration(folio);
+                continue;
+            }
+            self.split(Split { folio, order: 0, fails: None });
+            for page in folio.parts(0) {
+                if self.kernel.pages.folio_mapcount(page) > 0 {
+                    self.begin_migration(page);
+                }
             }
         }
         Ok(())

@@ -63,7 +63,7 @@ pub use pages::{MapLevel, MmId, Pages, TABLE_PFN, ZERO_PFN};
 pub use prctl::ThpDisable;
 pub use settings::{Config, SettingError, ThpMode, ThpSettings};
 pub use shm::ShmId;
-pub use split::{Moved, Split};
+pub use split::Split;
 pub use task_mmu::{LeafEntry, PageFacts, Pagemap, VmaFacts};
 pub use uapi::{Advice, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags, UffdFeatures};
 pub use userfaultfd::{Userfaultfd, WriteProtect};

@@ -27,11 +27,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         true
     }
 
-    /// Whether a folio is split before it moves, and moves page by page (`migrate_pages_batch`).
-    pub fn splits_to_migrate(&self, folio: FolioSpan) -> bool {
-        self.pages.is_partially_mapped(folio)
-    }
-
     /// A copy takes over from its folio that it waits to be split. Its entries were taken down one by one for the move, so one
     /// that page entries mapped always waits (`migrate_folio_move`).
     pub(crate) fn requeue_deferred_split(&mut self, old: FolioSpan, new: FolioSpan) {
@@ -45,8 +40,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let owner = self.pages.owner(folio).0;
         self.split_folio(mm, folio);
         let mut moved = false;
-        for i in 0..folio.nr_pages() as u64 {
-            let page = FolioSpan { head: folio.head.add(i), order: 0 };
+        for page in folio.parts(0) {
             // A frame that was freed by the split may be somebody else's by now: the copy of a page before it.
             let same = self.pages.node(page) != CPU_NODE && self.pages.owner(page).0 == owner;
             if same && self.pages.folio_mapcount(page) == 1 {

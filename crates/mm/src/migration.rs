@@ -37,7 +37,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     // What entries say.
 
     /// The migration entry of a page that was mapped by `old`.
-    pub(crate) fn migration_leaf(&self, old: Pte, pfn: Pfn, exclusive: bool) -> SoftLeaf {
+    fn migration_leaf(&self, old: Pte, pfn: Pfn, exclusive: bool) -> SoftLeaf {
         let ty = if self.arch.pte_write(old) {
             swp_type::MIGRATION_WRITE
         } else {
@@ -55,8 +55,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if exclusive { swp_type::MIGRATION_READ_EXCLUSIVE } else { swp_type::MIGRATION_READ }
     }
 
+    /// The migration entry of a page that was mapped by `old`, for processes or for a device.
+    pub(crate) fn migration_leaf_of(&self, old: Pte, pfn: Pfn, exclusive: bool) -> SoftLeaf {
+        match self.soft_view(old) {
+            Some(leaf) => Self::migration_leaf_of_device(leaf, exclusive),
+            None => self.migration_leaf(old, pfn, exclusive),
+        }
+    }
+
     /// The migration entry of a page that a device had: it says nothing of accesses.
-    pub(crate) fn migration_leaf_of_device(leaf: SoftLeaf, exclusive: bool) -> SoftLeaf {
+    fn migration_leaf_of_device(leaf: SoftLeaf, exclusive: bool) -> SoftLeaf {
         let ty = match leaf.ty {
             swp_type::DEVICE_WRITE => swp_type::MIGRATION_WRITE,
             _ => Self::migration_read(exclusive),
@@ -227,19 +235,23 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
+    /// Takes an entry down that maps a page of a folio, for processes or for a device; returns what it was.
+    pub(crate) fn take_down(&mut self, folio: FolioSpan, addr: VirtAddr, p: Ptep, pte: Pte) -> Pte {
+        if !self.arch.pte_present(pte) {
+            self.arch.pte_clear(&mut self.hw, addr, p);
+            return pte;
+        }
+        let old = self.arch.ptep_clear_flush(&mut self.hw, addr, p);
+        if self.arch.pte_dirty(old) {
+            self.pages.set_dirty(folio, true);
+        }
+        old
+    }
+
     fn set_migration_entry(&mut self, mm: &Mm, folio: FolioSpan, entry: &Mapped) {
         let Mapped { addr, p, pte, pfn } = *entry;
-        let exclusive = self.pages.is_exclusive(pfn);
-        let leaf = if let Some(leaf) = self.soft_view(pte) {
-            self.arch.pte_clear(&mut self.hw, addr, p);
-            Self::migration_leaf_of_device(leaf, exclusive)
-        } else {
-            let old = self.arch.ptep_clear_flush(&mut self.hw, addr, p);
-            if self.arch.pte_dirty(old) {
-                self.pages.set_dirty(folio, true);
-            }
-            self.migration_leaf(old, pfn, exclusive)
-        };
+        let old = self.take_down(folio, addr, p, pte);
+        let leaf = self.migration_leaf_of(old, pfn, self.pages.is_exclusive(pfn));
         self.pages.set_exclusive(pfn, 1, false);
         let word = self.soft_word(leaf);
         self.arch.set_pte_at(&mut self.hw, addr, p, word);

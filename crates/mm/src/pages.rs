@@ -396,8 +396,9 @@ impl Pages {
         }
     }
 
-    /// Whether a folio waits to be split because only a part of it is mapped (`folio_test_partially_mapped`).
-    pub(crate) fn is_partially_mapped(&self, span: FolioSpan) -> bool {
+    /// Whether a folio waits to be split because only a part of it is mapped (`folio_test_partially_mapped`). Where it migrates, it
+    /// is split first, and goes page by page (`migrate_pages_batch`).
+    pub fn is_partially_mapped(&self, span: FolioSpan) -> bool {
         span.order > 0 && self.large(span).partially_mapped
     }
 
@@ -454,8 +455,8 @@ impl Pages {
         let (owner, index) = self.owner(span);
         let word = self.meta[span.head.index()].word & !Head::INDEX;
         self.large_free.push(self.large_slot(span) as u32);
-        for i in (0..span.nr_pages() as u64).step_by(1 << order) {
-            let part = FolioSpan { head: span.head.add(i), order };
+        for part in span.parts(order) {
+            let i = part.head.since(span.head);
             hw.set_folio(part);
             let own = if order == 0 { (index + i) & Head::INDEX } else { self.alloc_large() };
             self.meta[part.head.index()] = PageMeta { mapcount: 0, owner, word: word | own };

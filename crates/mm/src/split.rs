@@ -1,11 +1,12 @@
 //! From huge to small: a PMD leaf becomes a table of entries, a large folio becomes order-0 folios
 //! (`mm/huge_memory.c`, `mm/migrate.c`, 7.3).
 
+use crate::migration::Mapped;
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
 use crate::{Errno, Kernel, Mm, Vma};
 use ptelab_pgtable::{
-    Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+    Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags,
 };
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -114,12 +115,21 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Makes a large folio that only `mm` maps order-0 folios (`split_folio`).
     pub(crate) fn split_folio(&mut self, mm: &mut Mm, folio: FolioSpan) {
-        let split = Split { folio, order: 0, fails: None };
-        self.begin_split(split);
-        let unmapped = self.unmap_folio(mm, folio);
-        self.split_unmapped(split);
-        self.remap_folio(mm, split, &unmapped);
-        self.end_split(split);
+        self.split_mapped(&mut [mm], Split { folio, order: 0, fails: None });
+    }
+
+    /// Takes a large folio apart that only `mms` map. Every mapping is taken down as for a migration, and put back for the parts, one
+    /// entry at a time; parts that nobody maps are freed.
+    pub fn split_mapped(&mut self, mms: &mut [&mut Mm], split: Split) {
+        self.pages.hold(split.folio);
+        let unmapped: Vec<Vec<Moved>> = mms.iter_mut().map(|mm| self.unmap_folio(mm, split.folio)).collect();
+        self.pages.split(&mut self.hw, split.folio, split.order);
+        for (mm, unmapped) in mms.iter().zip(&unmapped) {
+            self.remap_folio(mm, split, unmapped);
+        }
+        for part in split.folio.parts(split.order) {
+            self.pages.release_hold(part);
+        }
     }
 
     /// The folio that is mapped at an address and that a write to debugfs's `split_huge_pages` would split into folios of an
@@ -133,15 +143,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         (folio != self.pages.huge_zero() && folio.order > order).then_some(folio)
     }
 
-    // A split: every mapping, in all address spaces, is taken down as for a migration, and put back for the parts.
-
-    /// The folio stays, whoever unmaps it.
-    pub fn begin_split(&mut self, split: Split) {
-        self.pages.hold(split.folio);
-    }
-
     /// Takes down what maps a folio in `mm`.
-    pub fn unmap_folio(&mut self, mm: &mut Mm, folio: FolioSpan) -> Vec<Moved> {
+    fn unmap_folio(&mut self, mm: &mut Mm, folio: FolioSpan) -> Vec<Moved> {
         for (vma, addr) in self.folio_addresses(mm, folio) {
             self.split_huge_pmd_address(mm, &vma, addr);
         }
@@ -152,13 +155,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         unmapped
     }
 
-    /// Makes smaller folios of a folio that nobody maps.
-    pub fn split_unmapped(&mut self, split: Split) {
-        self.pages.split(&mut self.hw, split.folio, split.order);
-    }
-
     /// Puts back, for the parts, what was taken down in `mm`, one entry at a time (`remap_page`).
-    pub fn remap_folio(&mut self, mm: &Mm, split: Split, unmapped: &[Moved]) {
+    fn remap_folio(&mut self, mm: &Mm, split: Split, unmapped: &[Moved]) {
         for entry in unmapped {
             let locked = entry.vma.flags.contains(VmFlags::LOCKED);
             let stays = locked || split.order > 0 || split.fails == Some(entry.pfn);
@@ -172,19 +170,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
-    /// Parts that nobody maps are freed.
-    pub fn end_split(&mut self, split: Split) {
-        for part in split.parts() {
-            self.pages.release_hold(part);
-        }
-    }
-
     /// A page of a split folio that nobody wrote anything but zeros to: the zero page takes its place, and it is freed
     /// (`try_to_map_unused_to_zeropage`).
     fn map_unused_to_zeropage(&mut self, mm: &Mm, moved: &Moved) {
         let mut entry = self.zero_entry(&moved.vma);
         if self.rules.split_zeropage_keeps_soft_dirty {
-            let leaf = self.moved_leaf(moved);
+            let leaf = self.migration_leaf_of(moved.old, moved.pfn, moved.exclusive);
             if leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
                 entry = self.arch.pte_mksoft_dirty(entry);
             }
@@ -216,49 +207,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Takes down all of `mm`'s page entries of a folio, as `try_to_migrate` does, and returns what they were.
     pub(crate) fn unmap_for_move(&mut self, mm: &Mm, span: FolioSpan) -> Vec<Moved> {
         let mut moved = Vec::new();
-        for (vma, first) in self.folio_addresses(mm, span) {
-            let mut addr = first;
-            while addr < vma.end && moved.len() < span.nr_pages() {
-                if let Some(entry) = self.unmap_one(mm, &vma, span, addr) {
-                    moved.push(entry);
-                }
-                addr = addr.add(A::PAGE_SIZE);
-                if addr.since(first) >= (span.nr_pages() as u64) << A::PAGE_SHIFT {
-                    break;
-                }
+        for (vma, entries) in self.folio_entries(mm, span, Self::mapped_page) {
+            for Mapped { addr, p, pte, pfn } in entries {
+                let old = self.take_down(span, addr, p, pte);
+                let exclusive = self.pages.is_exclusive(pfn);
+                moved.push(Moved { vma: vma.clone(), addr, pfn, old, exclusive });
             }
         }
         moved
     }
 
-    fn unmap_one(&mut self, mm: &Mm, vma: &Vma, span: FolioSpan, addr: VirtAddr) -> Option<Moved> {
-        let p = self.pte_offset(mm, addr)?;
-        let seen = self.hw.peek(p);
-        let pfn = self.mapped_page(seen).filter(|&pfn| pfn >= span.head && pfn < span.end())?;
-        let old = if self.arch.pte_present(seen) {
-            self.arch.ptep_clear_flush(&mut self.hw, addr, p)
-        } else {
-            self.arch.pte_clear(&mut self.hw, addr, p);
-            seen
-        };
-        if self.arch.pte_present(old) && self.arch.pte_dirty(old) {
-            self.pages.set_dirty(span, true);
-        }
-        Some(Moved { vma: vma.clone(), addr, pfn, old, exclusive: self.pages.is_exclusive(pfn) })
-    }
-
-    /// The migration entry that stands for one in between.
-    fn moved_leaf(&self, moved: &Moved) -> SoftLeaf {
-        match self.soft_view(moved.old) {
-            Some(leaf) => Self::migration_leaf_of_device(leaf, moved.exclusive),
-            None => self.migration_leaf(moved.old, moved.pfn, moved.exclusive),
-        }
-    }
-
     /// Puts one entry back, for the page that is in `pfn` now (`remove_migration_pte`). What a migration entry does not
     /// carry is lost: the protection is the VMA's own again, and a device that had the page alone has it no more.
     pub(crate) fn restore_moved(&mut self, mm: &Mm, moved: &Moved, pfn: Pfn) {
-        let leaf = self.moved_leaf(moved);
+        let leaf = self.migration_leaf_of(moved.old, moved.pfn, moved.exclusive);
         let pte = self.migrated_pte(&moved.vma, leaf, pfn);
         self.pages.set_exclusive(pfn, 1, moved.exclusive);
         let p = self.pte_offset(mm, moved.addr).expect("the entry's table is still there");
@@ -277,17 +239,9 @@ pub struct Split {
     pub fails: Option<Pfn>,
 }
 
-impl Split {
-    /// The folios that it makes.
-    pub fn parts(self) -> impl Iterator<Item = FolioSpan> {
-        let heads = (0..self.folio.nr_pages() as u64).step_by(1 << self.order);
-        heads.map(move |i| FolioSpan { head: self.folio.head.add(i), order: self.order })
-    }
-}
-
 /// An entry that was taken down to be put back.
 #[derive(Clone, Debug)]
-pub struct Moved {
+pub(crate) struct Moved {
     pub(crate) vma: Vma,
     pub(crate) addr: VirtAddr,
     pub(crate) pfn: Pfn,

@@ -35,8 +35,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         } else if folio.order > 0 {
             let owner = self.pages.owner(folio).0;
             self.split_folio(mm, folio);
-            for i in 0..folio.nr_pages() as u64 {
-                let page = FolioSpan { head: folio.head.add(i), order: 0 };
+            for page in folio.parts(0) {
                 // A page that the split freed is nobody's, or somebody else's by now.
                 let same = self.pages.is_anon(page) && self.pages.owner(page).0 == owner;
                 if same && self.pages.folio_mapcount(page) == 1 {

@@ -109,6 +109,12 @@ impl FolioSpan {
     pub const fn end(self) -> Pfn {
         self.head.add(1 << self.order)
     }
+
+    /// The folios of a smaller order that it would make.
+    pub fn parts(self, order: u32) -> impl Iterator<Item = Self> {
+        let heads = (0..self.nr_pages() as u64).step_by(1 << order);
+        heads.map(move |i| Self { head: self.head.add(i), order })
+    }
 }
 
 /// What a port may ask of a machine. Four kinds of machine implement it: plain memory, one that counts, one that

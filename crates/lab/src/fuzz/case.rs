@@ -6,7 +6,7 @@ use super::model::Model;
 use super::program::Size;
 use super::{Check, Checks, Violation};
 use crate::check::{Fault, Faulty};
-use crate::exec::Outcome;
+use crate::exec::{Outcome, reclaims};
 use crate::matrix::port_names;
 use ptelab_machine::pgtable::laws::PortFacts;
 use ptelab_machine::pgtable::{CpuConfig, PteAttrs, PteView, SoftFlags, swp_type};
@@ -285,15 +285,6 @@ impl Run {
             self.model.forget(pid, |addr| self.machine.is_mapped(pid, addr));
         }
         self.machine.judge(line.call.name(), &self.model, self.checks, coverage)
-    }
-}
-
-/// Whether a call takes back what `MADV_FREE` gave up.
-fn reclaims(call: &Call) -> bool {
-    match *call {
-        Call::Reclaim { .. } => true,
-        Call::Madvise { advice, .. } => advice == Advice::Pageout as u64,
-        _ => false,
     }
 }
 

@@ -10,7 +10,6 @@ use ptelab_kernel::facts::{self, Machine};
 use ptelab_kernel::host::{Helpers, Host as Real};
 use ptelab_kernel::{RealError, RealKernel, WordFile, thp};
 use ptelab_machine::{Builder, Config, KernelRules, PORTS, Pagemap};
-use ptelab_scenario::consts::MADV;
 use ptelab_scenario::{Call, Line, Scenario, ThpKey, ThpMode};
 use serde::Serialize;
 
@@ -177,11 +176,6 @@ impl Host {
 
     fn why_not_line(&self, line: &Line) -> Option<String> {
         let nodes = self.machine.nodes;
-        let pages_out = match line.call {
-            Call::Reclaim { .. } => true,
-            Call::Madvise { advice, .. } => MADV.value("MADV_PAGEOUT") == Some(advice),
-            _ => false,
-        };
         match line.call {
             Call::Numa { nodes: wanted } if u64::from(wanted) > nodes => {
                 Some(format!("it needs {wanted} NUMA nodes, the machine has {nodes}"))
@@ -194,7 +188,9 @@ impl Host {
                 let same = Real::setting(&file).is_none_or(|value| value == mode.name());
                 (!same).then(|| format!("{} needs root", line.call))
             }
-            _ if pages_out && self.machine.swap => Some("it pages out, and the machine has swap".to_owned()),
+            _ if self.machine.swap && exec::reclaims(&line.call) => {
+                Some("it pages out, and the machine has swap".to_owned())
+            }
             Call::Uffd { .. }
             | Call::UffdUnregister { .. }
             | Call::UffdWp { .. }

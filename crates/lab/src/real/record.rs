@@ -7,15 +7,13 @@ use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_kernel::command::{Call as Ask, Command, Reply, SigInfo};
 use ptelab_kernel::{RealError, RealKernel, RealPage, TableWord};
-use ptelab_machine::{AnyVm, CallError, MapFlags, MremapFlags, Signal, Snapshot};
+use ptelab_machine::{Advice, AnyVm, CallError, MapFlags, MremapFlags, Signal, Snapshot};
 use ptelab_scenario::{Access, Call, Errno, Scenario, Switch, ThpKey};
 
 /// Bytes in a page: what is not 4K is not played.
 pub(super) const PAGE: u64 = 4096;
 /// `SI_KERNEL`: the CPU did not say why, nor where.
 const SI_KERNEL: i32 = 0x80;
-/// Advice by which pages leave memory: where there is no swap, those that `MADV_FREE` gave up.
-const MADV_PAGEOUT: u64 = 21;
 
 /// What a real kernel did in a scenario.
 #[derive(Clone, Debug, Default)]
@@ -189,7 +187,7 @@ fn way(call: &Call) -> Option<Way> {
         Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
             (Ask::PagemapScan, vec![addr, len, flags, mask, returned, max_pages])
         }
-        Call::Reclaim { addr, len } => (Ask::Madvise, vec![addr, len, MADV_PAGEOUT]),
+        Call::Reclaim { addr, len } => (Ask::Madvise, vec![addr, len, Advice::Pageout as u64]),
         Call::SplitFolio { addr, order } => (Ask::SplitFolio, vec![addr, order.into()]),
         Call::DevicePrivate { .. } | Call::DeviceExclusive { .. } => return None,
     };
