@@ -89,7 +89,7 @@ impl<A: Arch> OnTrial<A> {
         checks: Checks,
     ) -> Result<(), Violation> {
         let mut entries = self.of(pid).iter().peekable();
-        for (&at, page) in space {
+        for (at, page) in space.iter() {
             let addr = at * PAGE;
             let ends = |seen: &Seen| seen.entry.addr.get() + A::entry_size(seen.entry.level);
             while entries.next_if(|seen| ends(seen) <= addr).is_some() {}
@@ -127,8 +127,8 @@ impl<A: Arch> OnTrial<A> {
             return Err((Check::Results, format!("a guard: {}, and says otherwise", page.is(State::GUARD))));
         }
         let says = |bit| here.is_some_and(|seen| seen.entry.pagemap.contains(bit));
-        let marked = page.is(State::BROKEN) || page.is(State::GUARD);
-        if checks.has(Check::Protected) && page.uffd.is_some() && !marked {
+        let unsure = page.is(State::BROKEN) || page.is(State::GUARD) || page.is(State::SLIPPING);
+        if checks.has(Check::Protected) && page.uffd.is_some() && !unsure {
             let protected = page.is(State::PROTECTED);
             if protected != says(Pagemap::UFFD_WP) {
                 let text = format!("write-protected by userfaultfd: {protected}, and says otherwise");
@@ -222,9 +222,9 @@ impl<A: Arch> OnTrial<A> {
             let prot = (vma.flags & VmFlags::ACCESS).bits();
             let registered = vma.flags.contains(VmFlags::UFFD_WP);
             for at in vma.start.get() / PAGE..vma.end.get() / PAGE {
-                let Some((_, page)) = pages.next_if(|(page, _)| **page == at) else {
+                let Some((_, page)) = pages.next_if(|(page, _)| *page == at) else {
                     let found =
-                        if space.contains_key(&at) { "an earlier page is not" } else { "should not be" };
+                        if space.has(at) { "an earlier page is not" } else { "should not be" };
                     return wrong(format!("{:#x} is mapped and {found}", at * PAGE));
                 };
                 if page.prot != prot {
@@ -298,7 +298,11 @@ impl<A: Arch> OnTrial<A> {
         let alive = self.machine.processes();
         let mut cached = std::mem::take(&mut self.cached);
         // What did not change is seen again after the next call.
-        let changed = |seen: &&Seen| self.at(seen.place()).is_none_or(|now| now.entry.pte != seen.entry.pte);
+        let mut rest = self.now.iter().peekable();
+        let changed = |old: &&Seen| {
+            while rest.next_if(|now| now.place() < old.place()).is_some() {}
+            rest.peek().is_none_or(|now| now.place() != old.place() || now.entry.pte != old.entry.pte)
+        };
         cached.extend(self.before.iter().filter(changed));
         cached.retain(|seen| {
             alive.contains(&seen.pid) && !self.flushes.iter().any(|op| op.reaches(seen.entry.addr))

@@ -45,6 +45,9 @@ bitflags! {
         const FREED = 1 << 7;
         /// Write-protected by userfaultfd.
         const PROTECTED = 1 << 8;
+        /// A scan protected its writable migration or device entry: when the page comes back, writable wins
+        /// (`remove_migration_pte`), and it may be protected or not.
+        const SLIPPING = 1 << 9;
     }
 }
 
@@ -56,7 +59,8 @@ impl State {
         .union(Self::SOFT_DIRTY)
         .union(Self::UNNOTICED)
         .union(Self::FREED)
-        .union(Self::PROTECTED);
+        .union(Self::PROTECTED)
+        .union(Self::SLIPPING);
 }
 
 /// One page of an address space.
@@ -129,22 +133,27 @@ impl Page {
             if !self.is_async() {
                 return Err(Signal::Bus);
             }
-            self.state -= State::PROTECTED;
+            self.protect(false);
         }
         Ok(())
+    }
+
+    fn protect(&mut self, on: bool) {
+        self.state.set(State::PROTECTED, on);
+        self.state -= State::SLIPPING;
     }
 
     /// Leaves the hands of a userfaultfd that does not follow.
     fn left_by(&mut self, follows: UffdFeatures) {
         if self.uffd.is_some_and(|features| !features.contains(follows)) {
             self.uffd = None;
-            self.state -= State::PROTECTED;
+            self.protect(false);
         }
     }
 
     /// Takes the machine's word for whether it is protected.
     fn believe_protected(&mut self, word: &PteView) {
-        self.state.set(State::PROTECTED, self.uffd.is_some() && says_protected(word));
+        self.protect(self.uffd.is_some() && says_protected(word));
     }
 }
 
@@ -157,8 +166,45 @@ fn says_protected(word: &PteView) -> bool {
     }
 }
 
-/// Pages by page number.
-pub(super) type Space = BTreeMap<u64, Page>;
+/// The pages of an address space by page number, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Space(Vec<(u64, Page)>);
+
+impl Space {
+    fn find(&self, at: u64) -> std::result::Result<usize, usize> {
+        self.0.binary_search_by_key(&at, |(at, _)| *at)
+    }
+
+    pub(super) fn has(&self, at: u64) -> bool {
+        self.find(at).is_ok()
+    }
+
+    fn get_mut(&mut self, at: u64) -> Option<&mut Page> {
+        self.find(at).ok().map(|i| &mut self.0[i].1)
+    }
+
+    fn range_mut(&mut self, pages: std::ops::Range<u64>) -> &mut [(u64, Page)] {
+        let [from, to] = [pages.start, pages.end].map(|at| self.0.partition_point(|(page, _)| *page < at));
+        &mut self.0[from..to]
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, (u64, Page)> {
+        self.0.iter()
+    }
+
+    /// Adds pages, in place of those that were there.
+    fn extend(&mut self, pages: impl IntoIterator<Item = (u64, Page)>) {
+        self.0.extend(pages);
+        self.0.sort_by_key(|(at, _)| *at);
+        self.0.dedup_by(|new, old| {
+            let same = new.0 == old.0;
+            if same {
+                std::mem::swap(new, old);
+            }
+            same
+        });
+    }
+}
 
 /// The machine's word: what a process has for a page after the call.
 pub(super) type Word<'a> = &'a dyn Fn(Pid, u64) -> PteView;
@@ -188,7 +234,7 @@ const DONE: Outcome = Outcome::Value(0);
 
 impl Model {
     pub(super) fn new() -> Self {
-        Self { spaces: BTreeMap::from([(1, Space::new())]), made: 1 }
+        Self { spaces: BTreeMap::from([(1, Space::default())]), made: 1 }
     }
 
     pub(super) fn space(&self, pid: Pid) -> Option<&Space> {
@@ -221,7 +267,7 @@ impl Model {
     fn fork(&mut self, pid: Pid, word: Word<'_>) -> Expected {
         self.made += 1;
         let made = self.made;
-        let copy = |(at, page): (&u64, &Page)| {
+        let copy = |&(at, ref page): &(u64, Page)| {
             let mut page = page.clone();
             if page.is(State::WIPEONFORK) {
                 page.zap();
@@ -229,13 +275,13 @@ impl Model {
             page.left_by(UffdFeatures::EVENT_FORK);
             // Entries of shared memory are copied only where the child could not fill them by faults.
             if page.is_shared() && page.is(State::BROKEN) {
-                page.state.set(State::BROKEN, matches!(word(made, *at), PteView::Soft(_)));
+                page.state.set(State::BROKEN, matches!(word(made, at), PteView::Soft(_)));
             }
-            (*at, page)
+            (at, page)
         };
         let parent = self.spaces[&pid].iter();
         let child = parent.filter(|(_, page)| !page.is(State::DONTFORK)).map(copy).collect();
-        self.spaces.insert(made, child);
+        self.spaces.insert(made, Space(child));
         Expected::Is(Outcome::Value(made.into()))
     }
 
@@ -245,7 +291,7 @@ impl Model {
             return;
         }
         for (&of, space) in &mut self.spaces {
-            for (&at, page) in space {
+            for &mut (at, ref mut page) in &mut space.0 {
                 let failed = matches!(word(of, at), PteView::Soft(leaf) if leaf.ty == swp_type::HWPOISON);
                 if failed || (of, at) == (pid, addr / PAGE) {
                     page.zap();
@@ -257,14 +303,14 @@ impl Model {
 
     /// The entry of a page that a device has forgot soft-dirty: so it does where it is shared or protected.
     pub(super) fn soft_dirty_is_forgotten(&mut self, pid: Pid, addr: u64) {
-        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(&(addr / PAGE))) {
+        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(addr / PAGE)) {
             page.state -= State::SOFT_DIRTY;
         }
     }
 
     /// Takes the machine's word for whether a page is write-protected.
     pub(super) fn protected_is_believed(&mut self, pid: Pid, addr: u64, word: &PteView) {
-        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(&(addr / PAGE))) {
+        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(addr / PAGE)) {
             page.believe_protected(word);
         }
     }
@@ -272,7 +318,7 @@ impl Model {
     /// Forgets pages that the machine says are not mapped: where a call failed on its way.
     pub(super) fn forget(&mut self, pid: Pid, is_mapped: impl Fn(u64) -> bool) {
         if let Some(space) = self.spaces.get_mut(&pid) {
-            space.retain(|&at, _| is_mapped(at * PAGE));
+            space.0.retain(|(at, _)| is_mapped(at * PAGE));
         }
     }
 }
@@ -309,7 +355,7 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
         Call::UffdUnregister { addr, len } if got == DONE => {
             each(space, (addr, len), |_, page| {
                 page.uffd = None;
-                page.state -= State::PROTECTED;
+                page.protect(false);
             });
             Expected::Unknown
         }
@@ -343,23 +389,21 @@ fn pages(addr: u64, len: u64) -> std::ops::Range<u64> {
 }
 
 fn each(space: &mut Space, (addr, len): (u64, u64), mut change: impl FnMut(u64, &mut Page)) {
-    for (&at, page) in space.range_mut(pages(addr, len)) {
-        change(at, page);
+    for (at, page) in space.range_mut(pages(addr, len)) {
+        change(*at, page);
     }
 }
 
 fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: u64, flags: u64) -> Expected {
     let fixed = flags & 0x10 != 0;
-    if !fixed && pages(addr, len).any(|at| space.contains_key(&at)) {
+    if !fixed && pages(addr, len).any(|at| space.has(at)) {
         return errno(Errno::Eexist);
     }
-    for at in pages(addr, len) {
-        let bytes = match flags & 3 {
-            1 => Bytes::Shared(Rc::new(Cell::new([0; 4]))),
-            _ => Bytes::Own([0; 4]),
-        };
-        space.insert(at, Page::new(prot, bytes));
-    }
+    let bytes = || match flags & 3 {
+        1 => Bytes::Shared(Rc::new(Cell::new([0; 4]))),
+        _ => Bytes::Own([0; 4]),
+    };
+    space.extend(pages(addr, len).map(|at| (at, Page::new(prot, bytes()))));
     Expected::Is(Outcome::Value(addr))
 }
 
@@ -367,7 +411,7 @@ fn munmap(space: &mut Space, addr: u64, len: u64) -> Expected {
     if !addr.is_multiple_of(PAGE) || len == 0 {
         return errno(Errno::Einval);
     }
-    space.retain(|at, _| !pages(addr, len).contains(at));
+    space.0.retain(|(at, _)| !pages(addr, len).contains(at));
     FINE
 }
 
@@ -376,7 +420,7 @@ fn mprotect(space: &mut Space, addr: u64, len: u64, prot: u64) -> Expected {
         return errno(Errno::Einval);
     }
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(&at) else { return errno(Errno::Enomem) };
+        let Some(page) = space.get_mut(at) else { return errno(Errno::Enomem) };
         page.prot = prot;
     }
     FINE
@@ -393,8 +437,8 @@ fn madvise(
         return errno(Errno::Einval);
     };
     let range = (addr, len);
-    let hole = pages(addr, len).any(|at| !space.contains_key(&at));
-    let is_shared = pages(addr, len).any(|at| space.get(&at).is_some_and(Page::is_shared));
+    let hole = pages(addr, len).any(|at| !space.has(at));
+    let is_shared = space.range_mut(pages(addr, len)).iter().any(|(_, page)| page.is_shared());
     match advice {
         Advice::Dontneed => each(space, range, |at, page| dontneed(page, &word(at))),
         Advice::Free => {
@@ -409,14 +453,14 @@ fn madvise(
         Advice::Dofork => each(space, range, |_, page| page.state -= State::DONTFORK),
         // Private memory only: where shared memory is met, the call ends there.
         Advice::Wipeonfork => {
-            let all = space.range_mut(pages(addr, len)).take_while(|(_, page)| !page.is_shared());
+            let all = space.range_mut(pages(addr, len)).iter_mut().take_while(|(_, page)| !page.is_shared());
             all.for_each(|(_, page)| page.state |= State::WIPEONFORK);
         }
         Advice::Keeponfork => each(space, range, |_, page| page.state -= State::WIPEONFORK),
         // What comes back from swap may be clean.
         Advice::Pageout => {
             let swapped = |word| matches!(word, PteView::Soft(leaf) if SoftLeaf::is_swap(leaf));
-            let all = space.iter_mut().filter(|(at, _)| swapped(word(**at)));
+            let all = space.0.iter_mut().filter(|(at, _)| swapped(word(*at)));
             all.for_each(|(_, page)| page.state -= State::DIRTY);
             discarded(space, range, word);
             return Expected::Unknown;
@@ -477,7 +521,7 @@ fn uffd_wp(space: &mut Space, (addr, len): (u64, u64), how: Switch) -> Expected 
         }
         any = true;
         let protects = how == Switch::On && !page.state.intersects(State::GUARD | State::BROKEN);
-        page.state.set(State::PROTECTED, protects);
+        page.protect(protects);
     }
     if any { FINE } else { errno(Errno::Enoent) }
 }
@@ -488,18 +532,22 @@ fn scan_protects(space: &mut Space, range: (u64, u64), word: WordOf<'_>) {
         if page.is_async() && !page.state.intersects(State::GUARD | State::BROKEN) {
             let word = word(at);
             let there = matches!(word, PteView::Present(_) | PteView::Soft(_));
-            page.state.set(State::PROTECTED, there || says_protected(&word));
+            page.protect(there || says_protected(&word));
+            page.state.set(State::SLIPPING, returns_writable(&word));
         }
     });
 }
 
 fn clear_soft_dirty(space: &mut Space, word: WordOf<'_>) {
-    for (&at, page) in space {
-        let writes = |leaf: SoftLeaf| matches!(leaf.ty, swp_type::MIGRATION_WRITE | swp_type::DEVICE_WRITE);
-        let writable = matches!(word(at), PteView::Soft(leaf) if writes(leaf));
+    for &mut (at, ref mut page) in &mut space.0 {
         page.state -= State::SOFT_DIRTY;
-        page.state.set(State::UNNOTICED, writable);
+        page.state.set(State::UNNOTICED, returns_writable(&word(at)));
     }
+}
+
+/// Whether a page is away, and will be writable when it comes back.
+const fn returns_writable(word: &PteView) -> bool {
+    matches!(word, PteView::Soft(leaf) if matches!(leaf.ty, swp_type::MIGRATION_WRITE | swp_type::DEVICE_WRITE))
 }
 
 fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: Outcome) -> Expected {
@@ -508,7 +556,8 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: 
     }
     let by = |at: u64| at - from / PAGE + to / PAGE;
     let moved: Vec<(u64, Page)> = space
-        .range(pages(from, len))
+        .range_mut(pages(from, len))
+        .iter()
         .map(|(at, page)| {
             let mut page = page.clone();
             page.left_by(UffdFeatures::EVENT_REMAP);
@@ -519,7 +568,7 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: 
     each(space, (from, len), |_, page| page.zap());
     // What is left behind is mapped still.
     if flags & 4 == 0 {
-        space.retain(|at, _| !pages(from, len).contains(at));
+        space.0.retain(|(at, _)| !pages(from, len).contains(at));
     }
     space.extend(moved);
     Expected::Unknown
@@ -531,7 +580,7 @@ const fn signal(signal: Signal) -> Expected {
 
 fn write(space: &mut Space, addr: u64, len: u64, byte: u8) -> Expected {
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(&at) else { return signal(Signal::Segv) };
+        let Some(page) = space.get_mut(at) else { return signal(Signal::Segv) };
         if let Err(end) = page.access(Access::Write) {
             return signal(end);
         }
@@ -542,7 +591,7 @@ fn write(space: &mut Space, addr: u64, len: u64, byte: u8) -> Expected {
 
 fn touch(space: &mut Space, addr: u64, len: u64, access: Access) -> Expected {
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(&at) else { return signal(Signal::Segv) };
+        let Some(page) = space.get_mut(at) else { return signal(Signal::Segv) };
         if let Err(end) = page.access(access) {
             return signal(end);
         }
