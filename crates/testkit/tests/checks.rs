@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use ptelab::check::{BUGS, Bug};
-use ptelab::fuzz::{Check, Checks, Coverage, Plan, Planned, Size, program, program_of, shrink};
+use ptelab::fuzz::{Check, Checks, Coverage, Plan, Planned, Size, c_program, program, program_of, shrink};
 use ptelab::{KernelRules, port_names, scenario};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 /// Kernels without a known bug.
@@ -47,6 +49,21 @@ fn programs_are_scenarios_and_the_same_for_the_same_seed() {
         assert_eq!(again, lines);
     }
     assert_ne!(program_of(5, 0, Size::SMALL), program_of(6, 0, Size::SMALL));
+}
+
+/// What `--emit-c` writes is accepted without a warning, whatever calls a program makes.
+#[test]
+fn c_programs_compile() {
+    for case in 0..24 {
+        let flags = ["-x", "c", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-"];
+        let Ok(mut compiler) = Command::new("cc").args(flags).stdin(Stdio::piped()).spawn() else {
+            eprintln!("skipped: there is no cc");
+            return;
+        };
+        let text = c_program(&program_of(3, case, Size::SMALL));
+        compiler.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it is read");
+        assert!(compiler.wait().expect("it ends").success(), "case {case}:\n{text}");
+    }
 }
 
 /// Every bug is found by a law, or else by random programs, or else where hardware interferes.

@@ -1,7 +1,7 @@
 //! A program that broke a check, as a scenario and as a C program for a real kernel.
 
 use super::case::Found;
-use ptelab_scenario::{Access, Call, Line, ThpKey};
+use ptelab_scenario::{Access, Call, Line, Switch, ThpKey};
 use std::fmt::Write as _;
 
 /// The scenario, with what it broke as a comment. `bug` names what was broken on purpose, if anything was.
@@ -22,50 +22,7 @@ pub fn scenario_text(found: &Found, bug: Option<&str>) -> String {
     text
 }
 
-const HEAD: &str = r#"#define _GNU_SOURCE
-#include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <errno.h>
-#include <sched.h>
-#include <unistd.h>
-
-/* One line at a time, whichever process it is of. */
-static volatile int *turn;
-static sigjmp_buf jump;
-
-static void on_signal(int sig) { siglongjmp(jump, sig); }
-
-static void result(int line, const char *call, long got)
-{
-	printf("%3d %s = %ld%s%s\n", line, call, got, got == -1 ? " " : "", got == -1 ? strerror(errno) : "");
-	fflush(stdout);
-}
-
-static void write_file(const char *path, const char *text)
-{
-	FILE *file = fopen(path, "w");
-	if (!file || fputs(text, file) < 0 || fclose(file))
-		perror(path);
-}
-
-static void touch(volatile char *at, size_t len, int write)
-{
-	for (size_t i = 0; i < len; i += 4096)
-		if (write) at[i] = 1; else (void)at[i];
-}
-
-int main(void)
-{
-	int me = 1, sig;
-	turn = mmap(0, 4096, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0);
-	signal(SIGSEGV, on_signal);
-	signal(SIGBUS, on_signal);
-"#;
+const HEAD: &str = include_str!("emit.c");
 
 const TAIL: &str = r"	while (wait(0) > 0)
 		;
@@ -74,25 +31,20 @@ const TAIL: &str = r"	while (wait(0) > 0)
 ";
 
 /// A C program that makes the same calls on a real kernel, as root where sysfs is written, and prints what they come to.
-/// Calls that only the emulator has are left as comments.
+/// Calls that a program cannot make (a migration that stands still, a device) are printed as such.
 pub fn c_program(lines: &[Line]) -> String {
     let mut text = HEAD.to_owned();
     let mut children = 1;
     for (i, line) in lines.iter().enumerate() {
         let pid = line.pid.unwrap_or(1);
-        let shown = line.call.to_string().replace('\\', "\\\\").replace('"', "\\\"");
         let _ = writeln!(text, "\twhile (*turn < {i})\n\t\tsched_yield();\n\tif (me == {pid}) {{");
-        let _ = match &line.call {
+        text += &match &line.call {
             Call::Fork => {
                 children += 1;
-                writeln!(text, "\t\tif (fork() == 0)\n\t\t\tme = {children};")
+                format!("\t\tif (fork() == 0)\n\t\t\tme = {children};\n")
             }
-            Call::ExitGroup { status } => writeln!(text, "\t\t*turn = {};\n\t\t_exit({status});", i + 1),
-            call => writeln!(
-                text,
-                "\t\tif (!(sig = sigsetjmp(jump, 1)))\n\t\t\tresult({i}, \"{shown}\", (long)({}));\n\t\telse\n\t\t\tprintf(\"%3d %s: signal %d\\n\", {i}, \"{shown}\", sig);",
-                c_call(call)
-            ),
+            Call::ExitGroup { status } => format!("\t\t*turn = {};\n\t\t_exit({status});\n", i + 1),
+            call => c_statement(i, call),
         };
         // After a fork both sides come here; the parent takes the next turn.
         let _ = writeln!(text, "\t\tif (me == {pid})\n\t\t\t*turn = {};\n\t}}", i + 1);
@@ -100,8 +52,17 @@ pub fn c_program(lines: &[Line]) -> String {
     text + TAIL
 }
 
-fn c_call(call: &Call) -> String {
-    match call {
+fn c_statement(i: usize, call: &Call) -> String {
+    let shown = call.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    let Some(made) = c_call(call) else { return format!("\t\tnot_made({i}, \"{shown}\");\n") };
+    format!(
+        "\t\tif (!(sig = sigsetjmp(jump, 1)))\n\t\t\tresult({i}, \"{shown}\", (long)({made}));\n\t\telse\n\t\t\tsignalled({i}, \"{shown}\", sig);\n"
+    )
+}
+
+/// The expression that makes a call; nothing where no program can.
+fn c_call(call: &Call) -> Option<String> {
+    Some(match call {
         Call::Mmap { addr, len, prot, flags, fd, offset } => {
             // Placed exactly, or not at all: MAP_FIXED_NOREPLACE.
             let flags = if *addr != 0 && flags & 0x10 == 0 { flags | 0x10_0000 } else { *flags };
@@ -115,21 +76,32 @@ fn c_call(call: &Call) -> String {
         }
         // Reclaim of what MADV_FREE gave up is a part of MADV_PAGEOUT.
         Call::Reclaim { addr, len } => format!("madvise((void *){addr:#x}, {len}, MADV_PAGEOUT)"),
-        Call::Memset { addr, byte, len } => format!("(memset((void *){addr:#x}, {byte}, {len}), 0)"),
-        Call::ExplicitBzero { addr, len } => format!("(memset((void *){addr:#x}, 0, {len}), 0)"),
+        Call::Hwpoison { addr } => format!("madvise((void *){addr:#x}, 4096, MADV_HWPOISON)"),
+        Call::Memset { addr, byte, len } => format!("set((void *){addr:#x}, {byte}, {len})"),
+        Call::ExplicitBzero { addr, len } => format!("set((void *){addr:#x}, 0, {len})"),
         Call::Touch { addr, len, access } => {
-            format!("(touch((void *){addr:#x}, {len}, {}), 0)", u8::from(*access == Access::Write))
+            format!("touch((void *){addr:#x}, {len}, {})", u8::from(*access == Access::Write))
         }
         Call::Check { addr, .. } => format!("*(volatile unsigned char *){addr:#x}"),
-        Call::ClearRefs { what } => format!("(write_file(\"/proc/self/clear_refs\", \"{what}\"), 0)"),
+        Call::ClearRefs { what } => format!("write_file(\"/proc/self/clear_refs\", \"{what}\")"),
         Call::Thp { size, mode } => {
             let file = match size {
                 ThpKey::Enabled => "enabled".to_owned(),
                 ThpKey::Kb(kb) => format!("hugepages-{kb}kB/enabled"),
             };
             let folder = "/sys/kernel/mm/transparent_hugepage";
-            format!("(write_file(\"{folder}/{file}\", \"{}\"), 0)", mode.name())
+            format!("write_file(\"{folder}/{file}\", \"{}\")", mode.name())
         }
-        other => format!("0 /* {other} */"),
-    }
+        Call::Uffd { addr, len, features } => format!("uffd({addr:#x}, {len}, {features:#x})"),
+        Call::UffdUnregister { addr, len } => format!("uffd_range(UFFDIO_UNREGISTER, {addr:#x}, {len}, 0)"),
+        Call::UffdWp { addr, len, how } => {
+            let on = u8::from(*how == Switch::On);
+            format!("uffd_range(UFFDIO_WRITEPROTECT, {addr:#x}, {len}, {on})")
+        }
+        Call::UffdPoison { addr, len } => format!("uffd_range(POISON, {addr:#x}, {len}, 0)"),
+        Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
+            format!("pagemap_scan({addr:#x}, {len}, {flags}, {mask}, {returned}, {max_pages})")
+        }
+        _ => return None,
+    })
 }

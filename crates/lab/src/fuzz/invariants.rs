@@ -223,8 +223,7 @@ impl<A: Arch> OnTrial<A> {
             let registered = vma.flags.contains(VmFlags::UFFD_WP);
             for at in vma.start.get() / PAGE..vma.end.get() / PAGE {
                 let Some((_, page)) = pages.next_if(|(page, _)| *page == at) else {
-                    let found =
-                        if space.has(at) { "an earlier page is not" } else { "should not be" };
+                    let found = if space.has(at) { "an earlier page is not" } else { "should not be" };
                     return wrong(format!("{:#x} is mapped and {found}", at * PAGE));
                 };
                 if page.prot != prot {

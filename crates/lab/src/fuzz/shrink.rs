@@ -52,32 +52,40 @@ fn without_lines(plan: &dyn Planned, best: &mut Found) {
     }
 }
 
-fn range(call: &Call) -> Option<(u64, u64)> {
-    match *call {
+/// Where the range of a call begins, and how long it is.
+fn range_mut(call: &mut Call) -> Option<(&mut u64, &mut u64)> {
+    match call {
         Call::Mmap { addr, len, .. }
         | Call::Munmap { addr, len }
         | Call::Mprotect { addr, len, .. }
         | Call::Madvise { addr, len, .. }
         | Call::Memset { addr, len, .. }
         | Call::Touch { addr, len, .. }
-        | Call::NumaScan { addr, len } => Some((addr, len)),
-        Call::Mremap { old_addr, old_len, .. } => Some((old_addr, old_len)),
+        | Call::NumaScan { addr, len }
+        | Call::Uffd { addr, len, .. }
+        | Call::UffdUnregister { addr, len }
+        | Call::UffdWp { addr, len, .. }
+        | Call::PagemapScan { addr, len, .. }
+        | Call::Reclaim { addr, len }
+        | Call::MigrateBegin { addr, len }
+        | Call::MigrateEnd { addr, len }
+        | Call::DevicePrivate { addr, len }
+        | Call::Mremap { old_addr: addr, old_len: len, .. } => Some((addr, len)),
         _ => None,
     }
 }
 
+fn range(call: &Call) -> Option<(u64, u64)> {
+    range_mut(&mut call.clone()).map(|(addr, len)| (*addr, *len))
+}
+
 fn with_range(call: &Call, (to, size): (u64, u64)) -> Call {
     let mut call = call.clone();
-    match &mut call {
-        Call::Mmap { addr, len, .. }
-        | Call::Munmap { addr, len }
-        | Call::Mprotect { addr, len, .. }
-        | Call::Madvise { addr, len, .. }
-        | Call::Memset { addr, len, .. }
-        | Call::Touch { addr, len, .. }
-        | Call::NumaScan { addr, len } => (*addr, *len) = (to, size),
-        Call::Mremap { old_addr, old_len, new_len, .. } => (*old_addr, *old_len, *new_len) = (to, size, size),
-        _ => {}
+    if let Some((addr, len)) = range_mut(&mut call) {
+        (*addr, *len) = (to, size);
+    }
+    if let Call::Mremap { new_len, .. } = &mut call {
+        *new_len = size;
     }
     call
 }
