@@ -18,11 +18,6 @@ const fn range_pages(num: u64, scale: u32) -> u64 {
     (num + 1) << (5 * scale + 1)
 }
 
-/// The TTL hint that names leaves of `level`. Hardware counts levels from the root.
-const fn ttl(level: Level) -> u8 {
-    3 - level as u8
-}
-
 /// No hint.
 const TTL_UNKNOWN: u8 = 0;
 
@@ -55,7 +50,7 @@ impl Flush {
     /// A flush of leaves only, on all CPUs.
     fn leaves(start: VirtAddr, end: VirtAddr, level: Level) -> Self {
         let stride = Arm64::entry_size(level);
-        Self { start, end, stride, ttl: ttl(level), walk_cache: WalkCache::Kept, reach: Reach::AllCpus }
+        Self { start, end, stride, ttl: level.ttl(), walk_cache: WalkCache::Kept, reach: Reach::AllCpus }
     }
 }
 
@@ -75,7 +70,7 @@ impl Arm64 {
 
     /// Flushes one leaf of `level` and all walk caches to it, or a range of pages without a hint.
     pub(crate) fn flush_with_tables<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
-        let hint = if level == Level::Pte { TTL_UNKNOWN } else { ttl(level) };
+        let hint = if level == Level::Pte { TTL_UNKNOWN } else { level.ttl() };
         let leaves = Flush::leaves(start, end, level);
         self.flush(hw, Flush { ttl: hint, walk_cache: WalkCache::Dropped, ..leaves });
     }

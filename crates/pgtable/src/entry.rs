@@ -55,6 +55,11 @@ impl Level {
             Self::Pgd => Some(Self::Pud),
         }
     }
+
+    /// The hint that a TLB invalidation names leaves of this level by: hardware counts levels from the root (Arm ARM, TTL field).
+    pub const fn ttl(self) -> u8 {
+        3 - self as u8
+    }
 }
 
 bitflags! {

@@ -1,6 +1,6 @@
 //! The machine primitives: the one door through which ports touch page tables.
 
-use crate::{Event, Pfn, Pte, VirtAddr};
+use crate::{EntryFormat, Event, Level, Pfn, Pte, VirtAddr};
 
 /// One entry of a table, as an index into the machine's table memory. Tables are aligned blocks, so the
 /// low bits are the index in the table, as a pointer's low bits are on a real machine.
@@ -77,12 +77,17 @@ pub struct Tlbi {
 }
 
 impl Tlbi {
-    /// Whether it reaches the translation of an address on every CPU.
-    pub fn reaches(&self, addr: VirtAddr) -> bool {
+    /// Whether it reaches the whole of the leaf of `level` at `addr` on every CPU: one whose level is not the hint's may stay, as may
+    /// those between strides.
+    pub fn reaches<A: EntryFormat>(&self, addr: VirtAddr, level: Level) -> bool {
+        let size = A::entry_size(level);
+        let hinted = self.level == 0 || self.level == level.ttl();
         !self.local
             && match self.scope {
                 TlbScope::All => true,
-                TlbScope::Range { start, end, .. } => start <= addr && addr < end,
+                TlbScope::Range { start, end, stride } => {
+                    hinted && stride <= size && start <= addr && addr.add(size) <= end
+                }
             }
     }
 }

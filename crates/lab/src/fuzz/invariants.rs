@@ -304,7 +304,8 @@ impl<A: Arch> OnTrial<A> {
         };
         cached.extend(self.before.iter().filter(changed));
         cached.retain(|seen| {
-            alive.contains(&seen.pid) && !self.flushes.iter().any(|op| op.reaches(seen.entry.addr))
+            let LeafEntry { addr, level, .. } = seen.entry;
+            alive.contains(&seen.pid) && !self.flushes.iter().any(|op| op.reaches::<A>(addr, level))
         });
         cached.sort_by_key(|seen| (seen.place(), seen.entry.pte.0));
         cached.dedup_by_key(|seen| (seen.place(), seen.entry.pte.0));
@@ -333,10 +334,15 @@ impl<A: Arch> OnTrial<A> {
             return None;
         }
         let Some(now) = now.filter(sees) else { return Some("readable") };
+        // Writes go through what is writable and dirty without a trace.
         let through = |pte| {
             arch.walk(arch.pte_mkyoung(pte), level, Access::Write) == Walk::Allowed(arch.pte_mkyoung(pte))
         };
-        (through(pte) && !self.lets(now.entry.pte, level, Access::Write)).then_some("writable")
+        match through(pte) && !through(now.entry.pte) {
+            true if self.lets(now.entry.pte, level, Access::Write) => Some("dirty"),
+            true => Some("writable"),
+            false => None,
+        }
     }
 }
 

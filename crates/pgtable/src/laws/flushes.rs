@@ -102,7 +102,7 @@ fn first_live_change<P: PortFacts>(
                 (p, new)
             }
             Record::Tlbi(op) => {
-                for i in (0..words.len()).filter(|&i| op.reaches(board.addr(i))) {
+                for i in (0..words.len()).filter(|&i| op.reaches::<P>(board.addr(i), Level::Pte)) {
                     cached[i].retain(|&word| word == now[i]);
                 }
                 continue;
@@ -254,7 +254,7 @@ pub(super) fn clear_flush<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
                 matches!(record, Record::Store(q, Pte::NONE) | Record::Swap(q, _, Pte::NONE) if *q == p)
             });
             let after = emptied.map_or(&records[..], |at| &records[at..]);
-            let flushed = tlbis(after).any(|op| op.reaches(addr));
+            let flushed = tlbis(after).any(|op| op.reaches::<P>(addr, Level::Pte));
             let needed = is_visible(port, before, Level::Pte);
             let now = port.decode(board.hw.peek(p), Level::Pte);
             t.case(now == PteView::None && (flushed || !needed), || Broken {

@@ -230,7 +230,7 @@ impl<P: PortFacts> Hw for ChaosHw<'_, P> {
     fn tlbi(&mut self, op: Tlbi) {
         self.turn();
         let pages = self.pages;
-        self.tlb.retain(|(_, page, _)| !op.reaches(pages[*page].1));
+        self.tlb.retain(|(_, page, _)| !op.reaches::<P>(pages[*page].1, Level::Pte));
         self.say("software", |_| format!("invalidate {:?}", op.scope));
     }
 
