@@ -85,16 +85,9 @@ impl Arm64 {
     /// Flushes what a call gathered (`arch/arm64/include/asm/tlb.h:tlb_flush`, 7.3).
     pub(crate) fn flush_gathered<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
         let Some((start, end)) = tlb.range() else { return };
-        let huge_only = tlb.cleared_pmds && !tlb.cleared_ptes;
-        let level = if huge_only { Level::Pmd } else { Level::Pte };
-        let mut flush = Flush::leaves(start, end, level);
-        if tlb.freed_tables {
-            flush.walk_cache = WalkCache::Dropped;
-        }
-        if tlb.freed_tables || tlb.cleared_ptes == tlb.cleared_pmds {
-            flush.ttl = TTL_UNKNOWN;
-        }
-        self.flush(hw, flush);
+        let walk_cache = if tlb.freed_tables() { WalkCache::Dropped } else { WalkCache::Kept };
+        let ttl = tlb.only_level().map_or(TTL_UNKNOWN, Level::ttl);
+        self.flush(hw, Flush { walk_cache, ttl, ..Flush::leaves(start, end, tlb.unmap_level()) });
     }
 
     /// Flushes the whole address space.

@@ -56,10 +56,10 @@ impl X86_64 {
     /// `INVLPG` drops the walk caches too, so freed tables make no difference here.
     pub(crate) fn flush_range<H: Hw>(hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let stride = Self::entry_size(level);
-        let leaves = end.since(start) / stride;
-        if leaves > FLUSH_CEILING {
+        if end.since(start) / stride > FLUSH_CEILING {
             return Self::flush_all(hw);
         }
+        let leaves = end.since(start).div_ceil(stride);
         let scope = TlbScope::Range { start, end, stride };
         hw.tlbi(Tlbi { scope, level: 0, last_level: false, local: false, ops: leaves as u32 });
     }
@@ -72,9 +72,8 @@ impl X86_64 {
     /// Flushes what a call gathered, in steps of its smallest leaf (`arch/x86/include/asm/tlb.h:tlb_flush`,
     /// 7.3).
     pub(crate) fn flush_gathered<H: Hw>(hw: &mut H, tlb: &MmuGather) {
-        let huge_only = tlb.cleared_pmds && !tlb.cleared_ptes;
         if let Some((start, end)) = tlb.range() {
-            Self::flush_range(hw, start, end, if huge_only { Level::Pmd } else { Level::Pte });
+            Self::flush_range(hw, start, end, tlb.unmap_level());
         }
     }
 }

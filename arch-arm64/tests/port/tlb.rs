@@ -84,7 +84,9 @@ fn a_gather_flushes_leaves_with_the_level_that_all_share() {
     ];
     for (levels, freed, stride, level, last_level) in table {
         let mut tlb = gather(start, 4 * MIB, levels);
-        tlb.freed_tables = freed;
+        if freed {
+            tlb.free_table(VirtAddr::new(start), 4 * KIB, Level::Pmd);
+        }
         let (before, op, after) = flushed(|hw| arch.tlb_flush(hw, &tlb));
         let (start, end) = (VirtAddr::new(start), VirtAddr::new(start + 4 * MIB));
         let scope = TlbScope::Range { start, end, stride };

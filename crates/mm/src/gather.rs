@@ -7,7 +7,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// The work on one VMA is done (`tlb_end_vma`): ports that do not gather over VMAs flush now.
     #[inline]
     pub(crate) fn tlb_end_vma(&mut self, tlb: &mut MmuGather) {
-        if !A::MMU_GATHER_MERGE_VMAS {
+        if !A::MMU_GATHER_MERGE_VMAS && !tlb.is_fullmm() {
             self.tlb_finish(tlb);
         }
     }
@@ -15,9 +15,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// The call is done (`tlb_finish_mmu`).
     #[inline]
     pub(crate) fn tlb_finish(&mut self, tlb: &mut MmuGather) {
-        if tlb.range().is_some() {
-            self.arch.tlb_flush(&mut self.hw, tlb);
-            *tlb = MmuGather::default();
+        if tlb.range().is_none() {
+            return;
         }
+        if tlb.is_fullmm() {
+            self.arch.flush_tlb_mm(&mut self.hw);
+        } else {
+            self.arch.tlb_flush(&mut self.hw, tlb);
+        }
+        *tlb = MmuGather::default();
     }
 }

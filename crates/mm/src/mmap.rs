@@ -337,7 +337,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.drop_vma(mm, vma);
         }
         let (first, last) = (&vmas[0], &vmas[vmas.len() - 1]);
-        tlb.freed_tables |= self.free_pgtables(mm, (first.start, last.end), (floor, ceiling));
+        self.free_pgtables(mm, &mut tlb, (first.start, last.end), (floor, ceiling));
         self.tlb_finish(&mut tlb);
         Ok(())
     }
@@ -355,13 +355,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn exit_mmap(&mut self, mut mm: Mm) {
         let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
-        let mut tlb = MmuGather::default();
+        let mut tlb = MmuGather::fullmm();
         for vma in &vmas {
             self.zap_page_range(&mut mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
             self.drop_vma(&mut mm, vma);
         }
         let whole = (VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE.next_power_of_two()));
-        tlb.freed_tables |= self.free_pgtables(&mut mm, whole, whole);
+        self.free_pgtables(&mut mm, &mut tlb, whole, whole);
         self.tlb_finish(&mut tlb);
         self.hw.free_table(mm.pgd);
         self.pages.uncharge_table();

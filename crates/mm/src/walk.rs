@@ -1,7 +1,7 @@
 //! From addresses to entries.
 
 use crate::{Errno, Kernel, Mm, TABLE_PFN};
-use ptelab_pgtable::{Arch, Level, Pfn, Pte, PteView, Ptep, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, Level, MmuGather, Pfn, Pte, PteView, Ptep, TableMemory, VirtAddr};
 
 /// What stands in a PMD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,25 +190,35 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
+    /// The table of page entries for an address, if it has one.
+    pub fn page_table(&self, mm: &Mm, addr: VirtAddr) -> Option<Ptep> {
+        match self.pmd_state(self.pmd_offset(mm, addr).ok()?) {
+            PmdState::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
     /// Frees tables that map nothing but `floor..ceiling`, after everything in `start..end` was unmapped (`free_pgtables`).
-    /// Says whether any was freed.
     pub(crate) fn free_pgtables(
         &mut self,
         mm: &mut Mm,
+        tlb: &mut MmuGather,
         (start, end): (VirtAddr, VirtAddr),
         (floor, ceiling): (VirtAddr, VirtAddr),
-    ) -> bool {
-        let before = mm.tables;
-        self.free_range(mm, mm.pgd, A::ROOT, (start, end), (floor, ceiling));
-        mm.tables < before
+    ) {
+        // From the first table that may go (`free_pgd_range`).
+        let table = A::entry_size(Level::Pmd);
+        let base = start.align_down(table);
+        let start = if base < floor { base.add(table) } else { base };
+        self.free_range(mm, tlb, (mm.pgd, A::ROOT), (start, end), (floor, ceiling));
     }
 
     /// Frees the tables under those entries of `table` that `start..end` touches and that lie within `floor..ceiling`.
     fn free_range(
         &mut self,
         mm: &mut Mm,
-        table: Ptep,
-        level: Level,
+        tlb: &mut MmuGather,
+        (table, level): (Ptep, Level),
         (start, end): (VirtAddr, VirtAddr),
         (floor, ceiling): (VirtAddr, VirtAddr),
     ) {
@@ -221,12 +231,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let leaf = level == Level::Pmd && (self.arch.pmd_leaf(entry) || !self.arch.pmd_present(entry));
             if !self.arch.pte_none(entry) && !leaf {
                 let child = self.table_of(entry);
-                self.free_range(mm, child, below, (addr, next), (floor, ceiling));
+                self.free_range(mm, tlb, (child, below), (addr, next), (floor, ceiling));
                 let base = addr.align_down(A::entry_size(level));
                 let top = base.get().saturating_add(A::entry_size(level));
                 if base >= floor && top <= ceiling.get() {
                     self.hw.store(p, Pte::NONE);
                     self.free_table(mm, child);
+                    tlb.free_table(addr, A::PAGE_SIZE, level);
                 }
             }
             addr = next;

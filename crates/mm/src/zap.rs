@@ -40,7 +40,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if let PmdState::Table(table) = self.pmd_state(pmdp) {
                 self.zap_pte_range(mm, tlb, vma, table, (from, next), how);
                 if whole && how == Zap::Dontneed && self.reclaims_tables() {
-                    self.try_to_free_pte(mm, tlb, pmdp, table);
+                    self.try_to_free_pte(mm, tlb, from, pmdp, table);
                 }
             }
         }
@@ -56,11 +56,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
-    fn try_to_free_pte(&mut self, mm: &mut Mm, tlb: &mut MmuGather, pmdp: Ptep, table: Ptep) {
+    fn try_to_free_pte(&mut self, mm: &mut Mm, tlb: &mut MmuGather, addr: VirtAddr, pmdp: Ptep, table: Ptep) {
         if self.hw.peek_table(table).iter().all(|&word| self.arch.pte_none(Pte(word))) {
             self.hw.store(pmdp, Pte::NONE);
             self.free_table(mm, table);
-            tlb.freed_tables = true;
+            tlb.free_table(addr, A::PAGE_SIZE, Level::Pmd);
         }
     }
 

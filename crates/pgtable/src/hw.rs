@@ -77,6 +77,16 @@ pub struct Tlbi {
 }
 
 impl Tlbi {
+    /// Whether walk caches to the table that an entry of `level` names for `addr` go on every CPU.
+    pub fn drops_walks<A: EntryFormat>(&self, addr: VirtAddr, level: Level) -> bool {
+        !self.local
+            && !self.last_level
+            && match self.scope {
+                TlbScope::All => true,
+                TlbScope::Range { start, end, .. } => start < addr.add(A::entry_size(level)) && addr < end,
+            }
+    }
+
     /// Whether it reaches the whole of the leaf of `level` at `addr` on every CPU: one whose level is not the hint's may stay, as may
     /// those between strides.
     pub fn reaches<A: EntryFormat>(&self, addr: VirtAddr, level: Level) -> bool {

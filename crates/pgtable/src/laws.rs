@@ -294,7 +294,7 @@ laws! {
     L25 BLOCKS tables::contiguous_blocks_are_legal, "contiguous blocks are whole, aligned, valid, alike and within a folio";
     L26 BLOCKS tables::batch_hints, "pte_batch_hint promises only entries that continue, up to its block's end";
     L27 BLOCKS flushes::break_before_make, "a live entry changes its frame or size by way of an empty one and a flush";
-    L28 PROTECTIONS flushes::less_is_flushed, "pte_needs_flush says so wherever an entry allows less, or forgets a write";
+    L28 PROTECTIONS flushes::less_is_flushed, "pte_needs_flush and huge_pmd_needs_flush say so wherever an entry allows less, or forgets a write";
     L29 HUGE flushes::flushes_cover_the_range, "flushes reach every page they are asked for, at its level";
     L30 FORKS flushes::clear_flush, "ptep_clear_flush flushes what hardware may have cached";
     L31 HUGE huge::huge_operations, "operations on huge leaves change what they name and lose nothing";

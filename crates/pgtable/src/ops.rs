@@ -251,8 +251,7 @@ pub trait PteOps: EntryFormat + Sized {
     #[inline]
     fn tlb_flush<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
         if let Some((start, end)) = tlb.range() {
-            let level = if tlb.cleared_ptes { Level::Pte } else { Level::Pmd };
-            self.flush_tlb_range(hw, start, end, level);
+            self.flush_tlb_range(hw, start, end, tlb.unmap_level());
         }
     }
 }

@@ -7,7 +7,8 @@ use super::{Check, Checks, Violation};
 use ptelab_machine::mm::{LeafEntry, Mm, Pagemap, Vma};
 use ptelab_machine::pgtable::VirtAddr;
 use ptelab_machine::pgtable::{
-    Access, Arch, KernelRules, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, marker, swp_type,
+    Access, Arch, KernelRules, Level, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, marker,
+    swp_type,
 };
 use ptelab_machine::{Pid, Vm};
 
@@ -295,6 +296,7 @@ impl<A: Arch> OnTrial<A> {
     /// No translation that may be cached allows what its entry does not.
     pub(super) fn nothing_is_stale(&mut self) -> Result<(), Violation> {
         let alive = self.machine.processes();
+        self.no_walk_is_stale(&alive)?;
         let mut cached = std::mem::take(&mut self.cached);
         // What did not change is seen again after the next call.
         let mut rest = self.now.iter().peekable();
@@ -318,6 +320,20 @@ impl<A: Arch> OnTrial<A> {
             }
         }
         self.cached = cached;
+        Ok(())
+    }
+
+    /// No walk cache leads to a table that is gone.
+    fn no_walk_is_stale(&self, alive: &[Pid]) -> Result<(), Violation> {
+        let [before, now] = &self.tables;
+        let gone = before.iter().filter(|table| alive.contains(&table.0) && !now.contains(table));
+        for &(pid, addr, _) in gone {
+            if !self.flushes.iter().any(|op| op.drops_walks::<A>(addr, Level::Pmd)) {
+                let text =
+                    format!("[pid {pid}] {addr}: its table is gone, and walk caches that lead to it stay");
+                return Err(Violation::new(Check::Stale, text));
+            }
+        }
         Ok(())
     }
 

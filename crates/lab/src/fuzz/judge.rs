@@ -9,8 +9,8 @@ use super::{Check, Checks, Violation};
 use crate::exec::{self, Outcome};
 use ptelab_machine::mm::{Config, LeafEntry};
 use ptelab_machine::pgtable::{
-    Access, Arch, CpuConfig, FlushHw, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, Tlbi, VirtAddr,
-    Walk, swp_type,
+    Access, Arch, CpuConfig, FlushHw, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, Ptep, Tlbi,
+    VirtAddr, Walk, swp_type,
 };
 use ptelab_machine::{CallError, Machine, Pid, Signal, Vm};
 use ptelab_scenario::{Call, Line};
@@ -108,6 +108,8 @@ pub(super) struct OnTrial<A> {
     /// Pages that failed: they are never free again.
     failed: u64,
     pub(super) flushes: Vec<Tlbi>,
+    /// Tables of page entries, before the last call and after it.
+    pub(super) tables: [Vec<(Pid, VirtAddr, Ptep)>; 2],
 }
 
 impl<A: Arch> OnTrial<A> {
@@ -124,6 +126,7 @@ impl<A: Arch> OnTrial<A> {
             had_huge: false,
             failed: 0,
             flushes: Vec::new(),
+            tables: Default::default(),
         }
     }
 
@@ -138,6 +141,8 @@ impl<A: Arch> OnTrial<A> {
     fn look(&mut self) {
         std::mem::swap(&mut self.before, &mut self.now);
         self.now.clear();
+        self.tables.swap(0, 1);
+        self.tables[1].clear();
         let kernel = &self.machine.kernel;
         self.counts.clear();
         self.counts.resize(kernel.pages.frames(), 0);
@@ -145,6 +150,11 @@ impl<A: Arch> OnTrial<A> {
             let Ok(mm) = self.machine.mm(pid) else { continue };
             for start in [BASE, ELSEWHERE] {
                 let (start, end) = (VirtAddr::new(start), VirtAddr::new(start + self.span));
+                let mut base = start;
+                while base < end {
+                    self.tables[1].extend(kernel.page_table(mm, base).map(|table| (pid, base, table)));
+                    base = base.add(A::entry_size(Level::Pmd));
+                }
                 kernel.walk_entries(mm, start, end, |entry| {
                     if entry.pte != Pte::NONE {
                         // Zero pages are nobody's, and not counted.

@@ -27,15 +27,14 @@ pub struct Size {
 impl Size {
     /// Some contiguous blocks: thousands of cases a second.
     pub const SMALL: Self = Self { pages: 64, calls: 10, processes: 3 };
+    /// A table, with huge pages.
+    pub const HUGE: Self = Self { pages: 512, calls: 8, processes: 2 };
     /// Several tables, with huge pages.
     pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4 };
 
-    /// A table, with huge pages.
-    pub const HUGE: Self = Self { pages: 512, calls: 6, processes: 2 };
-
-    /// How large a case is: one of 32 small ones has huge pages.
+    /// How large a case is: one of 16 small ones has huge pages.
     pub(super) fn of_case(self, case: u64) -> Self {
-        if self == Self::SMALL && case % 32 == 31 { Self::HUGE } else { self }
+        if self == Self::SMALL && case % 16 == 15 { Self::HUGE } else { self }
     }
 
     /// Bytes that are looked at, at either place: memory may be moved off by some pages.

@@ -125,25 +125,36 @@ fn first_live_change<P: PortFacts>(
 }
 
 pub(super) fn less_is_flushed<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
+    less_is_flushed_at(t, Level::Pte, "pte_needs_flush", P::pte_needs_flush)?;
+    less_is_flushed_at(t, Level::Pmd, "huge_pmd_needs_flush", P::huge_pmd_needs_flush)
+}
+
+fn less_is_flushed_at<P: PortFacts>(
+    t: &mut Trial<'_, P>,
+    level: Level,
+    name: &str,
+    needs_flush: impl Fn(&P, Pte, Pte) -> bool,
+) -> Held {
     let port = t.port;
-    let pages: Vec<(Mapping, Pte)> = encoded(port)
-        .filter(|(m, _)| m.level == Level::Pte && m.pkey == 0 && m.pfn.get() == 1)
-        .filter(|(m, _)| !m.attrs.intersects(PteAttrs::SPECIAL | PteAttrs::UFFD | PteAttrs::CONT))
+    let other = PteAttrs::SPECIAL | PteAttrs::UFFD | PteAttrs::CONT;
+    let mut leaves: Vec<(Mapping, Pte)> = encoded(port)
+        .filter(|(m, _)| m.level == level && m.pkey == 0 && !m.attrs.intersects(other))
         .collect();
-    let goes =
-        |word, access| matches!(port.walk(word, Level::Pte, access), Walk::Allowed(after) if after == word);
-    for &(a, old) in pages.iter().filter(|(_, word)| is_visible(port, *word, Level::Pte)) {
-        for &(b, new) in &pages {
-            let reads = goes(old, Access::Read) && !is_visible(port, new, Level::Pte);
+    let frame = leaves.first().map(|(m, _)| m.pfn);
+    leaves.retain(|(m, _)| Some(m.pfn) == frame);
+    let goes = |word, access| matches!(port.walk(word, level, access), Walk::Allowed(after) if after == word);
+    for &(a, old) in leaves.iter().filter(|(_, word)| is_visible(port, *word, level)) {
+        for &(b, new) in &leaves {
+            let reads = goes(old, Access::Read) && !is_visible(port, new, level);
             // Through a dirty translation, a write goes without being noticed.
             let writes = goes(old, Access::Write) && !goes(port.pte_mkyoung(new), Access::Write);
             let runs = a.attrs.contains(PteAttrs::EXEC) && !b.attrs.contains(PteAttrs::EXEC);
             let less = reads || writes || runs;
-            let flushes = port.pte_needs_flush(old, new);
+            let flushes = needs_flush(port, old, new);
             t.case(flushes || !less, || Broken {
-                operation: "pte_needs_flush".to_owned(),
-                before: word_text(port, old, Level::Pte),
-                after: word_text(port, new, Level::Pte),
+                operation: name.to_owned(),
+                before: word_text(port, old, level),
+                after: word_text(port, new, level),
                 expected: "a flush: the old one allows what the new one does not".to_owned(),
             })?;
         }
@@ -175,8 +186,9 @@ pub(super) fn flushes_cover_the_range<P: PortFacts>(t: &mut Trial<'_, P>) -> Hel
         gather.flush_range(start, size, level);
         gather.flush_range(start.add((n - 1) * size), size, level);
         let (mut with_tables, mut both) = (gather, gather);
-        with_tables.freed_tables = true;
-        (both.cleared_ptes, both.cleared_pmds) = (true, true);
+        with_tables.free_table(start, P::PAGE_SIZE, Level::Pmd);
+        both.flush_range(start, size, Level::Pte);
+        both.flush_range(start, size, Level::Pmd);
         let asks: [(&str, bool, Ask<'_>); 4] = [
             ("flush_tlb_range", false, Box::new(move |hw| port.flush_tlb_range(hw, start, end, level))),
             ("tlb_flush", false, Box::new(move |hw| port.tlb_flush(hw, &gather))),

@@ -343,10 +343,11 @@ pub(super) fn batches_are_found_by_mask<P: PortFacts>(t: &mut Trial<'_, P>) -> H
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state ^ state >> 29
     };
-    for _ in 0..400 {
+    for i in 0..1280 {
+        // Each bit alone, and with another one.
         let a = next();
-        let bits = next();
-        let b = (0..bits % 4).fold(a, |word, i| word ^ 1 << (bits >> (8 + 8 * i) & 63));
+        let other = if i < 640 { 0 } else { 1 << (next() & 63) };
+        let b = a ^ 1 << (i % 64) ^ other;
         for flags in all_fpb() {
             let (a, b) = (Pte(a), Pte(b));
             let (clean_a, clean_b) = (cleaned(port, a, flags), cleaned(port, b, flags));
