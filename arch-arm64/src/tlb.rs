@@ -87,7 +87,7 @@ impl Arm64 {
         let Some((start, end)) = tlb.range() else { return };
         let walk_cache = if tlb.freed_tables() { WalkCache::Dropped } else { WalkCache::Kept };
         let ttl = tlb.only_level().map_or(TTL_UNKNOWN, Level::ttl);
-        self.flush(hw, Flush { walk_cache, ttl, ..Flush::leaves(start, end, tlb.unmap_level()) });
+        self.flush(hw, Flush { ttl, walk_cache, ..Flush::leaves(start, end, tlb.unmap_level()) });
     }
 
     /// Flushes the whole address space.

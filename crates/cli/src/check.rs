@@ -5,7 +5,7 @@ use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{DIFFERS, FINE, STOPPED};
 use ptelab::check::{
-    self, AT_RANDOM, BOUND, BUGS, BugRow, LONG, LawRow, RaceFailure, RaceReport, RaceRow, Report,
+    self, AT_RANDOM, BOUND, BUGS, BugRow, LONG, LawRow, NeededRow, RaceFailure, RaceReport, RaceRow, Report,
 };
 use ptelab::{KernelRules, Matrix};
 use rayon::prelude::*;
@@ -28,7 +28,8 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     };
     let bugs = of_ports.take_while(|_| !STOP.load(Ordering::Relaxed)).map(find).collect();
     bar.finish_and_clear();
-    let report = Report { laws, bugs };
+    let checks = if args.laws { Vec::new() } else { check::needed(&STOP) };
+    let report = Report { laws, bugs, checks };
     if args.json {
         out.json(&report)?;
     } else {
@@ -64,6 +65,20 @@ fn print(report: &Report, args: &args::Check, out: &mut Out) -> Result<(), Faile
     }
     let found = report.bugs.iter().filter(|row| row.found_by.is_some()).count();
     out.heading(format!("{found} of {} bugs found", report.bugs.len()))?;
+    for row in &report.checks {
+        let NeededRow { check, bug, seed, cases } = row;
+        match seed {
+            Some(seed) => {
+                out.line(format!("{check:22} alone finds {bug} in {cases} programs of seed {seed}"))?;
+            }
+            None => out.differing(format!("{check:22} is not needed for {bug}"))?,
+        }
+    }
+    let needed = report.checks.iter().filter(|row| row.seed.is_some()).count();
+    out.heading(format!(
+        "{needed} of {} checks are needed: without each, a bug goes unfound",
+        report.checks.len()
+    ))?;
     Ok(())
 }
 

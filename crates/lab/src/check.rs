@@ -2,9 +2,11 @@
 
 mod bugs;
 mod faulty;
+mod needed;
 
 pub use bugs::{BUGS, Bug, BugRow, Planted};
 pub use faulty::{Fault, Faulty};
+pub use needed::{NeededRow, needed};
 
 pub use ptelab_machine::pgtable::laws::race::{AT_RANDOM, BOUND, LONG, RaceFailure, RaceReport};
 
@@ -36,12 +38,16 @@ pub struct Report {
     pub laws: Vec<LawRow>,
     /// The historical bugs, and what found each.
     pub bugs: Vec<BugRow>,
+    /// The checks of random programs, and a bug that goes unfound without each.
+    pub checks: Vec<NeededRow>,
 }
 
 impl Report {
-    /// Whether every law holds and every bug was found.
+    /// Whether every law holds, every bug was found, and every check is needed.
     pub fn is_fine(&self) -> bool {
-        self.laws.iter().all(|row| row.passed) && self.bugs.iter().all(|row| row.found_by.is_some())
+        self.laws.iter().all(|row| row.passed)
+            && self.bugs.iter().all(|row| row.found_by.is_some())
+            && self.checks.iter().all(|row| row.seed.is_some())
     }
 }
 

@@ -47,7 +47,7 @@ pub enum Check {
     Blocks,
     /// What was written is dirty.
     Dirty,
-    /// What was written is soft-dirty.
+    /// What was written is soft-dirty, and nothing is when that was cleared.
     SoftDirty,
     /// What userfaultfd write-protects says so, and nothing else does.
     Protected,
@@ -114,7 +114,9 @@ impl Check {
             Self::Outside => "no entry lies outside a VMA",
             Self::Blocks => "contiguous blocks are whole, aligned, valid and within a folio",
             Self::Dirty => "a page that was written is dirty, in its entry or folio",
-            Self::SoftDirty => "a page that was written since clear_refs(4) is soft-dirty",
+            Self::SoftDirty => {
+                "a page that was written since clear_refs(4) is soft-dirty, and none is right after it"
+            }
             Self::Protected => {
                 "what userfaultfd write-protects says so and is not writable, and nothing else says so"
             }
@@ -134,10 +136,23 @@ impl Checks {
     /// All of them.
     pub const ALL: Self = Self(u32::MAX);
 
+    const PANICS: u32 = 1 << 31;
+
     /// All but one.
     #[must_use]
     pub const fn without(self, check: Check) -> Self {
         Self(self.0 & !(1 << check as u32))
+    }
+
+    /// With panics passed over: they are assertions of a build, which not every build has.
+    #[must_use]
+    pub const fn without_panics(self) -> Self {
+        Self(self.0 & !Self::PANICS)
+    }
+
+    /// Whether a program that panics is one that broke a check.
+    pub(crate) const fn minds_panics(self) -> bool {
+        self.0 & Self::PANICS != 0
     }
 
     /// Whether one is made.

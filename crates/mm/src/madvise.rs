@@ -492,10 +492,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.pages.copy(from.unwrap_or(ZERO_PFN), head.add(i));
         }
         self.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
-        let mut tlb = MmuGather::default();
-        let range = (base, base.add(A::entry_size(Level::Pmd)));
-        self.zap_page_range(mm, &mut tlb, vma, range, Zap::Unmap);
-        self.tlb_finish(&mut tlb);
+        // The table goes, and with it walk caches: one flush for it and all its entries (`pmdp_collapse_flush`).
+        let end = base.add(A::entry_size(Level::Pmd));
+        self.zap_pte_range(mm, &mut MmuGather::default(), vma, table, (base, end), Zap::Unmap);
+        self.arch.flush_tlb_range(&mut self.hw, base, end, Level::Pte);
         self.pages.map(folio, head, MapLevel::Pmd, mm.id);
         self.pages.set_exclusive(head, 1, true);
         self.hw.free_table(table);

@@ -524,7 +524,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
-    fn can_change_pmd_writable(&mut self, vma: &Vma, pmd: Pte) -> bool {
+    pub(crate) fn can_change_pmd_writable(&mut self, vma: &Vma, pmd: Pte) -> bool {
         self.hw.event(Event::WriteCheck);
         if !self.maybe_change_pte_writable(vma, pmd) {
             return false;

@@ -113,16 +113,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         base: VirtAddr,
     ) {
         self.hw.event(Event::Fault(FaultKind::Numa));
-        let folio = self.vm_normal_folio_pmd(pmd);
-        if let Some(folio) = folio
+        if let Some(folio) = self.vm_normal_folio_pmd(pmd)
             && self.pages.node(folio) != CPU_NODE
             && self.migrate_huge(mm, vma, folio, pmdp, base)
         {
             return;
         }
         let mut pmd = self.arch.pte_mkyoung(self.arch.pmd_modify(pmd, vma.page_prot));
-        let anon_exclusive = folio.is_some_and(|folio| self.pages.is_exclusive(folio.head));
-        if !self.arch.pte_write(pmd) && self.wants_write_upgrade(vma) && anon_exclusive {
+        if !self.arch.pte_write(pmd)
+            && self.wants_write_upgrade(vma)
+            && self.can_change_pmd_writable(vma, pmd)
+        {
             pmd = self.arch.pte_mkwrite(pmd);
         }
         self.arch.set_pmd_at(&mut self.hw, base, pmdp, pmd);

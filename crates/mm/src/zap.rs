@@ -77,7 +77,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Takes away the entries of `addr..end`, which lies under one table.
-    fn zap_pte_range(
+    pub(crate) fn zap_pte_range(
         &mut self,
         mm: &Mm,
         tlb: &mut MmuGather,

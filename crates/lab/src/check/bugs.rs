@@ -49,7 +49,7 @@ const fn rules(
     Bug { name, what, port, planted: Planted::Rules(rules) }
 }
 
-const fn on_port(name: &'static str, what: &'static str, port: &'static str, fault: Fault) -> Bug {
+pub(super) const fn on_port(name: &'static str, what: &'static str, port: &'static str, fault: Fault) -> Bug {
     Bug { name, what, port, planted: Planted::Port(fault) }
 }
 

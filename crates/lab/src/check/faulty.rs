@@ -4,8 +4,8 @@ use ptelab_machine::KernelRules;
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
     Access, Arch, BitField, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather,
-    ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftLeaf, TlbScope, Tlbi, VirtAddr,
-    VmFlags, Walk,
+    ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf, TlbScope, Tlbi,
+    VirtAddr, VmFlags, Walk, marker, swp_type,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +40,20 @@ pub enum Fault {
     StartReadsBefore,
     /// `pte_needs_flush` is content where only write permission goes.
     NoFlushForWrite,
+    /// Guards are written as the markers of userfaultfd's write protection.
+    GuardForgotten,
+    /// Software entries lose soft-dirty.
+    SoftLeafLosesSoftDirty,
+    /// Software entries lose userfaultfd's write protection.
+    SoftLeafLosesUffd,
+    /// Entries of pages in swap stay exclusive.
+    SwapStaysExclusive,
+    /// `pte_clear` leaves markers where they are.
+    MarkersStay,
+    /// No page may be executed.
+    NoExec,
+    /// Each entry of a contiguous block that is not writable is taken for the first one's page.
+    HeadOfBlock,
 }
 
 /// A port with a fault.
@@ -142,11 +156,9 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pfn_pte(pfn: Pfn, prot: PgProt) -> Pte;
         fn pmd_mkhuge(pte: Pte) -> Pte;
         fn mk_table(pfn: Pfn) -> Pte;
-        fn vm_get_page_prot(flags: VmFlags) -> PgProt;
         fn pgprot_modify(old: PgProt, new: PgProt) -> PgProt;
         fn pte_none(pte: Pte) -> bool;
         fn pte_present(pte: Pte) -> bool;
-        fn pte_pfn(pte: Pte) -> Pfn;
         fn pte_write(pte: Pte) -> bool;
         fn pte_dirty(pte: Pte) -> bool;
         fn pte_young(pte: Pte) -> bool;
@@ -169,7 +181,6 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pmd_modify(pmd: Pte, prot: PgProt) -> Pte;
         fn pmd_mkinvalid(pmd: Pte) -> Pte;
         fn pfn_step(pte: Pte) -> u64;
-        fn soft_leaf(leaf: SoftLeaf) -> Option<Pte>;
         fn walk(pte: Pte, level: Level, access: Access) -> Walk;
         fn wants_old_prefaulted_pte() -> bool;
         fn has_soft_dirty() -> bool;
@@ -178,6 +189,29 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn vm_read_flags() -> VmFlags;
         fn arch_max_pkey() -> Option<u8>;
         fn execute_only_pkey() -> Option<u8>;
+    }
+
+    fn vm_get_page_prot(&self, flags: VmFlags) -> PgProt {
+        let lost = if self.is(Fault::NoExec) { VmFlags::EXEC } else { VmFlags::empty() };
+        self.port.vm_get_page_prot(flags - lost)
+    }
+
+    fn pte_pfn(&self, pte: Pte) -> Pfn {
+        let pfn = self.port.pte_pfn(pte);
+        let in_block = self.is(Fault::HeadOfBlock) && self.attrs(pte).contains(PteAttrs::CONT);
+        let block = if in_block && !self.port.pte_write(pte) { P::CONT_PTES as u64 } else { 1 };
+        Pfn::new(pfn.get() / block * block)
+    }
+
+    fn soft_leaf(&self, mut leaf: SoftLeaf) -> Option<Pte> {
+        match self.fault {
+            Fault::GuardForgotten if leaf.is_marker(marker::GUARD) => leaf.offset = marker::UFFD_WP,
+            Fault::SoftLeafLosesSoftDirty => leaf.flags -= SoftFlags::SOFT_DIRTY,
+            Fault::SoftLeafLosesUffd => leaf.flags -= SoftFlags::UFFD,
+            Fault::SwapStaysExclusive if leaf.is_swap() => leaf.flags |= SoftFlags::EXCLUSIVE,
+            _ => {}
+        }
+        self.port.soft_leaf(leaf)
     }
 
     fn pte_wrprotect(&self, pte: Pte) -> Pte {
@@ -246,7 +280,6 @@ impl<P: Arch> PteOps for Faulty<P> {
 
     as_port! { hw:
         fn ptep_get(p: Ptep) -> Pte;
-        fn pte_clear(addr: VirtAddr, p: Ptep);
         fn ptep_get_and_clear(addr: VirtAddr, p: Ptep) -> Pte;
         fn get_and_clear_ptes(addr: VirtAddr, p: Ptep, nr: usize) -> Pte;
         fn clear_young_dirty_ptes(addr: VirtAddr, p: Ptep, nr: usize, flags: Cydp);
@@ -260,6 +293,14 @@ impl<P: Arch> PteOps for Faulty<P> {
         fn flush_tlb_page(addr: VirtAddr);
         fn flush_pmd_tlb_range(addr: VirtAddr);
         fn flush_tlb_mm();
+    }
+
+    fn pte_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
+        let view = self.port.decode(hw.load(p), Level::Pte);
+        let is_marker = matches!(view, PteView::Soft(leaf) if leaf.ty == swp_type::MARKER);
+        if !(is_marker && self.is(Fault::MarkersStay)) {
+            self.port.pte_clear(hw, addr, p);
+        }
     }
 
     fn pte_batch_hint(&self, p: Ptep, pte: Pte) -> usize {

@@ -8,9 +8,10 @@ use super::{Check, Checks, Violation};
 use crate::check::{Fault, Faulty};
 use crate::exec::{Outcome, reclaims};
 use crate::matrix::port_names;
+use ptelab_machine::mm::Pagemap;
 use ptelab_machine::pgtable::laws::PortFacts;
 use ptelab_machine::pgtable::{CpuConfig, PteAttrs, PteView, SoftFlags, swp_type};
-use ptelab_machine::{Advice, CallError, KernelRules, MprotectUnit, PortVisitor, Signal, visit_port};
+use ptelab_machine::{Advice, CallError, KernelRules, MprotectUnit, Pid, PortVisitor, Signal, visit_port};
 use ptelab_scenario::{Call, Line};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -128,6 +129,9 @@ impl Planned for Plan {
     fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found> {
         let ran = catch_unwind(AssertUnwindSafe(|| self.run_case(case, lines, coverage)));
         ran.unwrap_or_else(|_| {
+            if !self.checks.minds_panics() {
+                return Ok(());
+            }
             let (port, rules) = self.of_case(case);
             Err(Found {
                 case,
@@ -284,7 +288,22 @@ impl Run {
             let pid = line.pid.unwrap_or(1);
             self.model.forget(pid, |addr| self.machine.is_mapped(pid, addr));
         }
+        if matches!(line.call, Call::ClearRefs { what: 4 }) && self.checks.has(Check::SoftDirty) {
+            nothing_is_soft_dirty(self.machine.seen(), line.pid.unwrap_or(1))?;
+        }
         self.machine.judge(line.call.name(), &self.model, self.checks, coverage)
+    }
+}
+
+/// What clear_refs(4) leaves of a process.
+fn nothing_is_soft_dirty(seen: &[Seen], pid: Pid) -> Result<(), Violation> {
+    let soft_dirty = |seen: &&Seen| seen.pid == pid && seen.entry.pagemap.contains(Pagemap::SOFT_DIRTY);
+    match seen.iter().find(soft_dirty) {
+        None => Ok(()),
+        Some(seen) => Err(Violation::new(
+            Check::SoftDirty,
+            format!("{}: soft-dirty when all was made clean", seen.text()),
+        )),
     }
 }
 

@@ -38,13 +38,11 @@ pub fn c_program(lines: &[Line]) -> String {
     for (i, line) in lines.iter().enumerate() {
         let pid = line.pid.unwrap_or(1);
         let _ = writeln!(text, "\twhile (*turn < {i})\n\t\tsched_yield();\n\tif (me == {pid}) {{");
-        text += &match &line.call {
-            Call::Fork => {
-                children += 1;
-                format!("\t\tif (fork() == 0)\n\t\t\tme = {children};\n")
-            }
-            Call::ExitGroup { status } => format!("\t\t*turn = {};\n\t\t_exit({status});\n", i + 1),
-            call => c_statement(i, call),
+        children += u32::from(line.call == Call::Fork);
+        let _ = match &line.call {
+            Call::Fork => writeln!(text, "\t\tif (fork() == 0)\n\t\t\tme = {children};"),
+            Call::ExitGroup { status } => writeln!(text, "\t\t*turn = {};\n\t\t_exit({status});", i + 1),
+            call => writeln!(text, "{}", c_statement(i, call)),
         };
         // After a fork both sides come here; the parent takes the next turn.
         let _ = writeln!(text, "\t\tif (me == {pid})\n\t\t\t*turn = {};\n\t}}", i + 1);
@@ -54,9 +52,9 @@ pub fn c_program(lines: &[Line]) -> String {
 
 fn c_statement(i: usize, call: &Call) -> String {
     let shown = call.to_string().replace('\\', "\\\\").replace('"', "\\\"");
-    let Some(made) = c_call(call) else { return format!("\t\tnot_made({i}, \"{shown}\");\n") };
+    let Some(made) = c_call(call) else { return format!("\t\tnot_made({i}, \"{shown}\");") };
     format!(
-        "\t\tif (!(sig = sigsetjmp(jump, 1)))\n\t\t\tresult({i}, \"{shown}\", (long)({made}));\n\t\telse\n\t\t\tsignalled({i}, \"{shown}\", sig);\n"
+        "\t\tif (!(sig = sigsetjmp(jump, 1)))\n\t\t\tresult({i}, \"{shown}\", (long)({made}));\n\t\telse\n\t\t\tsignalled({i}, \"{shown}\", sig);"
     )
 }
 
