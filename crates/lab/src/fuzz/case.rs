@@ -116,11 +116,8 @@ impl PortVisitor for Build {
 
     fn visit<P: PortFacts>(self) -> Box<dyn Judged> {
         let Self { rules, fault, span } = self;
-        let cpu = CpuConfig::default();
-        match fault {
-            Fault::None => OnTrial::<P>::boxed(&cpu, rules, span),
-            _ => Box::new(OnTrial::new(Faulty::<P>::with(fault, &cpu, rules), rules, span)),
-        }
+        // One machine for both, with a fault or none: mm is compiled once for each port.
+        Box::new(OnTrial::new(Faulty::<P>::with(fault, &CpuConfig::default(), rules), rules, span))
     }
 }
 

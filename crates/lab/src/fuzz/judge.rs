@@ -9,8 +9,8 @@ use super::{Check, Checks, Violation};
 use crate::exec::{self, Outcome};
 use ptelab_machine::mm::{Config, LeafEntry};
 use ptelab_machine::pgtable::{
-    Access, Arch, CpuConfig, FlushHw, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, Ptep, Tlbi,
-    VirtAddr, Walk, swp_type,
+    Access, Arch, FlushHw, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, Ptep, Tlbi, VirtAddr, Walk,
+    swp_type,
 };
 use ptelab_machine::{CallError, Machine, Pid, Signal, Vm};
 use ptelab_scenario::{Call, Line};
@@ -128,13 +128,6 @@ impl<A: Arch> OnTrial<A> {
             flushes: Vec::new(),
             tables: Default::default(),
         }
-    }
-
-    pub(super) fn boxed(cpu: &CpuConfig, rules: &'static KernelRules, span: u64) -> Box<dyn Judged>
-    where
-        A: 'static,
-    {
-        Box::new(Self::new(A::new(cpu, rules), rules, span))
     }
 
     /// Reads all entries of all processes.
