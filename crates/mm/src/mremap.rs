@@ -114,17 +114,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Ok(())
     }
 
-    /// Moves everything in a range to a fixed place, VMA by VMA; gaps keep their size.
+    /// Moves everything in a range to a fixed place, VMA by VMA; gaps keep their size. One that a userfaultfd has moves alone
+    /// (`vma_multi_allowed`).
     fn remap_move(&mut self, mm: &mut Mm, r: &Remap) -> Result<VirtAddr, Errno> {
-        let sources: Vec<(VirtAddr, VirtAddr)> = mm
-            .vmas
-            .range(r.addr, r.addr.checked_add(r.old_len).ok_or(Errno::Efault)?)
-            .map(|vma| (vma.start.max(r.addr), vma.end.min(r.old_end())))
-            .collect();
-        if sources.first().is_none_or(|&(start, _)| start > r.addr) {
+        let source = |vma: &Vma| (vma.start.max(r.addr), vma.end, vma.uffd.is_some());
+        let range_end = r.addr.checked_add(r.old_len).ok_or(Errno::Efault)?;
+        let sources: Vec<_> = mm.vmas.range(r.addr, range_end).map(source).collect();
+        if sources.first().is_none_or(|&(start, ..)| start > r.addr) {
             return Err(Errno::Efault);
         }
-        for (start, end) in sources {
+        for (start, end, moves_alone) in sources {
+            if moves_alone && (start > r.addr || end < range_end) {
+                return Err(Errno::Efault);
+            }
+            let end = end.min(range_end);
             let len = end.since(start);
             let to = r.new_addr.add(start.since(r.addr));
             let part = Remap { addr: start, old_len: len, new_len: len, new_addr: to, ..*r };

@@ -277,7 +277,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         for vma in vmas {
             self.for_leaves(mm, &vma, |kernel, addr, p, level| {
                 let old = kernel.hw.peek(p);
-                if level == Level::Pte && kernel.arch.pte_present(old) {
+                if level == Level::Pte && kernel.present_page(old).is_some() {
                     kernel.arch.ptep_test_and_clear_young(&mut kernel.hw, addr, p);
                 } else if level == Level::Pmd && kernel.arch.pmd_present(old) {
                     let old = kernel.hw.load(p);

@@ -229,8 +229,7 @@ impl Run {
                 }
                 return Err((i + 1, violation, self.machine.name()));
             }
-            // An access to a page that migrates waits for what comes later: the program ends there.
-            if self.results.last() == Some(&Outcome::Failed(CallError::Migrating)) {
+            if ends(line, self.results.last().copied()) {
                 break;
             }
         }
@@ -255,7 +254,7 @@ impl Run {
 
     fn judged_step(&mut self, line: &Line, coverage: &mut Coverage) -> Result<(), Violation> {
         let got = self.machine.call(line);
-        if got == Outcome::Failed(CallError::Migrating) {
+        if ends(line, Some(got)) {
             self.results.push(got);
             return Ok(());
         }
@@ -281,14 +280,25 @@ impl Run {
         if self.checks.has(Check::Results) {
             result_is_right(expected, got)?;
         }
-        if let (Call::Mremap { .. }, Outcome::Failed(_)) = (&line.call, got) {
+        if let (&Call::Mremap { old_addr, old_len, new_addr, .. }, Outcome::Failed(_)) = (&line.call, got) {
             let pid = line.pid.unwrap_or(1);
-            self.model.forget(pid, |addr| self.machine.is_mapped(pid, addr));
+            let is_mapped = |addr| self.machine.is_mapped(pid, addr);
+            self.model.moved_in_part(pid, (old_addr, old_len), new_addr, is_mapped);
         }
         if matches!(line.call, Call::ClearRefs { what: 4 }) && self.checks.has(Check::SoftDirty) {
             nothing_is_soft_dirty(self.machine.seen(), line.pid.unwrap_or(1))?;
         }
         self.machine.judge(line.call.name(), &self.model, self.checks, coverage)
+    }
+}
+
+/// Whether a program ends with a call that came to this: an access to a page that migrates waits for what comes later; and of
+/// memory that stays mapped where it was, nothing says how much has moved before that failed.
+fn ends(line: &Line, got: Option<Outcome>) -> bool {
+    match got {
+        Some(Outcome::Failed(CallError::Migrating)) => true,
+        Some(Outcome::Failed(_)) => matches!(line.call, Call::Mremap { flags, .. } if flags & 4 != 0),
+        _ => false,
     }
 }
 

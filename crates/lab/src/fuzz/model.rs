@@ -315,11 +315,20 @@ impl Model {
         }
     }
 
-    /// Forgets pages that the machine says are not mapped: where a call failed on its way.
-    pub(super) fn forget(&mut self, pid: Pid, is_mapped: impl Fn(u64) -> bool) {
-        if let Some(space) = self.spaces.get_mut(&pid) {
-            space.0.retain(|(at, _)| is_mapped(at * PAGE));
-        }
+    /// An mremap failed on its way. What the machine says is not mapped any more, from the range's beginning on, has moved, VMA by
+    /// VMA; and room may have been made for what has not.
+    pub(super) fn moved_in_part(
+        &mut self,
+        pid: Pid,
+        (from, len): (u64, u64),
+        to: u64,
+        is_mapped: impl Fn(u64) -> bool,
+    ) {
+        let Some(space) = self.spaces.get_mut(&pid) else { return };
+        let stays = space.range_mut(pages(from, len)).iter().find(|(at, _)| is_mapped(at * PAGE));
+        let moved = stays.map_or(len, |(at, _)| at * PAGE - from);
+        mremap(space, (from, moved), to, 0, Outcome::Value(to));
+        space.0.retain(|(at, _)| is_mapped(at * PAGE));
     }
 }
 
