@@ -137,8 +137,7 @@ impl PteOps for Arm64 {
     /// Of a contiguous block, all entries are made old: the page struct keeps age by folio anyway.
     #[inline]
     fn ptep_test_and_clear_young<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep) -> bool {
-        let cont = has(hw.load(p), PteBits::CONT);
-        let (p, nr) = if cont { Self::contpte_align(hw, p, 1) } else { (p, 1) };
+        let (p, nr) = if is_valid_cont(hw.load(p)) { Self::contpte_align(hw, p, 1) } else { (p, 1) };
         let mut young = false;
         for i in 0..nr {
             let old = hw.load(p.add(i));
