@@ -198,8 +198,8 @@ struct Run {
     tracks: bool,
     /// `MADV_FREE` gave memory up.
     frees: bool,
-    /// Of that, what was clean was reclaimed: from then on dirty may make a difference.
-    reclaims: bool,
+    /// The first call that reclaimed what was clean of that: from then on dirty may make a difference.
+    reclaims: Option<usize>,
 }
 
 impl Run {
@@ -212,7 +212,7 @@ impl Run {
             splits: Vec::new(),
             tracks: false,
             frees: false,
-            reclaims: false,
+            reclaims: None,
         }
     }
 
@@ -276,7 +276,9 @@ impl Run {
         self.results.push(if fails { Outcome::Value(0) } else { got });
         self.tracks |= matches!(line.call, Call::ClearRefs { what: 4 });
         self.frees |= matches!(line.call, Call::Madvise { advice, .. } if advice == Advice::Free as u64);
-        self.reclaims |= self.frees && reclaims(&line.call);
+        if self.frees && reclaims(&line.call) {
+            self.reclaims.get_or_insert(self.results.len());
+        }
         if self.checks.has(Check::Results) {
             result_is_right(expected, got)?;
         }
@@ -325,12 +327,12 @@ fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
     let calls = left.splits.len().min(right.splits.len());
     let ended_apart = left.splits.len() != right.splits.len();
     let apart = (0..calls).find(|&i| left.splits[i] != right.splits[i]);
-    let alike_calls = apart.map_or(calls, |i| i + 1);
+    let alike_calls = apart.map_or(calls, |i| i + 1).min(left.reclaims.unwrap_or(calls));
     if let Some(i) = (0..alike_calls).find(|&i| left.results[i] != right.results[i]) {
         return wrong(format!("call {}: {} against {}", i + 1, left.results[i], right.results[i]));
     }
-    // What reclaim takes depends on what is dirty.
-    if apart.is_some() || ended_apart || left.reclaims {
+    // What reclaim takes depends on what is dirty, and with it what is write-protected afterwards.
+    if apart.is_some() || ended_apart || left.reclaims.is_some() {
         return Ok(());
     }
     let seen = |s: Option<&Seen>| s.map_or_else(|| "nothing".to_owned(), Seen::text);
