@@ -5,6 +5,7 @@ mod files;
 mod migration;
 mod mlock;
 mod names;
+mod numa;
 mod processes;
 mod stack;
 mod sync;
