@@ -7,6 +7,7 @@
 mod access;
 mod adopt;
 mod anon_name;
+mod bitmap;
 mod brk;
 mod buddy;
 mod content;
