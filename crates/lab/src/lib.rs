@@ -34,6 +34,7 @@ pub mod json;
 mod machine;
 mod matrix;
 pub mod observe;
+pub mod parallel;
 #[cfg(target_os = "linux")]
 pub mod real;
 pub mod replay;

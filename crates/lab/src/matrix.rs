@@ -2,10 +2,10 @@
 
 use crate::bench::Subject;
 use crate::exec::Watch;
+use crate::parallel;
 use crate::report::RunReport;
 use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, PORTS};
 use ptelab_scenario::Scenario;
-use rayon::prelude::*;
 
 /// Ports, kernels, and what their machines have in common.
 #[derive(Clone, Debug)]
@@ -173,14 +173,7 @@ impl Matrix {
     /// Where a machine cannot be built; then nothing has run.
     pub fn run(&self, scenario: &Scenario, watch: Watch<'_>) -> Result<Vec<RunReport>, BuildError> {
         let machines: Vec<_> = self.builders().iter().map(Builder::build).collect::<Result<_, _>>()?;
-        let span = tracing::Span::current();
-        Ok(machines
-            .into_par_iter()
-            .map(|mut vm| {
-                let _entered = span.enter();
-                RunReport::of(&mut vm, scenario, watch)
-            })
-            .collect())
+        Ok(parallel::map(machines, |mut vm| RunReport::of(&mut vm, scenario, watch)))
     }
 }
 

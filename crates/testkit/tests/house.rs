@@ -96,6 +96,15 @@ fn what_occurs_nowhere() {
     }
 }
 
+/// Elsewhere, what workers log would stand under no span.
+#[test]
+fn loops_over_all_cpus_stand_in_one_place() {
+    let source = |path: &PathBuf| path.iter().any(|part| part == "src");
+    let names = |path: &PathBuf| std::fs::read_to_string(path).expect("sources are text").contains("rayon::");
+    let found: Vec<PathBuf> = sources().into_iter().filter(|path| source(path) && names(path)).collect();
+    assert_eq!(found, [root().join("crates/lab/src/parallel.rs")]);
+}
+
 #[test]
 fn mm_names_no_port() {
     for path in sources().iter().filter(|path| path.starts_with(root().join("crates/mm/src"))) {
