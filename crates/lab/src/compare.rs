@@ -108,12 +108,17 @@ pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<S
     let (on_left, on_right) = names(left, right);
     texts.extend(a.iter().filter(|vma| !b.contains(vma)).map(|vma| format!("VMA {vma} only on {on_left}")));
     texts.extend(b.iter().filter(|vma| !a.contains(vma)).map(|vma| format!("VMA {vma} only on {on_right}")));
-    let differing = match eyes {
-        Eyes::Raw => left.runs.differences(&right.runs, same_raw),
-        Eyes::Neutral => left.runs.differences(&right.runs, same_neutral),
-    };
+    let differing = differing_entries(left, right, eyes);
     texts.extend(differing.iter().map(|difference| entry_text(left, right, difference)));
     texts
+}
+
+/// Where the entries of two states of one range differ.
+pub fn differing_entries(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<Difference> {
+    match eyes {
+        Eyes::Raw => left.runs.differences(&right.runs, same_raw),
+        Eyes::Neutral => left.runs.differences(&right.runs, same_neutral),
+    }
 }
 
 fn entry_text(left: &Snapshot, right: &Snapshot, d: &Difference) -> String {
@@ -165,7 +170,7 @@ fn same_neutral(a: &Run, b: &Run) -> bool {
 }
 
 /// A view without frame number and without what is a port's own.
-fn neutral(view: PteView) -> PteView {
+pub fn neutral(view: PteView) -> PteView {
     match view {
         PteView::Present(mut mapping) => {
             mapping.pfn = ptelab_machine::Pfn::new(0);

@@ -94,7 +94,7 @@ fn the_data_behind() {
             [name, words].into_iter().chain(steps).collect::<Vec<_>>()
         })
         .collect();
-    insta::assert_snapshot!(steps.join("\n"));
+    insta::assert_snapshot!("the_data_behind", steps.join("\n"));
 }
 
 #[test]
@@ -251,5 +251,5 @@ fn an_entry_is_explained() {
     let explainer = |vm: &AnyVm| Explainer::new(vm, 1, VirtAddr::new(0x4000_9000), 7);
     let (told, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), explainer).unwrap();
     let texts: Vec<String> = told.iter().map(Explainer::text).collect();
-    insta::assert_snapshot!(texts.join("\n"));
+    insta::assert_snapshot!("an_entry_is_explained", texts.join("\n"));
 }

@@ -60,6 +60,13 @@ fn ports_have_the_same_files() {
 
 /// All Rust files of the workspace.
 fn sources() -> Vec<PathBuf> {
+    let found = files("rs");
+    assert!(found.len() > 50, "only {} sources found", found.len());
+    found
+}
+
+/// All files of the workspace's crates with this extension.
+fn files(extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open: Vec<PathBuf> =
         ["crates", "arch-generic", "arch-arm64", "arch-x86_64"].iter().map(|dir| root().join(dir)).collect();
@@ -68,12 +75,11 @@ fn sources() -> Vec<PathBuf> {
             let path = entry.path();
             if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|found| found == extension) {
                 found.push(path);
             }
         }
     }
-    assert!(found.len() > 50, "only {} sources found", found.len());
     found
 }
 
@@ -117,7 +123,10 @@ fn mm_names_no_port() {
 
 #[test]
 fn no_snapshot_is_an_orphan() {
-    let scenarios: BTreeSet<String> = fixtures("scenarios", "scn").iter().map(|path| stem(path)).collect();
+    let mut scenarios: BTreeSet<String> =
+        fixtures("scenarios", "scn").iter().map(|path| stem(path)).collect();
+    // It has a test of its own, without snapshots.
+    scenarios.remove("seed");
     for path in fixtures("snapshots", "snap") {
         let name = stem(&path);
         let (scenario, port) = name.split_once('@').unwrap_or((&name, ""));
@@ -127,5 +136,14 @@ fn no_snapshot_is_an_orphan() {
     let logs: BTreeSet<String> = fixtures("strace", "strace").iter().map(|path| stem(path)).collect();
     for path in fixtures("strace", "snap") {
         assert!(logs.contains(&stem(&path)), "{}: there is no such log", stem(&path));
+    }
+    let texts: Vec<String> =
+        sources().iter().map(|path| std::fs::read_to_string(path).expect("sources are text")).collect();
+    for path in files("snap").iter().filter(|path| !path.with_extension("scn").exists()) {
+        // insta puts the name of the test's file before it.
+        let name = stem(path);
+        let name = name.split_once("__").map_or(name.as_str(), |(_, name)| name);
+        let named = texts.iter().any(|text| text.contains(&format!("\"{name}\"")));
+        assert!(named, "{}: no test names it", path.display());
     }
 }
