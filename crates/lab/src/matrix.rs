@@ -144,7 +144,6 @@ impl Matrix {
             arch,
             kernel: rules.name,
             hw: self.hw,
-            threads: 1,
             builder: self.builder(arch, rules),
         };
         pairs.map(subject).collect()

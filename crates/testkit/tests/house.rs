@@ -1,6 +1,6 @@
 //! The house itself: which crate may use which, what every port's folder holds, what occurs nowhere.
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::MetadataCommand;
 use ptelab::port_names;
 use ptelab_testkit::{fixtures, root, stem};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +24,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["ptelab"]),
 ];
 
-/// What a crate's own tests may use beyond that.
-const TEST_ARROWS: &[(&str, &str)] = &[("ptelab-mm", "arch-generic")];
-
 #[test]
 fn arrows_point_down() {
     let metadata = MetadataCommand::new()
@@ -41,9 +38,7 @@ fn arrows_point_down() {
         let may = allowed.get(name).unwrap_or_else(|| panic!("{name} has no place in the house"));
         for dependency in package.dependencies.iter().filter(|d| members.contains(&d.name)) {
             let used = dependency.name.as_str();
-            let for_tests =
-                dependency.kind == DependencyKind::Development && TEST_ARROWS.contains(&(name, used));
-            assert!(may.contains(&used) || for_tests, "{name} must not use {used}");
+            assert!(may.contains(&used), "{name} must not use {used}");
         }
     }
 }
