@@ -100,8 +100,8 @@ pub(crate) enum Command {
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Check {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "ports", default_value = "all")]
-    pub(crate) port: String,
+    #[arg(long, alias = "port", value_name = "ports", default_value = "all")]
+    pub(crate) arch: String,
     /// Only the laws
     #[arg(long, conflicts_with = "bugs")]
     pub(crate) laws: bool,

@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ptelab-report", &["ptelab"]),
     ("ptelab-cli", &["ptelab", "ptelab-report"]),
     ("ptelab-testkit", &["ptelab"]),
-    ("own-port", &["ptelab-pgtable"]),
+    ("own-port", &["ptelab-pgtable", "ptelab-cli"]),
     ("xtask", &["ptelab"]),
 ];
 

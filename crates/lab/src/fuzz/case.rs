@@ -1,19 +1,17 @@
 //! One program on several machines.
 
 use super::coverage::Coverage;
-use super::judge::{Judged, OnTrial, Seen, result_is_right};
+use super::judge::{Judged, Seen, result_is_right};
 use super::model::Model;
 use super::program::Size;
 use super::{Check, Checks, Violation};
-use crate::check::{Fault, Faulty};
+use crate::check::Fault;
 use crate::exec::reclaims;
 use crate::matrix::port_names;
+use crate::ports::checked;
 use ptelab_machine::mm::Pagemap;
-use ptelab_machine::pgtable::laws::PortFacts;
-use ptelab_machine::pgtable::{CpuConfig, PteAttrs, PteView, SoftFlags, swp_type};
-use ptelab_machine::{
-    Advice, Call, CallError, KernelRules, MprotectUnit, MremapFlags, Outcome, Pid, PortVisitor, visit_port,
-};
+use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, swp_type};
+use ptelab_machine::{Advice, Call, CallError, KernelRules, MprotectUnit, MremapFlags, Outcome, Pid};
 use ptelab_scenario::Line;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -103,23 +101,7 @@ impl Plan {
         fault: Fault,
     ) -> Box<dyn Judged> {
         let span = self.size.of_case(case).span();
-        visit_port(port, Build { rules, fault, span }).expect("the plan names ports that there are")
-    }
-}
-
-struct Build {
-    rules: &'static KernelRules,
-    fault: Fault,
-    span: u64,
-}
-
-impl PortVisitor for Build {
-    type Out = Box<dyn Judged>;
-
-    fn visit<P: PortFacts>(self) -> Box<dyn Judged> {
-        let Self { rules, fault, span } = self;
-        // One machine for both, with a fault or none: mm is compiled once for each port.
-        Box::new(OnTrial::new(Faulty::<P>::with(fault, &CpuConfig::default(), rules), rules, span))
+        checked(port).expect("the plan names ports that there are").on_trial(rules, fault, span)
     }
 }
 

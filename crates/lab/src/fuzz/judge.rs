@@ -21,7 +21,7 @@ const CONFIG: Config = Config { memory: 1 << 30, max_map_count: 65530 };
 
 /// An entry that a machine holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     pub(super) pid: Pid,
     pub(super) entry: LeafEntry,
     pub(super) view: PteView,
@@ -62,7 +62,7 @@ impl Seen {
 }
 
 /// A machine of any port on trial.
-pub(super) trait Judged {
+pub(crate) trait Judged {
     /// Its port, kernel and rules.
     fn name(&self) -> String;
     /// The rules that it runs under.
@@ -92,7 +92,7 @@ pub(super) trait Judged {
 }
 
 /// A machine, with what it held after the last call.
-pub(super) struct OnTrial<A> {
+pub(crate) struct OnTrial<A> {
     pub(super) machine: Machine<A, FlushHw>,
     /// Bytes looked at, at either place.
     span: u64,
@@ -113,7 +113,7 @@ pub(super) struct OnTrial<A> {
 }
 
 impl<A: Arch> OnTrial<A> {
-    pub(super) fn new(arch: A, rules: &'static KernelRules, span: u64) -> Self {
+    pub(crate) fn new(arch: A, rules: &'static KernelRules, span: u64) -> Self {
         let machine = Machine::new(arch, rules, CONFIG);
         Self {
             machine,

@@ -214,14 +214,14 @@ pub(super) type Word<'a> = &'a dyn Fn(Pid, u64) -> PteView;
 
 /// All processes.
 #[derive(Clone, Debug)]
-pub(super) struct Model {
+pub(crate) struct Model {
     spaces: BTreeMap<Pid, Space>,
     made: Pid,
 }
 
 /// What a call must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(crate) enum Expected {
     /// This.
     Is(Outcome),
     /// This signal.
