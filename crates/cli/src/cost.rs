@@ -74,7 +74,7 @@ fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> 
     progress::stop_on_ctrl_c();
     let bar = progress::bar(exec::steps(&scenario).saturating_mul(machines.len() as u128), "steps");
     let watch = Watch { stop: &progress::STOP, tick: &|n| bar.inc(n) };
-    let done = parallel::map(&mut machines, |vm| Prediction::of(vm, &scenario, watch));
+    let done = parallel::map(&mut machines, |vm| Prediction::of(&mut **vm, &scenario, watch));
     bar.finish_and_clear();
     let done: Result<Vec<Prediction>, _> = done.into_iter().collect();
     let predictions = done.map_err(|error| Failed::Unusable(error.to_string()))?;

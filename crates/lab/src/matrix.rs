@@ -4,7 +4,7 @@ use crate::bench::Subject;
 use crate::exec::Watch;
 use crate::parallel;
 use crate::report::RunReport;
-use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, PORTS};
+use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, ports};
 use ptelab_scenario::Scenario;
 
 /// Ports, kernels, and what their machines have in common.
@@ -47,7 +47,7 @@ pub enum SelectError {
 
 /// Names of all ports.
 pub fn port_names() -> Vec<&'static str> {
-    PORTS.iter().map(|port| port.name).collect()
+    ports().iter().map(|port| port.name).collect()
 }
 
 /// Names of all kernels.
@@ -78,7 +78,7 @@ impl Matrix {
     /// With these ports: names separated by commas, or `all`.
     pub fn ports(mut self, names: &str) -> Result<Self, SelectError> {
         let find = |name: &str| {
-            let port = PORTS.iter().find(|port| port.name == name);
+            let port = ports().into_iter().find(|port| port.name == name);
             port.map(|port| port.name).ok_or_else(|| SelectError::Port(name.to_owned()))
         };
         self.ports = select(names, &port_names(), find)?;
@@ -172,7 +172,7 @@ impl Matrix {
     /// Where a machine cannot be built; then nothing has run.
     pub fn run(&self, scenario: &Scenario, watch: Watch<'_>) -> Result<Vec<RunReport>, BuildError> {
         let machines: Vec<_> = self.builders().iter().map(Builder::build).collect::<Result<_, _>>()?;
-        Ok(parallel::map(machines, |mut vm| RunReport::of(&mut vm, scenario, watch)))
+        Ok(parallel::map(machines, |mut vm| RunReport::of(&mut *vm, scenario, watch)))
     }
 }
 

@@ -30,7 +30,7 @@ pub use account::{CountingHw, FlushHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{
-    Access, BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
+    BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
 };
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
 pub use format::{Arch, EntryFormat};
@@ -38,6 +38,7 @@ pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};
 pub use modify_prot::ModifyProt;
 pub use ops::{Merge, PteOps};
 pub use plain::PlainHw;
+pub use ptelab_uapi::Access;
 pub use rules::{ExclusiveFrom, KernelRules, MprotectUnit};
 pub use softleaf::{SoftFlags, SoftLeaf, marker, swp_type};
 pub use tlb::MmuGather;

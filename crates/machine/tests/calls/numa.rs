@@ -1,16 +1,16 @@
 //! What the NUMA scanner takes.
 
-use super::{BASE, RW, anon};
+use super::{BASE, Calls, MEMORY, RW, anon};
 use ptelab_machine::{Builder, Counter, Counters, HwKind, KernelRules, ThpMode};
 
 /// What one scan of a 64K folio takes, on `node` of two.
 fn scan(port: &str, rules: &'static KernelRules, node: u8) -> Counters {
-    let mut vm =
-        Builder::new(port).kernel(rules).hw(HwKind::Counting).memory(64 << 20).build().expect("it exists");
-    vm.numa(2).expect("there may be two");
-    vm.numa_alloc(Some(node)).expect("it is one of them");
-    vm.thp_size(64 << 10, ThpMode::Always).expect("there are folios of this size");
-    anon(&mut vm, 0, 16, RW);
+    let builder = Builder::new(port).kernel(rules).hw(HwKind::Counting).memory(MEMORY);
+    let vm = &mut *builder.build().expect("the port exists");
+    vm.numa(1, 2).expect("there may be two");
+    vm.numa_alloc(1, node).expect("it is one of them");
+    vm.thp_size(1, 64, ThpMode::Always).expect("there are folios of this size");
+    anon(vm, 0, 16, RW);
     vm.memset(1, BASE, 7, 64 << 10).expect("mapped");
     let before = vm.counters().expect("it counts");
     vm.numa_scan(1, BASE, 64 << 10).expect("mapped");
