@@ -76,6 +76,9 @@ impl Matrix {
     }
 
     /// With these ports: names separated by commas, or `all`.
+    ///
+    /// # Errors
+    /// The first name that is no port.
     pub fn ports(mut self, names: &str) -> Result<Self, SelectError> {
         let find = |name: &str| {
             let port = ports().into_iter().find(|port| port.name == name);
@@ -86,12 +89,19 @@ impl Matrix {
     }
 
     /// With these kernels: names separated by commas, or `all`.
+    ///
+    /// # Errors
+    /// The first name that is no kernel.
     pub fn kernels(mut self, names: &str) -> Result<Self, SelectError> {
         self.kernels = select(names, &KernelRules::ALL, kernel_by_name)?;
         Ok(self)
     }
 
     /// With a CPU feature switched: `arm64.hafdbs=off`.
+    ///
+    /// # Errors
+    /// Where it is not written `PORT.FEATURE=on` or `=off`, or there is no such port. Which features a port has is asked when its
+    /// machine is built.
     pub fn cpu(mut self, switch: &str) -> Result<Self, SelectError> {
         let bad = || SelectError::Cpu(switch.to_owned());
         let (name, state) = switch.split_once('=').ok_or_else(bad)?;
