@@ -2,7 +2,9 @@
 
 use crate::report::{MAX_RESULTS, RunReport};
 use crate::show;
-use ptelab_machine::{Difference, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags};
+use ptelab_machine::{
+    CallError, Difference, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags,
+};
 use ptelab_scenario::Scenario;
 use serde::Serialize;
 
@@ -88,7 +90,13 @@ fn compare_calls(scenario: &Scenario, left: &RunReport, right: &RunReport, all: 
     for (at, (a, b)) in pairs {
         let step = steps.find(|(i, _)| *i == at).map(|(_, step)| step.line);
         let text = step.map_or_else(String::new, |line| format!("line {}, {}", line.line, line.call));
-        all.push(|| format!("{text}: {a}, then {b}"));
+        all.push(|| match (a, b) {
+            // What their handlers are told may be all that differs.
+            (Outcome::Failed(CallError::Signal(a)), Outcome::Failed(CallError::Signal(b))) => {
+                format!("{text}: {a}, then {b}")
+            }
+            _ => format!("{text}: {a}, then {b}"),
+        });
     }
     if left.lines == right.lines && left.rest_digest != right.rest_digest {
         all.push(|| format!("results after the first {MAX_RESULTS} lines"));
