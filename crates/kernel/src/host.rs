@@ -101,7 +101,7 @@ impl Host {
         self.keeper.is_some()
     }
 
-    /// The value of a setting, given as in [`set_thp`](RealKernel::set_thp); nothing where the kernel does not have it.
+    /// The value of a setting of huge pages, by its path from their folder in /sys; nothing where the kernel does not have it.
     pub fn setting(file: &str) -> Option<String> {
         keeper::value(file).ok()
     }

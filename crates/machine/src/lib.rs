@@ -1,6 +1,6 @@
 //! Processes on one emulated machine, whatever its port, and plain snapshots of its state.
 //!
-//! A [`Backend`] plays [`Call`](ptelab_uapi::Call)s and shows tables: one call, one dispatch. [`Builder`] makes one of any port in
+//! A [`Backend`] plays [`Call`]s and shows tables: one call, one dispatch. [`Builder`] makes one of any port in
 //! [`ports`]; a port from outside implements [`Arch`](ptelab_pgtable::Arch) and is [registered](register), or runs as a
 //! [`Machine`] of its own.
 
