@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 use crate::migration::Destination;
 use crate::walk::PmdState;
-use crate::{Errno, FaultError, Kernel, Mm, Vma};
+use crate::{Errno, FaultError, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Arch, Event, FaultKind, FolioSpan, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
     swp_type,
@@ -31,8 +31,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn make_device_exclusive(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<(), Errno> {
         let addr = addr.align_down(A::PAGE_SIZE);
         let vma = mm.vmas.find(addr).ok_or(Errno::Efault)?.clone();
+        self.because(&cause::device_exclusive, |kernel| kernel.lend_to_device(mm, &vma, addr))
+    }
+
+    fn lend_to_device(&mut self, mm: &mut Mm, vma: &Vma, addr: VirtAddr) -> Result<(), Errno> {
         if let PmdState::Huge(_) = self.pmd_at(mm, addr) {
-            self.split_huge_pmd_address(mm, &vma, addr);
+            self.split_huge_pmd_address(mm, vma, addr);
         }
         let p = self.pte_offset(mm, addr).ok_or(Errno::Efault)?;
         let folio = self.vm_normal_folio(self.hw.peek(p)).ok_or(Errno::Efault)?;
@@ -63,13 +67,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             pte = self.arch.pte_mkuffd_wp(pte);
         }
         let writable = vma.flags.contains(VmFlags::WRITE);
-        if writable && self.can_change_pte_writable(vma, pte) {
+        if writable && self.can_change_pte_writable(vma, pte).is_ok() {
             if self.pages.is_dirty(folio) {
                 pte = self.arch.pte_mkdirty(pte);
             }
             pte = self.arch.pte_mkwrite(pte);
         }
-        self.arch.set_pte_at(&mut self.hw, addr, p, pte);
+        self.because(&cause::device_restore, |kernel| kernel.arch.set_pte_at(&mut kernel.hw, addr, p, pte));
     }
 
     /// A fault on a page that a device has. One that others map too comes back for all of them: that is the caller's to do.
@@ -90,12 +94,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.pages.folio_mapcount(folio) > 1 {
             return Err(FaultError::InDevice(folio.head));
         }
-        self.begin_migration(folio);
-        self.try_to_migrate(mm, folio);
-        let target = self.migration_target(folio);
-        let (new, to) = target.map_or((folio, Destination::Device), |new| (new, Destination::Memory));
-        self.remove_migration_ptes(mm, folio, new, to);
-        self.end_migration(folio, new);
-        target.map(|_| ()).ok_or(FaultError::OutOfMemory)
+        self.because(&cause::fault_device, |kernel| {
+            kernel.begin_migration(folio);
+            kernel.try_to_migrate(mm, folio);
+            let target = kernel.migration_target(folio);
+            let (new, to) = target.map_or((folio, Destination::Device), |new| (new, Destination::Memory));
+            kernel.remove_migration_ptes(mm, folio, new, to);
+            kernel.end_migration(folio, new);
+            target.map(|_| ()).ok_or(FaultError::OutOfMemory)
+        })
     }
 }

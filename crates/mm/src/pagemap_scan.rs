@@ -2,7 +2,7 @@
 
 use crate::userfaultfd::WriteProtect;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Errno, Kernel, Mm, Vma, cause};
 use bitflags::bitflags;
 use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker};
 
@@ -170,7 +170,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
         for vma in vmas {
             if scan.full.is_none() && self.scan_enters(&mut scan, &vma)? {
-                self.scan_vma(mm, &mut scan, &vma, (vma.start.max(start), vma.end.min(end)))?;
+                let part = (vma.start.max(start), vma.end.min(end));
+                self.because(&cause::pagemap_scan, |kernel| kernel.scan_vma(mm, &mut scan, &vma, part))?;
             }
         }
         Ok(Scanned { regions: scan.regions, walk_end: scan.full.unwrap_or(end) })

@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::pages::MapLevel;
-use crate::{FaultError, Kernel, Mm, Signal, Vma};
+use crate::{FaultError, Kernel, Mm, Signal, Vma, cause};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VmFlags, marker,
     swp_type,
@@ -58,7 +58,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_exclusive(page.head, 1, exclusive);
         self.swap_put(leaf);
         let pte = self.swapped_in_pte(vma, leaf, page, exclusive, fault.access);
-        self.arch.set_pte_at(&mut self.hw, fault.addr, p, pte);
+        self.because(&cause::fault_swap, |kernel| {
+            kernel.arch.set_pte_at(&mut kernel.hw, fault.addr, p, pte);
+        });
         if fault.access == Access::Write && !self.arch.pte_write(pte) {
             return self.do_wp_page(mm, vma, p, pte, fault);
         }
