@@ -131,13 +131,8 @@ impl PteOps for Arm64 {
         if nr == 1 && !has(hw.load(p), PteBits::CONT) {
             return self.clear_young_dirty_run(hw, p, 1, flags);
         }
-        let (first, wide) = Self::contpte_align(hw, p, nr);
-        if wide == nr {
-            return self.clear_young_dirty_run(hw, p, nr, flags);
-        }
-        hw.because(&cause::contpte_clear_young_dirty, |hw| {
-            self.clear_young_dirty_run(hw, first, wide, flags);
-        });
+        let (p, nr) = Self::contpte_align(hw, p, nr);
+        self.clear_young_dirty_run(hw, p, nr, flags);
     }
 
     /// Of a contiguous block, all entries are made old: the page struct keeps age by folio anyway.

@@ -27,7 +27,7 @@ pub use ptelab_mm::{
     UffdFeatures, VmaFacts, WriteProtect,
 };
 pub use ptelab_pgtable::{
-    Access, BitField, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules,
-    Level, Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftFlags, SoftLeaf, TlbScope,
-    Tlbi, UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
+    Access, BitField, Cause, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM,
+    KernelRules, Level, Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftFlags,
+    SoftLeaf, TlbScope, Tlbi, UnknownFeature, VirtAddr, VmFlags, Why, marker, swp_type,
 };

@@ -94,14 +94,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if self.pages.folio_mapcount(folio) > 1 {
             return Err(FaultError::InDevice(folio.head));
         }
-        self.because(&cause::fault_device, |kernel| {
-            kernel.begin_migration(folio);
-            kernel.try_to_migrate(mm, folio);
-            let target = kernel.migration_target(folio);
-            let (new, to) = target.map_or((folio, Destination::Device), |new| (new, Destination::Memory));
-            kernel.remove_migration_ptes(mm, folio, new, to);
-            kernel.end_migration(folio, new);
-            target.map(|_| ()).ok_or(FaultError::OutOfMemory)
-        })
+        self.begin_migration(folio);
+        self.try_to_migrate(mm, folio);
+        let target = self.migration_target(folio);
+        let (new, to) = target.map_or((folio, Destination::Device), |new| (new, Destination::Memory));
+        self.remove_migration_ptes(mm, folio, new, to);
+        self.end_migration(folio, new);
+        target.map(|_| ()).ok_or(FaultError::OutOfMemory)
     }
 }

@@ -74,11 +74,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if fault.access == Access::Write && !self.arch.pte_write(pte) {
             return self.do_wp_page(mm, vma, p, pte, fault);
         }
-        self.hw.event(Event::Fault(FaultKind::AccessFlags));
         let write = fault.access == Access::Write;
         let entry = if write { self.arch.pte_mkdirty(pte) } else { pte };
         let entry = self.arch.pte_mkyoung(entry);
         self.because(&cause::fault_access_flags, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::AccessFlags));
             kernel.arch.ptep_set_access_flags(&mut kernel.hw, fault.addr, p, entry, write);
         });
         Ok(())
@@ -147,17 +147,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         fault: Fault,
     ) -> Result<(), FaultError> {
         if fault.access == Access::Read {
-            self.hw.event(Event::Fault(FaultKind::Zero));
             let p = table.add(Self::index(fault.addr, Level::Pte));
             let entry = self.marked(fault, self.zero_entry(vma));
             self.because(&cause::fault_zero, |kernel| {
+                kernel.hw.event(Event::Fault(FaultKind::Zero));
                 kernel.arch.set_pte_at(&mut kernel.hw, fault.addr, p, entry);
             });
             return Ok(());
         }
         let anon_vma = self.anon_vma_prepare(mm, vma);
         let folio = self.alloc_anon_folio(mm, vma, table, fault.addr).ok_or(FaultError::OutOfMemory)?;
-        self.hw.event(Event::Fault(FaultKind::Anon));
         let nr = folio.nr_pages();
         let addr = fault.addr.align_down(nr as u64 * A::PAGE_SIZE);
         self.add_new_anon_folio(vma, anon_vma, folio, addr);
@@ -165,7 +164,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_exclusive(folio.head, nr, true);
         let entry = self.marked(fault, self.new_anon_entry(vma, folio.head));
         let p = table.add(Self::index(addr, Level::Pte));
-        self.because(&cause::fault_anon, |kernel| kernel.arch.set_ptes(&mut kernel.hw, addr, p, entry, nr));
+        self.because(&cause::fault_anon, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Anon));
+            kernel.arch.set_ptes(&mut kernel.hw, addr, p, entry, nr);
+        });
         Ok(())
     }
 
@@ -299,7 +301,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let anon_vma = self.anon_vma_prepare(mm, vma);
         let span = self.alloc_folio(0).ok_or(FaultError::OutOfMemory)?;
         let new = span.head;
-        self.hw.event(Event::Fault(FaultKind::Copy));
         let old_pfn = self.arch.pte_pfn(pte);
         let old_folio = (!self.arch.pte_special(pte)).then(|| self.hw.peek_folio(old_pfn));
         let copied = if old_folio.is_some() { Event::PagesCopied(1) } else { Event::PagesZeroed(1) };
@@ -310,6 +311,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_exclusive(new, 1, true);
         let entry = self.new_anon_entry(vma, new);
         self.because(&cause::fault_copy, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Copy));
             kernel.arch.ptep_clear_flush(&mut kernel.hw, fault.addr, p);
             kernel.arch.set_pte_at(&mut kernel.hw, fault.addr, p, entry);
         });

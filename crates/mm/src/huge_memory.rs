@@ -27,9 +27,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let base = fault.addr.align_down(A::entry_size(Level::Pmd));
         self.deposit_table(mm)?;
         if fault.access == Access::Read && !self.config().is_small() {
-            self.hw.event(Event::Fault(FaultKind::Zero));
             let entry = self.huge_zero_entry(vma);
             self.because(&cause::fault_huge_zero, |kernel| {
+                kernel.hw.event(Event::Fault(FaultKind::Zero));
                 kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
             });
             return Ok(true);
@@ -38,9 +38,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.forfeit_table(mm);
             return Ok(false);
         };
-        self.hw.event(Event::Fault(FaultKind::Anon));
         let entry = self.new_huge_entry(vma, folio.head);
-        self.because(&cause::fault_huge, |kernel| kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry));
+        self.because(&cause::fault_huge, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Anon));
+            kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
+        });
         Ok(true)
     }
 
@@ -82,7 +84,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<bool, FaultError> {
         let base = fault.addr.align_down(A::entry_size(Level::Pmd));
         if self.arch.pte_protnone(pmd) {
-            self.do_huge_pmd_numa_page(mm, vma, pmdp, pmd, base);
+            self.because(&cause::fault_huge_numa, |kernel| {
+                kernel.do_huge_pmd_numa_page(mm, vma, pmdp, pmd, base);
+            });
             return Ok(true);
         }
         if fault.access == Access::Write && !self.arch.pte_write(pmd) {
@@ -95,11 +99,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.because(&cause::uffd_async, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
             return Ok(false);
         }
-        self.hw.event(Event::Fault(FaultKind::AccessFlags));
         let write = fault.access == Access::Write;
         let entry = self.arch.pte_mkyoung(pmd);
         let entry = if write { self.arch.pte_mkdirty(entry) } else { entry };
         self.because(&cause::fault_huge_access_flags, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::AccessFlags));
             kernel.arch.pmdp_set_access_flags(&mut kernel.hw, base, pmdp, entry, write);
         });
         Ok(true)
@@ -119,9 +123,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.folio_move_anon_rmap(vma, folio);
             self.pages.set_exclusive(folio.head, 1, true);
         }
-        self.hw.event(Event::Fault(FaultKind::Reuse));
         let entry = self.huge_mkwrite_dirty(vma, self.arch.pte_mkyoung(pmd));
         self.because(&cause::fault_huge_reuse, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Reuse));
             kernel.arch.pmdp_set_access_flags(&mut kernel.hw, base, pmdp, entry, true);
         });
         true
@@ -134,9 +138,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             self.because(&cause::fault_huge_shared, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
             return false;
         };
-        self.hw.event(Event::Fault(FaultKind::Copy));
         let entry = self.new_huge_entry(vma, folio.head);
         self.because(&cause::fault_huge_zero_write, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Copy));
             kernel.arch.pmdp_get_and_clear(&mut kernel.hw, base, pmdp);
             kernel.arch.flush_pmd_tlb_range(&mut kernel.hw, base);
             kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);

@@ -52,11 +52,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// A hint fault: the folio moves to this CPU's node, or its entries become accessible again (`do_numa_page`).
     pub(crate) fn do_numa_page(&mut self, mm: &mut Mm, vma: &Vma, p: Ptep, pte: Pte, fault: Fault) {
-        self.hw.event(Event::Fault(FaultKind::Numa));
         let folio = self.vm_normal_folio(pte);
         let restored = self.arch.pte_modify(pte, vma.page_prot);
         let writable = self.could_be_writable(vma, restored);
         self.because(&cause::fault_numa, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Numa));
             if let Some(folio) = folio
                 && kernel.pages.node(folio) != CPU_NODE
                 && kernel.migrate_misplaced_folio(mm, folio)
@@ -130,8 +130,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         {
             pmd = self.arch.pte_mkwrite(pmd);
         }
-        self.because(&cause::fault_huge_numa, |kernel| {
-            kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, pmd);
-        });
+        self.arch.set_pmd_at(&mut self.hw, base, pmdp, pmd);
     }
 }

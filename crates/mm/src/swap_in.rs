@@ -24,10 +24,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             swp_type::MARKER if leaf.is_marker(marker::POISONED) => Err(FaultError::Signal(Signal::Bus)),
             swp_type::MARKER => Err(FaultError::Signal(Signal::Segv)),
             swp_type::DEVICE_WRITE | swp_type::DEVICE_READ | swp_type::DEVICE_EXCLUSIVE => {
-                self.do_device_page(mm, vma, p, leaf, fault)
+                self.because(&cause::fault_device, |kernel| kernel.do_device_page(mm, vma, p, leaf, fault))
             }
             _ if leaf.is_migration() => Err(FaultError::Migrating),
-            _ => self.swap_in(mm, vma, p, leaf, fault),
+            _ => self.because(&cause::fault_swap, |kernel| kernel.swap_in(mm, vma, p, leaf, fault)),
         }
     }
 
@@ -58,9 +58,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_exclusive(page.head, 1, exclusive);
         self.swap_put(leaf);
         let pte = self.swapped_in_pte(vma, leaf, page, exclusive, fault.access);
-        self.because(&cause::fault_swap, |kernel| {
-            kernel.arch.set_pte_at(&mut kernel.hw, fault.addr, p, pte);
-        });
+        self.arch.set_pte_at(&mut self.hw, fault.addr, p, pte);
         if fault.access == Access::Write && !self.arch.pte_write(pte) {
             return self.do_wp_page(mm, vma, p, pte, fault);
         }

@@ -224,7 +224,10 @@ impl Hw for RecordingHw {
     }
 
     fn event(&mut self, event: Event) {
-        self.records.push(Record::Event(event));
+        match event {
+            Event::Fault(_) => self.record_caused(Record::Event(event)),
+            _ => self.records.push(Record::Event(event)),
+        }
     }
 
     fn begin_cause(&mut self, cause: &'static Cause) {

@@ -124,8 +124,8 @@ pub enum Record {
     PageLookup(crate::Pfn),
     /// The hardware's walker updated an entry: old, new.
     Hardware(Ptep, Pte, Pte),
-    /// Why the writes, barriers and TLB invalidations that follow are made, until the next of these. A machine starts every account with
-    /// no cause in force.
+    /// Why the writes, faults, barriers and TLB invalidations that follow are made, until the next of these. Every account starts
+    /// with no cause in force.
     Why(Why),
     /// So many entries stay as they are, and why.
     Kept(Ptep, u32, &'static Cause),
