@@ -2,7 +2,7 @@
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
-use ptelab::{Config, HwKind, Matrix, SelectError, ThpMode};
+use ptelab::{Config, HwKind, Matrix, SelectError, ThpKey, ThpMode};
 use std::path::PathBuf;
 
 /// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
@@ -100,8 +100,8 @@ pub(crate) enum Command {
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Check {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "PORTS", default_value = "all")]
-    pub(crate) port: String,
+    #[arg(long, alias = "port", value_name = "ports", default_value = "all")]
+    pub(crate) arch: String,
     /// Only the laws
     #[arg(long, conflicts_with = "bugs")]
     pub(crate) laws: bool,
@@ -131,7 +131,7 @@ pub(crate) struct Check {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Fuzz {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "PORTS", default_value = "all")]
+    #[arg(long, value_name = "ports", default_value = "all")]
     pub(crate) arch: String,
     /// Kernels, separated by commas: 6.16, 6.17-rc1, 6.17, 7.3, or all; 6.17-rc1 has a bug that is found at once
     #[arg(long, value_name = "KERNELS", default_value = "6.16,6.17,7.3")]
@@ -210,7 +210,7 @@ pub(crate) struct Traced {
     pub(crate) input: Option<String>,
     /// In a log: huge pages that the machines allow, as in 64kB=always,enabled=madvise
     #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
-    pub(crate) thp: Vec<(Option<u64>, ThpMode)>,
+    pub(crate) thp: Vec<(ThpKey, ThpMode)>,
     /// In a log: which pages the program uses: none, writable (once they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
@@ -246,7 +246,7 @@ pub(crate) struct Scenario {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Machines {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "PORTS")]
+    #[arg(long, value_name = "ports")]
     arch: Option<String>,
     /// Kernels, separated by commas: 6.16, 6.17-rc1, 6.17, 7.3, or all
     #[arg(long, value_name = "KERNELS")]
@@ -268,7 +268,7 @@ pub(crate) struct Replay {
     pub(crate) memory: u64,
     /// Huge pages that the machines allow, separated by commas, as in 64kB=always,2048kB=madvise,enabled=madvise
     #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
-    pub(crate) thp: Vec<(Option<u64>, ThpMode)>,
+    pub(crate) thp: Vec<(ThpKey, ThpMode)>,
     /// Which pages the program uses, as a log does not say it: none, writable (once they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
@@ -302,21 +302,13 @@ fn fault_in(word: &str) -> Result<FaultIn, String> {
 }
 
 /// `64kB=always`, `enabled=madvise`
-fn thp(text: &str) -> Result<(Option<u64>, ThpMode), String> {
+fn thp(text: &str) -> Result<(ThpKey, ThpMode), String> {
     let (key, mode) = text.split_once('=').ok_or("write SIZE=MODE, as in 64kB=always")?;
-    let mode = match mode {
-        "always" => ThpMode::Always,
-        "madvise" => ThpMode::Madvise,
-        "inherit" => ThpMode::Inherit,
-        "never" => ThpMode::Never,
-        _ => return Err(format!("`{mode}` is no mode: always, madvise, inherit, never")),
-    };
-    if key == "enabled" {
-        return Ok((None, mode));
-    }
-    let kib = key.strip_suffix("kB").and_then(|kib| kib.parse::<u64>().ok());
-    let kib = kib.ok_or_else(|| format!("`{key}` is no size: write it as in sysfs, 64kB, or enabled"))?;
-    Ok((Some(kib.saturating_mul(1024)), mode))
+    let known = ThpMode::ALL.iter().copied().find(|known| known.name() == mode);
+    let mode = known.ok_or_else(|| format!("`{mode}` is no mode: {}", ThpMode::WORDS.join(", ")))?;
+    let key = ThpKey::parse(key)
+        .ok_or_else(|| format!("`{key}` is no size: write it as in sysfs, 64kB, or enabled"))?;
+    Ok((key, mode))
 }
 
 /// `0x7f0000000000,64K`

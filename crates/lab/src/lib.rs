@@ -34,6 +34,7 @@ pub mod json;
 mod machine;
 mod matrix;
 pub mod observe;
+mod ports;
 #[cfg(target_os = "linux")]
 pub mod real;
 pub mod replay;
@@ -45,6 +46,7 @@ mod verdict;
 pub use golden::Golden;
 pub use machine::{Entry, Error, Machine, MachineBuilder, MachineDump};
 pub use matrix::{CpuSwitch, Matrix, SelectError, kernel_by_name, kernel_names, port_names};
+pub use ports::register;
 pub use report::{Cost, Dump, LineCost, MAX_LINES, MAX_RESULTS, RunReport, Unexpected};
 pub use verdict::Verdict;
 

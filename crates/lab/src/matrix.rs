@@ -3,7 +3,7 @@
 use crate::bench::Subject;
 use crate::exec::Watch;
 use crate::report::RunReport;
-use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, PORTS};
+use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, ports};
 use ptelab_scenario::Scenario;
 use rayon::prelude::*;
 
@@ -47,7 +47,7 @@ pub enum SelectError {
 
 /// Names of all ports.
 pub fn port_names() -> Vec<&'static str> {
-    PORTS.iter().map(|port| port.name).collect()
+    ports().iter().map(|port| port.name).collect()
 }
 
 /// Names of all kernels.
@@ -78,7 +78,7 @@ impl Matrix {
     /// With these ports: names separated by commas, or `all`.
     pub fn ports(mut self, names: &str) -> Result<Self, SelectError> {
         let find = |name: &str| {
-            let port = PORTS.iter().find(|port| port.name == name);
+            let port = ports().into_iter().find(|port| port.name == name);
             port.map(|port| port.name).ok_or_else(|| SelectError::Port(name.to_owned()))
         };
         self.ports = select(names, &port_names(), find)?;
@@ -178,7 +178,7 @@ impl Matrix {
             .into_par_iter()
             .map(|mut vm| {
                 let _entered = span.enter();
-                RunReport::of(&mut vm, scenario, watch)
+                RunReport::of(&mut *vm, scenario, watch)
             })
             .collect())
     }

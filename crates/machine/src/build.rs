@@ -1,6 +1,7 @@
 //! Building machines.
 
-use crate::any::{AnyVm, PORTS};
+use crate::backend::Backend;
+use crate::ports::{self, ports};
 use ptelab_mm::Config;
 use ptelab_pgtable::{CpuConfig, KernelRules, UnknownFeature};
 
@@ -107,7 +108,7 @@ impl Builder {
     }
 
     fn unknown_port(&self) -> BuildError {
-        let known = PORTS.iter().map(|port| port.name).collect();
+        let known = ports().iter().map(|port| port.name).collect();
         BuildError::UnknownPort { name: self.port.clone(), known }
     }
 
@@ -116,7 +117,8 @@ impl Builder {
     /// # Errors
     /// An unknown port or feature, or an amount of memory that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
-        let port = PORTS.iter().find(|port| port.name == self.port).ok_or_else(|| self.unknown_port())?;
+        let port =
+            ports().into_iter().find(|port| port.name == self.port).ok_or_else(|| self.unknown_port())?;
         self.cpu.validate(port.features)?;
         if !(1 << 20..=Config::MAX_MEMORY).contains(&self.config.memory) {
             return Err(BuildError::Memory(self.config.memory));
@@ -128,9 +130,9 @@ impl Builder {
     ///
     /// # Errors
     /// As for [`check`](Self::check).
-    pub fn build(&self) -> Result<AnyVm, BuildError> {
+    pub fn build(&self) -> Result<Box<dyn Backend>, BuildError> {
         self.check()?;
-        AnyVm::build(self.hw, &self.port, &self.cpu, self.rules, self.config)
+        ports::build(self.hw, &self.port, &self.cpu, self.rules, self.config)
             .ok_or_else(|| self.unknown_port())
     }
 }

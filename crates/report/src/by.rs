@@ -1,6 +1,6 @@
 //! Who had a hand in an entry.
 
-use ptelab::{AnyVm, FaultKind, Level, Pte, VirtAddr};
+use ptelab::{Backend, FaultKind, Level, Pte, VirtAddr};
 
 /// One who had a hand in an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +24,10 @@ pub(crate) enum By {
 }
 
 impl By {
-    pub(crate) fn text(&self, vm: &AnyVm, level: Level) -> String {
+    pub(crate) fn text(&self, vm: &dyn Backend, level: Level) -> String {
         match *self {
             Self::Hardware(bits) => {
-                let names = vm.fields(Pte(bits), level);
+                let names = vm.words().fields(Pte(bits), level);
                 let changed: Vec<_> =
                     names.iter().filter(|field| field.mask & bits != 0).map(|field| field.name).collect();
                 format!("the CPU's walker, at an access: {}", changed.join(" "))

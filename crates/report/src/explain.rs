@@ -6,7 +6,7 @@ use crate::places::{Place, Places};
 use crate::why::{Part, Reasons, decided};
 use ptelab::observe::{Observer, Seen};
 use ptelab::{
-    AnyVm, BitField, Cause, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, Why, show,
+    Backend, BitField, Cause, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, Why, show,
 };
 use std::fmt::Write as _;
 
@@ -43,7 +43,7 @@ pub struct Explainer {
 
 impl Explainer {
     /// Who tells of the entry for `va` of process `pid`, up to call `at`, counted from 1.
-    pub fn new(vm: &AnyVm, pid: Pid, va: VirtAddr, at: u64) -> Self {
+    pub fn new(vm: &dyn Backend, pid: Pid, va: VirtAddr, at: u64) -> Self {
         let (arch, kernel) = (vm.arch(), vm.rules().name);
         let va = va.align_down(vm.page_size());
         Self {
@@ -139,7 +139,7 @@ impl Explainer {
     }
 
     /// Why the entry is what it is after a call.
-    fn reasons(&self, vm: &AnyVm, records: &[Record], space: Option<Pid>) -> Reasons {
+    fn reasons(&self, vm: &dyn Backend, records: &[Record], space: Option<Pid>) -> Reasons {
         let mut reasons = Reasons::default();
         for one in decided(vm, &self.places, records) {
             if self.covers(&one.place, space) {
@@ -149,7 +149,14 @@ impl Explainer {
         reasons
     }
 
-    fn tell(&mut self, vm: &AnyVm, seen: &Seen<'_>, (before, now): (Held, Held), by: &[By], why: &Reasons) {
+    fn tell(
+        &mut self,
+        vm: &dyn Backend,
+        seen: &Seen<'_>,
+        (before, now): (Held, Held),
+        by: &[By],
+        why: &Reasons,
+    ) {
         self.told += 1;
         let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
         let _ = writeln!(
@@ -177,7 +184,7 @@ impl Explainer {
 }
 
 impl Observer for Explainer {
-    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
+    fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         self.calls += 1;
         if self.calls > self.at {
             return;
@@ -208,9 +215,12 @@ fn held_text(held: &Held) -> String {
 }
 
 /// The bits that changed, by name, with the fields' values; of a word of another kind, all that are set.
-fn bits_text(vm: &AnyVm, before: Held, now: Held) -> String {
-    let fields = vm.fields(now.pte, now.level);
-    if before.pte != Pte::NONE && now.pte != Pte::NONE && fields != vm.fields(before.pte, before.level) {
+fn bits_text(vm: &dyn Backend, before: Held, now: Held) -> String {
+    let fields = vm.words().fields(now.pte, now.level);
+    if before.pte != Pte::NONE
+        && now.pte != Pte::NONE
+        && fields != vm.words().fields(before.pte, before.level)
+    {
         let set = fields.into_iter().filter(|field| field.mask & now.pte.0 != 0);
         let set: Vec<String> = set.map(|field| field_text(field, Pte::NONE, now.pte)).collect();
         return format!("another kind of word: {}", set.join(" "));
@@ -218,7 +228,7 @@ fn bits_text(vm: &AnyVm, before: Held, now: Held) -> String {
     let mut parts = Vec::new();
     let mut unnamed = before.pte.0 ^ now.pte.0;
     let kind = if now.pte == Pte::NONE { before } else { now };
-    for field in vm.fields(kind.pte, kind.level) {
+    for field in vm.words().fields(kind.pte, kind.level) {
         if unnamed & field.mask == 0 {
             continue;
         }

@@ -2,7 +2,7 @@
 
 use crate::happen::written;
 use crate::places::{Place, Places};
-use ptelab::{AnyVm, Cause, Level, Pid, Pte, PteView, Ptep, Record, VirtAddr, Why};
+use ptelab::{Backend, Cause, Level, Pid, Pte, PteView, Ptep, Record, VirtAddr, Why};
 use rustc_hash::FxHashMap;
 
 /// An entry that a call wrote or left as it is, or the way to entries that it moved with their table; and why.
@@ -13,7 +13,7 @@ pub(crate) struct Decided {
 }
 
 /// What the records of one call say of entries, in order.
-pub(crate) fn decided(vm: &AnyVm, places: &Places, records: &[Record]) -> Vec<Decided> {
+pub(crate) fn decided(vm: &dyn Backend, places: &Places, records: &[Record]) -> Vec<Decided> {
     let mut found = Vec::new();
     let mut why = Why::default();
     let mut loaded = None;
@@ -41,10 +41,16 @@ pub(crate) fn decided(vm: &AnyVm, places: &Places, records: &[Record]) -> Vec<De
 }
 
 /// Whether what was written maps pages, or did: a table that comes or goes is empty.
-fn maps_pages(vm: &AnyVm, places: &Places, record: &Record, p: Ptep, loaded: Option<(Ptep, Pte)>) -> bool {
+fn maps_pages(
+    vm: &dyn Backend,
+    places: &Places,
+    record: &Record,
+    p: Ptep,
+    loaded: Option<(Ptep, Pte)>,
+) -> bool {
     let Some(place) = places.find(p).filter(|place| place.level > Level::Pte) else { return true };
     let (old, new) = words(record, loaded);
-    let leaf = |pte: Pte| !matches!(vm.decode(pte, place.level), PteView::None | PteView::Table(_));
+    let leaf = |pte: Pte| !matches!(vm.words().decode(pte, place.level), PteView::None | PteView::Table(_));
     old.is_some_and(leaf) || new.is_some_and(leaf) || places.has_moved(&place)
 }
 

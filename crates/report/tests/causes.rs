@@ -5,7 +5,9 @@ use ptelab::observe::{self, Observer, Seen};
 use ptelab::pgtable::laws::PortFacts;
 use ptelab::replay::{FaultIn, Options};
 use ptelab::scenario::strace::Reader;
-use ptelab::{AnyVm, Cause, HwKind, Level, Matrix, Pid, PortVisitor, Pte, VirtAddr, port_names, visit_port};
+use ptelab::{
+    Backend, Cause, HwKind, Level, Matrix, Pid, PortVisitor, Pte, VirtAddr, port_names, visit_port,
+};
 use ptelab_report::{Course, Part, Tracer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +15,7 @@ use std::path::Path;
 /// Entries of all processes that are not empty: a huge leaf at the first address that it maps.
 type Held = BTreeMap<(Pid, VirtAddr), (Level, Pte)>;
 
-fn held(vm: &AnyVm) -> Held {
+fn held(vm: &dyn Backend) -> Held {
     let mut all = Held::new();
     let shape = vm.shape();
     let (page, entries) = (vm.page_size(), 1 << shape.table_shift);
@@ -41,13 +43,13 @@ struct Witness {
 }
 
 impl Witness {
-    fn new(vm: &AnyVm) -> Self {
+    fn new(vm: &dyn Backend) -> Self {
         Self { tracer: Tracer::new(vm), held: held(vm), changed: Vec::new() }
     }
 }
 
 impl Observer for Witness {
-    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
+    fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         self.tracer.seen(vm, seen);
         let now = held(vm);
         let keys: BTreeSet<_> = self.held.keys().chain(now.keys()).copied().collect();
