@@ -6,6 +6,7 @@
 //! translation takes break-before-make; TLB invalidations are broadcast and framed by barriers.
 
 mod bits;
+mod cause;
 mod contpte;
 mod facts;
 mod modify_prot;
@@ -16,7 +17,7 @@ mod view;
 
 pub use bits::{PteBits, SoftBits};
 
-use ptelab_pgtable::{Arch, CpuConfig, CpuFeature, KernelRules};
+use ptelab_pgtable::{Arch, Cause, CpuConfig, CpuFeature, KernelRules};
 
 /// A 64-bit Arm machine with 4K pages, 48-bit addresses and four levels of tables.
 #[expect(clippy::struct_excessive_bools, reason = "one for each feature that a CPU has or lacks")]
@@ -60,6 +61,8 @@ impl Arch for Arm64 {
             doc: "losing execute permission takes break-before-make (Cortex-A715 erratum 2645198)",
         },
     ];
+
+    const CAUSES: &'static [&'static Cause] = cause::ALL;
 
     fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
         let has = |name| cpu.has(Self::FEATURES, name);

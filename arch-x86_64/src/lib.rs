@@ -6,6 +6,7 @@
 //! memory (L1TF); clearing an entry is one atomic exchange; long ranges are flushed whole.
 
 mod bits;
+mod cause;
 mod facts;
 mod modify_prot;
 mod ops;
@@ -15,7 +16,7 @@ mod view;
 
 pub use bits::{PteBits, SoftBits};
 
-use ptelab_pgtable::{Arch, CpuConfig, CpuFeature, KernelRules};
+use ptelab_pgtable::{Arch, Cause, CpuConfig, CpuFeature, KernelRules};
 
 /// A 64-bit x86 machine with 4K pages and four levels of tables.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ impl Arch for X86_64 {
         CpuFeature { name: "soft_dirty", default: true, doc: "soft-dirty tracking (CONFIG_MEM_SOFT_DIRTY)" },
         CpuFeature { name: "pku", default: true, doc: "protection keys for user pages" },
     ];
+
+    const CAUSES: &'static [&'static Cause] = cause::ALL;
 
     fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
         let has = |name| cpu.has(Self::FEATURES, name);

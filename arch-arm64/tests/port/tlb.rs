@@ -22,7 +22,9 @@ fn without_range() -> Arm64 {
 fn flushed(flush: impl Fn(&mut RecordingHw)) -> (Barrier, Tlbi, Barrier) {
     let mut hw = RecordingHw::with_tables_of(512);
     flush(&mut hw);
-    match hw.take_records()[..] {
+    let mut steps = hw.take_records();
+    steps.retain(|step| !matches!(step, Record::Why(_)));
+    match steps[..] {
         [Record::Barrier(before), Record::Tlbi(op), Record::Barrier(after)] => (before, op, after),
         ref other => panic!("not one framed invalidation: {other:?}"),
     }

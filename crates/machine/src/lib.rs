@@ -27,9 +27,9 @@ pub use ptelab_pgtable as pgtable;
 
 pub use ptelab_mm::{Backing, Config, FileId, PageRegion, Pagemap, PmScan, Scanned, ShmId, Table, VmaFacts};
 pub use ptelab_pgtable::{
-    BitField, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules, Level,
-    Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftFlags, SoftLeaf, TlbScope, Tlbi,
-    UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
+    BitField, Cause, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules,
+    Level, Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftFlags, SoftLeaf, TlbScope,
+    Tlbi, UnknownFeature, VirtAddr, VmFlags, Why, marker, swp_type,
 };
 pub use ptelab_uapi as uapi;
 pub use ptelab_uapi::{

@@ -9,6 +9,7 @@ mod adopt;
 mod anon_name;
 mod brk;
 mod buddy;
+mod cause;
 mod content;
 mod device;
 mod do_fault;
@@ -53,6 +54,7 @@ mod walk;
 mod zap;
 
 pub use adopt::{Adopted, AdoptedAs, Sharing};
+pub use cause::ALL as CAUSES;
 pub use errno::FaultError;
 pub use filemap::FileId;
 pub use maps::Backing;
@@ -67,7 +69,7 @@ pub use userfaultfd::Userfaultfd;
 pub use vma::{AnonVmaId, ObjectId, Vma, VmaTree};
 pub use walk::Table;
 
-use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, Cause, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, SigInfo};
 
 /// One emulated machine with its kernel: port, primitives, frames, settings.
@@ -170,6 +172,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             thp_disable: prctl::ThpDisable::No,
             pkeys: pkeys::Pkeys::default(),
         })
+    }
+
+    /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.
+    #[inline]
+    pub(crate) fn because<T>(&mut self, cause: &'static Cause, does: impl FnOnce(&mut Self) -> T) -> T {
+        self.hw.begin_cause(cause);
+        let done = does(self);
+        self.hw.end_cause();
+        done
     }
 
     /// The machine's configuration.

@@ -1,7 +1,7 @@
 //! `ioctl(PAGEMAP_SCAN)`: finds pages by what they are, and protects them in the same walk (`fs/proc/task_mmu.c`, 7.3).
 
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, PageCategories, PmScanFlags, Switch};
 
@@ -131,7 +131,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
         for vma in vmas {
             if scan.full.is_none() && self.scan_enters(&mut scan, &vma)? {
-                self.scan_vma(mm, &mut scan, &vma, (vma.start.max(start), vma.end.min(end)))?;
+                let part = (vma.start.max(start), vma.end.min(end));
+                self.because(&cause::pagemap_scan, |kernel| kernel.scan_vma(mm, &mut scan, &vma, part))?;
             }
         }
         Ok(Scanned { regions: scan.regions, walk_end: scan.full.unwrap_or(end) })

@@ -1,8 +1,8 @@
 //! What a port's words look like.
 
 use crate::{
-    Access, BitField, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte, PteView, SoftLeaf,
-    VmFlags, Walk,
+    Access, BitField, Cause, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte, PteView,
+    SoftLeaf, VmFlags, Walk,
 };
 
 /// The words of an architecture: encoding, predicates, and the helpers that make one entry from another.
@@ -275,6 +275,9 @@ pub trait Arch:
 
     /// What its CPUs may have or lack.
     const FEATURES: &'static [CpuFeature];
+
+    /// The causes that it applies by itself.
+    const CAUSES: &'static [&'static Cause] = &[];
 
     /// The port for this CPU and this kernel. Features that the configuration does not name have their defaults.
     fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self;

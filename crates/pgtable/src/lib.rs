@@ -12,6 +12,7 @@
 
 mod account;
 mod addr;
+mod cause;
 mod cpu;
 mod entry;
 mod event;
@@ -28,6 +29,7 @@ mod vm_flags;
 
 pub use account::{CountingHw, FlushHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
+pub use cause::{Cause, Why};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{
     BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
