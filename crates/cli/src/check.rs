@@ -7,8 +7,7 @@ use crate::{DIFFERS, FINE, STOPPED};
 use ptelab::check::{
     self, AT_RANDOM, BOUND, BUGS, BugRow, LONG, LawRow, NeededRow, RaceFailure, RaceReport, RaceRow, Report,
 };
-use ptelab::{KernelRules, Matrix};
-use rayon::prelude::*;
+use ptelab::{KernelRules, Matrix, parallel};
 use std::sync::atomic::Ordering;
 
 pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
@@ -18,7 +17,7 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
         return race(args, &ports, kernel, out);
     }
     let laws =
-        if args.bugs { Vec::new() } else { ports.par_iter().flat_map(|port| check::laws_of(port)).collect() };
+        if args.bugs { Vec::new() } else { parallel::map(&ports, |port| check::laws_of(port)).concat() };
     let of_ports = BUGS.iter().filter(|bug| ports.contains(&bug.port) && !args.laws);
     let bar = progress::bar(of_ports.clone().count() as u128, "bugs");
     let find = |bug: &check::Bug| {
@@ -105,7 +104,7 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     }
     let pairs: Vec<_> =
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
-    let rows: Vec<RaceRow> = pairs.par_iter().flat_map(|(port, rules)| check::race(port, rules)).collect();
+    let rows: Vec<RaceRow> = parallel::map(&pairs, |(port, rules)| check::race(port, rules)).concat();
     let short = format!(
         "up to {BOUND} accesses by a CPU, or one by a device, in operations of {LONG} steps or less; one in longer ones, and \
          {AT_RANDOM} of four at random"

@@ -6,8 +6,7 @@ use crate::{DIFFERS, FINE, STOPPED, input, progress};
 use ptelab::cost::{self, Check, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};
-use ptelab::{Builder, HwKind};
-use rayon::prelude::*;
+use ptelab::{Builder, HwKind, parallel};
 use std::path::Path;
 
 pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
@@ -36,7 +35,7 @@ fn check(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
 
 /// The cost files, run; or what is wrong with all those that cannot be used.
 fn measured(args: &args::Cost) -> Result<Vec<Measured>, Failed> {
-    let read: Vec<Result<Measured, String>> = args.files.par_iter().map(|path| measure(path)).collect();
+    let read: Vec<Result<Measured, String>> = parallel::map(&args.files, |path| measure(path));
     let (files, errors): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
     if !errors.is_empty() {
         let errors: Vec<String> = errors.into_iter().filter_map(Result::err).collect();
@@ -75,9 +74,9 @@ fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> 
     progress::stop_on_ctrl_c();
     let bar = progress::bar(exec::steps(&scenario).saturating_mul(machines.len() as u128), "steps");
     let watch = Watch { stop: &progress::STOP, tick: &|n| bar.inc(n) };
-    let done: Result<Vec<Prediction>, _> =
-        machines.par_iter_mut().map(|vm| Prediction::of(&mut **vm, &scenario, watch)).collect();
+    let done = parallel::map(&mut machines, |vm| Prediction::of(&mut **vm, &scenario, watch));
     bar.finish_and_clear();
+    let done: Result<Vec<Prediction>, _> = done.into_iter().collect();
     let predictions = done.map_err(|error| Failed::Unusable(error.to_string()))?;
     if args.json {
         json(&predictions, out)?;

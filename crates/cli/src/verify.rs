@@ -4,8 +4,7 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::{DIFFERS, FINE, input, verify_real};
 use ptelab::json::Tally;
-use ptelab::{Golden, Verdict};
-use rayon::prelude::*;
+use ptelab::{Golden, Verdict, parallel};
 use std::path::Path;
 
 pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
@@ -15,7 +14,7 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     if let Some(image) = &args.qemu {
         return verify_real::qemu(args, image, out);
     }
-    let done: Vec<Result<Verdict, String>> = args.files.par_iter().map(|path| verify_file(path)).collect();
+    let done: Vec<Result<Verdict, String>> = parallel::map(&args.files, |path| verify_file(path));
     let (mut verdicts, mut errors) = (Vec::new(), Vec::new());
     for result in done {
         match result {

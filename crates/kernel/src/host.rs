@@ -57,6 +57,9 @@ struct Player {
 
 impl Host {
     /// The running kernel with its settings as a scenario expects them, where we may change them.
+    ///
+    /// # Errors
+    /// Where settings may be changed, and who is to put them back does not start.
     pub fn new(helpers: Helpers) -> Result<Self, RealError> {
         let writable = fs::OpenOptions::new().write(true).open(format!("{}/enabled", keeper::DIR)).is_ok();
         let keeper = writable.then(|| Keeper::start(&helpers.program, helpers.keep)).transpose()?;
@@ -64,6 +67,9 @@ impl Host {
     }
 
     /// Ends all processes, puts the settings to where a scenario starts, and starts process 1.
+    ///
+    /// # Errors
+    /// Where a process cannot be started, or a setting not be written.
     pub fn restart(&mut self) -> Result<(), RealError> {
         self.end();
         if let Some(keeper) = &mut self.keeper {

@@ -27,6 +27,9 @@ pub struct Region {
 
 impl Region {
     /// Maps `len` bytes, readable and writable.
+    ///
+    /// # Errors
+    /// Where there is no memory, or no address space, of that size.
     pub fn map(len: u64) -> Result<Self, Error> {
         let mapped = usize::try_from(len + ALIGN).map_err(|_| Error::Range { offset: 0, len })?;
         // SAFETY: a new mapping at an address that the kernel chooses touches nothing that exists.
@@ -49,6 +52,9 @@ impl Region {
     }
 
     /// mprotect(2) of a part.
+    ///
+    /// # Errors
+    /// Where the part reaches beyond the region, or the kernel's error.
     pub fn mprotect(&mut self, offset: u64, len: u64, prot: Prot) -> Result<(), Error> {
         let (at, len) = self.part(offset, len)?;
         let flags = MprotectFlags::from_bits_truncate(prot.bits() as u32);
@@ -57,6 +63,9 @@ impl Region {
     }
 
     /// madvise(2) of a part.
+    ///
+    /// # Errors
+    /// Where the part reaches beyond the region, or the kernel's error.
     pub fn madvise(&mut self, offset: u64, len: u64, advice: Advice) -> Result<(), Error> {
         let (at, len) = self.part(offset, len)?;
         // SAFETY: the range lies in a mapping of our own, to which no reference exists: its contents may change.
@@ -70,6 +79,9 @@ impl Region {
     }
 
     /// Writes a byte to every page of a part, which must be writable.
+    ///
+    /// # Errors
+    /// Where the part reaches beyond the region.
     pub fn write_pages(&mut self, offset: u64, len: u64) -> Result<(), Error> {
         let (at, len) = self.part(offset, len)?;
         for page in (0..len).step_by(PAGE as usize) {
@@ -80,6 +92,9 @@ impl Region {
     }
 
     /// Forks a child that does nothing but share this memory, copy on write, until the region is dropped.
+    ///
+    /// # Errors
+    /// The kernel's error.
     pub fn share(&mut self) -> Result<(), Error> {
         let parent = rustix::process::getpid();
         // SAFETY: the child makes nothing but system calls on its own stack: no allocation, no lock, no return.

@@ -205,6 +205,9 @@ impl Qemu {
     }
 
     /// Ends all processes, puts the settings to where a scenario starts, and starts process 1.
+    ///
+    /// # Errors
+    /// Where the guest does not answer.
     pub fn restart(&mut self) -> Result<(), RealError> {
         self.ask("start")?;
         self.players = BTreeSet::from([1]);

@@ -16,10 +16,19 @@ pub trait RealKernel {
     /// Whether a process lives.
     fn lives(&self, pid: u32) -> bool;
     /// /proc/PID/smaps
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
     fn smaps(&mut self, pid: u32) -> Result<String, RealError>;
     /// `count` words of a file from the one at `index` on; fewer where the file ends, none where it may not be read.
+    ///
+    /// # Errors
+    /// Where nobody answers who may read it.
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
     /// The words of the page tables that map a range of a process, where they can be read.
+    ///
+    /// # Errors
+    /// Where the tables should be readable, and are not.
     fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError>;
 }
 
@@ -139,6 +148,9 @@ pub struct RealVma {
 }
 
 /// The VMAs of a process.
+///
+/// # Errors
+/// Where /proc/PID/smaps cannot be read, or holds what it should not.
 pub fn vmas(kernel: &mut dyn RealKernel, pid: u32) -> Result<Vec<RealVma>, RealError> {
     let text = kernel.smaps(pid)?;
     let maps = MemoryMaps::from_buf_read(text.as_bytes())?;
@@ -181,6 +193,9 @@ pub struct Frame {
 }
 
 /// The pages of a range of a process, in order.
+///
+/// # Errors
+/// Where the files of /proc cannot be read.
 pub fn pages(
     kernel: &mut dyn RealKernel,
     pid: u32,

@@ -36,6 +36,9 @@ pub const PMD_SIZE: u64 = 2 << 20;
 
 /// Whether a fault in advised memory gets a folio of exactly this many bytes, where memory has one and no huge leaf fits;
 /// otherwise which file stands in the way, and what to write there.
+///
+/// # Errors
+/// That file, and what to write.
 pub fn gives(bytes: u64) -> Result<(), String> {
     if let Some(larger) = sizes().find(|&size| size > bytes && size < PMD_SIZE && allowed(size)) {
         return Err(format!("folios of {}K come first: echo never > {}", larger >> 10, size_file(larger)));

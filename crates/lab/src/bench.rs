@@ -19,7 +19,7 @@ use ptelab_kernel as kernel;
 use ptelab_machine::{Builder, HwKind};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use subject::{Emulated, Host};
 
 /// What to measure.
@@ -27,7 +27,7 @@ use subject::{Emulated, Host};
 pub struct Bench {
     /// Layouts, in the order in which they are shown.
     pub layouts: Vec<&'static Layout>,
-    /// Machines, each with its primitives and its threads.
+    /// Machines, each with its primitives.
     pub machines: Vec<Subject>,
     /// Bytes that each maps.
     pub size: u64,
@@ -55,8 +55,6 @@ pub struct Subject {
     pub kernel: &'static str,
     /// Its primitives.
     pub hw: HwKind,
-    /// Threads that a call may use.
-    pub threads: usize,
     /// How it is built.
     pub builder: Builder,
 }
@@ -101,8 +99,6 @@ pub struct Row {
     pub kernel: &'static str,
     /// Primitives: `plain`, `counting`, `recording`.
     pub machine: &'static str,
-    /// Threads that a call may use.
-    pub threads: usize,
     /// Present entries that one call changes.
     pub entries: u64,
     /// Nanoseconds an entry and call: the median.
@@ -221,7 +217,6 @@ impl Report {
                 arch: subject.arch,
                 kernel: subject.kernel,
                 machine: subject.hw.name(),
-                threads: subject.threads,
                 entries,
                 ns_per_entry: spread.median,
                 ns_min: spread.min,
@@ -307,5 +302,6 @@ impl<'a> Lane<'a> {
 
 /// The day as `2026-11-24` (UTC).
 fn today() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    now.split('T').next().unwrap_or_default().to_owned()
 }

@@ -2,7 +2,9 @@
 
 use crate::report::{MAX_RESULTS, RunReport};
 use crate::show;
-use ptelab_machine::{Difference, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags};
+use ptelab_machine::{
+    CallError, Difference, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags,
+};
 use ptelab_scenario::Scenario;
 use serde::Serialize;
 
@@ -88,7 +90,13 @@ fn compare_calls(scenario: &Scenario, left: &RunReport, right: &RunReport, all: 
     for (at, (a, b)) in pairs {
         let step = steps.find(|(i, _)| *i == at).map(|(_, step)| step.line);
         let text = step.map_or_else(String::new, |line| format!("line {}, {}", line.line, line.call));
-        all.push(|| format!("{text}: {a}, then {b}"));
+        all.push(|| match (a, b) {
+            // What their handlers are told may be all that differs.
+            (Outcome::Failed(CallError::Signal(a)), Outcome::Failed(CallError::Signal(b))) => {
+                format!("{text}: {a}, then {b}")
+            }
+            _ => format!("{text}: {a}, then {b}"),
+        });
     }
     if left.lines == right.lines && left.rest_digest != right.rest_digest {
         all.push(|| format!("results after the first {MAX_RESULTS} lines"));
@@ -107,12 +115,17 @@ pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<S
     let (on_left, on_right) = names(left, right);
     texts.extend(a.iter().filter(|vma| !b.contains(vma)).map(|vma| format!("VMA {vma} only on {on_left}")));
     texts.extend(b.iter().filter(|vma| !a.contains(vma)).map(|vma| format!("VMA {vma} only on {on_right}")));
-    let differing = match eyes {
-        Eyes::Raw => left.runs.differences(&right.runs, same_raw),
-        Eyes::Neutral => left.runs.differences(&right.runs, same_neutral),
-    };
+    let differing = differing_entries(left, right, eyes);
     texts.extend(differing.iter().map(|difference| entry_text(left, right, difference)));
     texts
+}
+
+/// Where the entries of two states of one range differ.
+pub fn differing_entries(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<Difference> {
+    match eyes {
+        Eyes::Raw => left.runs.differences(&right.runs, same_raw),
+        Eyes::Neutral => left.runs.differences(&right.runs, same_neutral),
+    }
 }
 
 fn entry_text(left: &Snapshot, right: &Snapshot, d: &Difference) -> String {
@@ -164,7 +177,7 @@ fn same_neutral(a: &Run, b: &Run) -> bool {
 }
 
 /// A view without frame number and without what is a port's own.
-fn neutral(view: PteView) -> PteView {
+pub fn neutral(view: PteView) -> PteView {
     match view {
         PteView::Present(mut mapping) => {
             mapping.pfn = ptelab_machine::Pfn::new(0);

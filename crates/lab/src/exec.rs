@@ -158,10 +158,12 @@ fn run_watched(vm: &mut dyn Backend, line: &Line, watch: Watch<'_>) -> Option<(O
     let _span =
         tracing::debug_span!("call", arch = vm.arch(), kernel = vm.rules().name, call = %line.call).entered();
     if let Call::Dump { addr, len, .. } = &line.call {
-        return Some(match vm.snapshot(pid, *addr, *len) {
+        let (outcome, snapshot) = match vm.snapshot(pid, *addr, *len) {
             Ok(snapshot) => (Outcome::Value(0), Some(snapshot)),
             Err(error) => (Outcome::Failed(error), None),
-        });
+        };
+        tracing::debug!(%outcome);
+        return Some((outcome, snapshot));
     }
     let outcome = in_pieces(vm, pid, &line.call, watch)?;
     tracing::debug!(%outcome);

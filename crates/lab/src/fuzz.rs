@@ -22,6 +22,7 @@ pub use emit::{c_program, scenario_text};
 pub use program::{BASE, ELSEWHERE, Size, program};
 pub use shrink::shrink;
 
+use crate::parallel;
 use ptelab_scenario::Line;
 use std::fmt;
 use std::sync::Mutex;
@@ -243,7 +244,7 @@ impl Fuzz {
         let first_found = AtomicU64::new(u64::MAX);
         let all = Mutex::new((0, None::<Found>, Coverage::default()));
         let over = || stop.load(Ordering::Relaxed) || self.time.is_some_and(|time| begun.elapsed() >= time);
-        rayon::broadcast(|_| {
+        parallel::on_every_cpu(|| {
             while !over() {
                 let from = next.fetch_add(CHUNK, Ordering::Relaxed);
                 if from >= self.cases.min(first_found.load(Ordering::Relaxed)) {

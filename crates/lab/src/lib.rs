@@ -34,6 +34,7 @@ pub mod json;
 mod machine;
 mod matrix;
 pub mod observe;
+pub mod parallel;
 mod ports;
 #[cfg(target_os = "linux")]
 pub mod real;

@@ -2,10 +2,10 @@
 
 use crate::bench::Subject;
 use crate::exec::Watch;
+use crate::parallel;
 use crate::report::RunReport;
 use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, ports};
 use ptelab_scenario::Scenario;
-use rayon::prelude::*;
 
 /// Ports, kernels, and what their machines have in common.
 #[derive(Clone, Debug)]
@@ -76,6 +76,9 @@ impl Matrix {
     }
 
     /// With these ports: names separated by commas, or `all`.
+    ///
+    /// # Errors
+    /// The first name that is no port.
     pub fn ports(mut self, names: &str) -> Result<Self, SelectError> {
         let find = |name: &str| {
             let port = ports().into_iter().find(|port| port.name == name);
@@ -86,12 +89,19 @@ impl Matrix {
     }
 
     /// With these kernels: names separated by commas, or `all`.
+    ///
+    /// # Errors
+    /// The first name that is no kernel.
     pub fn kernels(mut self, names: &str) -> Result<Self, SelectError> {
         self.kernels = select(names, &KernelRules::ALL, kernel_by_name)?;
         Ok(self)
     }
 
     /// With a CPU feature switched: `arm64.hafdbs=off`.
+    ///
+    /// # Errors
+    /// Where it is not written `PORT.FEATURE=on` or `=off`, or there is no such port. Which features a port has is asked when its
+    /// machine is built.
     pub fn cpu(mut self, switch: &str) -> Result<Self, SelectError> {
         let bad = || SelectError::Cpu(switch.to_owned());
         let (name, state) = switch.split_once('=').ok_or_else(bad)?;
@@ -144,7 +154,6 @@ impl Matrix {
             arch,
             kernel: rules.name,
             hw: self.hw,
-            threads: 1,
             builder: self.builder(arch, rules),
         };
         pairs.map(subject).collect()
@@ -173,14 +182,7 @@ impl Matrix {
     /// Where a machine cannot be built; then nothing has run.
     pub fn run(&self, scenario: &Scenario, watch: Watch<'_>) -> Result<Vec<RunReport>, BuildError> {
         let machines: Vec<_> = self.builders().iter().map(Builder::build).collect::<Result<_, _>>()?;
-        let span = tracing::Span::current();
-        Ok(machines
-            .into_par_iter()
-            .map(|mut vm| {
-                let _entered = span.enter();
-                RunReport::of(&mut *vm, scenario, watch)
-            })
-            .collect())
+        Ok(parallel::map(machines, |mut vm| RunReport::of(&mut *vm, scenario, watch)))
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::exec::{self, Watch};
 use crate::matrix::Matrix;
+use crate::parallel;
 use crate::replay::{self, Options, Replay, ReplayError};
 use ptelab_machine::{Backend, BuildError, Counters, Pid, Record};
 use ptelab_scenario::Scenario;
 use ptelab_scenario::strace::Reader;
-use rayon::prelude::*;
 use std::io::BufRead;
 
 /// A call that was made.
@@ -48,17 +48,14 @@ pub fn scenario<O: Observer>(
 ) -> Result<(Vec<O>, bool), BuildError> {
     let built: Result<Vec<_>, _> = matrix.builders().iter().map(ptelab_machine::Builder::build).collect();
     let machines: Vec<_> = built?.into_iter().map(|vm| (observer(&*vm), vm)).collect();
-    let done: Vec<(O, bool)> = machines
-        .into_par_iter()
-        .map(|(mut observer, mut vm)| {
-            let finished = exec::run(&mut *vm, scenario, watch, |vm, done| {
-                let text = done.line.call.to_string();
-                observer.seen(vm, seen(&text, done));
-                (watch.tick)(1);
-            });
-            (observer, finished)
-        })
-        .collect();
+    let done: Vec<(O, bool)> = parallel::map(machines, |(mut observer, mut vm)| {
+        let finished = exec::run(&mut *vm, scenario, watch, |vm, done| {
+            let text = done.line.call.to_string();
+            observer.seen(vm, seen(&text, done));
+            (watch.tick)(1);
+        });
+        (observer, finished)
+    });
     let finished = done.iter().all(|(_, finished)| *finished);
     Ok((done.into_iter().map(|(observer, _)| observer).collect(), finished))
 }

@@ -19,10 +19,10 @@ use crate::cost::Mprotects;
 use crate::exec::Watch;
 use crate::matrix::Matrix;
 use crate::observe::{Observer, Seen};
+use crate::parallel;
 use player::Player;
 use ptelab_machine::{Backend, BuildError, CallError, Snapshot, ThpKey, ThpMode};
 use ptelab_scenario::strace::{Entry, ReadError, Reader, Stats};
-use rayon::prelude::*;
 use script::Script;
 use std::io::{self, BufRead, Write};
 
@@ -148,7 +148,7 @@ pub(crate) fn replay_observed<R: BufRead, O: Observer>(
     loop {
         chunk.clear();
         let more = fill(&mut reader, &mut chunk, &mut mistakes, options.until)?;
-        players.par_iter_mut().for_each(|player| chunk.iter().for_each(|entry| player.entry(entry)));
+        parallel::map(&mut players, |player| player.entries(&chunk));
         (watch.tick)(reader.stats().lines - lines);
         lines = reader.stats().lines;
         if watch.stopped() {

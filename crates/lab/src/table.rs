@@ -116,8 +116,7 @@ pub fn bench_table(report: &Report) -> Table {
         }
         let same = |line: &&mut Vec<&Row>| {
             let first = line[0];
-            (first.layout, first.arch, first.machine, first.threads)
-                == (row.layout, row.arch, row.machine, row.threads)
+            (first.layout, first.arch, first.machine) == (row.layout, row.arch, row.machine)
         };
         match lines.iter_mut().find(same) {
             Some(line) => line.push(row),
@@ -127,7 +126,7 @@ pub fn bench_table(report: &Report) -> Table {
     let has_host = report.rows.iter().any(|row| row.host_ns_per_entry.is_some());
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    let mut head: Vec<String> = ["layout", "port", "machine", "threads"].map(str::to_owned).into();
+    let mut head: Vec<String> = ["layout", "port", "machine"].map(str::to_owned).into();
     head.extend(kernels.iter().map(|kernel| (*kernel).to_owned()));
     if has_host {
         head.extend([report.host.kernel.clone(), "host/last".to_owned()]);
@@ -145,7 +144,6 @@ pub fn bench_table(report: &Report) -> Table {
 fn bench_row(line: &[&Row], kernels: &[&str], has_host: bool) -> Vec<String> {
     let first = line[0];
     let mut cells = [first.layout, first.arch, first.machine].map(str::to_owned).to_vec();
-    cells.push(first.threads.to_string());
     for kernel in kernels {
         let row = line.iter().find(|row| row.kernel == *kernel);
         cells.push(row.map_or_else(String::new, |row| {

@@ -59,6 +59,7 @@ pub struct Usage {
 ///
 /// A query fails where there is no such process.
 #[enum_dispatch]
+#[expect(clippy::missing_errors_doc, reason = "queries fail for one reason, which stands above")]
 pub trait Backend: std::fmt::Debug + Send {
     /// What it is.
     fn about(&self) -> About;

@@ -67,6 +67,9 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     }
 
     /// The address space of a process.
+    ///
+    /// # Errors
+    /// Where there is no such process.
     pub fn mm(&self, pid: Pid) -> Result<&Mm, CallError> {
         self.processes.mm(pid).ok_or(CallError::NoProcess(pid))
     }

@@ -1,6 +1,6 @@
 //! Free frames, in naturally aligned blocks of powers of two (`mm/page_alloc.c`).
 
-use bitvec::vec::BitVec;
+use crate::bitmap::Bitmap;
 
 /// Log2 of the largest block that is kept whole.
 const MAX_ORDER: u32 = 10;
@@ -8,7 +8,7 @@ const MAX_ORDER: u32 = 10;
 /// The free blocks of one order: a bit a block says whether it is free; the stack says where to look first.
 #[derive(Clone, Debug, Default)]
 struct FreeArea {
-    free: BitVec<u64>,
+    free: Bitmap,
     /// Blocks that were put here; those whose bit is clear have left since.
     stack: Vec<u32>,
     live: usize,
@@ -16,15 +16,13 @@ struct FreeArea {
 
 impl FreeArea {
     fn is_free(&self, block: u64) -> bool {
-        self.free.get(block as usize).is_some_and(|bit| *bit)
+        self.free.get(block as usize)
     }
 
     fn put(&mut self, block: u64) {
         let i = block as usize;
-        if self.free.len() <= i {
-            self.free.resize((i + 1).next_multiple_of(64), false);
-        }
-        debug_assert!(!self.free[i], "block freed twice");
+        self.free.grow(i + 1);
+        debug_assert!(!self.free.get(i), "block freed twice");
         self.free.set(i, true);
         self.live += 1;
         self.stack.push(block as u32);
@@ -52,7 +50,7 @@ impl FreeArea {
         let free = &self.free;
         self.stack.sort_unstable();
         self.stack.dedup();
-        self.stack.retain(|&block| free[block as usize]);
+        self.stack.retain(|&block| free.get(block as usize));
     }
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod adopt;
 mod anon_name;
+mod bitmap;
 mod brk;
 mod buddy;
 mod cause;
@@ -156,6 +157,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// A new, empty address space.
+    ///
+    /// # Errors
+    /// `ENOMEM` where no frame is left for its first table.
     pub fn new_mm(&mut self) -> Result<Mm, Errno> {
         self.pages.charge_table()?;
         let pgd = self.hw.alloc_table();

@@ -282,7 +282,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return 1;
         }
         let nr = match self.rules.mprotect {
-            MprotectUnit::Entry => self.change_present_entry(walk, addr, p, pte, max),
+            MprotectUnit::Entry => self.change_present_entry(walk, addr, p, pte),
             MprotectUnit::Batch => self.change_present_batch(walk, addr, p, pte, max),
         };
         walk.pages += nr as u64;
@@ -291,20 +291,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// One entry, as before the series. Returns how many entries it is done with.
     #[inline]
-    fn change_present_entry(
-        &mut self,
-        walk: &mut Walk<'_>,
-        addr: VirtAddr,
-        p: Ptep,
-        pte: Pte,
-        max: usize,
-    ) -> usize {
+    fn change_present_entry(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, pte: Pte) -> usize {
         let Change { vma, prot, flags } = *walk.change;
-        if flags.contains(CpFlags::PROT_NUMA)
-            && let Some(skip) = self.numa_skip(vma, p, pte, max)
-        {
+        if flags.contains(CpFlags::PROT_NUMA) && self.prot_numa_skip(vma, pte).0 {
             self.hw.keeps(p, 1, &cause::numa_skip);
-            return skip.min(1);
+            return 1;
         }
         self.because(&cause::mprotect_entry, |kernel| {
             let old = kernel.arch.ptep_modify_prot_start(&mut kernel.hw, addr, p);
@@ -338,13 +329,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         max: usize,
     ) -> usize {
         let Change { vma, prot, flags } = *walk.change;
-        if flags.contains(CpFlags::PROT_NUMA)
-            && let Some(skip) = self.numa_skip(vma, p, pte, max)
-        {
-            self.hw.keeps(p, skip, &cause::numa_skip);
-            return skip;
+        let mut folio = None;
+        if flags.contains(CpFlags::PROT_NUMA) {
+            let skip;
+            (skip, folio) = self.prot_numa_skip(vma, pte);
+            if skip {
+                let skipped = self.folio_pte_batch(folio, p, pte, max, Fpb::empty());
+                self.hw.keeps(p, skipped, &cause::numa_skip);
+                return skipped;
+            }
         }
-        let folio = self.vm_normal_folio(pte);
+        let folio = folio.or_else(|| self.vm_normal_folio(pte));
         let respect = Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE;
         let nr = self.folio_pte_batch(folio, p, pte, max, respect);
         self.hw.event(Event::Batch(nr as u32));

@@ -2,9 +2,7 @@
 
 use crate::fault::Fault;
 use crate::{CPU_NODE, Kernel, Mm, Vma, cause};
-use ptelab_pgtable::{
-    Arch, Event, FaultKind, FolioSpan, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
-};
+use ptelab_pgtable::{Arch, Event, FaultKind, FolioSpan, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// One pass of the NUMA scanner over a range: pages that a hint fault could move to this CPU's node become inaccessible.
@@ -21,16 +19,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             .sum()
     }
 
-    /// How many entries NUMA hinting passes over at `p`, or `None` where it takes this one. `pte` is the entry.
-    pub(crate) fn numa_skip(&mut self, vma: &Vma, p: Ptep, pte: Pte, max: usize) -> Option<usize> {
+    /// Whether NUMA hinting passes over an entry, and the entry's folio where that was looked up (`prot_numa_skip`,
+    /// `mm/mprotect.c`, 6.17).
+    pub(crate) fn prot_numa_skip(&mut self, vma: &Vma, pte: Pte) -> (bool, Option<FolioSpan>) {
         if self.arch.pte_protnone(pte) {
-            return Some(1);
+            return (true, None);
         }
         let folio = self.vm_normal_folio(pte);
-        if folio.is_some_and(|folio| self.folio_can_map_prot_numa(vma, folio)) {
-            return None;
-        }
-        Some(self.folio_pte_batch(folio, p, pte, max, Fpb::empty()))
+        (!folio.is_some_and(|folio| self.folio_can_map_prot_numa(vma, folio)), folio)
     }
 
     /// Whether NUMA hinting passes over a huge leaf.

@@ -1,8 +1,8 @@
 //! Frames, folios and their page structs: map counts, `AnonExclusive`, owners, contents.
 
+use crate::bitmap::Bitmap;
 use crate::buddy::Buddy;
 use crate::content::{Contents, Saved};
-use bitvec::vec::BitVec;
 use ptelab_pgtable::{Event, FolioSpan, Pfn, TableMemory};
 use ptelab_uapi::Errno;
 
@@ -76,7 +76,7 @@ pub struct Pages {
     used: u64,
     tables: u64,
     meta: Vec<PageMeta>,
-    exclusive: BitVec<u64>,
+    exclusive: Bitmap,
     large: Vec<LargeFolio>,
     large_free: Vec<u32>,
     contents: Contents,
@@ -94,7 +94,7 @@ impl Pages {
             used: 0,
             tables: 0,
             meta: Vec::new(),
-            exclusive: BitVec::new(),
+            exclusive: Bitmap::default(),
             large: Vec::new(),
             large_free: Vec::new(),
             contents: Contents::new(page_size),
@@ -110,7 +110,7 @@ impl Pages {
         let frames = frames as usize;
         if self.meta.len() < frames {
             self.meta.resize(frames, PageMeta::default());
-            self.exclusive.resize(frames, false);
+            self.exclusive.grow(frames);
             self.contents.grow(frames);
         }
     }
@@ -197,8 +197,7 @@ impl Pages {
         if span.order > 0 {
             self.large_free.push(self.large_slot(span) as u32);
         }
-        let pages = span.head.index()..span.end().index();
-        self.exclusive[pages].fill(false);
+        self.exclusive.fill(span.head.index()..span.end().index(), false);
         self.contents.fill_pages(span.head, span.nr_pages(), 0);
         self.meta[span.head.index()] = PageMeta::default();
         self.used -= span.nr_pages() as u64;
@@ -316,36 +315,17 @@ impl Pages {
     /// `PageAnonExclusive`.
     #[inline]
     pub fn is_exclusive(&self, pfn: Pfn) -> bool {
-        let words = self.exclusive.as_raw_slice();
-        words[pfn.index() / 64] >> (pfn.index() % 64) & 1 != 0
+        self.exclusive.get(pfn.index())
     }
 
     /// How many pages from `pfn` on, at most `max`, have the same `PageAnonExclusive` as it.
     #[inline]
     pub fn exclusive_run(&self, pfn: Pfn, max: usize) -> (bool, usize) {
-        let words = self.exclusive.as_raw_slice();
-        let first = words[pfn.index() / 64] >> (pfn.index() % 64) & 1 != 0;
-        let flip = if first { u64::MAX } else { 0 };
-        let mut len = 0;
-        while len < max {
-            let at = pfn.index() + len;
-            let differing = (words[at / 64] ^ flip) >> (at % 64);
-            let here = 64 - at % 64;
-            let same = (differing.trailing_zeros() as usize).min(here);
-            len += same;
-            if same < here {
-                break;
-            }
-        }
-        (first, len.min(max))
+        self.exclusive.run(pfn.index(), max)
     }
 
     pub(crate) fn set_exclusive(&mut self, pfn: Pfn, n: usize, on: bool) {
-        if n == 1 {
-            self.exclusive.set(pfn.index(), on);
-        } else {
-            self.exclusive[pfn.index()..pfn.index() + n].fill(on);
-        }
+        self.exclusive.fill(pfn.index()..pfn.index() + n, on);
     }
 
     // Mapping.

@@ -42,6 +42,9 @@ impl ThpSettings {
     }
 
     /// Writes the global switch.
+    ///
+    /// # Errors
+    /// For `inherit`, which only a size can have.
     pub const fn set_enabled(&mut self, mode: ThpMode) -> Result<(), Errno> {
         if matches!(mode, ThpMode::Inherit) {
             return Err(Errno::EINVAL);
@@ -51,6 +54,9 @@ impl ThpSettings {
     }
 
     /// Writes the switch of one size, in pages of `1 << order`.
+    ///
+    /// # Errors
+    /// Where there are no folios of this size.
     pub fn set_order(&mut self, order: u32, mode: ThpMode) -> Result<(), Errno> {
         let size = self.sizes.get_mut(order as usize).filter(|_| order >= MIN_THP_ORDER);
         *size.ok_or(Errno::ENOENT)? = mode;

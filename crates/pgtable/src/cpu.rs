@@ -56,6 +56,9 @@ impl CpuConfig {
     }
 
     /// Checks that every name set is one of `features`.
+    ///
+    /// # Errors
+    /// The first name that is none of them, with those that there are.
     pub fn validate(&self, features: &[CpuFeature]) -> Result<(), UnknownFeature> {
         match self.set.keys().find(|name| features.iter().all(|f| f.name != **name)) {
             None => Ok(()),

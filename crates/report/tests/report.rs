@@ -94,7 +94,7 @@ fn the_data_behind() {
             [name, words].into_iter().chain(steps).collect::<Vec<_>>()
         })
         .collect();
-    insta::assert_snapshot!(steps.join("\n"));
+    insta::assert_snapshot!("the_data_behind", steps.join("\n"));
 }
 
 #[test]
@@ -255,13 +255,16 @@ fn explained(text: &str, ports: &str, kernels: &str, va: u64, at: u64) -> String
 
 #[test]
 fn an_entry_is_explained() {
-    insta::assert_snapshot!(explained(T2, "arm64", "6.16,6.17", 0x4000_9000, 7));
+    insta::assert_snapshot!("an_entry_is_explained", explained(T2, "arm64", "6.16,6.17", 0x4000_9000, 7));
 }
 
 /// The call changes the other half of the block. What it does there is only what led to the unfold here.
 #[test]
 fn a_neighbours_unfold_is_explained() {
-    insta::assert_snapshot!(explained(T2, "arm64", "6.16,7.3", 0x4000_1000, 7));
+    insta::assert_snapshot!(
+        "a_neighbours_unfold_is_explained",
+        explained(T2, "arm64", "6.16,7.3", 0x4000_1000, 7)
+    );
 }
 
 /// Calls that change entries of other processes, and leave entries as they are.
@@ -278,5 +281,5 @@ fn what_others_do_is_explained() {
         mprotect(0x40000000, 8K, PROT_READ)
         mprotect(0x40000000, 8K, PROT_READ|PROT_WRITE)
         mremap(0x40000000, 8K, 8K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000000)";
-    insta::assert_snapshot!(explained(text, "x86_64", "7.3", 0x4000_0000, 99));
+    insta::assert_snapshot!("what_others_do_is_explained", explained(text, "x86_64", "7.3", 0x4000_0000, 99));
 }

@@ -1,5 +1,7 @@
 //! What the test drivers share: where the fixtures are, and how a scenario is run for a test.
 
+pub mod agreement;
+
 use ptelab::exec::Watch;
 use ptelab::scenario::Scenario;
 use ptelab::{HwKind, Matrix, RunReport, show};

@@ -1,6 +1,6 @@
 //! The house itself: which crate may use which, what every port's folder holds, what occurs nowhere.
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::MetadataCommand;
 use ptelab::port_names;
 use ptelab_testkit::{fixtures, root, stem};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,9 +28,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["ptelab"]),
 ];
 
-/// What a crate's own tests may use beyond that.
-const TEST_ARROWS: &[(&str, &str)] = &[("ptelab-mm", "arch-generic")];
-
 #[test]
 fn arrows_point_down() {
     let metadata = MetadataCommand::new()
@@ -45,9 +42,7 @@ fn arrows_point_down() {
         let may = allowed.get(name).unwrap_or_else(|| panic!("{name} has no place in the house"));
         for dependency in package.dependencies.iter().filter(|d| members.contains(&d.name)) {
             let used = dependency.name.as_str();
-            let for_tests =
-                dependency.kind == DependencyKind::Development && TEST_ARROWS.contains(&(name, used));
-            assert!(may.contains(&used) || for_tests, "{name} must not use {used}");
+            assert!(may.contains(&used), "{name} must not use {used}");
         }
     }
 }
@@ -64,6 +59,13 @@ fn ports_have_the_same_files() {
 
 /// All Rust files of the workspace.
 fn sources() -> Vec<PathBuf> {
+    let found = files("rs");
+    assert!(found.len() > 50, "only {} sources found", found.len());
+    found
+}
+
+/// All files of the workspace's crates with this extension.
+fn files(extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open: Vec<PathBuf> =
         ["crates", "arch-generic", "arch-arm64", "arch-x86_64"].iter().map(|dir| root().join(dir)).collect();
@@ -72,12 +74,11 @@ fn sources() -> Vec<PathBuf> {
             let path = entry.path();
             if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|found| found == extension) {
                 found.push(path);
             }
         }
     }
-    assert!(found.len() > 50, "only {} sources found", found.len());
     found
 }
 
@@ -100,6 +101,15 @@ fn what_occurs_nowhere() {
     }
 }
 
+/// Elsewhere, what workers log would stand under no span.
+#[test]
+fn loops_over_all_cpus_stand_in_one_place() {
+    let source = |path: &PathBuf| path.iter().any(|part| part == "src");
+    let names = |path: &PathBuf| std::fs::read_to_string(path).expect("sources are text").contains("rayon::");
+    let found: Vec<PathBuf> = sources().into_iter().filter(|path| source(path) && names(path)).collect();
+    assert_eq!(found, [root().join("crates/lab/src/parallel.rs")]);
+}
+
 #[test]
 fn mm_names_no_port() {
     for path in sources().iter().filter(|path| path.starts_with(root().join("crates/mm/src"))) {
@@ -112,7 +122,10 @@ fn mm_names_no_port() {
 
 #[test]
 fn no_snapshot_is_an_orphan() {
-    let scenarios: BTreeSet<String> = fixtures("scenarios", "scn").iter().map(|path| stem(path)).collect();
+    let mut scenarios: BTreeSet<String> =
+        fixtures("scenarios", "scn").iter().map(|path| stem(path)).collect();
+    // It has a test of its own, without snapshots.
+    scenarios.remove("seed");
     for path in fixtures("snapshots", "snap") {
         let name = stem(&path);
         let (scenario, port) = name.split_once('@').unwrap_or((&name, ""));
@@ -122,5 +135,14 @@ fn no_snapshot_is_an_orphan() {
     let logs: BTreeSet<String> = fixtures("strace", "strace").iter().map(|path| stem(path)).collect();
     for path in fixtures("strace", "snap") {
         assert!(logs.contains(&stem(&path)), "{}: there is no such log", stem(&path));
+    }
+    let texts: Vec<String> =
+        sources().iter().map(|path| std::fs::read_to_string(path).expect("sources are text")).collect();
+    for path in files("snap").iter().filter(|path| !path.with_extension("scn").exists()) {
+        // insta puts the name of the test's file before it.
+        let name = stem(path);
+        let name = name.split_once("__").map_or(name.as_str(), |(_, name)| name);
+        let named = texts.iter().any(|text| text.contains(&format!("\"{name}\"")));
+        assert!(named, "{}: no test names it", path.display());
     }
 }

@@ -201,6 +201,31 @@ repeat 3 {
     assert!(text.contains("last/first"), "{text}");
 }
 
+/// Machine by machine, in the scenario's order: threads take turns, so the log as a whole has none.
+#[test]
+fn verbose_shows_every_call_once_under_its_machine() {
+    let scenario = fixture("scenarios/contpte-fold.scn");
+    let lines = std::fs::read_to_string(&scenario).expect("a fixture");
+    let calls: Vec<&str> =
+        lines.lines().map(|line| line.split(['#', '=']).next().unwrap_or("").trim()).collect();
+    let calls: Vec<&str> = calls.into_iter().filter(|call| !call.is_empty()).collect();
+    for level in ["-v", "-vv"] {
+        let output = ptelab(&["compare", &scenario, level, "--arch", "arm64,x86_64", "--kernel", "6.16,7.3"]);
+        let log = stderr(&output);
+        for arch in ["arm64", "x86_64"] {
+            for kernel in ["6.16", "7.3"] {
+                let span = format!("call{{arch=\"{arch}\" kernel=\"{kernel}\" call=");
+                let of_machine = log.lines().filter_map(|line| line.split_once(&span));
+                let shown: Vec<&str> =
+                    of_machine.filter_map(|(_, rest)| Some(rest.split_once("}: outcome=")?.0)).collect();
+                assert_eq!(shown, calls, "{level} {arch} {kernel}:\n{log}");
+            }
+        }
+        let outcomes = log.lines().filter(|line| line.contains("outcome=")).count();
+        assert_eq!(outcomes, 4 * calls.len(), "{log}");
+    }
+}
+
 #[test]
 fn costs_are_predicted() {
     let scenario = fixture("scenarios/contpte-fold.scn");

@@ -68,6 +68,9 @@ const LARGEST: u64 = 1 << 40;
 const LARGEST_TAKES: u64 = 10 << 30;
 
 /// The measurement of layouts that the targets are about.
+///
+/// # Errors
+/// Where there is none of the kernels that the targets are about.
 pub fn target_bench() -> Result<Bench, Skip> {
     let matrix = Matrix::new().kernels("all")?;
     let kinds = [HwKind::Plain, HwKind::Counting];

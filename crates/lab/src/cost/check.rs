@@ -3,8 +3,8 @@
 use super::file::{Measured, Sample};
 use super::fit::calibrate;
 use super::model::{Chosen, Models};
+use crate::parallel;
 use ptelab_machine::KernelRules;
-use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ impl Check {
             calibrate(&seen.iter().copied().filter(others).collect::<Vec<_>>())
         };
         let left_out: BTreeMap<&str, Models> = if complete {
-            models.workloads.par_iter().map(|name| (name.as_str(), without(&[name]))).collect()
+            parallel::map(&models.workloads, |name| (name.as_str(), without(&[name]))).into_iter().collect()
         } else {
             BTreeMap::new()
         };

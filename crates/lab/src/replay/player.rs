@@ -123,8 +123,16 @@ impl<O: Observer> Player<O> {
         })
     }
 
-    /// Replays an entry.
-    pub(super) fn entry(&mut self, entry: &Entry) {
+    /// Replays entries, in a tracing span of the machine.
+    pub(super) fn entries(&mut self, entries: &[Entry]) {
+        let _span =
+            tracing::debug_span!("replay", arch = self.vm.arch(), kernel = self.vm.rules().name).entered();
+        for entry in entries {
+            self.entry(entry);
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) {
         let Some(caller) = self.caller(entry) else { return };
         match &entry.kind {
             Kind::Begun(call) => self.tasks.begin(entry.pid, call.clone()),
@@ -249,16 +257,20 @@ impl<O: Observer> Player<O> {
         self.tell(caller, logged, (got, equal), [taken, faults]);
     }
 
-    /// Tells the observer of a call: what it came to, whether that is what the log says, and what it took, with the first uses
+    /// Tells the observer, and who reads the log of calls, of a call: what it came to, whether that is what the log says, and what it took, with the first uses
     /// of memory after it.
     fn tell(&mut self, caller: Caller, logged: Logged<'_>, (got, equal): (Got, bool), taken: [Taken; 2]) {
-        let Some(observer) = &mut self.observer else { return };
+        if self.observer.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let call = logged.call;
         let outcome = match got {
             Got::Result(result) => Returned::from(result).to_string(),
             Got::AsLogged => logged_text(&call.outcome),
             Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
         };
+        tracing::debug!(line = logged.line, call = %call_without_result(&call.text), %outcome);
+        let Some(observer) = &mut self.observer else { return };
         let mut counters = Counters::default();
         let mut records = Vec::new();
         for part in taken {

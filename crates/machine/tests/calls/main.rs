@@ -5,6 +5,7 @@ mod files;
 mod migration;
 mod mlock;
 mod names;
+mod numa;
 mod processes;
 mod stack;
 mod sync;
@@ -115,6 +116,9 @@ calls! {
     migrate_begin(addr: u64, len: u64) -> () = MigrateBegin { addr, len };
     migrate_end(addr: u64, len: u64) -> () = MigrateEnd { addr, len };
     thp_size(kb: u64, mode: ThpMode) -> () = Thp { size: ThpKey::Kb(kb), mode };
+    numa(nodes: u8) -> () = Numa { nodes };
+    numa_alloc(node: u8) -> () = NumaAlloc { node };
+    numa_scan(addr: u64, len: u64) -> () = NumaScan { addr, len };
     pwrite(fd: i32, byte: u8, len: u64, offset: u64) -> () = Pwrite { fd, byte, len, offset };
     adopt(range: (u64, u64), prot: Prot, flags: MapFlags, from: (i32, u64), name: Option<&str>) -> () = Adopt {
         addr: range.0, len: range.1, prot, flags, fd: from.0, offset: from.1, name: name.map(str::to_owned)

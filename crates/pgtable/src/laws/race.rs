@@ -403,24 +403,12 @@ fn explore_one<P: PortFacts>(setup: &Setup<'_, P>, report: &mut RaceReport) {
         }
     }
     if n > LONG {
-        let mut random = Random(turns as u64);
+        let mut random = fastrand::Rng::with_seed(turns as u64);
         for _ in 0..AT_RANDOM {
-            let mut schedule: Vec<Step> = (0..4).map(|_| Step::number(random.below(turns))).collect();
+            let mut schedule: Vec<Step> = (0..4).map(|_| Step::number(random.usize(..turns))).collect();
             schedule.sort_by_key(|step| step.at);
             judge(setup, &schedule, report);
         }
-    }
-}
-
-/// Numbers that are the same in every run (`xorshift64`); never 0.
-struct Random(u64);
-
-impl Random {
-    const fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
     }
 }
 

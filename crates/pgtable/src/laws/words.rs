@@ -337,16 +337,11 @@ fn all_fpb() -> impl Iterator<Item = Fpb> {
 /// Batches are found by mask wherever the port says so.
 pub(super) fn batches_are_found_by_mask<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
-    // Any words will do; these are a linear congruential generator's.
-    let mut state = 1u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state ^ state >> 29
-    };
+    let mut random = fastrand::Rng::with_seed(1);
     for i in 0..1280 {
         // Each bit alone, and with another one.
-        let a = next();
-        let other = if i < 640 { 0 } else { 1 << (next() & 63) };
+        let a = random.u64(..);
+        let other = if i < 640 { 0 } else { 1 << random.u32(..64) };
         let b = a ^ 1 << (i % 64) ^ other;
         for flags in all_fpb() {
             let (a, b) = (Pte(a), Pte(b));

@@ -15,6 +15,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A log for a [`crate::strace::Reader`]: a file, or standard input for `-`. What is gzip's by its first two bytes is
 /// unpacked, however it is named and in however many members, and if it was cut off, up to there.
+///
+/// # Errors
+/// Where it cannot be opened, or its first bytes not be read.
 pub fn open(path: impl AsRef<Path>) -> io::Result<Box<dyn BufRead + Send>> {
     let path = path.as_ref();
     let input: Box<dyn Read + Send> =
