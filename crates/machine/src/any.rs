@@ -4,10 +4,10 @@ use crate::build::HwKind;
 use crate::machine::Machine;
 use crate::vm::Vm;
 use enum_dispatch::enum_dispatch;
-use ptelab_mm::Config;
+use ptelab_mm::{Config, Rules};
 use ptelab_pgtable::laws::PortFacts;
 use ptelab_pgtable::{
-    Arch, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
+    Arch, Change, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
 };
 use std::ops::{Deref, DerefMut};
 
@@ -16,8 +16,12 @@ use std::ops::{Deref, DerefMut};
 pub struct PortInfo {
     /// Name, as on the command line.
     pub name: &'static str,
+    /// Other names that people know it by.
+    pub aliases: &'static [&'static str],
     /// What its CPUs may have or lack.
     pub features: &'static [CpuFeature],
+    /// What it does otherwise from one kernel to the next.
+    pub changes: &'static [&'static Change],
 }
 
 /// What is generic over ports and wants one that is chosen by name, see [`visit_port`].
@@ -38,7 +42,12 @@ macro_rules! ports {
 
         /// Every port, in the order in which they are shown.
         pub const PORTS: &[PortInfo] =
-            &[$(PortInfo { name: <$arch as Arch>::NAME, features: <$arch as Arch>::FEATURES },)*];
+            &[$(PortInfo {
+                name: <$arch as Arch>::NAME,
+                aliases: <$arch as Arch>::ALIASES,
+                features: <$arch as Arch>::FEATURES,
+                changes: <$arch as Arch>::CHANGES,
+            },)*];
 
         /// Shows a visitor the port of this name, if there is one.
         pub fn visit_port<V: PortVisitor>(name: &str, visitor: V) -> Option<V::Out> {
@@ -69,6 +78,17 @@ ports! {
     Arm64 = arch_arm64::Arm64,
     X86_64 = arch_x86_64::X86_64,
     Generic = arch_generic::Generic,
+}
+
+/// The port of this name, or that people know by it.
+pub fn port_named(name: &str) -> Option<&'static PortInfo> {
+    PORTS.iter().find(|port| port.name == name || port.aliases.contains(&name))
+}
+
+/// Every change between kernels, with whose it is: mm's, then each port's.
+pub fn changes() -> impl Iterator<Item = (&'static str, &'static Change)> {
+    let of_mm = Rules::CHANGES.iter().map(|change| ("mm", *change));
+    of_mm.chain(PORTS.iter().flat_map(|port| port.changes.iter().map(|change| (port.name, *change))))
 }
 
 /// A machine on any kind of primitives.

@@ -1,6 +1,6 @@
 //! Building machines.
 
-use crate::any::{AnyVm, PORTS};
+use crate::any::{AnyVm, PORTS, port_named};
 use ptelab_mm::Config;
 use ptelab_pgtable::{CpuConfig, KernelRules, UnknownFeature};
 
@@ -63,7 +63,7 @@ impl Builder {
     /// A machine of the port of this name: default CPU, default kernel, 64 GiB, plain.
     pub fn new(port: &str) -> Self {
         Self {
-            port: port.to_owned(),
+            port: port_named(port).map_or(port, |known| known.name).to_owned(),
             cpu: CpuConfig::default(),
             rules: KernelRules::DEFAULT,
             config: Config::DEFAULT,
@@ -116,7 +116,7 @@ impl Builder {
     /// # Errors
     /// An unknown port or feature, or an amount of memory that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
-        let port = PORTS.iter().find(|port| port.name == self.port).ok_or_else(|| self.unknown_port())?;
+        let port = port_named(&self.port).ok_or_else(|| self.unknown_port())?;
         self.cpu.validate(port.features)?;
         if !(1 << 20..=Config::MAX_MEMORY).contains(&self.config.memory) {
             return Err(BuildError::Memory(self.config.memory));

@@ -11,7 +11,7 @@ mod processes;
 mod snapshot;
 mod vm;
 
-pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, visit_port};
+pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, changes, port_named, visit_port};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::{CallError, Machine, Pid};
 pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};
@@ -27,7 +27,7 @@ pub use ptelab_mm::{
     UffdFeatures, VmaFacts, WriteProtect,
 };
 pub use ptelab_pgtable::{
-    Access, BitField, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules,
-    Level, Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftFlags, SoftLeaf, TlbScope,
-    Tlbi, UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
+    Access, BitField, Change, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM,
+    KernelRules, Level, Mapping, Pfn, Pte, PteAttrs, PteView, Ptep, Record, Release, SoftFlags, SoftLeaf,
+    TlbScope, Tlbi, UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
 };

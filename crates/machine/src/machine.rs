@@ -168,7 +168,7 @@ impl<A: Arch, H: TableMemory> Vm for Machine<A, H> {
     }
 
     fn rules(&self) -> &'static KernelRules {
-        self.kernel.rules
+        self.kernel.version
     }
 
     fn page_size(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use crate::mlock::LOCKED_MASK;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, MremapFlags, Userfaultfd, Vma};
+use crate::{Errno, Kernel, MREMAP_KEEPS_UFFD_WP, Mm, MremapFlags, Userfaultfd, Vma};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
 
 /// The arguments of a call, lengths rounded up to pages (`struct vma_remap_struct`).
@@ -465,6 +465,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Whether write protection by userfaultfd ends with a move of this VMA.
     fn loses_uffd(&self, vma: &Vma) -> bool {
-        self.rules.mremap_drops_uffd_wp && vma.uffd.is_some_and(Userfaultfd::stays_at_remap)
+        vma.uffd.is_some_and(Userfaultfd::stays_at_remap) && !self.version.plants(MREMAP_KEEPS_UFFD_WP)
     }
 }

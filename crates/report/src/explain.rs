@@ -4,6 +4,7 @@ use crate::happen::{Happening, happenings, written};
 use crate::places::{Place, Places};
 use crate::rules::Situation;
 use crate::why::{Cause, why};
+use ptelab::mm::Rules;
 use ptelab::observe::{Observer, Seen};
 use ptelab::{AnyVm, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, show};
 use std::fmt::Write as _;
@@ -154,8 +155,11 @@ impl Explainer {
         for cause in causes {
             let _ = writeln!(self.text, "  by      {}", cause.text(vm, now.level));
         }
-        let situation =
-            Situation { was_soft: before.is_soft(), is_soft: now.is_soft(), unit: vm.rules().mprotect };
+        let situation = Situation {
+            was_soft: before.is_soft(),
+            is_soft: now.is_soft(),
+            batches: vm.rules().has(Rules::mprotect_batches),
+        };
         let reasons = why(seen.name, seen.text, causes, (self.arch, self.kernel), situation);
         for (rule, source) in reasons {
             let _ = writeln!(self.text, "  why     {rule}\n          ({source})");

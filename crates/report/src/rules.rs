@@ -1,7 +1,5 @@
 //! The rules of calls that change entries themselves, each with the Linux function that it follows.
 
-use ptelab::MprotectUnit;
-
 /// What an entry was and became, and how the kernel goes about it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation {
@@ -9,8 +7,8 @@ pub(crate) struct Situation {
     pub(crate) was_soft: bool,
     /// It is one now.
     pub(crate) is_soft: bool,
-    /// How many entries mprotect changes at a time.
-    pub(crate) unit: MprotectUnit,
+    /// mprotect changes entries in batches.
+    pub(crate) batches: bool,
 }
 
 /// When a rule applies.
@@ -257,7 +255,7 @@ pub(crate) fn of_call(name: &str, text: &str, situation: Situation) -> Option<(&
                 When::Always => true,
                 When::WasSoft => situation.was_soft,
                 When::IsSoft => situation.is_soft,
-                When::PerEntry => situation.unit == MprotectUnit::Entry,
+                When::PerEntry => !situation.batches,
             }
     };
     RULES.iter().find(applies).map(|rule| (rule.text, rule.source))

@@ -90,3 +90,4 @@ pub use errno::Errno;
 pub use parse::{parse, parse_bytes};
 pub use render::MAX_SHOWN;
 pub use steps::{Step, Steps};
+pub use suggest::did_you_mean;

@@ -1,6 +1,7 @@
 //! Which processes share an address space, and what programs inherit.
 
 use super::{BASE, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
+use ptelab_machine::mm::Rules;
 use ptelab_machine::{CallError, Errno, KernelRules, MremapFlags, ThpDisable, ThpMode};
 
 #[test]
@@ -45,7 +46,7 @@ fn vfork_shares_until_exec() {
 
 #[test]
 fn a_process_without_huge_pages_has_children_without() {
-    let mut vm = machine("x86_64", &KernelRules::V7_3);
+    let mut vm = machine("x86_64", KernelRules::DEFAULT);
     vm.thp_size(64 << 10, ThpMode::Always).expect("a size");
     let mut at = BASE;
     let mut folio = |vm: &mut ptelab_machine::AnyVm, pid, advice: u64| {
@@ -67,7 +68,7 @@ fn a_process_without_huge_pages_has_children_without() {
     assert_eq!((folio(&mut vm, child, normal), folio(&mut vm, child, hugepage)), (Some(1), Some(16)));
     assert_eq!(vm.set_thp_disable(1, ThpDisable::No), Ok(()));
     assert_eq!(folio(&mut vm, 1, normal), Some(16));
-    let mut old = machine("x86_64", &KernelRules::V6_17);
+    let mut old = machine("x86_64", KernelRules::DEFAULT.with(Rules::thp_disable_except_advised, false));
     assert_eq!(old.set_thp_disable(1, ThpDisable::ExceptAdvised), fails(Errno::Einval));
 }
 
