@@ -193,12 +193,12 @@ mod tests {
 
     #[test]
     fn a_kernel_is_made_once_and_judged_without_its_faults() {
+        static BROKEN: KernelRules = KernelRules::DEFAULT.planted("a", true);
         let own = KernelRules::DEFAULT.but_for("mine", &[("a", true)]);
         assert!(std::ptr::eq(own, KernelRules::DEFAULT.but_for("mine", &[("a", true)])));
         assert_eq!((own.says("a"), own.says("b")), (Some(true), None));
         let over = own.but_for("mine", &[("a", false)]);
         assert_eq!(over.says("a"), Some(false), "what is said last holds");
-        static BROKEN: KernelRules = KernelRules::DEFAULT.planted("a", true);
         assert!(BROKEN.plants("a") && BROKEN.says("a") == Some(true));
         assert!(std::ptr::eq(BROKEN.sound(), KernelRules::DEFAULT));
         assert!(std::ptr::eq(over.sound(), over), "what is said of a kernel is no fault");
