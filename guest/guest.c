@@ -155,6 +155,8 @@ static void access_memory(int out, const char *call, const word *a)
 	}
 	if (!strcmp(call, "memset"))
 		write_all(a[0], a[1], a[2]);
+	else if (!strcmp(call, "explicit_bzero"))
+		write_all(a[0], 0, a[1]);
 	else if (!strcmp(call, "touch"))
 		touch(a[0], a[1], a[2]);
 	else if (!strcmp(call, "hwpoison")) {
@@ -225,17 +227,27 @@ static long system_call(const char *call, const word *a)
 		return syscall(SYS_mprotect, a[0], a[1], a[2]);
 	if (!strcmp(call, "madvise"))
 		return syscall(SYS_madvise, a[0], a[1], a[2]);
+	if (!strcmp(call, "reclaim"))
+		return syscall(SYS_madvise, a[0], a[1], 21 /* MADV_PAGEOUT */);
 	if (!strcmp(call, "mremap"))
 		return syscall(SYS_mremap, a[0], a[1], a[2], a[3], a[4]);
-	if (!strcmp(call, "set_mempolicy"))
+	if (!strcmp(call, "numa_alloc"))
 		return a[0] > 63 ? syscall(SYS_set_mempolicy, 0, 0, 0)
 				 : syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, &nodes, 64);
 	if (!strcmp(call, "fork"))
 		return fork_player(a[0]);
 	if (!strcmp(call, "pagemap_scan"))
 		return pagemap_scan(a);
-	if (!strcmp(call, "move_pages"))
+	if (!strcmp(call, "migrate_end"))
 		return move_pages(a[0], a[1]);
+	if (!strcmp(call, "mlock"))
+		return syscall(SYS_mlock, a[0], a[1]);
+	if (!strcmp(call, "mlock2"))
+		return syscall(SYS_mlock2, a[0], a[1], a[2]);
+	if (!strcmp(call, "munlock"))
+		return syscall(SYS_munlock, a[0], a[1]);
+	if (!strcmp(call, "msync"))
+		return syscall(SYS_msync, a[0], a[1], a[2]);
 	if (!strcmp(call, "userfaultfd"))
 		return syscall(SYS_userfaultfd, O_NONBLOCK | O_CLOEXEC);
 	errno = ENOSYS;
@@ -275,7 +287,8 @@ static void spin_for(word milliseconds)
 
 static int is_access(const char *call)
 {
-	return !strcmp(call, "memset") || !strcmp(call, "touch") || !strcmp(call, "read") || !strcmp(call, "hwpoison");
+	return !strcmp(call, "memset") || !strcmp(call, "explicit_bzero") || !strcmp(call, "touch") ||
+	       !strcmp(call, "check") || !strcmp(call, "hwpoison");
 }
 
 /* A process of the scenario, from its first command to its end. */
@@ -538,7 +551,7 @@ static int managed(struct process *process, const char *line, long *result)
 	else if (!strcmp(call, "uffd_unregister"))
 		*result = uffd_range(process, UFFDIO_UNREGISTER, a[0], a[1], 0);
 	else if (!strcmp(call, "uffd_wp"))
-		*result = uffd_range(process, UFFDIO_WRITEPROTECT, a[0], a[1], a[2]);
+		*result = uffd_range(process, UFFDIO_WRITEPROTECT, a[0], a[1], a[2] == 0 /* on */);
 	else if (!strcmp(call, "uffd_poison"))
 		*result = uffd_range(process, POISON, a[0], a[1], 0);
 	else if (!strcmp(call, "split_folio"))
@@ -591,7 +604,7 @@ static void call(const char *number, const char *line)
 		answer(-1);
 		return;
 	}
-	if (!strncmp(line, "exit", 4)) {
+	if (!strncmp(line, "exit_group", 10)) {
 		end(process);
 		answer(0);
 		return;

@@ -3,7 +3,7 @@
 use crate::kernels;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
-use ptelab::{Config, HwKind, KernelRules, Matrix, SelectError, ThpMode};
+use ptelab::{Config, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
 use std::path::PathBuf;
 
 /// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
@@ -111,8 +111,8 @@ pub(crate) struct Kernels {
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Check {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "PORTS", default_value = "all")]
-    pub(crate) port: String,
+    #[arg(long, alias = "port", value_name = "PORTS", default_value = "all")]
+    pub(crate) arch: String,
     /// Only the laws
     #[arg(long, conflicts_with = "bugs")]
     pub(crate) laws: bool,
@@ -220,7 +220,7 @@ pub(crate) struct Traced {
     pub(crate) input: Option<String>,
     /// In a log: huge pages that the machines allow, as in 64kB=always,enabled=madvise
     #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
-    pub(crate) thp: Vec<(Option<u64>, ThpMode)>,
+    pub(crate) thp: Vec<(ThpKey, ThpMode)>,
     /// In a log: which pages the program uses: none, writable (once they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
@@ -277,7 +277,7 @@ pub(crate) struct Replay {
     pub(crate) memory: u64,
     /// Huge pages that the machines allow, separated by commas, as in 64kB=always,2048kB=madvise,enabled=madvise
     #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
-    pub(crate) thp: Vec<(Option<u64>, ThpMode)>,
+    pub(crate) thp: Vec<(ThpKey, ThpMode)>,
     /// Which pages the program uses, as a log does not say it: none, writable (once they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
@@ -325,21 +325,13 @@ fn fault_in(word: &str) -> Result<FaultIn, String> {
 }
 
 /// `64kB=always`, `enabled=madvise`
-fn thp(text: &str) -> Result<(Option<u64>, ThpMode), String> {
+fn thp(text: &str) -> Result<(ThpKey, ThpMode), String> {
     let (key, mode) = text.split_once('=').ok_or("write SIZE=MODE, as in 64kB=always")?;
-    let mode = match mode {
-        "always" => ThpMode::Always,
-        "madvise" => ThpMode::Madvise,
-        "inherit" => ThpMode::Inherit,
-        "never" => ThpMode::Never,
-        _ => return Err(format!("`{mode}` is no mode: always, madvise, inherit, never")),
-    };
-    if key == "enabled" {
-        return Ok((None, mode));
-    }
-    let kib = key.strip_suffix("kB").and_then(|kib| kib.parse::<u64>().ok());
-    let kib = kib.ok_or_else(|| format!("`{key}` is no size: write it as in sysfs, 64kB, or enabled"))?;
-    Ok((Some(kib.saturating_mul(1024)), mode))
+    let known = ThpMode::ALL.iter().copied().find(|known| known.name() == mode);
+    let mode = known.ok_or_else(|| format!("`{mode}` is no mode: {}", ThpMode::WORDS.join(", ")))?;
+    let key = ThpKey::parse(key)
+        .ok_or_else(|| format!("`{key}` is no size: write it as in sysfs, 64kB, or enabled"))?;
+    Ok((key, mode))
 }
 
 /// `0x7f0000000000,64K`

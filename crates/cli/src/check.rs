@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
-    let ports = Matrix::new().ports(&args.port)?.port_list();
+    let ports = Matrix::new().ports(&args.arch)?.port_list();
     if let Some(kernel) = &args.race {
         return race(args, &ports, kernel, out);
     }
@@ -138,7 +138,7 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
 
 fn replay(ports: &[&str], rules: &'static KernelRules, id: &str, out: &mut Out) -> Result<u8, Failed> {
     let [port] = ports else {
-        return Err(Failed::Unusable("a schedule is one port's: choose it with --port".to_owned()));
+        return Err(Failed::Unusable("a schedule is one port's: choose it with --arch".to_owned()));
     };
     let Some((fault, steps)) = check::replay_race(port, rules, id) else {
         return Err(Failed::Unusable(format!("no schedule `{id}` on {port}")));

@@ -76,7 +76,7 @@ fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> 
     let bar = progress::bar(exec::steps(&scenario).saturating_mul(machines.len() as u128), "steps");
     let watch = Watch { stop: &progress::STOP, tick: &|n| bar.inc(n) };
     let done: Result<Vec<Prediction>, _> =
-        machines.par_iter_mut().map(|vm| Prediction::of(vm, &scenario, watch)).collect();
+        machines.par_iter_mut().map(|vm| Prediction::of(&mut **vm, &scenario, watch)).collect();
     bar.finish_and_clear();
     let predictions = done.map_err(|error| Failed::Unusable(error.to_string()))?;
     if args.json {

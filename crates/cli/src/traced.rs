@@ -9,7 +9,7 @@ use ptelab::observe::{self, Observer};
 use ptelab::replay::{Options, Replay, ReplayError};
 use ptelab::scenario::Scenario;
 use ptelab::scenario::strace::{self, Reader};
-use ptelab::{AnyVm, HwKind, Matrix};
+use ptelab::{Backend, HwKind, Matrix};
 use ptelab_report::Trace;
 use std::io::BufRead;
 use std::path::Path;
@@ -52,7 +52,7 @@ impl Run {
     /// Runs it on machines that record every step, each with an observer; says whether it ran to its end.
     pub(crate) fn observe<O: Observer>(
         self,
-        observer: impl Fn(&AnyVm) -> O,
+        observer: impl Fn(&dyn Backend) -> O,
     ) -> Result<(Vec<O>, bool), Failed> {
         progress::stop_on_ctrl_c();
         let Self { name, source, matrix, options } = self;

@@ -6,9 +6,10 @@ mod player;
 pub use keeper::keep;
 pub use player::play;
 
-use crate::command::{Call, Command, Reply};
-use crate::real::{RealError, RealKernel, TableWord, WordFile};
+use crate::command::{self, failed};
+use crate::real::{RealError, RealKernel, TableWord, WordFile, placed};
 use keeper::Keeper;
+use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use rustix::fd::OwnedFd;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -103,27 +104,36 @@ impl Host {
         self.players.get(&pid).ok_or(RealError::Died(pid))
     }
 
-    fn fork(&mut self, parent: u32, command: Command) -> Result<Reply, RealError> {
+    fn fork(&mut self, parent: u32, call: &Call) -> Result<Outcome, RealError> {
         let (ours, theirs) = socket_pair()?;
         let number = self.next;
-        let reply = self.player(parent)?.ask(command, Some(&theirs)).map_err(|_| RealError::Died(parent))?;
+        let reply = self.player(parent)?.ask(call, Some(&theirs)).map_err(|_| RealError::Died(parent))?;
         drop(theirs);
-        let Reply::Value(os_pid) = reply else { return Ok(reply) };
+        let Outcome::Value(os_pid) = reply else { return Ok(reply) };
         let child = Player { socket: ours, os_pid, child: None };
         child.answer().map_err(|_| RealError::Died(number))?;
         self.players.insert(number, child);
         self.next += 1;
-        Ok(Reply::Value(number.into()))
+        Ok(Outcome::Value(number.into()))
     }
 
-    fn exit(&mut self, pid: u32, command: Command) -> Result<Reply, RealError> {
+    fn exit(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
         let player = self.players.remove(&pid).ok_or(RealError::Died(pid))?;
         // Nothing comes back but the end of the socket, which the kernel closes after the memory.
-        if player.ask(command, None).is_ok() {
+        if player.ask(call, None).is_ok() {
             return Err(RealError::Nonsense { from: "a process that ends", said: "an answer".to_owned() });
         }
         player.end();
-        Ok(Reply::Value(0))
+        Ok(Outcome::Value(0))
+    }
+
+    fn clear_refs(&self, pid: u32, what: u8) -> Result<Outcome, RealError> {
+        let path = self.proc(pid, "clear_refs")?;
+        let mut file = fs::OpenOptions::new().write(true).open(&path).map_err(RealError::io(path))?;
+        Ok(match file.write_all(what.to_string().as_bytes()) {
+            Ok(()) => Outcome::Value(0),
+            Err(error) => failed(error.raw_os_error().unwrap_or(libc::EIO)),
+        })
     }
 
     fn proc(&self, pid: u32, file: &str) -> Result<String, RealError> {
@@ -138,32 +148,23 @@ impl Drop for Host {
 }
 
 impl RealKernel for Host {
-    fn call(&mut self, pid: u32, command: Command) -> Result<Reply, RealError> {
-        match command.call {
-            Call::Fork => self.fork(pid, command),
-            Call::Exit => self.exit(pid, command),
-            _ => self.player(pid)?.ask(command, None).map_err(|_| RealError::Died(pid)),
+    fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
+        match call {
+            Call::Fork {} => self.fork(pid, call),
+            Call::ExitGroup { .. } => self.exit(pid, call),
+            Call::Thp { size, mode } => match &mut self.keeper {
+                Some(keeper) => keeper.set(&size.file(), mode.name()),
+                None => Ok(Outcome::Failed(CallError::Errno(Errno::EACCES))),
+            },
+            Call::ClearRefs { what } => self.clear_refs(pid, *what),
+            // The scanner passes when it does: nothing makes it.
+            Call::NumaScan { .. } => Ok(Outcome::Value(0)),
+            call => self.player(pid)?.ask(&placed(call), None).map_err(|_| RealError::Died(pid)),
         }
     }
 
     fn lives(&self, pid: u32) -> bool {
         self.players.contains_key(&pid)
-    }
-
-    fn set_thp(&mut self, file: &str, value: &str) -> Result<Reply, RealError> {
-        match &mut self.keeper {
-            Some(keeper) => keeper.set(file, value),
-            None => Ok(Reply::Errno(libc::EACCES)),
-        }
-    }
-
-    fn clear_refs(&mut self, pid: u32, what: u64) -> Result<Reply, RealError> {
-        let path = self.proc(pid, "clear_refs")?;
-        let mut file = fs::OpenOptions::new().write(true).open(&path).map_err(RealError::io(path))?;
-        Ok(match file.write_all(what.to_string().as_bytes()) {
-            Ok(()) => Reply::Value(0),
-            Err(error) => Reply::Errno(error.raw_os_error().unwrap_or(libc::EIO)),
-        })
     }
 
     fn smaps(&mut self, pid: u32) -> Result<String, RealError> {
@@ -186,11 +187,6 @@ impl RealKernel for Host {
     fn table_words(&mut self, _: u32, _: u64, _: u64) -> Result<Option<Vec<TableWord>>, RealError> {
         Ok(None)
     }
-
-    /// It passes when it does: nothing makes it.
-    fn numa_scan(&mut self, _: u32) -> Result<(), RealError> {
-        Ok(())
-    }
 }
 
 /// Bytes of a word.
@@ -210,25 +206,25 @@ fn read_words(file: &File, index: u64, count: u64) -> io::Result<Vec<u64>> {
 }
 
 impl Player {
-    /// Sends a command, with the socket of a child that it makes, and waits for the answer.
-    fn ask(&self, command: Command, socket: Option<&OwnedFd>) -> io::Result<Reply> {
+    /// Sends a call, with the socket of a child that it makes, and waits for the answer.
+    fn ask(&self, call: &Call, socket: Option<&OwnedFd>) -> io::Result<Outcome> {
+        let line = command::line(call).ok_or_else(|| io::Error::other("a call that is not asked"))?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let sockets: Vec<_> = socket.iter().map(|socket| socket.as_fd()).collect();
         if !sockets.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(&sockets));
         }
-        let line = command.to_string();
         let message = [IoSlice::new(line.as_bytes())];
         rustix::net::sendmsg(&self.socket, &message, &mut control, SendFlags::NOSIGNAL)?;
         self.answer()
     }
 
-    fn answer(&self) -> io::Result<Reply> {
+    fn answer(&self) -> io::Result<Outcome> {
         let mut bytes = [0; player::MAX_MESSAGE];
         let (n, _) = rustix::net::recv(&self.socket, &mut bytes, RecvFlags::empty())?;
         let line = String::from_utf8_lossy(&bytes[..n]);
-        Reply::parse(&line).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+        command::reply(&line).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 
     /// Lets the process end: it does when its socket closes.

@@ -27,31 +27,7 @@ pub mod thp;
 pub use linux::Region;
 #[cfg(not(target_os = "linux"))]
 pub use other::Region;
-pub use real::{Frame, RealError, RealKernel, RealPage, RealVma, TableWord, WordFile, pages, vmas};
-
-/// What a range of memory is told (`madvise(2)`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
-    /// `MADV_HUGEPAGE`.
-    HugePage,
-    /// `MADV_NOHUGEPAGE`.
-    NoHugePage,
-    /// `MADV_DONTFORK`.
-    DontFork,
-    /// `MADV_DOFORK`.
-    DoFork,
-    /// `MADV_DONTNEED`: the contents go.
-    DontNeed,
-}
-
-/// Whether memory may be written (`mprotect(2)`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// `PROT_READ`.
-    ReadOnly,
-    /// `PROT_READ|PROT_WRITE`.
-    ReadWrite,
-}
+pub use real::{Frame, RealError, RealKernel, RealPage, RealVma, TableWord, WordFile, asked, pages, vmas};
 
 /// A call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! Memory of this process, and the real calls on it.
 
-use crate::{Access, Advice, Error};
+use crate::Error;
+use ptelab_uapi::{Advice, Prot};
 use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -48,12 +49,9 @@ impl Region {
     }
 
     /// mprotect(2) of a part.
-    pub fn mprotect(&mut self, offset: u64, len: u64, access: Access) -> Result<(), Error> {
+    pub fn mprotect(&mut self, offset: u64, len: u64, prot: Prot) -> Result<(), Error> {
         let (at, len) = self.part(offset, len)?;
-        let flags = match access {
-            Access::ReadOnly => MprotectFlags::READ,
-            Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
-        };
+        let flags = MprotectFlags::from_bits_truncate(prot.bits() as u32);
         // SAFETY: the range lies in a mapping of our own, to which no reference exists.
         unsafe { mm::mprotect(at, len, flags) }.map_err(|errno| failed("mprotect", errno))
     }
@@ -61,15 +59,14 @@ impl Region {
     /// madvise(2) of a part.
     pub fn madvise(&mut self, offset: u64, len: u64, advice: Advice) -> Result<(), Error> {
         let (at, len) = self.part(offset, len)?;
-        let advice = match advice {
-            Advice::HugePage => mm::Advice::LinuxHugepage,
-            Advice::NoHugePage => mm::Advice::LinuxNoHugepage,
-            Advice::DontFork => mm::Advice::LinuxDontFork,
-            Advice::DoFork => mm::Advice::LinuxDoFork,
-            Advice::DontNeed => mm::Advice::LinuxDontNeed,
-        };
         // SAFETY: the range lies in a mapping of our own, to which no reference exists: its contents may change.
-        unsafe { mm::madvise(at, len, advice) }.map_err(|errno| failed("madvise", errno))
+        match unsafe { libc::madvise(at, len, advice.raw() as libc::c_int) } {
+            0 => Ok(()),
+            _ => Err(failed(
+                "madvise",
+                Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO),
+            )),
+        }
     }
 
     /// Writes a byte to every page of a part, which must be writable.
@@ -136,18 +133,18 @@ mod tests {
     fn a_region_is_checked_and_protected() {
         let mut region = Region::map(4 << 20).expect("memory is there");
         region.write_pages(0, 4 << 20).expect("it is writable");
-        region.madvise(0, 4096, Advice::DontFork).expect("advice is taken");
-        region.madvise(0, 4096, Advice::DoFork).expect("advice is taken");
-        region.mprotect(0, 4 << 20, Access::ReadOnly).expect("it is ours");
-        region.mprotect(0, 4 << 20, Access::ReadWrite).expect("it is ours");
+        region.madvise(0, 4096, Advice::DONTFORK).expect("advice is taken");
+        region.madvise(0, 4096, Advice::DOFORK).expect("advice is taken");
+        region.mprotect(0, 4 << 20, Prot::READ).expect("it is ours");
+        region.mprotect(0, 4 << 20, Prot::READ | Prot::WRITE).expect("it is ours");
         region.share().expect("a child is made");
         region.write_pages(4096, 4096).expect("it is writable still");
         assert_eq!(
-            region.mprotect(4096, 4 << 20, Access::ReadOnly),
+            region.mprotect(4096, 4 << 20, Prot::READ),
             Err(Error::Range { offset: 4096, len: 4 << 20 })
         );
         assert_eq!(
-            region.mprotect(1, 4096, Access::ReadOnly),
+            region.mprotect(1, 4096, Prot::READ),
             Err(Error::Errno { call: "mprotect", errno: Errno::INVAL.raw_os_error() })
         );
     }

@@ -1,6 +1,7 @@
 //! Hosts that are no Linux.
 
-use crate::{Access, Advice, Error};
+use crate::Error;
+use ptelab_uapi::{Advice, Prot};
 
 /// Memory that real calls work on. Here there is none.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ impl Region {
     }
 
     /// As on Linux.
-    pub const fn mprotect(&mut self, _: u64, _: u64, _: Access) -> Result<(), Error> {
+    pub const fn mprotect(&mut self, _: u64, _: u64, _: Prot) -> Result<(), Error> {
         match self.0 {}
     }
 

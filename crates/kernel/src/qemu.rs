@@ -3,10 +3,11 @@
 mod gdb;
 mod tables;
 
-use crate::command::{Call, Command, Reply};
-use crate::real::{RealError, RealKernel, TableWord, WordFile};
+use crate::command;
+use crate::real::{RealError, RealKernel, TableWord, WordFile, placed};
 use cpio::newc::{self, Builder};
 use gdb::Gdb;
+use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -219,7 +220,7 @@ impl Qemu {
 
     /// The answer to a line.
     fn answer(&mut self, to: &str) -> Result<Answer, RealError> {
-        let mut answer = Answer { text: String::new(), words: Vec::new(), reply: Reply::Value(0) };
+        let mut answer = Answer { text: String::new(), words: Vec::new(), reply: Outcome::Value(0) };
         loop {
             let line = match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => line.map_err(RealError::io(GUEST))?,
@@ -237,17 +238,17 @@ impl Qemu {
                 }
                 Some(("*", run)) => answer.words.extend(expand(run).ok_or_else(|| nonsense(said))?),
                 _ => {
-                    answer.reply = Reply::parse(said).ok_or_else(|| nonsense(said))?;
+                    answer.reply = command::reply(said).ok_or_else(|| nonsense(said))?;
                     return Ok(answer);
                 }
             }
         }
     }
 
-    fn fork(&mut self, parent: u32) -> Result<Reply, RealError> {
+    fn fork(&mut self, parent: u32) -> Result<Outcome, RealError> {
         let number = self.next;
-        let reply = self.ask(&format!("{parent} {}", Command::new(Call::Fork, &[number.into()])))?.reply;
-        if let Reply::Value(_) = reply {
+        let reply = self.ask(&format!("{parent} fork {number:x}"))?.reply;
+        if let Outcome::Value(_) = reply {
             self.players.insert(number);
             self.next += 1;
         }
@@ -288,7 +289,7 @@ impl Qemu {
 struct Answer {
     text: String,
     words: Vec<u64>,
-    reply: Reply,
+    reply: Outcome,
 }
 
 fn nonsense(said: &str) -> RealError {
@@ -360,25 +361,28 @@ impl Drop for Qemu {
 }
 
 impl RealKernel for Qemu {
-    fn call(&mut self, pid: u32, command: Command) -> Result<Reply, RealError> {
-        match command.call {
-            Call::Fork => return self.fork(pid),
-            Call::Exit => drop(self.players.remove(&pid)),
-            _ => {}
+    fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
+        let line = match call {
+            Call::Fork {} => return self.fork(pid),
+            Call::Thp { size, mode } => format!("thp {} {}", size.file(), mode.name()),
+            Call::ClearRefs { what } => format!("clear_refs {pid} {what}"),
+            Call::NumaScan { .. } => format!("{pid} wait {SCAN:x}"),
+            Call::MigrateBegin { .. } | Call::Numa { .. } | Call::Time { .. } | Call::Dump { .. } => {
+                return Ok(Outcome::Value(0));
+            }
+            call => match command::line(&placed(call)) {
+                Some(line) => format!("{pid} {line}"),
+                None => return Ok(Outcome::Failed(CallError::Errno(Errno::ENOSYS))),
+            },
+        };
+        if let Call::ExitGroup { .. } = call {
+            self.players.remove(&pid);
         }
-        Ok(self.ask(&format!("{pid} {command}"))?.reply)
+        Ok(self.ask(&line)?.reply)
     }
 
     fn lives(&self, pid: u32) -> bool {
         self.players.contains(&pid)
-    }
-
-    fn set_thp(&mut self, file: &str, value: &str) -> Result<Reply, RealError> {
-        Ok(self.ask(&format!("thp {file} {value}"))?.reply)
-    }
-
-    fn clear_refs(&mut self, pid: u32, what: u64) -> Result<Reply, RealError> {
-        Ok(self.ask(&format!("clear_refs {pid} {what}"))?.reply)
     }
 
     fn smaps(&mut self, pid: u32) -> Result<String, RealError> {
@@ -395,15 +399,11 @@ impl RealKernel for Qemu {
     }
 
     fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError> {
-        let Reply::Value(spins) = self.ask(&format!("{pid} spin"))?.reply else {
+        let Outcome::Value(spins) = self.ask(&format!("{pid} spin"))?.reply else {
             return Err(RealError::Died(pid));
         };
         let words = self.walk(spins, (start, end)).map_err(RealError::io("QEMU's gdb stub"))?;
         self.ask(&format!("{pid} stop"))?;
         Ok(Some(words))
-    }
-
-    fn numa_scan(&mut self, pid: u32) -> Result<(), RealError> {
-        self.ask(&format!("{pid} wait {SCAN:x}")).map(drop)
     }
 }

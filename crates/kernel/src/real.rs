@@ -1,32 +1,101 @@
 //! What any real kernel is to those who ask it, and what its /proc says about memory.
 
-use crate::command::{Command, Reply};
 use procfs_core::FromBufRead;
 use procfs_core::process::{MemoryMaps, MemoryPageFlags};
 use procfs_core::{PhysicalPageFlags, ProcError};
+use ptelab_uapi::{Call, Outcome};
 use std::io;
 
 /// A real kernel with the processes of one scenario. Process 1 is there from the start; a fork's child has the next number.
 pub trait RealKernel {
-    /// Makes a call in a process.
+    /// Makes a call in a process: one that [can be asked](asked).
     ///
     /// # Errors
     /// Where the process does not answer; a call that fails is no error.
-    fn call(&mut self, pid: u32, command: Command) -> Result<Reply, RealError>;
+    fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError>;
     /// Whether a process lives.
     fn lives(&self, pid: u32) -> bool;
-    /// Writes to a file of `/sys/kernel/mm/transparent_hugepage`, given by its path from there.
-    fn set_thp(&mut self, file: &str, value: &str) -> Result<Reply, RealError>;
-    /// Writes to /proc/PID/clear_refs.
-    fn clear_refs(&mut self, pid: u32, what: u64) -> Result<Reply, RealError>;
     /// /proc/PID/smaps
     fn smaps(&mut self, pid: u32) -> Result<String, RealError>;
     /// `count` words of a file from the one at `index` on; fewer where the file ends, none where it may not be read.
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
     /// The words of the page tables that map a range of a process, where they can be read.
     fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError>;
-    /// Lets the kernel's scanner for NUMA hints pass over the memory of a process.
-    fn numa_scan(&mut self, pid: u32) -> Result<(), RealError>;
+}
+
+/// Whether a real kernel can be asked for a call.
+pub const fn asked(call: &Call) -> bool {
+    match call {
+        Call::Mmap { .. }
+        | Call::Munmap { .. }
+        | Call::Mprotect { .. }
+        | Call::Madvise { .. }
+        | Call::Mremap { .. }
+        | Call::Memset { .. }
+        | Call::ExplicitBzero { .. }
+        | Call::Touch { .. }
+        | Call::Check { .. }
+        | Call::Fork {}
+        | Call::ExitGroup { .. }
+        | Call::Thp { .. }
+        | Call::ClearRefs { .. }
+        | Call::Uffd { .. }
+        | Call::UffdUnregister { .. }
+        | Call::UffdWp { .. }
+        | Call::UffdPoison { .. }
+        | Call::PagemapScan { .. }
+        | Call::Reclaim { .. }
+        | Call::SplitFolio { .. }
+        | Call::NumaAlloc { .. }
+        | Call::NumaScan { .. }
+        | Call::Swapon { .. }
+        | Call::MigrateEnd { .. }
+        | Call::Hwpoison { .. }
+        | Call::Mlock { .. }
+        | Call::Mlock2 { .. }
+        | Call::Munlock { .. }
+        | Call::Msync { .. }
+        // The machine is set up for them, or nothing is to be done.
+        | Call::Numa { .. }
+        | Call::Dump { .. }
+        | Call::Time { .. }
+        | Call::MigrateBegin { .. } => true,
+        // Nothing but the machine's own driver could do it, or it would be about the memory of the program that plays.
+        Call::DevicePrivate { .. }
+        | Call::DeviceExclusive { .. }
+        | Call::Brk { .. }
+        | Call::Mlockall { .. }
+        | Call::Munlockall {}
+        | Call::Mincore { .. }
+        | Call::ProcessMadvise { .. }
+        | Call::PkeyAlloc { .. }
+        | Call::PkeyFree { .. }
+        | Call::PkeyMprotect { .. }
+        | Call::SetVmaAnonName { .. }
+        | Call::SetThpDisable { .. }
+        | Call::GetThpDisable {}
+        | Call::Shmget { .. }
+        | Call::Shmat { .. }
+        | Call::Shmdt { .. }
+        | Call::ShmRmid { .. }
+        | Call::CloneVm {}
+        | Call::Execve {}
+        | Call::Open { .. }
+        | Call::Pwrite { .. }
+        | Call::Adopt { .. }
+        | Call::SetBrk { .. }
+        | Call::SetupStack { .. } => false,
+    }
+}
+
+/// The call as the kernel is to get it: a given address is meant exactly.
+pub(crate) fn placed(call: &Call) -> Call {
+    match *call {
+        Call::Mmap { addr, len, prot, flags, fd, offset } => {
+            Call::Mmap { addr, len, prot, flags: flags.placed(addr), fd, offset }
+        }
+        ref call => call.clone(),
+    }
 }
 
 /// A word that points to no further table.

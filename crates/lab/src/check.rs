@@ -10,8 +10,9 @@ pub use needed::{NeededRow, needed};
 
 pub use ptelab_machine::pgtable::laws::race::{AT_RANDOM, BOUND, LONG, RaceFailure, RaceReport};
 
+use crate::ports::{Checked, checked};
+use ptelab_machine::KernelRules;
 use ptelab_machine::pgtable::laws::{self, Failure, PortFacts, Score, Setting, race};
-use ptelab_machine::{KernelRules, PortVisitor, visit_port};
 use serde::Serialize;
 
 /// One law on one port.
@@ -53,17 +54,7 @@ impl Report {
 
 /// Runs all laws on the port of this name; nothing where there is none.
 pub fn laws_of(port: &str) -> Vec<LawRow> {
-    visit_port(port, Laws).unwrap_or_default()
-}
-
-struct Laws;
-
-impl PortVisitor for Laws {
-    type Out = Vec<LawRow>;
-
-    fn visit<P: PortFacts>(self) -> Vec<LawRow> {
-        score_card::<P>()
-    }
+    checked(port).map_or_else(Vec::new, Checked::laws)
 }
 
 /// Runs all laws on a port, also on one from outside.
@@ -97,23 +88,16 @@ pub struct RaceRow {
 
 /// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel.
 pub fn race(port: &str, rules: &'static KernelRules) -> Vec<RaceRow> {
-    visit_port(port, Race { rules }).unwrap_or_default()
+    checked(port).map_or_else(Vec::new, |port| port.race(rules))
 }
 
-struct Race {
-    rules: &'static KernelRules,
-}
-
-impl PortVisitor for Race {
-    type Out = Vec<RaceRow>;
-
-    fn visit<P: PortFacts>(self) -> Vec<RaceRow> {
-        let on_one = |on: Setting| {
-            let report = race::explore(&P::new(on.cpu(), on.rules), &on);
-            RaceRow { port: P::NAME, setting: on.to_string(), report }
-        };
-        Setting::with::<P>(self.rules).into_iter().map(on_one).collect()
-    }
+/// The same of a port by its type.
+pub(crate) fn race_of<P: PortFacts>(rules: &'static KernelRules) -> Vec<RaceRow> {
+    let on_one = |on: Setting| {
+        let report = race::explore(&P::new(on.cpu(), on.rules), &on);
+        RaceRow { port: P::NAME, setting: on.to_string(), report }
+    };
+    Setting::with::<P>(rules).into_iter().map(on_one).collect()
 }
 
 /// What a schedule does that was run again: what goes wrong, if anything, and the steps of both sides.
@@ -121,19 +105,5 @@ pub type Replayed = (Option<&'static str>, String);
 
 /// Runs one schedule again on a port's usual CPU, by its id; nothing where there is no such port or schedule.
 pub fn replay_race(port: &str, rules: &'static KernelRules, id: &str) -> Option<Replayed> {
-    visit_port(port, Replay { rules, id }).flatten()
-}
-
-struct Replay<'a> {
-    rules: &'static KernelRules,
-    id: &'a str,
-}
-
-impl PortVisitor for Replay<'_> {
-    type Out = Option<Replayed>;
-
-    fn visit<P: PortFacts>(self) -> Self::Out {
-        let on = Setting::of::<P>(ptelab_machine::CpuConfig::default(), self.rules);
-        race::replay(&P::new(on.cpu(), on.rules), &on, self.id)
-    }
+    checked(port)?.replay_race(rules, id)
 }

@@ -1,9 +1,8 @@
 //! One scenario on several machines, side by side: what differs between ports and between kernels.
 
-use crate::exec::Outcome;
 use crate::report::{MAX_RESULTS, RunReport};
 use crate::show;
-use ptelab_machine::{Difference, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags};
+use ptelab_machine::{Difference, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags};
 use ptelab_scenario::Scenario;
 use serde::Serialize;
 

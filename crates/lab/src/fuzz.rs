@@ -16,6 +16,8 @@ mod shrink;
 
 pub use case::{Found, Plan, Planned};
 pub use coverage::{Coverage, Kind};
+pub(crate) use judge::{Judged, OnTrial};
+
 pub use emit::{c_program, scenario_text};
 pub use program::{BASE, ELSEWHERE, Size, program};
 pub use shrink::shrink;

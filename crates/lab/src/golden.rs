@@ -1,12 +1,12 @@
 //! Golden files: what real kernels did, and holding a machine against it.
 
 use crate::compare::same_raw;
-use crate::exec::{self, Outcome};
+use crate::exec;
 use crate::kernels::{self, Named};
 use crate::verdict::{self, Recorded, Verdict};
 use ptelab_machine::{
-    AnyVm, BuildError, Builder, Difference, Level, PageRun, Pagemap, Release, Run, Runs, Snapshot, VirtAddr,
-    VmaFacts,
+    Backend, BuildError, Builder, Difference, Level, Outcome, PageRun, Pagemap, Release, Run, Runs, Snapshot,
+    VirtAddr, VmaFacts,
 };
 use ptelab_scenario::{Diagnostics, Scenario};
 use serde::{Deserialize, Serialize};
@@ -192,7 +192,7 @@ impl Golden {
             notes: note.into_iter().collect(),
             ..Verdict::default()
         };
-        verdict::compare(self, &mut vm, &scenario, verdict)
+        verdict::compare(self, &mut *vm, &scenario, verdict)
     }
 }
 
@@ -205,7 +205,7 @@ impl Recorded for Golden {
         &self.calls[n].call
     }
 
-    fn differing_call(&self, n: usize, _: &AnyVm, outcome: Outcome) -> Option<String> {
+    fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String> {
         let golden = &self.calls[n];
         let got = GoldenCall::new(String::new(), outcome);
         if (&got.ret, &got.errno, &got.signal) == (&golden.ret, &golden.errno, &golden.signal) {
@@ -226,7 +226,7 @@ impl Recorded for Golden {
     fn differing_dump(
         &self,
         n: usize,
-        vm: &AnyVm,
+        vm: &dyn Backend,
         pid: u32,
         snapshot: &Snapshot,
     ) -> Result<Vec<String>, GoldenError> {
@@ -242,7 +242,7 @@ impl Recorded for Golden {
     }
 }
 
-fn describe(vm: &AnyVm, d: &Difference) -> String {
+fn describe(vm: &dyn Backend, d: &Difference) -> String {
     let side = |run: &Option<Run>| match run {
         None => "nothing".to_owned(),
         Some(run) if run.is_none() => "empty".to_owned(),
@@ -255,7 +255,7 @@ fn describe(vm: &AnyVm, d: &Difference) -> String {
             });
             let pagemap = run.pagemap.map_or(String::new(), |bits| format!(" pagemap {:#05x}", bits.bits()));
             let pte = ptelab_machine::Pte(run.bits);
-            format!("{:#018x} {}{page}{pagemap}", run.bits, vm.describe(pte, run.level))
+            format!("{:#018x} {}{page}{pagemap}", run.bits, vm.words().describe(pte, run.level))
         }
     };
     format!("{}..{}: {}; the kernel {}", d.start, d.end, side(&d.left), side(&d.right))
@@ -293,7 +293,7 @@ impl GoldenCall {
                 (errno, signal, None)
             }
         };
-        Self { call, ret, errno: errno.map(str::to_owned), signal: signal.map(str::to_owned) }
+        Self { call, ret, errno: errno.map(str::to_owned), signal }
     }
 }
 

@@ -35,6 +35,7 @@ pub mod kernels;
 mod machine;
 mod matrix;
 pub mod observe;
+mod ports;
 #[cfg(target_os = "linux")]
 pub mod real;
 pub mod replay;
@@ -46,6 +47,7 @@ mod verdict;
 pub use golden::Golden;
 pub use machine::{Entry, Error, Machine, MachineBuilder, MachineDump};
 pub use matrix::{CpuSwitch, Matrix, SelectError, kernel_names, port_names};
+pub use ports::register;
 pub use report::{Cost, Dump, LineCost, MAX_LINES, MAX_RESULTS, RunReport, Unexpected};
 pub use verdict::Verdict;
 

@@ -1,12 +1,13 @@
 //! The machine as a test author meets it.
 
 use crate::compare::{self, Eyes};
-use crate::exec::{self, Outcome};
+use crate::exec;
 use crate::kernels;
 use crate::matrix::SelectError;
 use crate::show;
 use ptelab_machine::{
-    AnyVm, BuildError, Builder, CallError, Counters, HwKind, Level, Pte, PteView, Snapshot, VirtAddr,
+    Backend, BuildError, Builder, CallError, Counters, HwKind, Level, Outcome, Pte, PteView, Snapshot,
+    VirtAddr,
 };
 use ptelab_scenario::{Diagnostics, Line};
 use std::fmt;
@@ -32,9 +33,9 @@ use std::fmt;
 /// ");
 /// # Ok::<(), ptelab::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Machine {
-    vm: AnyVm,
+    vm: Box<dyn Backend>,
 }
 
 /// Settings of a [`Machine`] to be built.
@@ -127,28 +128,30 @@ impl Machine {
 
     fn run_line(&mut self, line: &Line) -> Result<Outcome, Error> {
         let (outcome, _) = exec::run_line(&mut *self.vm, line);
-        if outcome.meets(line.expect) {
+        if exec::meets(outcome, line.expect) {
             Ok(outcome)
         } else {
             Err(Error::Unexpected { line: line.line, text: line.to_string(), outcome })
         }
     }
 
-    /// The calls themselves, typed: [`Vm`](ptelab_machine::Vm).
+    /// The machine itself, for typed calls and every query: [`Backend`].
     ///
     /// ```
-    /// use ptelab::{Access, Machine, MapFlags, Prot, Vm};
+    /// use ptelab::{Access, Backend, Call, Machine, MapFlags, Outcome, Prot};
     ///
     /// let mut m = Machine::builder("x86_64").build()?;
-    /// let (rw, private) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE | MapFlags::ANONYMOUS);
-    /// let addr = m.vm().mmap(1, 0, 4 << 20, rw, private)?;
-    /// m.vm().touch(1, addr, 4096, Access::Write)?;
-    /// assert_eq!(m.vm().read_byte(1, addr)?, 1);
-    /// assert_eq!(m.vm().mprotect(1, addr, 4096, Prot::from_bits_retain(64)).unwrap_err().to_string(), "EINVAL");
+    /// let (prot, flags) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE | MapFlags::ANONYMOUS);
+    /// let mmap = Call::Mmap { addr: 0, len: 4 << 20, prot, flags, fd: -1, offset: 0 };
+    /// let addr = m.backend().call(1, &mmap).result()?;
+    /// m.backend().call(1, &Call::Touch { addr, len: 4096, access: Access::Write }).result()?;
+    /// assert_eq!(m.backend().call(1, &Call::Check { addr, byte: 1 }), Outcome::Value(1));
+    /// let wrong = Call::Mprotect { addr, len: 4096, prot: Prot::from_bits_retain(64) };
+    /// assert_eq!(m.backend().call(1, &wrong).to_string(), "-1 EINVAL");
     /// # Ok::<(), ptelab::Error>(())
     /// ```
-    pub const fn vm(&mut self) -> &mut AnyVm {
-        &mut self.vm
+    pub fn backend(&mut self) -> &mut dyn Backend {
+        &mut *self.vm
     }
 
     /// The state of a range of process 1. Its text is made for snapshot tests: equal states have equal texts.
@@ -173,7 +176,7 @@ impl Machine {
     /// Where process 1 has ended.
     pub fn entry(&self, addr: u64) -> Result<Entry, Error> {
         let (level, raw, view) = self.vm.entry(1, VirtAddr::new(addr))?;
-        Ok(Entry { level, raw, view, bits: self.vm.describe(raw, level) })
+        Ok(Entry { level, raw, view, bits: self.vm.words().describe(raw, level) })
     }
 
     /// What differs between this machine and another in a range of process 1: in what every architecture has, between

@@ -4,7 +4,7 @@ use crate::bench::Subject;
 use crate::exec::Watch;
 use crate::kernels::{self, Named};
 use crate::report::RunReport;
-use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, PORTS, port_named};
+use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, port_named, ports};
 use ptelab_scenario::Scenario;
 use rayon::prelude::*;
 
@@ -65,7 +65,7 @@ pub enum SelectError {
 
 /// Names of all ports.
 pub fn port_names() -> Vec<&'static str> {
-    PORTS.iter().map(|port| port.name).collect()
+    ports().iter().map(|port| port.name).collect()
 }
 
 /// Names of all kernels.
@@ -203,7 +203,7 @@ impl Matrix {
             .into_par_iter()
             .map(|mut vm| {
                 let _entered = span.enter();
-                RunReport::of(&mut vm, scenario, watch)
+                RunReport::of(&mut *vm, scenario, watch)
             })
             .collect())
     }

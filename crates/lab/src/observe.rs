@@ -3,7 +3,7 @@
 use crate::exec::{self, Watch};
 use crate::matrix::Matrix;
 use crate::replay::{self, Options, Replay, ReplayError};
-use ptelab_machine::{AnyVm, BuildError, Counters, Pid, Record};
+use ptelab_machine::{Backend, BuildError, Counters, Pid, Record};
 use ptelab_scenario::Scenario;
 use ptelab_scenario::strace::Reader;
 use rayon::prelude::*;
@@ -33,7 +33,7 @@ pub struct Seen<'a> {
 /// Who is told of every call of one machine.
 pub trait Observer: Send {
     /// A call was made; the machine is as it left it.
-    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>);
+    fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>);
 }
 
 /// Runs a scenario on every machine of a matrix, each with an observer; says who observed, and whether all ran to the end.
@@ -44,14 +44,14 @@ pub fn scenario<O: Observer>(
     matrix: &Matrix,
     scenario: &Scenario,
     watch: Watch<'_>,
-    observer: impl Fn(&AnyVm) -> O,
+    observer: impl Fn(&dyn Backend) -> O,
 ) -> Result<(Vec<O>, bool), BuildError> {
     let built: Result<Vec<_>, _> = matrix.builders().iter().map(ptelab_machine::Builder::build).collect();
-    let machines: Vec<_> = built?.into_iter().map(|vm| (observer(&vm), vm)).collect();
+    let machines: Vec<_> = built?.into_iter().map(|vm| (observer(&*vm), vm)).collect();
     let done: Vec<(O, bool)> = machines
         .into_par_iter()
         .map(|(mut observer, mut vm)| {
-            let finished = exec::run(&mut vm, scenario, watch, |vm, done| {
+            let finished = exec::run(&mut *vm, scenario, watch, |vm, done| {
                 let text = done.line.call.to_string();
                 observer.seen(vm, seen(&text, done));
                 (watch.tick)(1);
@@ -85,7 +85,7 @@ pub fn log<R: BufRead, O: Observer>(
     matrix: &Matrix,
     options: &Options,
     watch: Watch<'_>,
-    observer: impl Fn(&AnyVm) -> O,
+    observer: impl Fn(&dyn Backend) -> O,
 ) -> Result<(Vec<O>, Replay), ReplayError> {
     let (replay, observers) =
         replay::replay_observed(reader, matrix, options, None, watch, |vm| Some(observer(vm)))?;

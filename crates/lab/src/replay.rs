@@ -20,7 +20,7 @@ use crate::exec::Watch;
 use crate::matrix::Matrix;
 use crate::observe::{Observer, Seen};
 use player::Player;
-use ptelab_machine::{AnyVm, BuildError, CallError, KernelRules, Snapshot, ThpMode};
+use ptelab_machine::{Backend, BuildError, CallError, KernelRules, Snapshot, ThpKey, ThpMode};
 use ptelab_scenario::strace::{Entry, ReadError, Reader, Stats};
 use rayon::prelude::*;
 use script::Script;
@@ -41,8 +41,8 @@ pub enum FaultIn {
 /// How a log is replayed.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What the machines allow of huge pages: by size in bytes, `None` for the global switch.
-    pub thp: Vec<(Option<u64>, ThpMode)>,
+    /// What the machines allow of huge pages.
+    pub thp: Vec<(ThpKey, ThpMode)>,
     /// Which pages are used.
     pub fault_in: FaultIn,
     /// The last line that is replayed.
@@ -125,7 +125,7 @@ pub fn replay<R: BufRead>(
 struct Nobody;
 
 impl Observer for Nobody {
-    fn seen(&mut self, _: &AnyVm, _: Seen<'_>) {}
+    fn seen(&mut self, _: &dyn Backend, _: Seen<'_>) {}
 }
 
 /// The same, with an observer of each machine.
@@ -135,13 +135,13 @@ pub(crate) fn replay_observed<R: BufRead, O: Observer>(
     options: &Options,
     scenario: Option<Box<dyn Write + Send>>,
     watch: Watch<'_>,
-    observer: impl Fn(&AnyVm) -> Option<O>,
+    observer: impl Fn(&dyn Backend) -> Option<O>,
 ) -> Result<(Replay, Vec<O>), ReplayError> {
     let mut script = scenario.map(Script::new);
     let mut players = Vec::new();
     for builder in matrix.builders() {
         let vm = builder.build()?;
-        let observer = observer(&vm);
+        let observer = observer(&*vm);
         // The first machine writes the scenario.
         players.push(Player::new(vm, options, script.take(), observer).map_err(ReplayError::Thp)?);
     }

@@ -1,9 +1,9 @@
 //! What a scenario came to on one machine.
 
 use crate::cost::Mprotects;
-use crate::exec::{self, Outcome};
-use ptelab_machine::{AnyVm, Counters, KernelRules, Snapshot, VmaFacts};
-use ptelab_scenario::{Call, Line, Scenario};
+use crate::exec;
+use ptelab_machine::{Backend, Call, Counters, KernelRules, Outcome, Snapshot, VmaFacts};
+use ptelab_scenario::{Line, Scenario};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -97,7 +97,7 @@ pub struct RunReport {
 
 impl RunReport {
     /// Runs a scenario on a machine.
-    pub fn of(vm: &mut AnyVm, scenario: &Scenario, watch: exec::Watch<'_>) -> Self {
+    pub fn of(vm: &mut dyn Backend, scenario: &Scenario, watch: exec::Watch<'_>) -> Self {
         let mut report = Self::new(vm);
         let mut digest = DefaultHasher::new();
         report.finished = exec::run(vm, scenario, watch, |vm, done| {
@@ -113,7 +113,7 @@ impl RunReport {
         Mprotects::of(self.arch, self.rules, &self.costs)
     }
 
-    fn new(vm: &AnyVm) -> Self {
+    fn new(vm: &dyn Backend) -> Self {
         Self {
             arch: vm.arch(),
             kernel: vm.rules().name,
@@ -131,7 +131,7 @@ impl RunReport {
         }
     }
 
-    fn add(&mut self, vm: &AnyVm, done: exec::Done<'_>, digest: &mut DefaultHasher) {
+    fn add(&mut self, vm: &dyn Backend, done: exec::Done<'_>, digest: &mut DefaultHasher) {
         self.lines += 1;
         if self.results.len() < MAX_RESULTS {
             self.results.push(done.outcome);

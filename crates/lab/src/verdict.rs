@@ -1,9 +1,9 @@
 //! Holding a machine against what a real kernel did, however that was recorded.
 
-use crate::exec::{self, Outcome};
+use crate::exec;
 use crate::golden::{GoldenError, GoldenVma};
-use ptelab_machine::{AnyVm, Snapshot};
-use ptelab_scenario::{Call, Scenario};
+use ptelab_machine::{Backend, Call, Outcome, Snapshot};
+use ptelab_scenario::Scenario;
 use serde::Serialize;
 
 /// Differences that one dump reports.
@@ -49,8 +49,8 @@ pub(crate) trait Recorded {
     fn calls(&self) -> usize;
     /// The text of one.
     fn call_text(&self, n: usize) -> &str;
-    /// How a machine's result differs from it, if it does. The machine has just made the call.
-    fn differing_call(&self, n: usize, vm: &AnyVm, outcome: Outcome) -> Option<String>;
+    /// How a machine's result differs from it, if it does.
+    fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String>;
     /// How many dumps were recorded.
     fn dumps(&self) -> usize;
     /// The name of one.
@@ -62,7 +62,7 @@ pub(crate) trait Recorded {
     fn differing_dump(
         &self,
         n: usize,
-        vm: &AnyVm,
+        vm: &dyn Backend,
         pid: u32,
         snapshot: &Snapshot,
     ) -> Result<Vec<String>, GoldenError>;
@@ -71,7 +71,7 @@ pub(crate) trait Recorded {
 /// Runs a scenario on a machine and compares; `verdict` says what is compared.
 pub(crate) fn compare(
     recorded: &dyn Recorded,
-    vm: &mut AnyVm,
+    vm: &mut dyn Backend,
     scenario: &Scenario,
     verdict: Verdict,
 ) -> Result<Verdict, GoldenError> {
@@ -91,7 +91,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn run(&mut self, vm: &mut AnyVm, scenario: &Scenario) {
+    fn run(&mut self, vm: &mut dyn Backend, scenario: &Scenario) {
         exec::run(vm, scenario, exec::Watch::nobody(), |vm, done| match &done.line.call {
             Call::Numa { .. } | Call::Time { .. } => {}
             Call::Dump { name, .. } => {
@@ -100,7 +100,7 @@ impl Check<'_> {
                     self.error.get_or_insert(error);
                 }
             }
-            _ => self.call(vm, &done.line.to_string(), done.outcome),
+            _ => self.call(&done.line.to_string(), done.outcome),
         });
         for n in self.calls..self.recorded.calls() {
             let call = self.recorded.call_text(n);
@@ -112,14 +112,14 @@ impl Check<'_> {
         }
     }
 
-    fn call(&mut self, vm: &AnyVm, text: &str, outcome: Outcome) {
+    fn call(&mut self, text: &str, outcome: Outcome) {
         let n = self.calls;
         self.calls += 1;
         if n >= self.recorded.calls() {
             self.verdict.differences.push(format!("{text} = {outcome}: the file does not have this call"));
             return;
         }
-        match self.recorded.differing_call(n, vm, outcome) {
+        match self.recorded.differing_call(n, outcome) {
             None => self.verdict.calls_equal += 1,
             Some(how) => {
                 let call = self.recorded.call_text(n);
@@ -130,7 +130,7 @@ impl Check<'_> {
 
     fn dump(
         &mut self,
-        vm: &AnyVm,
+        vm: &dyn Backend,
         pid: u32,
         name: &str,
         snapshot: Option<&Snapshot>,

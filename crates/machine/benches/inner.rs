@@ -1,7 +1,7 @@
 //! The inner pieces of mprotect, by port: the batch scan, the transaction, folding, the walk. `cargo bench -p ptelab-machine`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ptelab_machine::{Access, Builder, MapFlags, PORTS, Prot};
+use ptelab_machine::{Access, Builder, Call, MapFlags, Prot};
 use ptelab_pgtable::{
     Arch, CpuConfig, FolioSpan, Fpb, Hw, KernelRules, Pfn, PlainHw, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
@@ -86,13 +86,17 @@ fn walks(c: &mut Criterion) {
     const LEN: u64 = 2 << 20;
     let mut group = c.benchmark_group("walk");
     group.throughput(Throughput::Elements(LEN >> 12));
-    for info in PORTS {
+    for info in ptelab_machine::ports() {
         let mut vm = Builder::new(info.name).build().expect("the port exists");
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        let addr = vm.mmap(1, 0, LEN, Prot::READ | Prot::WRITE, flags).expect("memory is there");
-        vm.touch(1, addr, LEN, Access::Write).expect("it is writable");
+        let prot = Prot::READ | Prot::WRITE;
+        let mmap = Call::Mmap { addr: 0, len: LEN, prot, flags, fd: -1, offset: 0 };
+        let addr = vm.call(1, &mmap).result().expect("memory is there");
+        let touch = |access| Call::Touch { addr, len: LEN, access };
+        vm.call(1, &touch(Access::Write)).result().expect("it is writable");
+        let read = touch(Access::Read);
         group.bench_function(BenchmarkId::new("touch", info.name), |b| {
-            b.iter(|| vm.touch(1, black_box(addr), LEN, Access::Read));
+            b.iter(|| vm.call(1, black_box(&read)));
         });
         group.bench_function(BenchmarkId::new("dump", info.name), |b| {
             b.iter(|| vm.snapshot(1, black_box(addr), LEN));

@@ -1,6 +1,7 @@
 //! Building machines.
 
-use crate::any::{AnyVm, PORTS, port_named};
+use crate::backend::Backend;
+use crate::ports::{self, port_named, ports};
 use ptelab_mm::Config;
 use ptelab_pgtable::{CpuConfig, KernelRules, UnknownFeature};
 
@@ -107,7 +108,7 @@ impl Builder {
     }
 
     fn unknown_port(&self) -> BuildError {
-        let known = PORTS.iter().map(|port| port.name).collect();
+        let known = ports().iter().map(|port| port.name).collect();
         BuildError::UnknownPort { name: self.port.clone(), known }
     }
 
@@ -128,9 +129,9 @@ impl Builder {
     ///
     /// # Errors
     /// As for [`check`](Self::check).
-    pub fn build(&self) -> Result<AnyVm, BuildError> {
+    pub fn build(&self) -> Result<Box<dyn Backend>, BuildError> {
         self.check()?;
-        AnyVm::build(self.hw, &self.port, &self.cpu, self.rules, self.config)
+        ports::build(self.hw, &self.port, &self.cpu, self.rules, self.config)
             .ok_or_else(|| self.unknown_port())
     }
 }

@@ -1,33 +1,39 @@
 //! Processes on one emulated machine, whatever its port, and plain snapshots of its state.
 //!
-//! [`Vm`] is the coarse face of a machine: one call, one dispatch. [`Builder`] makes an [`AnyVm`] of any port in
-//! [`PORTS`]; a port from outside implements [`Arch`](ptelab_pgtable::Arch) and runs as a [`Machine`] of its own: what takes a
-//! `&mut dyn Vm` takes it too.
+//! A [`Backend`] plays [`Call`](ptelab_uapi::Call)s and shows tables: one call, one dispatch. [`Builder`] makes one of any port in
+//! [`ports`]; a port from outside implements [`Arch`](ptelab_pgtable::Arch) and is [registered](register), or runs as a
+//! [`Machine`] of its own.
 
-mod any;
+// Before the trait that its enum dispatches: enum_dispatch writes where it meets the second of the two.
+mod ports;
+
+mod backend;
 mod build;
+mod call;
 mod machine;
 mod processes;
 mod snapshot;
-mod vm;
+mod words;
 
-pub use any::{AnyVm, PORTS, PortInfo, PortVisitor, changes, port_named, visit_port};
+pub use backend::{About, Area, Backend, Shape, Usage};
 pub use build::{BuildError, Builder, HwKind};
-pub use machine::{CallError, Machine, Pid};
+pub use machine::Machine;
+pub use ports::{PortInfo, PortVisitor, changes, port_named, ports, register, visit_port};
 pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};
-pub use vm::{Area, Shape, Vm};
+pub use words::Words;
 
 pub use ptelab_mm as mm;
 pub use ptelab_pgtable as pgtable;
 
-pub use ptelab_mm::{
-    Adopted, AdoptedAs, Advice, Backing, Config, Errno, FaultError, FileId, FileMode, MapFlags, MclFlags,
-    MremapFlags, MsFlags, PageCategories, PageRegion, Pagemap, PmScan, PmScanFlags, Prot, Scanned,
-    SettingError, Sharing, ShmFlags, ShmId, SigCode, SigInfo, Signal, Table, ThpDisable, ThpMode,
-    UffdFeatures, VmaFacts, WriteProtect,
-};
+pub use ptelab_mm::{Backing, Config, FileId, PageRegion, Pagemap, PmScan, Scanned, ShmId, Table, VmaFacts};
 pub use ptelab_pgtable::{
-    Access, BitField, Change, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM,
-    KernelRules, Level, Mapping, Pfn, Pte, PteAttrs, PteView, Ptep, Record, Release, SoftFlags, SoftLeaf,
-    TlbScope, Tlbi, UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
+    BitField, Change, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules,
+    Level, Mapping, Pfn, Pte, PteAttrs, PteView, Ptep, Record, Release, SoftFlags, SoftLeaf, TlbScope, Tlbi,
+    UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
+};
+pub use ptelab_uapi as uapi;
+pub use ptelab_uapi::{
+    Access, Advice, Call, CallError, Errno, FileMode, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags,
+    Outcome, PageCategories, Pid, PkeyRights, PmScanFlags, Prot, ShmFlags, SigCode, SigInfo, Signal, Switch,
+    ThpKey, ThpMode, Timing, UffdFeatures,
 };

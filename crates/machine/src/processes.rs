@@ -1,7 +1,7 @@
 //! Which process has which address space: threads, and what `vfork` made, share one.
 
-use crate::machine::{CallError, Pid};
 use ptelab_mm::{Mm, MmId};
+use ptelab_uapi::{CallError, Pid};
 use std::collections::BTreeMap;
 
 /// An address space and how many processes have it (`mm_users`).

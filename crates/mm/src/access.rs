@@ -1,10 +1,11 @@
 //! Loads and stores by user code: the hardware's walk, faults, and what is written.
 
 use crate::walk::PmdState;
-use crate::{FaultError, Kernel, Mm, SigCode, SigInfo, Signal};
+use crate::{FaultError, Kernel, Mm};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags, Walk,
 };
+use ptelab_uapi::{SigCode, SigInfo, Signal};
 
 /// Faults that one access may take before it counts as endless: order by order, a copy, and flags come to fewer.
 const MAX_FAULTS: u32 = 16;
@@ -17,7 +18,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// The signal of the first access that does not go through; those before it have.
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn touch(&mut self, mm: &mut Mm, addr: VirtAddr, len: u64, access: Access) -> Result<(), FaultError> {
-        let segv = FaultError::Signal(Signal::Segv);
+        let segv = FaultError::Signal(Signal::SEGV);
         let mut offset = 0;
         while offset < len {
             let at = addr.checked_add(offset).ok_or(segv)?;
@@ -113,7 +114,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// One access: the hardware's walk, and faults until it goes through. Returns the frame it reached.
     fn access(&mut self, mm: &mut Mm, addr: VirtAddr, access: Access) -> Result<Pfn, FaultError> {
         if addr.get() >= A::TASK_SIZE {
-            return Err(self.signal(mm, addr, access, Signal::Segv));
+            return Err(self.signal(mm, addr, access, Signal::SEGV));
         }
         for _ in 0..MAX_FAULTS {
             if let Some(pfn) = self.hardware_walk(mm, addr, access) {
@@ -126,26 +127,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 });
             }
         }
-        Err(self.signal(mm, addr, access, Signal::Segv))
+        Err(self.signal(mm, addr, access, Signal::SEGV))
     }
 
     fn signal(&mut self, mm: &Mm, addr: VirtAddr, access: Access, signal: Signal) -> FaultError {
         self.hw.event(Event::Fault(FaultKind::Signal));
-        self.last_signal = Some(SigInfo { signal, code: self.si_code(mm, addr, access, signal), addr });
+        self.last_signal =
+            Some(SigInfo { signal, code: self.si_code(mm, addr, access, signal), addr: addr.get() });
         FaultError::Signal(signal)
     }
 
     /// `si_code` of a signal that an access got (`arch/*/mm/fault.c`, 6.18).
     fn si_code(&self, mm: &Mm, addr: VirtAddr, access: Access, signal: Signal) -> SigCode {
-        let Some(vma) = mm.vmas.find(addr).filter(|_| signal == Signal::Segv) else {
-            return if signal == Signal::Bus { SigCode::AdrErr } else { SigCode::MapErr };
+        let Some(vma) = mm.vmas.find(addr).filter(|_| signal == Signal::SEGV) else {
+            return if signal == Signal::BUS { SigCode::ADRERR } else { SigCode::MAPERR };
         };
         if !self.allows(vma.flags, access) {
-            SigCode::AccErr
+            SigCode::ACCERR
         } else if vma.flags.pkey() != 0 {
-            SigCode::PkuErr
+            SigCode::PKUERR
         } else {
-            SigCode::MapErr
+            SigCode::MAPERR
         }
     }
 

@@ -1,10 +1,10 @@
 //! Mappings that were there before anybody looked: what a log of calls does not show being made.
 
 use crate::brk::DATA_DEFAULT;
-use crate::filemap::FileMode;
 use crate::shmem::ObjectKind;
-use crate::{Errno, FileId, Kernel, Mm, Prot, Vma};
+use crate::{FileId, Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::{Errno, FileMode, Prot};
 use std::sync::Arc;
 
 /// The last letter of the permissions in /proc/PID/maps.
@@ -101,7 +101,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             AdoptedAs::File(file, offset) => {
                 let mode = self.fget(*file)?.mode;
                 if !offset.is_multiple_of(A::PAGE_SIZE) {
-                    return Err(Errno::Einval);
+                    return Err(Errno::EINVAL);
                 }
                 if adopted.sharing == Sharing::Shared && !mode.contains(FileMode::WRITE) {
                     flags -= VmFlags::SHARED | VmFlags::MAYWRITE;

@@ -1,8 +1,9 @@
 //! Names of anonymous memory: `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)` (`mm/madvise.c`, 7.3, with `CONFIG_ANON_VMA_NAME`).
 
 use crate::shmem::ObjectKind;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
+use ptelab_uapi::Errno;
 use std::sync::Arc;
 
 /// Bytes in the longest name, with the zero that ends it (`ANON_VMA_NAME_MAX_LEN`).
@@ -22,25 +23,25 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         name: Option<&str>,
     ) -> Result<(), Errno> {
         if name.is_some_and(|name| name.len() >= MAX_LEN || !name.bytes().all(is_valid_name_char)) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
-        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
-        let end = start.checked_add(rounded).ok_or(Errno::Einval)?;
+        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::EINVAL)?;
+        let end = start.checked_add(rounded).ok_or(Errno::EINVAL)?;
         if !start.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let name: Option<Arc<str>> = name.map(Into::into);
         let (mut at, mut hole) = (start, false);
         while at < end {
             let Some(vma) = mm.vmas.find_or_next(at).filter(|vma| vma.start < end).cloned() else {
-                return Err(Errno::Enomem);
+                return Err(Errno::ENOMEM);
             };
             hole |= vma.start > at;
             let part = (vma.start.max(at), vma.end.min(end));
             self.name_vma(mm, &vma, part, name.as_ref())?;
             at = part.1;
         }
-        if hole { Err(Errno::Enomem) } else { Ok(()) }
+        if hole { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
     fn name_vma(
@@ -51,12 +52,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         name: Option<&Arc<str>>,
     ) -> Result<(), Errno> {
         match vma.object.map(|object| self.object_kind(object)) {
-            Some(ObjectKind::File(_) | ObjectKind::Sysv(_)) => return Err(Errno::Ebadf),
+            Some(ObjectKind::File(_) | ObjectKind::Sysv(_)) => return Err(Errno::EBADF),
             Some(ObjectKind::Anonymous | ObjectKind::Special(_)) | None => {}
         }
         if vma.anon_name.as_ref() != name {
             // Too many VMAs is the one way in which this fails; it is called EAGAIN.
-            self.vma_modify_as(mm, range, |vma| vma.anon_name = name.cloned()).map_err(|_| Errno::Eagain)?;
+            self.vma_modify_as(mm, range, |vma| vma.anon_name = name.cloned()).map_err(|_| Errno::EAGAIN)?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! `brk`: the heap (`mm/mmap.c`, 7.3).
 
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::Errno;
 
 /// Where the heap begins and ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,21 +34,21 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn move_brk(&mut self, mm: &mut Mm, brk: VirtAddr) -> Result<(), Errno> {
-        let new = brk.align_up(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
-        let old = mm.brk.end.align_up(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        let new = brk.align_up(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
+        let old = mm.brk.end.align_up(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
         if new == old {
             return Ok(());
         }
         if brk <= mm.brk.end {
             // Somebody else may have unmapped it.
-            mm.vmas.range(new, old).next().ok_or(Errno::Einval)?;
+            mm.vmas.range(new, old).next().ok_or(Errno::EINVAL)?;
             return self.unmap_range(mm, new, old);
         }
         Self::check_fixed(old, new.since(old))?;
-        let guarded = new.checked_add(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        let guarded = new.checked_add(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
         let next = mm.vmas.find_or_next(old);
         if next.is_some_and(|next| guarded > Self::vm_start_gap(next)) {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         self.do_brk_flags(mm, old, new)?;
         if mm.def_flags.contains(VmFlags::LOCKED) {
@@ -60,7 +61,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// With what comes behind it never merges.
     fn do_brk_flags(&mut self, mm: &mut Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
         if mm.vmas.len() as u64 > self.config().max_map_count {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         let flags = DATA_DEFAULT | VmFlags::ACCOUNT | mm.def_flags;
         self.charge(end.since(start) >> A::PAGE_SHIFT)?;

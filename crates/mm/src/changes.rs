@@ -268,7 +268,7 @@ changes! {
     thp_disable_except_advised {
         since: Turn::at("6.18"),
         file: "kernel/sys.c, prctl_set_thp_disable",
-        probe: Probe::Unseen("scenarios have no prctl: only logs of programs do"),
+        probe: Probe::Plays { scenario: "set_thp_disable(1, 2)", shows: Shows::Results },
     }
 
     /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them, not wherever it does not.

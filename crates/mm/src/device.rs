@@ -4,11 +4,12 @@
 use crate::fault::Fault;
 use crate::migration::Destination;
 use crate::walk::PmdState;
-use crate::{Errno, FaultError, Kernel, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Arch, Event, FaultKind, FolioSpan, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
     swp_type,
 };
+use ptelab_uapi::Errno;
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// The private pages of a range that can go to a device, where large folios were split; what is not mapped stays so
@@ -19,7 +20,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn device_folios(&self, mm: &Mm, start: VirtAddr, len: u64) -> Result<Vec<FolioSpan>, Errno> {
         let mut folios = self.isolate_folios(mm, start, len)?;
         folios.retain(|&folio| folio.order == 0 && self.pages.is_anon(folio));
-        if folios.is_empty() { Err(Errno::Enoent) } else { Ok(folios) }
+        if folios.is_empty() { Err(Errno::ENOENT) } else { Ok(folios) }
     }
 
     /// Lends a page to a device alone: the process has it back with its next access (`make_device_exclusive`).
@@ -30,14 +31,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// `EFAULT` where nothing is mapped, `EOPNOTSUPP` for memory that is not private.
     pub fn make_device_exclusive(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<(), Errno> {
         let addr = addr.align_down(A::PAGE_SIZE);
-        let vma = mm.vmas.find(addr).ok_or(Errno::Efault)?.clone();
+        let vma = mm.vmas.find(addr).ok_or(Errno::EFAULT)?.clone();
         if let PmdState::Huge(_) = self.pmd_at(mm, addr) {
             self.split_huge_pmd_address(mm, &vma, addr);
         }
-        let p = self.pte_offset(mm, addr).ok_or(Errno::Efault)?;
-        let folio = self.vm_normal_folio(self.hw.peek(p)).ok_or(Errno::Efault)?;
+        let p = self.pte_offset(mm, addr).ok_or(Errno::EFAULT)?;
+        let folio = self.vm_normal_folio(self.hw.peek(p)).ok_or(Errno::EFAULT)?;
         if !self.pages.is_anon(folio) {
-            return Err(Errno::Eopnotsupp);
+            return Err(Errno::EOPNOTSUPP);
         }
         let old = self.arch.ptep_clear_flush(&mut self.hw, addr, p);
         if self.arch.pte_dirty(old) {

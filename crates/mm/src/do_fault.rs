@@ -3,10 +3,11 @@
 use crate::fault::Fault;
 use crate::pages::MapLevel;
 use crate::vma::ObjectId;
-use crate::{FaultError, Kernel, Mm, Signal, Vma};
+use crate::{FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
+use ptelab_uapi::Signal;
 
 /// Pages around a read fault that are mapped along with it (`fault_around_bytes`).
 const FAULT_AROUND_BYTES: u64 = 64 << 10;
@@ -94,7 +95,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn fault_page(&mut self, vma: &Vma, object: ObjectId, addr: VirtAddr) -> Result<Pfn, FaultError> {
         let pgoff = vma.pgoff_of(addr, A::PAGE_SHIFT);
         if !self.object_has(object, pgoff) {
-            return Err(FaultError::Signal(Signal::Bus));
+            return Err(FaultError::Signal(Signal::BUS));
         }
         let pfn = self.object_page_or_new(object, pgoff)?;
         if self.migrations.contains_key(&pfn) { Err(FaultError::Migrating) } else { Ok(pfn) }

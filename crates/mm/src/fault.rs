@@ -3,10 +3,11 @@
 use crate::pages::MapLevel;
 use crate::settings::MIN_THP_ORDER;
 use crate::walk::PmdState;
-use crate::{CPU_NODE, FaultError, Kernel, Mm, Signal, Vma};
+use crate::{CPU_NODE, FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags, marker,
 };
+use ptelab_uapi::Signal;
 
 /// The faulting address and access, and the entry that was met.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         addr: VirtAddr,
         access: Access,
     ) -> Result<(), FaultError> {
-        let segv = FaultError::Signal(Signal::Segv);
+        let segv = FaultError::Signal(Signal::SEGV);
         let vma = self.find_vma_or_expand(mm, addr).ok_or(segv)?;
         if !self.allows(vma.flags, access) || vma.flags.pkey() != 0 {
             return Err(segv);
@@ -230,7 +231,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<(), FaultError> {
         if vma.uffd_wp() && self.arch.pte_uffd_wp(pte) {
             if !vma.uffd_wp_async() {
-                return Err(FaultError::Signal(Signal::Bus));
+                return Err(FaultError::Signal(Signal::BUS));
             }
             pte = self.arch.pte_clear_uffd_wp(pte);
             self.arch.set_pte_at(&mut self.hw, fault.addr, p, pte);

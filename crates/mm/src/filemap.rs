@@ -5,29 +5,14 @@
 
 use crate::shmem::ObjectKind;
 use crate::vma::ObjectId;
-use crate::{Errno, Kernel, Vma};
-use bitflags::bitflags;
+use crate::{Kernel, Vma};
 use ptelab_pgtable::{Arch, FolioSpan, TableMemory};
+use ptelab_uapi::{Errno, FileMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An open file (`struct file`): what `open` returned. Two of one path share their pages, but their mappings never merge.
 pub type FileId = u32;
-
-bitflags! {
-    /// What an open file may be used for (`f_mode`).
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct FileMode: u32 {
-        /// Opened for reading. No mapping does without.
-        const READ = 1;
-        /// Opened for writing: only so may a shared mapping of it ever be writable.
-        const WRITE = 2;
-        /// Its file system is mounted `noexec`.
-        const NOEXEC = 4;
-        /// It is not a thing to be mapped: a directory, a pipe, a terminal.
-        const NO_MMAP = 8;
-    }
-}
 
 /// One open file.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +54,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// The open file of this number, if there is one.
     pub(crate) fn fget(&self, file: FileId) -> Result<OpenFile, Errno> {
-        self.files.open.get(file as usize).copied().ok_or(Errno::Ebadf)
+        self.files.open.get(file as usize).copied().ok_or(Errno::EBADF)
     }
 
     /// Writes `byte` to `len` bytes of a file from `offset` on, as `pwrite` does; a file of known size grows by it.
@@ -79,10 +64,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn pwrite(&mut self, file: FileId, byte: u8, len: u64, offset: u64) -> Result<(), Errno> {
         let file = self.fget(file)?;
         if !file.mode.contains(FileMode::WRITE) {
-            return Err(Errno::Ebadf);
+            return Err(Errno::EBADF);
         }
         let end =
-            offset.checked_add(len).filter(|&end| i64::try_from(end).is_ok()).ok_or(Errno::Eoverflow)?;
+            offset.checked_add(len).filter(|&end| i64::try_from(end).is_ok()).ok_or(Errno::EOVERFLOW)?;
         let mut at = offset;
         while at < end {
             let within = at % A::PAGE_SIZE;

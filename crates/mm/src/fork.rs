@@ -4,8 +4,9 @@ use crate::mlock::LOCKED_MASK;
 use crate::pages::MapLevel;
 use crate::softleaf::Forked;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Userfaultfd, Vma};
+use crate::{Kernel, Mm, Userfaultfd, Vma};
 use ptelab_pgtable::{Arch, FolioSpan, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::Errno;
 
 /// What is copied at one table: the VMA on both sides, and where.
 pub(crate) struct Copy<'a> {

@@ -2,10 +2,11 @@
 
 use crate::fault::Fault;
 use crate::pages::MapLevel;
-use crate::{FaultError, Kernel, Mm, Signal, Vma};
+use crate::{FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
+use ptelab_uapi::Signal;
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Maps a huge page at an empty PMD, if the VMA may have one there and memory has one. Says whether it did; otherwise the
@@ -88,7 +89,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 return Ok(self.do_huge_pmd_wp_page(mm, vma, pmdp, pmd, base));
             }
             if !vma.uffd_wp_async() {
-                return Err(FaultError::Signal(Signal::Bus));
+                return Err(FaultError::Signal(Signal::BUS));
             }
             self.split_huge_pmd(mm, vma, pmdp, base);
             return Ok(false);

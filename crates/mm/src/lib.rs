@@ -47,7 +47,6 @@ mod stack;
 mod swap_in;
 mod swapfile;
 mod task_mmu;
-mod uapi;
 mod userfaultfd;
 mod vma;
 mod vmscan;
@@ -56,23 +55,22 @@ mod zap;
 
 pub use adopt::{Adopted, AdoptedAs, Sharing};
 pub use changes::{MREMAP_KEEPS_UFFD_WP, Rules};
-pub use errno::{Errno, FaultError, SigCode, SigInfo, Signal};
-pub use filemap::{FileId, FileMode};
+pub use errno::FaultError;
+pub use filemap::FileId;
 pub use maps::Backing;
 pub use migration::Destination;
-pub use pagemap_scan::{PageCategories, PageRegion, PmScan, PmScanFlags, Scanned};
+pub use pagemap_scan::{PageRegion, PmScan, Scanned};
 pub use pages::{MapLevel, MmId, Pages, TABLE_PFN, ZERO_PFN};
-pub use prctl::ThpDisable;
-pub use settings::{Config, SettingError, ThpMode, ThpSettings};
+pub use settings::{Config, ThpSettings};
 pub use shm::ShmId;
 pub use split::Split;
 pub use task_mmu::{LeafEntry, PageFacts, Pagemap, VmaFacts};
-pub use uapi::{Advice, MapFlags, MclFlags, MremapFlags, MsFlags, Prot, ShmFlags, UffdFeatures};
-pub use userfaultfd::{Userfaultfd, WriteProtect};
+pub use userfaultfd::Userfaultfd;
 pub use vma::{AnonVmaId, ObjectId, Vma, VmaTree};
 pub use walk::Table;
 
 use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::{Errno, SigInfo};
 
 /// One emulated machine with its kernel: port, primitives, frames, settings.
 #[derive(Clone, Debug)]
@@ -128,7 +126,7 @@ pub struct Mm {
     /// Flags that every new VMA gets (`def_flags`).
     def_flags: VmFlags,
     /// What `PR_SET_THP_DISABLE` said.
-    thp_disable: ThpDisable,
+    thp_disable: prctl::ThpDisable,
     pkeys: pkeys::Pkeys,
 }
 
@@ -174,7 +172,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             brk: brk::Brk::default(),
             start_stack: VirtAddr::new(0),
             def_flags: VmFlags::empty(),
-            thp_disable: ThpDisable::No,
+            thp_disable: prctl::ThpDisable::No,
             pkeys: pkeys::Pkeys::default(),
         })
     }

@@ -2,13 +2,15 @@
 
 use crate::fault::Fault;
 use crate::pages::{MapLevel, ZERO_PFN};
+use crate::prctl::ThpDisable;
 use crate::walk::PmdState;
 use crate::zap::Zap;
-use crate::{Advice, Errno, FaultError, Kernel, Mm, ThpDisable, Vma};
+use crate::{FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Access, Arch, Cydp, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory,
     VirtAddr, VmFlags, marker, swp_type,
 };
+use ptelab_uapi::{Advice, Errno};
 
 /// Part of a VMA that advice is about.
 type Range = (VirtAddr, VirtAddr);
@@ -19,15 +21,19 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// As Linux has them. A hole in the range does not stop the rest: `ENOMEM` comes at the end.
     #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn madvise(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, advice: u64) -> Result<(), Errno> {
-        let advice = Advice::from_raw(advice).ok_or(Errno::Einval)?;
+    pub fn madvise(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, advice: Advice) -> Result<(), Errno> {
+        // What takes pages out of use is not a matter of one address space (`madvise_inject_error`); files keep their blocks.
+        let elsewhere = matches!(advice, Advice::REMOVE | Advice::HWPOISON | Advice::SOFT_OFFLINE);
+        if elsewhere || !advice.is_known() {
+            return Err(Errno::EINVAL);
+        }
         let end = Self::madvise_end(start, len)?;
         if len == 0 {
             return Ok(());
         }
         match advice {
-            Advice::PopulateRead => self.madvise_populate(mm, (start, end), Access::Read),
-            Advice::PopulateWrite => self.madvise_populate(mm, (start, end), Access::Write),
+            Advice::POPULATE_READ => self.madvise_populate(mm, (start, end), Access::Read),
+            Advice::POPULATE_WRITE => self.madvise_populate(mm, (start, end), Access::Write),
             _ => self.walk_vmas(mm, (start, end), |kernel, mm, vma, part| {
                 kernel.madvise_vma(mm, vma, part, advice)
             }),
@@ -36,9 +42,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// The end of a range that begins with a page, rounded up to pages.
     pub(crate) fn madvise_end(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
-        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Einval)?;
-        let end = start.checked_add(rounded).ok_or(Errno::Einval)?;
-        if start.is_aligned(A::PAGE_SIZE) { Ok(end) } else { Err(Errno::Einval) }
+        let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::EINVAL)?;
+        let end = start.checked_add(rounded).ok_or(Errno::EINVAL)?;
+        if start.is_aligned(A::PAGE_SIZE) { Ok(end) } else { Err(Errno::EINVAL) }
     }
 
     /// Does something to each VMA's part of a range; a hole does not stop it, and fails at the end (`madvise_walk_vmas`).
@@ -60,20 +66,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             each(self, mm, &vma, part)?;
             at = part.1;
         }
-        if hole { Err(Errno::Enomem) } else { Ok(()) }
+        if hole { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
     fn madvise_vma(&mut self, mm: &mut Mm, vma: &Vma, range: Range, advice: Advice) -> Result<(), Errno> {
         match advice {
-            Advice::Willneed => Ok(()),
-            Advice::Dontneed => self.madvise_dontneed(mm, vma, range, VmFlags::LOCKED),
-            Advice::DontneedLocked => self.madvise_dontneed(mm, vma, range, VmFlags::empty()),
-            Advice::Free => self.madvise_free(mm, vma, range),
-            Advice::Cold => self.madvise_cold(mm, vma, range, Cold::Deactivate),
-            Advice::Pageout => self.madvise_cold(mm, vma, range, Cold::Pageout),
-            Advice::Collapse => self.madvise_collapse(mm, vma, range),
-            Advice::GuardInstall => self.madvise_guard_install(mm, vma, range),
-            Advice::GuardRemove => self.madvise_guard_remove(mm, vma, range),
+            Advice::WILLNEED => Ok(()),
+            Advice::DONTNEED => self.madvise_dontneed(mm, vma, range, VmFlags::LOCKED),
+            Advice::DONTNEED_LOCKED => self.madvise_dontneed(mm, vma, range, VmFlags::empty()),
+            Advice::FREE => self.madvise_free(mm, vma, range),
+            Advice::COLD => self.madvise_cold(mm, vma, range, Cold::Deactivate),
+            Advice::PAGEOUT => self.madvise_cold(mm, vma, range, Cold::Pageout),
+            Advice::COLLAPSE => self.madvise_collapse(mm, vma, range),
+            Advice::GUARD_INSTALL => self.madvise_guard_install(mm, vma, range),
+            Advice::GUARD_REMOVE => self.madvise_guard_remove(mm, vma, range),
             _ => {
                 let flags = self.advised_flags(vma, advice)?;
                 self.madvise_update_vma(mm, vma, range, flags)
@@ -88,21 +94,21 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let special = old.intersects(VmFlags::SPECIAL);
         let unmergeable = VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::DROPPABLE;
         Ok(match advice {
-            Advice::Normal => old - sequence,
-            Advice::Random => (old - sequence) | VmFlags::RAND_READ,
-            Advice::Sequential => (old - sequence) | VmFlags::SEQ_READ,
-            Advice::Dontfork => old | VmFlags::DONTCOPY,
-            Advice::Dofork if !special => old - VmFlags::DONTCOPY,
-            Advice::Wipeonfork if vma.is_anonymous() => old | VmFlags::WIPEONFORK,
-            Advice::Keeponfork if !old.contains(VmFlags::DROPPABLE) => old - VmFlags::WIPEONFORK,
-            Advice::Dontdump => old | VmFlags::DONTDUMP,
-            Advice::Dodump if !special && !old.contains(VmFlags::DROPPABLE) => old - VmFlags::DONTDUMP,
-            Advice::Mergeable if !special && !old.intersects(unmergeable) => old | VmFlags::MERGEABLE,
-            Advice::Mergeable => old,
-            Advice::Unmergeable => old - VmFlags::MERGEABLE,
-            Advice::Hugepage => (old - VmFlags::NOHUGEPAGE) | VmFlags::HUGEPAGE,
-            Advice::Nohugepage => (old - VmFlags::HUGEPAGE) | VmFlags::NOHUGEPAGE,
-            _ => return Err(Errno::Einval),
+            Advice::NORMAL => old - sequence,
+            Advice::RANDOM => (old - sequence) | VmFlags::RAND_READ,
+            Advice::SEQUENTIAL => (old - sequence) | VmFlags::SEQ_READ,
+            Advice::DONTFORK => old | VmFlags::DONTCOPY,
+            Advice::DOFORK if !special => old - VmFlags::DONTCOPY,
+            Advice::WIPEONFORK if vma.is_anonymous() => old | VmFlags::WIPEONFORK,
+            Advice::KEEPONFORK if !old.contains(VmFlags::DROPPABLE) => old - VmFlags::WIPEONFORK,
+            Advice::DONTDUMP => old | VmFlags::DONTDUMP,
+            Advice::DODUMP if !special && !old.contains(VmFlags::DROPPABLE) => old - VmFlags::DONTDUMP,
+            Advice::MERGEABLE if !special && !old.intersects(unmergeable) => old | VmFlags::MERGEABLE,
+            Advice::MERGEABLE => old,
+            Advice::UNMERGEABLE => old - VmFlags::MERGEABLE,
+            Advice::HUGEPAGE => (old - VmFlags::NOHUGEPAGE) | VmFlags::HUGEPAGE,
+            Advice::NOHUGEPAGE => (old - VmFlags::HUGEPAGE) | VmFlags::NOHUGEPAGE,
+            _ => return Err(Errno::EINVAL),
         })
     }
 
@@ -117,7 +123,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Ok(());
         }
         // Too many VMAs is the one way in which this fails; madvise calls it EAGAIN.
-        self.vma_modify(mm, start, end, flags).map_err(|_| Errno::Eagain)?;
+        self.vma_modify(mm, start, end, flags).map_err(|_| Errno::EAGAIN)?;
         Ok(())
     }
 
@@ -129,7 +135,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         refused: VmFlags,
     ) -> Result<(), Errno> {
         if vma.flags.intersects(refused | VmFlags::PFNMAP | VmFlags::HUGETLB) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let mut tlb = MmuGather::default();
         self.zap_page_range(mm, &mut tlb, vma, range, Zap::Dontneed);
@@ -141,15 +147,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn madvise_populate(&mut self, mm: &mut Mm, (start, end): Range, access: Access) -> Result<(), Errno> {
         let mut at = start;
         while at < end {
-            let vma = mm.vmas.find(at).ok_or(Errno::Enomem)?.clone();
+            let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?.clone();
             let needs = if access == Access::Write { VmFlags::WRITE } else { VmFlags::READ };
             if vma.flags.intersects(VmFlags::IO | VmFlags::PFNMAP) || !vma.flags.contains(needs) {
-                return Err(Errno::Einval);
+                return Err(Errno::EINVAL);
             }
             let part_end = vma.end.min(end);
             self.populate_range(mm, at, part_end, access).map_err(|error| match error {
-                FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::Efault,
-                FaultError::OutOfMemory => Errno::Enomem,
+                FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::EFAULT,
+                FaultError::OutOfMemory => Errno::ENOMEM,
             })?;
             at = part_end;
         }
@@ -200,7 +206,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     fn madvise_free(&mut self, mm: &mut Mm, vma: &Vma, (start, end): Range) -> Result<(), Errno> {
         if !vma.is_anonymous() || vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let mut tlb = MmuGather::default();
         let mut addr = start;
@@ -290,7 +296,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         cold: Cold,
     ) -> Result<(), Errno> {
         if vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let mut tlb = MmuGather::default();
         let mut addr = start;
@@ -398,7 +404,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn madvise_guard_install(&mut self, mm: &mut Mm, vma: &Vma, range: Range) -> Result<(), Errno> {
         let refused = VmFlags::SPECIAL | VmFlags::HUGETLB | VmFlags::LOCKED;
         if vma.flags.intersects(refused) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         if self.rules.guard_vma_flag {
             mm.vmas.at_mut(vma.start).flags |= VmFlags::MAYBE_GUARD;
@@ -426,7 +432,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     fn madvise_guard_remove(&mut self, mm: &mut Mm, vma: &Vma, (start, end): Range) -> Result<(), Errno> {
         if vma.flags.intersects(VmFlags::SPECIAL | VmFlags::HUGETLB) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let mut addr = start;
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
@@ -451,17 +457,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let size = A::entry_size(Level::Pmd);
         let fits = Self::suitable_order(vma, VirtAddr::new(vma.end.get().saturating_sub(size)), A::PMD_ORDER);
         if !vma.is_anonymous() || self.collapse_disabled(mm, vma) || !fits {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let mut failed = Ok(());
-        let mut base = start.align_up(size).ok_or(Errno::Einval)?;
+        let mut base = start.align_up(size).ok_or(Errno::EINVAL)?;
         if self.rules.collapse_inside_block_fails && base > end.align_down(size) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         while base.get() + size <= end.get() {
             if let Err(errno) = self.collapse_huge_page(mm, vma, base) {
                 failed = Err(errno);
-                if errno == Errno::Enomem {
+                if errno == Errno::ENOMEM {
                     break;
                 }
             }
@@ -476,16 +482,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn collapse_huge_page(&mut self, mm: &mut Mm, vma: &Vma, base: VirtAddr) -> Result<(), Errno> {
-        let pmdp = self.pmd_offset(mm, base).map_err(|_| Errno::Einval)?;
+        let pmdp = self.pmd_offset(mm, base).map_err(|_| Errno::EINVAL)?;
         let table = match self.pmd_state(pmdp) {
             PmdState::Huge(_) => return Ok(()),
-            PmdState::None | PmdState::Soft(_) => return Err(Errno::Einval),
+            PmdState::None | PmdState::Soft(_) => return Err(Errno::EINVAL),
             PmdState::Table(table) => table,
         };
-        let anon_vma = vma.anon_vma.ok_or(Errno::Einval)?;
+        let anon_vma = vma.anon_vma.ok_or(Errno::EINVAL)?;
         self.collapse_swapin(mm, vma, table, base)?;
         let sources = self.collapse_scan(vma, table)?;
-        let folio = self.alloc_folio(A::PMD_ORDER).ok_or(Errno::Enomem)?;
+        let folio = self.alloc_folio(A::PMD_ORDER).ok_or(Errno::ENOMEM)?;
         let head = folio.head;
         self.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
         for (from, i) in sources.into_iter().zip(0..) {
@@ -511,7 +517,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if self.soft_view(pte).is_some_and(SoftLeaf::is_swap) {
                 let addr = base.add(i as u64 * A::PAGE_SIZE);
                 let fault = Fault { addr, access: Access::Read, uffd_wp: false };
-                self.do_swap_page(mm, vma, table.add(i), pte, fault).map_err(|_| Errno::Enomem)?;
+                self.do_swap_page(mm, vma, table.add(i), pte, fault).map_err(|_| Errno::ENOMEM)?;
             }
         }
         Ok(())
@@ -528,7 +534,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             } else if !empty && self.arch.pte_present(pte) && !self.arch.pte_uffd_wp(pte) {
                 Ok(Some(self.arch.pte_pfn(pte)))
             } else {
-                Err(Errno::Einval)
+                Err(Errno::EINVAL)
             }
         };
         self.hw.peek_table(table).iter().map(page).collect()

@@ -1,8 +1,9 @@
 //! Memory that failed (`mm/memory-failure.c`, 7.3).
 
 use crate::pages::MapLevel;
-use crate::{Errno, Kernel, Mm};
+use crate::{Kernel, Mm};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type};
+use ptelab_uapi::Errno;
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// The page at an address that is to fail, and its folio; the page was faulted in (`memory_failure`).
@@ -10,13 +11,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// `EFAULT` where nothing is mapped, `EBUSY` for the zero page, `EOPNOTSUPP` for memory that is not private.
     pub fn page_to_fail(&mut self, mm: &Mm, addr: VirtAddr) -> Result<(Pfn, FolioSpan), Errno> {
-        let page = self.present_page_at(mm, addr).ok_or(Errno::Efault)?;
+        let page = self.present_page_at(mm, addr).ok_or(Errno::EFAULT)?;
         if self.pages.is_zero_page(page) {
-            return Err(Errno::Ebusy);
+            return Err(Errno::EBUSY);
         }
         let folio = self.hw.page_folio(page);
         if !self.pages.is_anon(folio) {
-            return Err(Errno::Eopnotsupp);
+            return Err(Errno::EOPNOTSUPP);
         }
         Ok((page, folio))
     }

@@ -3,10 +3,11 @@
 
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
 };
+use ptelab_uapi::Errno;
 use std::collections::BTreeMap;
 
 /// Folios that migrate, by head: the folio, and how many entries say so.
@@ -208,13 +209,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         });
         folios.sort_by_key(|folio| folio.head);
         folios.dedup();
-        if folios.is_empty() { Err(Errno::Enoent) } else { Ok(folios) }
+        if folios.is_empty() { Err(Errno::ENOENT) } else { Ok(folios) }
     }
 
     /// The end of a range of whole pages.
     pub(crate) fn aligned_end(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
         let end = if start.is_aligned(A::PAGE_SIZE) { Self::page_end(start, len) } else { None };
-        end.filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::Einval)
+        end.filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::EINVAL)
     }
 
     /// A folio begins to migrate: it stays, whoever unmaps it, until it has arrived.

@@ -1,8 +1,9 @@
 //! `mincore`: which pages are in memory (`mm/mincore.c`, 7.3).
 
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, Level, TableMemory, VirtAddr};
+use ptelab_uapi::Errno;
 
 /// The largest vector, in bytes.
 const MAX_VECTOR: u64 = 1 << 30;
@@ -16,17 +17,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// if the caller had none so large.
     pub fn mincore(&self, mm: &Mm, start: VirtAddr, len: u64) -> Result<Vec<u8>, Errno> {
         if !start.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
-        let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::Enomem)?;
-        let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::ENOMEM)?;
+        let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
         if end.since(start) >> A::PAGE_SHIFT > MAX_VECTOR {
-            return Err(Errno::Efault);
+            return Err(Errno::EFAULT);
         }
         let mut found = Vec::new();
         let mut at = start;
         while at < end {
-            let vma = mm.vmas.find(at).ok_or(Errno::Enomem)?;
+            let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?;
             let part_end = vma.end.min(end);
             while at < part_end {
                 found.push(u8::from(self.page_in_core(mm, vma, at)));

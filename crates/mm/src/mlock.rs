@@ -1,8 +1,9 @@
 //! `mlock` and its family (`mm/mlock.c`, 7.3). Nothing is ever swapped here, so locking is flags, and faulting in. There is no
 //! `RLIMIT_MEMLOCK`: callers count as privileged.
 
-use crate::{Errno, FaultError, Kernel, MclFlags, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{Access, Arch, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::{Errno, MclFlags, MlockFlags};
 
 /// When locked memory is faulted in (`MLOCK_ONFAULT`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,16 +29,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.do_mlock(mm, start, len, LockWhen::Now)
     }
 
-    /// The same, with the choice of when it is faulted in (`mlock2`); `flags` 1 is `MLOCK_ONFAULT`.
+    /// The same, with the choice of when it is faulted in (`mlock2`).
     ///
     /// # Errors
     /// As [`mlock`](Self::mlock), and `EINVAL` for other flags.
-    pub fn mlock2(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, flags: u64) -> Result<(), Errno> {
-        match flags {
-            0 => self.do_mlock(mm, start, len, LockWhen::Now),
-            1 => self.do_mlock(mm, start, len, LockWhen::OnFault),
-            _ => Err(Errno::Einval),
+    pub fn mlock2(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, flags: MlockFlags) -> Result<(), Errno> {
+        if !MlockFlags::ONFAULT.contains(flags) {
+            return Err(Errno::EINVAL);
         }
+        let when = if flags.is_empty() { LockWhen::Now } else { LockWhen::OnFault };
+        self.do_mlock(mm, start, len, when)
     }
 
     /// Unlocks a range, in bytes (`munlock`).
@@ -58,7 +59,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn mlockall(&mut self, mm: &mut Mm, flags: MclFlags) -> Result<(), Errno> {
         let known = MclFlags::CURRENT | MclFlags::FUTURE | MclFlags::ONFAULT;
         if flags.is_empty() || !known.contains(flags) || flags == MclFlags::ONFAULT {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         self.apply_mlockall_flags(mm, flags);
         if flags.contains(MclFlags::CURRENT) {
@@ -83,7 +84,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let within = start.get() % A::PAGE_SIZE;
         let len = len.wrapping_add(within).wrapping_add(A::PAGE_SIZE - 1) & !(A::PAGE_SIZE - 1);
         let start = start.align_down(A::PAGE_SIZE);
-        Ok((start, start.checked_add(len).ok_or(Errno::Einval)?))
+        Ok((start, start.checked_add(len).ok_or(Errno::EINVAL)?))
     }
 
     fn apply_vma_lock_flags(
@@ -95,7 +96,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<(), Errno> {
         let mut at = start;
         while at < end {
-            let vma = mm.vmas.find(at).ok_or(Errno::Enomem)?.clone();
+            let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?.clone();
             let part_end = vma.end.min(end);
             self.mlock_fixup(mm, &vma, (at, part_end), (vma.flags - LOCKED_MASK) | flags)?;
             at = part_end;
@@ -140,8 +141,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
         for vma in &vmas {
             self.populate_vma_page_range(mm, vma, (start, end)).map_err(|error| match error {
-                FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::Enomem,
-                FaultError::OutOfMemory => Errno::Eagain,
+                FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::ENOMEM,
+                FaultError::OutOfMemory => Errno::EAGAIN,
             })?;
         }
         Ok(())

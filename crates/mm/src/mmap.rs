@@ -1,10 +1,10 @@
 //! `mmap`, `munmap`, exit, and the accounts they keep (`mm/mmap.c`, `mm/vma.c`, 7.3).
 
-use crate::filemap::FileMode;
 use crate::shmem::ObjectKind;
 use crate::zap::Zap;
-use crate::{Errno, FileId, Kernel, MapFlags, Mm, Prot, Vma};
+use crate::{FileId, Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::{Errno, FileMode, HUGE_SHIFT, MapFlags, Prot};
 
 /// No hint is honoured below (`vm.mmap_min_addr`), in bytes.
 const MMAP_MIN_ADDR: u64 = 64 << 10;
@@ -45,7 +45,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         flags: MapFlags,
     ) -> Result<VirtAddr, Errno> {
         if !flags.contains(MapFlags::ANONYMOUS) {
-            return Err(Errno::Ebadf);
+            return Err(Errno::EBADF);
         }
         if flags.contains(MapFlags::HUGETLB) {
             return Err(Self::no_hugetlb(len, flags));
@@ -70,14 +70,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         (file, offset): (FileId, u64),
     ) -> Result<VirtAddr, Errno> {
         if !offset.is_multiple_of(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         if flags.contains(MapFlags::ANONYMOUS) {
             return self.mmap(mm, addr, len, prot, flags);
         }
         self.fget(file)?;
         if flags.contains(MapFlags::HUGETLB) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let file = Some((file, offset >> A::PAGE_SHIFT));
         self.do_mmap(mm, &Request { addr, len, prot, flags, file })
@@ -85,20 +85,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Why there is no mapping of set-aside huge pages: the size is not one, or the pool is empty (`hugetlb_file_setup`).
     fn no_hugetlb(len: u64, flags: MapFlags) -> Errno {
-        let log = flags.bits() >> MapFlags::HUGE_SHIFT & 0x3f;
+        let log = flags.bits() >> HUGE_SHIFT & 0x3f;
         let known = [A::entry_size(Level::Pmd), A::entry_size(Level::Pud)];
         let size_exists = log == 0 || known.iter().any(|size| u64::from(size.trailing_zeros()) == log);
-        if len == 0 || !size_exists { Errno::Einval } else { Errno::Enomem }
+        if len == 0 || !size_exists { Errno::EINVAL } else { Errno::ENOMEM }
     }
 
     /// Maps what is asked for (`do_mmap`).
     pub(crate) fn do_mmap(&mut self, mm: &mut Mm, r: &Request) -> Result<VirtAddr, Errno> {
         if r.len == 0 {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
-        let len = r.len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        let len = r.len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
         if mm.vmas.len() as u64 > self.config().max_map_count {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         self.prepare_execute_only(mm, r.prot);
         let addr = self.mmap_address(mm, r, len)?;
@@ -115,13 +115,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Where a mapping goes: exactly there, at the hint, or top-down (`__get_unmapped_area`).
     fn mmap_address(&self, mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Errno> {
         if len > A::TASK_SIZE {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         if r.flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
             Self::check_fixed(r.addr, len)?;
             let taken = mm.vmas.intersects(r.addr, r.addr.add(len));
             return if r.flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
-                Err(Errno::Eexist)
+                Err(Errno::EEXIST)
             } else {
                 Ok(r.addr)
             };
@@ -133,9 +133,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     pub(crate) fn check_fixed(addr: VirtAddr, len: u64) -> Result<(), Errno> {
         if len > A::TASK_SIZE || addr.get() > A::TASK_SIZE - len {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
-        if addr.is_aligned(A::PAGE_SIZE) { Ok(()) } else { Err(Errno::Einval) }
+        if addr.is_aligned(A::PAGE_SIZE) { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// A free range: at the hint, else the highest. Private memory in whole huge pages is placed for huge pages.
@@ -162,7 +162,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 return Ok(base.align_down(huge).add(huge));
             }
         }
-        Self::highest_gap(mm, len).ok_or(Errno::Enomem)
+        Self::highest_gap(mm, len).ok_or(Errno::ENOMEM)
     }
 
     /// The start of the highest free range of `len` bytes below the stack's gap.
@@ -213,7 +213,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 let volatile = VmFlags::NORESERVE | VmFlags::WIPEONFORK | VmFlags::DONTDUMP;
                 Ok(vm | VmFlags::DROPPABLE | volatile)
             }
-            _ => Err(Errno::Einval),
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -228,37 +228,37 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mode = self.fget(file)?.mode;
         let end = (pgoff << A::PAGE_SHIFT).checked_add(len);
         if end.is_none_or(|end| i64::try_from(end).is_err()) {
-            return Err(Errno::Eoverflow);
+            return Err(Errno::EOVERFLOW);
         }
         let validated = r.kind() == MapFlags::SHARED_VALIDATE;
         if validated && r.flags.bits() & !MapFlags::LEGACY != 0 {
-            return Err(Errno::Eopnotsupp);
+            return Err(Errno::EOPNOTSUPP);
         }
         if validated || r.kind() == MapFlags::SHARED.bits() {
             let writable = mode.contains(FileMode::WRITE);
             if r.prot.contains(Prot::WRITE) && !writable {
-                return Err(Errno::Eacces);
+                return Err(Errno::EACCES);
             }
             vm |= VmFlags::SHARED | VmFlags::MAYSHARE;
             if !writable {
                 vm -= VmFlags::SHARED | VmFlags::MAYWRITE;
             }
         } else if r.kind() != MapFlags::PRIVATE.bits() {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         if !mode.contains(FileMode::READ) {
-            return Err(Errno::Eacces);
+            return Err(Errno::EACCES);
         }
         if mode.contains(FileMode::NOEXEC) {
             if vm.contains(VmFlags::EXEC) {
-                return Err(Errno::Eperm);
+                return Err(Errno::EPERM);
             }
             vm -= VmFlags::MAYEXEC;
         }
         if mode.contains(FileMode::NO_MMAP) {
-            return Err(Errno::Enodev);
+            return Err(Errno::ENODEV);
         }
-        if vm.contains(VmFlags::GROWSDOWN) { Err(Errno::Einval) } else { Ok(vm) }
+        if vm.contains(VmFlags::GROWSDOWN) { Err(Errno::EINVAL) } else { Ok(vm) }
     }
 
     /// Makes room, accounts, and puts the VMA there (`mmap_region`).
@@ -314,7 +314,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn munmap(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
         let past = start.get() > A::TASK_SIZE || len > A::TASK_SIZE - start.get();
         if !start.is_aligned(A::PAGE_SIZE) || past || len == 0 {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let end = VirtAddr::new(start.get() + len.next_multiple_of(A::PAGE_SIZE));
         self.unmap_range(mm, start, end)
@@ -325,7 +325,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let Some(first) = mm.vmas.range(start, end).next() else { return Ok(()) };
         let punches = first.start < start && end < first.end;
         if punches && mm.vmas.len() as u64 >= self.config().max_map_count {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         self.isolate(mm, start, end)?;
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
@@ -376,7 +376,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn enough_memory(&self, pages: u64) -> Result<(), Errno> {
-        if pages > self.pages.total() { Err(Errno::Enomem) } else { Ok(()) }
+        if pages > self.pages.total() { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
     pub(crate) const fn uncharge(&mut self, pages: u64) {

@@ -2,11 +2,12 @@
 
 use crate::repeat::Repeat;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Prot, Vma};
+use crate::{Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Fpb, Level, MmuGather, PgProt, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
+use ptelab_uapi::{Errno, Prot};
 
 bitflags! {
     /// Why protections change (`MM_CP_*`).
@@ -61,14 +62,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let grows = prot & (Prot::GROWSDOWN | Prot::GROWSUP);
         let prot = prot - grows;
         if grows == Prot::GROWSDOWN | Prot::GROWSUP || !start.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         if len == 0 {
             return Ok(());
         }
-        let end = Self::page_end(start, len).ok_or(Errno::Enomem)?;
+        let end = Self::page_end(start, len).ok_or(Errno::ENOMEM)?;
         if !self.valid_prot(prot) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         self.hw.event(Event::MmapLock);
         let pkey = pkey.map(|pkey| self.allocated_pkey(mm, pkey)).transpose()?;
@@ -103,15 +104,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         end: VirtAddr,
         grows: Prot,
     ) -> Result<VirtAddr, Errno> {
-        let vma = mm.vmas.find_or_next(start).filter(|vma| vma.start < end).ok_or(Errno::Enomem)?;
+        let vma = mm.vmas.find_or_next(start).filter(|vma| vma.start < end).ok_or(Errno::ENOMEM)?;
         if grows == Prot::GROWSDOWN {
-            return if vma.flags.contains(VmFlags::GROWSDOWN) { Ok(vma.start) } else { Err(Errno::Einval) };
+            return if vma.flags.contains(VmFlags::GROWSDOWN) { Ok(vma.start) } else { Err(Errno::EINVAL) };
         }
         if vma.start > start {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         // No architecture here has stacks that grow up.
-        if grows == Prot::GROWSUP { Err(Errno::Einval) } else { Ok(start) }
+        if grows == Prot::GROWSUP { Err(Errno::EINVAL) } else { Ok(start) }
     }
 
     fn mprotect_vmas(
@@ -125,7 +126,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         while start < end {
             let Some(vma) = mm.vmas.find(start) else {
                 self.hw.event(Event::HoleMet);
-                return Err(Errno::Enomem);
+                return Err(Errno::ENOMEM);
             };
             self.hw.event(Event::VmaVisit);
             let key = pkey.unwrap_or_else(|| self.override_pkey(mm, Some(vma), prot));
@@ -134,7 +135,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             // The MAY bits stand four places above the bits that they allow.
             let wanted = flags & VmFlags::ACCESS;
             if !flags.contains(VmFlags::from_bits_retain(wanted.bits() << 4)) {
-                return Err(Errno::Eacces);
+                return Err(Errno::EACCES);
             }
             self.mprotect_fixup(mm, start, part_end, flags, tlb)?;
             start = part_end;

@@ -2,8 +2,9 @@
 
 use crate::mlock::LOCKED_MASK;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, MREMAP_KEEPS_UFFD_WP, Mm, MremapFlags, Userfaultfd, Vma};
+use crate::{Kernel, MREMAP_KEEPS_UFFD_WP, Mm, Userfaultfd, Vma};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
+use ptelab_uapi::{Errno, MremapFlags};
 
 /// The arguments of a call, lengths rounded up to pages (`struct vma_remap_struct`).
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +52,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         Self::check_mremap_params(&remap)?;
         // A move may cut its VMA in three, and the target too.
         if mm.vmas.len() as u64 + 4 > self.config().max_map_count {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         let moves_only = flags.contains(MremapFlags::FIXED) && remap.old_len == remap.new_len;
         if moves_only && self.rules.mremap_many_vmas {
             return self.remap_move(mm, &remap);
         }
-        mm.vmas.find(addr).ok_or(Errno::Efault)?;
+        mm.vmas.find(addr).ok_or(Errno::EFAULT)?;
         let at = if remap.implies_new_addr() {
             self.mremap_to(mm, remap)?
         } else {
@@ -78,7 +79,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             && r.new_len != 0
             && r.new_len <= A::TASK_SIZE;
         if !sane {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         if !r.implies_new_addr() {
             return Ok(());
@@ -88,12 +89,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             && r.flags.contains(MremapFlags::MAYMOVE)
             && !(r.flags.contains(MremapFlags::DONTUNMAP) && r.old_len != r.new_len)
             && !r.overlaps();
-        if placed { Ok(()) } else { Err(Errno::Einval) }
+        if placed { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// Whether the VMA at the old address allows what is asked.
     fn check_prep_vma(&self, mm: &Mm, r: &Remap) -> Result<(), Errno> {
-        let vma = mm.vmas.find(r.addr).ok_or(Errno::Efault)?;
+        let vma = mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
         let shrinks = r.new_len < r.old_len;
         if !r.implies_new_addr() && r.new_len <= r.old_len {
             return Ok(());
@@ -102,14 +103,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let shared = vma.flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE);
         let duplicates = r.old_len == 0 && !shared;
         if duplicates || r.flags.contains(MremapFlags::DONTUNMAP) && fixed_size {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let old_len = if shrinks { r.new_len } else { r.old_len };
         if old_len > vma.end.since(r.addr) {
-            return Err(Errno::Efault);
+            return Err(Errno::EFAULT);
         }
         if r.new_len != r.old_len && fixed_size {
-            return Err(Errno::Efault);
+            return Err(Errno::EFAULT);
         }
         Ok(())
     }
@@ -118,14 +119,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// (`vma_multi_allowed`).
     fn remap_move(&mut self, mm: &mut Mm, r: &Remap) -> Result<VirtAddr, Errno> {
         let source = |vma: &Vma| (vma.start.max(r.addr), vma.end, vma.uffd.is_some());
-        let range_end = r.addr.checked_add(r.old_len).ok_or(Errno::Efault)?;
+        let range_end = r.addr.checked_add(r.old_len).ok_or(Errno::EFAULT)?;
         let sources: Vec<_> = mm.vmas.range(r.addr, range_end).map(source).collect();
         if sources.first().is_none_or(|&(start, ..)| start > r.addr) {
-            return Err(Errno::Efault);
+            return Err(Errno::EFAULT);
         }
         for (start, end, moves_alone) in sources {
             if moves_alone && (start > r.addr || end < range_end) {
-                return Err(Errno::Efault);
+                return Err(Errno::EFAULT);
             }
             let end = end.min(range_end);
             let len = end.since(start);
@@ -151,17 +152,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Ok(r.addr);
         }
         if !r.flags.contains(MremapFlags::MAYMOVE) {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         let new_addr = self.get_unmapped_area(mm, VirtAddr::new(0), r.new_len, vma.is_anonymous())?;
         self.move_vma(mm, Remap { new_addr, ..r })
     }
 
     fn shrink(&mut self, mm: &mut Mm, r: &Remap) -> Result<(), Errno> {
-        let end = r.addr.checked_add(r.old_len).ok_or(Errno::Einval)?;
+        let end = r.addr.checked_add(r.old_len).ok_or(Errno::EINVAL)?;
         if r.new_len < r.old_len {
             if end.get() > A::TASK_SIZE {
-                return Err(Errno::Einval);
+                return Err(Errno::EINVAL);
             }
             self.unmap_range(mm, r.addr.add(r.new_len), end)?;
         }
@@ -191,7 +192,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         if r.flags.contains(MremapFlags::FIXED) {
             self.unmap_range(mm, r.new_addr, r.new_addr.add(r.new_len))?;
-            mm.vmas.find(r.addr).ok_or(Errno::Efault)?;
+            mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
         }
         if r.new_len < r.old_len {
             self.shrink(mm, &r)?;

@@ -1,7 +1,8 @@
 //! `msync` (`mm/msync.c`, 7.3). Nothing is written back here, so it is its checks: no entry becomes clean by it.
 
-use crate::{Errno, Kernel, Mm, MsFlags};
+use crate::{Kernel, Mm};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::{Errno, MsFlags};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Writes a range of mapped files back.
@@ -13,25 +14,25 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let known = MsFlags::ASYNC | MsFlags::INVALIDATE | MsFlags::SYNC;
         let both = MsFlags::ASYNC | MsFlags::SYNC;
         if !known.contains(flags) || !start.is_aligned(A::PAGE_SIZE) || flags.contains(both) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let len = len.wrapping_add(A::PAGE_SIZE - 1) & !(A::PAGE_SIZE - 1);
-        let end = start.checked_add(len).ok_or(Errno::Enomem)?;
+        let end = start.checked_add(len).ok_or(Errno::ENOMEM)?;
         let mut hole = false;
         let mut at = start;
         while at < end {
-            let vma = mm.vmas.find_or_next(at).filter(|vma| vma.start < end).ok_or(Errno::Enomem)?;
+            let vma = mm.vmas.find_or_next(at).filter(|vma| vma.start < end).ok_or(Errno::ENOMEM)?;
             if vma.start > at {
                 if flags == MsFlags::ASYNC {
-                    return Err(Errno::Enomem);
+                    return Err(Errno::ENOMEM);
                 }
                 hole = true;
             }
             if flags.contains(MsFlags::INVALIDATE) && vma.flags.contains(VmFlags::LOCKED) {
-                return Err(Errno::Ebusy);
+                return Err(Errno::EBUSY);
             }
             at = vma.end;
         }
-        if hole { Err(Errno::Enomem) } else { Ok(()) }
+        if hole { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 }

@@ -1,48 +1,9 @@
 //! `ioctl(PAGEMAP_SCAN)`: finds pages by what they are, and protects them in the same walk (`fs/proc/task_mmu.c`, 7.3).
 
-use crate::userfaultfd::WriteProtect;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
-use bitflags::bitflags;
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker};
-
-bitflags! {
-    /// What a page is (`include/uapi/linux/fs.h`, `PAGE_IS_*`).
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct PageCategories: u64 {
-        /// In memory that is registered with a userfaultfd that has `WP_ASYNC`.
-        const WPALLOWED = 1 << 0;
-        /// Not write-protected by userfaultfd.
-        const WRITTEN = 1 << 1;
-        /// Of a file or shared memory.
-        const FILE = 1 << 2;
-        /// There.
-        const PRESENT = 1 << 3;
-        /// A software entry of any kind.
-        const SWAPPED = 1 << 4;
-        /// The zero page.
-        const PFNZERO = 1 << 5;
-        /// Mapped by a huge leaf.
-        const HUGE = 1 << 6;
-        /// Soft-dirty, of the entry or of its VMA.
-        const SOFT_DIRTY = 1 << 7;
-        /// A guard.
-        const GUARD = 1 << 8;
-        const _ = !0;
-    }
-}
-
-bitflags! {
-    /// What a scan does beside scanning (`PM_SCAN_*`).
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct PmScanFlags: u64 {
-        /// What is found and not write-protected becomes so, where `WP_ASYNC` is; other memory is passed over.
-        const WP_MATCHING = 1 << 0;
-        /// Memory without `WP_ASYNC` is `EPERM`.
-        const CHECK_WPASYNC = 1 << 1;
-        const _ = !0;
-    }
-}
+use ptelab_uapi::{Errno, PageCategories, PmScanFlags, Switch};
 
 /// What to look for (`struct pm_scan_arg`). There is always room for what is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,10 +122,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         arg: &PmScan,
     ) -> Result<Scanned, Errno> {
         if !arg.is_valid(self.known_categories()) || !start.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
-        let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::Efault)?;
-        let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::Efault)?;
+        let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::EFAULT)?;
+        let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::EFAULT)?;
         let (vma, page_size) = (PageCategories::empty(), A::PAGE_SIZE);
         let mut scan = Scan { arg, vma, regions: Vec::new(), found: 0, page_size, full: None };
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
@@ -187,7 +148,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if vma.uffd_wp_async() {
             categories |= PageCategories::WPALLOWED;
         } else if scan.arg.flags.contains(PmScanFlags::CHECK_WPASYNC) {
-            return Err(Errno::Eperm);
+            return Err(Errno::EPERM);
         } else if scan.arg.protects() {
             return Ok(false);
         }
@@ -232,7 +193,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let end = scan.output(categories, start, end);
         if scan.arg.protects() && start < end {
-            self.uffd_wp_range(mm, vma, (start, end), WriteProtect::On)?;
+            self.uffd_wp_range(mm, vma, (start, end), Switch::On)?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Frames, folios and their page structs: map counts, `AnonExclusive`, owners, contents.
 
-use crate::Errno;
 use crate::buddy::Buddy;
 use crate::content::{Contents, Saved};
 use bitvec::vec::BitVec;
 use ptelab_pgtable::{Event, FolioSpan, Pfn, TableMemory};
+use ptelab_uapi::Errno;
 
 /// The frame that all zero-page entries map.
 pub const ZERO_PFN: Pfn = Pfn::new(1);
@@ -152,7 +152,7 @@ impl Pages {
     /// Takes a frame for a table.
     pub(crate) const fn charge_table(&mut self) -> Result<(), Errno> {
         if !self.room_for(1) {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         self.tables += 1;
         Ok(())

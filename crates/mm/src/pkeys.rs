@@ -3,8 +3,9 @@
 //! Which rights a thread has given itself by a key lies in a register that no call shows, so nobody here can access memory
 //! with another key than 0.
 
-use crate::{Errno, Kernel, Mm, Prot, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
+use ptelab_uapi::{Errno, PkeyRights, Prot};
 
 /// Which keys a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,8 @@ impl Default for Pkeys {
     }
 }
 
-/// `PKEY_DISABLE_ACCESS` and `PKEY_DISABLE_WRITE`.
-const PKEY_ACCESS_MASK: u64 = 3;
+/// `PKEY_ACCESS_MASK`
+const PKEY_ACCESS_MASK: PkeyRights = PkeyRights::DISABLE_ACCESS.union(PkeyRights::DISABLE_WRITE);
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// A new key (`pkey_alloc`). `rights` are checked, and belong to a register that is not modelled.
@@ -31,12 +32,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// `ENOSYS` where the architecture has no keys, `EINVAL` for flags, other rights, and on x86 a CPU without keys; `ENOSPC` where
     /// none is left.
-    pub fn pkey_alloc(&mut self, mm: &mut Mm, flags: u64, rights: u64) -> Result<u8, Errno> {
-        let count = self.arch.arch_max_pkey().ok_or(Errno::Enosys)?;
-        if flags != 0 || rights & !PKEY_ACCESS_MASK != 0 || count == 0 {
-            return Err(Errno::Einval);
+    pub fn pkey_alloc(&mut self, mm: &mut Mm, flags: u64, rights: PkeyRights) -> Result<u8, Errno> {
+        let count = self.arch.arch_max_pkey().ok_or(Errno::ENOSYS)?;
+        if flags != 0 || !PKEY_ACCESS_MASK.contains(rights) || count == 0 {
+            return Err(Errno::EINVAL);
         }
-        mm.pkeys.alloc(count).ok_or(Errno::Enospc)
+        mm.pkeys.alloc(count).ok_or(Errno::ENOSPC)
     }
 
     /// Gives a key back; memory that has it keeps it (`pkey_free`).
@@ -62,15 +63,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         prot: Prot,
         pkey: i32,
     ) -> Result<(), Errno> {
-        self.arch.arch_max_pkey().ok_or(Errno::Enosys)?;
+        self.arch.arch_max_pkey().ok_or(Errno::ENOSYS)?;
         self.do_mprotect_pkey(mm, start, len, prot, (pkey != -1).then_some(pkey))
     }
 
     /// The key of this number, if the process has it (`mm_pkey_is_allocated`).
     pub(crate) fn allocated_pkey(&self, mm: &Mm, pkey: i32) -> Result<u8, Errno> {
-        let count = self.arch.arch_max_pkey().ok_or(Errno::Enosys)?;
-        let key = u8::try_from(pkey).ok().filter(|&key| key < count).ok_or(Errno::Einval)?;
-        if mm.pkeys.has(key) { Ok(key) } else { Err(Errno::Einval) }
+        let count = self.arch.arch_max_pkey().ok_or(Errno::ENOSYS)?;
+        let key = u8::try_from(pkey).ok().filter(|&key| key < count).ok_or(Errno::EINVAL)?;
+        if mm.pkeys.has(key) { Ok(key) } else { Err(Errno::EINVAL) }
     }
 
     /// Takes a key for memory that may only be executed, if this is such memory, the CPU has keys, and the process has none for it

@@ -1,11 +1,15 @@
 //! `prctl`: transparent huge pages of a process (`kernel/sys.c`, 7.3).
 
-use crate::{Errno, Kernel, Mm};
+use crate::{Kernel, Mm};
 use ptelab_pgtable::{Arch, TableMemory, VmFlags};
+use ptelab_uapi::Errno;
+
+/// `PR_THP_DISABLE_EXCEPT_ADVISED` (`include/uapi/linux/prctl.h`, 7.3).
+const EXCEPT_ADVISED: u64 = 1 << 1;
 
 /// What `PR_SET_THP_DISABLE` said (`MMF_DISABLE_THP_*`). Children and what they execute inherit it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ThpDisable {
+pub(crate) enum ThpDisable {
     /// Huge pages as the settings say.
     #[default]
     No,
@@ -31,12 +35,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// `prctl(PR_SET_THP_DISABLE)`: whether the process may have huge pages from now on. What it has stays.
     ///
     /// # Errors
-    /// `EINVAL` for an exception that the kernel does not know yet.
-    pub fn set_thp_disable(&self, mm: &mut Mm, disable: ThpDisable) -> Result<(), Errno> {
-        if disable == ThpDisable::ExceptAdvised && !self.rules.thp_disable_except_advised {
-            return Err(Errno::Einval);
-        }
-        mm.thp_disable = disable;
+    /// `EINVAL` for flags that the kernel does not know, or does not know yet.
+    pub fn set_thp_disable(&self, mm: &mut Mm, on: u64, flags: u64) -> Result<(), Errno> {
+        mm.thp_disable = match (on, flags) {
+            (0, 0) => ThpDisable::No,
+            (1.., 0) => ThpDisable::Completely,
+            (1.., EXCEPT_ADVISED) if self.rules.thp_disable_except_advised => ThpDisable::ExceptAdvised,
+            _ => return Err(Errno::EINVAL),
+        };
         Ok(())
     }
 
@@ -63,8 +69,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 }
 
 impl Mm {
-    /// `prctl(PR_GET_THP_DISABLE)`.
-    pub const fn thp_disable(&self) -> ThpDisable {
-        self.thp_disable
+    /// `prctl(PR_GET_THP_DISABLE)`: 1, with the flags that it was set with.
+    pub const fn thp_disable(&self) -> u64 {
+        match self.thp_disable {
+            ThpDisable::No => 0,
+            ThpDisable::Completely => 1,
+            ThpDisable::ExceptAdvised => 1 | EXCEPT_ADVISED,
+        }
     }
 }

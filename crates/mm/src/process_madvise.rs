@@ -1,7 +1,8 @@
 //! `process_madvise` of a process on itself (`mm/madvise.c`, 7.3).
 
-use crate::{Errno, Kernel, Mm};
+use crate::{Kernel, Mm};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
+use ptelab_uapi::{Advice, Errno};
 
 /// The most ranges of one call (`UIO_MAXIOV`).
 const UIO_MAXIOV: usize = 1024;
@@ -15,13 +16,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn process_madvise(
         &mut self,
         mm: &mut Mm,
-        ranges: &[(VirtAddr, u64)],
-        advice: u64,
+        ranges: &[(u64, u64)],
+        advice: Advice,
         flags: u64,
     ) -> Result<u64, Errno> {
         let lengths_fit = ranges.iter().all(|&(_, len)| i64::try_from(len).is_ok());
         if flags != 0 || ranges.len() > UIO_MAXIOV || !lengths_fit {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         // One call takes no more than read and write do (`MAX_RW_COUNT`).
         let mut left = (1 << 31) - A::PAGE_SIZE;
@@ -31,7 +32,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if len == 0 {
                 continue;
             }
-            match self.madvise(mm, start, len, advice) {
+            match self.madvise(mm, VirtAddr::new(start), len, advice) {
                 Ok(()) => done += len,
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,

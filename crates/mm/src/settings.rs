@@ -1,5 +1,7 @@
 //! Settings of a machine: its configuration, and what sysfs would hold.
 
+use ptelab_uapi::{Errno, ThpMode};
+
 /// What a machine is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -22,30 +24,6 @@ impl Config {
     }
 }
 
-/// One `enabled` file of transparent huge pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ThpMode {
-    /// Wherever they fit.
-    Always,
-    /// Where `MADV_HUGEPAGE` asked.
-    Madvise,
-    /// As the global switch says.
-    Inherit,
-    /// Nowhere.
-    Never,
-}
-
-/// Why a setting was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum SettingError {
-    /// No such file in sysfs.
-    #[error("ENOENT")]
-    NoSuchSize,
-    /// The file does not take that word.
-    #[error("EINVAL")]
-    BadMode,
-}
-
 /// `/sys/kernel/mm/transparent_hugepage`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThpSettings {
@@ -64,18 +42,18 @@ impl ThpSettings {
     }
 
     /// Writes the global switch.
-    pub const fn set_enabled(&mut self, mode: ThpMode) -> Result<(), SettingError> {
+    pub const fn set_enabled(&mut self, mode: ThpMode) -> Result<(), Errno> {
         if matches!(mode, ThpMode::Inherit) {
-            return Err(SettingError::BadMode);
+            return Err(Errno::EINVAL);
         }
         self.enabled = mode;
         Ok(())
     }
 
     /// Writes the switch of one size, in pages of `1 << order`.
-    pub fn set_order(&mut self, order: u32, mode: ThpMode) -> Result<(), SettingError> {
+    pub fn set_order(&mut self, order: u32, mode: ThpMode) -> Result<(), Errno> {
         let size = self.sizes.get_mut(order as usize).filter(|_| order >= MIN_THP_ORDER);
-        *size.ok_or(SettingError::NoSuchSize)? = mode;
+        *size.ok_or(Errno::ENOENT)? = mode;
         Ok(())
     }
 
@@ -114,8 +92,8 @@ mod tests {
         assert_eq!((thp.allowed(false), thp.allowed(true)), (1 << 4, 1 << 4 | 1 << 3));
         assert_eq!(thp.set_enabled(ThpMode::Madvise), Ok(()));
         assert_eq!((thp.allowed(false), thp.allowed(true)), (1 << 4, 1 << 4 | 1 << 3 | 1 << 9));
-        assert_eq!(thp.set_order(10, ThpMode::Always), Err(SettingError::NoSuchSize));
-        assert_eq!(thp.set_order(1, ThpMode::Always), Err(SettingError::NoSuchSize));
-        assert_eq!(thp.set_enabled(ThpMode::Inherit), Err(SettingError::BadMode));
+        assert_eq!(thp.set_order(10, ThpMode::Always), Err(Errno::ENOENT));
+        assert_eq!(thp.set_order(1, ThpMode::Always), Err(Errno::ENOENT));
+        assert_eq!(thp.set_enabled(ThpMode::Inherit), Err(Errno::EINVAL));
     }
 }

@@ -1,11 +1,11 @@
 //! System V shared memory (`ipc/shm.c`, 7.3).
 
-use crate::filemap::FileMode;
 use crate::mmap::Request;
 use crate::shmem::ObjectKind;
 use crate::vma::ObjectId;
-use crate::{Errno, FileId, Kernel, MapFlags, Mm, Prot, ShmFlags, Vma};
+use crate::{FileId, Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
+use ptelab_uapi::{Errno, FileMode, MapFlags, Prot, ShmFlags};
 use std::collections::BTreeMap;
 
 /// A segment, as `shmget` numbers them.
@@ -47,19 +47,19 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let found = self.segments.all.iter().find(|(_, it)| key != IPC_PRIVATE && it.key == key);
         if let Some((&id, segment)) = found {
             if flags.contains(ShmFlags::CREAT | ShmFlags::EXCL) {
-                return Err(Errno::Eexist);
+                return Err(Errno::EEXIST);
             }
-            return if size > segment.size { Err(Errno::Einval) } else { Ok(id) };
+            return if size > segment.size { Err(Errno::EINVAL) } else { Ok(id) };
         }
         if key != IPC_PRIVATE && !flags.contains(ShmFlags::CREAT) {
-            return Err(Errno::Enoent);
+            return Err(Errno::ENOENT);
         }
         if size == 0 {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let pages = size.div_ceil(A::PAGE_SIZE);
         if flags.contains(ShmFlags::HUGETLB) || pages > self.pages.total() {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         let object = self.new_object(ObjectKind::Sysv(key), Some(pages));
         let id = self.segments.next;
@@ -80,15 +80,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         addr: VirtAddr,
         flags: ShmFlags,
     ) -> Result<VirtAddr, Errno> {
-        let segment = *self.segments.all.get(&id).ok_or(Errno::Einval)?;
-        let len = segment.size.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::Enomem)?;
+        let segment = *self.segments.all.get(&id).ok_or(Errno::EINVAL)?;
+        let len = segment.size.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
         let addr = Self::shmat_address(addr, flags)?;
         let mut map = MapFlags::SHARED;
         if addr.get() != 0 {
             map |= MapFlags::FIXED;
-            let end = addr.checked_add(len).ok_or(Errno::Einval)?;
+            let end = addr.checked_add(len).ok_or(Errno::EINVAL)?;
             if !flags.contains(ShmFlags::REMAP) && mm.vmas.intersects(addr, end) {
-                return Err(Errno::Einval);
+                return Err(Errno::EINVAL);
             }
         }
         let (mut prot, mut mode) = (Prot::READ, FileMode::READ);
@@ -105,14 +105,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     fn shmat_address(addr: VirtAddr, flags: ShmFlags) -> Result<VirtAddr, Errno> {
         if addr.get() == 0 {
-            return if flags.contains(ShmFlags::REMAP) { Err(Errno::Einval) } else { Ok(addr) };
+            return if flags.contains(ShmFlags::REMAP) { Err(Errno::EINVAL) } else { Ok(addr) };
         }
         if addr.is_aligned(A::PAGE_SIZE) {
             return Ok(addr);
         }
         let down = addr.align_down(A::PAGE_SIZE);
         let senseless = down.get() == 0 && flags.contains(ShmFlags::REMAP);
-        if flags.contains(ShmFlags::RND) && !senseless { Ok(down) } else { Err(Errno::Einval) }
+        if flags.contains(ShmFlags::RND) && !senseless { Ok(down) } else { Err(Errno::EINVAL) }
     }
 
     /// Unmaps what is left of the segment that was mapped at `addr` (`shmdt`).
@@ -122,10 +122,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn shmdt(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<(), Errno> {
         if !addr.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let first = mm.vmas.range(addr, VirtAddr::new(A::TASK_SIZE)).find(|vma| self.attached_at(vma, addr));
-        let first = first.ok_or(Errno::Einval)?;
+        let first = first.ok_or(Errno::EINVAL)?;
         let (file, object): (Option<FileId>, _) = (first.file, first.object);
         let pages = object.and_then(|object| self.object_size(object)).unwrap_or(0);
         let end = addr.add(pages << A::PAGE_SHIFT);
@@ -152,7 +152,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// `EINVAL` for no such segment.
     pub fn shm_rmid(&mut self, id: ShmId) -> Result<(), Errno> {
-        let segment = self.segments.all.get_mut(&id).ok_or(Errno::Einval)?;
+        let segment = self.segments.all.get_mut(&id).ok_or(Errno::EINVAL)?;
         segment.key = IPC_PRIVATE;
         if !std::mem::replace(&mut segment.removed, true) {
             let object = segment.object;

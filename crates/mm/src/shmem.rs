@@ -1,9 +1,10 @@
 //! What pages of shared memory and of files are kept in: objects whose pages outlive any one mapping
 //! (`mm/shmem.c`, `struct address_space`, 7.3).
 
+use crate::Kernel;
 use crate::vma::ObjectId;
-use crate::{Errno, Kernel};
 use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory};
+use ptelab_uapi::Errno;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -112,7 +113,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if let Some(pfn) = self.object_page(id, pgoff) {
             return Ok(pfn);
         }
-        let span = self.alloc_folio(0).ok_or(Errno::Enomem)?;
+        let span = self.alloc_folio(0).ok_or(Errno::ENOMEM)?;
         let pfn = span.head;
         self.hw.event(Event::PagesZeroed(1));
         self.pages.fill(pfn, 1, 0);

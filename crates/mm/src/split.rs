@@ -4,10 +4,11 @@
 use crate::migration::Mapped;
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags,
 };
+use ptelab_uapi::Errno;
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail

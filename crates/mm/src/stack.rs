@@ -1,8 +1,9 @@
 //! Stacks: how they come to be, and how they grow (`fs/exec.c`, `mm/vma.c`, 7.3).
 
 use crate::brk::DATA_DEFAULT;
-use crate::{Errno, Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::Errno;
 
 /// Pages that stay free below a stack that grows (`stack_guard_gap`).
 const STACK_GUARD_PAGES: u64 = 256;
@@ -18,7 +19,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// `EINVAL` for a range that is not one or that is taken, `ENOMEM`.
     pub fn setup_stack(&mut self, mm: &mut Mm, top: VirtAddr, size: u64) -> Result<(), Errno> {
-        let start = top.get().checked_sub(size).filter(|_| size > 0).ok_or(Errno::Einval)?;
+        let start = top.get().checked_sub(size).filter(|_| size > 0).ok_or(Errno::EINVAL)?;
         let start = VirtAddr::new(start);
         self.check_free(mm, start, top)?;
         self.charge(size >> A::PAGE_SHIFT)?;
@@ -36,9 +37,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn check_free(&self, mm: &Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
         let aligned = start.is_aligned(A::PAGE_SIZE) && end.is_aligned(A::PAGE_SIZE);
         if !aligned || start >= end || end.get() > A::TASK_SIZE {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
-        if mm.vmas.intersects(start, end) { Err(Errno::Eexist) } else { Ok(()) }
+        if mm.vmas.intersects(start, end) { Err(Errno::EEXIST) } else { Ok(()) }
     }
 
     /// Where a VMA begins, with the gap that is kept below a stack (`vm_start_gap`).
@@ -63,25 +64,25 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Makes a stack begin at `addr`. It gets its anon_vma first.
     fn expand_downwards(&mut self, mm: &mut Mm, vma: &Vma, addr: VirtAddr) -> Result<Vma, Errno> {
         if addr.get() < MMAP_MIN_ADDR {
-            return Err(Errno::Eperm);
+            return Err(Errno::EPERM);
         }
         if let Some(prev) = mm.vmas.before(vma.start)
             && !prev.flags.contains(VmFlags::GROWSDOWN)
             && prev.flags.intersects(VmFlags::ACCESS)
             && addr.since(prev.end) < STACK_GUARD_PAGES << A::PAGE_SHIFT
         {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         self.anon_vma_prepare(mm, vma);
         let grow = vma.start.since(addr) >> A::PAGE_SHIFT;
-        let pgoff = vma.pgoff.checked_sub(grow).ok_or(Errno::Enomem)?;
+        let pgoff = vma.pgoff.checked_sub(grow).ok_or(Errno::ENOMEM)?;
         if vma.end.since(addr) > RLIMIT_STACK {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         if vma.flags.contains(VmFlags::ACCOUNT) {
             self.charge(grow)?;
         }
-        let mut grown = mm.vmas.remove(vma.start).ok_or(Errno::Efault)?;
+        let mut grown = mm.vmas.remove(vma.start).ok_or(Errno::EFAULT)?;
         grown.start = addr;
         grown.pgoff = pgoff;
         mm.vmas.insert(grown.clone());

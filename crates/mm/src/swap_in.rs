@@ -2,11 +2,12 @@
 
 use crate::fault::Fault;
 use crate::pages::MapLevel;
-use crate::{FaultError, Kernel, Mm, Signal, Vma};
+use crate::{FaultError, Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VmFlags, marker,
     swp_type,
 };
+use ptelab_uapi::Signal;
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Resolves a fault on an entry that is neither empty nor present, or says how it ends.
@@ -18,11 +19,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         pte: Pte,
         fault: Fault,
     ) -> Result<(), FaultError> {
-        let Some(leaf) = self.soft_view(pte) else { return Err(FaultError::Signal(Signal::Segv)) };
+        let Some(leaf) = self.soft_view(pte) else { return Err(FaultError::Signal(Signal::SEGV)) };
         match leaf.ty {
-            swp_type::HWPOISON => Err(FaultError::Signal(Signal::Bus)),
-            swp_type::MARKER if leaf.is_marker(marker::POISONED) => Err(FaultError::Signal(Signal::Bus)),
-            swp_type::MARKER => Err(FaultError::Signal(Signal::Segv)),
+            swp_type::HWPOISON => Err(FaultError::Signal(Signal::BUS)),
+            swp_type::MARKER if leaf.is_marker(marker::POISONED) => Err(FaultError::Signal(Signal::BUS)),
+            swp_type::MARKER => Err(FaultError::Signal(Signal::SEGV)),
             swp_type::DEVICE_WRITE | swp_type::DEVICE_READ | swp_type::DEVICE_EXCLUSIVE => {
                 self.do_device_page(mm, vma, p, leaf, fault)
             }

@@ -3,9 +3,10 @@
 //! A device is a disk in memory, read and written at once: what is written leaves memory in the same call, and nothing is
 //! read ahead.
 
+use crate::Kernel;
 use crate::content::Saved;
-use crate::{Errno, Kernel};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, swp_type};
+use ptelab_uapi::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Log2 of the pages of the largest folio that is swapped whole, plus one.
@@ -186,10 +187,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let slots = size >> A::PAGE_SHIFT;
         let last = SoftLeaf { ty: 0, offset: slots.saturating_sub(1), flags: SoftFlags::empty() };
         if slots < 2 || self.arch.soft_leaf(last).is_none() {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         if self.swap.devices.len() >= usize::from(swp_type::HWPOISON) {
-            return Err(Errno::Eperm);
+            return Err(Errno::EPERM);
         }
         self.swap.devices.push(Device::new(slots, 1 << A::PMD_ORDER));
         Ok(())

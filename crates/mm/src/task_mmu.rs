@@ -1,11 +1,12 @@
 //! What /proc shows: pagemap, smaps, clear_refs (`fs/proc/task_mmu.c`, 7.3).
 
 use crate::walk::PmdState;
-use crate::{Backing, Errno, Kernel, Mm, Vma};
+use crate::{Backing, Kernel, Mm, Vma};
 use bitflags::bitflags;
 use ptelab_pgtable::{
     Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
 };
+use ptelab_uapi::Errno;
 
 bitflags! {
     /// Bits 63:52 of a page's word in /proc/PID/pagemap.
@@ -266,7 +267,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             1..=3 => self.clear_young(mm, what),
             4 => self.clear_soft_dirty(mm),
             5 => {}
-            _ => return Err(Errno::Einval),
+            _ => return Err(Errno::EINVAL),
         }
         Ok(())
     }

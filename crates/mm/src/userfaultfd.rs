@@ -7,10 +7,11 @@
 use crate::mprotect::{Change, CpFlags};
 use crate::shmem::ObjectKind;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, UffdFeatures, Vma};
+use crate::{Kernel, Mm, Vma};
 use ptelab_pgtable::{
     Arch, Level, MmuGather, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
 };
+use ptelab_uapi::{Errno, Switch, UffdFeatures};
 
 /// Below this address nothing is mapped (`mmap_min_addr`).
 const MMAP_MIN_ADDR: u64 = 0x1_0000;
@@ -39,15 +40,6 @@ impl Userfaultfd {
     pub(crate) const fn stays_at_remap(self) -> bool {
         !self.features.contains(UffdFeatures::EVENT_REMAP)
     }
-}
-
-/// Whether to protect a range against writes or to let them through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WriteProtect {
-    /// `UFFDIO_WRITEPROTECT_MODE_WP`
-    On,
-    /// Without it.
-    Off,
 }
 
 impl Vma {
@@ -84,22 +76,22 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         features: UffdFeatures,
     ) -> Result<(), Errno> {
         if !UffdFeatures::KNOWN.contains(features) || !features.contains(UffdFeatures::WP) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let end = Self::uffd_range_end(start, len)?;
         let uffd = Userfaultfd::open(features);
         if !mm.vmas.intersects(start, end) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         for vma in mm.vmas.range(start, end) {
             if !self.vma_can_userfault(vma, features) {
-                return Err(Errno::Einval);
+                return Err(Errno::EINVAL);
             }
             if !vma.flags.contains(VmFlags::MAYWRITE) {
-                return Err(Errno::Eperm);
+                return Err(Errno::EPERM);
             }
             if vma.uffd.is_some_and(|other| other != uffd) {
-                return Err(Errno::Ebusy);
+                return Err(Errno::EBUSY);
             }
         }
         for vma in Self::uffd_parts(mm, start, end) {
@@ -118,16 +110,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn uffd_unregister(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
         let end = Self::uffd_range_end(start, len)?;
         if !mm.vmas.intersects(start, end) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         let features = |vma: &Vma| vma.uffd.map_or(UffdFeatures::WP, |uffd| uffd.features);
         if !mm.vmas.range(start, end).all(|vma| self.vma_can_userfault(vma, features(vma))) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         for vma in Self::uffd_parts(mm, start, end) {
             if vma.uffd.is_some() {
                 let (from, to) = (vma.start.max(start), vma.end.min(end));
-                self.uffd_wp_range(mm, &vma, (from, to), WriteProtect::Off)?;
+                self.uffd_wp_range(mm, &vma, (from, to), Switch::Off)?;
                 self.set_uffd(mm, from, to, None)?;
             }
         }
@@ -139,21 +131,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// `EINVAL` for a range that is not whole pages, `ENOENT` where nothing is registered: what lies before that is done.
     #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn uffd_wp(
-        &mut self,
-        mm: &mut Mm,
-        start: VirtAddr,
-        len: u64,
-        how: WriteProtect,
-    ) -> Result<(), Errno> {
+    pub fn uffd_wp(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, how: Switch) -> Result<(), Errno> {
         let end = Self::uffd_range_end(start, len)?;
         let parts = Self::uffd_parts(mm, start, end);
         if parts.is_empty() {
-            return Err(Errno::Enoent);
+            return Err(Errno::ENOENT);
         }
         for vma in parts {
             if !vma.uffd_wp() {
-                return Err(Errno::Enoent);
+                return Err(Errno::ENOENT);
             }
             self.uffd_wp_range(mm, &vma, (vma.start.max(start), vma.end.min(end)), how)?;
         }
@@ -169,9 +155,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn uffd_poison(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
         let end = Self::uffd_range_end(start, len)?;
         let vma = mm.vmas.find(start).filter(|vma| end <= vma.end && vma.uffd.is_some());
-        let vma = vma.ok_or(Errno::Enoent)?.clone();
+        let vma = vma.ok_or(Errno::ENOENT)?.clone();
         if !self.is_anon_or_shmem(&vma) {
-            return Err(Errno::Einval);
+            return Err(Errno::EINVAL);
         }
         if !vma.flags.contains(VmFlags::SHARED) {
             self.anon_vma_prepare(mm, &vma);
@@ -179,7 +165,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut addr = start;
         while addr < end {
             if let Err(errno) = self.poison_page(mm, addr) {
-                return Err(if addr == start { errno } else { Errno::Eagain });
+                return Err(if addr == start { errno } else { Errno::EAGAIN });
             }
             addr = addr.add(A::PAGE_SIZE);
         }
@@ -189,11 +175,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn poison_page(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<(), Errno> {
         let pmdp = self.pmd_alloc(mm, addr)?;
         if let PmdState::Huge(_) = self.pmd_state(pmdp) {
-            return Err(Errno::Eexist);
+            return Err(Errno::EEXIST);
         }
         let p = self.pte_alloc(mm, pmdp)?.add(Self::index(addr, Level::Pte));
         if !self.arch.pte_none(self.hw.peek(p)) {
-            return Err(Errno::Eexist);
+            return Err(Errno::EEXIST);
         }
         let poisoned = self.soft_word(SoftLeaf::POISONED);
         self.arch.set_pte_at(&mut self.hw, addr, p, poisoned);
@@ -204,7 +190,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn uffd_range_end(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
         let whole = start.is_aligned(A::PAGE_SIZE) && len.is_multiple_of(A::PAGE_SIZE) && len > 0;
         let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE);
-        end.filter(|_| whole && start.get() >= MMAP_MIN_ADDR).ok_or(Errno::Einval)
+        end.filter(|_| whole && start.get() >= MMAP_MIN_ADDR).ok_or(Errno::EINVAL)
     }
 
     /// The VMAs of a range, as they are before any of them changes.
@@ -254,16 +240,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         mm: &mut Mm,
         vma: &Vma,
         (start, end): (VirtAddr, VirtAddr),
-        how: WriteProtect,
+        how: Switch,
     ) -> Result<(), Errno> {
         let flags = match how {
-            WriteProtect::On => CpFlags::UFFD_WP,
-            WriteProtect::Off if self.wants_write_upgrade(vma) => {
+            Switch::On => CpFlags::UFFD_WP,
+            Switch::Off if self.wants_write_upgrade(vma) => {
                 CpFlags::UFFD_WP_RESOLVE | CpFlags::TRY_CHANGE_WRITABLE
             }
-            WriteProtect::Off => CpFlags::UFFD_WP_RESOLVE,
+            Switch::Off => CpFlags::UFFD_WP_RESOLVE,
         };
-        if how == WriteProtect::On && vma.uffd_wp_use_markers() {
+        if how == Switch::On && vma.uffd_wp_use_markers() {
             self.populate_tables(mm, start, end)?;
         }
         let mut tlb = MmuGather::default();

@@ -1,7 +1,8 @@
 //! VMAs: the tree, and when they split and merge (`mm/vma.c`, 7.3).
 
-use crate::{Errno, FileId, Kernel, Mm, Userfaultfd};
+use crate::{FileId, Kernel, Mm, Userfaultfd};
 use ptelab_pgtable::{Arch, Event, Level, PgProt, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::Errno;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -420,7 +421,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Cuts the VMA that starts at `start` in two at `at` (`split_vma`).
     pub(crate) fn split_vma(&mut self, mm: &mut Mm, start: VirtAddr, at: VirtAddr) -> Result<(), Errno> {
         if mm.vmas.len() as u64 >= self.config.max_map_count {
-            return Err(Errno::Enomem);
+            return Err(Errno::ENOMEM);
         }
         self.adjust_trans_huge(mm, &[at]);
         self.hw.event(Event::VmaSplit);

@@ -4,11 +4,12 @@ use crate::madvise::Cold;
 use crate::migration::Mapped;
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
-use crate::{Errno, Kernel, Mm, MmId, Vma};
+use crate::{Kernel, Mm, MmId, Vma};
 use ptelab_pgtable::{
     Arch, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
     VmFlags,
 };
+use ptelab_uapi::Errno;
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Pages folios out that only `mm` maps, in this order; those that swap has no room for stay (`reclaim_pages`).

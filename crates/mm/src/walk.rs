@@ -1,7 +1,8 @@
 //! From addresses to entries.
 
-use crate::{Errno, Kernel, Mm, TABLE_PFN};
+use crate::{Kernel, Mm, TABLE_PFN};
 use ptelab_pgtable::{Arch, Level, MmuGather, Pfn, Pte, PteView, Ptep, TableMemory, VirtAddr};
+use ptelab_uapi::Errno;
 
 /// What stands in a PMD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -141,15 +141,6 @@ bitflags! {
     }
 }
 
-/// One access by user code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// A load.
-    Read,
-    /// A store.
-    Write,
-}
-
 /// What the hardware's walker does with a leaf entry that an access meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Walk {

@@ -33,7 +33,7 @@ pub use addr::{Pfn, VirtAddr};
 pub use changes::{Change, Probe, Shows, Turn};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{
-    Access, BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
+    BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
 };
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
 pub use format::{Arch, EntryFormat};
@@ -41,6 +41,7 @@ pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};
 pub use modify_prot::ModifyProt;
 pub use ops::{Merge, PteOps};
 pub use plain::PlainHw;
+pub use ptelab_uapi::Access;
 pub use release::{NotARelease, Release};
 pub use rules::KernelRules;
 pub use softleaf::{SoftFlags, SoftLeaf, marker, swp_type};

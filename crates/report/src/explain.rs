@@ -6,7 +6,7 @@ use crate::rules::Situation;
 use crate::why::{Cause, why};
 use ptelab::mm::Rules;
 use ptelab::observe::{Observer, Seen};
-use ptelab::{AnyVm, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, show};
+use ptelab::{Backend, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, show};
 use std::fmt::Write as _;
 
 /// An entry at one moment.
@@ -47,7 +47,7 @@ pub struct Explainer {
 
 impl Explainer {
     /// Who tells of the entry for `va` of process `pid`, up to call `at`, counted from 1.
-    pub fn new(vm: &AnyVm, pid: Pid, va: VirtAddr, at: u64) -> Self {
+    pub fn new(vm: &dyn Backend, pid: Pid, va: VirtAddr, at: u64) -> Self {
         let (arch, kernel) = (vm.arch(), vm.rules().name);
         let va = va.align_down(vm.page_size());
         Self {
@@ -139,7 +139,7 @@ impl Explainer {
         self.places.find(p).is_some_and(|place| self.is_of(&place, space))
     }
 
-    fn tell(&mut self, vm: &AnyVm, seen: &Seen<'_>, before: Held, now: Held, causes: &[Cause]) {
+    fn tell(&mut self, vm: &dyn Backend, seen: &Seen<'_>, before: Held, now: Held, causes: &[Cause]) {
         self.told += 1;
         let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
         let _ = writeln!(
@@ -168,7 +168,7 @@ impl Explainer {
 }
 
 impl Observer for Explainer {
-    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
+    fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         self.calls += 1;
         if self.calls > self.at {
             return;
@@ -198,9 +198,12 @@ fn held_text(held: &Held) -> String {
 }
 
 /// The bits that changed, by name, with the fields' values; of a word of another kind, all that are set.
-fn bits_text(vm: &AnyVm, before: Held, now: Held) -> String {
-    let fields = vm.fields(now.pte, now.level);
-    if before.pte != Pte::NONE && now.pte != Pte::NONE && fields != vm.fields(before.pte, before.level) {
+fn bits_text(vm: &dyn Backend, before: Held, now: Held) -> String {
+    let fields = vm.words().fields(now.pte, now.level);
+    if before.pte != Pte::NONE
+        && now.pte != Pte::NONE
+        && fields != vm.words().fields(before.pte, before.level)
+    {
         let set = fields.into_iter().filter(|field| field.mask & now.pte.0 != 0);
         let set: Vec<String> = set.map(|field| field_text(field, Pte::NONE, now.pte)).collect();
         return format!("another kind of word: {}", set.join(" "));
@@ -208,7 +211,7 @@ fn bits_text(vm: &AnyVm, before: Held, now: Held) -> String {
     let mut parts = Vec::new();
     let mut unnamed = before.pte.0 ^ now.pte.0;
     let kind = if now.pte == Pte::NONE { before } else { now };
-    for field in vm.fields(kind.pte, kind.level) {
+    for field in vm.words().fields(kind.pte, kind.level) {
         if unnamed & field.mask == 0 {
             continue;
         }

@@ -1,6 +1,6 @@
 //! From entries as records name them to addresses.
 
-use ptelab::{AnyVm, Level, Pid, Ptep, VirtAddr};
+use ptelab::{Backend, Level, Pid, Ptep, VirtAddr};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(crate) fn new(vm: &AnyVm) -> Self {
+    pub(crate) fn new(vm: &dyn Backend) -> Self {
         let shape = vm.shape();
         let mut places =
             Self { table_shift: shape.table_shift, page_shift: shape.page_shift, ..Self::default() };
@@ -65,7 +65,11 @@ impl Places {
 
     /// Follows a call in which these entries were written: where the tables of page entries stand, before or after, and the
     /// entries above them. Tables are looked for again where the call may have made or freed one.
-    pub(crate) fn follow(&mut self, vm: &AnyVm, written: impl Iterator<Item = Ptep>) -> BTreeSet<Place> {
+    pub(crate) fn follow(
+        &mut self,
+        vm: &dyn Backend,
+        written: impl Iterator<Item = Ptep>,
+    ) -> BTreeSet<Place> {
         let mut entries: Vec<Ptep> = Vec::new();
         for p in written {
             // In a table of page entries, one stands for all.
@@ -88,7 +92,7 @@ impl Places {
     }
 
     /// Looks at all tables.
-    fn refresh(&mut self, vm: &AnyVm) {
+    fn refresh(&mut self, vm: &dyn Backend) {
         self.before = std::mem::take(&mut self.tables);
         self.processes = vm.processes();
         let old = std::mem::take(&mut self.spaces);
@@ -113,7 +117,7 @@ impl Places {
     }
 
     /// The address space of a process, if it lives.
-    pub(crate) fn space_of(&self, vm: &AnyVm, pid: Pid) -> Option<Pid> {
+    pub(crate) fn space_of(&self, vm: &dyn Backend, pid: Pid) -> Option<Pid> {
         if let Some(space) = self.spaces.iter().find(|space| space.user == pid) {
             return Some(space.label);
         }

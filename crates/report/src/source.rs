@@ -4,8 +4,9 @@ use crate::trace::{Trace, Tracer};
 use ptelab::exec::Watch;
 use ptelab::observe;
 use ptelab::replay::{Options, Replay, ReplayError};
+use ptelab::scenario::Scenario;
 use ptelab::scenario::strace::Reader;
-use ptelab::scenario::{Call, Scenario};
+use ptelab::uapi::{Call, Class};
 use ptelab::{BuildError, HwKind, Matrix};
 use std::io::BufRead;
 
@@ -46,14 +47,11 @@ pub fn trace_log<R: BufRead>(
 
 /// Whether the steps of a scenario are few enough to record them all.
 pub fn can_be_recorded(scenario: &Scenario) -> bool {
-    let bytes = scenario.step_sum(|line| match line.call {
-        Call::Mprotect { len, .. }
-        | Call::Madvise { len, .. }
-        | Call::Memset { len, .. }
-        | Call::ExplicitBzero { len, .. }
-        | Call::Touch { len, .. }
-        | Call::NumaScan { len, .. } => len.into(),
-        _ => 0,
+    let bytes = scenario.step_sum(|line| match (line.call.form().class, &line.call) {
+        // These take as long as what is there, however far they reach.
+        (Class::Look | Class::Given, _)
+        | (_, Call::Mmap { .. } | Call::Munmap { .. } | Call::Mremap { .. }) => 0,
+        (_, call) => call.range().map_or(0, |(_, len)| len.into()),
     });
     bytes <= MAX_RECORDED
 }

@@ -6,7 +6,7 @@ use crate::places::Places;
 use crate::words::Words;
 use ptelab::cost::{Model, Models};
 use ptelab::observe::{Observer, Seen};
-use ptelab::{AnyVm, Area, Backing, Cell, Counter, Counters, Level, Pid, Record, Shape, VirtAddr};
+use ptelab::{Area, Backend, Backing, Cell, Counter, Counters, Level, Pid, Record, Shape, VirtAddr};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -204,7 +204,7 @@ pub struct Tracer {
 impl Tracer {
     /// A tracer of a machine that has just booted. Without records, it looks at everything after every call that may have
     /// changed something.
-    pub fn new(vm: &AnyVm) -> Self {
+    pub fn new(vm: &dyn Backend) -> Self {
         let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
         let course = Course {
             arch: vm.arch(),
@@ -216,7 +216,7 @@ impl Tracer {
             words: Words::new(vm),
             calls: Vec::new(),
         };
-        let recorded = vm.records();
+        let recorded = vm.about().records;
         Self {
             course,
             model,
@@ -234,7 +234,12 @@ impl Tracer {
     }
 
     /// The tables that a call may have changed entries of: by space and first address.
-    fn stretches(&mut self, vm: &AnyVm, seen: &Seen<'_>, space: Option<Pid>) -> BTreeSet<(Pid, VirtAddr)> {
+    fn stretches(
+        &mut self,
+        vm: &dyn Backend,
+        seen: &Seen<'_>,
+        space: Option<Pid>,
+    ) -> BTreeSet<(Pid, VirtAddr)> {
         let known = self.places.spaces();
         let places = self.places.follow(vm, seen.records.iter().filter_map(entry_of));
         let low = places.iter().filter(|place| place.level <= Level::Pmd);
@@ -253,7 +258,7 @@ impl Tracer {
     }
 
     /// Where a process has tables of page entries, or may have huge leaves.
-    fn mapped(&self, vm: &AnyVm, user: Pid) -> Vec<VirtAddr> {
+    fn mapped(&self, vm: &dyn Backend, user: Pid) -> Vec<VirtAddr> {
         let size = self.places.entry_size(Level::Pmd);
         let tables = vm.tables(user).unwrap_or_default();
         let directories = tables.iter().filter(|table| table.level == Level::Pmd);
@@ -267,7 +272,7 @@ impl Tracer {
     }
 
     /// Looks at a stretch again; says what changed in it.
-    fn look(&mut self, vm: &AnyVm, user: Pid, (space, start): (Pid, VirtAddr)) -> Vec<Change> {
+    fn look(&mut self, vm: &dyn Backend, user: Pid, (space, start): (Pid, VirtAddr)) -> Vec<Change> {
         let mut new = Cells::default();
         let words = &mut self.course.words;
         let add = &mut |cell: Cell| new.push(cell, words.number(vm, cell.bits, cell.level));
@@ -301,7 +306,7 @@ impl Tracer {
     }
 
     /// How the VMAs of an address space differ from those that it had when last looked at.
-    fn look_at_vmas(&mut self, vm: &AnyVm, space: Pid, user: Pid) -> Option<VmaChange> {
+    fn look_at_vmas(&mut self, vm: &dyn Backend, space: Pid, user: Pid) -> Option<VmaChange> {
         let areas = vm.areas(user, 0, u64::MAX).ok()?;
         let old = self.vmas.entry(space).or_default();
         let same = |(old, new): &(&NamedArea, &Area)| old.area == **new;
@@ -337,7 +342,7 @@ impl Tracer {
 }
 
 impl Observer for Tracer {
-    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
+    fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         let known: BTreeSet<Pid> = self.vmas.keys().copied().collect();
         let space = self.places.space_of(vm, seen.pid);
         let stretches = self.stretches(vm, &seen, space);

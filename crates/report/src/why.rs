@@ -1,7 +1,7 @@
 //! The rules behind changes of entries, each with the Linux file that it follows.
 
 use crate::rules::{self, Situation};
-use ptelab::{AnyVm, FaultKind, Level, Pte, VirtAddr};
+use ptelab::{Backend, FaultKind, Level, Pte, VirtAddr};
 
 /// Who had a hand in an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,10 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    pub(crate) fn text(&self, vm: &AnyVm, level: Level) -> String {
+    pub(crate) fn text(&self, vm: &dyn Backend, level: Level) -> String {
         match *self {
             Self::Hardware(bits) => {
-                let names = vm.fields(Pte(bits), level);
+                let names = vm.words().fields(Pte(bits), level);
                 let changed: Vec<_> =
                     names.iter().filter(|field| field.mask & bits != 0).map(|field| field.name).collect();
                 format!("the CPU's walker, at an access: {}", changed.join(" "))

@@ -1,6 +1,6 @@
 //! The words that a machine's tables held, each kept once.
 
-use ptelab::{AnyVm, BitField, Level, Pte, PteView};
+use ptelab::{Backend, BitField, Level, Pte, PteView};
 use rustc_hash::FxHashMap;
 
 /// A word without its frame number.
@@ -29,14 +29,14 @@ pub struct Words {
 }
 
 impl Words {
-    pub(crate) fn new(vm: &AnyVm) -> Self {
+    pub(crate) fn new(vm: &dyn Backend) -> Self {
         let mut words = Self::default();
         words.number(vm, 0, Level::Pte);
         words
     }
 
     /// The number of a word.
-    pub(crate) fn number(&mut self, vm: &AnyVm, bits: u64, level: Level) -> u32 {
+    pub(crate) fn number(&mut self, vm: &dyn Backend, bits: u64, level: Level) -> u32 {
         let key = (bits, level);
         if let Some((_, number)) = self.last.filter(|(last, _)| *last == key) {
             return number;
@@ -46,14 +46,14 @@ impl Words {
         number
     }
 
-    fn add(&mut self, vm: &AnyVm, (bits, level): (u64, Level)) -> u32 {
-        let fields = vm.fields(Pte(bits), level);
+    fn add(&mut self, vm: &dyn Backend, (bits, level): (u64, Level)) -> u32 {
+        let fields = vm.words().fields(Pte(bits), level);
         let kind = self.kinds.iter().position(|kind| *kind == fields).unwrap_or_else(|| {
             self.kinds.push(fields);
             self.kinds.len() - 1
         });
         let number = self.all.len() as u32;
-        self.all.push(Word { bits, level, view: vm.decode(Pte(bits), level), kind });
+        self.all.push(Word { bits, level, view: vm.words().decode(Pte(bits), level), kind });
         self.known.insert((bits, level), number);
         number
     }

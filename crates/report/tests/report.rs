@@ -4,7 +4,7 @@ use ptelab::exec::Watch;
 use ptelab::observe::{self, Observer, Seen};
 use ptelab::replay::Options;
 use ptelab::scenario::strace::Reader;
-use ptelab::{AnyVm, HwKind, Matrix, Pid, PteView, VirtAddr};
+use ptelab::{Backend, HwKind, Matrix, Pid, PteView, VirtAddr};
 use ptelab_report::{Explainer, Happening, State, Trace, Tracer, data_json, html, trace_log, trace_scenario};
 use std::path::{Path, PathBuf};
 
@@ -185,7 +185,7 @@ struct Witness {
 }
 
 impl Observer for Witness {
-    fn seen(&mut self, vm: &AnyVm, seen: Seen<'_>) {
+    fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         self.tracer.seen(vm, seen);
         let mask = vm.shape().pfn_mask;
         let mut held = Vec::new();
@@ -212,7 +212,7 @@ impl Observer for Witness {
 }
 
 /// The word of an entry that stands for a page that is not present.
-fn word_without_frame(vm: &AnyVm, pid: Pid, addr: VirtAddr) -> u64 {
+fn word_without_frame(vm: &dyn Backend, pid: Pid, addr: VirtAddr) -> u64 {
     let snapshot = vm.snapshot(pid, addr.get(), vm.page_size()).unwrap();
     snapshot.runs.iter().next().unwrap().bits
 }
@@ -226,7 +226,7 @@ fn a_state_is_what_the_machine_held() {
         let text = std::fs::read_to_string(&path).unwrap();
         let scenario = ptelab::scenario::parse(&text).unwrap();
         let matrix = matrix("all", "6.16,7.3").hw(HwKind::Recording);
-        let witness = |vm: &AnyVm| Witness { tracer: Tracer::new(vm), held: Vec::new() };
+        let witness = |vm: &dyn Backend| Witness { tracer: Tracer::new(vm), held: Vec::new() };
         let (done, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), witness).unwrap();
         for Witness { tracer, held } in done {
             let course = tracer.into_course();
@@ -248,7 +248,7 @@ fn a_state_is_what_the_machine_held() {
 fn an_entry_is_explained() {
     let scenario = ptelab::scenario::parse(T2).unwrap();
     let matrix = matrix("arm64", "6.16,6.17").hw(HwKind::Recording);
-    let explainer = |vm: &AnyVm| Explainer::new(vm, 1, VirtAddr::new(0x4000_9000), 7);
+    let explainer = |vm: &dyn Backend| Explainer::new(vm, 1, VirtAddr::new(0x4000_9000), 7);
     let (told, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), explainer).unwrap();
     let texts: Vec<String> = told.iter().map(Explainer::text).collect();
     insta::assert_snapshot!(texts.join("\n"));

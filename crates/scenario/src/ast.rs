@@ -3,8 +3,7 @@
 //! Source line numbers are carried along for messages but are no part of a scenario's identity: two scenarios that
 //! differ only in them are equal.
 
-use crate::call::Call;
-use crate::errno::Errno;
+use ptelab_uapi::{Call, Errno, Signal};
 
 /// How deep blocks may be nested.
 pub const MAX_DEPTH: usize = 64;
@@ -70,15 +69,6 @@ pub enum Expect {
     Signal(Signal),
 }
 
-/// The signal that ends a memory access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Signal {
-    /// `SIGBUS`, 7
-    Bus,
-    /// `SIGSEGV`, 11
-    Segv,
-}
-
 impl Line {
     /// A line without process, expected result or comment.
     #[must_use]
@@ -108,20 +98,3 @@ impl PartialEq for Repeat {
 }
 
 impl Eq for Repeat {}
-
-impl Signal {
-    /// The name, as in C.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bus => "SIGBUS",
-            Self::Segv => "SIGSEGV",
-        }
-    }
-
-    /// The signal of this name, or `None` if no memory access ends in it.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Bus, Self::Segv].into_iter().find(|signal| signal.name() == name)
-    }
-}

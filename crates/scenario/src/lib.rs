@@ -67,14 +67,11 @@
 //! | `dump` | addr, len, `"NAME"` |
 //! | `time` | `"on"` or `"off"` |
 //!
-//! Flags are the kernel's numbers ([`consts`]); a number without a name is legal. The crate knows
+//! Flags are the kernel's numbers ([`ptelab_uapi`]); a number without a name is legal. The crate knows
 //! what is well formed, and nothing of what a call does.
 
 mod ast;
-mod call;
-pub mod consts;
 mod diag;
-mod errno;
 mod lex;
 mod parse;
 mod print;
@@ -83,10 +80,8 @@ mod steps;
 pub mod strace;
 mod suggest;
 
-pub use ast::{Expect, Item, Line, MAX_DEPTH, Repeat, Scenario, Signal};
-pub use call::{Access, Call, Switch, ThpKey, ThpMode, Timing};
+pub use ast::{Expect, Item, Line, MAX_DEPTH, Repeat, Scenario};
 pub use diag::{Diagnostic, Diagnostics, MAX_KEPT, Related};
-pub use errno::Errno;
 pub use parse::{parse, parse_bytes};
 pub use render::MAX_SHOWN;
 pub use steps::{Step, Steps};

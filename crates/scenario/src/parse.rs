@@ -6,7 +6,6 @@ mod bytes;
 mod cursor;
 mod expect;
 mod expr;
-mod forms;
 mod number;
 mod statement;
 mod text;

@@ -83,7 +83,7 @@ fn every_call_is_predicted_in_its_order() {
         mprotect(0x50000000, 4K, PROT_READ)\n";
     let scenario = ptelab::scenario::parse(text).expect("a scenario");
     let mut vm = Builder::new("x86_64").hw(HwKind::Counting).build().expect("a machine");
-    let prediction = Prediction::of(&mut vm, &scenario, Watch::nobody()).expect("measured");
+    let prediction = Prediction::of(&mut *vm, &scenario, Watch::nobody()).expect("measured");
     let json = prediction.to_json();
     let calls = json["calls"].as_array().expect("a list");
     let texts: Vec<&str> = calls.iter().map(|call| call["call"].as_str().expect("text")).collect();
@@ -103,7 +103,7 @@ fn every_call_is_predicted_in_its_order() {
         assert!((by - call["instructions"].as_f64().expect("a number")).abs() < 3.0, "{call}");
     }
     let generic = Builder::new("generic").hw(HwKind::Counting).build();
-    assert!(Prediction::of(&mut generic.expect("a machine"), &scenario, Watch::nobody()).is_err());
+    assert!(Prediction::of(&mut *generic.expect("a machine"), &scenario, Watch::nobody()).is_err());
 }
 
 #[test]

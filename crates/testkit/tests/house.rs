@@ -8,19 +8,23 @@ use std::path::PathBuf;
 
 /// What each crate may depend on, within the workspace.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("ptelab-pgtable", &[]),
-    ("ptelab-scenario", &[]),
-    ("ptelab-mm", &["ptelab-pgtable"]),
+    ("ptelab-uapi", &[]),
+    ("ptelab-pgtable", &["ptelab-uapi"]),
+    ("ptelab-scenario", &["ptelab-uapi"]),
+    ("ptelab-mm", &["ptelab-uapi", "ptelab-pgtable"]),
     ("arch-generic", &["ptelab-pgtable"]),
     ("arch-arm64", &["ptelab-pgtable"]),
     ("arch-x86_64", &["ptelab-pgtable"]),
-    ("ptelab-machine", &["ptelab-pgtable", "ptelab-mm", "arch-generic", "arch-arm64", "arch-x86_64"]),
-    ("ptelab-kernel", &[]),
+    (
+        "ptelab-machine",
+        &["ptelab-uapi", "ptelab-pgtable", "ptelab-mm", "arch-generic", "arch-arm64", "arch-x86_64"],
+    ),
+    ("ptelab-kernel", &["ptelab-uapi"]),
     ("ptelab", &["ptelab-machine", "ptelab-scenario", "ptelab-kernel"]),
     ("ptelab-report", &["ptelab"]),
     ("ptelab-cli", &["ptelab", "ptelab-report"]),
     ("ptelab-testkit", &["ptelab"]),
-    ("own-port", &["ptelab-pgtable"]),
+    ("own-port", &["ptelab-pgtable", "ptelab-cli"]),
     ("xtask", &["ptelab"]),
 ];
 

@@ -30,7 +30,7 @@ fn seen(report: &RunReport, shows: Shows) -> String {
 fn play(probe: &str, shows: Shows, port: &str, rules: &'static KernelRules) -> String {
     let probe = scenario::parse(probe).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let mut vm = Builder::new(port).kernel(rules).hw(HwKind::Counting).build().expect("a machine");
-    let report = RunReport::of(&mut vm, &probe, Watch::nobody());
+    let report = RunReport::of(&mut *vm, &probe, Watch::nobody());
     assert!(report.finished && report.unexpected.is_empty(), "{:?}", report.unexpected);
     seen(&report, shows)
 }

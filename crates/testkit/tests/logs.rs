@@ -5,7 +5,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use ptelab::exec::Watch;
 use ptelab::replay::{self, FaultIn, MapsReport, Options, Replay};
 use ptelab::scenario::strace::{self, Reader};
-use ptelab::{HwKind, Matrix, ThpMode};
+use ptelab::{HwKind, Matrix, ThpKey, ThpMode};
 use ptelab_testkit::{fixtures, root, stem};
 use std::io::{self, Write};
 use std::path::Path;
@@ -53,7 +53,7 @@ fn play(
 /// Whatever pages the program used and whatever folios it got, its calls return what they returned.
 fn judges(path: &Path) -> Result<(), Failed> {
     let huge =
-        vec![(None, ThpMode::Always), (Some(64 << 10), ThpMode::Always), (Some(2 << 20), ThpMode::Always)];
+        [ThpKey::Enabled, ThpKey::Kb(64), ThpKey::Kb(2048)].map(|size| (size, ThpMode::Always)).to_vec();
     for fault_in in [FaultIn::None, FaultIn::Writable, FaultIn::All] {
         for thp in [Vec::new(), huge.clone()] {
             let options = Options { thp, ..options(path, fault_in)? };

@@ -3,8 +3,9 @@
 //! A process of its own changes them. It puts them back when its standard input closes, which happens however the program that
 //! started it ends. It holds a lock meanwhile, so that two such programs do not take each other's settings for the host's.
 
-use crate::command::Reply;
+use crate::command::{failed, reply, reply_line};
 use crate::real::RealError;
+use ptelab_uapi::Outcome;
 use rustix::fs::{FlockOperation, flock};
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
 use std::fs::{self, File};
@@ -53,11 +54,11 @@ pub(crate) fn value(file: &str) -> io::Result<String> {
     Ok(crate::thp::chosen(&text).unwrap_or(text.trim()).to_owned())
 }
 
-fn set(file: &str, value: &str) -> Reply {
+fn set(file: &str, value: &str) -> Outcome {
     match fs::OpenOptions::new().write(true).open(path(file)).and_then(|mut f| f.write_all(value.as_bytes()))
     {
-        Ok(()) => Reply::Value(0),
-        Err(error) => Reply::Errno(error.raw_os_error().unwrap_or(libc::EIO)),
+        Ok(()) => Outcome::Value(0),
+        Err(error) => failed(error.raw_os_error().unwrap_or(libc::EIO)),
     }
 }
 
@@ -107,18 +108,20 @@ fn answer_all(start: &[Setting]) {
         let Ok(line) = line else { return };
         let reply = match line.split_once(' ') {
             Some((file, value)) if !file.contains("..") && !file.starts_with('/') => set(file, value),
-            _ => {
-                start.iter().map(|(file, value)| set(file, value)).find(is_failure).unwrap_or(Reply::Value(0))
-            }
+            _ => start
+                .iter()
+                .map(|(file, value)| set(file, value))
+                .find(is_failure)
+                .unwrap_or(Outcome::Value(0)),
         };
-        if writeln!(io::stdout(), "{reply}").is_err() {
+        if writeln!(io::stdout(), "{}", reply_line(reply)).is_err() {
             return;
         }
     }
 }
 
-const fn is_failure(reply: &Reply) -> bool {
-    matches!(reply, Reply::Errno(_))
+const fn is_failure(reply: &Outcome) -> bool {
+    matches!(reply, Outcome::Failed(_))
 }
 
 /// The other side: settings as somebody changes them who may.
@@ -153,21 +156,21 @@ impl Keeper {
     /// Sets what a scenario starts from.
     pub(crate) fn reset(&mut self) -> Result<(), RealError> {
         match self.ask("reset")? {
-            Reply::Errno(errno) => Err(RealError::io(DIR)(io::Error::from_raw_os_error(errno))),
-            _ => Ok(()),
+            Outcome::Failed(error) => Err(RealError::io(DIR)(io::Error::other(error))),
+            Outcome::Value(_) | Outcome::Mismatch(_) => Ok(()),
         }
     }
 
     /// Changes a setting.
-    pub(crate) fn set(&mut self, file: &str, value: &str) -> Result<Reply, RealError> {
+    pub(crate) fn set(&mut self, file: &str, value: &str) -> Result<Outcome, RealError> {
         self.ask(&format!("{file} {value}"))
     }
 
-    fn ask(&mut self, line: &str) -> Result<Reply, RealError> {
+    fn ask(&mut self, line: &str) -> Result<Outcome, RealError> {
         let mut answer = String::new();
         let done = self.asks.as_mut().map_or(Ok(()), |asks| writeln!(asks, "{line}"));
         done.and_then(|()| self.answers.read_line(&mut answer)).map_err(RealError::io(NAME))?;
-        Reply::parse(&answer).ok_or(RealError::Nonsense { from: NAME, said: answer })
+        reply(&answer).ok_or(RealError::Nonsense { from: NAME, said: answer })
     }
 }
 

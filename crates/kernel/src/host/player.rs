@@ -1,8 +1,9 @@
 //! The process that plays a scenario: a program of its own, so that little else is in its address space, with one thread.
 //!
-//! It takes commands from a socket, which is its standard input. A command to fork comes with the socket of the child.
+//! It takes calls from a socket, which is its standard input. A fork comes with the socket of the child.
 
-use crate::command::{Call, Command, Reply, SigInfo};
+use crate::command::{self, failed};
+use ptelab_uapi::{Access, Advice, Call, CallError, Outcome, SigCode, SigInfo, Signal as SigNumber};
 use rustix::fd::OwnedFd;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
 use rustix::process::Signal;
@@ -32,17 +33,20 @@ pub fn play() -> io::Result<()> {
     catch_faults()?;
     let mut stack = vec![0_u128; STACK / 16];
     while let Some((line, socket)) = receive()? {
-        let Some(command) = Command::parse(&line) else {
-            return Err(io::Error::other(format!("no command: {line}")));
+        let Some(call) = command::call(&line) else {
+            return Err(io::Error::other(format!("no call: {line}")));
         };
-        let reply = match (command.call, socket) {
-            (Call::Fork, Some(socket)) => fork(&socket)?,
-            (Call::Fork, None) => return Err(io::Error::other("fork without a socket")),
-            (Call::Exit, _) => end(),
-            (Call::Memset | Call::Touch | Call::Read, _) => access(command, &mut stack)?,
-            _ => system_call(command),
+        let reply = match (&call, socket) {
+            (Call::Fork {}, Some(socket)) => fork(&socket)?,
+            (Call::Fork {}, None) => return Err(io::Error::other("fork without a socket")),
+            (Call::ExitGroup { .. }, _) => end(),
+            (
+                Call::Memset { .. } | Call::ExplicitBzero { .. } | Call::Touch { .. } | Call::Check { .. },
+                _,
+            ) => access(call, &mut stack)?,
+            (call, _) => system_call(call),
         };
-        rustix::net::send(stdin(), reply.to_string().as_bytes(), SendFlags::NOSIGNAL)?;
+        rustix::net::send(stdin(), command::reply_line(reply).as_bytes(), SendFlags::NOSIGNAL)?;
     }
     end()
 }
@@ -76,15 +80,15 @@ fn end() -> ! {
 }
 
 /// The parent's reply is the child's process id; the child greets with its own, on its own socket.
-fn fork(socket: &OwnedFd) -> io::Result<Reply> {
+fn fork(socket: &OwnedFd) -> io::Result<Outcome> {
     // SAFETY: the process has one thread, so its child may do all that it may itself.
     match unsafe { libc::fork() } {
         0 => {
             dup2_stdin(socket)?;
-            Ok(Reply::Value(std::process::id().into()))
+            Ok(Outcome::Value(std::process::id().into()))
         }
-        child if child > 0 => Ok(Reply::Value(child as u64)),
-        _ => Ok(Reply::Errno(last_errno())),
+        child if child > 0 => Ok(Outcome::Value(child as u64)),
+        _ => Ok(failed(last_errno())),
     }
 }
 
@@ -95,29 +99,38 @@ fn last_errno() -> i32 {
 /// `MPOL_BIND`
 const MPOL_BIND: u64 = 2;
 
-fn system_call(command: Command) -> Reply {
-    let [a, b, c, d, e, f] = command.args;
-    let nodes = 1_u64 << (a % 64);
-    match command.call {
-        Call::Mmap => raw(libc::SYS_mmap, [a, b, c, d, e, f]),
-        Call::Munmap => raw(libc::SYS_munmap, [a, b, 0, 0, 0, 0]),
-        Call::Mprotect => raw(libc::SYS_mprotect, [a, b, c, 0, 0, 0]),
-        Call::Madvise => raw(libc::SYS_madvise, [a, b, c, 0, 0, 0]),
-        Call::Mremap => raw(libc::SYS_mremap, [a, b, c, d, e, 0]),
-        Call::SetMempolicy if a >= 64 => raw(libc::SYS_set_mempolicy, [0; 6]),
-        Call::SetMempolicy => {
+fn system_call(call: &Call) -> Outcome {
+    match *call {
+        Call::Mmap { addr, len, prot, flags, fd, offset } => {
+            raw(libc::SYS_mmap, [addr, len, prot.bits(), flags.bits(), fd as u64, offset])
+        }
+        Call::Munmap { addr, len } => raw(libc::SYS_munmap, [addr, len, 0, 0, 0, 0]),
+        Call::Mprotect { addr, len, prot } => raw(libc::SYS_mprotect, [addr, len, prot.bits(), 0, 0, 0]),
+        Call::Madvise { addr, len, advice } => raw(libc::SYS_madvise, [addr, len, advice.raw(), 0, 0, 0]),
+        Call::Reclaim { addr, len } => raw(libc::SYS_madvise, [addr, len, Advice::PAGEOUT.raw(), 0, 0, 0]),
+        Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
+            raw(libc::SYS_mremap, [old_addr, old_len, new_len, flags.bits(), new_addr, 0])
+        }
+        Call::NumaAlloc { node: 64.. } => raw(libc::SYS_set_mempolicy, [0; 6]),
+        Call::NumaAlloc { node } => {
+            let nodes = 1_u64 << node;
             raw(libc::SYS_set_mempolicy, [MPOL_BIND, ptr::from_ref(&nodes) as u64, 64, 0, 0, 0])
         }
-        _ => Reply::Errno(libc::ENOSYS),
+        Call::Mlock { addr, len } => raw(libc::SYS_mlock, [addr, len, 0, 0, 0, 0]),
+        Call::Mlock2 { addr, len, flags } => raw(libc::SYS_mlock2, [addr, len, flags.bits(), 0, 0, 0]),
+        Call::Munlock { addr, len } => raw(libc::SYS_munlock, [addr, len, 0, 0, 0, 0]),
+        Call::Msync { addr, len, flags } => raw(libc::SYS_msync, [addr, len, flags.bits(), 0, 0, 0]),
+        // Others are made elsewhere, or asked of images only.
+        _ => failed(libc::ENOSYS),
     }
 }
 
 /// A system call with arguments as they are, wrong ones too: what they come to is what the scenario asks.
-fn raw(number: c_long, [a, b, c, d, e, f]: [u64; 6]) -> Reply {
+fn raw(number: c_long, [a, b, c, d, e, f]: [u64; 6]) -> Outcome {
     // SAFETY: a scenario names memory that nothing of this program lies in: who starts it has looked at the program's maps
     // before, and the kernel places new mappings where nothing is. A scenario that is not heeded costs this process only.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    if result == -1 { Reply::Errno(last_errno()) } else { Reply::Value(result as u64) }
+    if result == -1 { failed(last_errno()) } else { Outcome::Value(result as u64) }
 }
 
 /// What the access under way came to.
@@ -128,12 +141,12 @@ static BYTE: AtomicU64 = AtomicU64::new(0);
 
 /// Makes an access in a thread of control that shares this address space and may end by a signal: its handler notes the signal
 /// and ends it. So nothing has to jump out of a handler.
-fn access(mut command: Command, stack: &mut [u128]) -> io::Result<Reply> {
+fn access(mut call: Call, stack: &mut [u128]) -> io::Result<Outcome> {
     SIGNAL.store(0, Ordering::Relaxed);
     let top = stack.as_mut_ptr_range().end.cast::<c_void>();
-    let argument = ptr::from_mut(&mut command).cast::<c_void>();
+    let argument = ptr::from_mut(&mut call).cast::<c_void>();
     let flags = libc::CLONE_VM | libc::CLONE_VFORK;
-    // SAFETY: the stack and the command outlive the child, as this process waits for its end; the stack is used by nobody
+    // SAFETY: the stack and the call outlive the child, as this process waits for its end; the stack is used by nobody
     // else and large enough for a function that calls none.
     let child = unsafe { libc::clone(make_access, top, flags, argument) };
     if child < 0 {
@@ -143,24 +156,25 @@ fn access(mut command: Command, stack: &mut [u128]) -> io::Result<Reply> {
     if unsafe { libc::waitpid(child, ptr::null_mut(), libc::__WALL) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    let read = if command.call == Call::Read { BYTE.load(Ordering::Relaxed) } else { 0 };
+    let read = if let Call::Check { .. } = call { BYTE.load(Ordering::Relaxed) } else { 0 };
     Ok(match SIGNAL.load(Ordering::Relaxed) {
-        0 => Reply::Value(read),
-        signal => Reply::Signal(SigInfo {
-            signal,
-            code: CODE.load(Ordering::Relaxed),
+        0 => Outcome::Value(read),
+        signal => Outcome::Failed(CallError::Signal(SigInfo {
+            signal: SigNumber::from_number(signal),
+            code: SigCode(CODE.load(Ordering::Relaxed)),
             addr: ADDR.load(Ordering::Relaxed),
-        }),
+        })),
     })
 }
 
-extern "C" fn make_access(command: *mut c_void) -> c_int {
-    // SAFETY: it is the command that `access` passes, which nobody changes meanwhile.
-    let Command { call, args } = unsafe { *command.cast::<Command>() };
-    match call {
-        Call::Memset => memset(args[0], args[1] as u8, args[2]),
-        Call::Touch => touch(args[0], args[1], args[2] != 0),
-        _ => BYTE.store(load(args[0]).into(), Ordering::Relaxed),
+extern "C" fn make_access(call: *mut c_void) -> c_int {
+    // SAFETY: it is the call that `access` passes, which nobody changes meanwhile.
+    match *unsafe { &*call.cast::<Call>() } {
+        Call::Memset { addr, byte, len } => memset(addr, byte, len),
+        Call::ExplicitBzero { addr, len } => memset(addr, 0, len),
+        Call::Touch { addr, len, access } => touch(addr, len, access == Access::Write),
+        Call::Check { addr, .. } => BYTE.store(load(addr).into(), Ordering::Relaxed),
+        _ => {}
     }
     0
 }

@@ -4,7 +4,9 @@ use super::layout::{Calls, Inherit, PAGE};
 use super::sample::Skip;
 use ptelab_kernel as kernel;
 use ptelab_kernel::thp::PMD_SIZE;
-use ptelab_machine::{Access, Advice, AnyVm, Builder, Config, MapFlags, Prot, Snapshot, ThpMode};
+use ptelab_machine::{
+    Access, Advice, Backend, Builder, Call, Config, MapFlags, Prot, Snapshot, ThpKey, ThpMode,
+};
 
 /// Where an emulated machine's memory is mapped.
 const BASE: u64 = 1 << 30;
@@ -13,7 +15,7 @@ const PID: u32 = 1;
 
 /// An emulated machine.
 #[derive(Debug)]
-pub(super) struct Emulated(AnyVm);
+pub(super) struct Emulated(Box<dyn Backend>);
 
 impl Emulated {
     /// A machine with room for `len` bytes in any layout.
@@ -22,8 +24,13 @@ impl Emulated {
         Ok(Self(builder.memory(memory).build()?))
     }
 
+    fn make(&mut self, call: &Call) -> Result<(), Skip> {
+        self.0.call(PID, call).result()?;
+        Ok(())
+    }
+
     fn advise(&mut self, offset: u64, len: u64, advice: Advice) -> Result<(), Skip> {
-        Ok(self.0.madvise(PID, BASE + offset, len, advice as u64)?)
+        self.make(&Call::Madvise { addr: BASE + offset, len, advice })
     }
 
     /// The state of the first `len` bytes.
@@ -35,34 +42,33 @@ impl Emulated {
 impl Calls for Emulated {
     fn map(&mut self, len: u64, folio: u64) -> Result<(), Skip> {
         if folio > self.0.page_size() {
-            self.0.thp_size(folio, ThpMode::Always)?;
+            self.make(&Call::Thp { size: ThpKey::Kb(folio >> 10), mode: ThpMode::Always })?;
         }
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED;
-        self.0.mmap(PID, BASE, len, Prot::READ | Prot::WRITE, flags)?;
-        Ok(())
+        let prot = Prot::READ | Prot::WRITE;
+        self.make(&Call::Mmap { addr: BASE, len, prot, flags, fd: -1, offset: 0 })
     }
 
     fn write(&mut self, offset: u64, len: u64) -> Result<(), Skip> {
-        Ok(self.0.touch(PID, BASE + offset, len, Access::Write)?)
+        self.make(&Call::Touch { addr: BASE + offset, len, access: Access::Write })
     }
 
     fn no_more_huge_pages(&mut self, len: u64) -> Result<(), Skip> {
-        self.advise(0, len, Advice::Nohugepage)
+        self.advise(0, len, Advice::NOHUGEPAGE)
     }
 
     fn inherit(&mut self, offset: u64, len: u64, inherit: Inherit) -> Result<(), Skip> {
-        let advice = if inherit == Inherit::Copied { Advice::Dofork } else { Advice::Dontfork };
+        let advice = if inherit == Inherit::Copied { Advice::DOFORK } else { Advice::DONTFORK };
         self.advise(offset, len, advice)
     }
 
     fn fork(&mut self) -> Result<(), Skip> {
-        self.0.fork(PID)?;
-        Ok(())
+        self.make(&Call::Fork {})
     }
 
     fn toggle(&mut self, len: u64) -> Result<(), Skip> {
-        self.0.mprotect(PID, BASE, len, Prot::READ)?;
-        self.0.mprotect(PID, BASE, len, Prot::READ | Prot::WRITE)?;
+        self.make(&Call::Mprotect { addr: BASE, len, prot: Prot::READ })?;
+        self.make(&Call::Mprotect { addr: BASE, len, prot: Prot::READ | Prot::WRITE })?;
         // On a machine that records, what was recorded would grow without end.
         self.0.take_records();
         Ok(())
@@ -87,7 +93,7 @@ fn keep_out_huge_leaves(region: &mut kernel::Region, len: u64) -> Result<(), Ski
     for at in (0..len).step_by(PMD_SIZE as usize) {
         let one = PAGE.min(len - at);
         region.write_pages(at, one)?;
-        region.madvise(at, one, kernel::Advice::DontNeed)?;
+        region.madvise(at, one, Advice::DONTNEED)?;
     }
     Ok(())
 }
@@ -99,13 +105,13 @@ impl Calls for Host {
             return Err(Skip("less memory than that is free".to_owned()));
         }
         let mut region = kernel::Region::map(len)?;
-        region.madvise(0, len, kernel::Advice::NoHugePage)?;
+        region.madvise(0, len, Advice::NOHUGEPAGE)?;
         if folio > PAGE {
             kernel::thp::gives(folio).map_err(Skip)?;
             if folio < PMD_SIZE {
                 keep_out_huge_leaves(&mut region, len)?;
             }
-            region.madvise(0, len, kernel::Advice::HugePage)?;
+            region.madvise(0, len, Advice::HUGEPAGE)?;
         }
         self.0 = Some(region);
         Ok(())
@@ -116,12 +122,11 @@ impl Calls for Host {
     }
 
     fn no_more_huge_pages(&mut self, len: u64) -> Result<(), Skip> {
-        Ok(self.region()?.madvise(0, len, kernel::Advice::NoHugePage)?)
+        Ok(self.region()?.madvise(0, len, Advice::NOHUGEPAGE)?)
     }
 
     fn inherit(&mut self, offset: u64, len: u64, inherit: Inherit) -> Result<(), Skip> {
-        let advice =
-            if inherit == Inherit::Copied { kernel::Advice::DoFork } else { kernel::Advice::DontFork };
+        let advice = if inherit == Inherit::Copied { Advice::DOFORK } else { Advice::DONTFORK };
         Ok(self.region()?.madvise(offset, len, advice)?)
     }
 
@@ -131,8 +136,8 @@ impl Calls for Host {
 
     fn toggle(&mut self, len: u64) -> Result<(), Skip> {
         let region = self.region()?;
-        region.mprotect(0, len, kernel::Access::ReadOnly)?;
-        Ok(region.mprotect(0, len, kernel::Access::ReadWrite)?)
+        region.mprotect(0, len, Prot::READ)?;
+        Ok(region.mprotect(0, len, Prot::READ | Prot::WRITE)?)
     }
 }
 

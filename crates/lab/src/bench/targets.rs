@@ -8,7 +8,7 @@ use crate::kernels;
 use crate::matrix::Matrix;
 use ptelab_kernel::facts;
 use ptelab_machine::mm::Rules;
-use ptelab_machine::{Builder, HwKind, KernelRules, PORTS};
+use ptelab_machine::{Builder, HwKind, KernelRules, ports};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -162,7 +162,7 @@ fn judge(layouts: &Report, scale: &[ScaleRow], compare_seconds: f64) -> Vec<Targ
         ),
         Target::at_most("T3: an entry, 1 TiB against 1 GiB", 3.0, "times", slower),
         Target::at_most(
-            &format!("compare T2, {} ports x {} kernels", PORTS.len(), KernelRules::ALL.len()),
+            &format!("compare T2, {} ports x {} kernels", ports().len(), KernelRules::ALL.len()),
             1.0,
             "s",
             Some(compare_seconds),

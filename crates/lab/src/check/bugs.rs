@@ -1,10 +1,10 @@
 //! Historical bugs, each put back the smallest way, and what finds it.
 
-use super::faulty::{Fault, Faulty};
+use super::faulty::Fault;
 use crate::fuzz::{Check, Checks, Found, Fuzz, Plan, Planned, Size, scenario_text, shrink};
+use crate::ports::checked;
+use ptelab_machine::KernelRules;
 use ptelab_machine::mm::MREMAP_KEEPS_UFFD_WP;
-use ptelab_machine::pgtable::laws::{self, PortFacts, Setting, race};
-use ptelab_machine::{CpuConfig, KernelRules, PortVisitor, visit_port};
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -196,12 +196,12 @@ impl Bug {
 
     /// The first law that the bug breaks, and the cases that took.
     pub fn broken_law(&self) -> Option<(&'static str, u64)> {
-        visit_port(self.port, BrokenLaw { rules: self.rules(), fault: self.fault() }).flatten()
+        checked(self.port)?.broken_law(self.rules(), self.fault())
     }
 
     /// Schedules of hardware that were tried where one of them shows the bug.
     pub fn lost_race(&self) -> Option<u64> {
-        visit_port(self.port, LostRace { rules: self.rules(), fault: self.fault() }).flatten()
+        checked(self.port)?.lost_race(self.rules(), self.fault())
     }
 
     /// What random programs find from a seed, within so many of them.
@@ -235,38 +235,5 @@ impl Bug {
             (None, None) => race.map_or((None, cases), |schedules| (Some("race".to_owned()), schedules)),
         };
         BugRow { name: self.name, what: self.what, found_by, cases, fuzz }
-    }
-}
-
-struct BrokenLaw {
-    rules: &'static KernelRules,
-    fault: Fault,
-}
-
-impl PortVisitor for BrokenLaw {
-    type Out = Option<(&'static str, u64)>;
-
-    fn visit<P: PortFacts>(self) -> Self::Out {
-        let settings = Setting::with::<Faulty<P>>(self.rules);
-        let build = |cpu: &_, rules| Faulty::<P>::with(self.fault, cpu, rules);
-        laws::laws::<Faulty<P>>().iter().find_map(|law| {
-            let score = laws::score_law(law, &settings, &build);
-            score.failure.map(|_| (score.id, score.cases))
-        })
-    }
-}
-
-struct LostRace {
-    rules: &'static KernelRules,
-    fault: Fault,
-}
-
-impl PortVisitor for LostRace {
-    type Out = Option<u64>;
-
-    fn visit<P: PortFacts>(self) -> Self::Out {
-        let on = Setting::of::<Faulty<P>>(CpuConfig::default(), self.rules);
-        let report = race::explore(&Faulty::<P>::with(self.fault, on.cpu(), self.rules), &on);
-        (!report.failures.is_empty()).then_some(report.schedules)
     }
 }

@@ -1,8 +1,8 @@
 //! What every mprotect of a scenario counts.
 
-use crate::exec::{self, Outcome, Watch};
-use ptelab_machine::{AnyVm, Counters};
-use ptelab_scenario::{Call, Line, Scenario, Timing};
+use crate::exec::{self, Watch};
+use ptelab_machine::{Backend, Call, Counters, Outcome, Timing};
+use ptelab_scenario::{Line, Scenario};
 use std::collections::BTreeMap;
 
 /// Calls whose order is kept; those after are only summed.
@@ -38,7 +38,7 @@ pub struct Calls {
 
 impl Calls {
     /// Runs a scenario on a machine that counts.
-    pub fn of(vm: &mut AnyVm, scenario: &Scenario, watch: Watch<'_>) -> Self {
+    pub fn of(vm: &mut dyn Backend, scenario: &Scenario, watch: Watch<'_>) -> Self {
         let mut calls = Self::default();
         let mut by_line: BTreeMap<(u32, bool), Vec<usize>> = BTreeMap::new();
         let mut timing = false;

@@ -116,7 +116,7 @@ impl CostFile {
     pub fn measure(&self) -> Result<Measured, CostError> {
         let (rules, scenario) = (self.rules()?, self.scenario()?);
         let mut vm = Builder::new(&self.arch).kernel(rules).hw(HwKind::Counting).build()?;
-        let calls = Calls::of(&mut vm, &scenario, Watch::nobody());
+        let calls = Calls::of(&mut *vm, &scenario, Watch::nobody());
         Ok(Measured {
             workload: self.workload.clone(),
             arch: self.arch.clone(),

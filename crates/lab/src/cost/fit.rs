@@ -8,7 +8,7 @@
 use super::file::{Measured, Sample};
 use super::model::{Model, Models, TERMS};
 use ndarray::{Array1, Array2};
-use ptelab_machine::{Counters, KernelRules, PORTS};
+use ptelab_machine::{Counters, KernelRules, ports};
 
 /// How strongly a coefficient is held: being off by its own size weighs as much as one measurement off by the root of this.
 const HOLD: f64 = 1e-3;
@@ -19,7 +19,7 @@ pub fn calibrate(files: &[&Measured]) -> Models {
     workloads.sort();
     workloads.dedup();
     let mut models = Vec::new();
-    for port in PORTS {
+    for port in ports() {
         let of_port: Vec<&Measured> = files.iter().copied().filter(|file| file.arch == port.name).collect();
         let typical: Vec<f64> = TERMS.iter().map(|term| f64::from(term.typical)).collect();
         let shared = fit(&of_port, &typical);

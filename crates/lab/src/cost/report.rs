@@ -4,9 +4,9 @@ use super::calls::{Alike, Calls};
 use super::check::{Check, Errors, MEDIAN_BAR, Row, WORST_BAR};
 use super::model::{Chosen, Model, Models};
 use super::{LIMITS, SERIES_TABLE};
-use crate::exec::{Outcome, Watch};
+use crate::exec::Watch;
 use crate::report::Cost;
-use ptelab_machine::{AnyVm, KernelRules};
+use ptelab_machine::{Backend, KernelRules, Outcome};
 use ptelab_scenario::Scenario;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ impl Prediction {
     ///
     /// # Errors
     /// Where there is no model of the port; then nothing has run.
-    pub fn of(vm: &mut AnyVm, scenario: &Scenario, watch: Watch<'_>) -> Result<Self, NoModel> {
+    pub fn of(vm: &mut dyn Backend, scenario: &Scenario, watch: Watch<'_>) -> Result<Self, NoModel> {
         let (arch, rules) = (vm.arch(), *vm.rules());
         let chosen = Models::built_in().choose(arch, &rules).ok_or_else(|| NoModel(arch.to_owned()))?;
         Ok(Self { arch, kernel: rules.name, model: chosen.model, calls: Calls::of(vm, scenario, watch) })

@@ -1,18 +1,18 @@
 //! One program on several machines.
 
 use super::coverage::Coverage;
-use super::judge::{Judged, OnTrial, Seen, result_is_right};
+use super::judge::{Judged, Seen, result_is_right};
 use super::model::Model;
 use super::program::Size;
 use super::{Check, Checks, Violation};
-use crate::check::{Fault, Faulty};
-use crate::exec::{Outcome, reclaims};
+use crate::check::Fault;
+use crate::exec::reclaims;
 use crate::matrix::port_names;
+use crate::ports::checked;
 use ptelab_machine::mm::{Pagemap, Rules};
-use ptelab_machine::pgtable::laws::PortFacts;
-use ptelab_machine::pgtable::{CpuConfig, PteAttrs, PteView, SoftFlags, swp_type};
-use ptelab_machine::{Advice, CallError, KernelRules, Pid, PortVisitor, Signal, visit_port};
-use ptelab_scenario::{Call, Line};
+use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, swp_type};
+use ptelab_machine::{Advice, Call, CallError, KernelRules, MremapFlags, Outcome, Pid};
+use ptelab_scenario::Line;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -83,23 +83,7 @@ impl Plan {
         fault: Fault,
     ) -> Box<dyn Judged> {
         let span = self.size.of_case(case).span();
-        visit_port(port, Build { rules, fault, span }).expect("the plan names ports that there are")
-    }
-}
-
-struct Build {
-    rules: &'static KernelRules,
-    fault: Fault,
-    span: u64,
-}
-
-impl PortVisitor for Build {
-    type Out = Box<dyn Judged>;
-
-    fn visit<P: PortFacts>(self) -> Box<dyn Judged> {
-        let Self { rules, fault, span } = self;
-        // One machine for both, with a fault or none: mm is compiled once for each port.
-        Box::new(OnTrial::new(Faulty::<P>::with(fault, &CpuConfig::default(), rules), rules, span))
+        checked(port).expect("the plan names ports that there are").on_trial(rules, fault, span)
     }
 }
 
@@ -252,11 +236,11 @@ impl Run {
             });
         }
         // Only single pages that fail are signalled: which folios are split already differs.
-        let signalled = Outcome::Failed(CallError::Signal(Signal::Bus));
-        let fails = matches!(line.call, Call::Hwpoison { .. }) && got == signalled;
+        let signalled = matches!(got, Outcome::Failed(CallError::Signal(_)));
+        let fails = signalled && matches!(line.call, Call::Hwpoison { .. });
         self.results.push(if fails { Outcome::Value(0) } else { got });
         self.tracks |= matches!(line.call, Call::ClearRefs { what: 4 });
-        self.frees |= matches!(line.call, Call::Madvise { advice, .. } if advice == Advice::Free as u64);
+        self.frees |= matches!(line.call, Call::Madvise { advice, .. } if advice == Advice::FREE);
         if self.frees && reclaims(&line.call) {
             self.reclaims.get_or_insert(self.results.len());
         }
@@ -280,7 +264,9 @@ impl Run {
 fn ends(line: &Line, got: Option<Outcome>) -> bool {
     match got {
         Some(Outcome::Failed(CallError::Migrating)) => true,
-        Some(Outcome::Failed(_)) => matches!(line.call, Call::Mremap { flags, .. } if flags & 4 != 0),
+        Some(Outcome::Failed(_)) => {
+            matches!(line.call, Call::Mremap { flags, .. } if flags.contains(MremapFlags::DONTUNMAP))
+        }
         _ => false,
     }
 }
@@ -335,7 +321,7 @@ fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
 const fn is_forgetful(call: &Call) -> bool {
     matches!(
         call,
-        Call::Fork
+        Call::Fork {}
             | Call::Mprotect { .. }
             | Call::NumaScan { .. }
             | Call::UffdWp { .. }

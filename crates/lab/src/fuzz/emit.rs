@@ -1,7 +1,8 @@
 //! A program that broke a check, as a scenario and as a C program for a real kernel.
 
 use super::case::Found;
-use ptelab_scenario::{Access, Call, Line, Switch, ThpKey};
+use ptelab_machine::{Access, Call, Switch};
+use ptelab_scenario::Line;
 use std::fmt::Write as _;
 
 /// The scenario, with what it broke as a comment. `bug` names what was broken on purpose, if anything was.
@@ -38,9 +39,9 @@ pub fn c_program(lines: &[Line]) -> String {
     for (i, line) in lines.iter().enumerate() {
         let pid = line.pid.unwrap_or(1);
         let _ = writeln!(text, "\twhile (*turn < {i})\n\t\tsched_yield();\n\tif (me == {pid}) {{");
-        children += u32::from(line.call == Call::Fork);
+        children += u32::from(line.call == Call::Fork {});
         let _ = match &line.call {
-            Call::Fork => writeln!(text, "\t\tif (fork() == 0)\n\t\t\tme = {children};"),
+            Call::Fork {} => writeln!(text, "\t\tif (fork() == 0)\n\t\t\tme = {children};"),
             Call::ExitGroup { status } => writeln!(text, "\t\t*turn = {};\n\t\t_exit({status});", i + 1),
             call => writeln!(text, "{}", c_statement(i, call)),
         };
@@ -63,13 +64,14 @@ fn c_call(call: &Call) -> Option<String> {
     Some(match call {
         Call::Mmap { addr, len, prot, flags, fd, offset } => {
             // Placed exactly, or not at all: MAP_FIXED_NOREPLACE.
-            let flags = if *addr != 0 && flags & 0x10 == 0 { flags | 0x10_0000 } else { *flags };
+            let (prot, flags) = (prot.bits(), flags.placed(*addr).bits());
             format!("mmap((void *){addr:#x}, {len}, {prot}, {flags:#x}, {fd}, {offset})")
         }
         Call::Munmap { addr, len } => format!("munmap((void *){addr:#x}, {len})"),
-        Call::Mprotect { addr, len, prot } => format!("mprotect((void *){addr:#x}, {len}, {prot})"),
-        Call::Madvise { addr, len, advice } => format!("madvise((void *){addr:#x}, {len}, {advice})"),
+        Call::Mprotect { addr, len, prot } => format!("mprotect((void *){addr:#x}, {len}, {})", prot.bits()),
+        Call::Madvise { addr, len, advice } => format!("madvise((void *){addr:#x}, {len}, {})", advice.raw()),
         Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
+            let flags = flags.bits();
             format!("mremap((void *){old_addr:#x}, {old_len}, {new_len}, {flags}, (void *){new_addr:#x})")
         }
         // Reclaim of what MADV_FREE gave up is a part of MADV_PAGEOUT.
@@ -83,14 +85,11 @@ fn c_call(call: &Call) -> Option<String> {
         Call::Check { addr, .. } => format!("*(volatile unsigned char *){addr:#x}"),
         Call::ClearRefs { what } => format!("write_file(\"/proc/self/clear_refs\", \"{what}\")"),
         Call::Thp { size, mode } => {
-            let file = match size {
-                ThpKey::Enabled => "enabled".to_owned(),
-                ThpKey::Kb(kb) => format!("hugepages-{kb}kB/enabled"),
-            };
+            let file = size.file();
             let folder = "/sys/kernel/mm/transparent_hugepage";
             format!("write_file(\"{folder}/{file}\", \"{}\")", mode.name())
         }
-        Call::Uffd { addr, len, features } => format!("uffd({addr:#x}, {len}, {features:#x})"),
+        Call::Uffd { addr, len, features } => format!("uffd({addr:#x}, {len}, {:#x})", features.bits()),
         Call::UffdUnregister { addr, len } => format!("uffd_range(UFFDIO_UNREGISTER, {addr:#x}, {len}, 0)"),
         Call::UffdWp { addr, len, how } => {
             let on = u8::from(*how == Switch::On);
@@ -98,8 +97,47 @@ fn c_call(call: &Call) -> Option<String> {
         }
         Call::UffdPoison { addr, len } => format!("uffd_range(POISON, {addr:#x}, {len}, 0)"),
         Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
+            let (flags, mask, returned) = (flags.bits(), mask.bits(), returned.bits());
             format!("pagemap_scan({addr:#x}, {len}, {flags}, {mask}, {returned}, {max_pages})")
         }
-        _ => return None,
+        Call::Mlock { addr, len } => format!("mlock((void *){addr:#x}, {len})"),
+        Call::Mlock2 { addr, len, flags } => format!("mlock2((void *){addr:#x}, {len}, {})", flags.bits()),
+        Call::Munlock { addr, len } => format!("munlock((void *){addr:#x}, {len})"),
+        Call::Mlockall { flags } => format!("mlockall({})", flags.bits()),
+        Call::Munlockall {} => "munlockall()".to_owned(),
+        Call::Msync { addr, len, flags } => format!("msync((void *){addr:#x}, {len}, {})", flags.bits()),
+        Call::Fork {}
+        | Call::ExitGroup { .. }
+        | Call::SplitFolio { .. }
+        | Call::Numa { .. }
+        | Call::NumaAlloc { .. }
+        | Call::NumaScan { .. }
+        | Call::Swapon { .. }
+        | Call::MigrateBegin { .. }
+        | Call::MigrateEnd { .. }
+        | Call::DevicePrivate { .. }
+        | Call::DeviceExclusive { .. }
+        | Call::Dump { .. }
+        | Call::Time { .. }
+        | Call::Brk { .. }
+        | Call::Mincore { .. }
+        | Call::ProcessMadvise { .. }
+        | Call::PkeyAlloc { .. }
+        | Call::PkeyFree { .. }
+        | Call::PkeyMprotect { .. }
+        | Call::SetVmaAnonName { .. }
+        | Call::SetThpDisable { .. }
+        | Call::GetThpDisable {}
+        | Call::Shmget { .. }
+        | Call::Shmat { .. }
+        | Call::Shmdt { .. }
+        | Call::ShmRmid { .. }
+        | Call::CloneVm {}
+        | Call::Execve {}
+        | Call::Open { .. }
+        | Call::Pwrite { .. }
+        | Call::Adopt { .. }
+        | Call::SetBrk { .. }
+        | Call::SetupStack { .. } => return None,
     })
 }

@@ -10,7 +10,7 @@ use ptelab_machine::pgtable::laws::PortFacts;
 use ptelab_machine::pgtable::{
     Access, Level, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, marker, swp_type,
 };
-use ptelab_machine::{Pid, Vm};
+use ptelab_machine::{Backend, Pid, Prot};
 
 impl<A: PortFacts> OnTrial<A> {
     pub(super) fn entries_are_sound(&self, pid: Pid, mm: &Mm, checks: Checks) -> Result<(), Violation> {
@@ -220,7 +220,7 @@ impl<A: PortFacts> OnTrial<A> {
         let wrong = |text: String| Err(Violation::new(Check::Vma, format!("[pid {pid}] {text}")));
         let mut pages = space.iter().peekable();
         for vma in mm.vmas.iter() {
-            let prot = (vma.flags & VmFlags::ACCESS).bits();
+            let prot = Prot::from_bits_retain((vma.flags & VmFlags::ACCESS).bits());
             let registered = vma.flags.contains(VmFlags::UFFD_WP);
             for at in vma.start.get() / PAGE..vma.end.get() / PAGE {
                 let Some((_, page)) = pages.next_if(|(page, _)| *page == at) else {

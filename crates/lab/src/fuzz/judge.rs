@@ -6,15 +6,15 @@ use super::invariants::named;
 use super::model::{Expected, Model};
 use super::program::{BASE, ELSEWHERE, PAGE};
 use super::{Check, Checks, Violation};
-use crate::exec::{self, Outcome};
+use crate::exec;
 use ptelab_machine::mm::{Config, LeafEntry};
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
     Access, CpuConfig, FlushHw, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, Ptep, Tlbi, VirtAddr,
     Walk, swp_type,
 };
-use ptelab_machine::{CallError, Machine, Pid, Signal, Vm};
-use ptelab_scenario::{Call, Line};
+use ptelab_machine::{Backend, Call, CallError, Machine, Outcome, Pid};
+use ptelab_scenario::Line;
 use std::collections::BTreeMap;
 
 /// What a program's memory is on every machine: enough for it never to run out.
@@ -22,7 +22,7 @@ const CONFIG: Config = Config { memory: 1 << 30, max_map_count: 65530 };
 
 /// An entry that a machine holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     pub(super) pid: Pid,
     pub(super) entry: LeafEntry,
     pub(super) view: PteView,
@@ -63,7 +63,7 @@ impl Seen {
 }
 
 /// A machine of any port on trial.
-pub(super) trait Judged {
+pub(crate) trait Judged {
     /// Its port, kernel and rules.
     fn name(&self) -> String;
     /// The rules that it runs under.
@@ -93,7 +93,7 @@ pub(super) trait Judged {
 }
 
 /// A machine, with what it held after the last call.
-pub(super) struct OnTrial<A> {
+pub(crate) struct OnTrial<A> {
     pub(super) machine: Machine<A, FlushHw>,
     /// Whether its kernel, with nothing planted in it, has contiguous blocks that are not valid.
     pub(super) cont_on_invalid: bool,
@@ -118,7 +118,7 @@ pub(super) struct OnTrial<A> {
 }
 
 impl<A: PortFacts> OnTrial<A> {
-    pub(super) fn new(arch: A, rules: &'static KernelRules, span: u64) -> Self {
+    pub(crate) fn new(arch: A, rules: &'static KernelRules, span: u64) -> Self {
         let machine = Machine::new(arch, rules, CONFIG);
         let setting = Setting::of::<A>(CpuConfig::default(), rules);
         Self {
@@ -210,7 +210,7 @@ impl<A: PortFacts> Judged for OnTrial<A> {
 
     fn call(&mut self, line: &Line) -> Outcome {
         let got = exec::run_line(&mut self.machine, line).0;
-        let fails = matches!(got, Outcome::Value(0) | Outcome::Failed(CallError::Signal(Signal::Bus)));
+        let fails = matches!(got, Outcome::Value(0) | Outcome::Failed(CallError::Signal(_)));
         self.failed += u64::from(fails && matches!(line.call, Call::Hwpoison { .. }));
         self.flushes = self.machine.kernel.hw.take_flushes();
         self.look();
@@ -265,7 +265,7 @@ impl<A: PortFacts> Judged for OnTrial<A> {
         }
         for pid in self.machine.processes() {
             // They are those that live.
-            let _ = self.machine.exit(pid);
+            let _ = self.machine.call(pid, &Call::ExitGroup { status: 0 });
         }
         let kernel = &self.machine.kernel;
         let left = (kernel.pages.used(), kernel.pages.tables(), kernel.swap_used() / A::PAGE_SIZE);
@@ -287,7 +287,10 @@ pub(super) fn result_is_right(expected: Expected, got: Outcome) -> Result<(), Vi
         Expected::Is(outcome) if outcome != got => {
             Err(Violation::new(Check::Results, format!("came to {got}, should come to {outcome}")))
         }
-        _ => Ok(()),
+        Expected::Signal(signal) if !matches!(got, Outcome::Failed(CallError::Signal(info)) if info.signal == signal) => {
+            Err(Violation::new(Check::Results, format!("came to {got}, should come to {signal}")))
+        }
+        Expected::Is(_) | Expected::Signal(_) | Expected::Unknown => Ok(()),
     }
 }
 

@@ -3,11 +3,13 @@
 //! Bytes are kept at four places of each page, both ends among them. Where the model cannot tell what a call comes to, it
 //! takes the machine's word and asks only that memory agrees with it afterwards.
 
-use crate::exec::Outcome;
 use bitflags::bitflags;
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, SoftLeaf, marker, swp_type};
-use ptelab_machine::{Advice, CallError, Errno, Pid, PmScanFlags, Signal, UffdFeatures};
-use ptelab_scenario::{Access, Call, Line, Switch};
+use ptelab_machine::{
+    Access, Advice, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, Pid, PmScanFlags, Prot, Signal,
+    Switch, UffdFeatures,
+};
+use ptelab_scenario::Line;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -68,14 +70,14 @@ impl State {
 pub(super) struct Page {
     bytes: Bytes,
     /// `PROT_READ`, `PROT_WRITE`, `PROT_EXEC`.
-    pub(super) prot: u64,
+    pub(super) prot: Prot,
     /// The userfaultfd that it is registered with.
     pub(super) uffd: Option<UffdFeatures>,
     state: State,
 }
 
 impl Page {
-    const fn new(prot: u64, bytes: Bytes) -> Self {
+    const fn new(prot: Prot, bytes: Bytes) -> Self {
         Self { bytes, prot, uffd: None, state: State::empty() }
     }
 
@@ -122,16 +124,17 @@ impl Page {
 
     /// Makes an access, or says what it ends in.
     fn access(&mut self, access: Access) -> Result<(), Signal> {
-        let needed = if access == Access::Write { 2 } else { 7 };
-        if self.prot & needed == 0 || self.is(State::GUARD) {
-            return Err(Signal::Segv);
+        let needed =
+            if access == Access::Write { Prot::WRITE } else { Prot::READ | Prot::WRITE | Prot::EXEC };
+        if !self.prot.intersects(needed) || self.is(State::GUARD) {
+            return Err(Signal::SEGV);
         }
         if self.is(State::BROKEN) {
-            return Err(Signal::Bus);
+            return Err(Signal::BUS);
         }
         if access == Access::Write && self.is(State::PROTECTED) {
             if !self.is_async() {
-                return Err(Signal::Bus);
+                return Err(Signal::BUS);
             }
             self.protect(false);
         }
@@ -211,16 +214,18 @@ pub(super) type Word<'a> = &'a dyn Fn(Pid, u64) -> PteView;
 
 /// All processes.
 #[derive(Clone, Debug)]
-pub(super) struct Model {
+pub(crate) struct Model {
     spaces: BTreeMap<Pid, Space>,
     made: Pid,
 }
 
 /// What a call must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(crate) enum Expected {
     /// This.
     Is(Outcome),
+    /// This signal.
+    Signal(Signal),
     /// The model does not say.
     Unknown,
 }
@@ -248,7 +253,7 @@ impl Model {
             return Expected::Is(Outcome::Failed(CallError::NoProcess(pid)));
         }
         match line.call {
-            Call::Fork => self.fork(pid, word),
+            Call::Fork {} => self.fork(pid, word),
             Call::ExitGroup { .. } => {
                 self.spaces.remove(&pid);
                 FINE
@@ -287,7 +292,7 @@ impl Model {
 
     /// A page fails, for all who have it: who that is, the machine says.
     fn fail(&mut self, pid: Pid, addr: u64, got: Outcome, word: Word<'_>) {
-        if !matches!(got, DONE | Outcome::Failed(CallError::Signal(Signal::Bus))) {
+        if !matches!(got, DONE | Outcome::Failed(CallError::Signal(_))) {
             return;
         }
         for (&of, space) in &mut self.spaces {
@@ -327,7 +332,7 @@ impl Model {
         let Some(space) = self.spaces.get_mut(&pid) else { return };
         let stays = space.range_mut(pages(from, len)).iter().find(|(at, _)| is_mapped(at * PAGE));
         let moved = stays.map_or(len, |(at, _)| at * PAGE - from);
-        mremap(space, (from, moved), to, 0, Outcome::Value(to));
+        mremap(space, (from, moved), to, MremapFlags::empty(), Outcome::Value(to));
         space.0.retain(|(at, _)| is_mapped(at * PAGE));
     }
 }
@@ -357,7 +362,6 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
             Expected::Unknown
         }
         Call::Uffd { addr, len, features } if got == DONE => {
-            let features = UffdFeatures::from_bits_retain(features);
             each(space, (addr, len), |_, page| page.uffd = Some(features));
             Expected::Unknown
         }
@@ -374,7 +378,7 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
             Expected::Unknown
         }
         Call::PagemapScan { addr, len, flags, .. } => {
-            if flags & PmScanFlags::WP_MATCHING.bits() != 0 {
+            if flags.contains(PmScanFlags::WP_MATCHING) {
                 scan_protects(space, (addr, len), word);
             }
             Expected::Unknown
@@ -389,7 +393,47 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
         | Call::Numa { .. }
         | Call::NumaAlloc { .. }
         | Call::Swapon { .. } => FINE,
-        _ => Expected::Unknown,
+        // What these come to, the machine says; or no program makes them.
+        Call::Thp { .. }
+        | Call::Uffd { .. }
+        | Call::UffdUnregister { .. }
+        | Call::UffdPoison { .. }
+        | Call::MigrateBegin { .. }
+        | Call::MigrateEnd { .. }
+        | Call::DevicePrivate { .. }
+        | Call::SplitFolio { .. }
+        | Call::Hwpoison { .. }
+        | Call::Check { .. }
+        | Call::Dump { .. }
+        | Call::Time { .. }
+        | Call::Fork {}
+        | Call::ExitGroup { .. }
+        | Call::Brk { .. }
+        | Call::Mlock { .. }
+        | Call::Mlock2 { .. }
+        | Call::Munlock { .. }
+        | Call::Mlockall { .. }
+        | Call::Munlockall {}
+        | Call::Msync { .. }
+        | Call::Mincore { .. }
+        | Call::ProcessMadvise { .. }
+        | Call::PkeyAlloc { .. }
+        | Call::PkeyFree { .. }
+        | Call::PkeyMprotect { .. }
+        | Call::SetVmaAnonName { .. }
+        | Call::SetThpDisable { .. }
+        | Call::GetThpDisable {}
+        | Call::Shmget { .. }
+        | Call::Shmat { .. }
+        | Call::Shmdt { .. }
+        | Call::ShmRmid { .. }
+        | Call::CloneVm {}
+        | Call::Execve {}
+        | Call::Open { .. }
+        | Call::Pwrite { .. }
+        | Call::Adopt { .. }
+        | Call::SetBrk { .. }
+        | Call::SetupStack { .. } => Expected::Unknown,
     }
 }
 
@@ -403,12 +447,12 @@ fn each(space: &mut Space, (addr, len): (u64, u64), mut change: impl FnMut(u64, 
     }
 }
 
-fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: u64, flags: u64) -> Expected {
-    let fixed = flags & 0x10 != 0;
+fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: Prot, flags: MapFlags) -> Expected {
+    let fixed = flags.contains(MapFlags::FIXED);
     if !fixed && pages(addr, len).any(|at| space.has(at)) {
-        return errno(Errno::Eexist);
+        return errno(Errno::EEXIST);
     }
-    let bytes = || match flags & 3 {
+    let bytes = || match flags.bits() & MapFlags::TYPE {
         1 => Bytes::Shared(Rc::new(Cell::new([0; 4]))),
         _ => Bytes::Own([0; 4]),
     };
@@ -418,18 +462,18 @@ fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: u64, flags: u64) -> Ex
 
 fn munmap(space: &mut Space, addr: u64, len: u64) -> Expected {
     if !addr.is_multiple_of(PAGE) || len == 0 {
-        return errno(Errno::Einval);
+        return errno(Errno::EINVAL);
     }
     space.0.retain(|(at, _)| !pages(addr, len).contains(at));
     FINE
 }
 
-fn mprotect(space: &mut Space, addr: u64, len: u64, prot: u64) -> Expected {
+fn mprotect(space: &mut Space, addr: u64, len: u64, prot: Prot) -> Expected {
     if !addr.is_multiple_of(PAGE) {
-        return errno(Errno::Einval);
+        return errno(Errno::EINVAL);
     }
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(at) else { return errno(Errno::Enomem) };
+        let Some(page) = space.get_mut(at) else { return errno(Errno::ENOMEM) };
         page.prot = prot;
     }
     FINE
@@ -438,19 +482,19 @@ fn mprotect(space: &mut Space, addr: u64, len: u64, prot: u64) -> Expected {
 fn madvise(
     space: &mut Space,
     (addr, len): (u64, u64),
-    advice: u64,
+    advice: Advice,
     got: Outcome,
     word: WordOf<'_>,
 ) -> Expected {
-    let Some(advice) = Advice::from_raw(advice).filter(|_| addr.is_multiple_of(PAGE)) else {
-        return errno(Errno::Einval);
-    };
+    if !advice.is_known() || !addr.is_multiple_of(PAGE) {
+        return errno(Errno::EINVAL);
+    }
     let range = (addr, len);
     let hole = pages(addr, len).any(|at| !space.has(at));
     let is_shared = space.range_mut(pages(addr, len)).iter().any(|(_, page)| page.is_shared());
     match advice {
-        Advice::Dontneed => each(space, range, |at, page| dontneed(page, &word(at))),
-        Advice::Free => {
+        Advice::DONTNEED => each(space, range, |at, page| dontneed(page, &word(at))),
+        Advice::FREE => {
             // What is given up is there until memory runs out, unless it is in swap; what was shared stays dirty.
             each(space, range, |_, page| {
                 page.state -= State::DIRTY;
@@ -458,37 +502,37 @@ fn madvise(
             });
             discarded(space, range, word);
         }
-        Advice::Dontfork => each(space, range, |_, page| page.state |= State::DONTFORK),
-        Advice::Dofork => each(space, range, |_, page| page.state -= State::DONTFORK),
+        Advice::DONTFORK => each(space, range, |_, page| page.state |= State::DONTFORK),
+        Advice::DOFORK => each(space, range, |_, page| page.state -= State::DONTFORK),
         // Private memory only: where shared memory is met, the call ends there.
-        Advice::Wipeonfork => {
+        Advice::WIPEONFORK => {
             let all = space.range_mut(pages(addr, len)).iter_mut().take_while(|(_, page)| !page.is_shared());
             all.for_each(|(_, page)| page.state |= State::WIPEONFORK);
         }
-        Advice::Keeponfork => each(space, range, |_, page| page.state -= State::WIPEONFORK),
+        Advice::KEEPONFORK => each(space, range, |_, page| page.state -= State::WIPEONFORK),
         // What comes back from swap may be clean.
-        Advice::Pageout => {
+        Advice::PAGEOUT => {
             let swapped = |word| matches!(word, PteView::Soft(leaf) if SoftLeaf::is_swap(leaf));
             let all = space.0.iter_mut().filter(|(at, _)| swapped(word(*at)));
             all.for_each(|(_, page)| page.state -= State::DIRTY);
             discarded(space, range, word);
             return Expected::Unknown;
         }
-        Advice::PopulateWrite => {
+        Advice::POPULATE_WRITE => {
             each(space, range, |at, page| lifted(page, &word(at)));
             return Expected::Unknown;
         }
-        Advice::GuardInstall if got == DONE || hole => each(space, range, |at, page| {
+        Advice::GUARD_INSTALL if got == DONE || hole => each(space, range, |at, page| {
             let guarded = matches!(word(at), PteView::Soft(leaf) if leaf.is_marker(marker::GUARD));
             dontneed(page, &word(at));
             page.state.set(State::GUARD, guarded || !page.is(State::PROTECTED));
         }),
-        Advice::GuardRemove => each(space, range, |_, page| page.state -= State::GUARD),
+        Advice::GUARD_REMOVE => each(space, range, |_, page| page.state -= State::GUARD),
         _ => return Expected::Unknown,
     }
     match advice {
-        Advice::Free | Advice::Wipeonfork if is_shared => Expected::Unknown,
-        _ if hole => errno(Errno::Enomem),
+        Advice::FREE | Advice::WIPEONFORK if is_shared => Expected::Unknown,
+        _ if hole => errno(Errno::ENOMEM),
         _ => FINE,
     }
 }
@@ -526,13 +570,13 @@ fn uffd_wp(space: &mut Space, (addr, len): (u64, u64), how: Switch) -> Expected 
     let mut any = false;
     for (_, page) in space.range_mut(pages(addr, len)) {
         if page.uffd.is_none() {
-            return errno(Errno::Enoent);
+            return errno(Errno::ENOENT);
         }
         any = true;
         let protects = how == Switch::On && !page.state.intersects(State::GUARD | State::BROKEN);
         page.protect(protects);
     }
-    if any { FINE } else { errno(Errno::Enoent) }
+    if any { FINE } else { errno(Errno::ENOENT) }
 }
 
 /// A scan protects what is there, and what is empty as its kernel says.
@@ -559,7 +603,7 @@ const fn returns_writable(word: &PteView) -> bool {
     matches!(word, PteView::Soft(leaf) if matches!(leaf.ty, swp_type::MIGRATION_WRITE | swp_type::DEVICE_WRITE))
 }
 
-fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: Outcome) -> Expected {
+fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: MremapFlags, got: Outcome) -> Expected {
     if got != Outcome::Value(to) {
         return Expected::Unknown;
     }
@@ -576,22 +620,18 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: u64, got: 
     // Where there was nothing to move, what is mapped at the new place stays: VMA by VMA, each makes room for itself.
     each(space, (from, len), |_, page| page.zap());
     // What is left behind is mapped still.
-    if flags & 4 == 0 {
+    if !flags.contains(MremapFlags::DONTUNMAP) {
         space.0.retain(|(at, _)| !pages(from, len).contains(at));
     }
     space.extend(moved);
     Expected::Unknown
 }
 
-const fn signal(signal: Signal) -> Expected {
-    Expected::Is(Outcome::Failed(CallError::Signal(signal)))
-}
-
 fn write(space: &mut Space, addr: u64, len: u64, byte: u8) -> Expected {
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(at) else { return signal(Signal::Segv) };
+        let Some(page) = space.get_mut(at) else { return Expected::Signal(Signal::SEGV) };
         if let Err(end) = page.access(Access::Write) {
-            return signal(end);
+            return Expected::Signal(end);
         }
         page.write(|place| (addr..addr + len).contains(&(at * PAGE + place)), byte);
     }
@@ -600,9 +640,9 @@ fn write(space: &mut Space, addr: u64, len: u64, byte: u8) -> Expected {
 
 fn touch(space: &mut Space, addr: u64, len: u64, access: Access) -> Expected {
     for at in pages(addr, len) {
-        let Some(page) = space.get_mut(at) else { return signal(Signal::Segv) };
+        let Some(page) = space.get_mut(at) else { return Expected::Signal(Signal::SEGV) };
         if let Err(end) = page.access(access) {
-            return signal(end);
+            return Expected::Signal(end);
         }
         if access == Access::Write {
             page.write(|place| place == addr % PAGE, 1);

@@ -3,8 +3,11 @@
 //! `fuzz`, the tests with proptest and the fuzz target draw from here. A new call is a new arm of [`Writer::call`].
 
 use arbitrary::{Result, Unstructured};
-use ptelab_machine::{Advice, PageCategories, PmScanFlags, UffdFeatures};
-use ptelab_scenario::{Access, Call, Line, Switch, ThpKey, ThpMode};
+use ptelab_machine::{
+    Access, Advice, Call, MapFlags, MremapFlags, PageCategories, PmScanFlags, Prot, Switch, ThpKey, ThpMode,
+    UffdFeatures,
+};
+use ptelab_scenario::Line;
 
 /// Where programs work. Private or shared memory starts here.
 pub const BASE: u64 = 0x4000_0000;
@@ -48,34 +51,28 @@ impl Size {
     }
 }
 
-const READ: u64 = 1;
-const WRITE: u64 = 2;
-const EXEC: u64 = 4;
-const SHARED: u64 = 0x01;
-const PRIVATE: u64 = 0x02;
-const ANONYMOUS: u64 = 0x20;
-const FIXED: u64 = 0x10;
-const MAYMOVE: u64 = 1;
-const MREMAP_FIXED: u64 = 2;
-const DONTUNMAP: u64 = 4;
+const READ: Prot = Prot::READ;
+const WRITE: Prot = Prot::WRITE;
+const RW: Prot = READ.union(WRITE);
+const RX: Prot = READ.union(Prot::EXEC);
 
 /// Advice that is given.
 const ADVICE: [Advice; 15] = [
-    Advice::Dontneed,
-    Advice::Free,
-    Advice::Dontfork,
-    Advice::Dofork,
-    Advice::Hugepage,
-    Advice::Nohugepage,
-    Advice::Wipeonfork,
-    Advice::Keeponfork,
-    Advice::Cold,
-    Advice::Pageout,
-    Advice::PopulateRead,
-    Advice::PopulateWrite,
-    Advice::Collapse,
-    Advice::GuardInstall,
-    Advice::GuardRemove,
+    Advice::DONTNEED,
+    Advice::FREE,
+    Advice::DONTFORK,
+    Advice::DOFORK,
+    Advice::HUGEPAGE,
+    Advice::NOHUGEPAGE,
+    Advice::WIPEONFORK,
+    Advice::KEEPONFORK,
+    Advice::COLD,
+    Advice::PAGEOUT,
+    Advice::POPULATE_READ,
+    Advice::POPULATE_WRITE,
+    Advice::COLLAPSE,
+    Advice::GUARD_INSTALL,
+    Advice::GUARD_REMOVE,
 ];
 
 /// What a program has beside mappings, protections and forks: programs that do everything meet little of anything.
@@ -146,9 +143,9 @@ impl Writer<'_> {
 
     /// Memory, some of it in large folios.
     fn set_up(&mut self) -> Result<()> {
-        let kind = if self.one_in(8)? { SHARED } else { PRIVATE };
+        let kind = if self.one_in(8)? { MapFlags::SHARED } else { MapFlags::PRIVATE };
         let len = self.size.pages * PAGE;
-        let (prot, flags, fd, offset) = (READ | WRITE, kind | ANONYMOUS, -1, 0);
+        let (prot, flags, fd, offset) = (RW, kind | MapFlags::ANONYMOUS, -1, 0);
         self.push(1, Call::Mmap { addr: BASE, len, prot, flags, fd, offset });
         if self.one_in(8)? {
             self.push(1, Call::Numa { nodes: 2 });
@@ -206,8 +203,8 @@ impl Writer<'_> {
         self.u.choose(&self.alive).copied()
     }
 
-    fn prot(&mut self) -> Result<u64> {
-        self.u.choose(&[READ, READ, READ | WRITE, READ | WRITE, 0, READ | EXEC]).copied()
+    fn prot(&mut self) -> Result<Prot> {
+        self.u.choose(&[READ, READ, RW, RW, Prot::empty(), RX]).copied()
     }
 
     /// One call, or a few that belong together.
@@ -224,7 +221,7 @@ impl Writer<'_> {
                 self.push(pid, Call::Touch { addr, len, access });
             }
             7..=10 => {
-                let advice = *self.u.choose(&ADVICE)? as u64;
+                let advice = *self.u.choose(&ADVICE)?;
                 self.push(pid, Call::Madvise { addr, len, advice });
             }
             11 => self.odd(pid, (addr, len))?,
@@ -241,7 +238,7 @@ impl Writer<'_> {
         let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
         self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
         self.push(pid, Call::Mprotect { addr, len, prot: READ });
-        self.push(pid, Call::Mprotect { addr, len, prot: READ | WRITE });
+        self.push(pid, Call::Mprotect { addr, len, prot: RW });
         Ok(())
     }
 
@@ -255,14 +252,14 @@ impl Writer<'_> {
             5..=8 => {
                 self.push(pid, Call::Mprotect { addr, len, prot: READ });
                 let (addr, len) = if self.one_in(2)? { (addr, len) } else { self.range()? };
-                self.push(pid, Call::Mprotect { addr, len, prot: READ | WRITE });
+                self.push(pid, Call::Mprotect { addr, len, prot: RW });
             }
             9..=10 => self.fork(pid, None)?,
             11..=12 => self.fork(pid, Some((addr, len)))?,
             13 => self.push(pid, Call::Munmap { addr, len }),
             14 => {
-                let kind = if self.one_in(3)? { SHARED } else { PRIVATE };
-                let (prot, flags) = (READ | WRITE, kind | ANONYMOUS | FIXED);
+                let kind = if self.one_in(3)? { MapFlags::SHARED } else { MapFlags::PRIVATE };
+                let (prot, flags) = (RW, kind | MapFlags::ANONYMOUS | MapFlags::FIXED);
                 self.push(pid, Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
             }
             15..=16 => self.mremap(pid, (addr, len))?,
@@ -306,7 +303,7 @@ impl Writer<'_> {
 
     /// Takes pages to swap, and as often as not some of them back.
     fn pageout(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        self.push(pid, Call::Madvise { addr, len, advice: Advice::Pageout as u64 });
+        self.push(pid, Call::Madvise { addr, len, advice: Advice::PAGEOUT });
         if self.one_in(2)? {
             self.read_some(pid)?;
         }
@@ -321,7 +318,7 @@ impl Writer<'_> {
 
     /// Makes pages clean, and most often one of them dirty.
     fn write_after_free(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        self.push(pid, Call::Madvise { addr, len, advice: Advice::Free as u64 });
+        self.push(pid, Call::Madvise { addr, len, advice: Advice::FREE });
         if !self.one_in(3)? {
             let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
             self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
@@ -372,8 +369,8 @@ impl Writer<'_> {
             7 => self.push(pid, Call::UffdPoison { addr, len: PAGE }),
             8 => self.pageout(pid, (addr, len))?,
             _ => {
-                let flags = *self.u.choose(&[0, PmScanFlags::WP_MATCHING.bits()])?;
-                let written = PageCategories::WRITTEN.bits();
+                let flags = *self.u.choose(&[PmScanFlags::empty(), PmScanFlags::WP_MATCHING])?;
+                let written = PageCategories::WRITTEN;
                 let (mask, returned, max_pages) = (written, written, 0);
                 self.push(pid, Call::PagemapScan { addr, len, flags, mask, returned, max_pages });
             }
@@ -386,7 +383,7 @@ impl Writer<'_> {
         let mode = *self.u.choose(&[UffdFeatures::WP_UNPOPULATED, UffdFeatures::WP_ASYNC])?;
         let events = UffdFeatures::EVENT_FORK | UffdFeatures::EVENT_REMAP;
         let events = *self.u.choose(&[UffdFeatures::empty(), events])?;
-        let features = (UffdFeatures::WP | mode | events).bits();
+        let features = UffdFeatures::WP | mode | events;
         self.push(pid, Call::Uffd { addr, len, features });
         self.push(pid, Call::UffdWp { addr, len, how: Switch::On });
         Ok(())
@@ -398,13 +395,13 @@ impl Writer<'_> {
             return self.write(pid);
         }
         if let Some((addr, len)) = without {
-            self.push(pid, Call::Madvise { addr, len, advice: Advice::Dontfork as u64 });
+            self.push(pid, Call::Madvise { addr, len, advice: Advice::DONTFORK });
         }
-        self.push(pid, Call::Fork);
+        self.push(pid, Call::Fork {});
         self.made += 1;
         self.alive.push(self.made);
         if let Some((addr, len)) = without {
-            self.push(pid, Call::Madvise { addr, len, advice: Advice::Dofork as u64 });
+            self.push(pid, Call::Madvise { addr, len, advice: Advice::DOFORK });
             // All of it moves while parts of folios are shared.
             if self.one_in(4)? {
                 let all = (self.here, self.size.pages * PAGE);
@@ -417,7 +414,7 @@ impl Writer<'_> {
     /// A child that is gone at once: pages are read-only and not exclusive, though nobody else has them.
     fn fork_and_exit(&mut self, pid: u32) {
         if self.made < self.size.processes {
-            self.push(pid, Call::Fork);
+            self.push(pid, Call::Fork {});
             self.made += 1;
             self.push(self.made, Call::ExitGroup { status: 0 });
         }
@@ -433,16 +430,16 @@ impl Writer<'_> {
     /// Moves memory to the other place, at the same offset or off by some pages, and may be back.
     fn mremap(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         let skew = *self.u.choose(&[0, 0, 1, 16])? * PAGE;
-        let mut flags = MAYMOVE | MREMAP_FIXED;
+        let mut flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
         if self.one_in(6)? {
-            flags |= DONTUNMAP;
+            flags |= MremapFlags::DONTUNMAP;
         }
         let there = BASE + ELSEWHERE - self.here;
         let new_addr = addr - self.here + there + skew;
         self.push(pid, Call::Mremap { old_addr: addr, old_len: len, new_len: len, flags, new_addr });
         match self.u.int_in_range(0..=3u8)? {
             0..=1 => {
-                let (flags, back) = (MAYMOVE | MREMAP_FIXED, addr);
+                let (flags, back) = (MremapFlags::MAYMOVE | MremapFlags::FIXED, addr);
                 self.push(
                     pid,
                     Call::Mremap { old_addr: new_addr, old_len: len, new_len: len, flags, new_addr: back },
@@ -461,7 +458,7 @@ impl Writer<'_> {
             1 => Call::Mprotect { addr, len: 0, prot: READ },
             2 => Call::Mprotect { addr, len: len - 5, prot: READ },
             3 => Call::Mprotect { addr, len: len + self.size.pages * PAGE, prot: READ },
-            4 => Call::Madvise { addr, len, advice: 77 },
+            4 => Call::Madvise { addr, len, advice: Advice::from_raw(77) },
             _ => Call::Munmap { addr: addr + 1, len },
         };
         self.push(pid, call);

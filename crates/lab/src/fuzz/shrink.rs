@@ -3,7 +3,7 @@
 use super::case::{Found, Planned};
 use super::coverage::Coverage;
 use super::program::{BASE, PAGE};
-use ptelab_scenario::{Call, Line};
+use ptelab_scenario::Line;
 
 /// Makes a program that broke a check as short and plain as it gets: fewer lines first, then smaller arguments.
 pub fn shrink(plan: &dyn Planned, found: Found) -> Found {
@@ -22,8 +22,8 @@ pub fn shrink(plan: &dyn Planned, found: Found) -> Found {
 fn cost(lines: &[Line]) -> (usize, u64, u64) {
     let reach = lines
         .iter()
-        .map(|line| range(&line.call).map_or(0, |(addr, len)| len + (addr - BASE.min(addr)) / 64));
-    let odd = lines.iter().map(|line| range(&line.call).map_or(0, |(addr, len)| addr % PAGE + len % PAGE));
+        .map(|line| line.call.range().map_or(0, |(addr, len)| len + (addr - BASE.min(addr)) / 64));
+    let odd = lines.iter().map(|line| line.call.range().map_or(0, |(addr, len)| addr % PAGE + len % PAGE));
     (lines.len(), reach.sum(), odd.sum())
 }
 
@@ -52,48 +52,10 @@ fn without_lines(plan: &dyn Planned, best: &mut Found) {
     }
 }
 
-/// Where the range of a call begins, and how long it is.
-fn range_mut(call: &mut Call) -> Option<(&mut u64, &mut u64)> {
-    match call {
-        Call::Mmap { addr, len, .. }
-        | Call::Munmap { addr, len }
-        | Call::Mprotect { addr, len, .. }
-        | Call::Madvise { addr, len, .. }
-        | Call::Memset { addr, len, .. }
-        | Call::Touch { addr, len, .. }
-        | Call::NumaScan { addr, len }
-        | Call::Uffd { addr, len, .. }
-        | Call::UffdUnregister { addr, len }
-        | Call::UffdWp { addr, len, .. }
-        | Call::PagemapScan { addr, len, .. }
-        | Call::Reclaim { addr, len }
-        | Call::MigrateBegin { addr, len }
-        | Call::MigrateEnd { addr, len }
-        | Call::DevicePrivate { addr, len }
-        | Call::Mremap { old_addr: addr, old_len: len, .. } => Some((addr, len)),
-        _ => None,
-    }
-}
-
-fn range(call: &Call) -> Option<(u64, u64)> {
-    range_mut(&mut call.clone()).map(|(addr, len)| (*addr, *len))
-}
-
-fn with_range(call: &Call, (to, size): (u64, u64)) -> Call {
-    let mut call = call.clone();
-    if let Some((addr, len)) = range_mut(&mut call) {
-        (*addr, *len) = (to, size);
-    }
-    if let Call::Mremap { new_len, .. } = &mut call {
-        *new_len = size;
-    }
-    call
-}
-
 fn with_smaller_arguments(plan: &dyn Planned, best: &mut Found) {
     let mut i = 0;
     while i < best.lines.len() {
-        while let Some((addr, len)) = best.lines.get(i).and_then(|line| range(&line.call)) {
+        while let Some((addr, len)) = best.lines.get(i).and_then(|line| line.call.range()) {
             let page = addr / PAGE * PAGE;
             let whole = len.div_ceil(PAGE) * PAGE;
             let smaller = [
@@ -105,10 +67,12 @@ fn with_smaller_arguments(plan: &dyn Planned, best: &mut Found) {
                 (addr + PAGE, len.saturating_sub(PAGE)),
                 (BASE, len),
             ];
-            let fits = |&(to, size): &(u64, u64)| size > 0 && (to, size) != (addr, len) && size <= whole;
+            let fits = |&(to, size): &(u64, u64)| {
+                (size > 0 || len == 0) && (to, size) != (addr, len) && size <= whole
+            };
             let shorter = smaller.into_iter().filter(fits).any(|range| {
                 let mut lines = best.lines.clone();
-                lines[i].call = with_range(&lines[i].call, range);
+                lines[i].call = lines[i].call.with_range(range);
                 try_lines(plan, best, &lines)
             });
             if !shorter {

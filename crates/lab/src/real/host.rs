@@ -1,16 +1,18 @@
 //! Holding machines against the running kernel.
 
 use super::moving::{self, Range};
-use super::record::{self, PAGE, thp_file};
+use super::record::{self, PAGE};
 use super::{VerifyError, record::Recording};
 use crate::exec::{self, Watch};
 use crate::verdict::{self, Verdict};
-use ptelab_kernel::command::{Call as Ask, Command, Reply};
 use ptelab_kernel::facts::{self, Machine};
 use ptelab_kernel::host::{Helpers, Host as Real};
 use ptelab_kernel::{RealError, RealKernel, WordFile, thp};
-use ptelab_machine::{Builder, Config, KernelRules, PORTS, Pagemap, Release, port_named};
-use ptelab_scenario::{Call, Line, Scenario, ThpKey, ThpMode};
+use ptelab_machine::{
+    Access, Builder, Call, Config, KernelRules, MapFlags, Outcome, Pagemap, Prot, Release, ThpKey, ThpMode,
+    port_named, ports,
+};
+use ptelab_scenario::{Line, Scenario};
 use serde::Serialize;
 
 /// Calls that a scenario may make.
@@ -158,7 +160,7 @@ impl Host {
                 settings().for_each(|line| drop(exec::run_line(&mut *vm, &line)));
             }
             let verdict = Verdict { kernel: rules.name.to_owned(), ..verdict.clone() };
-            let verdict = verdict::compare(recording, &mut vm, scenario, verdict)?;
+            let verdict = verdict::compare(recording, &mut *vm, scenario, verdict)?;
             if best.as_ref().is_none_or(|best| verdict.differences.len() < best.differences.len()) {
                 best = Some(verdict);
             }
@@ -184,7 +186,7 @@ impl Host {
                 Some("when the kernel scans for NUMA hints is its own decision".to_owned())
             }
             Call::Thp { size, mode } if !self.real.may_set() => {
-                let file = thp_file(size);
+                let file = size.file();
                 let same = Real::setting(&file).is_none_or(|value| value == mode.name());
                 (!same).then(|| format!("{} needs root", line.call))
             }
@@ -233,7 +235,7 @@ fn cpu_features<'a>(port: &'a str, machine: &'a Machine) -> impl Iterator<Item =
 }
 
 fn has_feature(port: &str, feature: &str) -> bool {
-    let port = PORTS.iter().find(|known| known.name == port);
+    let port = ports().into_iter().find(|known| known.name == port);
     port.is_some_and(|port| port.features.iter().any(|known| known.name == feature))
 }
 
@@ -241,18 +243,18 @@ fn has_feature(port: &str, feature: &str) -> bool {
 fn settings() -> impl Iterator<Item = Line> {
     let sizes = thp::sizes().map(|bytes| ThpKey::Kb(bytes >> 10));
     sizes.chain([ThpKey::Enabled]).filter_map(|size| {
-        let value = Real::setting(&thp_file(size))?;
-        let mode = ThpMode::ALL.into_iter().find(|mode| mode.name() == value)?;
+        let value = Real::setting(&size.file())?;
+        let mode = ThpMode::ALL.iter().copied().find(|mode| mode.name() == value)?;
         Some(Line::new(Call::Thp { size, mode }))
     })
 }
 
 /// Whether new memory is soft-dirty, and whether frame numbers are seen.
 fn probe(real: &mut Real) -> Result<(bool, bool), RealError> {
-    // PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS
-    let map = Command::new(Ask::Mmap, &[0, PAGE, 3, 0x22, u64::MAX, 0]);
-    let Reply::Value(addr) = real.call(1, map)? else { return Err(RealError::Died(1)) };
-    real.call(1, Command::new(Ask::Touch, &[addr, PAGE, 1]))?;
+    let (prot, flags) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE | MapFlags::ANONYMOUS);
+    let map = Call::Mmap { addr: 0, len: PAGE, prot, flags, fd: -1, offset: 0 };
+    let Outcome::Value(addr) = real.call(1, &map)? else { return Err(RealError::Died(1)) };
+    real.call(1, &Call::Touch { addr, len: PAGE, access: Access::Write })?;
     let word = real.words(WordFile::Pagemap(1), addr / PAGE, 1)?.first().copied().unwrap_or(0);
     let pagemap = Pagemap::from_bits_retain((word >> 52) as u16);
     let seen = ptelab_kernel::pages(real, 1, addr, PAGE, PAGE)?.iter().any(|page| page.frame.is_some());

@@ -1,6 +1,6 @@
 //! Which memory a scenario uses, and moving it to where nothing else is.
 
-use ptelab_scenario::{Call, Expect, Item, Line, Repeat, Scenario};
+use ptelab_scenario::{Expect, Item, Line, Repeat, Scenario};
 use std::fmt;
 
 /// End of the addresses that a process can have on every port with 48 bits or 47.
@@ -53,7 +53,7 @@ fn collect(items: &[Item], all: &mut Vec<Range>) {
     for item in items {
         match item {
             Item::Line(line) => {
-                let named = named(&line.call).into_iter();
+                let named = line.call.ranges().into_iter();
                 all.extend(named.filter_map(|(addr, len)| {
                     let end = addr.saturating_add(len.max(1)).min(TASK_SIZE);
                     (addr != 0 && addr < TASK_SIZE).then_some(Range { start: addr, end })
@@ -62,32 +62,6 @@ fn collect(items: &[Item], all: &mut Vec<Range>) {
             Item::Repeat(repeat) => collect(&repeat.body, all),
             Item::Comment(_) | Item::Blank => {}
         }
-    }
-}
-
-/// Addresses and lengths of a call. Accesses end at the first hole: their length says nothing.
-fn named(call: &Call) -> Vec<(u64, u64)> {
-    match *call {
-        Call::Mmap { addr, len, .. }
-        | Call::Munmap { addr, len }
-        | Call::Mprotect { addr, len, .. }
-        | Call::Madvise { addr, len, .. }
-        | Call::NumaScan { addr, len }
-        | Call::Uffd { addr, len, .. }
-        | Call::UffdUnregister { addr, len }
-        | Call::UffdWp { addr, len, .. }
-        | Call::UffdPoison { addr, len }
-        | Call::PagemapScan { addr, len, .. }
-        | Call::Reclaim { addr, len }
-        | Call::Dump { addr, len, .. } => vec![(addr, len)],
-        Call::Mremap { old_addr, old_len, new_len, new_addr, .. } => {
-            vec![(old_addr, old_len.max(new_len)), (new_addr, new_len)]
-        }
-        Call::Memset { addr, .. }
-        | Call::ExplicitBzero { addr, .. }
-        | Call::Touch { addr, .. }
-        | Call::Check { addr, .. } => vec![(addr, 1)],
-        _ => Vec::new(),
     }
 }
 
@@ -122,38 +96,10 @@ fn moved_item(item: &Item, by: u64) -> Item {
 
 fn moved_line(line: &Line, by: u64) -> Line {
     let mut line = line.clone();
-    let shift = |addr: &mut u64| {
-        if *addr != 0 && *addr < TASK_SIZE {
-            *addr = addr.wrapping_add(by);
-        }
-    };
-    match &mut line.call {
-        Call::Mmap { addr, .. }
-        | Call::Munmap { addr, .. }
-        | Call::Mprotect { addr, .. }
-        | Call::Madvise { addr, .. }
-        | Call::NumaScan { addr, .. }
-        | Call::Uffd { addr, .. }
-        | Call::UffdUnregister { addr, .. }
-        | Call::UffdWp { addr, .. }
-        | Call::UffdPoison { addr, .. }
-        | Call::PagemapScan { addr, .. }
-        | Call::Reclaim { addr, .. }
-        | Call::Dump { addr, .. }
-        | Call::Memset { addr, .. }
-        | Call::ExplicitBzero { addr, .. }
-        | Call::Touch { addr, .. }
-        | Call::Check { addr, .. } => shift(addr),
-        Call::Mremap { old_addr, new_addr, .. } => {
-            shift(old_addr);
-            shift(new_addr);
-        }
-        _ => {}
-    }
-    if let (Call::Mmap { .. } | Call::Mremap { .. }, Some(Expect::Value(addr))) =
-        (&line.call, &mut line.expect)
-    {
-        shift(addr);
+    let shifted = |addr: u64| if addr != 0 && addr < TASK_SIZE { addr.wrapping_add(by) } else { addr };
+    line.call = line.call.moved(shifted);
+    if let (true, Some(Expect::Value(addr))) = (line.call.returns_address(), &mut line.expect) {
+        *addr = shifted(*addr);
     }
     line
 }

@@ -2,14 +2,13 @@
 
 use super::VerifyError;
 use super::moving::Range;
-use super::record::{self, PAGE, RealCall, RealDump, errno_name, signal_name};
+use super::record::{self, PAGE, RealDump};
 use crate::exec::Watch;
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use ptelab_kernel::RealError;
-use ptelab_kernel::command::Reply;
 use ptelab_kernel::qemu::{DISK, Qemu, Setup};
-use ptelab_machine::{AnyVm, Builder, Level, Pte, port_named};
-use ptelab_scenario::{Call, Scenario};
+use ptelab_machine::{Backend, Builder, Call, Level, Pte, port_named};
+use ptelab_scenario::Scenario;
 use std::collections::HashMap;
 
 pub use ptelab_kernel::qemu::{GUESTS, Guest};
@@ -71,8 +70,12 @@ impl Image {
             arch: arch.to_owned(),
             kernel: version(machine.release()).to_owned(),
             scenario: scenario.to_string().lines().map(str::to_owned).collect(),
-            calls: recording.calls.iter().map(golden_call).collect(),
-            dumps: recording.dumps.iter().map(|dump| golden_dump(dump, &port, pfn_mask)).collect(),
+            calls: recording
+                .calls
+                .iter()
+                .map(|call| GoldenCall::new(call.text.clone(), call.reply))
+                .collect(),
+            dumps: recording.dumps.iter().map(|dump| golden_dump(dump, &*port, pfn_mask)).collect(),
         }))
     }
 }
@@ -97,24 +100,14 @@ fn version(release: &str) -> &str {
     release.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or(release)
 }
 
-fn golden_call(call: &RealCall) -> GoldenCall {
-    let (mut ret, mut errno, mut signal) = (None, None, None);
-    match call.reply {
-        Reply::Value(value) => ret = Some(format!("{value:#x}")),
-        Reply::Errno(number) => errno = Some(errno_name(number)),
-        Reply::Signal(info) => signal = Some(signal_name(info.signal)),
-    }
-    GoldenCall { call: call.text.clone(), ret, errno, signal }
-}
-
-fn golden_dump(dump: &RealDump, port: &AnyVm, pfn_mask: u64) -> GoldenDump {
+fn golden_dump(dump: &RealDump, port: &dyn Backend, pfn_mask: u64) -> GoldenDump {
     let mut entries: Vec<GoldenEntry> = Vec::new();
     let mut folios = HashMap::new();
     for word in dump.words.iter().flatten() {
         let addr = word.addr.max(dump.start);
         let page = dump.pages.get(((addr - dump.start) / PAGE) as usize).copied().unwrap_or_default();
         let level = if word.level == 0 { Level::Pte } else { Level::Pmd };
-        let bits = port.without_frame(Pte(word.word), level).0 & !pfn_mask;
+        let bits = port.words().without_frame(Pte(word.word), level).0 & !pfn_mask;
         let next = folios.len() as u32;
         let folio = page.frame.map(|frame| *folios.entry(frame.head).or_insert(next));
         let entry = GoldenEntry {

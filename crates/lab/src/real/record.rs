@@ -2,18 +2,15 @@
 
 use super::moving::Range;
 use super::view;
-use crate::exec::{self, Outcome, Watch};
+use crate::exec::Watch;
 use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
-use ptelab_kernel::command::{Call as Ask, Command, Reply, SigInfo};
 use ptelab_kernel::{RealError, RealKernel, RealPage, TableWord};
-use ptelab_machine::{Advice, AnyVm, CallError, MapFlags, MremapFlags, Signal, Snapshot};
-use ptelab_scenario::{Access, Call, Errno, Scenario, Switch, ThpKey};
+use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
+use ptelab_scenario::Scenario;
 
 /// Bytes in a page: what is not 4K is not played.
 pub(super) const PAGE: u64 = 4096;
-/// `SI_KERNEL`: the CPU did not say why, nor where.
-const SI_KERNEL: i32 = 0x80;
 
 /// What a real kernel did in a scenario.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +24,7 @@ pub(super) struct Recording {
 #[derive(Clone, Debug)]
 pub(super) struct RealCall {
     pub(super) text: String,
-    pub(super) reply: Reply,
+    pub(super) reply: Outcome,
     /// Whether the kernel was free to choose the address that it returned.
     pub(super) chosen: bool,
 }
@@ -66,7 +63,7 @@ pub(super) fn record(
                 }
             }
             call => {
-                let reply = if kernel.lives(pid) { play(kernel, pid, call)? } else { NO_PROCESS };
+                let reply = if kernel.lives(pid) { kernel.call(pid, call)? } else { NO_PROCESS };
                 let chosen = kernel_chooses(call);
                 recording.calls.push(RealCall { text: step.line.to_string(), reply, chosen });
             }
@@ -76,8 +73,7 @@ pub(super) fn record(
     Ok(Some(recording))
 }
 
-/// `ESRCH`
-const NO_PROCESS: Reply = Reply::Errno(3);
+const NO_PROCESS: Outcome = Outcome::Failed(CallError::Errno(Errno::ESRCH));
 
 /// The memory's VMAs and pages.
 fn dump(
@@ -108,31 +104,6 @@ fn dump(
     Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, words })
 }
 
-/// How a call is made on a real kernel.
-enum Way {
-    /// Its player makes it.
-    Command(Command),
-    /// A setting of huge pages.
-    Setting(ThpKey, &'static str),
-    /// /proc/PID/clear_refs.
-    ClearRefs(u64),
-    /// Whatever makes the kernel scan for NUMA hints.
-    NumaScan,
-    /// Nothing is to be done.
-    Nothing,
-}
-
-fn play(kernel: &mut dyn RealKernel, pid: u32, call: &Call) -> Result<Reply, RealError> {
-    match way(call) {
-        Some(Way::Command(command)) => kernel.call(pid, command),
-        Some(Way::Setting(size, mode)) => kernel.set_thp(&thp_file(size), mode),
-        Some(Way::ClearRefs(what)) => kernel.clear_refs(pid, what),
-        Some(Way::NumaScan) => kernel.numa_scan(pid).map(|()| Reply::Value(0)),
-        Some(Way::Nothing) => Ok(Reply::Value(0)),
-        None => Err(RealError::Missing(format!("a way to ask a kernel for {call}"))),
-    }
-}
-
 /// Why no real kernel can be asked for a scenario, if none can.
 pub(super) fn why_not(scenario: &Scenario) -> Option<String> {
     let unseen = || Some("what is between migrate_begin and migrate_end is not seen from outside".to_owned());
@@ -143,7 +114,7 @@ pub(super) fn why_not(scenario: &Scenario) -> Option<String> {
             (&Call::MigrateEnd { addr, len }, Some(begun)) if begun == (line.pid, addr, len) => {}
             (_, Some(_)) | (Call::MigrateEnd { .. }, None) => return unseen(),
             (&Call::MigrateBegin { addr, len }, None) => leaving = Some((line.pid, addr, len)),
-            (call, None) if way(call).is_none() => {
+            (call, None) if !ptelab_kernel::asked(call) => {
                 return Some(format!("{call} cannot be asked of a kernel"));
             }
             _ => {}
@@ -152,64 +123,11 @@ pub(super) fn why_not(scenario: &Scenario) -> Option<String> {
     leaving.and_then(|_| unseen())
 }
 
-fn way(call: &Call) -> Option<Way> {
-    let (ask, args) = match *call {
-        Call::Thp { size, mode } => return Some(Way::Setting(size, mode.name())),
-        Call::ClearRefs { what } => return Some(Way::ClearRefs(what.into())),
-        Call::NumaScan { .. } => return Some(Way::NumaScan),
-        Call::Numa { .. } | Call::Dump { .. } | Call::Time { .. } | Call::MigrateBegin { .. } => {
-            return Some(Way::Nothing);
-        }
-        Call::Mmap { addr, len, prot, flags, fd, offset } => {
-            let flags = exec::placed(addr, flags).bits();
-            (Ask::Mmap, vec![addr, len, prot, flags, fd as u64, offset])
-        }
-        Call::Munmap { addr, len } => (Ask::Munmap, vec![addr, len]),
-        Call::Mprotect { addr, len, prot } => (Ask::Mprotect, vec![addr, len, prot]),
-        Call::Madvise { addr, len, advice } => (Ask::Madvise, vec![addr, len, advice]),
-        Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
-            (Ask::Mremap, vec![old_addr, old_len, new_len, flags, new_addr])
-        }
-        Call::Memset { addr, byte, len } => (Ask::Memset, vec![addr, byte.into(), len]),
-        Call::ExplicitBzero { addr, len } => (Ask::Memset, vec![addr, 0, len]),
-        Call::Touch { addr, len, access } => (Ask::Touch, vec![addr, len, (access == Access::Write).into()]),
-        Call::Check { addr, .. } => (Ask::Read, vec![addr]),
-        Call::Fork => (Ask::Fork, Vec::new()),
-        Call::ExitGroup { status } => (Ask::Exit, vec![status as u64]),
-        Call::NumaAlloc { node } => (Ask::SetMempolicy, vec![node.into()]),
-        Call::Swapon { size } => (Ask::Swapon, vec![size]),
-        Call::MigrateEnd { addr, len } => (Ask::MovePages, vec![addr, len]),
-        Call::Hwpoison { addr } => (Ask::Hwpoison, vec![addr]),
-        Call::Uffd { addr, len, features } => (Ask::Uffd, vec![addr, len, features]),
-        Call::UffdUnregister { addr, len } => (Ask::UffdUnregister, vec![addr, len]),
-        Call::UffdWp { addr, len, how } => (Ask::UffdWp, vec![addr, len, (how == Switch::On).into()]),
-        Call::UffdPoison { addr, len } => (Ask::UffdPoison, vec![addr, len]),
-        Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
-            (Ask::PagemapScan, vec![addr, len, flags, mask, returned, max_pages])
-        }
-        Call::Reclaim { addr, len } => (Ask::Madvise, vec![addr, len, Advice::Pageout as u64]),
-        Call::SplitFolio { addr, order } => (Ask::SplitFolio, vec![addr, order.into()]),
-        Call::DevicePrivate { .. } | Call::DeviceExclusive { .. } => return None,
-    };
-    Some(Way::Command(Command::new(ask, &args)))
-}
-
-/// The file of a THP setting, from `/sys/kernel/mm/transparent_hugepage`.
-pub(super) fn thp_file(key: ThpKey) -> String {
-    match key {
-        ThpKey::Enabled => "enabled".to_owned(),
-        ThpKey::Kb(_) => format!("hugepages-{key}/enabled"),
-    }
-}
-
 /// Whether the kernel is free to choose where a call puts something.
 fn kernel_chooses(call: &Call) -> bool {
     match *call {
-        Call::Mmap { addr, flags, .. } => {
-            addr == 0 && !MapFlags::from_bits_retain(flags).contains(MapFlags::FIXED)
-        }
+        Call::Mmap { addr, flags, .. } => addr == 0 && !flags.contains(MapFlags::FIXED),
         Call::Mremap { old_len, new_len, flags, .. } => {
-            let flags = MremapFlags::from_bits_retain(flags);
             let moves = new_len > old_len || flags.contains(MremapFlags::DONTUNMAP);
             moves && flags.contains(MremapFlags::MAYMOVE) && !flags.contains(MremapFlags::FIXED)
         }
@@ -226,27 +144,19 @@ impl Recorded for Recording {
         &self.calls[n].text
     }
 
-    fn differing_call(&self, n: usize, vm: &AnyVm, outcome: Outcome) -> Option<String> {
+    fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String> {
         let RealCall { reply, chosen, .. } = &self.calls[n];
         let equal = match (outcome, *reply) {
-            (Outcome::Value(_), Reply::Value(_)) if *chosen => true,
-            (Outcome::Value(got), Reply::Value(real)) => got == real,
-            (Outcome::Mismatch(got), Reply::Value(real)) => u64::from(got) == real,
+            (Outcome::Value(_), Outcome::Value(_)) if *chosen => true,
+            (Outcome::Mismatch(got), Outcome::Value(real)) => u64::from(got) == real,
             (Outcome::Failed(CallError::NoProcess(_)), reply) => reply == NO_PROCESS,
-            (Outcome::Failed(CallError::Errno(errno)), Reply::Errno(real)) => errno as i32 == real,
-            (Outcome::Failed(CallError::Signal(_)), Reply::Signal(real)) => {
-                let expected = vm.last_signal().map(signal_info);
-                expected.is_some_and(|expected| {
-                    expected == real || real.code == SI_KERNEL && expected.signal == real.signal
-                })
+            // Where the CPU did not say why, it did not say where either.
+            (Outcome::Failed(CallError::Signal(got)), Outcome::Failed(CallError::Signal(real))) => {
+                got == real || real.code == SigCode::KERNEL && got.signal == real.signal
             }
-            _ => false,
+            (got, real) => got == real,
         };
-        let why = match (outcome, vm.last_signal().map(signal_info)) {
-            (Outcome::Failed(CallError::Signal(_)), Some(info)) => reply_text(Reply::Signal(info)),
-            _ => outcome.to_string(),
-        };
-        (!equal).then(|| format!("{why}, the kernel {}", reply_text(*reply)))
+        (!equal).then(|| format!("{}, the kernel {}", reply_text(outcome), reply_text(*reply)))
     }
 
     fn dumps(&self) -> usize {
@@ -260,7 +170,7 @@ impl Recorded for Recording {
     fn differing_dump(
         &self,
         n: usize,
-        vm: &AnyVm,
+        vm: &dyn Backend,
         pid: u32,
         snapshot: &Snapshot,
     ) -> Result<Vec<String>, GoldenError> {
@@ -275,37 +185,11 @@ impl Recorded for Recording {
     }
 }
 
-/// `SIGBUS`, `SIGSEGV`: the same on all ports.
-const fn signal_number(signal: Signal) -> i32 {
-    match signal {
-        Signal::Bus => 7,
-        Signal::Segv => 11,
-    }
-}
-
-const fn signal_info(info: ptelab_machine::SigInfo) -> SigInfo {
-    SigInfo { signal: signal_number(info.signal), code: info.code.number(), addr: info.addr.get() }
-}
-
-/// The name of an error number; the number where it has none.
-pub(super) fn errno_name(errno: i32) -> String {
-    let known = u16::try_from(errno).ok().and_then(Errno::from_number);
-    known.map_or_else(|| format!("errno {errno}"), |errno| errno.name().to_owned())
-}
-
-/// The name of a signal that an access can get; the number of another.
-pub(super) fn signal_name(signal: i32) -> String {
-    let known = [Signal::Bus, Signal::Segv].into_iter().find(|&known| signal_number(known) == signal);
-    known.map_or_else(|| format!("signal {signal}"), |known| known.name().to_owned())
-}
-
-fn reply_text(reply: Reply) -> String {
+/// A result, with all that is known of a signal.
+fn reply_text(reply: Outcome) -> String {
     match reply {
-        Reply::Value(value) => Outcome::Value(value).to_string(),
-        Reply::Errno(errno) => format!("-1 {}", errno_name(errno)),
-        Reply::Signal(SigInfo { signal, code, addr }) => {
-            format!("{} (si_code {code}, at {addr:#x})", signal_name(signal))
-        }
+        Outcome::Failed(CallError::Signal(info)) => info.to_string(),
+        reply => reply.to_string(),
     }
 }
 
@@ -314,7 +198,7 @@ mod tests {
     use super::*;
     use crate::verdict::Verdict;
     use ptelab_kernel::Frame;
-    use ptelab_machine::Builder;
+    use ptelab_machine::{Builder, SigInfo, Signal};
 
     const TEXT: &str = "mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
         touch(0x40000000, 4K, WRITE)\n\
@@ -323,14 +207,22 @@ mod tests {
         mprotect(0x40000001, 4K, PROT_READ)\n\
         dump(0x40000000, 8K, \"end\")\n";
 
+    fn segv(code: i32, addr: u64) -> Outcome {
+        Outcome::Failed(CallError::Signal(SigInfo { signal: Signal::SEGV, code: SigCode(code), addr }))
+    }
+
+    fn fails(errno: Errno) -> Outcome {
+        Outcome::Failed(CallError::Errno(errno))
+    }
+
     /// What a kernel without soft-dirty does.
     fn recording() -> Recording {
         let replies = [
-            Reply::Value(0x4000_0000),
-            Reply::Signal(SigInfo { signal: 11, code: 2, addr: 0x4000_0000 }),
-            Reply::Value(0),
-            Reply::Value(0),
-            Reply::Errno(22),
+            Outcome::Value(0x4000_0000),
+            segv(2, 0x4000_0000),
+            Outcome::Value(0),
+            Outcome::Value(0),
+            fails(Errno::EINVAL),
         ];
         let vma = |start: u64, perms: &str, rss_kb, vmflags: &str| GoldenVma {
             start: format!("{start:#x}"),
@@ -361,7 +253,7 @@ mod tests {
     fn verdict(recording: &Recording) -> Verdict {
         let scenario = ptelab_scenario::parse(TEXT).expect("it is well formed");
         let mut vm = Builder::new("x86_64").cpu("soft_dirty", false).build().expect("there is such a port");
-        verdict::compare(recording, &mut vm, &scenario, Verdict::default()).expect("it makes sense")
+        verdict::compare(recording, &mut *vm, &scenario, Verdict::default()).expect("it makes sense")
     }
 
     #[test]
@@ -374,10 +266,10 @@ mod tests {
     #[test]
     fn what_differs_is_found_to_differ() {
         let spoils: [fn(&mut Recording); 9] = [
-            |r| r.calls[0].reply = Reply::Value(0x4000_1000),
-            |r| r.calls[1].reply = Reply::Signal(SigInfo { signal: 11, code: 1, addr: 0x4000_0000 }),
-            |r| r.calls[1].reply = Reply::Signal(SigInfo { signal: 11, code: 2, addr: 0x4000_0004 }),
-            |r| r.calls[4].reply = Reply::Errno(12),
+            |r| r.calls[0].reply = Outcome::Value(0x4000_1000),
+            |r| r.calls[1].reply = segv(1, 0x4000_0000),
+            |r| r.calls[1].reply = segv(2, 0x4000_0004),
+            |r| r.calls[4].reply = fails(Errno::ENOMEM),
             |r| r.dumps[0].vmas[0].vmflags.push_str(" nh"),
             |r| r.dumps[0].pages[0].pagemap = 0x800,
             |r| r.dumps[0].pages[0].frame = Some(Frame { pfn: 77, head: 76, folio_pages: 2, mapcount: 1 }),
@@ -404,9 +296,9 @@ mod tests {
     fn a_place_that_the_kernel_chooses_is_not_compared() {
         let mut moved = recording();
         moved.calls[0] =
-            RealCall { reply: Reply::Value(0x7000_0000), chosen: true, ..moved.calls[0].clone() };
+            RealCall { reply: Outcome::Value(0x7000_0000), chosen: true, ..moved.calls[0].clone() };
         assert!(verdict(&moved).is_equal());
-        moved.calls[0].reply = Reply::Errno(12);
+        moved.calls[0].reply = fails(Errno::ENOMEM);
         assert!(!verdict(&moved).is_equal());
     }
 }

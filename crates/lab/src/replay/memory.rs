@@ -4,11 +4,7 @@ use super::FaultIn;
 use super::player::{Caller, Got, Logged, Player};
 use super::tally::AdoptedRange;
 use crate::observe::Observer;
-use ptelab_machine::{
-    Access, Adopted, AdoptedAs, CallError, Errno, FileId, FileMode, MapFlags, MclFlags, MremapFlags, MsFlags,
-    Pid, Prot, Sharing, ShmFlags, ThpDisable, VirtAddr, VmFlags,
-};
-use ptelab_scenario as scenario;
+use ptelab_machine::{Access, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags};
 use ptelab_scenario::strace::{Fd, Outcome, Syscall};
 
 /// The largest mapping, in bytes, of which first use is assumed: what is larger is a reservation.
@@ -25,87 +21,59 @@ impl<O: Observer> Player<O> {
         if succeeds && let Some((addr, len)) = needs_mapped(&logged.call.call) {
             self.adopt(caller, logged.line, addr, len);
         }
-        let zero = |done: Result<(), CallError>| Got::Result(done.map(|()| 0));
         match &logged.call.call {
             Syscall::Mmap { .. } => self.mmap(caller, logged),
             &Syscall::Mprotect { addr, len, .. } if self.may_be_refused(pid, logged, addr, len) => {
                 Got::Skipped("that a file refused")
             }
-            &Syscall::Munmap { addr, len } => zero(self.vm.munmap(pid, addr, len)),
-            &Syscall::Mprotect { addr, len, prot, pkey: None } => {
-                zero(self.vm.mprotect(pid, addr, len, Prot::from_bits_retain(prot)))
+            Syscall::ProcessMadvise { pidfd, .. }
+                if pidfd.as_ref().and_then(Fd::pid).is_some_and(|whose| Some(whose) != caller.log_pid) =>
+            {
+                Got::Skipped("on another process")
             }
-            &Syscall::Mprotect { addr, len, prot, pkey: Some(pkey) } => {
-                zero(self.vm.pkey_mprotect(pid, addr, len, Prot::from_bits_retain(prot), pkey))
-            }
-            &Syscall::Madvise { addr, len, advice } => zero(self.vm.madvise(pid, addr, len, advice)),
-            Syscall::ProcessMadvise { pidfd, ranges: Some(ranges), advice, flags, .. } => {
-                if pidfd.as_ref().and_then(Fd::pid).is_some_and(|whose| Some(whose) != caller.log_pid) {
-                    return Got::Skipped("on another process");
-                }
-                let ranges: Vec<_> = ranges.iter().map(|range| (range.addr, range.len)).collect();
-                Got::Result(self.vm.process_madvise(pid, &ranges, *advice, *flags))
-            }
-            Syscall::ProcessMadvise { .. } => Got::Skipped("of which the log does not have the arguments"),
             Syscall::Mremap { .. } => self.mremap(pid, logged),
             &Syscall::Brk { addr } => self.brk(caller, logged, addr),
-            &Syscall::Mlock { addr, len, flags: 0 } => zero(self.vm.mlock(pid, addr, len)),
-            &Syscall::Mlock { addr, len, flags } => zero(self.vm.mlock2(pid, addr, len, flags)),
-            &Syscall::Munlock { addr, len } => zero(self.vm.munlock(pid, addr, len)),
-            &Syscall::Mlockall { flags } => zero(self.vm.mlockall(pid, MclFlags::from_bits_retain(flags))),
-            Syscall::Munlockall => zero(self.vm.munlockall(pid)),
-            &Syscall::Msync { addr, len, flags } => {
-                zero(self.vm.msync(pid, addr, len, MsFlags::from_bits_retain(flags)))
-            }
-            &Syscall::Mincore { addr, len } => Got::Result(self.vm.mincore(pid, addr, len).map(|_| 0)),
-            &Syscall::SetThpDisable { on, flags } => match thp_disable(on, flags) {
-                Some(disable) => zero(self.vm.set_thp_disable(pid, disable)),
-                None => Got::Result(Err(Errno::Einval.into())),
-            },
             Syscall::GetThpDisable => Got::AsLogged,
-            Syscall::SetVmaAnonName { name: Some(name), .. } if name.truncated => {
-                Got::Skipped("of which the log does not have the arguments")
-            }
-            Syscall::SetVmaAnonName { addr, len, name } => {
-                let name = name.as_ref().map(|name| name.text.as_str());
-                zero(self.vm.set_anon_vma_name(pid, *addr, *len, name))
-            }
             Syscall::Shmget { .. }
             | Syscall::Shmat { .. }
             | Syscall::Shmdt { .. }
             | Syscall::ShmRemove { .. } => self.shm(pid, logged),
-            _ => Got::Skipped("that are not about memory"),
+            other => match as_logged(other) {
+                Ok(call) => Got::Result(self.make(pid, &call)),
+                Err(why) => Got::Skipped(why),
+            },
         }
+    }
+
+    /// Makes a call here.
+    pub(super) fn make(&mut self, pid: Pid, call: &Call) -> Result<u64, CallError> {
+        self.vm.call(pid, call).result()
     }
 
     fn mmap(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
         let Syscall::Mmap { addr, len, prot, flags, ref fd, offset } = logged.call.call else {
             return Got::Skipped("that are not about memory");
         };
-        let prot = Prot::from_bits_retain(prot);
         // Huge pages of hugetlbfs are not emulated: such memory is mapped as ordinary memory.
-        let flags = MapFlags::from_bits_retain(flags) - MapFlags::HUGETLB;
-        let file =
-            if flags.contains(MapFlags::ANONYMOUS) { None } else { Some(self.file(caller, fd.as_ref())) };
+        let flags = flags - MapFlags::HUGETLB;
+        let of_file = !flags.contains(MapFlags::ANONYMOUS);
         let Outcome::Value(at) = logged.call.outcome else {
-            if !flags.contains(MapFlags::ANONYMOUS) {
+            if of_file {
                 return Got::Skipped("that a file refused");
             }
-            let got = self.vm.mmap(caller.pid, addr, len, prot, flags);
-            if let Ok(at) = got {
-                let _ = self.vm.munmap(caller.pid, at, len);
+            let got = self.make(caller.pid, &Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
+            if let Ok(addr) = got {
+                let _ = self.make(caller.pid, &Call::Munmap { addr, len });
             }
             return Got::Result(got);
         };
+        let fd = if of_file { self.file(caller, fd.as_ref()) } else { -1 };
         let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
         let flags = if fixed { flags } else { flags | MapFlags::FIXED_NOREPLACE };
-        let make = |player: &mut Self| match file {
-            None => player.vm.mmap(caller.pid, at, len, prot, flags),
-            Some(file) => player.vm.mmap_file(caller.pid, at, len, prot, flags, (file, offset)),
-        };
-        let mut got = make(self);
-        if got == Err(CallError::Errno(Errno::Eexist)) && self.unmap_early((at, at.saturating_add(len))) {
-            got = make(self);
+        let call = Call::Mmap { addr: at, len, prot, flags, fd, offset };
+        let mut got = self.make(caller.pid, &call);
+        if got == Err(CallError::Errno(Errno::EEXIST)) && self.unmap_early((at, at.saturating_add(len))) {
+            got = self.make(caller.pid, &call);
         }
         Got::Result(got)
     }
@@ -115,14 +83,14 @@ impl<O: Observer> Player<O> {
         let begun = self.tasks().take_begun_unmaps(range);
         for (pid, call) in &begun {
             if let Syscall::Munmap { addr, len } = call.call {
-                let _ = self.vm.munmap(*pid, addr, len);
+                let _ = self.make(*pid, &Call::Munmap { addr, len });
             }
         }
         !begun.is_empty()
     }
 
     /// The file behind a descriptor: by the path that the log has, or that the log showed being opened, or by its number.
-    fn file(&mut self, caller: Caller, fd: Option<&Fd>) -> FileId {
+    fn file(&mut self, caller: Caller, fd: Option<&Fd>) -> i32 {
         let number = fd.map_or(-1, |fd| fd.number);
         let opened = || self.processes[caller.process].opened.get(&number).cloned();
         let path = fd.and_then(|fd| fd.path.clone()).or_else(opened);
@@ -130,11 +98,13 @@ impl<O: Observer> Player<O> {
         self.open_file(path)
     }
 
-    fn open_file(&mut self, path: String) -> FileId {
+    fn open_file(&mut self, path: String) -> i32 {
         if let Some(&known) = self.files.get(&path) {
             return known;
         }
-        let file = self.vm.open(&path, FileMode::READ | FileMode::WRITE, None);
+        let mode = FileMode::READ | FileMode::WRITE;
+        let opened = self.make(1, &Call::Open { path: path.clone(), mode, size: None });
+        let file = opened.ok().and_then(|file| i32::try_from(file).ok()).unwrap_or(-1);
         self.files.insert(path, file);
         file
     }
@@ -144,30 +114,18 @@ impl<O: Observer> Player<O> {
         let Syscall::Mremap { old_addr, old_len, new_len, flags, new_addr } = logged.call.call else {
             return Got::Skipped("that are not about memory");
         };
-        let flags = MremapFlags::from_bits_retain(flags);
+        let new_addr = new_addr.unwrap_or(0);
         let Outcome::Value(at) = logged.call.outcome else {
-            return Got::Result(self.vm.mremap(
-                pid,
-                old_addr,
-                old_len,
-                new_len,
-                flags,
-                new_addr.unwrap_or(0),
-            ));
+            return Got::Result(
+                self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }),
+            );
         };
         let moves = at != old_addr && !flags.contains(MremapFlags::FIXED);
-        let flags = if moves { flags | MremapFlags::FIXED } else { flags };
         if moves && self.is_mapped(pid, at, new_len) && !self.unmap_early((at, at.saturating_add(new_len))) {
-            return Got::Result(Err(Errno::Eexist.into()));
+            return Got::Result(Err(Errno::EEXIST.into()));
         }
-        Got::Result(self.vm.mremap(
-            pid,
-            old_addr,
-            old_len,
-            new_len,
-            flags,
-            if moves { at } else { new_addr.unwrap_or(0) },
-        ))
+        let (flags, new_addr) = if moves { (flags | MremapFlags::FIXED, at) } else { (flags, new_addr) };
+        Got::Result(self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }))
     }
 
     fn brk(&mut self, caller: Caller, logged: Logged<'_>, addr: u64) -> Got {
@@ -175,40 +133,40 @@ impl<O: Observer> Player<O> {
             && let Outcome::Value(now) = logged.call.outcome
         {
             self.processes[caller.process].brk_known = true;
-            if let Err(error) = self.vm.set_brk(caller.pid, now, now) {
+            if let Err(error) = self.make(caller.pid, &Call::SetBrk { start: now, end: now }) {
                 return Got::Result(Err(error));
             }
         }
-        Got::Result(self.vm.brk(caller.pid, addr))
+        Got::Result(self.make(caller.pid, &Call::Brk { addr }))
     }
 
     fn shm(&mut self, pid: Pid, logged: Logged<'_>) -> Got {
         let outcome = &logged.call.outcome;
         match logged.call.call {
             Syscall::Shmget { key, size, flags } => {
-                let got = self.vm.shmget(key as u32, size, ShmFlags::from_bits_retain(flags));
-                if let (Ok(ours), Outcome::Value(theirs)) = (&got, outcome) {
-                    self.segments.insert(*theirs as i32, *ours);
+                let got = self.make(pid, &Call::Shmget { key: key as u32, size, flags });
+                if let (&Ok(ours), Outcome::Value(theirs)) = (&got, outcome) {
+                    self.segments.insert(*theirs as i32, ours as i32);
                     return Got::AsLogged;
                 }
                 Got::Result(got.map(|_| 0))
             }
             Syscall::Shmat { id, addr, flags } => {
-                let Some(&segment) = self.segments.get(&id) else {
+                let Some(&id) = self.segments.get(&id) else {
                     return Got::Skipped("on segments that the log does not show being made");
                 };
-                let at = if let Outcome::Value(at) = outcome { *at } else { addr };
-                Got::Result(self.vm.shmat(pid, segment, at, ShmFlags::from_bits_retain(flags)))
+                let addr = if let Outcome::Value(at) = outcome { *at } else { addr };
+                Got::Result(self.make(pid, &Call::Shmat { id, addr, flags }))
             }
             Syscall::Shmdt { addr } if !self.is_mapped(pid, addr, 1) => {
                 Got::Skipped("on segments that the log does not show being made")
             }
-            Syscall::Shmdt { addr } => Got::Result(self.vm.shmdt(pid, addr).map(|()| 0)),
+            Syscall::Shmdt { addr } => Got::Result(self.make(pid, &Call::Shmdt { addr })),
             Syscall::ShmRemove { id } => {
-                let Some(&segment) = self.segments.get(&id) else {
+                let Some(&id) = self.segments.get(&id) else {
                     return Got::Skipped("on segments that the log does not show being made");
                 };
-                Got::Result(self.vm.shm_rmid(segment).map(|()| 0))
+                Got::Result(self.make(pid, &Call::ShmRmid { id }))
             }
             _ => Got::Skipped("that are not about memory"),
         }
@@ -244,14 +202,10 @@ impl<O: Observer> Player<O> {
 
     fn adopt_range(&mut self, caller: Caller, line: u64, start: u64, end: u64) {
         let file = self.open_file(BEFORE.to_owned());
-        let adopted = Adopted {
-            start: VirtAddr::new(start),
-            end: VirtAddr::new(end),
-            prot: Prot::READ | Prot::WRITE,
-            sharing: Sharing::Private,
-            of: AdoptedAs::File(file, start),
-        };
-        if self.vm.adopt(caller.pid, &adopted).is_ok() {
+        let (prot, flags, name) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE, None);
+        let (addr, len, offset) = (start, end - start, start);
+        let adopted = Call::Adopt { addr, len, prot, flags, fd: file, offset, name };
+        if self.make(caller.pid, &adopted).is_ok() {
             self.processes[caller.process].adopted.push((start, end));
             if let Some(script) = &mut self.script {
                 script.adopt(caller.process, start, end);
@@ -293,10 +247,8 @@ impl<O: Observer> Player<O> {
 
     fn use_pages(&mut self, caller: Caller, (from, to): (u64, u64), access: Access) {
         // Where an access goes too far for its file, the program would not have made it.
-        let _ = self.vm.touch(caller.pid, from, to - from, access);
+        let _ = self.make(caller.pid, &Call::Touch { addr: from, len: to - from, access });
         if let Some(script) = &mut self.script {
-            let access =
-                if access == Access::Write { scenario::Access::Write } else { scenario::Access::Read };
             script.touch(caller.process, (from, to), access);
         }
     }
@@ -327,15 +279,47 @@ fn needs_mapped(call: &Syscall) -> Option<(u64, u64)> {
     }
 }
 
-/// `PR_THP_DISABLE_EXCEPT_ADVISED` (`include/uapi/linux/prctl.h`, 7.3).
-const EXCEPT_ADVISED: u64 = 1 << 1;
-
-fn thp_disable(on: u64, flags: u64) -> Option<ThpDisable> {
-    match (on, flags) {
-        (0, 0) => Some(ThpDisable::No),
-        (0, _) => None,
-        (_, 0) => Some(ThpDisable::Completely),
-        (_, EXCEPT_ADVISED) => Some(ThpDisable::ExceptAdvised),
-        _ => None,
-    }
+/// The call that a log has, where the log has all of it and the kernel chose nothing.
+fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
+    const LACKS: &str = "of which the log does not have the arguments";
+    Ok(match *call {
+        Syscall::Munmap { addr, len } => Call::Munmap { addr, len },
+        Syscall::Mprotect { addr, len, prot, pkey: None } => Call::Mprotect { addr, len, prot },
+        Syscall::Mprotect { addr, len, prot, pkey: Some(pkey) } => {
+            Call::PkeyMprotect { addr, len, prot, pkey }
+        }
+        Syscall::Madvise { addr, len, advice } => Call::Madvise { addr, len, advice },
+        Syscall::ProcessMadvise { ref ranges, advice, flags, .. } => {
+            let ranges = ranges.as_ref().ok_or(LACKS)?;
+            let ranges = ranges.iter().map(|range| (range.addr, range.len)).collect();
+            Call::ProcessMadvise { ranges, advice, flags }
+        }
+        Syscall::Mlock { addr, len, flags } if flags.is_empty() => Call::Mlock { addr, len },
+        Syscall::Mlock { addr, len, flags } => Call::Mlock2 { addr, len, flags },
+        Syscall::Munlock { addr, len } => Call::Munlock { addr, len },
+        Syscall::Mlockall { flags } => Call::Mlockall { flags },
+        Syscall::Munlockall => Call::Munlockall {},
+        Syscall::Msync { addr, len, flags } => Call::Msync { addr, len, flags },
+        Syscall::Mincore { addr, len } => Call::Mincore { addr, len },
+        Syscall::SetThpDisable { on, flags } => Call::SetThpDisable { on, flags },
+        Syscall::SetVmaAnonName { name: Some(ref name), .. } if name.truncated => return Err(LACKS),
+        Syscall::SetVmaAnonName { addr, len, ref name } => {
+            Call::SetVmaAnonName { addr, len, name: name.as_ref().map(|name| name.text.clone()) }
+        }
+        Syscall::Mmap { .. }
+        | Syscall::Mremap { .. }
+        | Syscall::Brk { .. }
+        | Syscall::Shmget { .. }
+        | Syscall::Shmat { .. }
+        | Syscall::Shmdt { .. }
+        | Syscall::ShmRemove { .. }
+        | Syscall::GetThpDisable
+        | Syscall::Fork
+        | Syscall::Vfork
+        | Syscall::Clone { .. }
+        | Syscall::Execve { .. }
+        | Syscall::Exit { .. }
+        | Syscall::ExitGroup { .. }
+        | Syscall::Open { .. } => return Err("that are not about memory"),
+    })
 }

@@ -8,7 +8,9 @@ use super::{FaultIn, Options};
 use crate::cost::Models;
 use crate::exec::{Meter, Taken};
 use crate::observe::{Observer, Seen};
-use ptelab_machine::{AnyVm, CallError, Counters, FileId, Pid, PteAttrs, PteView, ShmId, Snapshot};
+use ptelab_machine::{
+    Backend, Call, CallError, Counters, Outcome as Returned, Pid, PteAttrs, PteView, Snapshot,
+};
 use ptelab_scenario::strace::{Entry, Kind, LoggedCall, Outcome, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
 
@@ -49,6 +51,9 @@ pub(super) enum Got {
     Skipped(&'static str),
 }
 
+/// A task ends.
+const END: Call = Call::ExitGroup { status: 0 };
+
 /// Entries of tasks that nobody has announced, which are kept until somebody does.
 const MAX_WAITING: usize = 1 << 16;
 
@@ -57,11 +62,11 @@ const MAX_READING: u32 = 64;
 
 /// One machine, and where it stands.
 pub(super) struct Player<O> {
-    pub(super) vm: AnyVm,
+    pub(super) vm: Box<dyn Backend>,
     pub(super) tally: Tally,
     pub(super) processes: Vec<Process>,
-    pub(super) files: HashMap<String, FileId>,
-    pub(super) segments: HashMap<i32, ShmId>,
+    pub(super) files: HashMap<String, i32>,
+    pub(super) segments: HashMap<i32, i32>,
     pub(super) fault_in: FaultIn,
     /// The scenario that is written along.
     pub(super) script: Option<Script>,
@@ -84,21 +89,18 @@ pub(super) struct Player<O> {
 
 impl<O: Observer> Player<O> {
     pub(super) fn new(
-        mut vm: AnyVm,
+        mut vm: Box<dyn Backend>,
         options: &Options,
         mut script: Option<Script>,
         observer: Option<O>,
     ) -> Result<Self, CallError> {
         for &(size, mode) in &options.thp {
-            match size {
-                None => vm.thp_enabled(mode)?,
-                Some(bytes) => vm.thp_size(bytes, mode)?,
-            }
+            vm.call(1, &Call::Thp { size, mode }).result()?;
             if let Some(script) = &mut script {
                 script.thp(size, mode);
             }
         }
-        let meter = Meter::new(&mut vm);
+        let meter = Meter::new(&mut *vm);
         let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
         Ok(Self {
             vm,
@@ -176,10 +178,11 @@ impl<O: Observer> Player<O> {
         (parent, process): (Pid, usize),
         birth: Birth,
     ) -> Result<u64, CallError> {
-        let child = match birth {
-            Birth::Fork => self.vm.fork(parent)?,
-            Birth::SharesMemory | Birth::Thread => self.vm.clone_vm(parent)?,
+        let made = match birth {
+            Birth::Fork => self.make(parent, &Call::Fork {})?,
+            Birth::SharesMemory | Birth::Thread => self.make(parent, &Call::CloneVm {})?,
         };
+        let child = made as Pid;
         let process = if birth == Birth::Thread {
             self.tally.processes[process].threads += 1;
             process
@@ -200,7 +203,7 @@ impl<O: Observer> Player<O> {
         for entry in &waiting {
             self.entry(entry);
         }
-        Ok(child.into())
+        Ok(made)
     }
 
     fn call(&mut self, caller: Caller, logged: Logged<'_>, printed_in_parts: bool) {
@@ -217,7 +220,7 @@ impl<O: Observer> Player<O> {
                 self.end_process(caller);
             }
             // Taking memory away is no call's cost.
-            let taken = self.meter.take(&mut self.vm);
+            let taken = self.meter.take(&mut *self.vm);
             return self.tell(caller, logged, (Got::AsLogged, true), [taken, Taken::default()]);
         }
         // A call of which another task's needed the effect was made then.
@@ -228,7 +231,7 @@ impl<O: Observer> Player<O> {
             _ => self.perform(caller, logged),
         };
         let equal = self.judge(caller, logged, got);
-        let taken = self.meter.take(&mut self.vm);
+        let taken = self.meter.take(&mut *self.vm);
         if let Some(counters) = &taken.counters {
             self.tally.cost(line, call.name, &call.text, counters);
         }
@@ -238,7 +241,7 @@ impl<O: Observer> Player<O> {
         }
         self.first_use(caller, logged);
         self.compare_maps(caller, line);
-        let faults = self.meter.take(&mut self.vm);
+        let faults = self.meter.take(&mut *self.vm);
         if let Some(counters) = &faults.counters {
             self.tally.faults.add(counters);
         }
@@ -252,7 +255,7 @@ impl<O: Observer> Player<O> {
         let Some(observer) = &mut self.observer else { return };
         let call = logged.call;
         let outcome = match got {
-            Got::Result(result) => crate::exec::Outcome::from(result).to_string(),
+            Got::Result(result) => Returned::from(result).to_string(),
             Got::AsLogged => logged_text(&call.outcome),
             Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
         };
@@ -272,7 +275,7 @@ impl<O: Observer> Player<O> {
             counters,
             records,
         };
-        observer.seen(&self.vm, seen);
+        observer.seen(&*self.vm, seen);
     }
 
     /// Makes a call that makes tasks or programs, or one that is about memory.
@@ -323,7 +326,7 @@ impl<O: Observer> Player<O> {
                 line,
                 call: call.text.clone(),
                 expected: logged_text(&call.outcome),
-                got: crate::exec::Outcome::from(result).to_string(),
+                got: Returned::from(result).to_string(),
             };
             self.tally.differ(difference);
         }
@@ -332,9 +335,9 @@ impl<O: Observer> Player<O> {
 
     fn execve(&mut self, caller: Caller) -> Got {
         for task in self.tasks.remove_process(caller.process, Some(caller.pid)) {
-            let _ = self.vm.exit(task.emulated);
+            let _ = self.make(task.emulated, &END);
         }
-        let done = self.vm.execve(caller.pid).map(|()| 0);
+        let done = self.make(caller.pid, &Call::Execve {});
         // Descriptors live on, unless they are closed on exec; the memory is new.
         let process = &mut self.processes[caller.process];
         (process.brk_known, process.adopted) = (false, Vec::new());
@@ -387,7 +390,7 @@ impl<O: Observer> Player<O> {
             return self.tally.skip("page faults without an address");
         };
         self.access_page(caller, addr);
-        let taken = self.meter.take(&mut self.vm);
+        let taken = self.meter.take(&mut *self.vm);
         if let Some(counters) = &taken.counters {
             self.tally.faults.add(counters);
         }
@@ -402,7 +405,7 @@ impl<O: Observer> Player<O> {
                 counters: taken.counters.unwrap_or_default(),
                 records: taken.records,
             };
-            observer.seen(&self.vm, seen);
+            observer.seen(&*self.vm, seen);
         }
     }
 
@@ -418,13 +421,13 @@ impl<O: Observer> Player<O> {
         if !self.tasks.has(task.process) {
             self.note_end(Caller { pid: task.emulated, ..caller });
         }
-        let _ = self.vm.exit(task.emulated);
+        let _ = self.make(task.emulated, &END);
     }
 
     fn end_process(&mut self, caller: Caller) {
         self.note_end(caller);
         for task in self.tasks.remove_process(caller.process, None) {
-            let _ = self.vm.exit(task.emulated);
+            let _ = self.make(task.emulated, &END);
         }
     }
 
@@ -449,7 +452,7 @@ impl<O: Observer> Player<O> {
 
     fn note_peaks(&mut self, caller: Caller) {
         let mapped = self.vm.mapped(caller.pid).unwrap_or(0);
-        let resident = self.vm.memory_used();
+        let resident = self.vm.usage().memory;
         let report = &mut self.tally.processes[caller.process];
         report.peak_mapped = report.peak_mapped.max(mapped);
         report.peak_resident = report.peak_resident.max(resident);
@@ -489,7 +492,7 @@ impl<O: Observer> Player<O> {
 fn same(logged: &Outcome, got: Result<u64, CallError>) -> bool {
     match (logged, got) {
         (Outcome::Value(want), Ok(got)) => *want == got,
-        (Outcome::Failed(want), Err(CallError::Errno(got))) => want.name() == got.name(),
+        (Outcome::Failed(want), Err(CallError::Errno(got))) => *want == got,
         _ => false,
     }
 }

@@ -5,9 +5,9 @@
 //! executed begins with nothing mapped. Calls that the language does not have are comments.
 
 use super::player::Logged;
-use ptelab_machine::MapFlags;
+use ptelab_machine::{Access, Call, MapFlags, MremapFlags, Prot, ThpKey, ThpMode};
 use ptelab_scenario::strace::{Outcome, Syscall};
-use ptelab_scenario::{Access, Call, Expect, Line, ThpKey, ThpMode};
+use ptelab_scenario::{Expect, Line};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -59,14 +59,7 @@ impl Script {
     }
 
     /// A huge page setting of the machine.
-    pub(super) fn thp(&mut self, size: Option<u64>, mode: ptelab_machine::ThpMode) {
-        let size = size.map_or(ThpKey::Enabled, |bytes| ThpKey::Kb(bytes >> 10));
-        let mode = match mode {
-            ptelab_machine::ThpMode::Always => ThpMode::Always,
-            ptelab_machine::ThpMode::Madvise => ThpMode::Madvise,
-            ptelab_machine::ThpMode::Inherit => ThpMode::Inherit,
-            ptelab_machine::ThpMode::Never => ThpMode::Never,
-        };
+    pub(super) fn thp(&mut self, size: ThpKey, mode: ThpMode) {
         self.line(0, Call::Thp { size, mode }, None, None);
     }
 
@@ -79,7 +72,7 @@ impl Script {
     /// A process that another made.
     pub(super) fn fork(&mut self, parent: usize, child: usize) {
         self.last_pid += 1;
-        self.line(parent, Call::Fork, Some(Expect::Value(self.last_pid.into())), None);
+        self.line(parent, Call::Fork {}, Some(Expect::Value(self.last_pid.into())), None);
         self.pids.insert(child, self.last_pid);
         if let Some(&heap) = self.heaps.get(&parent) {
             self.heaps.insert(child, heap);
@@ -122,7 +115,7 @@ impl Script {
             }
             &Syscall::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
                 let (flags, new_addr) = match logged.call.outcome {
-                    Outcome::Value(at) if at != old_addr => (flags | MREMAP_FIXED, at),
+                    Outcome::Value(at) if at != old_addr => (flags | MremapFlags::FIXED, at),
                     _ => (flags, new_addr.unwrap_or(0)),
                 };
                 self.line(
@@ -138,7 +131,7 @@ impl Script {
 
     fn mmap(&mut self, process: usize, logged: Logged<'_>, expect: Option<Expect>) {
         let Syscall::Mmap { addr, len, prot, flags, ref fd, .. } = logged.call.call else { return };
-        let of_file = flags & MapFlags::ANONYMOUS.bits() == 0;
+        let of_file = !flags.contains(MapFlags::ANONYMOUS);
         let path = fd.as_ref().filter(|_| of_file).map(|fd| {
             let number = format!("descriptor {}", fd.number);
             fd.path.clone().unwrap_or(number)
@@ -150,9 +143,8 @@ impl Script {
             let call = Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 };
             return self.line(process, call, expect, path);
         };
-        let kept =
-            MapFlags::from_bits_retain(flags) & (MapFlags::FIXED | MapFlags::NORESERVE | MapFlags::STACK);
-        let sharing = if flags & MapFlags::TYPE == MapFlags::PRIVATE.bits() {
+        let kept = flags & (MapFlags::FIXED | MapFlags::NORESERVE | MapFlags::STACK);
+        let sharing = if flags.bits() & MapFlags::TYPE == MapFlags::PRIVATE.bits() {
             MapFlags::PRIVATE
         } else {
             MapFlags::SHARED
@@ -174,12 +166,9 @@ impl Script {
     }
 }
 
-/// `PROT_READ|PROT_WRITE`
-const RW: u64 = 3;
-/// `MREMAP_FIXED`
-const MREMAP_FIXED: u64 = 2;
+const RW: Prot = Prot::READ.union(Prot::WRITE);
 
-fn anonymous(addr: u64, len: u64, prot: u64, flags: MapFlags) -> Call {
-    let flags = (flags | MapFlags::ANONYMOUS).bits();
+fn anonymous(addr: u64, len: u64, prot: Prot, flags: MapFlags) -> Call {
+    let flags = flags | MapFlags::ANONYMOUS;
     Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 }
 }

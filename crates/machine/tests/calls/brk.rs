@@ -1,6 +1,6 @@
 //! The heap.
 
-use super::{BASE, PAGE, RW, anon, everywhere, maps, maps_in};
+use super::{BASE, Calls as _, PAGE, RW, anon, everywhere, maps, maps_in};
 use ptelab_machine::{Access, Prot};
 
 #[test]

@@ -1,22 +1,23 @@
 //! Mappings of files, and of what was there before.
 
-use super::{BASE, FIXED, PAGE, PRIVATE, RW, RX, SHARED, anon, everywhere, fails, maps, maps_in};
+use super::{
+    BASE, Calls as _, FIXED, PAGE, PRIVATE, RW, RX, SHARED, anon, everywhere, fails, gets, maps, maps_in,
+    open,
+};
 use ptelab_machine::{
-    Access, Adopted, AdoptedAs, AnyVm, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, Sharing,
-    Signal, VirtAddr,
+    Access, Advice, Backend, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, SigCode, Signal, VirtAddr,
 };
 
-const BUS: Result<(), CallError> = Err(CallError::Signal(Signal::Bus));
 const READ: FileMode = FileMode::READ;
 const BOTH: FileMode = FileMode::READ.union(FileMode::WRITE);
 
-fn map(vm: &mut AnyVm, page: u64, pages: u64, prot: Prot, flags: MapFlags, file: u32, pgoff: u64) {
+fn map(vm: &mut dyn Backend, page: u64, pages: u64, prot: Prot, flags: MapFlags, file: i32, pgoff: u64) {
     let at = BASE + page * PAGE;
     assert_eq!(vm.mmap_file(1, at, pages * PAGE, prot, flags, (file, pgoff * PAGE)), Ok(at));
 }
 
 /// The page behind an address: /proc/kpagecount of it, and whether it is the process's own.
-fn page(vm: &AnyVm, pid: Pid, addr: u64) -> Option<(u32, Option<bool>)> {
+fn page(vm: &dyn Backend, pid: Pid, addr: u64) -> Option<(u32, Option<bool>)> {
     let snapshot = vm.snapshot(pid, addr, PAGE).expect("the process lives");
     let run = *snapshot.runs.iter().next()?;
     run.page.map(|page| (page.mapcount, page.exclusive))
@@ -26,7 +27,7 @@ fn page(vm: &AnyVm, pid: Pid, addr: u64) -> Option<(u32, Option<bool>)> {
 #[test]
 fn a_library_is_mapped_as_ld_so_does_it() {
     everywhere(|vm| {
-        let so = vm.open("/usr/lib/libx.so", READ, None);
+        let so = open(vm, "/usr/lib/libx.so", READ, None);
         map(vm, 0, 16, Prot::READ, PRIVATE, so, 0);
         map(vm, 2, 6, RX, PRIVATE, so, 2);
         map(vm, 8, 3, Prot::READ, PRIVATE, so, 8);
@@ -51,7 +52,7 @@ fn a_library_is_mapped_as_ld_so_does_it() {
 #[test]
 fn adjacent_parts_of_one_open_file_merge() {
     everywhere(|vm| {
-        let (first, second) = (vm.open("/f", READ, None), vm.open("/f", READ, None));
+        let (first, second) = (open(vm, "/f", READ, None), open(vm, "/f", READ, None));
         map(vm, 0, 1, Prot::READ, PRIVATE, first, 0);
         map(vm, 1, 1, Prot::READ, PRIVATE, first, 1);
         map(vm, 2, 1, Prot::READ, PRIVATE, second, 2);
@@ -67,8 +68,8 @@ fn adjacent_parts_of_one_open_file_merge() {
 #[test]
 fn a_private_write_copies_and_dontneed_brings_the_file_back() {
     everywhere(|vm| {
-        let file = vm.open("/f", BOTH, Some(3 * PAGE));
-        assert_eq!(vm.pwrite(file, 7, 2 * PAGE, 0), Ok(()));
+        let file = open(vm, "/f", BOTH, Some(3 * PAGE));
+        assert_eq!(vm.pwrite(1, file, 7, 2 * PAGE, 0), Ok(()));
         map(vm, 0, 3, RW, PRIVATE, file, 0);
         // The read maps the page cache's page, and the one beside it, which is in the cache too.
         assert_eq!(vm.read_byte(1, BASE), Ok(7));
@@ -82,12 +83,12 @@ fn a_private_write_copies_and_dontneed_brings_the_file_back() {
         for at in [BASE, BASE + 2 * PAGE] {
             assert_eq!(page(vm, 1, at), Some((1, Some(true))));
         }
-        let bytes = |vm: &mut AnyVm, pid| [0, 1, PAGE, 2 * PAGE].map(|at| vm.read_byte(pid, BASE + at));
+        let bytes = |vm: &mut dyn Backend, pid| [0, 1, PAGE, 2 * PAGE].map(|at| vm.read_byte(pid, BASE + at));
         assert_eq!(bytes(vm, 1), [Ok(1), Ok(7), Ok(7), Ok(2)]);
         assert_eq!(bytes(vm, child), [Ok(7), Ok(7), Ok(7), Ok(0)]);
-        assert_eq!(vm.madvise(1, BASE, 3 * PAGE, 4), Ok(()));
+        assert_eq!(vm.madvise(1, BASE, 3 * PAGE, Advice::DONTNEED), Ok(()));
         assert_eq!(bytes(vm, 1), [Ok(7), Ok(7), Ok(7), Ok(0)]);
-        assert_eq!(vm.madvise(1, BASE, 3 * PAGE, 8), fails(Errno::Einval));
+        assert_eq!(vm.madvise(1, BASE, 3 * PAGE, Advice::FREE), fails(Errno::EINVAL));
     });
 }
 
@@ -95,7 +96,7 @@ fn a_private_write_copies_and_dontneed_brings_the_file_back() {
 #[test]
 fn fork_leaves_to_faults_what_they_can_fill() {
     everywhere(|vm| {
-        let file = vm.open("/f", BOTH, Some(PAGE));
+        let file = open(vm, "/f", BOTH, Some(PAGE));
         map(vm, 0, 1, RW, PRIVATE, file, 0);
         vm.read_byte(1, BASE).expect("in the file");
         let child = vm.fork(1).expect("memory");
@@ -111,11 +112,11 @@ fn fork_leaves_to_faults_what_they_can_fill() {
 #[test]
 fn shared_writes_reach_the_file_and_are_noticed() {
     everywhere(|vm| {
-        let file = vm.open("/f", BOTH, None);
+        let file = open(vm, "/f", BOTH, None);
         map(vm, 0, 1, RW, SHARED, file, 3);
         map(vm, 1, 1, Prot::READ, PRIVATE, file, 3);
         assert_eq!(vm.read_byte(1, BASE), Ok(0));
-        let writable = |vm: &AnyVm| {
+        let writable = |vm: &dyn Backend| {
             let (_, _, view) = vm.entry(1, VirtAddr::new(BASE)).expect("process 1");
             format!("{view:?}").contains("WRITE")
         };
@@ -138,14 +139,15 @@ fn shared_writes_reach_the_file_and_are_noticed() {
 #[test]
 fn past_the_end_of_a_file_is_a_bus_error() {
     everywhere(|vm| {
-        let file = vm.open("/f", BOTH, Some(2 * PAGE + 1));
+        let file = open(vm, "/f", BOTH, Some(2 * PAGE + 1));
         map(vm, 0, 4, RW, PRIVATE, file, 0);
         assert_eq!(vm.touch(1, BASE + 2 * PAGE, PAGE, Access::Read), Ok(()));
-        assert_eq!(vm.touch(1, BASE + 3 * PAGE, PAGE, Access::Read), BUS);
-        assert_eq!(vm.touch(1, BASE + 3 * PAGE, PAGE, Access::Write), BUS);
-        assert_eq!(vm.pwrite(file, 1, 1, 3 * PAGE), Ok(()));
+        let bus = gets(Signal::BUS, SigCode::ADRERR, BASE + 3 * PAGE);
+        assert_eq!(vm.touch(1, BASE + 3 * PAGE, PAGE, Access::Read), bus);
+        assert_eq!(vm.touch(1, BASE + 3 * PAGE, PAGE, Access::Write), bus);
+        assert_eq!(vm.pwrite(1, file, 1, 1, 3 * PAGE), Ok(()));
         assert_eq!(vm.touch(1, BASE + 3 * PAGE, PAGE, Access::Read), Ok(()));
-        let unknown = vm.open("/g", READ, None);
+        let unknown = open(vm, "/g", READ, None);
         map(vm, 4, 1, RW, PRIVATE, unknown, 1 << 30);
         assert_eq!(vm.touch(1, BASE + 4 * PAGE, PAGE, Access::Write), Ok(()));
     });
@@ -155,25 +157,28 @@ fn past_the_end_of_a_file_is_a_bus_error() {
 #[test]
 fn a_file_must_be_open_for_what_is_asked() {
     everywhere(|vm| {
-        let (read, both) = (vm.open("/f", READ, None), vm.open("/f", BOTH, None));
-        let write = vm.open("/f", FileMode::WRITE, None);
-        let pipe = vm.open("pipe:[1]", BOTH | FileMode::NO_MMAP, None);
-        let noexec = vm.open("/g", READ | FileMode::NOEXEC, None);
+        let (read, both) = (open(vm, "/f", READ, None), open(vm, "/f", BOTH, None));
+        let write = open(vm, "/f", FileMode::WRITE, None);
+        let pipe = open(vm, "pipe:[1]", BOTH | FileMode::NO_MMAP, None);
+        let noexec = open(vm, "/g", READ | FileMode::NOEXEC, None);
         let validate = MapFlags::from_bits_retain(3);
         let bits = MapFlags::from_bits_retain;
         for (prot, flags, file, offset, errno) in [
-            (RW, SHARED, read, 0, Errno::Eacces),
-            (Prot::READ, PRIVATE, write, 0, Errno::Eacces),
-            (Prot::READ, PRIVATE, read, 0x7fff_ffff_ffff_f000, Errno::Eoverflow),
-            (Prot::READ, PRIVATE, read, 1, Errno::Einval),
-            (Prot::READ, PRIVATE | MapFlags::ANONYMOUS, read, 1, Errno::Einval),
-            (RW, validate | MapFlags::FIXED_NOREPLACE, both, 0, Errno::Eopnotsupp),
-            (RW, bits(8) | FIXED, both, 0, Errno::Einval),
-            (RW, PRIVATE | MapFlags::GROWSDOWN, both, 0, Errno::Einval),
-            (RW, PRIVATE | MapFlags::HUGETLB, both, 0, Errno::Einval),
-            (Prot::READ, PRIVATE, pipe, 0, Errno::Enodev),
-            (RX, PRIVATE, noexec, 0, Errno::Eperm),
-            (Prot::READ, PRIVATE, 99, 0, Errno::Ebadf),
+            (RW, SHARED, read, 0, Errno::EACCES),
+            (Prot::READ, PRIVATE, write, 0, Errno::EACCES),
+            (Prot::READ, PRIVATE, read, 0x7fff_ffff_ffff_f000, Errno::EOVERFLOW),
+            (Prot::READ, PRIVATE, read, 1, Errno::EINVAL),
+            (Prot::READ, PRIVATE | MapFlags::ANONYMOUS, read, 1, Errno::EINVAL),
+            (Prot::READ, PRIVATE | MapFlags::ANONYMOUS, -1, 1, Errno::EINVAL),
+            (Prot::READ, PRIVATE, -1, 1, Errno::EINVAL),
+            (Prot::READ, PRIVATE, -1, 0, Errno::EBADF),
+            (RW, validate | MapFlags::FIXED_NOREPLACE, both, 0, Errno::EOPNOTSUPP),
+            (RW, bits(8) | FIXED, both, 0, Errno::EINVAL),
+            (RW, PRIVATE | MapFlags::GROWSDOWN, both, 0, Errno::EINVAL),
+            (RW, PRIVATE | MapFlags::HUGETLB, both, 0, Errno::EINVAL),
+            (Prot::READ, PRIVATE, pipe, 0, Errno::ENODEV),
+            (RX, PRIVATE, noexec, 0, Errno::EPERM),
+            (Prot::READ, PRIVATE, 99, 0, Errno::EBADF),
         ] {
             let got = vm.mmap_file(1, BASE, PAGE, prot, flags, (file, offset));
             assert_eq!(got, fails(errno), "{prot:?} {flags:?} {file}");
@@ -185,12 +190,12 @@ fn a_file_must_be_open_for_what_is_asked() {
 #[test]
 fn a_shared_mapping_of_a_read_only_file_stays_so() {
     everywhere(|vm| {
-        let read = vm.open("/f", READ, None);
+        let read = open(vm, "/f", READ, None);
         map(vm, 0, 1, Prot::READ, SHARED, read, 0);
         assert_eq!(maps(vm), ["0-1 r--s 0 /f"]);
         let flags = vm.vmas(1, BASE, PAGE).expect("process 1")[0].flags.smaps();
         assert_eq!(flags.trim_end_matches(" sd"), "rd mr me ms");
-        assert_eq!(vm.mprotect(1, BASE, PAGE, RW), fails(Errno::Eacces));
+        assert_eq!(vm.mprotect(1, BASE, PAGE, RW), fails(Errno::EACCES));
         // It can be duplicated by mremap, as what is shared can.
         let (to, moves) = (BASE + 4 * PAGE, MremapFlags::MAYMOVE | MremapFlags::FIXED);
         assert_eq!(vm.mremap(1, BASE, 0, PAGE, moves, to), Ok(to));
@@ -201,7 +206,7 @@ fn a_shared_mapping_of_a_read_only_file_stays_so() {
 #[test]
 fn mremap_takes_files_along() {
     everywhere(|vm| {
-        let file = vm.open("/f", READ, None);
+        let file = open(vm, "/f", READ, None);
         map(vm, 0, 2, RW, PRIVATE, file, 5);
         vm.memset(1, BASE, 3, 1).expect("writable");
         let (to, moves) = (BASE + 8 * PAGE, MremapFlags::MAYMOVE | MremapFlags::FIXED);
@@ -214,26 +219,21 @@ fn mremap_takes_files_along() {
 #[test]
 fn what_was_there_is_adopted_line_by_line() {
     everywhere(|vm| {
-        let exe = vm.open("/bin/x", READ, None);
-        let line = |page: u64, pages: u64, prot, of| Adopted {
-            start: VirtAddr::new(BASE + page * PAGE),
-            end: VirtAddr::new(BASE + (page + pages) * PAGE),
-            prot,
-            sharing: Sharing::Private,
-            of,
-        };
+        let exe = open(vm, "/bin/x", READ, None);
+        let (anonymous, none) = (PRIVATE | MapFlags::ANONYMOUS, (-1, 0));
         let lines = [
-            line(0, 1, Prot::READ, AdoptedAs::File(exe, 0)),
-            line(1, 1, Prot::READ, AdoptedAs::File(exe, PAGE)),
-            line(2, 1, RW, AdoptedAs::File(exe, 2 * PAGE)),
-            line(3, 1, RW, AdoptedAs::Anonymous),
-            line(5, 2, Prot::READ, AdoptedAs::Special("[vvar]".into())),
-            line(7, 1, RX, AdoptedAs::Special("[vdso]".into())),
-            line(8, 1, RW, AdoptedAs::Stack),
+            ((0, 1), Prot::READ, PRIVATE, (exe, 0), None),
+            ((1, 1), Prot::READ, PRIVATE, (exe, PAGE), None),
+            ((2, 1), RW, PRIVATE, (exe, 2 * PAGE), None),
+            ((3, 1), RW, anonymous, none, None),
+            ((5, 2), Prot::READ, anonymous, none, Some("[vvar]")),
+            ((7, 1), RX, anonymous, none, Some("[vdso]")),
+            ((8, 1), RW, anonymous | MapFlags::GROWSDOWN, none, None),
         ];
-        for line in &lines {
-            assert_eq!(vm.adopt(1, line), Ok(()));
-            assert_eq!(vm.adopt(1, line), fails(Errno::Eexist));
+        for ((page, pages), prot, flags, from, name) in lines {
+            let range = (BASE + page * PAGE, pages * PAGE);
+            assert_eq!(vm.adopt(1, range, prot, flags, from, name), Ok(()));
+            assert_eq!(vm.adopt(1, range, prot, flags, from, name), fails(Errno::EEXIST));
         }
         let adopted = [
             "0-1 r--p 0 /bin/x",
@@ -247,15 +247,9 @@ fn what_was_there_is_adopted_line_by_line() {
         assert_eq!(maps(vm), adopted);
         let child = vm.fork(1).expect("memory");
         assert_eq!(maps_in(vm, child, BASE, 1 << 30), adopted);
-        let bad = |start: u64, end: u64| Adopted {
-            start: VirtAddr::new(start),
-            end: VirtAddr::new(end),
-            ..lines[3].clone()
-        };
-        for (start, end) in [(1, PAGE), (PAGE, PAGE), (PAGE, u64::MAX - PAGE + 1)] {
-            assert_eq!(vm.adopt(1, &bad(start, end)), fails(Errno::Einval));
+        for range in [(1, PAGE - 1), (PAGE, 0), (PAGE, u64::MAX - 2 * PAGE + 1), (PAGE, u64::MAX)] {
+            assert_eq!(vm.adopt(1, range, RW, anonymous, none, None), fails(Errno::EINVAL), "{range:x?}");
         }
-        let astray = Adopted { of: AdoptedAs::File(exe, 1), ..bad(PAGE, 2 * PAGE) };
-        assert_eq!(vm.adopt(1, &astray), fails(Errno::Einval));
+        assert_eq!(vm.adopt(1, (PAGE, PAGE), RW, PRIVATE, (exe, 1), None), fails(Errno::EINVAL));
     });
 }

@@ -1,6 +1,6 @@
 //! Pages on their way, and those who want them.
 
-use crate::{BASE, PAGE, RW, SHARED, everywhere};
+use crate::{BASE, Calls as _, PAGE, RW, SHARED, everywhere};
 use ptelab_machine::{CallError, MapFlags};
 
 /// A page of shared memory that migrates is locked: a process that did not map it before waits too, and its neighbours are mapped

@@ -1,6 +1,6 @@
 //! Names of anonymous memory.
 
-use super::{BASE, PAGE, PRIVATE, RW, SHARED, anon, everywhere, fails, maps, maps_in};
+use super::{BASE, Calls as _, PAGE, PRIVATE, RW, SHARED, anon, everywhere, fails, maps, maps_in, open};
 use ptelab_machine::{Errno, FileMode, MapFlags, Prot};
 
 #[test]
@@ -28,10 +28,10 @@ fn names_are_checked() {
     everywhere(|vm| {
         anon(vm, 0, 1, RW);
         for bad in ["a[b", "$", "`", "\\", "]", "\t", "ü", &"x".repeat(80)] {
-            assert_eq!(vm.set_anon_vma_name(1, BASE, PAGE, Some(bad)), fails(Errno::Einval), "{bad}");
+            assert_eq!(vm.set_anon_vma_name(1, BASE, PAGE, Some(bad)), fails(Errno::EINVAL), "{bad}");
         }
-        assert_eq!(vm.set_anon_vma_name(1, BASE + 1, PAGE, None), fails(Errno::Einval));
-        assert_eq!(vm.set_anon_vma_name(1, BASE, u64::MAX, None), fails(Errno::Einval));
+        assert_eq!(vm.set_anon_vma_name(1, BASE + 1, PAGE, None), fails(Errno::EINVAL));
+        assert_eq!(vm.set_anon_vma_name(1, BASE, u64::MAX, None), fails(Errno::EINVAL));
         assert_eq!(vm.set_anon_vma_name(1, BASE, 0, Some("x")), Ok(()));
         assert_eq!(vm.set_anon_vma_name(1, BASE, PAGE, Some(&"x".repeat(79))), Ok(()));
         assert_eq!(vm.set_anon_vma_name(1, BASE, PAGE, Some("")), Ok(()));
@@ -42,18 +42,18 @@ fn names_are_checked() {
 #[test]
 fn only_anonymous_memory_has_names() {
     everywhere(|vm| {
-        let file = vm.open("/f", FileMode::READ, None);
+        let file = open(vm, "/f", FileMode::READ, None);
         anon(vm, 0, 1, RW);
         vm.mmap(1, BASE + PAGE, PAGE, RW, SHARED | MapFlags::ANONYMOUS).expect("free");
         vm.mmap_file(1, BASE + 2 * PAGE, PAGE, RW, PRIVATE, (file, 0)).expect("free");
         anon(vm, 3, 1, RW);
-        assert_eq!(vm.set_anon_vma_name(1, BASE, 4 * PAGE, Some("n")), fails(Errno::Ebadf));
+        assert_eq!(vm.set_anon_vma_name(1, BASE, 4 * PAGE, Some("n")), fails(Errno::EBADF));
         assert_eq!(
             maps(vm),
             ["0-1 rw-p 0 [anon:n] ac", "1-2 rw-s 0 [anon_shmem:n]", "2-3 rw-p 0 /f ac", "3-4 rw-p 0 ac",]
         );
         vm.munmap(1, BASE + PAGE, 2 * PAGE).expect("a range");
-        assert_eq!(vm.set_anon_vma_name(1, BASE, 5 * PAGE, Some("m")), fails(Errno::Enomem));
+        assert_eq!(vm.set_anon_vma_name(1, BASE, 5 * PAGE, Some("m")), fails(Errno::ENOMEM));
         assert_eq!(maps(vm), ["0-1 rw-p 0 [anon:m] ac", "3-4 rw-p 0 [anon:m] ac"]);
         vm.set_brk(1, BASE, BASE + PAGE).expect("process 1");
         assert_eq!(maps(vm)[0], "0-1 rw-p 0 [heap] ac");

@@ -1,13 +1,13 @@
 //! Which processes share an address space, and what programs inherit.
 
-use super::{BASE, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
+use super::{BASE, Calls as _, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
 use ptelab_machine::mm::Rules;
-use ptelab_machine::{CallError, Errno, KernelRules, MremapFlags, ThpDisable, ThpMode};
+use ptelab_machine::{Advice, Backend, CallError, Errno, KernelRules, MremapFlags, ThpMode};
 
 #[test]
 fn threads_share_until_the_last_ends() {
     everywhere(|vm| {
-        let empty = vm.memory_used();
+        let empty = vm.usage().memory;
         anon(vm, 0, 1, RW);
         let thread = vm.clone_vm(1).expect("process 1");
         assert_eq!(vm.processes(), [1, thread]);
@@ -21,7 +21,7 @@ fn threads_share_until_the_last_ends() {
         assert_eq!(vm.memset(thread, BASE, 6, 1), Ok(()));
         assert_eq!(vm.read_byte(child, BASE), Ok(5));
         assert_eq!((vm.exit(thread), vm.exit(child)), (Ok(()), Ok(())));
-        assert!(vm.memory_used() < empty, "the last table went too");
+        assert!(vm.usage().memory < empty, "the last table went too");
         assert_eq!(vm.clone_vm(1), Err(CallError::NoProcess(1)));
     });
 }
@@ -37,19 +37,21 @@ fn vfork_shares_until_exec() {
         assert_eq!(maps_in(vm, child, 0, u64::MAX), [""; 0]);
         assert_eq!(maps(vm), ["0-2 rw-p 0 ac"]);
         assert_eq!(vm.memset(1, BASE, 1, 2 * PAGE), Ok(()));
-        let used = vm.memory_used();
+        let used = vm.usage().memory;
         assert_eq!(vm.execve(1), Ok(()));
-        assert!(vm.memory_used() < used - 2 * PAGE);
+        assert!(vm.usage().memory < used - 2 * PAGE);
         assert_eq!(vm.execve(9), Err(CallError::NoProcess(9)));
     });
 }
 
+const PR_THP_DISABLE_EXCEPT_ADVISED: u64 = 1 << 1;
+
 #[test]
 fn a_process_without_huge_pages_has_children_without() {
     let mut vm = machine("x86_64", KernelRules::DEFAULT);
-    vm.thp_size(64 << 10, ThpMode::Always).expect("a size");
+    vm.thp_size(1, 64, ThpMode::Always).expect("a size");
     let mut at = BASE;
-    let mut folio = |vm: &mut ptelab_machine::AnyVm, pid, advice: u64| {
+    let mut folio = |vm: &mut dyn Backend, pid, advice| {
         at += 1 << 20;
         assert_eq!(vm.mmap(pid, at, 64 << 10, RW, super::ANON), Ok(at));
         vm.madvise(pid, at, 64 << 10, advice).expect("mapped");
@@ -57,19 +59,19 @@ fn a_process_without_huge_pages_has_children_without() {
         let snapshot = vm.snapshot(pid, at, PAGE).expect("it lives");
         snapshot.runs.iter().next().and_then(|run| run.page).map(|page| page.folio_pages)
     };
-    let (normal, hugepage) = (0, 14);
-    assert_eq!(folio(&mut vm, 1, normal), Some(16));
-    assert_eq!(vm.set_thp_disable(1, ThpDisable::Completely), Ok(()));
+    let (normal, hugepage) = (Advice::NORMAL, Advice::HUGEPAGE);
+    assert_eq!(folio(&mut *vm, 1, normal), Some(16));
+    assert_eq!(vm.set_thp_disable(1, 1, 0), Ok(()));
     let child = vm.fork(1).expect("memory");
     assert_eq!(vm.execve(child), Ok(()));
-    assert_eq!(vm.thp_disable(child), Ok(ThpDisable::Completely));
-    assert_eq!((folio(&mut vm, child, normal), folio(&mut vm, child, hugepage)), (Some(1), Some(1)));
-    assert_eq!(vm.set_thp_disable(child, ThpDisable::ExceptAdvised), Ok(()));
-    assert_eq!((folio(&mut vm, child, normal), folio(&mut vm, child, hugepage)), (Some(1), Some(16)));
-    assert_eq!(vm.set_thp_disable(1, ThpDisable::No), Ok(()));
-    assert_eq!(folio(&mut vm, 1, normal), Some(16));
+    assert_eq!(vm.thp_disable(child), Ok(1));
+    assert_eq!((folio(&mut *vm, child, normal), folio(&mut *vm, child, hugepage)), (Some(1), Some(1)));
+    assert_eq!(vm.set_thp_disable(child, 1, PR_THP_DISABLE_EXCEPT_ADVISED), Ok(()));
+    assert_eq!((folio(&mut *vm, child, normal), folio(&mut *vm, child, hugepage)), (Some(1), Some(16)));
+    assert_eq!(vm.set_thp_disable(1, 0, 0), Ok(()));
+    assert_eq!(folio(&mut *vm, 1, normal), Some(16));
     let mut old = machine("x86_64", KernelRules::DEFAULT.with(Rules::thp_disable_except_advised, false));
-    assert_eq!(old.set_thp_disable(1, ThpDisable::ExceptAdvised), fails(Errno::Einval));
+    assert_eq!(old.set_thp_disable(1, 1, PR_THP_DISABLE_EXCEPT_ADVISED), fails(Errno::EINVAL));
 }
 
 /// As a 6.18 kernel has it: a copy of what was never faulted in joins the mapping that it was copied from.

@@ -1,10 +1,14 @@
 //! Stacks, and the gap below them.
 
-use super::{ANON, BASE, PAGE, RW, anon, everywhere, fails, maps, maps_in};
-use ptelab_machine::{Access, CallError, Errno, MapFlags, Prot, Signal};
+use super::{
+    ANON, BASE, Calls as _, OfKernel, PAGE, RW, anon, every_kernel, everywhere, fails, gets, maps, maps_in,
+};
+use ptelab_machine::mm::{Kernel, Mm};
+use ptelab_machine::pgtable::PlainHw;
+use ptelab_machine::pgtable::laws::PortFacts;
+use ptelab_machine::{Access, Advice, Errno, MapFlags, Prot, SigCode, Signal, VirtAddr};
 
 const TOP: u64 = BASE + 4096 * PAGE;
-const SEGV: Result<(), CallError> = Err(CallError::Signal(Signal::Segv));
 
 #[test]
 fn a_stack_grows_on_access_up_to_its_limit() {
@@ -13,7 +17,8 @@ fn a_stack_grows_on_access_up_to_its_limit() {
         assert_eq!(maps(vm), ["4063-4096 rw-p 0 [stack] gd ac"]);
         assert_eq!(vm.touch(1, TOP - 40 * PAGE, 1, Access::Write), Ok(()));
         assert_eq!(maps(vm), ["4056-4096 rw-p 0 [stack] gd ac"]);
-        assert_eq!(vm.touch(1, TOP - (8 << 20) - 1, 1, Access::Read), SEGV);
+        let below = TOP - (8 << 20) - 1;
+        assert_eq!(vm.touch(1, below, 1, Access::Read), gets(Signal::SEGV, SigCode::MAPERR, below));
         assert_eq!(vm.touch(1, TOP - (8 << 20), 1, Access::Read), Ok(()));
         assert_eq!(maps(vm), ["2048-4096 rw-p 0 [stack] gd ac"]);
         assert_eq!(vm.munmap(1, BASE, 4096 * PAGE), Ok(()));
@@ -28,7 +33,8 @@ fn the_guard_gap_is_kept_from_what_can_be_accessed() {
         let gd = ANON | MapFlags::GROWSDOWN;
         let top = BASE + 600 * PAGE;
         assert_eq!(vm.mmap(1, top, PAGE, RW, gd), Ok(top));
-        assert_eq!(vm.touch(1, top - 44 * PAGE, 1, Access::Write), SEGV);
+        let near = top - 44 * PAGE;
+        assert_eq!(vm.touch(1, near, 1, Access::Write), gets(Signal::SEGV, SigCode::MAPERR, near));
         assert_eq!(vm.touch(1, top - 43 * PAGE, 1, Access::Write), Ok(()));
         assert_eq!(vm.mprotect(1, BASE + 300 * PAGE, PAGE, Prot::empty()), Ok(()));
         assert_eq!(vm.touch(1, top - 200 * PAGE, 1, Access::Write), Ok(()));
@@ -36,17 +42,25 @@ fn the_guard_gap_is_kept_from_what_can_be_accessed() {
     });
 }
 
+/// Calls have no hints: where they name an address they mean it.
+struct Hints;
+
+impl OfKernel for Hints {
+    fn test<P: PortFacts>(kernel: &mut Kernel<P, PlainHw>, mm: &mut Mm) {
+        let hinted = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
+        let mut mmap = |addr, flags| kernel.mmap(mm, VirtAddr::new(addr), PAGE, RW, flags).map(VirtAddr::get);
+        let top = BASE + 600 * PAGE;
+        assert_eq!(mmap(top, ANON | MapFlags::GROWSDOWN), Ok(top));
+        let near = top - 256 * PAGE;
+        assert_ne!(mmap(near, hinted), Ok(near));
+        assert_eq!(mmap(near - PAGE, hinted), Ok(near - PAGE));
+        assert_eq!(mmap(near, ANON), Ok(near));
+    }
+}
+
 #[test]
 fn hints_and_free_places_keep_the_gap_and_fixed_ones_do_not() {
-    everywhere(|vm| {
-        let top = BASE + 600 * PAGE;
-        assert_eq!(vm.mmap(1, top, PAGE, RW, ANON | MapFlags::GROWSDOWN), Ok(top));
-        let hinted = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        let near = top - 256 * PAGE;
-        assert_ne!(vm.mmap(1, near, PAGE, RW, hinted), Ok(near));
-        assert_eq!(vm.mmap(1, near - PAGE, PAGE, RW, hinted), Ok(near - PAGE));
-        assert_eq!(vm.mmap(1, near, PAGE, RW, ANON), Ok(near));
-    });
+    every_kernel::<Hints>();
     everywhere(|vm| {
         let hinted = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
         let high = vm.mmap(1, 0, PAGE, RW, hinted | MapFlags::GROWSDOWN).expect("a free place");
@@ -58,10 +72,10 @@ fn hints_and_free_places_keep_the_gap_and_fixed_ones_do_not() {
 fn a_stack_is_where_nothing_is() {
     everywhere(|vm| {
         anon(vm, 0, 1, RW);
-        assert_eq!(vm.setup_stack(1, BASE + PAGE, PAGE), fails(Errno::Eexist));
-        assert_eq!(vm.setup_stack(1, BASE, 1), fails(Errno::Einval));
-        assert_eq!(vm.setup_stack(1, BASE, BASE + PAGE), fails(Errno::Einval));
-        assert_eq!(vm.setup_stack(1, u64::MAX, PAGE), fails(Errno::Einval));
+        assert_eq!(vm.setup_stack(1, BASE + PAGE, PAGE), fails(Errno::EEXIST));
+        assert_eq!(vm.setup_stack(1, BASE, 1), fails(Errno::EINVAL));
+        assert_eq!(vm.setup_stack(1, BASE, BASE + PAGE), fails(Errno::EINVAL));
+        assert_eq!(vm.setup_stack(1, u64::MAX, PAGE), fails(Errno::EINVAL));
         assert_eq!(maps_in(vm, 1, 0, u64::MAX).len(), 1);
     });
 }
@@ -89,8 +103,8 @@ fn kinds_of_memory_have_their_flags() {
             vm.vmas(1, BASE, 5 * PAGE).expect("process 1").iter().map(|vma| vma.rss / PAGE).collect();
         assert_eq!(resident, [0, 0, 0, 1, 0]);
         // What was droppable stays so.
-        assert_eq!(vm.madvise(1, BASE + 4 * PAGE, PAGE, 19), fails(Errno::Einval));
-        assert_eq!(vm.madvise(1, BASE + 4 * PAGE, PAGE, 17), fails(Errno::Einval));
+        assert_eq!(vm.madvise(1, BASE + 4 * PAGE, PAGE, Advice::KEEPONFORK), fails(Errno::EINVAL));
+        assert_eq!(vm.madvise(1, BASE + 4 * PAGE, PAGE, Advice::DODUMP), fails(Errno::EINVAL));
         assert_eq!(vm.mlock(1, BASE + 4 * PAGE, PAGE), Ok(()));
         assert_eq!(maps(vm)[4], "4-5 rw-p 0 nr wf dd dp");
     });
@@ -105,13 +119,13 @@ fn senseless_flags_are_refused() {
         let huge = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::HUGETLB;
         let sized = |log: u64| huge | MapFlags::from_bits_retain(log << 26);
         for (flags, errno) in [
-            (droppable | MapFlags::LOCKED, Errno::Einval),
-            (droppable | MapFlags::GROWSDOWN, Errno::Einval),
-            (validate, Errno::Einval),
-            (PRIVATE_NO_FILE, Errno::Ebadf),
-            (huge, Errno::Enomem),
-            (sized(17), Errno::Einval),
-            (sized(30), Errno::Enomem),
+            (droppable | MapFlags::LOCKED, Errno::EINVAL),
+            (droppable | MapFlags::GROWSDOWN, Errno::EINVAL),
+            (validate, Errno::EINVAL),
+            (PRIVATE_NO_FILE, Errno::EBADF),
+            (huge, Errno::ENOMEM),
+            (sized(17), Errno::EINVAL),
+            (sized(30), Errno::ENOMEM),
         ] {
             assert_eq!(vm.mmap(1, BASE, PAGE, RW, flags), fails(errno), "{flags:?}");
         }

@@ -101,15 +101,15 @@ impl<'t> Cursor<'t> {
         self.cut(at, within)
     }
 
-    /// Cuts off what comes before the next comma outside parentheses, or before a value that stands
+    /// Cuts off what comes before the next comma outside parentheses and brackets, or before a value that stands
     /// right behind another.
     pub(super) fn take_argument(&mut self) -> Cursor<'t> {
         let mut depth = 0_usize;
         let mut was_value = false;
         let at = self.tokens.iter().position(|token| {
             match token.kind {
-                Kind::OpenParen => depth += 1,
-                Kind::CloseParen => depth = depth.saturating_sub(1),
+                Kind::OpenParen | Kind::OpenBracket => depth += 1,
+                Kind::CloseParen | Kind::CloseBracket => depth = depth.saturating_sub(1),
                 Kind::Comma if depth == 0 => return true,
                 _ if was_value && token.is_value() => return true,
                 _ => {}

@@ -1,9 +1,9 @@
 //! The result behind `=`.
 
-use crate::ast::{Expect, Signal};
+use crate::ast::Expect;
 use crate::diag::{Diagnostic, quoted};
-use crate::errno::Errno;
 use crate::lex::{Kind, Token};
+use ptelab_uapi::{Errno, Signal};
 
 use super::cursor::{Context, Cursor};
 use super::expr::{RESULT, evaluate};

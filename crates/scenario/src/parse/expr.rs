@@ -1,8 +1,8 @@
 //! Numbers and names combined by `+` and `|`.
 
-use crate::consts::{MADV, MAP, MREMAP, PAGE_IS, PM_SCAN, PROT, TABLES, Table, UFFD};
 use crate::diag::{Diagnostic, quoted};
 use crate::lex::{Kind, Token};
+use ptelab_uapi::{Bounds, TABLES, Table};
 
 use super::cursor::{Context, Cursor};
 use super::number::number;
@@ -25,28 +25,17 @@ pub(super) const RESULT: Want = Want {
     can_be_null: true,
     ..Want::plain("a result", "a result: `0`, `0x40000000`, `-1 ENOMEM`, `SIGSEGV` or `SIGBUS`")
 };
-pub(super) const PROTECTION: Want =
-    Want::named(&PROT, "PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC ... or a number");
-pub(super) const MAPPING: Want =
-    Want::named(&MAP, "MAP_PRIVATE, MAP_SHARED, MAP_ANONYMOUS, MAP_FIXED ... or a number");
-pub(super) const ADVICE: Want =
-    Want::named(&MADV, "one of MADV_DONTNEED, MADV_HUGEPAGE, MADV_FREE ... or a number");
-pub(super) const MOVING: Want =
-    Want::named(&MREMAP, "MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP or a number");
-pub(super) const FEATURES: Want =
-    Want::named(&UFFD, "WP, WP_UNPOPULATED, WP_ASYNC, EVENT_FORK ... or a number");
-pub(super) const SCANNING: Want =
-    Want::named(&PM_SCAN, "PM_SCAN_WP_MATCHING, PM_SCAN_CHECK_WPASYNC or a number");
-pub(super) const CATEGORIES: Want =
-    Want::named(&PAGE_IS, "PAGE_IS_WRITTEN, PAGE_IS_PRESENT, PAGE_IS_FILE ... or a number");
-
 impl Want {
     pub(super) const fn plain(what: &'static str, expected: &'static str) -> Self {
         Self { what, expected, table: None, can_be_null: false }
     }
 
-    const fn named(table: &'static Table, expected: &'static str) -> Self {
-        Self { what: table.what, expected, table: Some(table), can_be_null: false }
+    pub(super) const fn named(table: &'static Table) -> Self {
+        Self { what: table.what, expected: table.hint, table: Some(table), can_be_null: false }
+    }
+
+    pub(super) const fn bounded(bounds: &'static Bounds) -> Self {
+        Self::plain(bounds.what, bounds.expected)
     }
 
     fn value(&self, name: &str) -> Option<u64> {

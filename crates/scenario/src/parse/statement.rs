@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use crate::ast::{Expect, Line};
-use crate::call::Call;
 use crate::diag::{Diagnostic, quoted};
 use crate::lex::{Kind, Token};
+use ptelab_uapi::{Call, FORMS, Form, ThpKey, ThpMode};
 
 use super::args::Args;
 use super::cursor::{Context, Cursor};
 use super::expect::expect;
-use super::forms::{FORMS, Form};
 use super::number::number;
 
 /// What a line says.
@@ -166,9 +165,16 @@ fn call(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Option<Option<Call>> 
         ctx.unexpected(cursor, "`)`");
     }
     let mut args = Args::new(ctx, inside);
-    let call = (form.build)(&mut args);
+    // After a mistake the others are read all the same, for theirs.
+    let values: Vec<_> = form.params.iter().map(|slot| args.argument(slot)).collect();
+    let call = values.into_iter().collect::<Option<Vec<_>>>().and_then(form.build);
+    if let Some(Call::Thp { size: ThpKey::Enabled, mode: ThpMode::Inherit }) = call {
+        let message = "the switch itself has nothing to inherit from".to_owned();
+        args.wrong(message, "`\"always\"`, `\"madvise\"` or `\"never\"`", None);
+        return Some(None);
+    }
     if is_closed {
-        args.finish(form.name, form.parameters);
+        args.finish(form);
     }
     Some(call)
 }
@@ -179,7 +185,7 @@ fn form(ctx: &mut Context<'_>, cursor: &mut Cursor<'_>) -> Option<&'static Form>
         return None;
     };
     let text = ctx.text(name);
-    let form = FORMS.iter().find(|form| form.name == text);
+    let form = Form::find(text);
     if form.is_none() {
         let mistake = unknown_call(ctx, name);
         ctx.report(mistake);

@@ -1,9 +1,9 @@
 //! The arguments of a call, by place and by name.
 
-use crate::consts::Table;
 use crate::strace::entry::{Fd, Text};
 use crate::strace::scan::{Item, Items};
 use crate::strace::value::{self, Names};
+use ptelab_uapi::{Kind, Param, Table, Value};
 
 /// More than any decoded call has, or any struct among its arguments.
 const MOST: usize = 12;
@@ -63,6 +63,15 @@ impl<'a> Args<'a> {
                 .map_err(|what| self.wrong(place, &what)),
             None => self.missing(place, 0),
         }
+    }
+
+    /// Flags of a kind, or another number that has names.
+    pub(super) fn named<P: Param>(&self, place: Place) -> Result<P::Value, String> {
+        let number = match P::KIND {
+            Kind::Flags(table) => self.flags(place, &[table])?,
+            _ => self.number(place)?,
+        };
+        P::take(Value::Number(number)).ok_or_else(|| self.wrong(place, "it is out of bounds"))
     }
 
     /// The same, where the log need not have it.

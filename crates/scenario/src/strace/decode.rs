@@ -1,11 +1,11 @@
 //! Which calls are decoded, and those of them that concern memory.
 
-use crate::consts::{MADV, MAP, MCL, MLOCK, MREMAP, MS, PROT};
 use crate::strace::args::{Args, NAMED, Place};
 use crate::strace::entry::Range;
 use crate::strace::process;
 use crate::strace::scan::Items;
 use crate::strace::syscall::Syscall;
+use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot};
 
 /// The call, or nothing if it concerns no memory, or what is wrong with it.
 pub(super) type Decoded = Result<Option<Syscall>, String>;
@@ -44,7 +44,7 @@ const SPECS: &[Spec] = &[
     Spec { name: "munlock", decode: |args| range(args, |addr, len| Syscall::Munlock { addr, len }) },
     Spec {
         name: "mlockall",
-        decode: |args| Ok(Some(Syscall::Mlockall { flags: args.flags((0, "flags"), &[&MCL])? })),
+        decode: |args| Ok(Some(Syscall::Mlockall { flags: args.named::<MclFlags>((0, "flags"))? })),
     },
     Spec { name: "munlockall", decode: |_| Ok(Some(Syscall::Munlockall)) },
     Spec { name: "msync", decode: msync },
@@ -79,8 +79,8 @@ fn mmap(args: &Args<'_>) -> Decoded {
     let call = Syscall::Mmap {
         addr: addr(args)?,
         len: args.number(LEN)?,
-        prot: args.flags((2, "prot"), &[&PROT])?,
-        flags: args.flags((3, "flags"), &[&MAP])?,
+        prot: args.named::<Prot>((2, "prot"))?,
+        flags: args.named::<MapFlags>((3, "flags"))?,
         fd: args.fd((4, "fd"))?,
         offset: args.number((5, "off"))?,
     };
@@ -88,7 +88,7 @@ fn mmap(args: &Args<'_>) -> Decoded {
 }
 
 fn mprotect(args: &Args<'_>) -> Decoded {
-    let prot = args.flags((2, "prot"), &[&PROT])?;
+    let prot = args.named::<Prot>((2, "prot"))?;
     let key: Place = (3, "pkey");
     let pkey = if args.text(key).is_some() { Some(args.int(key)?) } else { None };
     Ok(Some(Syscall::Mprotect { addr: addr(args)?, len: args.number(LEN)?, prot, pkey }))
@@ -96,7 +96,7 @@ fn mprotect(args: &Args<'_>) -> Decoded {
 
 fn madvise(args: &Args<'_>) -> Decoded {
     let len = args.number((1, "len_in"))?;
-    Ok(Some(Syscall::Madvise { addr: addr(args)?, len, advice: args.flags((2, "behavior"), &[&MADV])? }))
+    Ok(Some(Syscall::Madvise { addr: addr(args)?, len, advice: args.named::<Advice>((2, "behavior"))? }))
 }
 
 fn process_madvise(args: &Args<'_>) -> Decoded {
@@ -104,7 +104,7 @@ fn process_madvise(args: &Args<'_>) -> Decoded {
         pidfd: args.fd((0, "pidfd"))?,
         ranges: args.text((1, "vec")).map_or(Ok(None), ranges)?,
         count: args.number((2, "vlen"))?,
-        advice: args.flags((3, "behavior"), &[&MADV])?,
+        advice: args.named::<Advice>((3, "behavior"))?,
         flags: args.number((4, "flags"))?,
     };
     Ok(Some(call))
@@ -129,18 +129,20 @@ fn mremap(args: &Args<'_>) -> Decoded {
         old_addr: addr(args)?,
         old_len: args.number((1, "old_len"))?,
         new_len: args.number((2, "new_len"))?,
-        flags: args.flags((3, "flags"), &[&MREMAP])?,
+        flags: args.named::<MremapFlags>((3, "flags"))?,
         new_addr: args.optional((4, "new_addr"), &[])?,
     };
     Ok(Some(call))
 }
 
 fn mlock(args: &Args<'_>) -> Decoded {
-    let flags = args.optional((2, "flags"), &[&MLOCK])?.unwrap_or(0);
+    let place: Place = (2, "flags");
+    let given = args.text(place).is_some();
+    let flags = if given { args.named::<MlockFlags>(place)? } else { MlockFlags::empty() };
     Ok(Some(Syscall::Mlock { addr: addr(args)?, len: args.number(LEN)?, flags }))
 }
 
 fn msync(args: &Args<'_>) -> Decoded {
-    let flags = args.flags((2, "flags"), &[&MS])?;
+    let flags = args.named::<MsFlags>((2, "flags"))?;
     Ok(Some(Syscall::Msync { addr: addr(args)?, len: args.number(LEN)?, flags }))
 }

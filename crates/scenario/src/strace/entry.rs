@@ -1,7 +1,7 @@
 //! What a log is made of.
 
-use crate::errno::Errno;
 use crate::strace::syscall::Syscall;
+use ptelab_uapi::Errno;
 
 /// Something that happened, as one or two lines of a log tell it.
 #[derive(Clone, Debug, PartialEq)]

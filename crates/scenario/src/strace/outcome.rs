@@ -1,8 +1,8 @@
 //! What follows the arguments: result, error, time.
 
-use crate::errno::Errno;
 use crate::strace::entry::Outcome;
 use crate::strace::value::{annotation, not, number, shown};
+use ptelab_uapi::Errno;
 
 /// What a call came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,8 +70,8 @@ fn first_word(text: &[u8]) -> (&str, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::returned;
-    use crate::errno::Errno;
     use crate::strace::entry::Outcome;
+    use ptelab_uapi::Errno;
 
     #[test]
     fn every_kind_of_result() {

@@ -1,9 +1,10 @@
 //! Decoded calls that concern processes, files and System V shared memory.
 
-use crate::consts::{CLONE, PR, SHMAT, SHMGET, SIGNAL};
 use crate::strace::args::{Args, NAMED, Place};
 use crate::strace::decode::Decoded;
 use crate::strace::syscall::Syscall;
+use ptelab_uapi::param::ShmgetFlags;
+use ptelab_uapi::{CLONE, PR, SHMGET, SIGNAL, ShmFlags};
 
 /// The lowest byte of `clone`'s flags is the signal that tells the parent of the child's end.
 const EXIT_SIGNAL: u64 = 0xff;
@@ -85,14 +86,14 @@ pub(super) fn shmget(args: &Args<'_>) -> Decoded {
     let call = Syscall::Shmget {
         key: args.flags((0, "key"), &[&SHMGET])?,
         size: args.number((1, "size"))?,
-        flags: args.flags((2, "shmflg"), &[&SHMGET])?,
+        flags: args.named::<ShmgetFlags>((2, "shmflg"))?,
     };
     Ok(Some(call))
 }
 
 pub(super) fn shmat(args: &Args<'_>) -> Decoded {
     let addr = args.number((1, "shmaddr"))?;
-    let flags = args.flags((2, "shmflg"), &[&SHMAT])?;
+    let flags = args.named::<ShmFlags>((2, "shmflg"))?;
     Ok(Some(Syscall::Shmat { id: args.int((0, "shmid"))?, addr, flags }))
 }
 

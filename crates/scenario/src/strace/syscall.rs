@@ -1,8 +1,9 @@
 //! The calls that are decoded.
 
 use crate::strace::entry::{Fd, Range, Text};
+use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot, ShmFlags};
 
-/// A decoded call: addresses, lengths and offsets in bytes, flags as the kernel's own numbers.
+/// A decoded call: addresses, lengths and offsets in bytes, flags as [`ptelab_uapi`] has them.
 ///
 /// `None` is an argument that the log does not have: because it printed only an address of a struct or string, or
 /// because `perf trace` leaves it out.
@@ -10,29 +11,29 @@ use crate::strace::entry::{Fd, Range, Text};
 #[expect(missing_docs, reason = "the fields are named as in the calls' manual pages")]
 pub enum Syscall {
     /// `mmap`, and `mmap2`, of which strace prints the offset in bytes too.
-    Mmap { addr: u64, len: u64, prot: u64, flags: u64, fd: Option<Fd>, offset: u64 },
+    Mmap { addr: u64, len: u64, prot: Prot, flags: MapFlags, fd: Option<Fd>, offset: u64 },
     /// `munmap`
     Munmap { addr: u64, len: u64 },
     /// `mprotect`, and `pkey_mprotect`, which has a key (-1 for none).
-    Mprotect { addr: u64, len: u64, prot: u64, pkey: Option<i32> },
+    Mprotect { addr: u64, len: u64, prot: Prot, pkey: Option<i32> },
     /// `madvise`
-    Madvise { addr: u64, len: u64, advice: u64 },
+    Madvise { addr: u64, len: u64, advice: Advice },
     /// `process_madvise`: `count` ranges, of which `ranges` are those that the log has.
-    ProcessMadvise { pidfd: Option<Fd>, ranges: Option<Vec<Range>>, count: u64, advice: u64, flags: u64 },
+    ProcessMadvise { pidfd: Option<Fd>, ranges: Option<Vec<Range>>, count: u64, advice: Advice, flags: u64 },
     /// `mremap`; the new address is there where it was given.
-    Mremap { old_addr: u64, old_len: u64, new_len: u64, flags: u64, new_addr: Option<u64> },
+    Mremap { old_addr: u64, old_len: u64, new_len: u64, flags: MremapFlags, new_addr: Option<u64> },
     /// `brk`; 0 asks where it is.
     Brk { addr: u64 },
     /// `mlock`, and `mlock2`, which has flags.
-    Mlock { addr: u64, len: u64, flags: u64 },
+    Mlock { addr: u64, len: u64, flags: MlockFlags },
     /// `munlock`
     Munlock { addr: u64, len: u64 },
     /// `mlockall`
-    Mlockall { flags: u64 },
+    Mlockall { flags: MclFlags },
     /// `munlockall`
     Munlockall,
     /// `msync`
-    Msync { addr: u64, len: u64, flags: u64 },
+    Msync { addr: u64, len: u64, flags: MsFlags },
     /// `mincore`
     Mincore { addr: u64, len: u64 },
     /// `fork`
@@ -55,9 +56,9 @@ pub enum Syscall {
     /// `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)`; no name takes the name away.
     SetVmaAnonName { addr: u64, len: u64, name: Option<Text> },
     /// `shmget`; key 0 is `IPC_PRIVATE`, `flags` have the mode in their lowest nine bits.
-    Shmget { key: u64, size: u64, flags: u64 },
+    Shmget { key: u64, size: u64, flags: ShmFlags },
     /// `shmat`
-    Shmat { id: i32, addr: u64, flags: u64 },
+    Shmat { id: i32, addr: u64, flags: ShmFlags },
     /// `shmdt`
     Shmdt { addr: u64 },
     /// `shmctl(IPC_RMID)`

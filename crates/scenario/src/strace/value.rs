@@ -1,8 +1,8 @@
 //! Numbers, flags, strings and descriptors.
 
-use crate::consts::{MAP_HUGE_SHIFT, Table};
 use crate::strace::entry::{Fd, Text};
 use crate::strace::scan::{annotation_end, comment_end, string_end};
+use ptelab_uapi::{HUGE_SHIFT, Table};
 
 /// `AT_FDCWD` in the kernel's headers.
 const AT_FDCWD: i32 = -100;
@@ -64,7 +64,7 @@ fn term<'a>(text: &'a [u8], names: Names<'_>) -> Result<(u64, &'a [u8]), String>
 fn shifted(value: u64, rest: &[u8]) -> Result<(u64, &[u8]), String> {
     let (word, rest) = word(rest);
     let shift = match word {
-        "MAP_HUGE_SHIFT" | "SHM_HUGE_SHIFT" => Some(MAP_HUGE_SHIFT),
+        "MAP_HUGE_SHIFT" | "SHM_HUGE_SHIFT" => Some(HUGE_SHIFT),
         _ => number(word).and_then(|shift| u32::try_from(shift).ok()),
     };
     let value = shift.and_then(|shift| value.checked_shl(shift));

@@ -1,6 +1,7 @@
 //! What may be written, and how it is printed.
 
-use ptelab_scenario::{Access, Call, Errno, Expect, Item, Line, Scenario, Signal, ThpKey, ThpMode, parse};
+use ptelab_scenario::{Expect, Item, Line, Scenario, parse};
+use ptelab_uapi::{Access, Call, Errno, MapFlags, Prot, Signal, ThpKey, ThpMode};
 
 const EXAMPLE: &str = r#"# A comment of its own line
 
@@ -117,7 +118,7 @@ fn results() {
         ("fork() = -1 EFAULT", Some(Expect::Errno(Errno::EFAULT))),
         ("fork() = -1 EFAULT (Bad address)", Some(Expect::Errno(Errno::EFAULT))),
         ("fork() = -1 EAGAIN (Resource's (still) gone) # x", Some(Expect::Errno(Errno::EAGAIN))),
-        ("fork() = SIGBUS", Some(Expect::Signal(Signal::Bus))),
+        ("fork() = SIGBUS", Some(Expect::Signal(Signal::BUS))),
         ("fork() = ?", None),
         ("fork()", None),
     ];
@@ -134,7 +135,14 @@ fn values_of_arguments() {
     );
     assert_eq!(
         line("mmap(0x1000, 4K, PROT_EXEC, MAP_SHARED, -1, 8K)").call,
-        Call::Mmap { addr: 0x1000, len: 4096, prot: 4, flags: 1, fd: -1, offset: 8192 }
+        Call::Mmap {
+            addr: 0x1000,
+            len: 4096,
+            prot: Prot::EXEC,
+            flags: MapFlags::SHARED,
+            fd: -1,
+            offset: 8192
+        }
     );
     assert_eq!(
         line("touch(0x1000, 1, WRITE)").call,

@@ -4,9 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use ptelab_scenario::{
-    Access, Call, Errno, Expect, Item, Line, Repeat, Scenario, Signal, Switch, ThpKey, ThpMode, Timing, parse,
-};
+use ptelab_scenario::{Expect, Item, Line, Repeat, Scenario, parse};
+use ptelab_uapi::{Call, Errno, FORMS, Kind, Signal, Slot, ThpKey, ThpMode, Value};
 
 /// Numbers near to what programs use as often as any.
 fn number() -> impl Strategy<Value = u64> {
@@ -23,88 +22,54 @@ fn comment() -> impl Strategy<Value = String> {
         .prop_map(|text| text.trim_end_matches([' ', '\t']).to_owned())
 }
 
-fn mapping() -> impl Strategy<Value = Call> {
-    prop_oneof![
-        (number(), number(), number(), number(), any::<i32>(), number()).prop_map(
-            |(addr, len, prot, flags, fd, offset)| Call::Mmap { addr, len, prot, flags, fd, offset }
-        ),
-        (number(), number()).prop_map(|(addr, len)| Call::Munmap { addr, len }),
-        (number(), number(), number()).prop_map(|(addr, len, prot)| Call::Mprotect { addr, len, prot }),
-        (number(), number(), number()).prop_map(|(addr, len, advice)| Call::Madvise { addr, len, advice }),
-        (number(), number(), number(), number(), number()).prop_map(
-            |(old_addr, old_len, new_len, flags, new_addr)| {
-                Call::Mremap { old_addr, old_len, new_len, flags, new_addr }
+/// An argument that a parameter may have.
+fn argument(slot: &'static Slot) -> BoxedStrategy<Value> {
+    let value = match slot.kind {
+        Kind::Number(bounds) => (bounds.min..=bounds.max).prop_map(Value::Number).boxed(),
+        Kind::Int(_) => any::<i32>().prop_map(Value::Int).boxed(),
+        Kind::Word(words) | Kind::Quoted(words) => (0..words.len() as u64).prop_map(Value::Number).boxed(),
+        Kind::Text(_) => any::<String>().prop_map(Value::Text).boxed(),
+        Kind::ThpKey => {
+            let key = prop_oneof![1 => Just(ThpKey::Enabled), 4 => (0..64_u32).prop_map(|log2| ThpKey::Kb(1 << log2))];
+            key.prop_map(Value::ThpKey).boxed()
+        }
+        Kind::Ranges => vec((number(), number()), 0..4).prop_map(Value::Ranges).boxed(),
+        Kind::Addr
+        | Kind::Len
+        | Kind::NewAddr
+        | Kind::NewLen
+        | Kind::Offset
+        | Kind::Bytes
+        | Kind::Flags(_) => number().prop_map(Value::Number).boxed(),
+    };
+    if slot.optional { prop_oneof![1 => Just(Value::Missing), 3 => value].boxed() } else { value }
+}
+
+/// Any call that there is, with what is left out left out to the end.
+fn call() -> impl Strategy<Value = Call> {
+    select((0..FORMS.len()).collect::<Vec<_>>()).prop_flat_map(|at| {
+        let form = &FORMS[at];
+        let values: Vec<_> = form.params.iter().map(argument).collect();
+        values.prop_filter_map("is well formed", move |mut values| {
+            if let Some(first) = values.iter().position(|value| *value == Value::Missing) {
+                values[first..].fill(Value::Missing);
             }
-        ),
-    ]
-}
-
-fn access() -> impl Strategy<Value = Call> {
-    let access = select(&[Access::Read, Access::Write]);
-    prop_oneof![
-        (number(), any::<u8>(), number()).prop_map(|(addr, byte, len)| Call::Memset { addr, byte, len }),
-        (number(), number()).prop_map(|(addr, len)| Call::ExplicitBzero { addr, len }),
-        (number(), number(), access).prop_map(|(addr, len, access)| Call::Touch { addr, len, access }),
-        (number(), any::<u8>()).prop_map(|(addr, byte)| Call::Check { addr, byte }),
-    ]
-}
-
-fn thp() -> impl Strategy<Value = Call> {
-    let size = prop_oneof![Just(ThpKey::Enabled), any::<u64>().prop_map(ThpKey::Kb)];
-    (size, select(&ThpMode::ALL)).prop_map(|(size, mode)| match (size, mode) {
-        (ThpKey::Enabled, ThpMode::Inherit) => Call::Thp { size, mode: ThpMode::Never },
-        _ => Call::Thp { size, mode },
+            let inherits = [Value::ThpKey(ThpKey::Enabled), Value::Number(ThpMode::Inherit as u64)];
+            if values == inherits { None } else { (FORMS[at].build)(values) }
+        })
     })
-}
-
-fn other() -> impl Strategy<Value = Call> {
-    prop_oneof![
-        Just(Call::Fork),
-        thp(),
-        any::<i32>().prop_map(|status| Call::ExitGroup { status }),
-        (1..=5_u8).prop_map(|what| Call::ClearRefs { what }),
-        (1..=64_u8).prop_map(|nodes| Call::Numa { nodes }),
-        (0..=64_u8).prop_map(|node| Call::NumaAlloc { node }),
-        (number(), number()).prop_map(|(addr, len)| Call::NumaScan { addr, len }),
-        number().prop_map(|size| Call::Swapon { size }),
-        number().prop_map(|addr| Call::DeviceExclusive { addr }),
-        number().prop_map(|addr| Call::Hwpoison { addr }),
-        (number(), number()).prop_map(|(addr, len)| Call::MigrateBegin { addr, len }),
-        (number(), number()).prop_map(|(addr, len)| Call::MigrateEnd { addr, len }),
-        (number(), number()).prop_map(|(addr, len)| Call::DevicePrivate { addr, len }),
-        (number(), number(), any::<String>()).prop_map(|(addr, len, name)| Call::Dump { addr, len, name }),
-        (number(), number()).prop_map(|(addr, len)| Call::Reclaim { addr, len }),
-        (number(), 0..=63_u8).prop_map(|(addr, order)| Call::SplitFolio { addr, order }),
-        select(&[Timing::On, Timing::Off]).prop_map(|on| Call::Time { on }),
-    ]
-}
-
-fn userfault() -> impl Strategy<Value = Call> {
-    let how = select(&[Switch::On, Switch::Off]);
-    prop_oneof![
-        (number(), number(), number()).prop_map(|(addr, len, features)| Call::Uffd { addr, len, features }),
-        (number(), number()).prop_map(|(addr, len)| Call::UffdUnregister { addr, len }),
-        (number(), number(), how).prop_map(|(addr, len, how)| Call::UffdWp { addr, len, how }),
-        (number(), number()).prop_map(|(addr, len)| Call::UffdPoison { addr, len }),
-        (number(), number(), number(), number(), number(), number()).prop_map(
-            |(addr, len, flags, mask, returned, max_pages)| {
-                Call::PagemapScan { addr, len, flags, mask, returned, max_pages }
-            }
-        ),
-    ]
 }
 
 fn expect() -> impl Strategy<Value = Expect> {
     prop_oneof![
         number().prop_map(Expect::Value),
         select(Errno::ALL).prop_map(Expect::Errno),
-        select(&[Signal::Bus, Signal::Segv]).prop_map(Expect::Signal),
+        select(&[Signal::BUS, Signal::SEGV]).prop_map(Expect::Signal),
     ]
 }
 
 fn line() -> impl Strategy<Value = Line> {
-    let call = prop_oneof![mapping(), access(), userfault(), other()];
-    (option::of(1..=u32::MAX), call, option::of(expect()), option::of(comment()))
+    (option::of(1..=u32::MAX), call(), option::of(expect()), option::of(comment()))
         .prop_map(|(pid, call, expect, comment)| Line { pid, call, expect, comment, line: 0 })
 }
 

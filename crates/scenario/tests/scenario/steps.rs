@@ -1,6 +1,7 @@
 //! The order in which lines run.
 
-use ptelab_scenario::{Call, Item, Scenario, parse};
+use ptelab_scenario::{Item, Scenario, parse};
+use ptelab_uapi::Call;
 
 fn scenario(source: &str) -> Scenario {
     parse(source).expect("the text is right")

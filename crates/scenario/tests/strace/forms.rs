@@ -1,7 +1,9 @@
 //! One line, one call: every form in which strace prints arguments.
 
 use ptelab_scenario::strace::{Clock, Fd, Outcome, Range, Syscall, Text};
-use ptelab_scenario::{Errno, consts};
+use ptelab_uapi::{
+    Advice, Errno, MAP, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot, SHMGET, ShmFlags,
+};
 
 use crate::{call, read};
 
@@ -30,20 +32,35 @@ fn memory_calls() {
     let (addr, len) = (0x7f00_0000_1000, 4096);
     decodes(&[
         ("munmap(0x7f0000001000, 4096)", Syscall::Munmap { addr, len }),
-        ("mprotect(0x7f0000001000, 4096, PROT_NONE)", Syscall::Mprotect { addr, len, prot: 0, pkey: None }),
+        (
+            "mprotect(0x7f0000001000, 4096, PROT_NONE)",
+            Syscall::Mprotect { addr, len, prot: Prot::empty(), pkey: None },
+        ),
         (
             "mprotect(0x7f0000001000, 4096, PROT_READ|PROT_WRITE|PROT_EXEC)",
-            Syscall::Mprotect { addr, len, prot: 7, pkey: None },
+            Syscall::Mprotect { addr, len, prot: Prot::READ | Prot::WRITE | Prot::EXEC, pkey: None },
         ),
         (
             "pkey_mprotect(0x7f0000001000, 4096, PROT_READ, -1)",
-            Syscall::Mprotect { addr, len, prot: 1, pkey: Some(-1) },
+            Syscall::Mprotect { addr, len, prot: Prot::READ, pkey: Some(-1) },
         ),
-        ("madvise(0x7f0000001000, 4096, MADV_DONTNEED)", Syscall::Madvise { addr, len, advice: 4 }),
-        ("madvise(0x7f0000001000, 4096, 0x66 /* MADV_??? */)", Syscall::Madvise { addr, len, advice: 102 }),
+        (
+            "madvise(0x7f0000001000, 4096, MADV_DONTNEED)",
+            Syscall::Madvise { addr, len, advice: Advice::DONTNEED },
+        ),
+        (
+            "madvise(0x7f0000001000, 4096, 0x66 /* MADV_??? */)",
+            Syscall::Madvise { addr, len, advice: Advice::from_raw(102) },
+        ),
         (
             "mremap(0x7f0000001000, 4096, 8192, MREMAP_MAYMOVE)",
-            Syscall::Mremap { old_addr: addr, old_len: len, new_len: 8192, flags: 1, new_addr: None },
+            Syscall::Mremap {
+                old_addr: addr,
+                old_len: len,
+                new_len: 8192,
+                flags: MremapFlags::MAYMOVE,
+                new_addr: None,
+            },
         ),
         (
             "mremap(0x7f0000001000, 4096, 8192, MREMAP_MAYMOVE|MREMAP_FIXED, 0x10000)",
@@ -51,18 +68,27 @@ fn memory_calls() {
                 old_addr: addr,
                 old_len: len,
                 new_len: 8192,
-                flags: 3,
+                flags: MremapFlags::from_bits_retain(3),
                 new_addr: Some(0x1_0000),
             },
         ),
         ("brk(NULL)", Syscall::Brk { addr: 0 }),
         ("brk(0x10000)", Syscall::Brk { addr: 0x1_0000 }),
-        ("mlock(0x7f0000001000, 4096)", Syscall::Mlock { addr, len, flags: 0 }),
-        ("mlock2(0x7f0000001000, 4096, MLOCK_ONFAULT)", Syscall::Mlock { addr, len, flags: 1 }),
+        ("mlock(0x7f0000001000, 4096)", Syscall::Mlock { addr, len, flags: MlockFlags::empty() }),
+        (
+            "mlock2(0x7f0000001000, 4096, MLOCK_ONFAULT)",
+            Syscall::Mlock { addr, len, flags: MlockFlags::from_bits_retain(1) },
+        ),
         ("munlock(0x7f0000001000, 4096)", Syscall::Munlock { addr, len }),
-        ("mlockall(MCL_CURRENT|MCL_FUTURE|MCL_ONFAULT)", Syscall::Mlockall { flags: 7 }),
+        (
+            "mlockall(MCL_CURRENT|MCL_FUTURE|MCL_ONFAULT)",
+            Syscall::Mlockall { flags: MclFlags::from_bits_retain(7) },
+        ),
         ("munlockall()", Syscall::Munlockall),
-        ("msync(0x7f0000001000, 4096, MS_SYNC|MS_INVALIDATE)", Syscall::Msync { addr, len, flags: 6 }),
+        (
+            "msync(0x7f0000001000, 4096, MS_SYNC|MS_INVALIDATE)",
+            Syscall::Msync { addr, len, flags: MsFlags::from_bits_retain(6) },
+        ),
         ("mincore(0x7f0000001000, 4096, [1])", Syscall::Mincore { addr, len }),
         (
             "munmap(0xffffffffffffffff, 18446744073709551615)",
@@ -78,7 +104,7 @@ fn process_madvise_has_its_ranges() {
         pidfd: Some(pidfd),
         ranges,
         count,
-        advice: 20,
+        advice: Advice::COLD,
         flags: 0,
     };
     let two = "[{iov_base=0x1000, iov_len=4096}, {iov_base=0x4000, iov_len=1}]";
@@ -153,7 +179,7 @@ fn process_calls() {
 #[test]
 fn prctl_and_shared_memory() {
     let name = |name| Syscall::SetVmaAnonName { addr: 0x1000, len: 4096, name };
-    let create = consts::SHMGET.value("IPC_CREAT").expect("a name");
+    let create = SHMGET.value("IPC_CREAT").expect("a name");
     decodes(&[
         ("prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)", Syscall::SetThpDisable { on: 1, flags: 0 }),
         (
@@ -166,13 +192,16 @@ fn prctl_and_shared_memory() {
         ("prctl(0x53564d41, 0, 0x1000, 4096, NULL)", name(None)),
         (
             "shmget(IPC_PRIVATE, 8192, IPC_CREAT|0600)",
-            Syscall::Shmget { key: 0, size: 8192, flags: create | 0o600 },
+            Syscall::Shmget { key: 0, size: 8192, flags: ShmFlags::from_bits_retain(create | 0o600) },
         ),
         (
             "shmget(0x1234, 8192, 0x200 /* IPC_CREAT */|0600)",
-            Syscall::Shmget { key: 0x1234, size: 8192, flags: create | 0o600 },
+            Syscall::Shmget { key: 0x1234, size: 8192, flags: ShmFlags::from_bits_retain(create | 0o600) },
         ),
-        ("shmat(7, NULL, SHM_RDONLY)", Syscall::Shmat { id: 7, addr: 0, flags: 0o1_0000 }),
+        (
+            "shmat(7, NULL, SHM_RDONLY)",
+            Syscall::Shmat { id: 7, addr: 0, flags: ShmFlags::from_bits_retain(0o1_0000) },
+        ),
         ("shmdt(0x1000)", Syscall::Shmdt { addr: 0x1000 }),
         ("shmctl(7, IPC_RMID, NULL)", Syscall::ShmRemove { id: 7 }),
         ("shmctl(7, 0 /* IPC_RMID */, NULL)", Syscall::ShmRemove { id: 7 }),
@@ -189,12 +218,12 @@ fn every_flag_of_mmap() {
         other => panic!("{other:?}"),
     };
     let mut all = 0;
-    for entry in consts::MAP.entries {
-        assert_eq!(flags(entry.name), entry.value, "{}", entry.name);
+    for entry in MAP.entries {
+        assert_eq!(flags(entry.name), MapFlags::from_bits_retain(entry.value), "{}", entry.name);
         all |= entry.value;
     }
-    let names: Vec<_> = consts::MAP.entries.iter().map(|entry| entry.name).collect();
-    assert_eq!(flags(&names.join("|")), all);
+    let names: Vec<_> = MAP.entries.iter().map(|entry| entry.name).collect();
+    assert_eq!(flags(&names.join("|")), MapFlags::from_bits_retain(all));
     for (text, value) in [
         ("MAP_PRIVATE|0x8000000", 0x800_0002),
         ("0x8 /* MAP_??? */|MAP_ANONYMOUS", 0x28),
@@ -205,7 +234,7 @@ fn every_flag_of_mmap() {
         ("0x54040022", 0x5404_0022),
         ("0", 0),
     ] {
-        assert_eq!(flags(text), value, "{text}");
+        assert_eq!(flags(text), MapFlags::from_bits_retain(value), "{text}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ptelab_scenario::strace::{Entry, Kind, Outcome, Reader, Stats, Syscall, open};
+use ptelab_uapi::Advice;
 
 use crate::lines;
 
@@ -82,7 +83,10 @@ fn the_logs_say_what_their_programs_did() {
         Kind::Call(call) if call.name == "madvise" => Some((entry.line, call.call.clone())),
         _ => None,
     });
-    assert_eq!(huge, Some((144, Syscall::Madvise { addr: 0x7f0b_d440_0000, len: 64 << 20, advice: 14 })));
+    assert_eq!(
+        huge,
+        Some((144, Syscall::Madvise { addr: 0x7f0b_d440_0000, len: 64 << 20, advice: Advice::HUGEPAGE }))
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Calls in two parts, several processes, and lines that are no calls.
 
 use ptelab_scenario::strace::{Entry, Kind, Outcome, Stats, Syscall, Unfinished};
+use ptelab_uapi::Prot;
 
 use crate::{lines, read, read_all};
 
@@ -39,9 +40,9 @@ fn parts_are_joined_per_process() {
     assert_eq!((second.line, second.end_line, second.pid), (2, 4, Some(2)));
     assert_eq!(first.time.map(|time| time.seconds), Some(1.0));
     let (Kind::Call(first), Kind::Call(second)) = (&first.kind, &second.kind) else { panic!("{entries:?}") };
-    assert_eq!((&first.call, first.duration), (&mprotect(0x1000, 3), Some(0.5)));
+    assert_eq!((&first.call, first.duration), (&mprotect(0x1000, Prot::READ | Prot::WRITE), Some(0.5)));
     assert_eq!(first.text, "mprotect(0x1000, 4096, PROT_READ|PROT_WRITE)           = 0 <0.5>");
-    assert_eq!(second.call, mprotect(0x2000, 1));
+    assert_eq!(second.call, mprotect(0x2000, Prot::READ));
     assert_eq!((stats.calls, stats.unfinished_count, stats.orphans), (2, 0, 0));
 }
 

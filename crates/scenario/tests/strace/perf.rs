@@ -1,7 +1,7 @@
 //! Lines of perf trace.
 
-use ptelab_scenario::Errno;
 use ptelab_scenario::strace::{Clock, Fd, Kind, Outcome, Syscall, Touch};
+use ptelab_uapi::{Advice, Errno, MapFlags, MremapFlags, Prot};
 
 use crate::read;
 
@@ -20,7 +20,14 @@ fn calls(log: &str) -> Vec<(Option<u32>, Syscall, Outcome)> {
 
 #[test]
 fn what_is_left_out_is_zero() {
-    let of = |fd, offset| Syscall::Mmap { addr: 0, len: 8192, prot: 3, flags: 0x22, fd, offset };
+    let of = |fd, offset| Syscall::Mmap {
+        addr: 0,
+        len: 8192,
+        prot: Prot::READ | Prot::WRITE,
+        flags: MapFlags::PRIVATE | MapFlags::ANONYMOUS,
+        fd,
+        offset,
+    };
     let fd = |number, path: Option<&str>| Fd { number, path: path.map(str::to_owned), deleted: false };
     let log = "     0.123 ( 0.004 ms): cat/1234 mmap(len: 8192, prot: READ|WRITE, flags: PRIVATE|ANONYMOUS, fd: -1)    = 0x7f1b2c3d4000\n\
                \x20    0.223 ( 0.004 ms): cat/1234 mmap(len: 8192, prot: READ|WRITE, flags: PRIVATE|ANONYMOUS)    = 0x7f1b2c3d4000\n\
@@ -40,23 +47,29 @@ fn arguments_by_the_kernels_names() {
         ("munmap(addr: 0x1000, len: 4096)", Syscall::Munmap { addr: 0x1000, len: 4096 }),
         (
             "mprotect(start: 0x1000, len: 4096, prot: NONE)",
-            Syscall::Mprotect { addr: 0x1000, len: 4096, prot: 0, pkey: None },
+            Syscall::Mprotect { addr: 0x1000, len: 4096, prot: Prot::empty(), pkey: None },
         ),
         (
             "mprotect(start: 0x1000, len: 4096)",
-            Syscall::Mprotect { addr: 0x1000, len: 4096, prot: 0, pkey: None },
+            Syscall::Mprotect { addr: 0x1000, len: 4096, prot: Prot::empty(), pkey: None },
         ),
         (
             "madvise(start: 0x1000, len_in: 4096, behavior: DONTNEED)",
-            Syscall::Madvise { addr: 0x1000, len: 4096, advice: 4 },
+            Syscall::Madvise { addr: 0x1000, len: 4096, advice: Advice::DONTNEED },
         ),
         (
             "madvise(start: 0x1000, len_in: 4096, behavior: MADV_FREE)",
-            Syscall::Madvise { addr: 0x1000, len: 4096, advice: 8 },
+            Syscall::Madvise { addr: 0x1000, len: 4096, advice: Advice::FREE },
         ),
         (
             "mremap(addr: 0x1000, old_len: 1, new_len: 2, flags: MAYMOVE)",
-            Syscall::Mremap { old_addr: 0x1000, old_len: 1, new_len: 2, flags: 1, new_addr: None },
+            Syscall::Mremap {
+                old_addr: 0x1000,
+                old_len: 1,
+                new_len: 2,
+                flags: MremapFlags::MAYMOVE,
+                new_addr: None,
+            },
         ),
         ("brk()", Syscall::Brk { addr: 0 }),
         ("brk(brk: 0x1000)", Syscall::Brk { addr: 0x1000 }),

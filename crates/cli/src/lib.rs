@@ -1,0 +1,83 @@
+//! The program `ptelab`, a thin skin over the library of the same name, as a function: so a port from outside has every command
+//! by a `main` of its own.
+//!
+//! ```no_run
+//! # use ptelab::pgtable::laws::PortFacts;
+//! # fn with<Own: PortFacts>() -> std::process::ExitCode {
+//! ptelab_cli::main_with::<Own>()
+//! # }
+//! ```
+
+mod args;
+mod bench;
+mod check;
+mod compare;
+mod cost;
+mod explain;
+mod fuzz;
+mod input;
+mod kernels;
+mod manual;
+mod output;
+mod progress;
+mod replay;
+mod report;
+mod run;
+mod step;
+mod timeline;
+mod traced;
+mod verify;
+#[cfg_attr(not(target_os = "linux"), path = "verify_other.rs")]
+mod verify_real;
+
+use args::{Args, Command};
+use clap::Parser;
+use output::{Failed, Out};
+use ptelab::pgtable::laws::PortFacts;
+use std::process::ExitCode;
+
+/// Everything is as it should be.
+const FINE: u8 = 0;
+/// Something differs, or is not what was expected.
+const DIFFERS: u8 = 1;
+/// Usage, or input that cannot be used.
+const UNUSABLE: u8 = 2;
+/// Stopped by Ctrl-C; what there was is printed.
+const STOPPED: u8 = 130;
+
+/// The program, with one more port.
+///
+/// # Panics
+/// Where the project has a port of this name.
+pub fn main_with<P: PortFacts>() -> ExitCode {
+    ptelab::register::<P>();
+    main()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    output::log(args.verbose);
+    let mut out = Out::new();
+    let done = match &args.command {
+        Command::Run(args) => run::run(args, &mut out),
+        Command::Compare(args) => compare::compare(args, &mut out),
+        Command::Verify(args) => verify::verify(args, &mut out),
+        Command::Replay(args) => replay::replay(args, &mut out),
+        Command::Cost(args) => cost::cost(args, &mut out),
+        Command::Bench(args) => bench::bench(args, &mut out),
+        Command::Check(args) => check::check(args, &mut out),
+        Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
+        Command::Kernels(args) => kernels::kernels(args, &mut out),
+        Command::HostPlay => verify_real::play(),
+        Command::HostKeep => verify_real::keep(),
+        Command::Report(args) => report::report(args, &mut out),
+        Command::Explain(args) => explain::explain(args, &mut out),
+        Command::Timeline(args) => timeline::timeline(args, &mut out),
+        Command::Step(args) => step::step(args, &mut out),
+        Command::Completions { shell } => manual::completions(*shell, &mut out),
+        Command::Man => manual::man(&mut out),
+    };
+    let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
+    ExitCode::from(done.unwrap_or_else(|failed| failed.report()))
+}

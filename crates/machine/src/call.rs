@@ -1,0 +1,376 @@
+//! Each call, made on a machine.
+
+use crate::machine::Machine;
+use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
+use ptelab_pgtable::{Arch, FolioSpan, TableMemory, VirtAddr};
+use ptelab_uapi::{
+    Access, Call, CallError, Errno, MapFlags, Outcome, Pid, Prot, SigCode, SigInfo, Signal, ThpKey, ThpMode,
+};
+
+/// What a call returned, or why not.
+type Returned = Result<u64, CallError>;
+
+/// `BUS_MCEERR_AR`
+const MCEERR_AR: SigCode = SigCode(4);
+
+impl<A: Arch, H: TableMemory> Machine<A, H> {
+    /// Makes a call in a process, and says what it came to.
+    pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Outcome {
+        if let Err(error) = self.mm(pid) {
+            return Outcome::Failed(error);
+        }
+        let returned = self.returned(pid, call);
+        if let (Call::Check { byte, .. }, Ok(read)) = (call, returned)
+            && read != u64::from(*byte)
+        {
+            return Outcome::Mismatch(read as u8);
+        }
+        returned.into()
+    }
+
+    /// Most calls are made by mm on the process's address space; what several spaces, or none, are about is made here.
+    fn returned(&mut self, pid: Pid, call: &Call) -> Returned {
+        let at = VirtAddr::new;
+        match *call {
+            Call::Mmap { addr, len, prot, flags, fd, offset } => {
+                self.mmap(pid, (addr, len), prot, flags, (fd, offset))
+            }
+            Call::Munmap { addr, len } => self.done(pid, |k, mm| k.munmap(mm, at(addr), len)),
+            Call::Mprotect { addr, len, prot } => self.done(pid, |k, mm| k.mprotect(mm, at(addr), len, prot)),
+            Call::Madvise { addr, len, advice } => {
+                self.done(pid, |k, mm| k.madvise(mm, at(addr), len, advice))
+            }
+            Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => self.value(pid, |k, mm| {
+                Ok(k.mremap(mm, at(old_addr), old_len, new_len, flags, at(new_addr))?.get())
+            }),
+            Call::Memset { addr, byte, len } => self.memset(pid, at(addr), byte, len),
+            Call::ExplicitBzero { addr, len } => self.memset(pid, at(addr), 0, len),
+            Call::Touch { addr, len, access } => self.touch(pid, at(addr), len, access),
+            Call::Check { addr, .. } => self.accessing(pid, |k, mm| k.read_byte(mm, at(addr))).map(u64::from),
+            Call::Fork {} => self.fork(pid),
+            Call::CloneVm {} => self.processes.share(pid).map(u64::from).ok_or(CallError::NoProcess(pid)),
+            Call::Execve {} => self.execve(pid),
+            Call::ExitGroup { .. } => self.exit(pid),
+            Call::ClearRefs { what } => self.done(pid, |k, mm| k.clear_refs(mm, what.into())),
+            Call::Uffd { addr, len, features } => {
+                self.done(pid, |k, mm| k.uffd_register(mm, at(addr), len, features))
+            }
+            Call::UffdUnregister { addr, len } => {
+                self.done(pid, |k, mm| k.uffd_unregister(mm, at(addr), len))
+            }
+            Call::UffdWp { addr, len, how } => self.done(pid, |k, mm| k.uffd_wp(mm, at(addr), len, how)),
+            Call::UffdPoison { addr, len } => self.done(pid, |k, mm| k.uffd_poison(mm, at(addr), len)),
+            Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
+                let scan = PmScan { flags, mask, returned, max_pages, ..PmScan::default() };
+                self.value(pid, |k, mm| Ok(k.pagemap_scan(mm, at(addr), len, &scan)?.regions.len() as u64))
+            }
+            Call::Reclaim { addr, len } => self.done(pid, |k, mm| k.reclaim(mm, at(addr), len)),
+            Call::SplitFolio { addr, order } => self.split_folio(pid, at(addr), order.into()),
+            Call::MigrateBegin { addr, len } => self.migrate_begin(pid, at(addr), len),
+            Call::MigrateEnd { addr, len } => self.migrate_end(pid, at(addr), len),
+            Call::DevicePrivate { addr, len } => self.device_private(pid, at(addr), len),
+            Call::DeviceExclusive { addr } => self.device_exclusive(pid, addr),
+            Call::Hwpoison { addr } => self.hwpoison(pid, addr),
+            Call::Thp { size, mode } => self.thp(size, mode),
+            Call::Numa { nodes } => self.numa(nodes),
+            Call::NumaAlloc { node } => self.numa_alloc((node < 64).then_some(node)),
+            // How many pages were looked at is the kernel's own business.
+            Call::NumaScan { addr, len } => {
+                self.value(pid, |k, mm| Ok(k.numa_scan(mm, at(addr), len))).map(|_| 0)
+            }
+            Call::Swapon { size } => Ok(self.kernel.swapon(size).map(zero)?),
+            Call::Dump { .. } | Call::Time { .. } => Ok(0),
+            Call::Brk { addr } => self.value(pid, |k, mm| Ok(k.brk(mm, at(addr)).get())),
+            Call::Mlock { addr, len } => self.done(pid, |k, mm| k.mlock(mm, at(addr), len)),
+            Call::Mlock2 { addr, len, flags } => self.done(pid, |k, mm| k.mlock2(mm, at(addr), len, flags)),
+            Call::Munlock { addr, len } => self.done(pid, |k, mm| k.munlock(mm, at(addr), len)),
+            Call::Mlockall { flags } => self.done(pid, |k, mm| k.mlockall(mm, flags)),
+            Call::Munlockall {} => self.done(pid, |k, mm| {
+                k.munlockall(mm);
+                Ok(())
+            }),
+            Call::Msync { addr, len, flags } => self.done(pid, |k, mm| k.msync(mm, at(addr), len, flags)),
+            Call::Mincore { addr, len } => self.done(pid, |k, mm| k.mincore(mm, at(addr), len).map(drop)),
+            Call::ProcessMadvise { ref ranges, advice, flags } => {
+                self.value(pid, |k, mm| k.process_madvise(mm, ranges, advice, flags))
+            }
+            Call::PkeyAlloc { flags, rights } => {
+                self.value(pid, |k, mm| k.pkey_alloc(mm, flags, rights).map(u64::from))
+            }
+            Call::PkeyFree { pkey } => self.done(pid, |k, mm| k.pkey_free(mm, pkey)),
+            Call::PkeyMprotect { addr, len, prot, pkey } => {
+                self.done(pid, |k, mm| k.pkey_mprotect(mm, at(addr), len, prot, pkey))
+            }
+            Call::SetVmaAnonName { addr, len, ref name } => {
+                self.done(pid, |k, mm| k.set_anon_vma_name(mm, at(addr), len, name.as_deref()))
+            }
+            Call::SetThpDisable { on, flags } => self.done(pid, |k, mm| k.set_thp_disable(mm, on, flags)),
+            Call::GetThpDisable {} => Ok(self.mm(pid)?.thp_disable()),
+            Call::Shmget { key, size, flags } => Ok(self.kernel.shmget(key, size, flags).map(u64::from)?),
+            Call::Shmat { id, addr, flags } => {
+                let id = segment(id)?;
+                self.value(pid, |k, mm| Ok(k.shmat(mm, id, at(addr), flags)?.get()))
+            }
+            Call::Shmdt { addr } => self.done(pid, |k, mm| k.shmdt(mm, at(addr))),
+            Call::ShmRmid { id } => Ok(self.kernel.shm_rmid(segment(id)?).map(zero)?),
+            Call::Open { ref path, mode, size } => Ok(self.kernel.open(path, mode, size).into()),
+            Call::Pwrite { fd, byte, len, offset } => {
+                Ok(self.kernel.pwrite(file(fd)?, byte, len, offset).map(zero)?)
+            }
+            Call::Adopt { addr, len, prot, flags, fd, offset, ref name } => {
+                let adopted = adopted((addr, len), prot, flags, (fd, offset), name.as_deref())?;
+                self.done(pid, |k, mm| k.adopt(mm, &adopted))
+            }
+            Call::SetBrk { start, end } => self.done(pid, |_, mm| {
+                mm.set_brk(at(start), at(end));
+                Ok(())
+            }),
+            Call::SetupStack { top, size } => self.done(pid, |k, mm| k.setup_stack(mm, at(top), size)),
+        }
+    }
+
+    /// What a call of mm on the process's address space returns.
+    fn value(
+        &mut self,
+        pid: Pid,
+        call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
+    ) -> Returned {
+        let (kernel, mm) = self.process(pid)?;
+        Ok(call(kernel, mm)?)
+    }
+
+    /// The same of a call that returns 0.
+    fn done(
+        &mut self,
+        pid: Pid,
+        call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<(), Errno>,
+    ) -> Returned {
+        self.value(pid, |kernel, mm| call(kernel, mm).map(zero))
+    }
+
+    /// A given address is meant exactly.
+    fn mmap(
+        &mut self,
+        pid: Pid,
+        (addr, len): (u64, u64),
+        prot: Prot,
+        flags: MapFlags,
+        (fd, offset): (i32, u64),
+    ) -> Returned {
+        let flags = flags.placed(addr);
+        let addr = VirtAddr::new(addr);
+        // No file has the last number.
+        let from = (FileId::try_from(fd).unwrap_or(FileId::MAX), offset);
+        self.value(pid, |kernel, mm| Ok(kernel.mmap_file(mm, addr, len, prot, flags, from)?.get()))
+    }
+
+    fn memset(&mut self, pid: Pid, addr: VirtAddr, byte: u8, len: u64) -> Returned {
+        self.accessing(pid, |kernel, mm| kernel.memset(mm, addr, byte, len)).map(zero)
+    }
+
+    fn touch(&mut self, pid: Pid, addr: VirtAddr, len: u64, access: Access) -> Returned {
+        self.accessing(pid, |kernel, mm| kernel.touch(mm, addr, len, access)).map(zero)
+    }
+
+    /// Makes accesses of a process. Pages in a device's memory that others map too come back for all of them on the way.
+    fn accessing<T>(
+        &mut self,
+        pid: Pid,
+        mut access: impl FnMut(&mut Kernel<A, H>, &mut Mm) -> Result<T, FaultError>,
+    ) -> Result<T, CallError> {
+        loop {
+            let (kernel, mm) = self.process(pid)?;
+            return match access(kernel, mm) {
+                Ok(done) => Ok(done),
+                Err(FaultError::InDevice(pfn)) => {
+                    let page = FolioSpan { head: pfn, order: 0 };
+                    self.begin_migration(page);
+                    self.finish_migration(page, Destination::Memory, Destination::Device)?;
+                    continue;
+                }
+                Err(FaultError::Signal(signal)) => Err(CallError::Signal(self.siginfo(signal))),
+                Err(FaultError::OutOfMemory) => Err(CallError::OutOfMemory),
+                Err(FaultError::Migrating) => Err(CallError::Migrating),
+            };
+        }
+    }
+
+    /// What the handler of a signal is told that was just sent.
+    fn siginfo(&self, signal: Signal) -> SigInfo {
+        let last = self.kernel.last_signal.filter(|last| last.signal == signal);
+        last.unwrap_or(SigInfo { signal, code: SigCode::KERNEL, addr: 0 })
+    }
+
+    /// Faults one page in, as a driver does that needs it.
+    fn get_user_page(&mut self, pid: Pid, addr: u64, access: Access) -> Result<VirtAddr, CallError> {
+        if addr >= A::TASK_SIZE {
+            return Err(Errno::EFAULT.into());
+        }
+        let addr = VirtAddr::new(addr);
+        self.accessing(pid, |kernel, mm| kernel.fault_in_page(mm, addr, access)).map_err(
+            |error| match error {
+                CallError::Signal(_) => CallError::Errno(Errno::EFAULT),
+                error => error,
+            },
+        )?;
+        Ok(addr)
+    }
+
+    fn fork(&mut self, pid: Pid) -> Returned {
+        let (kernel, mm) = self.process(pid)?;
+        let child = kernel.fork(mm)?;
+        Ok(self.processes.add(child).into())
+    }
+
+    fn execve(&mut self, pid: Pid) -> Returned {
+        let (kernel, old) = self.process(pid)?;
+        let new = kernel.exec_mm(old)?;
+        if let Some(old) = self.processes.replace(pid, new) {
+            self.kernel.exit_mmap(old);
+        }
+        Ok(0)
+    }
+
+    fn exit(&mut self, pid: Pid) -> Returned {
+        if let Some(mm) = self.processes.remove(pid)? {
+            self.kernel.exit_mmap(mm);
+        }
+        Ok(0)
+    }
+
+    fn split_folio(&mut self, pid: Pid, addr: VirtAddr, order: u32) -> Returned {
+        let (kernel, mm) = self.process(pid)?;
+        if let Some(folio) = kernel.folio_to_split(mm, addr, order) {
+            self.split(Split { folio, order, fails: None });
+        }
+        Ok(0)
+    }
+
+    fn migrate_begin(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
+        let (kernel, mm) = self.process(pid)?;
+        for folio in kernel.isolate_folios(mm, addr, len)? {
+            if !self.kernel.pages.is_partially_mapped(folio) {
+                self.begin_migration(folio);
+                continue;
+            }
+            self.split(Split { folio, order: 0, fails: None });
+            for page in folio.parts(0) {
+                if self.kernel.pages.folio_mapcount(page) > 0 {
+                    self.begin_migration(page);
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn migrate_end(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
+        let folios = self.kernel.migrating_folios(self.mm(pid)?, addr, len)?;
+        if folios.is_empty() {
+            return Err(CallError::NotMigrating);
+        }
+        let ends = folios
+            .into_iter()
+            .map(|folio| self.finish_migration(folio, Destination::Memory, Destination::Memory));
+        ends.fold(Ok(()), Result::and).map(zero)
+    }
+
+    fn device_private(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
+        let (kernel, mm) = self.process(pid)?;
+        for folio in kernel.isolate_folios(mm, addr, len)? {
+            if folio.order > 0 && self.kernel.pages.is_anon(folio) {
+                self.split(Split { folio, order: 0, fails: None });
+            }
+        }
+        for folio in self.kernel.device_folios(self.mm(pid)?, addr, len)? {
+            self.begin_migration(folio);
+            self.finish_migration(folio, Destination::Device, Destination::Memory)?;
+        }
+        Ok(0)
+    }
+
+    fn device_exclusive(&mut self, pid: Pid, addr: u64) -> Returned {
+        let addr = self.get_user_page(pid, addr, Access::Write)?;
+        self.done(pid, |kernel, mm| kernel.make_device_exclusive(mm, addr))
+    }
+
+    fn hwpoison(&mut self, pid: Pid, addr: u64) -> Returned {
+        let addr = self.get_user_page(pid, addr, Access::Read)?;
+        let (kernel, mm) = self.process(pid)?;
+        let (page, folio) = kernel.page_to_fail(mm, addr)?;
+        if folio.order > 0 {
+            self.split(Split { folio, order: 0, fails: Some(page) });
+        }
+        let page = FolioSpan { head: page, order: 0 };
+        self.kernel.fail_page(page);
+        self.everywhere(|kernel, mm| kernel.unmap_poisoned(mm, page));
+        // The process that reported a single page gets SIGBUS for it, as it maps it; splitting a large folio takes the page
+        // away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
+        if folio.order == 0 {
+            Err(CallError::Signal(SigInfo { signal: Signal::BUS, code: MCEERR_AR, addr: addr.get() }))
+        } else {
+            Ok(0)
+        }
+    }
+
+    fn thp(&mut self, size: ThpKey, mode: ThpMode) -> Returned {
+        let set = match size {
+            ThpKey::Enabled => self.kernel.thp.set_enabled(mode),
+            ThpKey::Kb(kb) => {
+                let bytes = kb.saturating_mul(1024);
+                let pages = bytes >> A::PAGE_SHIFT;
+                if !bytes.is_power_of_two() || pages == 0 {
+                    return Err(Errno::ENOENT.into());
+                }
+                self.kernel.thp.set_order(pages.ilog2(), mode)
+            }
+        };
+        Ok(set.map(zero)?)
+    }
+
+    fn numa(&mut self, nodes: u8) -> Returned {
+        if !(1..=64).contains(&nodes) {
+            return Err(Errno::EINVAL.into());
+        }
+        self.kernel.nodes = nodes;
+        Ok(0)
+    }
+
+    fn numa_alloc(&mut self, node: Option<u8>) -> Returned {
+        if node.is_some_and(|node| node >= self.kernel.nodes) {
+            return Err(Errno::EINVAL.into());
+        }
+        self.kernel.alloc_node = node;
+        Ok(0)
+    }
+}
+
+const fn zero((): ()) -> u64 {
+    0
+}
+
+fn file(fd: i32) -> Result<FileId, Errno> {
+    FileId::try_from(fd).map_err(|_| Errno::EBADF)
+}
+
+fn segment(id: i32) -> Result<ptelab_mm::ShmId, Errno> {
+    id.try_into().map_err(|_| Errno::EINVAL)
+}
+
+fn adopted(
+    (addr, len): (u64, u64),
+    prot: Prot,
+    flags: MapFlags,
+    (fd, offset): (i32, u64),
+    name: Option<&str>,
+) -> Result<Adopted, Errno> {
+    let of = match name {
+        Some(name) => AdoptedAs::Special(name.into()),
+        None if flags.contains(MapFlags::GROWSDOWN) => AdoptedAs::Stack,
+        None if flags.contains(MapFlags::ANONYMOUS) => AdoptedAs::Anonymous,
+        None => AdoptedAs::File(file(fd)?, offset),
+    };
+    let shared = flags.bits() & MapFlags::TYPE == MapFlags::SHARED.bits();
+    let sharing = if shared { Sharing::Shared } else { Sharing::Private };
+    let end = addr.checked_add(len).ok_or(Errno::EINVAL)?;
+    Ok(Adopted { start: VirtAddr::new(addr), end: VirtAddr::new(end), prot, sharing, of })
+}

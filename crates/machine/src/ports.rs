@@ -1,0 +1,166 @@
+//! Which ports there are. A new port is one line here, and one from outside is registered.
+
+use crate::backend::Backend;
+use crate::build::HwKind;
+use crate::machine::Machine;
+use enum_dispatch::enum_dispatch;
+use ptelab_mm::{Config, Rules};
+use ptelab_pgtable::laws::PortFacts;
+use ptelab_pgtable::{
+    Arch, Change, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
+};
+use std::sync::{PoisonError, RwLock};
+
+/// What is known of a port before a machine of it is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortInfo {
+    /// Name, as on the command line.
+    pub name: &'static str,
+    /// Other names that people know it by.
+    pub aliases: &'static [&'static str],
+    /// What its CPUs may have or lack.
+    pub features: &'static [CpuFeature],
+    /// What it does otherwise from one kernel to the next.
+    pub changes: &'static [&'static Change],
+}
+
+/// What is generic over ports and wants one that is chosen by name, see [`visit_port`].
+pub trait PortVisitor {
+    /// What it comes to.
+    type Out;
+
+    /// Is shown the port.
+    fn visit<P: PortFacts>(self) -> Self::Out;
+}
+
+macro_rules! ports {
+    ($($port:ident = $arch:ty,)*) => {
+        /// A machine of any port, on one kind of primitives.
+        #[enum_dispatch(Backend)]
+        #[derive(Clone, Debug)]
+        pub(crate) enum Ports<H: TableMemory + Send> { $($port(Machine<$arch, H>),)* }
+
+        /// Ports of this project, in the order in which they are shown.
+        const PORTS: &[PortInfo] = &[$(PortInfo::of::<$arch>(),)*];
+
+        /// Shows a visitor the project's own port of this name, if there is one.
+        pub fn visit_port<V: PortVisitor>(name: &str, visitor: V) -> Option<V::Out> {
+            $(if name == <$arch as Arch>::NAME {
+                return Some(visitor.visit::<$arch>());
+            })*
+            None
+        }
+
+        impl<H: TableMemory + Send> Ports<H> {
+            /// A machine of the port of this name, if there is one.
+            fn build(
+                name: &str,
+                cpu: &CpuConfig,
+                rules: &'static KernelRules,
+                config: Config,
+            ) -> Option<Self> {
+                $(if name == <$arch as Arch>::NAME {
+                    return Some(Self::$port(Machine::new(<$arch as Arch>::new(cpu, rules), rules, config)));
+                })*
+                None
+            }
+        }
+    };
+}
+
+ports! {
+    Arm64 = arch_arm64::Arm64,
+    X86_64 = arch_x86_64::X86_64,
+    Generic = arch_generic::Generic,
+}
+
+/// A port from outside: what is known of it, and how a machine of it is built.
+#[derive(Clone, Copy)]
+struct Registered {
+    info: PortInfo,
+    build: fn(HwKind, &CpuConfig, &'static KernelRules, Config) -> Box<dyn Backend>,
+}
+
+static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
+
+/// Adds a port from outside to those that machines are built of, behind the others. One of the same name takes the place of
+/// another that was added.
+///
+/// # Panics
+/// Where the project has a port of this name.
+pub fn register<P: PortFacts>() {
+    let info = PortInfo::of::<P>();
+    assert!(PORTS.iter().all(|port| port.name != info.name), "there is a port {} already", info.name);
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    registered.retain(|port| port.info.name != info.name);
+    registered.push(Registered { info, build: build_registered::<P> });
+}
+
+fn build_registered<P: PortFacts>(
+    kind: HwKind,
+    cpu: &CpuConfig,
+    rules: &'static KernelRules,
+    config: Config,
+) -> Box<dyn Backend> {
+    fn boxed<P: PortFacts, H: TableMemory + Send + 'static>(
+        cpu: &CpuConfig,
+        rules: &'static KernelRules,
+        config: Config,
+    ) -> Box<dyn Backend> {
+        Box::new(Machine::<P, H>::new(P::new(cpu, rules), rules, config))
+    }
+    match kind {
+        HwKind::Plain => boxed::<P, PlainHw>(cpu, rules, config),
+        HwKind::Counting => boxed::<P, CountingHw>(cpu, rules, config),
+        HwKind::Recording => boxed::<P, RecordingHw>(cpu, rules, config),
+    }
+}
+
+/// Every port that machines are built of, in the order in which they are shown.
+pub fn ports() -> Vec<PortInfo> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    PORTS.iter().copied().chain(registered.iter().map(|port| port.info)).collect()
+}
+
+/// The port of this name, or that people know by it.
+pub fn port_named(name: &str) -> Option<PortInfo> {
+    ports().into_iter().find(|port| port.name == name || port.aliases.contains(&name))
+}
+
+/// Every change between kernels, with whose it is: mm's, then each port's.
+pub fn changes() -> impl Iterator<Item = (&'static str, &'static Change)> {
+    let of_mm = Rules::CHANGES.iter().map(|change| ("mm", *change));
+    let of_port = |port: PortInfo| port.changes.iter().map(move |change| (port.name, *change));
+    of_mm.chain(ports().into_iter().flat_map(of_port))
+}
+
+impl PortInfo {
+    const fn of<P: Arch>() -> Self {
+        Self { name: P::NAME, aliases: P::ALIASES, features: P::FEATURES, changes: P::CHANGES }
+    }
+}
+
+/// A machine of the port of this name, if there is one.
+///
+/// Those of the project's own ports are compiled here, once: who uses one calls through `dyn Backend`.
+pub(crate) fn build(
+    kind: HwKind,
+    name: &str,
+    cpu: &CpuConfig,
+    rules: &'static KernelRules,
+    config: Config,
+) -> Option<Box<dyn Backend>> {
+    fn boxed<H: TableMemory + Send + 'static>(ports: Ports<H>) -> Box<dyn Backend> {
+        Box::new(ports)
+    }
+    let own = match kind {
+        HwKind::Plain => Ports::<PlainHw>::build(name, cpu, rules, config).map(boxed),
+        HwKind::Counting => Ports::<CountingHw>::build(name, cpu, rules, config).map(boxed),
+        HwKind::Recording => Ports::<RecordingHw>::build(name, cpu, rules, config).map(boxed),
+    };
+    own.or_else(|| {
+        let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+        let port = registered.iter().find(|port| port.info.name == name)?;
+        Some((port.build)(kind, cpu, rules, config))
+    })
+}

@@ -1,0 +1,408 @@
+//! The calls.
+
+use crate::param::{
+    AccessWord, Addr, Byte, Bytes, ClearRefs, Fd, Key, Len, MaxPages, ModeWord, Name, NewAddr, NewLen, Node,
+    Nodes, Offset, OrNone, OrZero, Order, Path, Pkey, Plain, Ranges, Segment, ShmgetFlags, Status,
+    SwitchWord, ThpSize, TimingWord,
+};
+use crate::{
+    Advice, FileMode, Kind, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, PageCategories, Param,
+    PkeyRights, PmScanFlags, Prot, ShmFlags, Slot, UffdFeatures, Value,
+};
+use std::fmt;
+
+/// A call that can be made, as a table of calls says it.
+#[derive(Debug)]
+pub struct Form {
+    /// The name before the parenthesis.
+    pub name: &'static str,
+    /// The parameters, in order.
+    pub params: &'static [Slot],
+    /// What kind of call it is.
+    pub class: Class,
+    /// The call with these arguments, one a parameter and of its kind; nothing where one is of another kind or out of bounds.
+    pub build: fn(Vec<Value>) -> Option<Call>,
+}
+
+/// What kind of call a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A system call about memory.
+    Memory,
+    /// Accesses to memory. They end at the first that gets a signal, so their length need not be mapped.
+    Access,
+    /// A system call about processes.
+    Process,
+    /// A file under /proc or /sys, or a device, that changes what memory is.
+    Control,
+    /// A setting of the machine.
+    Setting,
+    /// What was there before anybody looked.
+    Given,
+    /// Nothing that a kernel does.
+    Look,
+}
+
+macro_rules! calls {
+    ($($class:ident {
+        $($(#[$doc:meta])* $call:ident = $name:literal { $($field:ident $(as $label:literal)?: $param:ty),* };)*
+    })*) => {
+        /// A call with its arguments: addresses and lengths in bytes.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the fields are named as in the calls' manual pages")]
+        pub enum Call {
+            $($($(#[$doc])* $call { $($field: <$param as Param>::Value),* },)*)*
+        }
+
+        /// Every call that can be made, in the order in which a message lists them.
+        pub static FORMS: &[Form] = &[$($(Form {
+            name: $name,
+            params: &[$(Slot {
+                name: label!($field $(, $label)?),
+                kind: <$param as Param>::KIND,
+                optional: <$param as Param>::OPTIONAL,
+            }),*],
+            class: Class::$class,
+            build: |values| {
+                #[allow(unused_mut, unused_variables, reason = "some calls have no parameters")]
+                let mut values = values.into_iter();
+                Some(Call::$call { $($field: <$param as Param>::take(values.next()?)?),* })
+            },
+        },)*)*];
+
+        /// The place of each call's form.
+        #[derive(Clone, Copy)]
+        enum Place { $($($call,)*)* }
+
+        impl Call {
+            const fn place(&self) -> Place {
+                match self { $($(Self::$call { .. } => Place::$call,)*)* }
+            }
+
+            /// Its arguments, one a parameter of its [`form`](Self::form).
+            #[must_use]
+            pub fn values(&self) -> Vec<Value> {
+                match self {
+                    $($(Self::$call { $($field),* } => vec![$(<$param as Param>::put($field)),*],)*)*
+                }
+            }
+        }
+    };
+}
+
+/// The name of a parameter: its field's, unless that cannot be one.
+macro_rules! label {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident, $label:literal) => {
+        $label
+    };
+}
+
+calls! {
+    Memory {
+        /// mmap(2); of an open file where `flags` are without `MAP_ANONYMOUS` and `fd` is one. A given address is meant exactly.
+        Mmap = "mmap" { addr: Addr, len: Len, prot: Prot, flags: MapFlags, fd: Fd, offset: Offset };
+        /// munmap(2)
+        Munmap = "munmap" { addr: Addr, len: Len };
+        /// mprotect(2)
+        Mprotect = "mprotect" { addr: Addr, len: Len, prot: Prot };
+        /// madvise(2)
+        Madvise = "madvise" { addr: Addr, len: Len, advice: Advice };
+        /// mremap(2)
+        Mremap = "mremap" {
+            old_addr: Addr, old_len: Len, new_len: NewLen, flags: MremapFlags, new_addr: OrZero<NewAddr>
+        };
+    }
+    Access {
+        /// Writes every byte.
+        Memset = "memset" { addr: Addr, byte: Byte, len: Len };
+        /// Writes zero to every byte.
+        ExplicitBzero = "explicit_bzero" { addr: Addr, len: Len };
+        /// One access a page.
+        Touch = "touch" { addr: Addr, len: Len, access: AccessWord };
+        /// Reads one byte and holds it against `byte`.
+        Check = "check" { addr: Addr, byte: Byte };
+    }
+    Process {
+        /// fork(2): children are numbered from 2, in the order in which they are made.
+        Fork = "fork" {};
+        /// exit_group(2): a process ends, or what clone_vm made; its memory with the last that shares it.
+        ExitGroup = "exit_group" { status: Status };
+    }
+    Setting {
+        /// When the kernel uses huge pages of one size.
+        Thp = "thp" { size: ThpSize, mode: ModeWord };
+    }
+    Control {
+        /// A write to /proc/PID/clear_refs; 4 clears soft-dirty.
+        ClearRefs = "clear_refs" { what: ClearRefs };
+        /// Registers a range for write protection with a userfaultfd that has these features (and `UFFD_FEATURE_SIGBUS`).
+        Uffd = "uffd" { addr: Addr, len: Len, features: UffdFeatures };
+        /// `UFFDIO_UNREGISTER`
+        UffdUnregister = "uffd_unregister" { addr: Addr, len: Len };
+        /// `UFFDIO_WRITEPROTECT`
+        UffdWp = "uffd_wp" { addr: Addr, len: Len, how as "switch": SwitchWord };
+        /// `UFFDIO_POISON`: accesses to pages that are not there end in SIGBUS.
+        UffdPoison = "uffd_poison" { addr: Addr, len: Len };
+        /// `ioctl(PAGEMAP_SCAN)`: finds pages of all categories in `mask`; returns how many regions of them there are that
+        /// have the same categories of `returned`.
+        PagemapScan = "pagemap_scan" {
+            addr: Addr, len: Len, flags: PmScanFlags, mask: PageCategories, returned as "return": PageCategories,
+            max_pages: OrZero<MaxPages>
+        };
+        /// Reclaims what `MADV_FREE` gave up.
+        Reclaim = "reclaim" { addr: Addr, len: Len };
+        /// Splits the folio that is mapped at an address into folios of an order.
+        SplitFolio = "split_folio" { addr: Addr, order: Order };
+    }
+    Setting {
+        /// How many memory nodes there are.
+        Numa = "numa" { nodes: Nodes };
+        /// Where new pages go: a node, or 64 for the CPU's.
+        NumaAlloc = "numa_alloc" { node: Node };
+    }
+    Control {
+        /// One pass of NUMA-hinting protection.
+        NumaScan = "numa_scan" { addr: Addr, len: Len };
+    }
+    Setting {
+        /// swapon(2) of a disk in memory: from then on `MADV_PAGEOUT` pages out.
+        Swapon = "swapon" { size: Bytes };
+    }
+    Control {
+        /// Folios there are on their way: whoever maps them has migration entries.
+        MigrateBegin = "migrate_begin" { addr: Addr, len: Len };
+        /// They have arrived.
+        MigrateEnd = "migrate_end" { addr: Addr, len: Len };
+        /// Private pages there go to a device's memory. Large folios are split first.
+        DevicePrivate = "device_private" { addr: Addr, len: Len };
+        /// A device has the page alone, until the next access.
+        DeviceExclusive = "device_exclusive" { addr: Addr };
+        /// The page fails, as with `MADV_HWPOISON`.
+        Hwpoison = "hwpoison" { addr: Addr };
+    }
+    Look {
+        /// A named snapshot.
+        Dump = "dump" { addr: Addr, len: Len, name: Name };
+        /// Bounds of the part that is timed.
+        Time = "time" { on as "switch": TimingWord };
+    }
+    Memory {
+        /// brk(2) as the system call is: returns where the heap ends then. 0 asks.
+        Brk = "brk" { addr: OrZero<NewAddr> };
+        /// mlock(2). There is no `RLIMIT_MEMLOCK`, here and below.
+        Mlock = "mlock" { addr: Addr, len: Len };
+        /// mlock2(2)
+        Mlock2 = "mlock2" { addr: Addr, len: Len, flags: MlockFlags };
+        /// munlock(2)
+        Munlock = "munlock" { addr: Addr, len: Len };
+        /// mlockall(2)
+        Mlockall = "mlockall" { flags: MclFlags };
+        /// munlockall(2)
+        Munlockall = "munlockall" {};
+        /// msync(2). Nothing is written back.
+        Msync = "msync" { addr: Addr, len: Len, flags: MsFlags };
+        /// mincore(2); the vector is another question.
+        Mincore = "mincore" { addr: Addr, len: Len };
+        /// process_madvise(2) of a process on itself; returns the bytes advised.
+        ProcessMadvise = "process_madvise" { ranges: Ranges, advice: Advice, flags: Plain };
+        /// pkey_alloc(2); returns the key.
+        PkeyAlloc = "pkey_alloc" { flags: Plain, rights: PkeyRights };
+        /// pkey_free(2)
+        PkeyFree = "pkey_free" { pkey: Pkey };
+        /// pkey_mprotect(2). No access goes through to memory with another key than 0.
+        PkeyMprotect = "pkey_mprotect" { addr: Addr, len: Len, prot: Prot, pkey: Pkey };
+        /// `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)`; without a name it takes the name away.
+        SetVmaAnonName = "set_vma_anon_name" { addr: Addr, len: Len, name: OrNone<Name> };
+        /// `prctl(PR_SET_THP_DISABLE)`
+        SetThpDisable = "set_thp_disable" { on: Plain, flags: OrZero<Plain> };
+        /// `prctl(PR_GET_THP_DISABLE)`
+        GetThpDisable = "get_thp_disable" {};
+        /// shmget(2); returns the segment.
+        Shmget = "shmget" { key: Key, size: Bytes, flags: ShmgetFlags };
+        /// shmat(2); returns the address.
+        Shmat = "shmat" { id: Segment, addr: Addr, flags: ShmFlags };
+        /// shmdt(2)
+        Shmdt = "shmdt" { addr: Addr };
+        /// `shmctl(IPC_RMID)`
+        ShmRmid = "shm_rmid" { id: Segment };
+    }
+    Process {
+        /// clone(2) with `CLONE_VM`, as threads and vfork(2) have it: the child shares the address space until it executes a
+        /// program or ends.
+        CloneVm = "clone_vm" {};
+        /// execve(2): a new address space, with nothing in it.
+        Execve = "execve" {};
+    }
+    Given {
+        /// Opens a file; returns its number. With a size, accesses past its end get SIGBUS; without, its size is not known.
+        Open = "open" { path: Path, mode: FileMode, size: OrNone<Bytes> };
+        /// pwrite(2) of `len` times the same byte.
+        Pwrite = "pwrite" { fd: Fd, byte: Byte, len: Bytes, offset: Offset };
+        /// A mapping that was made before anybody looked, with no pages yet, as mmap would be told of it. A name stands for
+        /// memory of the kernel's own: `[vdso]`; `MAP_GROWSDOWN` for the first stack.
+        Adopt = "adopt" {
+            addr: Addr, len: Len, prot: Prot, flags: MapFlags, fd: Fd, offset: Offset, name: OrNone<Name>
+        };
+        /// Where the heap begins and ends: what execve does, and what the first `brk(0)` returns.
+        SetBrk = "set_brk" { start: NewAddr, end: NewAddr };
+        /// Maps the first stack of a program, `size` bytes that end at `top`, and grow on access.
+        SetupStack = "setup_stack" { top: NewAddr, size: Bytes };
+    }
+}
+
+impl Form {
+    /// The form of the call of this name, if there is one.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        FORMS.iter().find(|form| form.name == name)
+    }
+}
+
+/// The parameters of a form as a message shows them: `old_addr, old_len, new_len, flags[, new_addr]`.
+#[derive(Debug)]
+pub struct Params<'a>(pub &'a [Slot]);
+
+impl fmt::Display for Params<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, slot) in self.0.iter().enumerate() {
+            match (i, slot.optional) {
+                (0, false) => write!(f, "{}", slot.name)?,
+                (0, true) => write!(f, "[{}]", slot.name)?,
+                (_, false) => write!(f, ", {}", slot.name)?,
+                (_, true) => write!(f, "[, {}]", slot.name)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Call {
+    /// What the table of calls says of it.
+    #[must_use]
+    pub fn form(&self) -> &'static Form {
+        &FORMS[self.place() as usize]
+    }
+
+    /// The name before the parenthesis.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.form().name
+    }
+
+    /// The same call with other arguments: `change` is given each parameter and its argument.
+    #[must_use]
+    pub fn map(&self, mut change: impl FnMut(&Slot, Value) -> Value) -> Self {
+        let form = self.form();
+        let values = form.params.iter().zip(self.values()).map(|(slot, value)| change(slot, value)).collect();
+        (form.build)(values).unwrap_or_else(|| self.clone())
+    }
+
+    fn argument(&self, kind: Kind) -> Option<u64> {
+        let mut arguments = self.form().params.iter().zip(self.values());
+        arguments.find(|(slot, _)| slot.kind == kind)?.1.number()
+    }
+
+    /// Where its range begins and how many bytes it has: none where it has an address only.
+    #[must_use]
+    pub fn range(&self) -> Option<(u64, u64)> {
+        let addr = self.argument(Kind::Addr)?;
+        Some((addr, self.argument(Kind::Len).unwrap_or(0)))
+    }
+
+    /// All memory that it names, as addresses and lengths: its range, where that goes, and what stands in a list.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<(u64, u64)> {
+        let (new_addr, new_len) = (self.argument(Kind::NewAddr), self.argument(Kind::NewLen));
+        let listed = self.values().into_iter().find_map(Ranges::take).unwrap_or_default();
+        let main = self.range().map(|(addr, len)| match self.form().class {
+            Class::Access => (addr, 1),
+            _ => (addr, len.max(new_len.unwrap_or(0))),
+        });
+        let new = new_addr.map(|addr| (addr, new_len.unwrap_or(0)));
+        main.into_iter().chain(new).chain(listed).collect()
+    }
+
+    /// The same call on another range. What its range would become grows and shrinks with it.
+    #[must_use]
+    pub fn with_range(&self, (addr, len): (u64, u64)) -> Self {
+        self.map(|slot, value| match slot.kind {
+            Kind::Addr => Value::Number(addr),
+            Kind::Len | Kind::NewLen => Value::Number(len),
+            _ => value,
+        })
+    }
+
+    /// The same call with every address as `move_to` says.
+    #[must_use]
+    pub fn moved(&self, move_to: impl Fn(u64) -> u64) -> Self {
+        self.map(|slot, value| match (slot.kind, value) {
+            (Kind::Addr | Kind::NewAddr, Value::Number(addr)) => Value::Number(move_to(addr)),
+            (_, Value::Ranges(ranges)) => {
+                Value::Ranges(ranges.into_iter().map(|(addr, len)| (move_to(addr), len)).collect())
+            }
+            (_, value) => value,
+        })
+    }
+
+    /// Whether it returns an address that moves with its own.
+    #[must_use]
+    pub const fn returns_address(&self) -> bool {
+        matches!(self, Self::Mmap { .. } | Self::Mremap { .. } | Self::Brk { .. } | Self::Shmat { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_is_built_from_its_own_arguments() {
+        for form in FORMS {
+            let value = |slot: &Slot| match slot.kind {
+                Kind::Int(_) => Value::Int(-1),
+                Kind::Text(_) => Value::Text("name".to_owned()),
+                Kind::ThpKey => Value::ThpKey(crate::ThpKey::Kb(64)),
+                Kind::Ranges => Value::Ranges(vec![(4096, 4096)]),
+                _ => Value::Number(1),
+            };
+            let values: Vec<_> = form.params.iter().map(value).collect();
+            let call = (form.build)(values.clone()).expect(form.name);
+            assert_eq!((call.name(), call.values()), (form.name, values));
+        }
+    }
+
+    #[test]
+    fn arguments_of_another_kind_build_nothing() {
+        let build = Form::find("memset").expect("there is such a call").build;
+        assert_eq!(build(vec![Value::Number(1), Value::Number(256), Value::Number(1)]), None);
+        assert_eq!(build(vec![Value::Number(1), Value::Int(1), Value::Number(1)]), None);
+        assert_eq!(build(vec![Value::Number(1)]), None);
+    }
+
+    #[test]
+    fn what_may_be_left_out_comes_last() {
+        for form in FORMS {
+            let first = form.params.iter().position(|slot| slot.optional).unwrap_or(form.params.len());
+            assert!(form.params[first..].iter().all(|slot| slot.optional), "{}", form.name);
+        }
+        let params = Form::find("mremap").expect("there is such a call").params;
+        assert_eq!(Params(params).to_string(), "old_addr, old_len, new_len, flags[, new_addr]");
+    }
+
+    #[test]
+    fn ranges_are_those_that_the_table_says() {
+        let flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+        let call = Call::Mremap { old_addr: 0x1000, old_len: 4096, new_len: 8192, flags, new_addr: 0x9000 };
+        assert_eq!(call.range(), Some((0x1000, 4096)));
+        assert_eq!(call.ranges(), [(0x1000, 8192), (0x9000, 8192)]);
+        assert_eq!(call.moved(|addr| addr + 1).ranges(), [(0x1001, 8192), (0x9001, 8192)]);
+        let Call::Mremap { old_len, new_len, .. } = call.with_range((0, 16)) else { panic!("still mremap") };
+        assert_eq!((old_len, new_len), (16, 16));
+        assert_eq!(Call::Memset { addr: 8, byte: 0, len: 1 << 40 }.ranges(), [(8, 1)]);
+        assert_eq!(Call::Hwpoison { addr: 4096 }.range(), Some((4096, 0)));
+        assert_eq!(Call::Fork {}.range(), None);
+    }
+}
