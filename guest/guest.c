@@ -215,22 +215,28 @@ static long move_pages(word addr, word len)
 	return 0;
 }
 
+/* Calls that are system calls, with the arguments as they are. */
+static const struct {
+	const char *name;
+	long number;
+} system_calls[] = {
+	{ "mmap", SYS_mmap },		{ "munmap", SYS_munmap },	  { "mprotect", SYS_mprotect },
+	{ "madvise", SYS_madvise },	{ "mremap", SYS_mremap },	  { "mlock", SYS_mlock },
+	{ "mlock2", SYS_mlock2 },	{ "munlock", SYS_munlock },	  { "mlockall", SYS_mlockall },
+	{ "munlockall", SYS_munlockall }, { "msync", SYS_msync },	  { "pkey_alloc", SYS_pkey_alloc },
+	{ "pkey_free", SYS_pkey_free }, { "pkey_mprotect", SYS_pkey_mprotect },
+};
+
 static long system_call(const char *call, const word *a)
 {
 	word nodes = 1UL << (a[0] & 63);
 
-	if (!strcmp(call, "mmap"))
-		return syscall(SYS_mmap, a[0], a[1], a[2], a[3], a[4], a[5]);
-	if (!strcmp(call, "munmap"))
-		return syscall(SYS_munmap, a[0], a[1]);
-	if (!strcmp(call, "mprotect"))
-		return syscall(SYS_mprotect, a[0], a[1], a[2]);
-	if (!strcmp(call, "madvise"))
-		return syscall(SYS_madvise, a[0], a[1], a[2]);
+	for (unsigned int i = 0; i < sizeof(system_calls) / sizeof(*system_calls); i++) {
+		if (!strcmp(call, system_calls[i].name))
+			return syscall(system_calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	}
 	if (!strcmp(call, "reclaim"))
 		return syscall(SYS_madvise, a[0], a[1], 21 /* MADV_PAGEOUT */);
-	if (!strcmp(call, "mremap"))
-		return syscall(SYS_mremap, a[0], a[1], a[2], a[3], a[4]);
 	if (!strcmp(call, "numa_alloc"))
 		return a[0] > 63 ? syscall(SYS_set_mempolicy, 0, 0, 0)
 				 : syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, &nodes, 64);
@@ -240,14 +246,6 @@ static long system_call(const char *call, const word *a)
 		return pagemap_scan(a);
 	if (!strcmp(call, "migrate_end"))
 		return move_pages(a[0], a[1]);
-	if (!strcmp(call, "mlock"))
-		return syscall(SYS_mlock, a[0], a[1]);
-	if (!strcmp(call, "mlock2"))
-		return syscall(SYS_mlock2, a[0], a[1], a[2]);
-	if (!strcmp(call, "munlock"))
-		return syscall(SYS_munlock, a[0], a[1]);
-	if (!strcmp(call, "msync"))
-		return syscall(SYS_msync, a[0], a[1], a[2]);
 	if (!strcmp(call, "userfaultfd"))
 		return syscall(SYS_userfaultfd, O_NONBLOCK | O_CLOEXEC);
 	errno = ENOSYS;

@@ -16,13 +16,24 @@ use std::fmt::Write as _;
 pub fn line(call: &Call) -> Option<String> {
     let mut line = call.name().to_owned();
     for value in call.values() {
-        let number = match value {
-            Value::Int(int) => i64::from(int) as u64,
-            value => value.number()?,
-        };
-        write!(line, " {number:x}").ok()?;
+        write!(line, " {:x}", number(&value)?).ok()?;
     }
     Some(line)
+}
+
+/// Arguments as a system call takes them; 0 where there is none.
+pub fn numbers(call: &Call) -> [u64; 6] {
+    let mut numbers = [0; 6];
+    let given = call.values();
+    numbers.iter_mut().zip(&given).for_each(|(at, value)| *at = number(value).unwrap_or(0));
+    numbers
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(int) => Some(i64::from(*int) as u64),
+        value => value.number(),
+    }
 }
 
 /// The call that a line says, if it is one.

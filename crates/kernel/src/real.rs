@@ -3,7 +3,7 @@
 use procfs_core::FromBufRead;
 use procfs_core::process::{MemoryMaps, MemoryPageFlags};
 use procfs_core::{PhysicalPageFlags, ProcError};
-use ptelab_uapi::{Call, Outcome};
+use ptelab_uapi::{Call, Class, Outcome};
 use std::io;
 
 /// A real kernel with the processes of one scenario. Process 1 is there from the start; a fork's child has the next number.
@@ -23,68 +23,28 @@ pub trait RealKernel {
     fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError>;
 }
 
-/// Whether a real kernel can be asked for a call.
-pub const fn asked(call: &Call) -> bool {
-    match call {
-        Call::Mmap { .. }
-        | Call::Munmap { .. }
-        | Call::Mprotect { .. }
-        | Call::Madvise { .. }
-        | Call::Mremap { .. }
-        | Call::Memset { .. }
-        | Call::ExplicitBzero { .. }
-        | Call::Touch { .. }
-        | Call::Check { .. }
-        | Call::Fork {}
-        | Call::ExitGroup { .. }
-        | Call::Thp { .. }
-        | Call::ClearRefs { .. }
-        | Call::Uffd { .. }
-        | Call::UffdUnregister { .. }
-        | Call::UffdWp { .. }
-        | Call::UffdPoison { .. }
-        | Call::PagemapScan { .. }
-        | Call::Reclaim { .. }
-        | Call::SplitFolio { .. }
-        | Call::NumaAlloc { .. }
-        | Call::NumaScan { .. }
-        | Call::Swapon { .. }
-        | Call::MigrateEnd { .. }
-        | Call::Hwpoison { .. }
-        | Call::Mlock { .. }
-        | Call::Mlock2 { .. }
-        | Call::Munlock { .. }
-        | Call::Msync { .. }
-        // The machine is set up for them, or nothing is to be done.
-        | Call::Numa { .. }
-        | Call::Dump { .. }
-        | Call::Time { .. }
-        | Call::MigrateBegin { .. } => true,
-        // Nothing but the machine's own driver could do it, or it would be about the memory of the program that plays.
-        Call::DevicePrivate { .. }
-        | Call::DeviceExclusive { .. }
-        | Call::Brk { .. }
-        | Call::Mlockall { .. }
-        | Call::Munlockall {}
-        | Call::Mincore { .. }
-        | Call::ProcessMadvise { .. }
-        | Call::PkeyAlloc { .. }
-        | Call::PkeyFree { .. }
-        | Call::PkeyMprotect { .. }
-        | Call::SetVmaAnonName { .. }
-        | Call::SetThpDisable { .. }
-        | Call::GetThpDisable {}
-        | Call::Shmget { .. }
-        | Call::Shmat { .. }
-        | Call::Shmdt { .. }
-        | Call::ShmRmid { .. }
-        | Call::CloneVm {}
-        | Call::Execve {}
-        | Call::Open { .. }
-        | Call::Pwrite { .. }
-        | Call::Adopt { .. }
-        | Call::SetBrk { .. }
-        | Call::SetupStack { .. } => false,
+/// Whether a real kernel can be asked for a call. What is left out nothing but the machine's own driver could do, or it would be
+/// about the memory of the program that plays.
+pub fn asked(call: &Call) -> bool {
+    match call.form().class {
+        Class::Memory | Class::Access | Class::Setting | Class::Look => true,
+        Class::Process => matches!(call, Call::Fork {} | Call::ExitGroup { .. }),
+        Class::Control => matches!(
+            call,
+            Call::ClearRefs { .. }
+                | Call::Uffd { .. }
+                | Call::UffdUnregister { .. }
+                | Call::UffdWp { .. }
+                | Call::UffdPoison { .. }
+                | Call::PagemapScan { .. }
+                | Call::Reclaim { .. }
+                | Call::SplitFolio { .. }
+                | Call::NumaScan { .. }
+                | Call::MigrateBegin { .. }
+                | Call::MigrateEnd { .. }
+                | Call::Hwpoison { .. }
+        ),
+        Class::Given => false,
     }
 }
 

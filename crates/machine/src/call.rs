@@ -294,6 +294,10 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     }
 
     fn hwpoison(&mut self, pid: Pid, addr: u64) -> Returned {
+        // madvise looks at its arguments first (asked of 6.17.13).
+        if !addr.is_multiple_of(A::PAGE_SIZE) || addr.checked_add(A::PAGE_SIZE).is_none() {
+            return Err(Errno::EINVAL.into());
+        }
         let addr = self.get_user_page(pid, addr, Access::Read)?;
         let (kernel, mm) = self.process(pid)?;
         let (page, folio) = kernel.page_to_fail(mm, addr)?;

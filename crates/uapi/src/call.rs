@@ -27,13 +27,13 @@ pub struct Form {
 /// What kind of call a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A system call about memory.
+    /// A system call about memory, of this name and with these arguments, which any kernel can be asked for.
     Memory,
     /// Accesses to memory. They end at the first that gets a signal, so their length need not be mapped.
     Access,
     /// A system call about processes.
     Process,
-    /// A file under /proc or /sys, or a device, that changes what memory is.
+    /// Whatever else changes what memory is: files under /proc and /sys, ioctls, devices, calls with more to them.
     Control,
     /// A setting of the machine.
     Setting,
@@ -190,8 +190,6 @@ calls! {
         Time = "time" { on as "switch": TimingWord };
     }
     Memory {
-        /// brk(2) as the system call is: returns where the heap ends then. 0 asks.
-        Brk = "brk" { addr: OrZero<NewAddr> };
         /// mlock(2). There is no `RLIMIT_MEMLOCK`, here and below.
         Mlock = "mlock" { addr: Addr, len: Len };
         /// mlock2(2)
@@ -204,16 +202,20 @@ calls! {
         Munlockall = "munlockall" {};
         /// msync(2). Nothing is written back.
         Msync = "msync" { addr: Addr, len: Len, flags: MsFlags };
-        /// mincore(2); the vector is another question.
-        Mincore = "mincore" { addr: Addr, len: Len };
-        /// process_madvise(2) of a process on itself; returns the bytes advised.
-        ProcessMadvise = "process_madvise" { ranges: Ranges, advice: Advice, flags: Plain };
         /// pkey_alloc(2); returns the key.
         PkeyAlloc = "pkey_alloc" { flags: Plain, rights: PkeyRights };
         /// pkey_free(2)
         PkeyFree = "pkey_free" { pkey: Pkey };
         /// pkey_mprotect(2). No access goes through to memory with another key than 0.
         PkeyMprotect = "pkey_mprotect" { addr: Addr, len: Len, prot: Prot, pkey: Pkey };
+    }
+    Control {
+        /// brk(2) as the system call is: returns where the heap ends then. 0 asks.
+        Brk = "brk" { addr: OrZero<NewAddr> };
+        /// mincore(2); the vector is another question.
+        Mincore = "mincore" { addr: Addr, len: Len };
+        /// process_madvise(2) of a process on itself; returns the bytes advised.
+        ProcessMadvise = "process_madvise" { ranges: Ranges, advice: Advice, flags: Plain };
         /// `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)`; without a name it takes the name away.
         SetVmaAnonName = "set_vma_anon_name" { addr: Addr, len: Len, name: OrNone<Name> };
         /// `prctl(PR_SET_THP_DISABLE)`

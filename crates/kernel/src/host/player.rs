@@ -99,29 +99,37 @@ fn last_errno() -> i32 {
 /// `MPOL_BIND`
 const MPOL_BIND: u64 = 2;
 
+/// The numbers of system calls, by the calls' names.
+const NUMBERS: &[(&str, c_long)] = &[
+    ("mmap", libc::SYS_mmap),
+    ("munmap", libc::SYS_munmap),
+    ("mprotect", libc::SYS_mprotect),
+    ("madvise", libc::SYS_madvise),
+    ("mremap", libc::SYS_mremap),
+    ("mlock", libc::SYS_mlock),
+    ("mlock2", libc::SYS_mlock2),
+    ("munlock", libc::SYS_munlock),
+    ("mlockall", libc::SYS_mlockall),
+    ("munlockall", libc::SYS_munlockall),
+    ("msync", libc::SYS_msync),
+    ("pkey_alloc", libc::SYS_pkey_alloc),
+    ("pkey_free", libc::SYS_pkey_free),
+    ("pkey_mprotect", libc::SYS_pkey_mprotect),
+];
+
 fn system_call(call: &Call) -> Outcome {
     match *call {
-        Call::Mmap { addr, len, prot, flags, fd, offset } => {
-            raw(libc::SYS_mmap, [addr, len, prot.bits(), flags.bits(), fd as u64, offset])
-        }
-        Call::Munmap { addr, len } => raw(libc::SYS_munmap, [addr, len, 0, 0, 0, 0]),
-        Call::Mprotect { addr, len, prot } => raw(libc::SYS_mprotect, [addr, len, prot.bits(), 0, 0, 0]),
-        Call::Madvise { addr, len, advice } => raw(libc::SYS_madvise, [addr, len, advice.raw(), 0, 0, 0]),
         Call::Reclaim { addr, len } => raw(libc::SYS_madvise, [addr, len, Advice::PAGEOUT.raw(), 0, 0, 0]),
-        Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
-            raw(libc::SYS_mremap, [old_addr, old_len, new_len, flags.bits(), new_addr, 0])
-        }
         Call::NumaAlloc { node: 64.. } => raw(libc::SYS_set_mempolicy, [0; 6]),
         Call::NumaAlloc { node } => {
             let nodes = 1_u64 << node;
             raw(libc::SYS_set_mempolicy, [MPOL_BIND, ptr::from_ref(&nodes) as u64, 64, 0, 0, 0])
         }
-        Call::Mlock { addr, len } => raw(libc::SYS_mlock, [addr, len, 0, 0, 0, 0]),
-        Call::Mlock2 { addr, len, flags } => raw(libc::SYS_mlock2, [addr, len, flags.bits(), 0, 0, 0]),
-        Call::Munlock { addr, len } => raw(libc::SYS_munlock, [addr, len, 0, 0, 0, 0]),
-        Call::Msync { addr, len, flags } => raw(libc::SYS_msync, [addr, len, flags.bits(), 0, 0, 0]),
-        // Others are made elsewhere, or asked of images only.
-        _ => failed(libc::ENOSYS),
+        ref call => match NUMBERS.iter().find(|(name, _)| *name == call.name()) {
+            Some((_, number)) => raw(*number, command::numbers(call)),
+            // Others are made elsewhere, or asked of images only.
+            None => failed(libc::ENOSYS),
+        },
     }
 }
 
@@ -245,4 +253,17 @@ extern "C" fn note_fault(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_vo
     CODE.store(code, Ordering::Relaxed);
     ADDR.store(addr, Ordering::Relaxed);
     end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NUMBERS;
+    use ptelab_uapi::{Class, FORMS};
+
+    #[test]
+    fn every_system_call_has_a_number() {
+        for form in FORMS.iter().filter(|form| form.class == Class::Memory) {
+            assert!(NUMBERS.iter().any(|(name, _)| *name == form.name), "{}", form.name);
+        }
+    }
 }

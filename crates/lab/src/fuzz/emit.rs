@@ -1,6 +1,7 @@
 //! A program that broke a check, as a scenario and as a C program for a real kernel.
 
 use super::case::Found;
+use ptelab_machine::uapi::{Class, Value};
 use ptelab_machine::{Access, Call, Switch};
 use ptelab_scenario::Line;
 use std::fmt::Write as _;
@@ -61,18 +62,18 @@ fn c_statement(i: usize, call: &Call) -> String {
 
 /// The expression that makes a call; nothing where no program can.
 fn c_call(call: &Call) -> Option<String> {
-    Some(match call {
-        Call::Mmap { addr, len, prot, flags, fd, offset } => {
-            // Placed exactly, or not at all: MAP_FIXED_NOREPLACE.
-            let (prot, flags) = (prot.bits(), flags.placed(*addr).bits());
-            format!("mmap((void *){addr:#x}, {len}, {prot}, {flags:#x}, {fd}, {offset})")
+    // Placed exactly, or not at all: MAP_FIXED_NOREPLACE.
+    let placed = match call {
+        &Call::Mmap { addr, len, prot, flags, fd, offset } => {
+            Call::Mmap { addr, len, prot, flags: flags.placed(addr), fd, offset }
         }
-        Call::Munmap { addr, len } => format!("munmap((void *){addr:#x}, {len})"),
-        Call::Mprotect { addr, len, prot } => format!("mprotect((void *){addr:#x}, {len}, {})", prot.bits()),
-        Call::Madvise { addr, len, advice } => format!("madvise((void *){addr:#x}, {len}, {})", advice.raw()),
-        Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
-            let flags = flags.bits();
-            format!("mremap((void *){old_addr:#x}, {old_len}, {new_len}, {flags}, (void *){new_addr:#x})")
+        call => call.clone(),
+    };
+    let arguments = || Some(placed.values().iter().map(c_argument).collect::<Option<Vec<_>>>()?.join(", "));
+    let name = call.name();
+    Some(match call {
+        _ if call.form().class == Class::Memory => {
+            format!("syscall(SYS_{})", [name, &arguments()?].join(", ").trim_end_matches(", "))
         }
         // Reclaim of what MADV_FREE gave up is a part of MADV_PAGEOUT.
         Call::Reclaim { addr, len } => format!("madvise((void *){addr:#x}, {len}, MADV_PAGEOUT)"),
@@ -85,59 +86,27 @@ fn c_call(call: &Call) -> Option<String> {
         Call::Check { addr, .. } => format!("*(volatile unsigned char *){addr:#x}"),
         Call::ClearRefs { what } => format!("write_file(\"/proc/self/clear_refs\", \"{what}\")"),
         Call::Thp { size, mode } => {
-            let file = size.file();
             let folder = "/sys/kernel/mm/transparent_hugepage";
-            format!("write_file(\"{folder}/{file}\", \"{}\")", mode.name())
+            format!("write_file(\"{folder}/{}\", \"{}\")", size.file(), mode.name())
         }
-        Call::Uffd { addr, len, features } => format!("uffd({addr:#x}, {len}, {:#x})", features.bits()),
+        Call::Uffd { .. } | Call::PagemapScan { .. } => format!("{name}({})", arguments()?),
         Call::UffdUnregister { addr, len } => format!("uffd_range(UFFDIO_UNREGISTER, {addr:#x}, {len}, 0)"),
         Call::UffdWp { addr, len, how } => {
             let on = u8::from(*how == Switch::On);
             format!("uffd_range(UFFDIO_WRITEPROTECT, {addr:#x}, {len}, {on})")
         }
         Call::UffdPoison { addr, len } => format!("uffd_range(POISON, {addr:#x}, {len}, 0)"),
-        Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
-            let (flags, mask, returned) = (flags.bits(), mask.bits(), returned.bits());
-            format!("pagemap_scan({addr:#x}, {len}, {flags}, {mask}, {returned}, {max_pages})")
-        }
-        Call::Mlock { addr, len } => format!("mlock((void *){addr:#x}, {len})"),
-        Call::Mlock2 { addr, len, flags } => format!("mlock2((void *){addr:#x}, {len}, {})", flags.bits()),
-        Call::Munlock { addr, len } => format!("munlock((void *){addr:#x}, {len})"),
-        Call::Mlockall { flags } => format!("mlockall({})", flags.bits()),
-        Call::Munlockall {} => "munlockall()".to_owned(),
-        Call::Msync { addr, len, flags } => format!("msync((void *){addr:#x}, {len}, {})", flags.bits()),
-        Call::Fork {}
-        | Call::ExitGroup { .. }
-        | Call::SplitFolio { .. }
-        | Call::Numa { .. }
-        | Call::NumaAlloc { .. }
-        | Call::NumaScan { .. }
-        | Call::Swapon { .. }
-        | Call::MigrateBegin { .. }
-        | Call::MigrateEnd { .. }
-        | Call::DevicePrivate { .. }
-        | Call::DeviceExclusive { .. }
-        | Call::Dump { .. }
-        | Call::Time { .. }
-        | Call::Brk { .. }
-        | Call::Mincore { .. }
-        | Call::ProcessMadvise { .. }
-        | Call::PkeyAlloc { .. }
-        | Call::PkeyFree { .. }
-        | Call::PkeyMprotect { .. }
-        | Call::SetVmaAnonName { .. }
-        | Call::SetThpDisable { .. }
-        | Call::GetThpDisable {}
-        | Call::Shmget { .. }
-        | Call::Shmat { .. }
-        | Call::Shmdt { .. }
-        | Call::ShmRmid { .. }
-        | Call::CloneVm {}
-        | Call::Execve {}
-        | Call::Open { .. }
-        | Call::Pwrite { .. }
-        | Call::Adopt { .. }
-        | Call::SetBrk { .. }
-        | Call::SetupStack { .. } => return None,
+        _ => return None,
     })
+}
+
+/// An argument as a number that C reads.
+fn c_argument(value: &Value) -> Option<String> {
+    match value {
+        Value::Int(int) => Some(int.to_string()),
+        // Numbers of a word's size are signed where they are small.
+        Value::Number(number) => Some(format!("{number:#x}ul")),
+        Value::Missing => Some("0ul".to_owned()),
+        Value::ThpKey(_) | Value::Text(_) | Value::Ranges(_) => None,
+    }
 }
