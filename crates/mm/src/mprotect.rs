@@ -5,8 +5,8 @@ use crate::walk::PmdState;
 use crate::{Kernel, Mm, Vma, cause};
 use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, Cause, Event, ExclusiveFrom, FolioSpan, Fpb, Level, MmuGather, MprotectUnit, Pfn, PgProt, Pte,
-    Ptep, TableMemory, VirtAddr, VmFlags,
+    Arch, Cause, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, PgProt, Pte, Ptep, TableMemory, VirtAddr,
+    VmFlags,
 };
 use ptelab_uapi::{Errno, Prot};
 
@@ -281,9 +281,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             }
             return 1;
         }
-        let nr = match self.rules.mprotect {
-            MprotectUnit::Entry => self.change_present_entry(walk, addr, p, pte),
-            MprotectUnit::Batch => self.change_present_batch(walk, addr, p, pte, max),
+        let nr = if self.rules.mprotect_batches {
+            self.change_present_batch(walk, addr, p, pte, max)
+        } else {
+            self.change_present_entry(walk, addr, p, pte)
         };
         walk.pages += nr as u64;
         nr
@@ -411,10 +412,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// those that are not (`commit_anon_folio_batch`).
     #[inline]
     fn commit_anon_batch(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: FolioSpan, b: Batch) {
-        let first = match self.rules.exclusive_from {
-            ExclusiveFrom::BatchStart => self.arch.pte_pfn(b.old),
-            ExclusiveFrom::FolioHead => folio.head,
-        };
+        let from_head = self.rules.exclusive_from_folio_head;
+        let first = if from_head { folio.head } else { self.arch.pte_pfn(b.old) };
         self.hw.event(Event::ExclusiveReads(b.nr as u32));
         let mut done = 0;
         while done < b.nr {

@@ -2,7 +2,7 @@
 
 use crate::mlock::LOCKED_MASK;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Userfaultfd, Vma, cause};
+use crate::{Kernel, MREMAP_KEEPS_UFFD_WP, Mm, Userfaultfd, Vma, cause};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, MremapFlags};
 
@@ -474,6 +474,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Whether write protection by userfaultfd ends with a move of this VMA.
     fn loses_uffd(&self, vma: &Vma) -> bool {
-        self.rules.mremap_drops_uffd_wp && vma.uffd.is_some_and(Userfaultfd::stays_at_remap)
+        vma.uffd.is_some_and(Userfaultfd::stays_at_remap) && !self.version.plants(MREMAP_KEEPS_UFFD_WP)
     }
 }

@@ -186,7 +186,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         (start, end): (VirtAddr, VirtAddr),
     ) -> Result<(), Errno> {
         let mut categories = scan.vma;
-        if self.rules.scan_written_needs_uffd_wp {
+        if self.rules.scan_empty_is_written {
             categories |= self.written_where(vma, false);
         }
         if !scan.arg.wants(categories) {
@@ -270,7 +270,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn empty_categories(&self, arg: &PmScan, vma: &Vma) -> PageCategories {
-        if self.rules.scan_written_needs_uffd_wp || arg.is_for_written() {
+        if self.rules.scan_empty_is_written || arg.is_for_written() {
             self.written_where(vma, false)
         } else {
             PageCategories::empty()
