@@ -7,6 +7,7 @@
 
 use crate::Arm64;
 use crate::bits::{PFN_MASK, PFN_SHIFT, PteBits, clear, has, set};
+use crate::cause;
 use crate::ops::Seen;
 use ptelab_pgtable::{EntryFormat, Event, Hw, Level, Pte, Ptep, VirtAddr};
 
@@ -99,7 +100,7 @@ impl Arm64 {
         }
         if hw.match_run(start, first, Self::PAGE_SIZE, BLOCK_IGNORE, CONT_PTES) == CONT_PTES {
             hw.event(Event::Fold);
-            self.contpte_convert(hw, addr, p, mkcont(pte));
+            hw.because(&cause::contpte_fold, |hw| self.contpte_convert(hw, addr, p, mkcont(pte)));
         }
     }
 
@@ -108,7 +109,7 @@ impl Arm64 {
     #[inline(never)]
     pub(crate) fn contpte_unfold<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
         hw.event(Event::Unfold);
-        self.contpte_convert(hw, addr, p, mknoncont(pte));
+        hw.because(&cause::contpte_unfold, |hw| self.contpte_convert(hw, addr, p, mknoncont(pte)));
     }
 
     /// Rewrites a block after the pattern of `pte`, break-before-make. All its entries come out as accessed and
@@ -172,7 +173,9 @@ impl Arm64 {
         let blocks = (nr - head) / CONT_PTES * CONT_PTES;
         let at = |i| self.pte_advance_pfn(pte, i);
         hw.store_run(p, pte, Self::PAGE_SIZE, head);
-        hw.store_run(p.add(head), mkcont(at(head)), Self::PAGE_SIZE, blocks);
+        hw.because(&cause::contpte_set, |hw| {
+            hw.store_run(p.add(head), mkcont(at(head)), Self::PAGE_SIZE, blocks);
+        });
         let done = head + blocks;
         hw.store_run(p.add(done), at(done), Self::PAGE_SIZE, nr - done);
     }
@@ -209,13 +212,15 @@ impl Arm64 {
             self.set_access_flags(hw, addr, p, entry, write.then_some(Level::Pte));
             return true;
         }
-        for i in 0..CONT_PTES {
-            self.set_access_flags(hw, addr, start.add(i), entry, None);
-        }
-        if write {
-            let block = addr.align_down(CONT_SIZE);
-            self.flush_after_fault(hw, block, block.add(CONT_SIZE), Level::Pte);
-        }
+        hw.because(&cause::contpte_access_flags, |hw| {
+            for i in 0..CONT_PTES {
+                self.set_access_flags(hw, addr, start.add(i), entry, None);
+            }
+            if write {
+                let block = addr.align_down(CONT_SIZE);
+                self.flush_after_fault(hw, block, block.add(CONT_SIZE), Level::Pte);
+            }
+        });
         true
     }
 }

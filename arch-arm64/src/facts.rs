@@ -1,6 +1,6 @@
 //! What this port says of itself for the laws of all ports to hold it to.
 
-use crate::Arm64;
+use crate::{Arm64, Rules};
 use ptelab_pgtable::laws::{PortFacts, Setting};
 use ptelab_pgtable::{Level, Mapping, PteAttrs};
 
@@ -29,7 +29,11 @@ impl PortFacts for Arm64 {
     }
 
     fn mkwrite_dirties(on: &Setting) -> bool {
-        on.rules.mkwrite_dirties_clean
+        Rules::of(on.rules).mkwrite_dirties_clean
+    }
+
+    fn has_cont_on_invalid(on: &Setting) -> bool {
+        Rules::of(on.rules).cont_on_invalid
     }
 
     fn resizes_live(on: &Setting) -> bool {

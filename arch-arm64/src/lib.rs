@@ -6,6 +6,8 @@
 //! translation takes break-before-make; TLB invalidations are broadcast and framed by barriers.
 
 mod bits;
+mod cause;
+mod changes;
 mod contpte;
 mod facts;
 mod modify_prot;
@@ -15,8 +17,9 @@ mod tlb;
 mod view;
 
 pub use bits::{PteBits, SoftBits};
+pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, CpuConfig, CpuFeature, KernelRules};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules};
 
 /// A 64-bit Arm machine with 4K pages, 48-bit addresses and four levels of tables.
 #[expect(clippy::struct_excessive_bools, reason = "one for each feature that a CPU has or lacks")]
@@ -29,12 +32,14 @@ pub struct Arm64 {
     epan: bool,
     poe: bool,
     erratum_2645198: bool,
-    rules: &'static KernelRules,
+    rules: Rules,
 }
 
 /// By default an Armv8.7-A core.
 impl Arch for Arm64 {
     const NAME: &'static str = "arm64";
+    const ALIASES: &'static [&'static str] = &["aarch64"];
+    const CHANGES: &'static [&'static Change] = Rules::CHANGES;
     const FEATURES: &'static [CpuFeature] = &[
         CpuFeature {
             name: "hafdbs",
@@ -61,7 +66,9 @@ impl Arch for Arm64 {
         },
     ];
 
-    fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
+    const CAUSES: &'static [&'static Cause] = cause::ALL;
+
+    fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
         let has = |name| cpu.has(Self::FEATURES, name);
         Self {
             hafdbs: has("hafdbs"),
@@ -71,7 +78,7 @@ impl Arch for Arm64 {
             epan: has("epan"),
             poe: has("poe"),
             erratum_2645198: has("erratum_2645198"),
-            rules,
+            rules: Rules::of(kernel),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Arm64;
 use crate::bits::{PteBits, has};
+use crate::cause;
 use ptelab_pgtable::{EntryFormat, Hw, ModifyProt, Pte, PteOps, Ptep, VirtAddr};
 
 impl ModifyProt for Arm64 {
@@ -15,7 +16,8 @@ impl ModifyProt for Arm64 {
     fn modify_prot_start_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) -> Pte {
         let old = self.get_and_clear_ptes(hw, addr, p, nr);
         if self.erratum_2645198 && self.pte_present(old) && !has(old, PteBits::UXN) {
-            self.flush_pages(hw, addr, addr.add(nr as u64 * Self::PAGE_SIZE));
+            let end = addr.add(nr as u64 * Self::PAGE_SIZE);
+            hw.because(&cause::erratum_2645198, |hw| self.flush_pages(hw, addr, end));
         }
         old
     }

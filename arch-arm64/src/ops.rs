@@ -3,6 +3,7 @@
 
 use crate::Arm64;
 use crate::bits::{PteBits, clear, has, set};
+use crate::cause;
 use crate::contpte::{is_valid_cont, mknoncont};
 use ptelab_pgtable::{Cydp, EntryFormat, Hw, Level, MmuGather, Pte, PteOps, Ptep, VirtAddr};
 
@@ -137,13 +138,11 @@ impl PteOps for Arm64 {
     /// Of a contiguous block, all entries are made old: the page struct keeps age by folio anyway.
     #[inline]
     fn ptep_test_and_clear_young<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep) -> bool {
-        let (p, nr) = if is_valid_cont(hw.load(p)) { Self::contpte_align(hw, p, 1) } else { (p, 1) };
-        let mut young = false;
-        for i in 0..nr {
-            let old = hw.load(p.add(i));
-            young |= self.pte_young(update(hw, p.add(i), old, |pte| self.pte_mkold(pte)));
+        if !is_valid_cont(hw.load(p)) {
+            return self.clear_young_run(hw, p, 1);
         }
-        young
+        let (p, nr) = Self::contpte_align(hw, p, 1);
+        hw.because(&cause::contpte_clear_young, |hw| self.clear_young_run(hw, p, nr))
     }
 
     #[inline]
@@ -219,6 +218,17 @@ impl Arm64 {
             let old = hw.load(p.add(i));
             update(hw, p.add(i), old, &new);
         }
+    }
+
+    /// Makes `nr` entries old; says whether any was young (`__ptep_test_and_clear_young`).
+    #[inline]
+    fn clear_young_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize) -> bool {
+        let mut young = false;
+        for i in 0..nr {
+            let old = hw.load(p.add(i));
+            young |= self.pte_young(update(hw, p.add(i), old, |pte| self.pte_mkold(pte)));
+        }
+        young
     }
 
     /// Makes `nr` entries old, clean, or both (`__clear_young_dirty_ptes`). Both at once is a plain store,

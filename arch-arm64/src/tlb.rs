@@ -3,6 +3,7 @@
 
 use crate::Arm64;
 use crate::bits::{PteBits, SOFTWARE_BITS};
+use crate::cause;
 use ptelab_pgtable::{Barrier, EntryFormat, Hw, Level, MmuGather, Pte, TlbScope, Tlbi, VirtAddr};
 
 /// Without range invalidation, this many instructions or more become one for the whole address space.
@@ -102,7 +103,7 @@ impl Arm64 {
         let len = flush.end.since(start).next_multiple_of(flush.stride);
         let pages = len / Self::PAGE_SIZE;
         if self.is_excessive(pages, flush.stride) {
-            return Self::flush_all(hw);
+            return hw.because(&cause::flush_excess, Self::flush_all);
         }
         let local = flush.reach == Reach::ThisCpu;
         let (before, after) = match flush.reach {

@@ -1,6 +1,6 @@
 //! What this port says of itself for the laws of all ports to hold it to.
 
-use crate::X86_64;
+use crate::{Rules, X86_64};
 use ptelab_pgtable::laws::{PortFacts, Setting};
 use ptelab_pgtable::{Mapping, PteAttrs};
 
@@ -16,5 +16,9 @@ impl PortFacts for X86_64 {
             && (!is(PteAttrs::SOFT_DIRTY) || on.has("soft_dirty"))
             && !is(PteAttrs::CONT)
             && m.pkey < if on.has("pku") { 16 } else { 1 }
+    }
+
+    fn pmd_modify_keeps_dirty(on: &Setting) -> bool {
+        Rules::of(on.rules).pmd_modify_keeps_dirty
     }
 }

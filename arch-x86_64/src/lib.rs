@@ -6,6 +6,8 @@
 //! memory (L1TF); clearing an entry is one atomic exchange; long ranges are flushed whole.
 
 mod bits;
+mod cause;
+mod changes;
 mod facts;
 mod modify_prot;
 mod ops;
@@ -14,8 +16,9 @@ mod tlb;
 mod view;
 
 pub use bits::{PteBits, SoftBits};
+pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, CpuConfig, CpuFeature, KernelRules};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules};
 
 /// A 64-bit x86 machine with 4K pages and four levels of tables.
 #[derive(Clone, Copy, Debug)]
@@ -24,18 +27,22 @@ pub struct X86_64 {
     soft_dirty: bool,
     /// The CPU has protection keys for user pages.
     pku: bool,
-    rules: &'static KernelRules,
+    rules: Rules,
 }
 
 impl Arch for X86_64 {
     const NAME: &'static str = "x86_64";
+    const ALIASES: &'static [&'static str] = &["x86-64", "amd64"];
+    const CHANGES: &'static [&'static Change] = Rules::CHANGES;
     const FEATURES: &'static [CpuFeature] = &[
         CpuFeature { name: "soft_dirty", default: true, doc: "soft-dirty tracking (CONFIG_MEM_SOFT_DIRTY)" },
         CpuFeature { name: "pku", default: true, doc: "protection keys for user pages" },
     ];
 
-    fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
+    const CAUSES: &'static [&'static Cause] = cause::ALL;
+
+    fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
         let has = |name| cpu.has(Self::FEATURES, name);
-        Self { soft_dirty: has("soft_dirty"), pku: has("pku"), rules }
+        Self { soft_dirty: has("soft_dirty"), pku: has("pku"), rules: Rules::of(kernel) }
     }
 }

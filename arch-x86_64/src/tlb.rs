@@ -2,6 +2,7 @@
 
 use crate::X86_64;
 use crate::bits::{PFN_MASK, PKEY_MASK, PMD_PFN_MASK, PteBits};
+use crate::cause;
 use ptelab_pgtable::{EntryFormat, Hw, Level, MmuGather, Pte, TlbScope, Tlbi, VirtAddr};
 
 /// Flushes of more leaves than this become one of everything (`tlb_single_page_flush_ceiling`, 7.3).
@@ -57,7 +58,7 @@ impl X86_64 {
     pub(crate) fn flush_range<H: Hw>(hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let stride = Self::entry_size(level);
         if end.since(start) / stride > FLUSH_CEILING {
-            return Self::flush_all(hw);
+            return hw.because(&cause::flush_ceiling, Self::flush_all);
         }
         let leaves = end.since(start).div_ceil(stride);
         let scope = TlbScope::Range { start, end, stride };

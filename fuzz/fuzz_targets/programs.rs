@@ -9,7 +9,7 @@ use ptelab::fuzz::{Coverage, Plan, Planned, Size, program, scenario_text};
 fuzz_target!(|bytes: &[u8]| {
     let Some((&case, bytes)) = bytes.split_first() else { return };
     let Ok(lines) = program(bytes, Size::SMALL) else { return };
-    let kernels = vec![&KernelRules::V6_16, &KernelRules::V6_17, &KernelRules::V7_3];
+    let kernels = KernelRules::asked().collect();
     let plan = Plan::new(ptelab::port_names(), kernels, Size::SMALL);
     if let Err(found) = plan.run(case.into(), &lines, &mut Coverage::default()) {
         panic!("{}", scenario_text(&found, None));

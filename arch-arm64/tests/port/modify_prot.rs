@@ -1,6 +1,7 @@
 //! The transaction over a block of sixteen pages: what it leaves, and exactly what it costs.
 
 use crate::block::{BLOCK, Block, CLEAN_OLD, CONT, RO, RW, prot};
+use arch_arm64::Rules;
 use ptelab_pgtable::{
     Arch, Counter, CountingHw, CpuConfig, EntryFormat, KernelRules, ModifyProt, PgProt, PlainHw, Pte, PteOps,
     VmFlags,
@@ -41,7 +42,8 @@ fn change_batched(block: &mut Block<CountingHw>, flags: VmFlags) {
 
 #[test]
 fn a_block_changed_singly_is_unfolded_and_folded_again() {
-    let mut block = Block::<CountingHw>::mapped(&KernelRules::V6_16, RW);
+    let rules = KernelRules::DEFAULT.with(Rules::contpte_get_stops_early, false);
+    let mut block = Block::<CountingHw>::mapped(rules, RW);
     for (flags, bits) in [(READ, RO), (READ_WRITE, RW)] {
         assert_eq!(block.count(COSTS, |block| change_singly(block, flags)), [80, 48, 48, 2], "{flags:?}");
         assert_eq!(block.bits(), [bits | CONT; BLOCK], "{flags:?}");
@@ -61,7 +63,8 @@ fn a_block_changed_singly_is_unfolded_and_folded_again() {
 
 #[test]
 fn a_block_changed_at_once_stays_folded() {
-    for rules in [&KernelRules::V6_17, &KernelRules::V7_3] {
+    for joins_invalid in [true, false] {
+        let rules = KernelRules::DEFAULT.with(Rules::cont_on_invalid, joins_invalid);
         let mut block = Block::<CountingHw>::mapped(rules, RW);
         for (flags, bits) in [(READ, RO), (READ_WRITE, RW)] {
             assert_eq!(block.count(COSTS, |block| change_batched(block, flags)), [3, 16, 16, 0], "{flags:?}");
@@ -73,7 +76,7 @@ fn a_block_changed_at_once_stays_folded() {
 
 #[test]
 fn a_clean_and_old_block_is_searched_in_vain() {
-    let mut block = Block::<CountingHw>::mapped(&KernelRules::V6_17, CLEAN_OLD);
+    let mut block = Block::<CountingHw>::mapped(KernelRules::DEFAULT, CLEAN_OLD);
     assert_eq!(block.count(COSTS, |block| change_batched(block, READ)), [17, 16, 16, 0]);
 }
 

@@ -167,5 +167,7 @@ fn huge_pages_are_invalid_while_they_change() {
     assert_eq!(arch().pmdp_invalidate(&mut hw, ADDR, p), huge);
     let all = hw.take_records();
     assert_eq!(all[..2], steps);
-    assert!(matches!(all[2..], [Record::Tlbi(op)] if op.scope == TlbScope::All));
+    let [Record::Why(why), Record::Tlbi(op)] = all[2..] else { panic!("not one flush, and why: {all:?}") };
+    assert_eq!(op.scope, TlbScope::All);
+    assert_eq!(why.root().map(|cause| cause.id), Some("flush_ceiling"));
 }

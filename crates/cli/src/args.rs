@@ -1,8 +1,9 @@
 //! The command line.
 
+use crate::kernels;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
-use ptelab::{Config, HwKind, Matrix, SelectError, ThpKey, ThpMode};
+use ptelab::{Config, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
 use std::path::PathBuf;
 
 /// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
@@ -24,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a scenario: results, dumps, counters
     #[command(
-        after_help = "Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,7.3"
+        after_help = format!("Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", kernels::oldest_and_default())
     )]
     Run(Scenario),
     /// Run a scenario on several ports and kernels and say where they differ, and what each takes
@@ -43,8 +44,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Predict how many instructions each mprotect of a scenario takes on real kernels
     #[command(
-        after_help = "Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,6.17\n\
-        \x20         ptelab cost --check fixtures/cost/*.json"
+        after_help = format!("Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}\n\
+        \x20         ptelab cost --check fixtures/cost/*.json", kernels::before_and_after())
     )]
     Cost(Cost),
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
@@ -64,8 +65,8 @@ pub(crate) enum Command {
     HostKeep,
     /// Write a page that shows page tables call by call, side by side on several ports and kernels
     #[command(
-        after_help = "Example: ptelab report fixtures/scenarios/contpte-fold.scn -o out.html --arch arm64,x86_64 \
-        --kernel 6.16,6.17\nA page opens at a place: out.html#call=17&va=0x40004000"
+        after_help = format!("Example: ptelab report fixtures/scenarios/contpte-fold.scn -o out.html --arch arm64,x86_64 \
+        --kernel {}\nA page opens at a place: out.html#call=17&va=0x40004000", kernels::before_and_after())
     )]
     Report(Report),
     /// Tell what one entry went through: the word before and after each call, who changed it, and why
@@ -80,9 +81,12 @@ pub(crate) enum Command {
     Timeline(Timeline),
     /// Step through the calls in a terminal, with the same map as the report
     #[command(
-        after_help = "Example: ptelab step fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel 6.16,6.17"
+        after_help = format!("Example: ptelab step fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", kernels::before_and_after())
     )]
     Step(Step),
+    /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
+    #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", kernels::before_and_after().replace(',', " ")))]
+    Kernels(Kernels),
     /// Print completions for a shell
     #[command(
         after_help = "Example: ptelab completions bash > ~/.local/share/bash-completion/completions/ptelab"
@@ -97,10 +101,17 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Kernels {
+    /// Releases, or files of rules
+    #[arg(value_name = "KERNEL", num_args = 0..=2)]
+    pub(crate) kernels: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Check {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, alias = "port", value_name = "ports", default_value = "all")]
+    #[arg(long, alias = "port", value_name = "PORTS", default_value = "all")]
     pub(crate) arch: String,
     /// Only the laws
     #[arg(long, conflicts_with = "bugs")]
@@ -109,7 +120,7 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) bugs: bool,
     /// Only what hardware may do between the steps of operations, under this kernel
-    #[arg(long, value_name = "KERNEL", num_args = 0..=1, default_missing_value = "7.3", conflicts_with_all = ["laws", "bugs"])]
+    #[arg(long, value_name = "KERNEL", num_args = 0..=1, default_missing_value = KernelRules::DEFAULT.name, conflicts_with_all = ["laws", "bugs"])]
     pub(crate) race: Option<String>,
     /// Run one schedule of --race again, by its id, on one port
     #[arg(long, value_name = "ID", requires = "race")]
@@ -131,10 +142,9 @@ pub(crate) struct Check {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Fuzz {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "ports", default_value = "all")]
+    #[arg(long, value_name = "PORTS", default_value = "all")]
     pub(crate) arch: String,
-    /// Kernels, separated by commas: 6.16, 6.17-rc1, 6.17, 7.3, or all; 6.17-rc1 has a bug that is found at once
-    #[arg(long, value_name = "KERNELS", default_value = "6.16,6.17,7.3")]
+    #[arg(long, value_name = "KERNELS", help = kernels_help(), default_value = kernels::asked())]
     pub(crate) kernel: String,
     /// The same seed makes the same programs
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -246,10 +256,9 @@ pub(crate) struct Scenario {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Machines {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "ports")]
+    #[arg(long, value_name = "PORTS")]
     arch: Option<String>,
-    /// Kernels, separated by commas: 6.16, 6.17-rc1, 6.17, 7.3, or all
-    #[arg(long, value_name = "KERNELS")]
+    #[arg(long, value_name = "KERNELS", help = kernels_help())]
     kernel: Option<String>,
     /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
     #[arg(long, value_name = "PORT.FEATURE=on|off")]
@@ -290,6 +299,20 @@ pub(crate) struct Replay {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn kernels_help() -> String {
+    format!(
+        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all",
+        kernels::known()
+    )
+}
+
+fn held_against_help() -> String {
+    let known = kernels::known();
+    format!(
+        "Rules to hold it against: {known}, or a file of rules [default: the running kernel's, or the nearest]"
+    )
 }
 
 fn fault_in(word: &str) -> Result<FaultIn, String> {
@@ -391,8 +414,7 @@ pub(crate) struct Verify {
     /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. As root more is seen
     #[arg(long)]
     pub(crate) host: bool,
-    /// Rules to hold it against: 6.16, 6.17-rc1, 6.17, 7.3 [default: the running kernel's, or the nearest]
-    #[arg(long, value_name = "KERNEL", requires = "host")]
+    #[arg(long, value_name = "KERNEL", requires = "host", help = held_against_help())]
     pub(crate) kernel: Option<String>,
     /// Play scenarios on this kernel image under QEMU, and compare its page tables word for word
     #[arg(long, value_name = "IMAGE", requires = "arch", conflicts_with = "host")]
@@ -425,9 +447,8 @@ impl Scenario {
 impl Machines {
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
-        let mut matrix = Matrix::new()
-            .ports(self.arch.as_deref().unwrap_or(arch))?
-            .kernels(self.kernel.as_deref().unwrap_or(kernel))?;
+        let matrix = Matrix::new().ports(self.arch.as_deref().unwrap_or(arch))?;
+        let mut matrix = kernels::of(matrix, self.kernel.as_deref().unwrap_or(kernel))?;
         for switch in &self.cpu {
             matrix = matrix.cpu(switch)?;
         }

@@ -6,7 +6,7 @@ use crate::progress::{self, STOP};
 use crate::{DIFFERS, FINE, STOPPED};
 use ptelab::bench::{self, Bench, HostFacts, HostRuns, LAYOUTS, Layout, Report, ScaleRow, Skip, Subject};
 use ptelab::exec::Watch;
-use ptelab::{Matrix, table};
+use ptelab::{KernelRules, Matrix, table};
 use serde::Serialize;
 use std::path::Path;
 
@@ -118,7 +118,7 @@ struct Sizes<'a> {
 }
 
 fn scale(args: &args::Bench, max: u64, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args.machines.matrix("arm64", "7.3")?.hw(ptelab::HwKind::Plain);
+    let matrix = args.machines.matrix("arm64", KernelRules::DEFAULT.name)?.hw(ptelab::HwKind::Plain);
     for subject in matrix.subjects() {
         let (rows, finished) = scale_one(&subject, max)?;
         let (arch, kernel) = (subject.arch, subject.kernel);

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED};
+use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::check::{
     self, AT_RANDOM, BOUND, BUGS, BugRow, LONG, LawRow, NeededRow, RaceFailure, RaceReport, RaceRow, Report,
 };
@@ -98,7 +98,7 @@ fn print_bug(row: &BugRow, programs: bool, out: &mut Out) -> Result<(), Failed> 
 }
 
 fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Result<u8, Failed> {
-    let kernels = Matrix::new().kernels(kernel)?.kernel_list();
+    let kernels = kernels::of(Matrix::new(), kernel)?.kernel_list();
     if let Some(id) = &args.replay {
         return replay(ports, kernels[0], id, out);
     }
@@ -114,7 +114,10 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
         let RaceReport { schedules, states, joined_live, failures } = report;
         let joined = match joined_live {
             0 => String::new(),
-            n => format!("; {n} join a block that is cached as single entries, as Linux does since 6.17"),
+            n => {
+                let [_, since] = ptelab::kernels::before_and_after().map(|rules| rules.name);
+                format!("; {n} join a block that is cached as single entries, as Linux does since {since}")
+            }
         };
         let line = format!("{port}, {setting}: {schedules} schedules, {states} states{joined}");
         if failures.is_empty() {

@@ -6,7 +6,7 @@ use crate::{DIFFERS, FINE, STOPPED, input, progress};
 use ptelab::cost::{self, Check, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};
-use ptelab::{Builder, HwKind, parallel};
+use ptelab::{Builder, HwKind, KernelRules, parallel};
 use std::path::Path;
 
 pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
@@ -64,7 +64,7 @@ fn scenario_of(path: &Path) -> Result<(Scenario, String, String), Failed> {
         let text = String::from_utf8_lossy(&bytes);
         Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
     })?;
-    Ok((scenario, "arm64,x86_64".to_owned(), "7.3".to_owned()))
+    Ok((scenario, "arm64,x86_64".to_owned(), KernelRules::DEFAULT.name.to_owned()))
 }
 
 fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {

@@ -4,11 +4,11 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::traced::Run;
 use crate::{FINE, STOPPED};
-use ptelab::VirtAddr;
+use ptelab::{KernelRules, VirtAddr};
 use ptelab_report::Explainer;
 
 pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed> {
-    let run = Run::new(&args.traced, "arm64", "7.3")?;
+    let run = Run::new(&args.traced, "arm64", KernelRules::DEFAULT.name)?;
     let name = run.name.clone();
     let (explainers, finished) =
         run.observe(|vm| Explainer::new(vm, args.pid, VirtAddr::new(args.va), args.at))?;

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED};
+use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::Matrix;
 use ptelab::fuzz::{Found, Fuzz, Outcome, Plan, Size, c_program, scenario_text, shrink};
 use serde::Serialize;
@@ -33,7 +33,7 @@ struct FoundReport<'a> {
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = Matrix::new().ports(&args.arch)?.kernels(&args.kernel)?;
+    let matrix = kernels::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
     progress::stop_on_ctrl_c();
     let size = if args.large { Size::LARGE } else { Size::SMALL };
     let plan = Plan::new(matrix.port_list(), matrix.kernel_list(), size);

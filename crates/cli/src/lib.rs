@@ -16,6 +16,7 @@ mod cost;
 mod explain;
 mod fuzz;
 mod input;
+mod kernels;
 mod manual;
 mod output;
 mod progress;
@@ -67,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::bench(args, &mut out),
         Command::Check(args) => check::check(args, &mut out),
         Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
+        Command::Kernels(args) => kernels::kernels(args, &mut out),
         Command::HostPlay => verify_real::play(),
         Command::HostKeep => verify_real::keep(),
         Command::Report(args) => report::report(args, &mut out),

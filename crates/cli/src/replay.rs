@@ -3,7 +3,7 @@
 use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED, input};
+use crate::{DIFFERS, FINE, STOPPED, input, kernels};
 use ptelab::HwKind;
 use ptelab::exec::Watch;
 use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError};
@@ -17,7 +17,11 @@ use std::path::Path;
 const MAX_SHOWN: usize = 10;
 
 pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args.machines.matrix("x86_64,arm64", "6.16,7.3")?.memory(args.memory).hw(HwKind::Counting);
+    let matrix = args
+        .machines
+        .matrix("x86_64,arm64", &kernels::oldest_and_default())?
+        .memory(args.memory)
+        .hw(HwKind::Counting);
     let options = Options {
         thp: args.thp.clone(),
         fault_in: args.fault_in,

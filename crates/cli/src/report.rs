@@ -3,11 +3,11 @@
 use crate::args;
 use crate::output::{Failed, Out};
 use crate::traced::Run;
-use crate::{FINE, STOPPED};
+use crate::{FINE, STOPPED, kernels};
 use ptelab::show;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
-    let run = Run::new(&args.traced, "arm64,x86_64", "6.16,7.3")?;
+    let run = Run::new(&args.traced, "arm64,x86_64", &kernels::oldest_and_default())?;
     let name = run.name.clone();
     let trace = run.trace()?;
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;

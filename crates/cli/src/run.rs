@@ -6,10 +6,10 @@ use crate::progress;
 use crate::{DIFFERS, FINE, STOPPED, input};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
-use ptelab::{Matrix, RunReport, json, show, table};
+use ptelab::{KernelRules, Matrix, RunReport, json, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args.matrix("all", "7.3")?;
+    let matrix = args.matrix("all", KernelRules::DEFAULT.name)?;
     let scenario = input::scenario(&args.file)?;
     let reports = reports(&matrix, &scenario)?;
     if args.json {

@@ -7,7 +7,7 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::STOP;
 use crate::traced::Run;
-use crate::{FINE, STOPPED};
+use crate::{FINE, STOPPED, kernels};
 use keys::Next;
 use ptelab::{Pid, VirtAddr};
 use ptelab_report::{State, Trace};
@@ -24,7 +24,7 @@ pub(crate) fn step(args: &args::Step, _: &mut Out) -> Result<u8, Failed> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failed::Unusable("step needs a terminal".to_owned()));
     }
-    let run = Run::new(&args.traced, "arm64,x86_64", "6.16,7.3")?;
+    let run = Run::new(&args.traced, "arm64,x86_64", &kernels::oldest_and_default())?;
     let name = run.name.clone();
     let trace = run.trace()?;
     if trace.calls().is_empty() {

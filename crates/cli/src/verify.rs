@@ -61,8 +61,8 @@ pub(crate) fn print(verdict: &Verdict, quiet: bool, out: &mut Out) -> Result<(),
     } else if !quiet {
         out.line(line)?;
     }
-    for note in &verdict.notes {
-        out.line(format!("  {note}"))?;
+    if !quiet || verdict.skipped.is_some() || !verdict.is_equal() {
+        verdict.notes.iter().try_for_each(|note| out.line(format!("  {note}")))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED, args, input, verify};
+use crate::{DIFFERS, FINE, STOPPED, args, input, kernels, verify};
 use ptelab::Verdict;
 use ptelab::exec::Watch;
 use ptelab::json::Tally;
@@ -93,7 +93,7 @@ fn scenarios(args: &args::Verify) -> Result<Vec<Scenario>, Failed> {
 }
 
 pub(crate) fn host(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
-    let rules = args.kernel.as_deref().map(ptelab::kernel_by_name).transpose()?;
+    let rules = args.kernel.as_deref().map(kernels::named).transpose()?;
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
     let program = std::env::current_exe()?;

@@ -207,8 +207,10 @@ fn a_terminal_shows_the_map_and_is_restored() {
     terminal.wait_for("32 unfolds");
     terminal.press("\t");
     terminal.wait_for("32 batches");
+    terminal.wait_for("why: mprotect_batch");
     terminal.press("/40009000\r");
     terminal.wait_for("page 9 of a folio of 16");
+    terminal.wait_for("why Present entries of one folio change in one transaction");
     terminal.press("/90000000\r");
     terminal.wait_for("no VMA");
     terminal.press("g99\r");

@@ -2,10 +2,11 @@
 
 use crate::compare::same_raw;
 use crate::exec;
+use crate::kernels::{self, Named};
 use crate::verdict::{self, Recorded, Verdict};
 use ptelab_machine::{
-    Backend, BuildError, Builder, Difference, KernelRules, Level, Outcome, PageRun, Pagemap, Run, Runs,
-    Snapshot, VirtAddr, VmaFacts,
+    Backend, BuildError, Builder, Difference, Level, Outcome, PageRun, Pagemap, Release, Run, Runs, Snapshot,
+    VirtAddr, VmaFacts,
 };
 use ptelab_scenario::{Diagnostics, Scenario};
 use serde::{Deserialize, Serialize};
@@ -180,14 +181,15 @@ impl Golden {
     /// # Errors
     /// Where the file is not usable; a difference is none.
     pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
-        let rules =
-            KernelRules::by_name(&self.kernel).ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
+        let named = Release::parse(&self.kernel).and_then(kernels::of_release);
+        let Named { rules, note } = named.ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
         let scenario = self.scenario()?;
         let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
         let verdict = Verdict {
             file: file.to_owned(),
             arch: self.arch.clone(),
             kernel: self.kernel.clone(),
+            notes: note.into_iter().collect(),
             ..Verdict::default()
         };
         verdict::compare(self, &mut *vm, &scenario, verdict)

@@ -31,6 +31,7 @@ pub mod exec;
 pub mod fuzz;
 pub mod golden;
 pub mod json;
+pub mod kernels;
 mod machine;
 mod matrix;
 pub mod observe;
@@ -46,7 +47,7 @@ mod verdict;
 
 pub use golden::Golden;
 pub use machine::{Entry, Error, Machine, MachineBuilder, MachineDump};
-pub use matrix::{CpuSwitch, Matrix, SelectError, kernel_by_name, kernel_names, port_names};
+pub use matrix::{CpuSwitch, Matrix, SelectError, kernel_names, port_names};
 pub use ports::register;
 pub use report::{Cost, Dump, LineCost, MAX_LINES, MAX_RESULTS, RunReport, Unexpected};
 pub use verdict::Verdict;

@@ -2,10 +2,12 @@
 
 use crate::compare::{self, Eyes};
 use crate::exec;
+use crate::kernels;
+use crate::matrix::SelectError;
 use crate::show;
 use ptelab_machine::{
-    Backend, BuildError, Builder, CallError, Counters, HwKind, KernelRules, Level, Outcome, Pte, PteView,
-    Snapshot, VirtAddr,
+    Backend, BuildError, Builder, CallError, Counters, HwKind, Level, Outcome, Pte, PteView, Snapshot,
+    VirtAddr,
 };
 use ptelab_scenario::{Diagnostics, Line};
 use std::fmt;
@@ -47,8 +49,8 @@ pub enum Error {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// There is no such kernel.
-    #[error("no kernel `{0}`")]
-    Kernel(String),
+    #[error(transparent)]
+    Kernel(#[from] SelectError),
     /// The scenario has mistakes.
     #[error(transparent)]
     Scenario(#[from] Diagnostics),
@@ -68,13 +70,13 @@ pub enum Error {
 }
 
 impl MachineBuilder {
-    /// With the kernel of this name: `6.16`, `6.17-rc1`, `6.17`, `7.3` (the default), or a stable release of one.
+    /// With the kernel of this name: a release as `6.17`, which has the nearest rules where it is not known
+    /// ([`kernels`](crate::kernels::kernel) says whose), or a file of rules as `mine.toml`.
     ///
     /// # Errors
-    /// An unknown kernel.
+    /// An unknown kernel, or a file with mistakes.
     pub fn kernel(self, name: &str) -> Result<Self, Error> {
-        let rules = KernelRules::by_name(name).ok_or_else(|| Error::Kernel(name.to_owned()))?;
-        Ok(Self(self.0.kernel(rules)))
+        Ok(Self(self.0.kernel(kernels::kernel(name)?.rules)))
     }
 
     /// With a CPU feature on or off, by the port's name for it.

@@ -2,9 +2,10 @@
 
 use crate::bench::Subject;
 use crate::exec::Watch;
+use crate::kernels::{self, Named};
 use crate::parallel;
 use crate::report::RunReport;
-use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, ports};
+use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, port_named, ports};
 use ptelab_scenario::Scenario;
 
 /// Ports, kernels, and what their machines have in common.
@@ -12,6 +13,7 @@ use ptelab_scenario::Scenario;
 pub struct Matrix {
     ports: Vec<&'static str>,
     kernels: Vec<&'static KernelRules>,
+    notes: Vec<String>,
     cpu: Vec<CpuSwitch>,
     memory: Option<u64>,
     hw: HwKind,
@@ -35,8 +37,24 @@ pub enum SelectError {
     #[error("no port `{0}`: choose from {ports}, all", ports = port_names().join(", "))]
     Port(String),
     /// No rules have this name.
-    #[error("no kernel `{0}`: choose from {kernels}, all", kernels = kernel_names().join(", "))]
+    #[error(
+        "no kernel `{0}`: choose from {kernels}, all; another release from {oldest} on; or a file of rules, as mine.toml",
+        kernels = kernel_names().join(", "),
+        oldest = KernelRules::OLDEST
+    )]
     Kernel(String),
+    /// A file of rules that cannot be used: what is wrong with it, a line each.
+    #[error("{0}")]
+    RulesFile(String),
+    /// Two kernels with different rules have one name.
+    #[error("two kernels are named `{0}`")]
+    SameName(String),
+    /// The running kernel, which is no emulated one.
+    #[error("`host` is the running kernel: `ptelab verify --host FILE` plays scenarios there")]
+    Host,
+    /// A kernel image, which is no emulated kernel.
+    #[error("`{0}` is a kernel image: `ptelab verify --qemu {0} --arch PORT FILE` plays scenarios there")]
+    Image(String),
     /// A CPU feature is not written as it should be.
     #[error("`{0}` is no CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]
     Cpu(String),
@@ -55,20 +73,13 @@ pub fn kernel_names() -> Vec<&'static str> {
     KernelRules::ALL.iter().map(|rules| rules.name).collect()
 }
 
-/// The kernel of this name.
-///
-/// # Errors
-/// Where there is none.
-pub fn kernel_by_name(name: &str) -> Result<&'static KernelRules, SelectError> {
-    KernelRules::by_name(name).ok_or_else(|| SelectError::Kernel(name.to_owned()))
-}
-
 impl Matrix {
     /// All ports, and the default kernel.
     pub fn new() -> Self {
         Self {
             ports: port_names(),
             kernels: vec![KernelRules::DEFAULT],
+            notes: Vec::new(),
             cpu: Vec::new(),
             memory: None,
             hw: HwKind::Counting,
@@ -81,20 +92,36 @@ impl Matrix {
     /// The first name that is no port.
     pub fn ports(mut self, names: &str) -> Result<Self, SelectError> {
         let find = |name: &str| {
-            let port = ports().into_iter().find(|port| port.name == name);
-            port.map(|port| port.name).ok_or_else(|| SelectError::Port(name.to_owned()))
+            port_named(name).map(|port| port.name).ok_or_else(|| SelectError::Port(name.to_owned()))
         };
         self.ports = select(names, &port_names(), find)?;
         Ok(self)
     }
 
-    /// With these kernels: names separated by commas, or `all`.
+    /// With these kernels: releases and files of rules separated by commas, or `all`.
     ///
     /// # Errors
-    /// The first name that is no kernel.
+    /// The first name that is no kernel, a file of rules with mistakes, or two kernels of one name.
     pub fn kernels(mut self, names: &str) -> Result<Self, SelectError> {
-        self.kernels = select(names, &KernelRules::ALL, kernel_by_name)?;
+        let all: Vec<Named> = KernelRules::ALL.iter().map(|rules| Named { rules, note: None }).collect();
+        let named = select(names, &all, kernels::kernel)?;
+        self.kernels.clear();
+        self.notes.clear();
+        for Named { rules, note } in named {
+            if self.kernels.iter().any(|other| other.name == rules.name && *other != rules) {
+                return Err(SelectError::SameName(rules.name.to_owned()));
+            }
+            if !self.kernels.contains(&rules) {
+                self.kernels.push(rules);
+            }
+            self.notes.extend(note);
+        }
         Ok(self)
+    }
+
+    /// What is to be said of the kernels that were named: a line where one has the rules of another.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// With a CPU feature switched: `arm64.hafdbs=off`.
@@ -111,9 +138,7 @@ impl Matrix {
             "off" => false,
             _ => return Err(bad()),
         };
-        if !port_names().contains(&port) {
-            return Err(SelectError::Port(port.to_owned()));
-        }
+        let port = port_named(port).ok_or_else(|| SelectError::Port(port.to_owned()))?.name;
         self.cpu.push(CpuSwitch { port: port.to_owned(), feature: feature.to_owned(), on });
         Ok(self)
     }
@@ -193,7 +218,7 @@ impl Default for Matrix {
 }
 
 /// The things named in a list, in the list's order and each once.
-fn select<T: Copy + PartialEq>(
+fn select<T: Clone + PartialEq>(
     names: &str,
     all: &[T],
     find: impl Fn(&str) -> Result<T, SelectError>,
@@ -221,7 +246,11 @@ mod tests {
         assert_eq!((m.ports.as_slice(), m.machines()), (&["x86_64", "arm64"][..], 4));
         let wrong = Matrix::new().ports("x86").unwrap_err();
         assert_eq!(wrong.to_string(), "no port `x86`: choose from arm64, x86_64, generic, all");
-        assert!(Matrix::new().kernels("6.15").is_err());
+        let aliases = Matrix::new().ports("aarch64,amd64").map(|m| m.port_list());
+        assert_eq!(aliases, Ok(vec!["arm64", "x86_64"]));
+        assert!(Matrix::new().kernels("6.11").is_err());
+        let twice = Matrix::new().kernels("7.3,7.3.1").map(|m| (m.machines() / m.ports.len(), m.notes));
+        assert_eq!(twice, Ok((1, vec!["7.3.1 is not known: the rules of 7.3, as 7.3.4".to_owned()])));
         assert!(Matrix::new().cpu("arm64.hafdbs").is_err());
         let unknown = Matrix::new().cpu("arm64.sse=on").unwrap().builders()[0].build().unwrap_err();
         assert!(unknown.to_string().contains("`sse`"), "{unknown}");

@@ -21,7 +21,7 @@ use crate::matrix::Matrix;
 use crate::observe::{Observer, Seen};
 use crate::parallel;
 use player::Player;
-use ptelab_machine::{Backend, BuildError, CallError, Snapshot, ThpKey, ThpMode};
+use ptelab_machine::{Backend, BuildError, CallError, KernelRules, Snapshot, ThpKey, ThpMode};
 use ptelab_scenario::strace::{Entry, ReadError, Reader, Stats};
 use script::Script;
 use std::io::{self, BufRead, Write};
@@ -60,6 +60,8 @@ pub struct Played {
     pub arch: &'static str,
     /// Kernel.
     pub kernel: &'static str,
+    /// Its rules.
+    pub rules: &'static KernelRules,
     /// Results and costs.
     pub tally: Tally,
     /// How its VMAs compare with the maps file; nothing without one, or where the log does not show a maps file being opened.
@@ -197,6 +199,7 @@ fn played<O: Observer>(mut player: Player<O>) -> Played {
     Played {
         arch: player.vm.arch(),
         kernel: player.vm.rules().name,
+        rules: player.vm.rules(),
         maps: player.maps.take(),
         dump: player.take_dump(),
         tally: player.tally,
@@ -211,6 +214,6 @@ impl Played {
 
     /// Its mprotects; `None` where there is none.
     pub fn mprotects(&self) -> Option<Mprotects<'_>> {
-        Mprotects::of(self.arch, self.kernel, &self.tally.costs)
+        Mprotects::of(self.arch, self.rules, &self.tally.costs)
     }
 }

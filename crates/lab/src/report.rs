@@ -2,7 +2,7 @@
 
 use crate::cost::Mprotects;
 use crate::exec;
-use ptelab_machine::{Backend, Call, Counters, Outcome, Snapshot, VmaFacts};
+use ptelab_machine::{Backend, Call, Counters, KernelRules, Outcome, Snapshot, VmaFacts};
 use ptelab_scenario::{Line, Scenario};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -71,6 +71,8 @@ pub struct RunReport {
     pub arch: &'static str,
     /// Kernel.
     pub kernel: &'static str,
+    /// Its rules.
+    pub rules: &'static KernelRules,
     /// Lines that ran.
     pub lines: u64,
     /// Whether the scenario ran to its end.
@@ -108,13 +110,14 @@ impl RunReport {
 
     /// Its mprotects; `None` where there is none, or the machine does not count.
     pub fn mprotects(&self) -> Option<Mprotects<'_>> {
-        Mprotects::of(self.arch, self.kernel, &self.costs)
+        Mprotects::of(self.arch, self.rules, &self.costs)
     }
 
     fn new(vm: &dyn Backend) -> Self {
         Self {
             arch: vm.arch(),
             kernel: vm.rules().name,
+            rules: vm.rules(),
             lines: 0,
             finished: false,
             failures: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! Building machines.
 
 use crate::backend::Backend;
-use crate::ports::{self, ports};
+use crate::ports::{self, port_named, ports};
 use ptelab_mm::Config;
 use ptelab_pgtable::{CpuConfig, KernelRules, UnknownFeature};
 
@@ -64,7 +64,7 @@ impl Builder {
     /// A machine of the port of this name: default CPU, default kernel, 64 GiB, plain.
     pub fn new(port: &str) -> Self {
         Self {
-            port: port.to_owned(),
+            port: port_named(port).map_or(port, |known| known.name).to_owned(),
             cpu: CpuConfig::default(),
             rules: KernelRules::DEFAULT,
             config: Config::DEFAULT,
@@ -117,8 +117,7 @@ impl Builder {
     /// # Errors
     /// An unknown port or feature, or an amount of memory that is out of range.
     pub fn check(&self) -> Result<(), BuildError> {
-        let port =
-            ports().into_iter().find(|port| port.name == self.port).ok_or_else(|| self.unknown_port())?;
+        let port = port_named(&self.port).ok_or_else(|| self.unknown_port())?;
         self.cpu.validate(port.features)?;
         if !(1 << 20..=Config::MAX_MEMORY).contains(&self.config.memory) {
             return Err(BuildError::Memory(self.config.memory));

@@ -18,7 +18,7 @@ mod words;
 pub use backend::{About, Area, Backend, Shape, Usage};
 pub use build::{BuildError, Builder, HwKind};
 pub use machine::Machine;
-pub use ports::{PortInfo, PortVisitor, ports, register, visit_port};
+pub use ports::{PortInfo, PortVisitor, changes, port_named, ports, register, visit_port};
 pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};
 pub use words::Words;
 
@@ -27,9 +27,9 @@ pub use ptelab_pgtable as pgtable;
 
 pub use ptelab_mm::{Backing, Config, FileId, PageRegion, Pagemap, PmScan, Scanned, ShmId, Table, VmaFacts};
 pub use ptelab_pgtable::{
-    BitField, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM, KernelRules, Level,
-    Mapping, MprotectUnit, Pfn, Pte, PteAttrs, PteView, Ptep, Record, SoftFlags, SoftLeaf, TlbScope, Tlbi,
-    UnknownFeature, VirtAddr, VmFlags, marker, swp_type,
+    BitField, Cause, Change, Counter, Counters, CpuConfig, CpuFeature, Event, FaultKind, HISTOGRAM,
+    KernelRules, Level, Mapping, Pfn, Pte, PteAttrs, PteView, Ptep, Record, Release, SoftFlags, SoftLeaf,
+    TlbScope, Tlbi, UnknownFeature, VirtAddr, VmFlags, Why, marker, swp_type,
 };
 pub use ptelab_uapi as uapi;
 pub use ptelab_uapi::{

@@ -83,7 +83,7 @@ impl<A: Arch, H: TableMemory + Send> Backend for Machine<A, H> {
             cont_ptes: A::CONT_PTES,
             pfn_mask: self.kernel.arch.pfn_mask(),
         };
-        About { arch: A::NAME, rules: self.kernel.rules, shape, records: H::KEEPS_ORDER }
+        About { arch: A::NAME, rules: self.kernel.version, shape, records: H::KEEPS_ORDER }
     }
 
     fn call(&mut self, pid: Pid, call: &Call) -> Outcome {

@@ -4,10 +4,10 @@ use crate::backend::Backend;
 use crate::build::HwKind;
 use crate::machine::Machine;
 use enum_dispatch::enum_dispatch;
-use ptelab_mm::Config;
+use ptelab_mm::{Config, Rules};
 use ptelab_pgtable::laws::PortFacts;
 use ptelab_pgtable::{
-    Arch, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
+    Arch, Change, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
 };
 use std::sync::{PoisonError, RwLock};
 
@@ -16,8 +16,12 @@ use std::sync::{PoisonError, RwLock};
 pub struct PortInfo {
     /// Name, as on the command line.
     pub name: &'static str,
+    /// Other names that people know it by.
+    pub aliases: &'static [&'static str],
     /// What its CPUs may have or lack.
     pub features: &'static [CpuFeature],
+    /// What it does otherwise from one kernel to the next.
+    pub changes: &'static [&'static Change],
 }
 
 /// What is generic over ports and wants one that is chosen by name, see [`visit_port`].
@@ -118,9 +122,21 @@ pub fn ports() -> Vec<PortInfo> {
     PORTS.iter().copied().chain(registered.iter().map(|port| port.info)).collect()
 }
 
+/// The port of this name, or that people know by it.
+pub fn port_named(name: &str) -> Option<PortInfo> {
+    ports().into_iter().find(|port| port.name == name || port.aliases.contains(&name))
+}
+
+/// Every change between kernels, with whose it is: mm's, then each port's.
+pub fn changes() -> impl Iterator<Item = (&'static str, &'static Change)> {
+    let of_mm = Rules::CHANGES.iter().map(|change| ("mm", *change));
+    let of_port = |port: PortInfo| port.changes.iter().map(move |change| (port.name, *change));
+    of_mm.chain(ports().into_iter().flat_map(of_port))
+}
+
 impl PortInfo {
     const fn of<P: Arch>() -> Self {
-        Self { name: P::NAME, features: P::FEATURES }
+        Self { name: P::NAME, aliases: P::ALIASES, features: P::FEATURES, changes: P::CHANGES }
     }
 }
 

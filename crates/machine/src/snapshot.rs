@@ -332,7 +332,7 @@ impl Snapshot {
         kernel.walk_entries(mm, start, end, |entry| taker.add(&kernel.arch, &entry));
         Self {
             arch: A::NAME,
-            kernel: kernel.rules.name,
+            kernel: kernel.version.name,
             start,
             end,
             page_size: A::PAGE_SIZE,

@@ -1,7 +1,7 @@
 //! Loads and stores by user code: the hardware's walk, faults, and what is written.
 
 use crate::walk::PmdState;
-use crate::{FaultError, Kernel, Mm};
+use crate::{FaultError, Kernel, Mm, cause};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags, Walk,
 };
@@ -94,7 +94,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 // What hardware leaves as it is, it leaves so wherever entries go on alike.
                 n = self.hw.peek_run(p, pte, self.arch.pfn_step(pte), max - done);
             } else {
-                self.hw.hardware_store(p, new);
+                self.hw.because(&cause::hardware, |hw| hw.hardware_store(p, new));
             }
             self.pages.fill(self.arch.pte_pfn(pte), n, byte);
             done += n;
@@ -170,7 +170,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pte = self.hw.peek(p);
         let new = self.hardware_access(pte, level, access)?;
         if new != pte {
-            self.hw.hardware_store(p, new);
+            self.hw.because(&cause::hardware, |hw| hw.hardware_store(p, new));
         }
         let within = (addr.get() % A::entry_size(level)) >> A::PAGE_SHIFT;
         Some(self.arch.pte_pfn(pte).add(within))

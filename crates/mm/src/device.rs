@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 use crate::migration::Destination;
 use crate::walk::PmdState;
-use crate::{FaultError, Kernel, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Arch, Event, FaultKind, FolioSpan, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
     swp_type,
@@ -32,8 +32,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub fn make_device_exclusive(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<(), Errno> {
         let addr = addr.align_down(A::PAGE_SIZE);
         let vma = mm.vmas.find(addr).ok_or(Errno::EFAULT)?.clone();
+        self.because(&cause::device_exclusive, |kernel| kernel.lend_to_device(mm, &vma, addr))
+    }
+
+    fn lend_to_device(&mut self, mm: &mut Mm, vma: &Vma, addr: VirtAddr) -> Result<(), Errno> {
         if let PmdState::Huge(_) = self.pmd_at(mm, addr) {
-            self.split_huge_pmd_address(mm, &vma, addr);
+            self.split_huge_pmd_address(mm, vma, addr);
         }
         let p = self.pte_offset(mm, addr).ok_or(Errno::EFAULT)?;
         let folio = self.vm_normal_folio(self.hw.peek(p)).ok_or(Errno::EFAULT)?;
@@ -64,13 +68,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             pte = self.arch.pte_mkuffd_wp(pte);
         }
         let writable = vma.flags.contains(VmFlags::WRITE);
-        if writable && self.can_change_pte_writable(vma, pte) {
+        if writable && self.can_change_pte_writable(vma, pte).is_ok() {
             if self.pages.is_dirty(folio) {
                 pte = self.arch.pte_mkdirty(pte);
             }
             pte = self.arch.pte_mkwrite(pte);
         }
-        self.arch.set_pte_at(&mut self.hw, addr, p, pte);
+        self.because(&cause::device_restore, |kernel| kernel.arch.set_pte_at(&mut kernel.hw, addr, p, pte));
     }
 
     /// A fault on a page that a device has. One that others map too comes back for all of them: that is the caller's to do.

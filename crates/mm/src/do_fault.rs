@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use crate::pages::MapLevel;
 use crate::vma::ObjectId;
-use crate::{FaultError, Kernel, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
@@ -23,11 +23,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         fault: Fault,
     ) -> Result<(), FaultError> {
         if fault.access == Access::Read {
-            self.do_read_fault(mm, vma, object, table, fault)
+            self.because(&cause::fault_object, |kernel| kernel.do_read_fault(mm, vma, object, table, fault))
         } else if vma.flags.contains(VmFlags::SHARED) {
-            self.do_shared_fault(mm, vma, object, table, fault)
+            self.because(&cause::fault_object, |kernel| kernel.do_shared_fault(mm, vma, object, table, fault))
         } else {
-            self.do_cow_fault(mm, vma, object, table, fault)
+            self.because(&cause::fault_cow, |kernel| kernel.do_cow_fault(mm, vma, object, table, fault))
         }
     }
 
@@ -42,7 +42,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.event(Event::Fault(FaultKind::Shared));
         // Where userfaultfd protects, every page has a fault of its own (`uffd_disable_fault_around`).
         if !vma.uffd_wp() {
-            self.do_fault_around(mm, vma, object, table, fault.addr);
+            self.because(&cause::fault_around, |kernel| {
+                kernel.do_fault_around(mm, vma, object, table, fault.addr);
+            });
             let p = table.add(Self::index(fault.addr, Level::Pte));
             if !self.arch.pte_none(self.hw.peek(p)) {
                 return Ok(());

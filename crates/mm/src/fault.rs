@@ -3,7 +3,7 @@
 use crate::pages::MapLevel;
 use crate::settings::MIN_THP_ORDER;
 use crate::walk::PmdState;
-use crate::{CPU_NODE, FaultError, Kernel, Mm, Vma};
+use crate::{CPU_NODE, FaultError, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags, marker,
 };
@@ -63,7 +63,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 return self.do_pte_missing(mm, vma, table, Fault { uffd_wp: true, ..fault });
             }
             // Left over from a registration that is gone.
-            self.arch.pte_clear(&mut self.hw, fault.addr, p);
+            self.because(&cause::uffd_left_over, |kernel| {
+                kernel.arch.pte_clear(&mut kernel.hw, fault.addr, p);
+            });
             return Ok(());
         }
         if self.arch.pte_protnone(pte) {
@@ -73,11 +75,13 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if fault.access == Access::Write && !self.arch.pte_write(pte) {
             return self.do_wp_page(mm, vma, p, pte, fault);
         }
-        self.hw.event(Event::Fault(FaultKind::AccessFlags));
         let write = fault.access == Access::Write;
         let entry = if write { self.arch.pte_mkdirty(pte) } else { pte };
         let entry = self.arch.pte_mkyoung(entry);
-        self.arch.ptep_set_access_flags(&mut self.hw, fault.addr, p, entry, write);
+        self.because(&cause::fault_access_flags, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::AccessFlags));
+            kernel.arch.ptep_set_access_flags(&mut kernel.hw, fault.addr, p, entry, write);
+        });
         Ok(())
     }
 
@@ -144,15 +148,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         fault: Fault,
     ) -> Result<(), FaultError> {
         if fault.access == Access::Read {
-            self.hw.event(Event::Fault(FaultKind::Zero));
             let p = table.add(Self::index(fault.addr, Level::Pte));
             let entry = self.marked(fault, self.zero_entry(vma));
-            self.arch.set_pte_at(&mut self.hw, fault.addr, p, entry);
+            self.because(&cause::fault_zero, |kernel| {
+                kernel.hw.event(Event::Fault(FaultKind::Zero));
+                kernel.arch.set_pte_at(&mut kernel.hw, fault.addr, p, entry);
+            });
             return Ok(());
         }
         let anon_vma = self.anon_vma_prepare(mm, vma);
         let folio = self.alloc_anon_folio(mm, vma, table, fault.addr).ok_or(FaultError::OutOfMemory)?;
-        self.hw.event(Event::Fault(FaultKind::Anon));
         let nr = folio.nr_pages();
         let addr = fault.addr.align_down(nr as u64 * A::PAGE_SIZE);
         self.add_new_anon_folio(vma, anon_vma, folio, addr);
@@ -160,7 +165,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.set_exclusive(folio.head, nr, true);
         let entry = self.marked(fault, self.new_anon_entry(vma, folio.head));
         let p = table.add(Self::index(addr, Level::Pte));
-        self.arch.set_ptes(&mut self.hw, addr, p, entry, nr);
+        self.because(&cause::fault_anon, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Anon));
+            kernel.arch.set_ptes(&mut kernel.hw, addr, p, entry, nr);
+        });
         Ok(())
     }
 
@@ -234,14 +242,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 return Err(FaultError::Signal(Signal::BUS));
             }
             pte = self.arch.pte_clear_uffd_wp(pte);
-            self.arch.set_pte_at(&mut self.hw, fault.addr, p, pte);
+            self.because(&cause::uffd_async, |kernel| {
+                kernel.arch.set_pte_at(&mut kernel.hw, fault.addr, p, pte);
+            });
         }
         let folio = self.vm_normal_folio(pte);
         if vma.flags.contains(VmFlags::SHARED) {
             if let Some(folio) = folio {
                 self.pages.set_dirty(folio, true);
             }
-            self.wp_page_reuse(vma, p, pte, fault);
+            self.because(&cause::fault_shared_write, |kernel| kernel.wp_page_reuse(vma, p, pte, fault));
             return Ok(());
         }
         let pfn = self.arch.pte_pfn(pte);
@@ -252,7 +262,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if !self.pages.is_exclusive(pfn) {
                 self.take_over(vma, folio, pfn);
             }
-            self.wp_page_reuse(vma, p, pte, fault);
+            self.because(&cause::fault_reuse, |kernel| kernel.wp_page_reuse(vma, p, pte, fault));
             return Ok(());
         }
         self.wp_page_copy(mm, vma, p, pte, fault)
@@ -292,7 +302,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let anon_vma = self.anon_vma_prepare(mm, vma);
         let span = self.alloc_folio(0).ok_or(FaultError::OutOfMemory)?;
         let new = span.head;
-        self.hw.event(Event::Fault(FaultKind::Copy));
         let old_pfn = self.arch.pte_pfn(pte);
         let old_folio = (!self.arch.pte_special(pte)).then(|| self.hw.peek_folio(old_pfn));
         let copied = if old_folio.is_some() { Event::PagesCopied(1) } else { Event::PagesZeroed(1) };
@@ -302,8 +311,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.pages.map(span, new, MapLevel::Ptes(1), mm.id);
         self.pages.set_exclusive(new, 1, true);
         let entry = self.new_anon_entry(vma, new);
-        self.arch.ptep_clear_flush(&mut self.hw, fault.addr, p);
-        self.arch.set_pte_at(&mut self.hw, fault.addr, p, entry);
+        self.because(&cause::fault_copy, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Copy));
+            kernel.arch.ptep_clear_flush(&mut kernel.hw, fault.addr, p);
+            kernel.arch.set_pte_at(&mut kernel.hw, fault.addr, p, entry);
+        });
         if let Some(folio) = old_folio {
             self.pages.unmap(folio, old_pfn, MapLevel::Ptes(1), mm.id);
         }

@@ -4,7 +4,7 @@ use crate::mlock::LOCKED_MASK;
 use crate::pages::MapLevel;
 use crate::softleaf::Forked;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Userfaultfd, Vma};
+use crate::{Kernel, Mm, Userfaultfd, Vma, cause};
 use ptelab_pgtable::{Arch, FolioSpan, Fpb, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;
 
@@ -26,7 +26,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut child = self.new_mm()?;
         Self::inherit(&mut child, mm);
         let copied = self.dup_mmap(mm, &mut child);
-        self.arch.flush_tlb_mm(&mut self.hw);
+        self.because(&cause::fork_flush, |kernel| kernel.arch.flush_tlb_mm(&mut kernel.hw));
         match copied {
             Ok(()) => Ok(child),
             Err(errno) => {
@@ -92,7 +92,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             match self.pmd_state(src) {
                 PmdState::None => {}
                 PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
-                    self.copy_huge_pmd(child, copy, (src, dst), pmd, from)?;
+                    self.because(&cause::fork_huge, |kernel| {
+                        kernel.copy_huge_pmd(child, copy, (src, dst), pmd, from)
+                    })?;
                 }
                 PmdState::Table(table) => {
                     let dst = self.pte_alloc(child, dst)?;
@@ -146,9 +148,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let nr = if self.arch.pte_none(pte) {
                 1
             } else if self.arch.pte_present(pte) {
-                self.copy_present_ptes(child, copy, (src.add(i), dst.add(i)), pte, addr, max)
+                let cow = copy.vma.flags.is_cow();
+                let cause = if cow { &cause::fork_private } else { &cause::fork_shared };
+                self.because(cause, |kernel| {
+                    kernel.copy_present_ptes(child, copy, (src.add(i), dst.add(i)), pte, addr, max)
+                })
             } else {
-                match self.copy_nonpresent_pte(child, copy, (src.add(i), dst.add(i)), pte, addr) {
+                let forked = self.because(&cause::fork_softleaf, |kernel| {
+                    kernel.copy_nonpresent_pte(child, copy, (src.add(i), dst.add(i)), pte, addr)
+                });
+                match forked {
                     Forked::Done => 1,
                     Forked::Present => continue,
                 }

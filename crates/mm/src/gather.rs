@@ -1,6 +1,6 @@
 //! When gathered TLB flushes are issued (`include/asm-generic/tlb.h`, `mm/mmu_gather.c`, 7.3).
 
-use crate::Kernel;
+use crate::{Kernel, cause};
 use ptelab_pgtable::{Arch, MmuGather, TableMemory};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -8,13 +8,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[inline]
     pub(crate) fn tlb_end_vma(&mut self, tlb: &mut MmuGather) {
         if !A::MMU_GATHER_MERGE_VMAS && !tlb.is_fullmm() {
-            self.tlb_finish(tlb);
+            self.because(&cause::tlb_end_vma, |kernel| kernel.tlb_flush_mmu(tlb));
         }
     }
 
     /// The call is done (`tlb_finish_mmu`).
     #[inline]
     pub(crate) fn tlb_finish(&mut self, tlb: &mut MmuGather) {
+        let cause = if tlb.is_fullmm() { &cause::tlb_fullmm } else { &cause::tlb_finish };
+        self.because(cause, |kernel| kernel.tlb_flush_mmu(tlb));
+    }
+
+    /// Flushes what was gathered (`tlb_flush_mmu`).
+    #[inline]
+    fn tlb_flush_mmu(&mut self, tlb: &mut MmuGather) {
         if tlb.range().is_none() {
             return;
         }

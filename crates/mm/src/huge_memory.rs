@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::pages::MapLevel;
-use crate::{FaultError, Kernel, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
@@ -28,18 +28,22 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let base = fault.addr.align_down(A::entry_size(Level::Pmd));
         self.deposit_table(mm)?;
         if fault.access == Access::Read && !self.config().is_small() {
-            self.hw.event(Event::Fault(FaultKind::Zero));
             let entry = self.huge_zero_entry(vma);
-            self.arch.set_pmd_at(&mut self.hw, base, pmdp, entry);
+            self.because(&cause::fault_huge_zero, |kernel| {
+                kernel.hw.event(Event::Fault(FaultKind::Zero));
+                kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
+            });
             return Ok(true);
         }
         let Some(folio) = self.alloc_huge(mm, vma, anon_vma, base) else {
             self.forfeit_table(mm);
             return Ok(false);
         };
-        self.hw.event(Event::Fault(FaultKind::Anon));
         let entry = self.new_huge_entry(vma, folio.head);
-        self.arch.set_pmd_at(&mut self.hw, base, pmdp, entry);
+        self.because(&cause::fault_huge, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Anon));
+            kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
+        });
         Ok(true)
     }
 
@@ -81,7 +85,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> Result<bool, FaultError> {
         let base = fault.addr.align_down(A::entry_size(Level::Pmd));
         if self.arch.pte_protnone(pmd) {
-            self.do_huge_pmd_numa_page(mm, vma, pmdp, pmd, base);
+            self.because(&cause::fault_huge_numa, |kernel| {
+                kernel.do_huge_pmd_numa_page(mm, vma, pmdp, pmd, base);
+            });
             return Ok(true);
         }
         if fault.access == Access::Write && !self.arch.pte_write(pmd) {
@@ -91,14 +97,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if !vma.uffd_wp_async() {
                 return Err(FaultError::Signal(Signal::BUS));
             }
-            self.split_huge_pmd(mm, vma, pmdp, base);
+            self.because(&cause::uffd_async, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
             return Ok(false);
         }
-        self.hw.event(Event::Fault(FaultKind::AccessFlags));
         let write = fault.access == Access::Write;
         let entry = self.arch.pte_mkyoung(pmd);
         let entry = if write { self.arch.pte_mkdirty(entry) } else { entry };
-        self.arch.pmdp_set_access_flags(&mut self.hw, base, pmdp, entry, write);
+        self.because(&cause::fault_huge_access_flags, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::AccessFlags));
+            kernel.arch.pmdp_set_access_flags(&mut kernel.hw, base, pmdp, entry, write);
+        });
         Ok(true)
     }
 
@@ -109,16 +117,18 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         };
         let exclusive = self.pages.is_exclusive(folio.head);
         if !exclusive && self.pages.folio_ref_count(folio) > 1 {
-            self.split_huge_pmd(mm, vma, pmdp, base);
+            self.because(&cause::fault_huge_shared, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
             return false;
         }
         if !exclusive {
             self.folio_move_anon_rmap(vma, folio);
             self.pages.set_exclusive(folio.head, 1, true);
         }
-        self.hw.event(Event::Fault(FaultKind::Reuse));
         let entry = self.huge_mkwrite_dirty(vma, self.arch.pte_mkyoung(pmd));
-        self.arch.pmdp_set_access_flags(&mut self.hw, base, pmdp, entry, true);
+        self.because(&cause::fault_huge_reuse, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Reuse));
+            kernel.arch.pmdp_set_access_flags(&mut kernel.hw, base, pmdp, entry, true);
+        });
         true
     }
 
@@ -126,14 +136,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn do_huge_zero_wp_pmd(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, base: VirtAddr) -> bool {
         let anon_vma = self.anon_vma_prepare(mm, vma);
         let Some(folio) = self.alloc_huge(mm, vma, anon_vma, base) else {
-            self.split_huge_pmd(mm, vma, pmdp, base);
+            self.because(&cause::fault_huge_shared, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
             return false;
         };
-        self.hw.event(Event::Fault(FaultKind::Copy));
-        self.arch.pmdp_get_and_clear(&mut self.hw, base, pmdp);
-        self.arch.flush_pmd_tlb_range(&mut self.hw, base);
         let entry = self.new_huge_entry(vma, folio.head);
-        self.arch.set_pmd_at(&mut self.hw, base, pmdp, entry);
+        self.because(&cause::fault_huge_zero_write, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Copy));
+            kernel.arch.pmdp_get_and_clear(&mut kernel.hw, base, pmdp);
+            kernel.arch.flush_pmd_tlb_range(&mut kernel.hw, base);
+            kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
+        });
         true
     }
 }

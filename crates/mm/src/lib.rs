@@ -10,6 +10,8 @@ mod anon_name;
 mod bitmap;
 mod brk;
 mod buddy;
+mod cause;
+mod changes;
 mod content;
 mod device;
 mod do_fault;
@@ -54,6 +56,8 @@ mod walk;
 mod zap;
 
 pub use adopt::{Adopted, AdoptedAs, Sharing};
+pub use cause::ALL as CAUSES;
+pub use changes::{MREMAP_KEEPS_UFFD_WP, Rules};
 pub use errno::FaultError;
 pub use filemap::FileId;
 pub use maps::Backing;
@@ -68,7 +72,7 @@ pub use userfaultfd::Userfaultfd;
 pub use vma::{AnonVmaId, ObjectId, Vma, VmaTree};
 pub use walk::Table;
 
-use ptelab_pgtable::{Arch, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, Cause, KernelRules, Ptep, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, SigInfo};
 
 /// One emulated machine with its kernel: port, primitives, frames, settings.
@@ -78,8 +82,10 @@ pub struct Kernel<A, H> {
     pub arch: A,
     /// The machine's primitives.
     pub hw: H,
-    /// What the kernel version decides.
-    pub rules: &'static KernelRules,
+    /// Which kernel it is.
+    pub version: &'static KernelRules,
+    /// What that decides.
+    rules: Rules,
     /// Frames and folios.
     pub pages: Pages,
     /// Transparent huge page settings.
@@ -129,14 +135,15 @@ pub struct Mm {
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// A machine that just booted: all frames free, all settings at their start.
-    pub fn new(arch: A, rules: &'static KernelRules, config: Config) -> Self {
+    pub fn new(arch: A, version: &'static KernelRules, config: Config) -> Self {
         let mut hw = H::with_tables_of(A::PTRS_PER_TABLE);
         let frames = config.memory >> A::PAGE_SHIFT;
         let pages = Pages::new(&mut hw, frames, A::PAGE_SIZE, A::PMD_ORDER);
         Self {
             arch,
             hw,
-            rules,
+            version,
+            rules: Rules::of(version),
             pages,
             thp: ThpSettings::at_boot(A::PMD_ORDER),
             nodes: 1,
@@ -174,6 +181,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             thp_disable: prctl::ThpDisable::No,
             pkeys: pkeys::Pkeys::default(),
         })
+    }
+
+    /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.
+    #[inline]
+    pub(crate) fn because<T>(&mut self, cause: &'static Cause, does: impl FnOnce(&mut Self) -> T) -> T {
+        self.hw.begin_cause(cause);
+        let done = does(self);
+        self.hw.end_cause();
+        done
     }
 
     /// The machine's configuration.

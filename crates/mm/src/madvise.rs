@@ -5,10 +5,10 @@ use crate::pages::{MapLevel, ZERO_PFN};
 use crate::prctl::ThpDisable;
 use crate::walk::PmdState;
 use crate::zap::Zap;
-use crate::{FaultError, Kernel, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
-    Access, Arch, Cydp, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory,
-    VirtAddr, VmFlags, marker, swp_type,
+    Access, Arch, Cause, Cydp, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf,
+    TableMemory, VirtAddr, VmFlags, marker, swp_type,
 };
 use ptelab_uapi::{Advice, Errno};
 
@@ -138,8 +138,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Err(Errno::EINVAL);
         }
         let mut tlb = MmuGather::default();
-        self.zap_page_range(mm, &mut tlb, vma, range, Zap::Dontneed);
-        self.tlb_finish(&mut tlb);
+        self.because(&cause::dontneed, |kernel| {
+            kernel.zap_page_range(mm, &mut tlb, vma, range, Zap::Dontneed);
+            kernel.tlb_finish(&mut tlb);
+        });
         Ok(())
     }
 
@@ -175,7 +177,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             if self.populated(mm, at, access) {
                 at = at.add(A::PAGE_SIZE);
             } else {
-                self.handle_mm_fault(mm, at, access)?;
+                self.because(&cause::populate, |kernel| kernel.handle_mm_fault(mm, at, access))?;
             }
         }
         Ok(())
@@ -217,7 +219,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             {
                 continue;
             }
-            self.free_nonpresent(mm, (from, next));
+            self.because(&cause::free_swap, |kernel| kernel.free_nonpresent(mm, (from, next)));
             self.for_each_batch(mm, (from, next), |kernel, batch| kernel.free_batch(&mut tlb, batch));
         }
         self.tlb_end_vma(&mut tlb);
@@ -236,17 +238,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> bool {
         let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return true };
         if self.pages.maybe_mapped_shared(folio) {
+            self.hw.keeps(pmdp, 1, &cause::folio_shared);
             return true;
         }
         if next.since(from) != A::entry_size(Level::Pmd) {
-            self.split_folio(mm, folio);
+            self.because(&cause::folio_in_part, |kernel| kernel.split_folio(mm, folio));
             return false;
         }
         self.pages.set_dirty(folio, false);
         if self.arch.pte_young(pmd) || self.arch.pte_dirty(pmd) {
-            let old = self.arch.pmdp_invalidate(&mut self.hw, from, pmdp);
-            let new = self.arch.pte_mkclean(self.arch.pte_mkold(old));
-            self.arch.set_pmd_at(&mut self.hw, from, pmdp, new);
+            self.because(&cause::free, |kernel| {
+                let old = kernel.arch.pmdp_invalidate(&mut kernel.hw, from, pmdp);
+                let new = kernel.arch.pte_mkclean(kernel.arch.pte_mkold(old));
+                kernel.arch.set_pmd_at(&mut kernel.hw, from, pmdp, new);
+            });
             tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
         }
         self.pages.set_lazyfree(folio);
@@ -275,13 +280,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn free_batch(&mut self, tlb: &mut MmuGather, b: MappedBatch) {
         if self.pages.is_dirty(b.folio) {
             if self.pages.folio_mapcount(b.folio) as usize != b.folio.nr_pages() {
-                return;
+                return self.hw.keeps(b.p, b.nr, &cause::free_not_alone);
             }
             self.pages.set_dirty(b.folio, false);
         }
         if b.young || b.dirty {
             let flags = Cydp::CLEAR_YOUNG | Cydp::CLEAR_DIRTY;
-            self.arch.clear_young_dirty_ptes(&mut self.hw, b.addr, b.p, b.nr, flags);
+            self.because(&cause::free, |kernel| {
+                kernel.arch.clear_young_dirty_ptes(&mut kernel.hw, b.addr, b.p, b.nr, flags);
+            });
             tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
         }
         self.pages.set_lazyfree(b.folio);
@@ -299,11 +306,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Err(Errno::EINVAL);
         }
         let mut tlb = MmuGather::default();
+        self.because(cold.cause(), |kernel| {
+            kernel.madvise_cold_or_pageout(mm, &mut tlb, (start, end), cold);
+            kernel.tlb_end_vma(&mut tlb);
+            kernel.tlb_finish(&mut tlb);
+        });
+        Ok(())
+    }
+
+    fn madvise_cold_or_pageout(&mut self, mm: &mut Mm, tlb: &mut MmuGather, (start, end): Range, cold: Cold) {
         let mut addr = start;
         while let Some((pmdp, from, next)) = self.next_pmd(mm, addr, end) {
             addr = next;
             if let PmdState::Huge(pmd) = self.pmd_state(pmdp)
-                && self.cold_huge_pmd(mm, &mut tlb, (pmdp, pmd), (from, next), cold)
+                && self.cold_huge_pmd(mm, tlb, (pmdp, pmd), (from, next), cold)
             {
                 continue;
             }
@@ -313,6 +329,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 if alone && kernel.pages_out(cold, b.folio) {
                     isolated.push(b.folio);
                 }
+                if !alone {
+                    kernel.hw.keeps(b.p, b.nr, &cause::folio_shared);
+                }
                 if alone && b.young && cold == Cold::Deactivate {
                     kernel.arch.clear_young_dirty_ptes(&mut kernel.hw, b.addr, b.p, b.nr, Cydp::CLEAR_YOUNG);
                     tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
@@ -320,9 +339,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             });
             self.reclaim_pages(mm, &isolated);
         }
-        self.tlb_end_vma(&mut tlb);
-        self.tlb_finish(&mut tlb);
-        Ok(())
     }
 
     fn cold_huge_pmd(
@@ -335,10 +351,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     ) -> bool {
         let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return true };
         if self.pages.maybe_mapped_shared(folio) {
+            self.hw.keeps(pmdp, 1, &cause::folio_shared);
             return true;
         }
         if next.since(from) != A::entry_size(Level::Pmd) {
-            self.split_folio(mm, folio);
+            self.because(&cause::folio_in_part, |kernel| kernel.split_folio(mm, folio));
             return false;
         }
         if cold == Cold::Deactivate && self.arch.pte_young(pmd) {
@@ -379,9 +396,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let nr = self.folio_pte_batch(Some(folio), p, pte, max, Fpb::empty());
             if nr < folio.nr_pages() {
                 if self.pages.maybe_mapped_shared(folio) {
+                    self.hw.keeps(p, nr, &cause::folio_shared);
                     addr = addr.add(nr as u64 * A::PAGE_SIZE);
                 } else {
-                    self.split_folio(mm, folio);
+                    self.because(&cause::folio_in_part, |kernel| kernel.split_folio(mm, folio));
                 }
                 continue;
             }
@@ -413,6 +431,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         if vma.is_anonymous() || !self.rules.guard_vma_flag {
             self.anon_vma_prepare(mm, vma);
         }
+        self.because(&cause::guard_install, |kernel| kernel.install_guards(mm, vma, range))
+    }
+
+    fn install_guards(&mut self, mm: &mut Mm, vma: &Vma, range: Range) -> Result<(), Errno> {
         let mut tlb = MmuGather::default();
         self.zap_page_range(mm, &mut tlb, vma, range, Zap::Replace);
         self.tlb_finish(&mut tlb);
@@ -443,7 +465,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 let p = table.add(first + i);
                 let pte = self.hw.load(p);
                 if self.is_marker(pte, marker::GUARD) {
-                    self.arch.pte_clear(&mut self.hw, from.add((i as u64) << A::PAGE_SHIFT), p);
+                    let addr = from.add((i as u64) << A::PAGE_SHIFT);
+                    self.because(&cause::guard_remove, |kernel| {
+                        kernel.arch.pte_clear(&mut kernel.hw, addr, p);
+                    });
                 }
             }
         }
@@ -465,7 +490,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Err(Errno::EINVAL);
         }
         while base.get() + size <= end.get() {
-            if let Err(errno) = self.collapse_huge_page(mm, vma, base) {
+            let done = self.because(&cause::collapse, |kernel| kernel.collapse_huge_page(mm, vma, base));
+            if let Err(errno) = done {
                 failed = Err(errno);
                 if errno == Errno::ENOMEM {
                     break;
@@ -550,6 +576,15 @@ pub(crate) enum Cold {
     Pageout,
     /// So much of it as `MADV_FREE` gave up is reclaimed now.
     PageoutLazyfree,
+}
+
+impl Cold {
+    const fn cause(self) -> &'static Cause {
+        match self {
+            Self::Deactivate => &cause::cold,
+            Self::Pageout | Self::PageoutLazyfree => &cause::pageout,
+        }
+    }
 }
 
 /// Entries that map all pages of a folio.

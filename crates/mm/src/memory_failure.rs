@@ -1,7 +1,7 @@
 //! Memory that failed (`mm/memory-failure.c`, 7.3).
 
 use crate::pages::MapLevel;
-use crate::{Kernel, Mm};
+use crate::{Kernel, Mm, cause};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type};
 use ptelab_uapi::Errno;
 
@@ -36,6 +36,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Makes entries of failed memory of all that map the page in `mm` (`unmap_poisoned_folio`).
     pub fn unmap_poisoned(&mut self, mm: &Mm, page: FolioSpan) {
+        self.because(&cause::hwpoison, |kernel| kernel.try_to_unmap_poisoned(mm, page));
+    }
+
+    fn try_to_unmap_poisoned(&mut self, mm: &Mm, page: FolioSpan) {
         for (_, entries) in self.folio_entries(mm, page, Self::present_page) {
             for entry in entries {
                 let old = self.arch.ptep_clear_flush(&mut self.hw, entry.addr, entry.p);

@@ -1,7 +1,7 @@
 //! Moving a folio to another node (`mm/migrate.c`, 7.3).
 
 use crate::pages::MapLevel;
-use crate::{CPU_NODE, Kernel, Mm, Vma};
+use crate::{CPU_NODE, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, Ptep, TableMemory, VirtAddr};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -16,12 +16,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let Some(new) = self.copy_folio(folio, CPU_NODE) else { return false };
         self.pages.hold(folio);
-        for entry in self.unmap_for_move(mm, folio) {
-            let pfn = new.head.add(entry.pfn.since(folio.head));
-            self.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
-            self.restore_moved(mm, &entry, pfn);
-            self.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
-        }
+        self.because(&cause::migrate_misplaced, |kernel| {
+            for entry in kernel.unmap_for_move(mm, folio) {
+                let pfn = new.head.add(entry.pfn.since(folio.head));
+                kernel.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
+                kernel.restore_moved(mm, &entry, pfn);
+                kernel.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
+            }
+        });
         self.requeue_deferred_split(folio, new);
         self.pages.release_hold(folio);
         true
@@ -38,7 +40,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// Splits a folio, and moves its pages one by one.
     fn split_and_migrate(&mut self, mm: &mut Mm, folio: FolioSpan) -> bool {
         let owner = self.pages.owner(folio).0;
-        self.split_folio(mm, folio);
+        self.because(&cause::migrate_misplaced, |kernel| kernel.split_folio(mm, folio));
         let mut moved = false;
         for page in folio.parts(0) {
             // A frame that was freed by the split may be somebody else's by now: the copy of a page before it.

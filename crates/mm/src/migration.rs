@@ -3,7 +3,7 @@
 
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
 };
@@ -226,14 +226,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Makes migration entries of all that map the folio in `mm` (`try_to_migrate`).
     pub fn try_to_migrate(&mut self, mm: &Mm, folio: FolioSpan) {
-        for (_, addr, pmdp, _) in self.folio_pmds(mm, folio) {
-            self.set_pmd_migration_entry(mm, folio, pmdp, addr);
-        }
-        for (_, entries) in self.folio_entries(mm, folio, Self::mapped_page) {
-            for entry in entries {
-                self.set_migration_entry(mm, folio, &entry);
+        self.because(&cause::migrate_begin, |kernel| {
+            for (_, addr, pmdp, _) in kernel.folio_pmds(mm, folio) {
+                kernel.set_pmd_migration_entry(mm, folio, pmdp, addr);
             }
-        }
+            for (_, entries) in kernel.folio_entries(mm, folio, Self::mapped_page) {
+                for entry in entries {
+                    kernel.set_migration_entry(mm, folio, &entry);
+                }
+            }
+        });
     }
 
     /// Takes an entry down that maps a page of a folio, for processes or for a device; returns what it was.
@@ -329,7 +331,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 leaf.ty != swp_type::MIGRATION_READ && self.pages.is_anon(new),
             );
             let pmd = self.migrated_pmd(&vma, leaf, new.head);
-            self.arch.set_pmd_at(&mut self.hw, addr, pmdp, pmd);
+            self.because(&cause::migrate_end, |kernel| {
+                kernel.arch.set_pmd_at(&mut kernel.hw, addr, pmdp, pmd);
+            });
         }
         for (vma, entries) in self.folio_entries(mm, old, Self::migrating_page) {
             for entry in entries {
@@ -338,11 +342,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 let exclusive = leaf.ty != swp_type::MIGRATION_READ && self.pages.is_anon(new);
                 self.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
                 self.pages.set_exclusive(pfn, 1, exclusive);
-                let pte = match to {
-                    Destination::Memory => self.migrated_pte(&vma, leaf, pfn),
-                    Destination::Device => self.soft_word(Self::device_leaf(leaf, pfn)),
+                let (pte, cause) = match to {
+                    Destination::Memory => (self.migrated_pte(&vma, leaf, pfn), &cause::migrate_end),
+                    Destination::Device => {
+                        (self.soft_word(Self::device_leaf(leaf, pfn)), &cause::device_private)
+                    }
                 };
-                self.arch.set_pte_at(&mut self.hw, entry.addr, entry.p, pte);
+                self.because(cause, |kernel| {
+                    kernel.arch.set_pte_at(&mut kernel.hw, entry.addr, entry.p, pte);
+                });
             }
         }
     }

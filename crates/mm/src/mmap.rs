@@ -2,7 +2,7 @@
 
 use crate::shmem::ObjectKind;
 use crate::zap::Zap;
-use crate::{FileId, Kernel, Mm, Vma};
+use crate::{FileId, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, FileMode, HUGE_SHIFT, MapFlags, Prot};
 
@@ -333,7 +333,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let ceiling = mm.vmas.find_or_next(end).map_or(VirtAddr::new(A::TASK_SIZE), |vma| vma.start);
         let mut tlb = MmuGather::default();
         for vma in &vmas {
-            self.zap_page_range(mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
+            self.because(&cause::unmap, |kernel| {
+                kernel.zap_page_range(mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
+            });
             self.drop_vma(mm, vma);
         }
         let (first, last) = (&vmas[0], &vmas[vmas.len() - 1]);
@@ -357,7 +359,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
         let mut tlb = MmuGather::fullmm();
         for vma in &vmas {
-            self.zap_page_range(&mut mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
+            self.because(&cause::unmap, |kernel| {
+                kernel.zap_page_range(&mut mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
+            });
             self.drop_vma(&mut mm, vma);
         }
         let whole = (VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE.next_power_of_two()));

@@ -2,11 +2,11 @@
 
 use crate::repeat::Repeat;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma, cause};
 use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, Event, ExclusiveFrom, FolioSpan, Fpb, Level, MmuGather, MprotectUnit, PgProt, Pte, Ptep,
-    TableMemory, VirtAddr, VmFlags,
+    Arch, Cause, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, PgProt, Pte, Ptep, TableMemory, VirtAddr,
+    VmFlags,
 };
 use ptelab_uapi::{Errno, Prot};
 
@@ -210,9 +210,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let none = self.arch.vm_get_page_prot(VmFlags::empty());
         let change = Change { vma, prot: none, flags: CpFlags::PROT_NUMA };
         let mut tlb = MmuGather::default();
-        let pages = self.change_protection(mm, &mut tlb, &change, start, end);
-        self.tlb_finish(&mut tlb);
-        pages
+        self.because(&cause::numa_hint, |kernel| {
+            let pages = kernel.change_protection(mm, &mut tlb, &change, start, end);
+            kernel.tlb_finish(&mut tlb);
+            pages
+        })
     }
 
     /// Walks the PMDs of a range; returns the number of pages looked at (`change_protection_range`, `change_pmd_range`).
@@ -279,9 +281,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             }
             return 1;
         }
-        let nr = match self.rules.mprotect {
-            MprotectUnit::Entry => self.change_present_entry(walk, addr, p, pte),
-            MprotectUnit::Batch => self.change_present_batch(walk, addr, p, pte, max),
+        let nr = if self.rules.mprotect_batches {
+            self.change_present_batch(walk, addr, p, pte, max)
+        } else {
+            self.change_present_entry(walk, addr, p, pte)
         };
         walk.pages += nr as u64;
         nr
@@ -292,21 +295,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     fn change_present_entry(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, pte: Pte) -> usize {
         let Change { vma, prot, flags } = *walk.change;
         if flags.contains(CpFlags::PROT_NUMA) && self.prot_numa_skip(vma, pte).0 {
+            self.hw.keeps(p, 1, &cause::numa_skip);
             return 1;
         }
-        let old = self.arch.ptep_modify_prot_start(&mut self.hw, addr, p);
-        let mut new = self.uffd_changed(self.arch.pte_modify(old, prot), flags);
-        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
-            && !self.arch.pte_write(new)
-            && self.can_change_pte_writable(vma, new)
-        {
-            new = self.pte_upgrade(new);
-        }
-        self.note_commit(vma, old);
-        self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
-        if self.arch.pte_needs_flush(old, new) {
-            self.request_flush(walk.tlb, addr, A::PAGE_SIZE, Level::Pte);
-        }
+        self.because(&cause::mprotect_entry, |kernel| {
+            let old = kernel.arch.ptep_modify_prot_start(&mut kernel.hw, addr, p);
+            let mut new = kernel.uffd_changed(kernel.arch.pte_modify(old, prot), flags);
+            let mut cause = &cause::mprotect_entry;
+            if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !kernel.arch.pte_write(new) {
+                (new, cause) = match kernel.can_change_pte_writable(vma, new) {
+                    Ok(()) => (kernel.pte_upgrade(new), &cause::write_upgrade),
+                    Err(stays) => (new, stays),
+                };
+            }
+            kernel.note_commit(vma, old);
+            kernel.because(cause, |kernel| {
+                kernel.arch.ptep_modify_prot_commit(&mut kernel.hw, addr, p, old, new);
+            });
+            if kernel.arch.pte_needs_flush(old, new) {
+                kernel.request_flush(walk.tlb, addr, A::PAGE_SIZE, Level::Pte);
+            }
+        });
         1
     }
 
@@ -326,24 +335,28 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let skip;
             (skip, folio) = self.prot_numa_skip(vma, pte);
             if skip {
-                return self.folio_pte_batch(folio, p, pte, max, Fpb::empty());
+                let skipped = self.folio_pte_batch(folio, p, pte, max, Fpb::empty());
+                self.hw.keeps(p, skipped, &cause::numa_skip);
+                return skipped;
             }
         }
         let folio = folio.or_else(|| self.vm_normal_folio(pte));
         let respect = Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE;
         let nr = self.folio_pte_batch(folio, p, pte, max, respect);
         self.hw.event(Event::Batch(nr as u32));
-        let old = self.arch.modify_prot_start_ptes(&mut self.hw, addr, p, nr);
-        if self.arch.pte_dirty(old) && nr > 1 {
-            self.hw.event(Event::DirtyGathered(nr as u32 - 1));
-        }
-        let new = self.uffd_changed(self.arch.pte_modify(old, prot), flags);
-        let batch = Batch { addr, p, old, new, nr };
-        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !self.arch.pte_write(new) {
-            self.commit_writable(walk.tlb, vma, folio, batch);
-        } else {
-            self.commit(walk.tlb, vma, batch);
-        }
+        self.because(&cause::mprotect_batch, |kernel| {
+            let old = kernel.arch.modify_prot_start_ptes(&mut kernel.hw, addr, p, nr);
+            if kernel.arch.pte_dirty(old) && nr > 1 {
+                kernel.hw.event(Event::DirtyGathered(nr as u32 - 1));
+            }
+            let new = kernel.uffd_changed(kernel.arch.pte_modify(old, prot), flags);
+            let batch = Batch { addr, p, old, new, nr };
+            if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !kernel.arch.pte_write(new) {
+                kernel.commit_writable(walk.tlb, vma, folio, batch);
+            } else {
+                kernel.commit(walk.tlb, vma, batch);
+            }
+        });
         nr
     }
 
@@ -382,13 +395,16 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.event(Event::WriteCheck);
         let maybe = self.maybe_change_pte_writable(vma, b.new);
         if vma.flags.contains(VmFlags::SHARED) {
-            let write = maybe && self.arch.pte_dirty(b.new);
-            let new = if write { self.pte_upgrade(b.new) } else { b.new };
-            return self.commit(tlb, vma, Batch { new, ..b });
+            let (new, cause) = match maybe.and_then(|()| self.can_change_shared_pte_writable(b.new)) {
+                Ok(()) => (self.pte_upgrade(b.new), &cause::write_upgrade),
+                Err(stays) => (b.new, stays),
+            };
+            return self.because(cause, |kernel| kernel.commit(tlb, vma, Batch { new, ..b }));
         }
-        match folio {
-            Some(folio) if maybe && self.pages.is_anon(folio) => self.commit_anon_batch(tlb, vma, folio, b),
-            _ => self.commit(tlb, vma, b),
+        match (maybe, folio.filter(|&folio| self.pages.is_anon(folio))) {
+            (Ok(()), Some(folio)) => self.commit_anon_batch(tlb, vma, folio, b),
+            (Ok(()), None) => self.because(&cause::write_not_anon, |kernel| kernel.commit(tlb, vma, b)),
+            (Err(stays), _) => self.because(stays, |kernel| kernel.commit(tlb, vma, b)),
         }
     }
 
@@ -396,27 +412,26 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// those that are not (`commit_anon_folio_batch`).
     #[inline]
     fn commit_anon_batch(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: FolioSpan, b: Batch) {
-        let first = match self.rules.exclusive_from {
-            ExclusiveFrom::BatchStart => self.arch.pte_pfn(b.old),
-            ExclusiveFrom::FolioHead => folio.head,
-        };
+        let from_head = self.rules.exclusive_from_folio_head;
+        let first = if from_head { folio.head } else { self.arch.pte_pfn(b.old) };
         self.hw.event(Event::ExclusiveReads(b.nr as u32));
         let mut done = 0;
         while done < b.nr {
             let (exclusive, nr) = self.pages.exclusive_run(first.add(done as u64), b.nr - done);
             let new = self.arch.pte_advance_pfn(b.new, done);
-            let new = if exclusive { self.pte_upgrade(new) } else { new };
-            self.commit(
-                tlb,
-                vma,
-                Batch {
-                    addr: b.addr.add(done as u64 * A::PAGE_SIZE),
-                    p: b.p.add(done),
-                    old: self.arch.pte_advance_pfn(b.old, done),
-                    new,
-                    nr,
-                },
-            );
+            let (new, cause) = if exclusive {
+                (self.pte_upgrade(new), &cause::write_upgrade)
+            } else {
+                (new, &cause::write_not_exclusive)
+            };
+            let run = Batch {
+                addr: b.addr.add(done as u64 * A::PAGE_SIZE),
+                p: b.p.add(done),
+                old: self.arch.pte_advance_pfn(b.old, done),
+                new,
+                nr,
+            };
+            self.because(cause, |kernel| kernel.commit(tlb, vma, run));
             done += nr;
         }
     }
@@ -428,26 +443,44 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.arch.pte_mkwrite(pte)
     }
 
-    /// Whether an entry's own state allows making it writable without a fault.
-    fn maybe_change_pte_writable(&self, vma: &Vma, pte: Pte) -> bool {
-        let unnoticed_write = self.soft_dirty_enabled(vma) && !self.arch.pte_soft_dirty(pte);
-        let uffd_wp = vma.uffd_wp() && self.arch.pte_uffd_wp(pte);
-        !self.arch.pte_protnone(pte) && !unnoticed_write && !uffd_wp
+    /// Whether an entry's own state allows making it writable without a fault, or why not.
+    fn maybe_change_pte_writable(&self, vma: &Vma, pte: Pte) -> Result<(), &'static Cause> {
+        if self.arch.pte_protnone(pte) {
+            Err(&cause::write_numa_hint)
+        } else if self.soft_dirty_enabled(vma) && !self.arch.pte_soft_dirty(pte) {
+            Err(&cause::write_soft_dirty)
+        } else if vma.uffd_wp() && self.arch.pte_uffd_wp(pte) {
+            Err(&cause::write_uffd_wp)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
-    /// already, or a private page that nobody else has.
-    pub(crate) fn can_change_pte_writable(&mut self, vma: &Vma, pte: Pte) -> bool {
+    /// already, or a private page that nobody else has; or why not.
+    pub(crate) fn can_change_pte_writable(&mut self, vma: &Vma, pte: Pte) -> Result<(), &'static Cause> {
         self.hw.event(Event::WriteCheck);
-        if !self.maybe_change_pte_writable(vma, pte) {
-            return false;
-        }
+        self.maybe_change_pte_writable(vma, pte)?;
         if vma.flags.contains(VmFlags::SHARED) {
-            return self.arch.pte_dirty(pte);
+            return self.can_change_shared_pte_writable(pte);
         }
-        let Some(folio) = self.vm_normal_folio(pte) else { return false };
+        let folio = self.vm_normal_folio(pte).ok_or(&cause::write_not_anon)?;
+        self.can_change_private_pte_writable(folio, self.arch.pte_pfn(pte))
+    }
+
+    fn can_change_shared_pte_writable(&self, pte: Pte) -> Result<(), &'static Cause> {
+        if self.arch.pte_dirty(pte) { Ok(()) } else { Err(&cause::write_shared_clean) }
+    }
+
+    fn can_change_private_pte_writable(&mut self, folio: FolioSpan, page: Pfn) -> Result<(), &'static Cause> {
         self.hw.event(Event::ExclusiveReads(1));
-        self.pages.is_anon(folio) && self.pages.is_exclusive(self.arch.pte_pfn(pte))
+        if !self.pages.is_anon(folio) {
+            Err(&cause::write_not_anon)
+        } else if self.pages.is_exclusive(page) {
+            Ok(())
+        } else {
+            Err(&cause::write_not_exclusive)
+        }
     }
 
     /// The folio that a present entry maps, or `None` for zero pages and raw frames (`vm_normal_folio`).
@@ -503,33 +536,33 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         self.hw.event(Event::HugeChange);
         if flags.contains(CpFlags::PROT_NUMA) && self.numa_skip_huge(vma, pmdp) {
-            return;
+            return self.hw.keeps(pmdp, 1, &cause::numa_skip);
         }
-        let old = self.arch.pmdp_invalidate_ad(&mut self.hw, addr, pmdp);
-        let mut new = self.uffd_changed(self.arch.pmd_modify(old, prot), flags);
-        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
-            && !self.arch.pte_write(new)
-            && self.can_change_pmd_writable(vma, new)
-        {
-            new = self.pte_upgrade(new);
-        }
-        self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
-        if self.arch.huge_pmd_needs_flush(old, new) {
-            self.request_flush(walk.tlb, addr, A::entry_size(Level::Pmd), Level::Pmd);
-        }
+        self.because(&cause::mprotect_huge, |kernel| {
+            let old = kernel.arch.pmdp_invalidate_ad(&mut kernel.hw, addr, pmdp);
+            let mut new = kernel.uffd_changed(kernel.arch.pmd_modify(old, prot), flags);
+            let mut cause = &cause::mprotect_huge;
+            if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !kernel.arch.pte_write(new) {
+                (new, cause) = match kernel.can_change_pmd_writable(vma, new) {
+                    Ok(()) => (kernel.pte_upgrade(new), &cause::write_upgrade),
+                    Err(stays) => (new, stays),
+                };
+            }
+            kernel.because(cause, |kernel| kernel.arch.set_pmd_at(&mut kernel.hw, addr, pmdp, new));
+            if kernel.arch.huge_pmd_needs_flush(old, new) {
+                kernel.request_flush(walk.tlb, addr, A::entry_size(Level::Pmd), Level::Pmd);
+            }
+        });
     }
 
-    pub(crate) fn can_change_pmd_writable(&mut self, vma: &Vma, pmd: Pte) -> bool {
+    pub(crate) fn can_change_pmd_writable(&mut self, vma: &Vma, pmd: Pte) -> Result<(), &'static Cause> {
         self.hw.event(Event::WriteCheck);
-        if !self.maybe_change_pte_writable(vma, pmd) {
-            return false;
-        }
+        self.maybe_change_pte_writable(vma, pmd)?;
         if vma.flags.contains(VmFlags::SHARED) {
-            return self.arch.pte_dirty(pmd);
+            return self.can_change_shared_pte_writable(pmd);
         }
-        let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return false };
-        self.hw.event(Event::ExclusiveReads(1));
-        self.pages.is_anon(folio) && self.pages.is_exclusive(folio.head)
+        let folio = self.vm_normal_folio_pmd(pmd).ok_or(&cause::write_not_anon)?;
+        self.can_change_private_pte_writable(folio, folio.head)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::mlock::LOCKED_MASK;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Userfaultfd, Vma};
+use crate::{Kernel, MREMAP_KEEPS_UFFD_WP, Mm, Userfaultfd, Vma, cause};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, MremapFlags};
 
@@ -339,8 +339,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         // The empty table that stands at the new place takes the old one's place, and goes with it.
         let pud = |kernel: &Self, mm: &Mm, addr| kernel.pud_offset(mm, addr);
         let (src_pud, dst_pud) = (pud(self, mm, from), pud(self, mm, to));
-        self.hw.store(src_pud, Pte::NONE);
-        self.populate(dst_pud, src_table);
+        self.because(&cause::mremap_table, |kernel| {
+            kernel.hw.store(src_pud, Pte::NONE);
+            kernel.populate(dst_pud, src_table);
+        });
         self.free_table(mm, dst);
         self.flush_moved_table(from, A::entry_size(Level::Pud));
         Ok(true)
@@ -379,21 +381,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let dst_free = self.pmd_state(dst) == PmdState::None;
         match self.pmd_state(src) {
             PmdState::Huge(_) | PmdState::Soft(_) if whole && dst_free => {
-                self.move_huge_pmd(old, (src, dst), (from, to));
+                self.because(&cause::mremap_huge, |kernel| {
+                    kernel.move_huge_pmd(old, (src, dst), (from, to));
+                });
                 return Ok(());
             }
-            PmdState::Huge(_) | PmdState::Soft(_) => self.split_huge_pmd(mm, old, src, from),
+            PmdState::Huge(_) | PmdState::Soft(_) => {
+                self.because(&cause::mremap_huge, |kernel| kernel.split_huge_pmd(mm, old, src, from));
+            }
             PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !self.loses_uffd(old) => {
-                self.hw.store(src, Pte::NONE);
-                self.populate(dst, table);
-                self.flush_moved_table(from, extent);
+                self.because(&cause::mremap_table, |kernel| {
+                    kernel.hw.store(src, Pte::NONE);
+                    kernel.populate(dst, table);
+                    kernel.flush_moved_table(from, extent);
+                });
                 return Ok(());
             }
             PmdState::Table(_) | PmdState::None => {}
         }
         let PmdState::Table(src) = self.pmd_state(src) else { return Ok(()) };
         let dst = self.pte_alloc(mm, dst)?;
-        self.move_ptes(old, (src, dst), (from, to), extent);
+        self.because(&cause::mremap, |kernel| kernel.move_ptes(old, (src, dst), (from, to), extent));
         Ok(())
     }
 
@@ -466,6 +474,6 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Whether write protection by userfaultfd ends with a move of this VMA.
     fn loses_uffd(&self, vma: &Vma) -> bool {
-        self.rules.mremap_drops_uffd_wp && vma.uffd.is_some_and(Userfaultfd::stays_at_remap)
+        vma.uffd.is_some_and(Userfaultfd::stays_at_remap) && !self.version.plants(MREMAP_KEEPS_UFFD_WP)
     }
 }

@@ -1,7 +1,7 @@
 //! NUMA balancing: hinting protection and hint faults (`mm/mempolicy.c`, `mm/memory.c`, 7.3).
 
 use crate::fault::Fault;
-use crate::{CPU_NODE, Kernel, Mm, Vma};
+use crate::{CPU_NODE, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{Arch, Event, FaultKind, FolioSpan, Level, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
@@ -48,24 +48,27 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// A hint fault: the folio moves to this CPU's node, or its entries become accessible again (`do_numa_page`).
     pub(crate) fn do_numa_page(&mut self, mm: &mut Mm, vma: &Vma, p: Ptep, pte: Pte, fault: Fault) {
-        self.hw.event(Event::Fault(FaultKind::Numa));
         let folio = self.vm_normal_folio(pte);
         let restored = self.arch.pte_modify(pte, vma.page_prot);
         let writable = self.could_be_writable(vma, restored);
-        if let Some(folio) = folio
-            && self.pages.node(folio) != CPU_NODE
-            && self.migrate_misplaced_folio(mm, folio)
-        {
-            return;
-        }
-        match folio.filter(|folio| folio.order > 0) {
-            Some(folio) => self.numa_rebuild_large_mapping(vma, folio, p, restored, fault.addr),
-            None => self.numa_rebuild_single_mapping(vma, p, fault.addr, writable),
-        }
+        self.because(&cause::fault_numa, |kernel| {
+            kernel.hw.event(Event::Fault(FaultKind::Numa));
+            if let Some(folio) = folio
+                && kernel.pages.node(folio) != CPU_NODE
+                && kernel.migrate_misplaced_folio(mm, folio)
+            {
+                return;
+            }
+            match folio.filter(|folio| folio.order > 0) {
+                Some(folio) => kernel.numa_rebuild_large_mapping(vma, folio, p, restored, fault.addr),
+                None => kernel.numa_rebuild_single_mapping(vma, p, fault.addr, writable),
+            }
+        });
     }
 
     fn could_be_writable(&mut self, vma: &Vma, pte: Pte) -> bool {
-        self.arch.pte_write(pte) || self.wants_write_upgrade(vma) && self.can_change_pte_writable(vma, pte)
+        self.arch.pte_write(pte)
+            || self.wants_write_upgrade(vma) && self.can_change_pte_writable(vma, pte).is_ok()
     }
 
     fn numa_rebuild_single_mapping(&mut self, vma: &Vma, p: Ptep, addr: VirtAddr, writable: bool) {
@@ -111,14 +114,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         self.hw.event(Event::Fault(FaultKind::Numa));
         if let Some(folio) = self.vm_normal_folio_pmd(pmd)
             && self.pages.node(folio) != CPU_NODE
-            && self.migrate_huge(mm, vma, folio, pmdp, base)
+            && self
+                .because(&cause::migrate_misplaced, |kernel| kernel.migrate_huge(mm, vma, folio, pmdp, base))
         {
             return;
         }
         let mut pmd = self.arch.pte_mkyoung(self.arch.pmd_modify(pmd, vma.page_prot));
         if !self.arch.pte_write(pmd)
             && self.wants_write_upgrade(vma)
-            && self.can_change_pmd_writable(vma, pmd)
+            && self.can_change_pmd_writable(vma, pmd).is_ok()
         {
             pmd = self.arch.pte_mkwrite(pmd);
         }

@@ -1,7 +1,7 @@
 //! `ioctl(PAGEMAP_SCAN)`: finds pages by what they are, and protects them in the same walk (`fs/proc/task_mmu.c`, 7.3).
 
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, PageCategories, PmScanFlags, Switch};
 
@@ -131,7 +131,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
         for vma in vmas {
             if scan.full.is_none() && self.scan_enters(&mut scan, &vma)? {
-                self.scan_vma(mm, &mut scan, &vma, (vma.start.max(start), vma.end.min(end)))?;
+                let part = (vma.start.max(start), vma.end.min(end));
+                self.because(&cause::pagemap_scan, |kernel| kernel.scan_vma(mm, &mut scan, &vma, part))?;
             }
         }
         Ok(Scanned { regions: scan.regions, walk_end: scan.full.unwrap_or(end) })
@@ -185,7 +186,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         (start, end): (VirtAddr, VirtAddr),
     ) -> Result<(), Errno> {
         let mut categories = scan.vma;
-        if self.rules.scan_written_needs_uffd_wp {
+        if self.rules.scan_empty_is_written {
             categories |= self.written_where(vma, false);
         }
         if !scan.arg.wants(categories) {
@@ -269,7 +270,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     fn empty_categories(&self, arg: &PmScan, vma: &Vma) -> PageCategories {
-        if self.rules.scan_written_needs_uffd_wp || arg.is_for_written() {
+        if self.rules.scan_empty_is_written || arg.is_for_written() {
             self.written_where(vma, false)
         } else {
             PageCategories::empty()

@@ -11,9 +11,7 @@
 
 use crate::Kernel;
 use crate::mprotect::{CpFlags, Walk};
-use ptelab_pgtable::{
-    Arch, Counters, Level, MmuGather, MprotectUnit, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
-};
+use ptelab_pgtable::{Arch, Counters, Level, MmuGather, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 /// What a walk has noted so far.
 #[derive(Clone, Default)]
@@ -105,7 +103,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return None;
         }
         let pfn = self.arch.pte_pfn(pte);
-        let by_entry = self.rules.mprotect == MprotectUnit::Entry;
+        let by_entry = !self.rules.mprotect_batches;
         if by_entry && self.arch.pte_batch_hint(p, pte) > 1 {
             // Each entry by itself takes the block apart or puts it together. It would come out the same, but what this
             // costs is what people want to see, in time as in counts.

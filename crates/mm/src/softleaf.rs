@@ -3,9 +3,9 @@
 use crate::fork::Copy;
 use crate::mprotect::Walk;
 use crate::zap::Zap;
-use crate::{Kernel, MapLevel, Mm, Vma};
+use crate::{Kernel, MapLevel, Mm, Vma, cause};
 use ptelab_pgtable::{
-    Arch, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, marker, swp_type,
+    Arch, Cause, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, marker, swp_type,
 };
 
 /// What fork does with a software entry.
@@ -68,30 +68,34 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     /// Changes the protection of an entry that maps no page.
     pub(crate) fn change_nonpresent_pte(&mut self, walk: &mut Walk<'_>, addr: VirtAddr, p: Ptep, pte: Pte) {
-        let new = self.changed_nonpresent(walk, pte);
+        let (new, cause) = self.changed_nonpresent(walk, pte);
         if new == pte {
             return;
         }
         walk.pages += 1;
-        if self.arch.pte_none(new) {
-            self.arch.pte_clear(&mut self.hw, addr, p);
-        } else {
-            self.arch.set_pte_at(&mut self.hw, addr, p, new);
-        }
+        self.because(cause, |kernel| {
+            if kernel.arch.pte_none(new) {
+                kernel.arch.pte_clear(&mut kernel.hw, addr, p);
+            } else {
+                kernel.arch.set_pte_at(&mut kernel.hw, addr, p, new);
+            }
+        });
     }
 
     /// The same for the entry of a huge page.
     pub(crate) fn change_nonpresent_pmd(&mut self, walk: &Walk<'_>, addr: VirtAddr, pmdp: Ptep, pmd: Pte) {
-        let new = self.changed_nonpresent(walk, pmd);
+        let (new, cause) = self.changed_nonpresent(walk, pmd);
         if new != pmd {
-            self.arch.set_pmd_at(&mut self.hw, addr, pmdp, new);
+            self.because(cause, |kernel| kernel.arch.set_pmd_at(&mut kernel.hw, addr, pmdp, new));
         }
     }
 
-    fn changed_nonpresent(&self, walk: &Walk<'_>, pte: Pte) -> Pte {
-        let changed = self.soft_view(pte).and_then(|leaf| self.changed_softleaf(leaf));
-        let changed = changed.map_or(pte, |leaf| self.soft_word(leaf));
-        self.uffd_changed_nonpresent(walk.change.vma, walk.change.flags, changed)
+    fn changed_nonpresent(&self, walk: &Walk<'_>, pte: Pte) -> (Pte, &'static Cause) {
+        let (changed, cause) = match self.soft_view(pte).and_then(|leaf| self.changed_softleaf(leaf)) {
+            Some(leaf) => (self.soft_word(leaf), &cause::mprotect_softleaf),
+            None => (pte, &cause::uffd_wp_softleaf),
+        };
+        (self.uffd_changed_nonpresent(walk.change.vma, walk.change.flags, changed), cause)
     }
 
     /// Gives a child what a software entry stands for; what was exclusive is shared (`copy_nonpresent_pte`).
@@ -193,7 +197,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let Some(leaf) = self.soft_view(pte) else { return 1 };
         let mut nr = 1;
         match leaf.ty {
-            swp_type::MARKER if how != Zap::Unmap && outlives_contents(vma, leaf) => return 1,
+            swp_type::MARKER if how != Zap::Unmap && outlives_contents(vma, leaf) => {
+                self.hw.keeps(p, 1, &cause::marker_stays);
+                return 1;
+            }
             swp_type::DEVICE_READ | swp_type::DEVICE_WRITE | swp_type::DEVICE_EXCLUSIVE => {
                 let page = Pfn::new(leaf.offset);
                 let folio = self.hw.page_folio(page);

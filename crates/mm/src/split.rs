@@ -4,7 +4,7 @@
 use crate::migration::Mapped;
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags,
 };
@@ -49,6 +49,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     pub(crate) fn split_huge_pmd(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, addr: VirtAddr) {
         self.hw.event(Event::HugeSplit);
         let base = addr.align_down(A::entry_size(Level::Pmd));
+        self.because(&cause::huge_split, |kernel| kernel.split_huge_pmd_locked(mm, vma, pmdp, base));
+    }
+
+    fn split_huge_pmd_locked(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, base: VirtAddr) {
         if let PmdState::Soft(pmd) = self.pmd_state(pmdp) {
             return self.split_soft_pmd(pmdp, pmd, base);
         }
@@ -123,11 +127,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// entry at a time; parts that nobody maps are freed.
     pub fn split_mapped(&mut self, mms: &mut [&mut Mm], split: Split) {
         self.pages.hold(split.folio);
-        let unmapped: Vec<Vec<Moved>> = mms.iter_mut().map(|mm| self.unmap_folio(mm, split.folio)).collect();
-        self.pages.split(&mut self.hw, split.folio, split.order);
-        for (mm, unmapped) in mms.iter().zip(&unmapped) {
-            self.remap_folio(mm, split, unmapped);
-        }
+        self.because(&cause::folio_split, |kernel| {
+            let unmapped: Vec<Vec<Moved>> =
+                mms.iter_mut().map(|mm| kernel.unmap_folio(mm, split.folio)).collect();
+            kernel.pages.split(&mut kernel.hw, split.folio, split.order);
+            for (mm, unmapped) in mms.iter().zip(&unmapped) {
+                kernel.remap_folio(mm, split, unmapped);
+            }
+        });
         for part in split.folio.parts(split.order) {
             self.pages.release_hold(part);
         }
@@ -185,7 +192,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             }
         }
         let p = self.pte_offset(mm, moved.addr).expect("the entry's table is still there");
-        self.arch.set_pte_at(&mut self.hw, moved.addr, p, entry);
+        self.because(&cause::split_zeropage, |kernel| {
+            kernel.arch.set_pte_at(&mut kernel.hw, moved.addr, p, entry);
+        });
     }
 
     /// Where a folio's first page would be mapped, in each VMA of `mm` that may map it.

@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::pages::MapLevel;
-use crate::{FaultError, Kernel, Mm, Vma};
+use crate::{FaultError, Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VmFlags, marker,
     swp_type,
@@ -25,10 +25,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             swp_type::MARKER if leaf.is_marker(marker::POISONED) => Err(FaultError::Signal(Signal::BUS)),
             swp_type::MARKER => Err(FaultError::Signal(Signal::SEGV)),
             swp_type::DEVICE_WRITE | swp_type::DEVICE_READ | swp_type::DEVICE_EXCLUSIVE => {
-                self.do_device_page(mm, vma, p, leaf, fault)
+                self.because(&cause::fault_device, |kernel| kernel.do_device_page(mm, vma, p, leaf, fault))
             }
             _ if leaf.is_migration() => Err(FaultError::Migrating),
-            _ => self.swap_in(mm, vma, p, leaf, fault),
+            _ => self.because(&cause::fault_swap, |kernel| kernel.swap_in(mm, vma, p, leaf, fault)),
         }
     }
 

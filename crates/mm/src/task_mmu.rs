@@ -1,7 +1,7 @@
 //! What /proc shows: pagemap, smaps, clear_refs (`fs/proc/task_mmu.c`, 7.3).
 
 use crate::walk::PmdState;
-use crate::{Backing, Kernel, Mm, Vma};
+use crate::{Backing, Kernel, Mm, Vma, cause};
 use bitflags::bitflags;
 use ptelab_pgtable::{
     Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
@@ -264,8 +264,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     #[tracing::instrument(level = "trace", skip(self, mm))]
     pub fn clear_refs(&mut self, mm: &mut Mm, what: u64) -> Result<(), Errno> {
         match what {
-            1..=3 => self.clear_young(mm, what),
-            4 => self.clear_soft_dirty(mm),
+            1..=3 => self.because(&cause::clear_young, |kernel| kernel.clear_young(mm, what)),
+            4 => self.because(&cause::clear_soft_dirty, |kernel| kernel.clear_soft_dirty(mm)),
             5 => {}
             _ => return Err(Errno::EINVAL),
         }

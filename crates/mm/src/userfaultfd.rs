@@ -7,7 +7,7 @@
 use crate::mprotect::{Change, CpFlags};
 use crate::shmem::ObjectKind;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{
     Arch, Level, MmuGather, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
 };
@@ -182,7 +182,9 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Err(Errno::EEXIST);
         }
         let poisoned = self.soft_word(SoftLeaf::POISONED);
-        self.arch.set_pte_at(&mut self.hw, addr, p, poisoned);
+        self.because(&cause::uffd_poison, |kernel| {
+            kernel.arch.set_pte_at(&mut kernel.hw, addr, p, poisoned);
+        });
         Ok(())
     }
 
@@ -254,8 +256,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let mut tlb = MmuGather::default();
         let change = Change { vma, prot: vma.page_prot, flags };
-        self.change_protection(mm, &mut tlb, &change, start, end);
-        self.tlb_finish(&mut tlb);
+        let cause = match how {
+            Switch::On => &cause::uffd_wp,
+            Switch::Off => &cause::uffd_wp_resolve,
+        };
+        self.because(cause, |kernel| {
+            kernel.change_protection(mm, &mut tlb, &change, start, end);
+            kernel.tlb_finish(&mut tlb);
+        });
         Ok(())
     }
 
@@ -306,8 +314,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return;
         }
         let protected = self.soft_word(SoftLeaf::UFFD_WP);
-        for i in 0..nr {
-            self.arch.set_pte_at(&mut self.hw, addr.add(i as u64 * A::PAGE_SIZE), p.add(i), protected);
-        }
+        self.because(&cause::uffd_mark_zapped, |kernel| {
+            for i in 0..nr {
+                let addr = addr.add(i as u64 * A::PAGE_SIZE);
+                kernel.arch.set_pte_at(&mut kernel.hw, addr, p.add(i), protected);
+            }
+        });
     }
 }

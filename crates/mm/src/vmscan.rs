@@ -4,7 +4,7 @@ use crate::madvise::Cold;
 use crate::migration::Mapped;
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, MmId, Vma};
+use crate::{Kernel, Mm, MmId, Vma, cause};
 use ptelab_pgtable::{
     Arch, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
     VmFlags,
@@ -28,14 +28,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return;
         }
         if self.pages.is_lazyfree(folio) {
-            self.discard(mm, tlb, folio);
+            self.because(&cause::lazyfree, |kernel| kernel.discard(mm, tlb, folio));
             return;
         }
         if let Some(first) = self.folio_alloc_swap(folio) {
-            self.try_to_unmap(mm, tlb, folio, first);
+            self.because(&cause::swap_out, |kernel| kernel.try_to_unmap(mm, tlb, folio, first));
         } else if folio.order > 0 {
             let owner = self.pages.owner(folio).0;
-            self.split_folio(mm, folio);
+            self.because(&cause::swap_split, |kernel| kernel.split_folio(mm, folio));
             for page in folio.parts(0) {
                 // A page that the split freed is nobody's, or somebody else's by now.
                 let same = self.pages.is_anon(page) && self.pages.owner(page).0 == owner;

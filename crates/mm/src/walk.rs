@@ -1,6 +1,6 @@
 //! From addresses to entries.
 
-use crate::{Kernel, Mm, TABLE_PFN};
+use crate::{Kernel, Mm, TABLE_PFN, cause};
 use ptelab_pgtable::{Arch, Level, MmuGather, Pfn, Pte, PteView, Ptep, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 
@@ -105,7 +105,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             return Ok(self.table_of(entry));
         }
         let table = self.alloc_table(mm)?;
-        self.populate(p, table);
+        self.because(&cause::table_alloc, |kernel| kernel.populate(p, table));
         Ok(table)
     }
 
@@ -236,7 +236,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 let base = addr.align_down(A::entry_size(level));
                 let top = base.get().saturating_add(A::entry_size(level));
                 if base >= floor && top <= ceiling.get() {
-                    self.hw.store(p, Pte::NONE);
+                    self.hw.because(&cause::free_pgtables, |hw| hw.store(p, Pte::NONE));
                     self.free_table(mm, child);
                     tlb.free_table(addr, A::PAGE_SIZE, level);
                 }

@@ -2,7 +2,7 @@
 
 use crate::pages::MapLevel;
 use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma};
+use crate::{Kernel, Mm, Vma, cause};
 use ptelab_pgtable::{Arch, Fpb, Level, MmuGather, Pfn, Pte, Ptep, TableMemory, VirtAddr};
 
 /// What becomes of entries that are not pages.
@@ -58,7 +58,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
 
     fn try_to_free_pte(&mut self, mm: &mut Mm, tlb: &mut MmuGather, addr: VirtAddr, pmdp: Ptep, table: Ptep) {
         if self.hw.peek_table(table).iter().all(|&word| self.arch.pte_none(Pte(word))) {
-            self.hw.store(pmdp, Pte::NONE);
+            self.hw.because(&cause::pt_reclaim, |hw| hw.store(pmdp, Pte::NONE));
             self.free_table(mm, table);
             tlb.free_table(addr, A::PAGE_SIZE, Level::Pmd);
         }

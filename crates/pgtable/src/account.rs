@@ -1,7 +1,8 @@
 //! Machines that keep an account: one that counts, one that records, and one that notes TLB invalidations only.
 
 use crate::{
-    Barrier, Counter, Counters, Event, FolioSpan, Hw, Pfn, PlainHw, Pte, Ptep, Record, TableMemory, Tlbi,
+    Barrier, Cause, Counter, Counters, Event, FolioSpan, Hw, Pfn, PlainHw, Pte, Ptep, Record, TableMemory,
+    Tlbi, Why,
 };
 
 /// The counting machine: plain memory, and a sum for every kind of primitive and event.
@@ -163,6 +164,26 @@ impl TableMemory for CountingHw {
 pub struct RecordingHw {
     plain: PlainHw,
     records: Vec<Record>,
+    /// Causes in force, each within those before it.
+    causes: Vec<&'static Cause>,
+    /// Why the last write was made, as the records say.
+    told: Why,
+    /// Whether causes came or went since.
+    changed: bool,
+}
+
+impl RecordingHw {
+    /// Records a step that has a cause; says before it what that is, where it is another than before.
+    fn record_caused(&mut self, record: Record) {
+        if std::mem::take(&mut self.changed) {
+            let why = Why::of(&self.causes);
+            if why != self.told {
+                self.told = why;
+                self.records.push(Record::Why(why));
+            }
+        }
+        self.records.push(record);
+    }
 }
 
 impl Hw for RecordingHw {
@@ -173,28 +194,28 @@ impl Hw for RecordingHw {
     }
 
     fn store(&mut self, p: Ptep, new: Pte) {
-        self.records.push(Record::Store(p, new));
+        self.record_caused(Record::Store(p, new));
         self.plain.store(p, new);
     }
 
     fn swap(&mut self, p: Ptep, new: Pte) -> Pte {
         let old = self.plain.swap(p, new);
-        self.records.push(Record::Swap(p, old, new));
+        self.record_caused(Record::Swap(p, old, new));
         old
     }
 
     fn compare_swap(&mut self, p: Ptep, old: Pte, new: Pte) -> Result<(), Pte> {
         let outcome = self.plain.compare_swap(p, old, new);
-        self.records.push(Record::CompareSwap(p, old, new, outcome.is_ok()));
+        self.record_caused(Record::CompareSwap(p, old, new, outcome.is_ok()));
         outcome
     }
 
     fn barrier(&mut self, kind: Barrier) {
-        self.records.push(Record::Barrier(kind));
+        self.record_caused(Record::Barrier(kind));
     }
 
     fn tlbi(&mut self, op: Tlbi) {
-        self.records.push(Record::Tlbi(op));
+        self.record_caused(Record::Tlbi(op));
     }
 
     fn page_folio(&mut self, pfn: Pfn) -> FolioSpan {
@@ -203,7 +224,24 @@ impl Hw for RecordingHw {
     }
 
     fn event(&mut self, event: Event) {
-        self.records.push(Record::Event(event));
+        match event {
+            Event::Fault(_) => self.record_caused(Record::Event(event)),
+            _ => self.records.push(Record::Event(event)),
+        }
+    }
+
+    fn begin_cause(&mut self, cause: &'static Cause) {
+        self.causes.push(cause);
+        self.changed = true;
+    }
+
+    fn end_cause(&mut self) {
+        self.causes.pop();
+        self.changed = true;
+    }
+
+    fn keeps(&mut self, p: Ptep, n: usize, cause: &'static Cause) {
+        self.records.push(Record::Kept(p, n as u32, cause));
     }
 }
 
@@ -213,15 +251,17 @@ impl TableMemory for RecordingHw {
     forward_table_memory!();
 
     fn with_tables_of(entries: usize) -> Self {
-        Self { plain: PlainHw::with_tables_of(entries), records: Vec::new() }
+        let plain = PlainHw::with_tables_of(entries);
+        Self { plain, records: Vec::new(), causes: Vec::new(), told: Why::default(), changed: false }
     }
 
     fn hardware_store(&mut self, p: Ptep, new: Pte) {
-        self.records.push(Record::Hardware(p, self.plain.peek(p), new));
+        self.record_caused(Record::Hardware(p, self.plain.peek(p), new));
         self.plain.hardware_store(p, new);
     }
 
     fn take_records(&mut self) -> Vec<Record> {
+        (self.told, self.changed) = (Why::default(), true);
         std::mem::take(&mut self.records)
     }
 }
@@ -324,6 +364,44 @@ mod tests {
         assert_eq!(c.get(Counter::Stores), count(|r| matches!(r, Record::Store(..))));
         assert_eq!(c.get(Counter::Exchanges), count(|r| matches!(r, Record::Swap(..))));
         assert_eq!(c.get(Counter::Loads), 21 + 13 + 20 + 2 + 4);
+    }
+
+    static OUTER: Cause = Cause { id: "outer", text: "", source: "" };
+    static INNER: Cause = Cause { id: "inner", text: "", source: "" };
+
+    /// A cause is recorded where something is written for it, and is over where its work is.
+    #[test]
+    fn records_say_why() {
+        let mut hw = RecordingHw::with_tables_of(8);
+        let t = hw.alloc_table();
+        let stored = |i: usize| Record::Store(t.add(i), Pte(i as u64));
+        hw.because(&OUTER, |hw| {
+            hw.store(t, Pte(0));
+            hw.because(&INNER, |hw| hw.load(t));
+            hw.store(t.add(1), Pte(1));
+            hw.because(&INNER, |hw| hw.store(t.add(2), Pte(2)));
+            hw.store(t.add(3), Pte(3));
+        });
+        hw.store(t.add(4), Pte(4));
+        let why = |causes: &[&'static Cause]| Record::Why(Why::of(causes));
+        let wanted = [
+            why(&[&OUTER]),
+            stored(0),
+            Record::Load(t, Pte(0)),
+            stored(1),
+            why(&[&OUTER, &INNER]),
+            stored(2),
+            why(&[&OUTER]),
+            stored(3),
+            why(&[]),
+            stored(4),
+        ];
+        assert_eq!(hw.take_records(), wanted);
+        // The next account says it again.
+        for _ in 0..2 {
+            hw.because(&INNER, |hw| hw.store(t, Pte(0)));
+            assert_eq!(hw.take_records(), [why(&[&INNER]), stored(0)]);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What happens on a machine, as values; and the sums of it.
 
-use crate::{Barrier, Pte, Ptep, TlbScope, Tlbi};
+use crate::{Barrier, Cause, Pte, Ptep, TlbScope, Tlbi, Why};
 use std::ops::{AddAssign, Sub};
 
 /// How a fault was resolved.
@@ -124,6 +124,11 @@ pub enum Record {
     PageLookup(crate::Pfn),
     /// The hardware's walker updated an entry: old, new.
     Hardware(Ptep, Pte, Pte),
+    /// Why the writes, faults, barriers and TLB invalidations that follow are made, until the next of these. Every account starts
+    /// with no cause in force.
+    Why(Why),
+    /// So many entries stay as they are, and why.
+    Kept(Ptep, u32, &'static Cause),
     /// Anything else.
     Event(Event),
 }
@@ -318,7 +323,7 @@ impl Counters {
             Record::Barrier(kind) => self.barrier(kind),
             Record::Tlbi(op) => self.tlbi(op),
             Record::PageLookup(_) => self.add(Counter::PageLookups, 1),
-            Record::Hardware(..) => {}
+            Record::Hardware(..) | Record::Why(_) | Record::Kept(..) => {}
             Record::Event(event) => self.count(event),
         }
     }

@@ -1,8 +1,8 @@
 //! What a port's words look like.
 
 use crate::{
-    Access, BitField, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte, PteView, SoftLeaf,
-    VmFlags, Walk,
+    Access, BitField, Cause, Change, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte,
+    PteView, SoftLeaf, VmFlags, Walk,
 };
 
 /// The words of an architecture: encoding, predicates, and the helpers that make one entry from another.
@@ -273,8 +273,16 @@ pub trait Arch:
     /// Linux's name of the architecture, as on the command line.
     const NAME: &'static str;
 
+    /// Other names that people know it by, as `uname -m` says.
+    const ALIASES: &'static [&'static str] = &[];
+
     /// What its CPUs may have or lack.
     const FEATURES: &'static [CpuFeature];
+
+    /// The causes that it applies by itself.
+    const CAUSES: &'static [&'static Cause] = &[];
+    /// What it does otherwise from one kernel to the next: the table that [`changes!`](crate::changes) made.
+    const CHANGES: &'static [&'static Change] = &[];
 
     /// The port for this CPU and this kernel. Features that the configuration does not name have their defaults.
     fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self;

@@ -1,6 +1,6 @@
 //! The machine primitives: the one door through which ports touch page tables.
 
-use crate::{EntryFormat, Event, Level, Pfn, Pte, VirtAddr};
+use crate::{Cause, EntryFormat, Event, Level, Pfn, Pte, VirtAddr};
 
 /// One entry of a table, as an index into the machine's table memory. Tables are aligned blocks, so the
 /// low bits are the index in the table, as a pointer's low bits are on a real machine.
@@ -165,6 +165,32 @@ pub trait Hw {
     #[inline]
     fn event(&mut self, event: Event) {
         let _ = event;
+    }
+
+    /// A cause comes into force for the entries that are written from now on, and what is flushed, within those in force already.
+    /// [`because`](Self::because) ends it by itself. Machines that keep no order ignore causes.
+    #[inline]
+    fn begin_cause(&mut self, cause: &'static Cause) {
+        let _ = cause;
+    }
+
+    /// The last cause that came into force is so no more.
+    #[inline]
+    fn end_cause(&mut self) {}
+
+    /// Does something for a cause.
+    #[inline]
+    fn because<T>(&mut self, cause: &'static Cause, does: impl FnOnce(&mut Self) -> T) -> T {
+        self.begin_cause(cause);
+        let done = does(self);
+        self.end_cause();
+        done
+    }
+
+    /// Takes note that a cause leaves `n` entries from `p` on as they are.
+    #[inline]
+    fn keeps(&mut self, p: Ptep, n: usize, cause: &'static Cause) {
+        let _ = (p, n, cause);
     }
 
     /// Reads `n` entries in order.

@@ -38,6 +38,18 @@ pub trait PortFacts: Arch {
         false
     }
 
+    /// Whether entries that are not valid to hardware may say that they are of a contiguous block.
+    fn has_cont_on_invalid(on: &Setting) -> bool {
+        let _ = on;
+        false
+    }
+
+    /// Whether a huge leaf that hardware has made dirty stays so where its permissions change.
+    fn pmd_modify_keeps_dirty(on: &Setting) -> bool {
+        let _ = on;
+        true
+    }
+
     /// Whether an entry that hardware sees may join or leave a contiguous block without being empty, and flushed, in between.
     fn resizes_live(on: &Setting) -> bool {
         let _ = on;
@@ -70,14 +82,15 @@ impl Setting {
         &self.cpu
     }
 
-    /// What the kernel of these rules' name is known to do: rules that say otherwise are at fault.
-    pub fn kernel(&self) -> &'static KernelRules {
-        KernelRules::by_name(self.rules.name).unwrap_or(self.rules)
+    /// The same without what was planted in the kernel.
+    #[must_use]
+    pub fn sound(&self) -> Self {
+        Self { rules: self.rules.sound(), ..self.clone() }
     }
 
     /// Every setting of a port: each kernel on the default CPU, and with each feature the other way.
     pub fn all<P: Arch>() -> Vec<Self> {
-        KernelRules::ALL.into_iter().flat_map(Self::with::<P>).collect()
+        KernelRules::ALL.iter().flat_map(Self::with::<P>).collect()
     }
 
     /// Every CPU of a port under these rules: the default one, and one with each feature the other way.

@@ -12,6 +12,8 @@
 
 mod account;
 mod addr;
+mod cause;
+mod changes;
 mod cpu;
 mod entry;
 mod event;
@@ -21,6 +23,7 @@ pub mod laws;
 mod modify_prot;
 mod ops;
 mod plain;
+mod release;
 mod rules;
 mod softleaf;
 mod tlb;
@@ -28,6 +31,8 @@ mod vm_flags;
 
 pub use account::{CountingHw, FlushHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
+pub use cause::{Cause, Why};
+pub use changes::{Change, Probe, Shows, Turn};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{
     BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
@@ -39,7 +44,8 @@ pub use modify_prot::ModifyProt;
 pub use ops::{Merge, PteOps};
 pub use plain::PlainHw;
 pub use ptelab_uapi::Access;
-pub use rules::{ExclusiveFrom, KernelRules, MprotectUnit};
+pub use release::{NotARelease, Release};
+pub use rules::KernelRules;
 pub use softleaf::{SoftFlags, SoftLeaf, marker, swp_type};
 pub use tlb::MmuGather;
 pub use vm_flags::VmFlags;

@@ -1,217 +1,175 @@
-//! What a kernel version decides, as data.
+//! Kernels by their releases. What they do otherwise stands in tables of changes ([`Change`](crate::Change)), mm's and the ports'.
 
-/// How many entries `change_pte_range` changes at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MprotectUnit {
-    /// One entry; the page struct is looked up only where a write upgrade or NUMA asks for it.
-    Entry,
-    /// A batch of one large folio's entries; the page struct of every present entry is looked up.
-    Batch,
-}
+use crate::Release;
+use std::sync::{Mutex, PoisonError};
 
-/// From where a batch reads its `AnonExclusive` bits.
+/// A kernel: a release that the tables of changes are applied to, and what is said otherwise of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExclusiveFrom {
-    /// The batch's own first page.
-    BatchStart,
-    /// The folio's head page, even where the batch starts further on: the bug of 6.17-rc1 (mended by cf1b80dc31a1).
-    FolioHead,
-}
-
-/// The decisions in which supported kernels differ. Everything else is the same in all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a row of a table: each stands for a change between two kernels"
-)]
 pub struct KernelRules {
     /// Name as on the command line: `6.16`.
     pub name: &'static str,
-    /// `mm/mprotect.c:change_pte_range`.
-    pub mprotect: MprotectUnit,
-    /// `mm/mprotect.c:commit_anon_folio_batch`.
-    pub exclusive_from: ExclusiveFrom,
-    /// `mm/mremap.c:move_ptes` moves contiguous blocks whole.
-    pub mremap_batches: bool,
-    /// `FIXED` moves with equal lengths may span several VMAs (`mm/mremap.c`).
-    pub mremap_many_vmas: bool,
-    /// Splitting a folio maps its zero-filled pages to the zero page; the entry stays soft-dirty (`mm/migrate.c`,
-    /// `try_to_map_unused_to_zeropage`; 6.16.12 loses it, 6.17.13 and 7.3.4 keep it).
-    pub split_zeropage_keeps_soft_dirty: bool,
-    /// `MADV_COLLAPSE` of a range inside one huge page's worth of addresses is `EINVAL`, not nothing to do
-    /// (`mm/khugepaged.c`, `madvise_collapse`; asked of 6.16.12, 6.17.13 and 7.3.4).
-    pub collapse_inside_block_fails: bool,
-    /// mremap to a fixed place empties that place before it looks at what would be moved (`mm/mremap.c`, `mremap_to`).
-    pub mremap_unmaps_before_checks: bool,
-    /// NUMA hinting passes over huge leaves as over page entries: those of shared copy-on-write folios and those that are on
-    /// the CPU's node already (`mm/huge_memory.c`, `change_huge_pmd`; 6.17.13 takes them).
-    pub numa_skips_huge_leaves: bool,
-    /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA it leaves behind (`mm/mremap.c`; asked of 6.16.12, mended in 6.17).
-    pub dontunmap_unaccounts: bool,
-    /// arm64 `pte_mkwrite` of a clean entry clears RDONLY, so hardware sees it dirty.
-    pub mkwrite_dirties_clean: bool,
-    /// arm64 `contpte_set_ptes` sets CONT on entries that are not valid too.
-    pub cont_on_invalid: bool,
-    /// arm64 `contpte_ptep_get` stops as soon as it found both a dirty and a young entry.
-    pub contpte_get_stops_early: bool,
-    /// arm64 has `pte_needs_flush` and `huge_pmd_needs_flush`; before, every change of protection was flushed.
-    pub needs_flush_arm64: bool,
-    /// arm64 flushes this CPU only where a fault gave an entry more permission.
-    pub fault_flush_local: bool,
-    /// x86 `pmd_modify` keeps the hardware's Dirty bit.
-    pub pmd_modify_keeps_dirty: bool,
-    /// The huge zero page is mapped with the special bit.
-    pub huge_zero_special: bool,
-    /// `MADV_DONTNEED` frees emptied tables wherever tables may be freed under walkers, not only where the architecture
-    /// asked for it (`mm/Kconfig`, `PT_RECLAIM`).
-    pub pt_reclaim_wherever_safe: bool,
-    /// Merging ORs the sticky flags of all VMAs into the result (`VM_STICKY`); before, the flags were those that the call gave
-    /// its range, or at mmap those of the VMA that grew.
-    pub sticky_vma_flags: bool,
-    /// Guard regions mark their VMA (`VM_MAYBE_GUARD`).
-    pub guard_vma_flag: bool,
-    /// Swap goes to clusters of slots that were never used before it fills up those in use (`mm/swapfile.c`,
-    /// `cluster_alloc_swap_entry`; asked of 6.16.12, 6.17.13 and 7.3.4).
-    pub swap_prefers_fresh_clusters: bool,
-    /// The last entry's page of a disk in memory is read past the swap cache, so it is exclusive (`mm/memory.c`, `do_swap_page`).
-    pub swapin_bypasses_cache: bool,
-    /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED` (`kernel/sys.c`; new in 6.18).
-    pub thp_disable_except_advised: bool,
-    /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them, and there what is empty too; before,
-    /// all that is not protected, but what is empty only in a scan for nothing else (`fs/proc/task_mmu.c`,
-    /// `pagemap_page_category`; asked of 6.16.12, 6.17.13 and 7.3.4).
-    pub scan_written_needs_uffd_wp: bool,
-    /// Reclaim of a lazyfree folio that was written to splits its huge leaf; before, the leaf stayed (`mm/rmap.c`,
-    /// `try_to_unmap_one`; asked of 6.16.12, 6.17.13 and 7.3.4).
-    pub reclaim_splits_written_huge: bool,
-    /// Reclaim of a lazyfree folio goes through its entries in runs with the same write permission and soft-dirty, up to
-    /// the first that was written; before, it put all back with the first one's (`mm/rmap.c`, `folio_unmap_pte_batch`; asked of
-    /// 6.16.12, 6.17.13 and 7.3.4; mended by 29f40594a281).
-    pub reclaim_respects_write: bool,
-    /// A folio that waits to be split waits on after its migration; before, it was forgotten (`mm/migrate.c`,
-    /// `migrate_folio_move`; asked of 6.16.12, 6.17.13 and 7.3.4).
-    pub migration_requeues_split: bool,
-    /// mremap ends write protection by a userfaultfd that does not follow (`mm/mremap.c`; 0cef0bb836e3, in all kernels here).
-    pub mremap_drops_uffd_wp: bool,
-    /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
-    pub scan_knows_accessed: bool,
+    /// The release whose changes hold.
+    pub release: Release,
+    /// Rows of which it is said otherwise.
+    said: &'static [(&'static str, bool)],
+    /// A row, or a fault of mm's, that is wrong in it: a check's business.
+    planted: Option<(&'static str, bool)>,
 }
 
+/// What is known of a release beside the tables.
+struct Known {
+    name: &'static str,
+    /// The stable release that real kernels were asked of, from which the rows are; `None` where there was none.
+    asked: Option<&'static str>,
+}
+
+/// Every release whose rules are known, oldest first. This is the only list of them.
+const KNOWN: [Known; 4] = [
+    Known { name: "6.16", asked: Some("6.16.12") },
+    // The series as first merged, with its copy-on-write bug. No image: its rows are the patches'.
+    Known { name: "6.17-rc1", asked: None },
+    Known { name: "6.17", asked: Some("6.17.13") },
+    Known { name: "7.3", asked: Some("7.3.4") },
+];
+
+/// The kernel that a machine runs unless told otherwise.
+const DEFAULT: &str = "7.3";
+
+static RULES: [KernelRules; KNOWN.len()] = {
+    let mut rules = [KernelRules::at(KNOWN[0].name, Release::new(KNOWN[0].name)); KNOWN.len()];
+    let mut i = 0;
+    while i < KNOWN.len() {
+        let Known { name, asked } = KNOWN[i];
+        let release = match asked {
+            Some(asked) => asked,
+            None => name,
+        };
+        rules[i] = KernelRules::at(name, Release::new(release));
+        i += 1;
+    }
+    rules
+};
+
 impl KernelRules {
-    /// Linux 6.16: one entry at a time.
-    pub const V6_16: Self = Self {
-        name: "6.16",
-        mprotect: MprotectUnit::Entry,
-        exclusive_from: ExclusiveFrom::BatchStart,
-        mremap_batches: false,
-        mremap_many_vmas: false,
-        mremap_unmaps_before_checks: true,
-        numa_skips_huge_leaves: false,
-        dontunmap_unaccounts: true,
-        split_zeropage_keeps_soft_dirty: false,
-        collapse_inside_block_fails: true,
-        mkwrite_dirties_clean: true,
-        cont_on_invalid: true,
-        contpte_get_stops_early: false,
-        needs_flush_arm64: false,
-        fault_flush_local: false,
-        pmd_modify_keeps_dirty: false,
-        huge_zero_special: false,
-        pt_reclaim_wherever_safe: false,
-        sticky_vma_flags: false,
-        guard_vma_flag: false,
-        swap_prefers_fresh_clusters: true,
-        swapin_bypasses_cache: true,
-        thp_disable_except_advised: false,
-        scan_written_needs_uffd_wp: false,
-        reclaim_splits_written_huge: false,
-        reclaim_respects_write: false,
-        migration_requeues_split: false,
-        mremap_drops_uffd_wp: true,
-        scan_knows_accessed: false,
-    };
-
-    /// Linux 6.17-rc1: the series as first merged, with its copy-on-write bug.
-    ///
-    /// The mend of arm64's `pte_mkwrite` came later, so rc1 has 6.16's; no rc1 kernel was run.
-    pub const V6_17_RC1: Self = Self {
-        name: "6.17-rc1",
-        exclusive_from: ExclusiveFrom::FolioHead,
-        mkwrite_dirties_clean: true,
-        ..Self::V6_17
-    };
-
-    /// Linux 6.17 (as 6.17.13).
-    pub const V6_17: Self = Self {
-        name: "6.17",
-        mprotect: MprotectUnit::Batch,
-        exclusive_from: ExclusiveFrom::BatchStart,
-        mremap_batches: true,
-        mremap_many_vmas: true,
-        mremap_unmaps_before_checks: false,
-        numa_skips_huge_leaves: false,
-        dontunmap_unaccounts: false,
-        split_zeropage_keeps_soft_dirty: true,
-        collapse_inside_block_fails: true,
-        mkwrite_dirties_clean: false,
-        cont_on_invalid: true,
-        contpte_get_stops_early: true,
-        needs_flush_arm64: false,
-        fault_flush_local: false,
-        pmd_modify_keeps_dirty: false,
-        huge_zero_special: false,
-        pt_reclaim_wherever_safe: false,
-        sticky_vma_flags: false,
-        guard_vma_flag: false,
-        swap_prefers_fresh_clusters: true,
-        swapin_bypasses_cache: true,
-        thp_disable_except_advised: false,
-        scan_written_needs_uffd_wp: false,
-        reclaim_splits_written_huge: false,
-        reclaim_respects_write: false,
-        migration_requeues_split: false,
-        mremap_drops_uffd_wp: true,
-        scan_knows_accessed: false,
-    };
-
-    /// Linux 7.3 (as 7.3.4).
-    pub const V7_3: Self = Self {
-        name: "7.3",
-        numa_skips_huge_leaves: true,
-        collapse_inside_block_fails: false,
-        cont_on_invalid: false,
-        needs_flush_arm64: true,
-        fault_flush_local: true,
-        pmd_modify_keeps_dirty: true,
-        huge_zero_special: true,
-        pt_reclaim_wherever_safe: true,
-        sticky_vma_flags: true,
-        guard_vma_flag: true,
-        swap_prefers_fresh_clusters: false,
-        swapin_bypasses_cache: false,
-        thp_disable_except_advised: true,
-        scan_written_needs_uffd_wp: true,
-        reclaim_splits_written_huge: true,
-        reclaim_respects_write: true,
-        migration_requeues_split: true,
-        scan_knows_accessed: true,
-        ..Self::V6_17
-    };
-
-    /// Every named kernel, oldest first.
-    pub const ALL: [&'static Self; 4] = [&Self::V6_16, &Self::V6_17_RC1, &Self::V6_17, &Self::V7_3];
+    /// Every known kernel, oldest first.
+    pub const ALL: &'static [Self] = &RULES;
 
     /// The kernel a machine runs unless told otherwise.
-    pub const DEFAULT: &'static Self = &Self::V7_3;
+    pub const DEFAULT: &'static Self = Self::listed(DEFAULT).expect("it is listed");
 
-    /// The kernel of this name, or the one whose stable release it is: `6.16`, `6.16.12`.
-    pub fn by_name(name: &str) -> Option<&'static Self> {
-        Self::ALL.into_iter().find(|rules| rules.name == name).or_else(|| {
-            let (series, patch) = name.rsplit_once('.')?;
-            patch.parse::<u32>().ok()?;
-            Self::ALL.into_iter().find(|rules| rules.name == series)
-        })
+    /// Before this release, the tables say nothing.
+    pub const OLDEST: Release = Release::new("6.12");
+
+    /// A release by a name, with the changes that hold in it.
+    pub const fn at(name: &'static str, release: Release) -> Self {
+        Self { name, release, said: &[], planted: None }
     }
+
+    /// The known kernel of exactly this name, also in constants.
+    pub const fn listed(name: &str) -> Option<&'static Self> {
+        let mut i = 0;
+        while i < RULES.len() {
+            if is_same(RULES[i].name, name) {
+                return Some(&RULES[i]);
+            }
+            i += 1;
+        }
+        None
+    }
+
+    /// The known kernel of this name, or the one whose stable release it is: `6.16`, `6.16.12`, `v6.16.12-1-cloud`.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        Self::of_series(Release::parse(name)?)
+    }
+
+    /// The known kernel that a release is, or whose stable release it is.
+    pub fn of_series(release: Release) -> Option<&'static Self> {
+        let is_like = |known: &&Self| {
+            known.release == release
+                || known.release.series() == release.series()
+                    && !known.release.is_candidate()
+                    && !release.is_candidate()
+        };
+        Self::ALL.iter().find(is_like)
+    }
+
+    /// The known kernels that a real kernel was asked for.
+    pub fn asked() -> impl DoubleEndedIterator<Item = &'static Self> + Clone {
+        KNOWN.iter().zip(Self::ALL).filter(|(known, _)| known.asked.is_some()).map(|(_, rules)| rules)
+    }
+
+    /// Whether this is a known release that real kernels were asked for, as it is.
+    pub fn is_asked(&self) -> bool {
+        Self::asked().any(|known| known == self)
+    }
+
+    /// Of the known kernels that a real one was asked for, the last before something came to be so, and the first where it is.
+    pub fn turn(holds: impl Fn(&Self) -> bool) -> Option<(&'static Self, &'static Self)> {
+        let pairs = Self::asked().zip(Self::asked().skip(1));
+        pairs.clone().find(|(old, new)| !holds(old) && holds(new))
+    }
+
+    /// A release as the tables have it, known or not.
+    pub fn of_release(release: Release) -> &'static Self {
+        Self::at("", release).but_for(&release.to_string(), &[])
+    }
+
+    /// This kernel under a name of one's own, but for some rows. A kernel that was made once is made no second time.
+    #[must_use]
+    pub fn but_for(&self, name: &str, rows: &[(&'static str, bool)]) -> &'static Self {
+        let said = [rows, self.said].concat();
+        made(
+            |made| {
+                (made.name, made.release, made.said, made.planted)
+                    == (name, self.release, &said, self.planted)
+            },
+            || Self { name: String::from(name).leak(), said: said.clone().leak(), ..*self },
+        )
+    }
+
+    /// This kernel with a row, or a fault of mm's, that is wrong in it. What judges it goes by [`sound`](Self::sound).
+    #[must_use]
+    pub const fn planted(self, id: &'static str, holds: bool) -> Self {
+        Self { planted: Some((id, holds)), ..self }
+    }
+
+    /// What this kernel would be without what was planted in it.
+    pub fn sound(&'static self) -> &'static Self {
+        let sound = Self { planted: None, ..*self };
+        if sound == *self { self } else { made(|made| *made == sound, || sound) }
+    }
+
+    /// Whether this fault was planted in it.
+    pub fn plants(&self, id: &str) -> bool {
+        self.planted == Some((id, true))
+    }
+
+    /// What is said otherwise of a row.
+    pub(crate) fn says(&self, id: &str) -> Option<bool> {
+        let said = self.planted.iter().chain(self.said).find(|(row, _)| *row == id);
+        said.map(|(_, holds)| *holds)
+    }
+}
+
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
+/// The kernel that `is` the one wanted, made now if it was not made before.
+fn made(is: impl Fn(&KernelRules) -> bool, make: impl FnOnce() -> KernelRules) -> &'static KernelRules {
+    static MADE: Mutex<Vec<&'static KernelRules>> = Mutex::new(Vec::new());
+    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = KernelRules::ALL.iter().chain(all.iter().copied()).find(|known| is(known)) {
+        return known;
+    }
+    let new: &'static KernelRules = Box::leak(Box::new(make()));
+    all.push(new);
+    new
 }
 
 #[cfg(test)]
@@ -220,11 +178,37 @@ mod tests {
 
     #[test]
     fn stable_releases_find_their_series() {
-        assert_eq!(KernelRules::by_name("6.16.12"), Some(&KernelRules::V6_16));
-        assert_eq!(KernelRules::by_name("6.17-rc1"), Some(&KernelRules::V6_17_RC1));
-        assert_eq!(KernelRules::by_name("7.3"), Some(&KernelRules::V7_3));
-        assert_eq!(KernelRules::by_name("6.17-rc1.2"), Some(&KernelRules::V6_17_RC1));
-        assert_eq!(KernelRules::by_name("7"), None);
-        assert_eq!(KernelRules::by_name("6.15.1"), None);
+        let named = |name: &str| KernelRules::by_name(name).map(|rules| rules.name);
+        for rules in KernelRules::ALL {
+            assert_eq!(named(rules.name), Some(rules.name));
+            assert_eq!(KernelRules::listed(rules.name), Some(rules));
+            assert_eq!(named(&rules.release.to_string()), Some(rules.name), "as it was asked");
+        }
+        assert_eq!(named("v6.16.3-1-cloud"), Some("6.16"));
+        for other in ["7", "6.15.1", "6.17-rc2", "6.17-rc1.2", ""] {
+            assert_eq!(named(other), None, "{other}");
+        }
+        assert!(KernelRules::ALL.is_sorted_by(|a, b| a.release < b.release), "oldest first");
+    }
+
+    #[test]
+    fn a_kernel_is_made_once_and_judged_without_its_faults() {
+        static BROKEN: KernelRules = KernelRules::DEFAULT.planted("a", true);
+        let own = KernelRules::DEFAULT.but_for("mine", &[("a", true)]);
+        assert!(std::ptr::eq(own, KernelRules::DEFAULT.but_for("mine", &[("a", true)])));
+        assert_eq!((own.says("a"), own.says("b")), (Some(true), None));
+        let over = own.but_for("mine", &[("a", false)]);
+        assert_eq!(over.says("a"), Some(false), "what is said last holds");
+        assert!(BROKEN.plants("a") && BROKEN.says("a") == Some(true));
+        assert!(std::ptr::eq(BROKEN.sound(), KernelRules::DEFAULT));
+        assert!(std::ptr::eq(over.sound(), over), "what is said of a kernel is no fault");
+    }
+
+    #[test]
+    fn a_turn_is_found_between_kernels_that_were_asked() {
+        let from = Release::new("6.17");
+        let turn = KernelRules::turn(|rules| rules.release >= from).map(|(old, new)| (old.name, new.name));
+        assert_eq!(turn, Some(("6.16", "6.17")));
+        assert_eq!(KernelRules::turn(|_| true), None);
     }
 }

@@ -111,6 +111,7 @@ async function everyPartWorks() {
   page = await open(path, '#call=7&va=0x40004000');
   assert.match(await call(page), /^7\. mprotect\(0x40008000/);
   assert.ok((await page.locator('#decode').textContent()).includes('CONT 1→0'), 'a deep link opens its place');
+  assert.match(await page.locator('#decode .why').first().textContent(), /^why: A block is taken apart/, 'a neighbour unfolds it');
   assert.equal(await page.locator('.cell.here').count(), 4, 'the entry is marked on every machine');
   const header = await page.locator('header').boundingBox();
   await page.mouse.wheel(0, 600);

@@ -3,8 +3,9 @@
 
 use crate::happen::Happening;
 use crate::trace::{Change, Course, NamedArea, Piece, Step, Trace, VmaChange};
+use crate::why::{Part, Reasoned, Reasons};
 use crate::words::Word;
-use ptelab::{Counter, PteAttrs, PteView, show};
+use ptelab::{Cause, Counter, PteAttrs, PteView, show};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -22,6 +23,8 @@ pub(crate) struct Data<'a> {
     texts: Vec<String>,
     /// What a call took: pairs of a counter and its sum.
     costs: Vec<Vec<(u8, u64)>>,
+    /// Id, text and source.
+    causes: Vec<(&'static str, &'static str, &'static str)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,6 +40,8 @@ struct Machine {
     words: Vec<(String, u8, u32, String, usize)>,
     /// Name, lowest bit and width of each field.
     kinds: Vec<Vec<(&'static str, u32, u32)>>,
+    /// Causes of entries: twice their number, and one more where one only led to another.
+    reasons: Vec<Vec<u32>>,
     steps: Vec<StepData>,
 }
 
@@ -65,6 +70,12 @@ struct StepData {
     /// Happenings beyond those.
     #[serde(skip_serializing_if = "is_zero")]
     m: usize,
+    /// Why entries are what they are: space, first page, pages, number of the reasons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    w: Vec<(u32, u64, u64, u32)>,
+    /// Numbers of the call's causes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    y: Vec<u32>,
     /// Number of the costs.
     k: u32,
     /// Predicted instructions.
@@ -110,11 +121,12 @@ impl<T: Clone + Eq + std::hash::Hash> Table<T> {
 struct Tables {
     texts: Table<String>,
     costs: Table<Vec<(u8, u64)>>,
+    causes: Table<&'static Cause>,
 }
 
 impl<'a> Data<'a> {
     pub(crate) fn of(trace: &'a Trace) -> Self {
-        let mut tables = Tables { texts: Table::new(), costs: Table::new() };
+        let mut tables = Tables { texts: Table::new(), costs: Table::new(), causes: Table::new() };
         let calls =
             trace.calls().iter().map(|call| (call.line, call.pid, tables.texts.number(&call.text))).collect();
         let machines = trace.courses.iter().map(|course| machine(course, &mut tables)).collect();
@@ -128,6 +140,7 @@ impl<'a> Data<'a> {
             machines,
             texts: tables.texts.all,
             costs: tables.costs.all,
+            causes: tables.causes.all.iter().map(|cause| (cause.id, cause.text, cause.source)).collect(),
         }
     }
 }
@@ -145,6 +158,7 @@ fn machine(course: &Course, tables: &mut Tables) -> Machine {
         detailed: course.detailed.min(course.steps.len()),
         words: course.words.all.iter().map(word).collect(),
         kinds: course.words.kinds.iter().map(fields).collect(),
+        reasons: course.reasons.iter().map(|reasons| reasons_data(reasons, tables)).collect(),
         steps: course.steps.iter().map(|s| step(s, course.shape.page_shift, tables)).collect(),
     }
 }
@@ -172,9 +186,23 @@ fn step(step: &Step, page_shift: u32, tables: &mut Tables) -> StepData {
         e: step.ended.clone(),
         h: happenings_data(step, page_shift),
         m: step.more,
+        w: step.reasons.iter().map(|reasoned| reasoned_data(reasoned, page_shift)).collect(),
+        y: step.causes.iter().map(|cause| tables.causes.number(cause)).collect(),
         k: tables.costs.number(&costs),
         i: step.instructions,
     }
+}
+
+fn reasons_data(reasons: &Reasons, tables: &mut Tables) -> Vec<u32> {
+    reasons
+        .iter()
+        .map(|(cause, part)| 2 * tables.causes.number(&cause) + u32::from(part == Part::Behind))
+        .collect()
+}
+
+fn reasoned_data(one: &Reasoned, page_shift: u32) -> (u32, u64, u64, u32) {
+    let page = one.start.get() >> page_shift;
+    (one.space, page, (one.end.get() >> page_shift) - page, one.reasons)
 }
 
 fn change_data(change: &Change, page_shift: u32) -> (u32, u64, Vec<u64>) {

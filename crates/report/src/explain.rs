@@ -1,11 +1,13 @@
 //! What one entry went through, call by call: the word before and after, who changed it, and why.
 
+use crate::by::By;
 use crate::happen::{Happening, happenings, written};
 use crate::places::{Place, Places};
-use crate::rules::Situation;
-use crate::why::{Cause, why};
+use crate::why::{Part, Reasons, decided};
 use ptelab::observe::{Observer, Seen};
-use ptelab::{Backend, BitField, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, show};
+use ptelab::{
+    Backend, BitField, Cause, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, Why, show,
+};
 use std::fmt::Write as _;
 
 /// An entry at one moment.
@@ -18,10 +20,6 @@ struct Held {
 
 impl Held {
     const NOTHING: Self = Self { level: Level::Pte, pte: Pte::NONE, view: PteView::None };
-
-    const fn is_soft(&self) -> bool {
-        matches!(self.view, PteView::Soft(_))
-    }
 }
 
 /// Tells what one entry goes through on one machine, up to a call.
@@ -29,7 +27,6 @@ impl Held {
 pub struct Explainer {
     heading: String,
     kernel: &'static str,
-    arch: &'static str,
     shape: Shape,
     places: Places,
     pid: Pid,
@@ -52,7 +49,6 @@ impl Explainer {
         Self {
             heading: format!("{arch}, Linux {kernel}: {va} of process {pid}"),
             kernel,
-            arch,
             shape: vm.shape(),
             places: Places::new(vm),
             pid,
@@ -84,36 +80,40 @@ impl Explainer {
         text + &self.text
     }
 
-    /// Whether an entry at a place maps the address.
-    fn is_of(&self, place: &Place, space: Option<Pid>) -> bool {
+    /// Whether a place is on the way to the entry for the address.
+    fn covers(&self, place: &Place, space: Option<Pid>) -> bool {
         Some(place.space) == space
-            && place.level <= Level::Pmd
             && place.addr <= self.va
             && self.va < place.addr.add(self.places.entry_size(place.level))
     }
 
     /// Who had a hand in the entry, in order and each once.
-    fn causes(&self, records: &[Record], space: Option<Pid>, before: Held, now: Held) -> Vec<Cause> {
-        let mut causes = Vec::new();
-        let mut note = |cause: Cause| {
-            if !causes.contains(&cause) {
-                causes.push(cause);
+    fn hands(&self, records: &[Record], space: Option<Pid>, before: Held, now: Held) -> Vec<By> {
+        let mut hands = Vec::new();
+        let mut note = |by: By| {
+            if !hands.contains(&by) {
+                hands.push(by);
             }
         };
-        if before.level != now.level {
-            note(if now.level == Level::Pte { Cause::Split } else { Cause::Huge });
+        if before.level != now.level && now != Held::NOTHING {
+            note(if now.level == Level::Pte { By::Split } else { By::Huge });
         }
-        let mut fault: Option<FaultKind> = None;
+        let mut why = Why::default();
+        let mut fault: Option<(FaultKind, Option<&Cause>)> = None;
         for record in records {
             match *record {
-                Record::Event(Event::Fault(kind)) => fault = Some(kind),
+                Record::Why(cause) => why = cause,
+                Record::Event(Event::Fault(kind)) => fault = Some((kind, why.causes().next())),
                 Record::Hardware(p, old, new) if self.touches(p, space) => {
-                    note(Cause::Hardware(old.0 ^ new.0));
+                    note(By::Hardware(old.0 ^ new.0));
                 }
                 _ => {
                     let touched = written(record).is_some_and(|p| self.touches(p, space));
-                    if let Some(kind) = fault.filter(|_| touched) {
-                        note(Cause::Fault(kind));
+                    if let Some((kind, Some(cause))) = fault
+                        && touched
+                        && why.causes().any(|other| other == cause)
+                    {
+                        note(By::Fault(kind));
                     }
                 }
             }
@@ -124,21 +124,39 @@ impl Explainer {
             let index = |addr: VirtAddr| self.va.since(addr) >> self.shape.page_shift;
             let block = self.shape.cont_ptes as u64;
             match happening {
-                Happening::Batch(addr, n) if covers(addr, n) => note(Cause::Batch(addr, n, index(addr))),
-                Happening::Write(addr, n) if covers(addr, n) => note(Cause::Write(addr, n, index(addr))),
-                Happening::Fold(addr) if covers(addr, block) => note(Cause::Fold(addr)),
-                Happening::Unfold(addr) if covers(addr, block) => note(Cause::Unfold(addr)),
+                Happening::Batch(addr, n) if covers(addr, n) => note(By::Batch(addr, n, index(addr))),
+                Happening::Write(addr, n) if covers(addr, n) => note(By::Write(addr, n, index(addr))),
+                Happening::Fold(addr) if covers(addr, block) => note(By::Fold(addr)),
+                Happening::Unfold(addr) if covers(addr, block) => note(By::Unfold(addr)),
                 _ => {}
             }
         }
-        causes
+        hands
     }
 
     fn touches(&self, p: ptelab::Ptep, space: Option<Pid>) -> bool {
-        self.places.find(p).is_some_and(|place| self.is_of(&place, space))
+        self.places.find(p).is_some_and(|place| place.level <= Level::Pmd && self.covers(&place, space))
     }
 
-    fn tell(&mut self, vm: &dyn Backend, seen: &Seen<'_>, before: Held, now: Held, causes: &[Cause]) {
+    /// Why the entry is what it is after a call.
+    fn reasons(&self, vm: &dyn Backend, records: &[Record], space: Option<Pid>) -> Reasons {
+        let mut reasons = Reasons::default();
+        for one in decided(vm, &self.places, records) {
+            if self.covers(&one.place, space) {
+                reasons.add(one.why);
+            }
+        }
+        reasons
+    }
+
+    fn tell(
+        &mut self,
+        vm: &dyn Backend,
+        seen: &Seen<'_>,
+        (before, now): (Held, Held),
+        by: &[By],
+        why: &Reasons,
+    ) {
         self.told += 1;
         let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
         let _ = writeln!(
@@ -151,14 +169,16 @@ impl Explainer {
         let bits =
             if before.pte == now.pte { "the same in the end".to_owned() } else { bits_text(vm, before, now) };
         let _ = writeln!(self.text, "  bits    {bits}");
-        for cause in causes {
-            let _ = writeln!(self.text, "  by      {}", cause.text(vm, now.level));
+        for hand in by {
+            let _ = writeln!(self.text, "  by      {}", hand.text(vm, now.level));
         }
-        let situation =
-            Situation { was_soft: before.is_soft(), is_soft: now.is_soft(), unit: vm.rules().mprotect };
-        let reasons = why(seen.name, seen.text, causes, (self.arch, self.kernel), situation);
-        for (rule, source) in reasons {
-            let _ = writeln!(self.text, "  why     {rule}\n          ({source})");
+        for (cause, part) in why.iter() {
+            let label = match part {
+                Part::Own => "why",
+                Part::Behind => "as ",
+            };
+            let source = cause.cited(self.kernel);
+            let _ = writeln!(self.text, "  {label}     {}\n          ({source})", cause.text);
         }
     }
 }
@@ -180,10 +200,11 @@ impl Observer for Explainer {
             _ => Held::NOTHING,
         };
         let before = std::mem::replace(&mut self.held, now);
-        let causes = self.causes(&seen.records, space, before, now);
-        let written = causes.iter().any(|cause| !matches!(cause, Cause::Split | Cause::Huge));
-        if before != now || written && (before != Held::NOTHING || now != Held::NOTHING) {
-            self.tell(vm, &seen, before, now, &causes);
+        let why = self.reasons(vm, &seen.records, space);
+        let is_mapped = before != Held::NOTHING || now != Held::NOTHING;
+        if before != now || is_mapped && !why.is_empty() {
+            let by = self.hands(&seen.records, space, before, now);
+            self.tell(vm, &seen, (before, now), &by, &why);
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) const fn written(record: &Record) -> Option<Ptep> {
 pub(crate) fn primitives(record: &Record) -> u64 {
     match *record {
         Record::Tlbi(op) => op.ops.into(),
-        Record::Hardware(..) | Record::Event(_) => 0,
+        Record::Hardware(..) | Record::Event(_) | Record::Why(_) | Record::Kept(..) => 0,
         _ => 1,
     }
 }

@@ -4,13 +4,13 @@
 //! resulting [`Trace`] come a [report](html()) for a browser, a [timeline](write_timeline) for a trace viewer, and a
 //! [table](write_csv) of counters. An [`Explainer`] tells the story of one entry.
 
+mod by;
 mod cells;
 mod data;
 mod explain;
 mod happen;
 mod html;
 mod places;
-mod rules;
 mod source;
 mod state;
 mod timeline;
@@ -28,4 +28,5 @@ pub use trace::{
     CallLine, Change, Clock, Course, MAX_DETAILS, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer,
     VmaChange,
 };
+pub use why::{Part, Reasoned, Reasons};
 pub use words::{Word, Words};

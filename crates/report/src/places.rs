@@ -31,6 +31,8 @@ struct Space {
 pub(crate) struct Places {
     tables: FxHashMap<Ptep, Place>,
     before: FxHashMap<Ptep, Place>,
+    /// Tables that the last call moved: where they stood, and where they stand.
+    moved: Vec<Place>,
     spaces: Vec<Space>,
     processes: Vec<Pid>,
     table_shift: u32,
@@ -70,6 +72,7 @@ impl Places {
         vm: &dyn Backend,
         written: impl Iterator<Item = Ptep>,
     ) -> BTreeSet<Place> {
+        self.moved.clear();
         let mut entries: Vec<Ptep> = Vec::new();
         for p in written {
             // In a table of page entries, one stands for all.
@@ -109,6 +112,18 @@ impl Places {
                 tables.iter().map(|t| (t.first, Place { space: label, level: t.level, addr: t.addr }));
             self.tables.extend(places);
         }
+        for (first, now) in &self.tables {
+            let was = self.before.get(first).filter(|was| was.space == now.space && was.addr != now.addr);
+            self.moved.extend(was.into_iter().flat_map(|was| [*was, *now]));
+        }
+    }
+
+    /// Whether the last call moved the table under an entry away, or one there, with all that it maps.
+    pub(crate) fn has_moved(&self, entry: &Place) -> bool {
+        let level = entry.level.below();
+        self.moved
+            .iter()
+            .any(|&table| Some(table.level) == level && Place { level: entry.level, ..table } == *entry)
     }
 
     /// Address spaces that there are, each with a process that has it.

@@ -1,6 +1,7 @@
 //! The state of one machine after any call of its course.
 
 use crate::trace::{Change, Course, NamedArea, Piece, Step};
+use crate::why::Reasons;
 use crate::words::Word;
 use ptelab::{Level, Pid, VirtAddr};
 use std::collections::BTreeMap;
@@ -87,6 +88,11 @@ impl<'a> State<'a> {
     /// Address spaces that there are.
     pub fn spaces(&self) -> Vec<Pid> {
         self.now.vmas.keys().copied().collect()
+    }
+
+    /// Why the call that led here made the entry for an address what it is, or left it so.
+    pub fn reasons(&self, space: Pid, addr: VirtAddr) -> Reasons {
+        self.step().map_or_else(Reasons::default, |step| self.course.reasons_at(step, space, addr))
     }
 
     /// VMAs of an address space.

@@ -1,12 +1,13 @@
 //! What page tables went through, call by call, as plain data: only what changes is kept.
 
 use crate::cells::Cells;
-use crate::happen::{Happening, happenings, primitives, written};
+use crate::happen::{Happening, happenings as happenings_of, primitives, written};
 use crate::places::Places;
+use crate::why::{Numbered, Reasoned, Reasons, causes, decided};
 use crate::words::Words;
 use ptelab::cost::{Model, Models};
 use ptelab::observe::{Observer, Seen};
-use ptelab::{Area, Backend, Backing, Cell, Counter, Counters, Level, Pid, Record, Shape, VirtAddr};
+use ptelab::{Area, Backend, Backing, Cause, Cell, Counter, Counters, Level, Pid, Record, Shape, VirtAddr};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -97,6 +98,10 @@ pub struct Step {
     pub ended: Vec<Pid>,
     /// What it did, in order, up to [`MAX_HAPPENINGS`], each with the number of primitives before it.
     pub happenings: Vec<(u64, Happening)>,
+    /// Why entries changed, or stayed as they are.
+    pub reasons: Vec<Reasoned>,
+    /// What was done for which causes, in the order in which they first applied.
+    pub causes: Vec<&'static Cause>,
     /// Primitives that were recorded.
     pub primitives: u64,
     /// How many things it did beyond those.
@@ -151,6 +156,8 @@ pub struct Course {
     pub detailed: usize,
     /// The words that occur.
     pub words: Words,
+    /// The reasons that occur.
+    pub reasons: Vec<Reasons>,
     /// The calls, as the source has them.
     pub calls: Vec<CallLine>,
 }
@@ -159,6 +166,17 @@ impl Course {
     /// The machine, as headings name it: `arm64 6.17`.
     pub fn machine(&self) -> String {
         format!("{} {}", self.arch, self.kernel)
+    }
+
+    /// Why the entry for an address is what it is after a step, or why it stayed so; nothing where nobody had anything to do with
+    /// it.
+    pub fn reasons_at(&self, step: &Step, space: Pid, addr: VirtAddr) -> Reasons {
+        let covers = |one: &&Reasoned| one.space == space && one.start <= addr && addr < one.end;
+        let mut found = Reasons::default();
+        for one in step.reasons.iter().filter(covers) {
+            found.join(&self.reasons[one.reasons as usize]);
+        }
+        found
     }
 }
 
@@ -197,7 +215,8 @@ pub struct Tracer {
     states: FxHashMap<(Pid, VirtAddr), Cells>,
     vmas: BTreeMap<Pid, Vec<NamedArea>>,
     recorded: bool,
-    /// Pieces and happenings that were kept.
+    numbered: Numbered,
+    /// Pieces, happenings and reasons that were kept.
     details: usize,
 }
 
@@ -214,6 +233,7 @@ impl Tracer {
             steps: Vec::new(),
             detailed: 0,
             words: Words::new(vm),
+            reasons: Vec::new(),
             calls: Vec::new(),
         };
         let recorded = vm.about().records;
@@ -224,6 +244,7 @@ impl Tracer {
             states: FxHashMap::default(),
             vmas: BTreeMap::new(),
             recorded,
+            numbered: Numbered::default(),
             details: 0,
         }
     }
@@ -357,15 +378,18 @@ impl Observer for Tracer {
         }
         let looked_at = spaces.iter().filter(|(label, _)| Some(**label) == space || !known.contains(label));
         let vmas = looked_at.filter_map(|(&label, &user)| self.look_at_vmas(vm, label, user)).collect();
-        let mut happenings = if self.is_detailed() {
+        let (mut happenings, mut reasons) = (Vec::new(), Vec::new());
+        if self.is_detailed() {
             self.course.detailed += 1;
-            happenings(&self.places, self.course.shape.cont_ptes, &seen.records)
-        } else {
-            Vec::new()
-        };
+            happenings = happenings_of(&self.places, self.course.shape.cont_ptes, &seen.records);
+            let decided = decided(vm, &self.places, &seen.records);
+            reasons = self.numbered.group(&self.places, decided, &mut self.course.reasons);
+        }
         let more = happenings.len().saturating_sub(MAX_HAPPENINGS);
         happenings.truncate(MAX_HAPPENINGS);
-        self.details += happenings.len() + changes.iter().map(|change| change.pieces.len()).sum::<usize>();
+        self.details += happenings.len()
+            + reasons.len()
+            + changes.iter().map(|change| change.pieces.len()).sum::<usize>();
         let predicted = self.model.map(|model| model.predict(1, &seen.counters).round() as u64);
         self.course.steps.push(Step {
             space,
@@ -375,6 +399,8 @@ impl Observer for Tracer {
             vmas,
             ended,
             happenings,
+            reasons,
+            causes: causes(&seen.records),
             primitives: seen.records.iter().map(primitives).sum(),
             more,
             counters: nonzero(&seen.counters),

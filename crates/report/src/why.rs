@@ -1,141 +1,202 @@
-//! The rules behind changes of entries, each with the Linux file that it follows.
+//! Why entries changed, or stayed as they are, as the causes in a call's records say.
 
-use crate::rules::{self, Situation};
-use ptelab::{Backend, FaultKind, Level, Pte, VirtAddr};
+use crate::happen::written;
+use crate::places::{Place, Places};
+use ptelab::{Backend, Cause, Level, Pid, Pte, PteView, Ptep, Record, VirtAddr, Why};
+use rustc_hash::FxHashMap;
 
-/// Who had a hand in an entry.
+/// An entry that a call wrote or left as it is, or the way to entries that it moved with their table; and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decided {
+    pub(crate) place: Place,
+    pub(crate) why: Why,
+}
+
+/// What the records of one call say of entries, in order.
+pub(crate) fn decided(vm: &dyn Backend, places: &Places, records: &[Record]) -> Vec<Decided> {
+    let mut found = Vec::new();
+    let mut why = Why::default();
+    let mut loaded = None;
+    let mut note = |p: Ptep, why| found.extend(places.find(p).map(|place| Decided { place, why }));
+    for record in records {
+        match *record {
+            Record::Why(now) => why = now,
+            Record::Load(p, pte) => loaded = Some((p, pte)),
+            Record::Hardware(p, ..) => note(p, why),
+            Record::Kept(p, n, cause) => {
+                for i in 0..n as usize {
+                    note(p.add(i), Why::of(&[cause]));
+                }
+            }
+            _ => {
+                if let Some(p) = written(record)
+                    && maps_pages(vm, places, record, p, loaded)
+                {
+                    note(p, why);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether what was written maps pages, or did: a table that comes or goes is empty.
+fn maps_pages(
+    vm: &dyn Backend,
+    places: &Places,
+    record: &Record,
+    p: Ptep,
+    loaded: Option<(Ptep, Pte)>,
+) -> bool {
+    let Some(place) = places.find(p).filter(|place| place.level > Level::Pte) else { return true };
+    let (old, new) = words(record, loaded);
+    let leaf = |pte: Pte| !matches!(vm.words().decode(pte, place.level), PteView::None | PteView::Table(_));
+    old.is_some_and(leaf) || new.is_some_and(leaf) || places.has_moved(&place)
+}
+
+/// What an entry was, where that is known, and what it was made.
+fn words(record: &Record, loaded: Option<(Ptep, Pte)>) -> (Option<Pte>, Option<Pte>) {
+    match *record {
+        Record::Store(p, new) => (loaded.filter(|(q, _)| *q == p).map(|(_, old)| old), Some(new)),
+        Record::Swap(_, old, new) | Record::CompareSwap(_, old, new, _) => (Some(old), Some(new)),
+        _ => (None, None),
+    }
+}
+
+/// The causes of what a call did, each once, those that led to others before them.
+pub(crate) fn causes(records: &[Record]) -> Vec<&'static Cause> {
+    let mut found = Vec::new();
+    for record in records {
+        let why = match *record {
+            Record::Why(why) => why,
+            Record::Kept(.., cause) => Why::of(&[cause]),
+            _ => continue,
+        };
+        let mut led_to: Vec<&'static Cause> = why.causes().filter(|cause| !found.contains(cause)).collect();
+        led_to.reverse();
+        found.extend(led_to);
+    }
+    found
+}
+
+/// How a cause had a part in an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The entry was written for it, or left as it is.
+    Own,
+    /// It led to a cause of the entry's, and may be about other entries: what changes a part of a block makes the port take the
+    /// whole block apart.
+    Behind,
+}
+
+/// The causes that had a part in an entry during one call, in the order in which they first had.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reasons {
+    all: Vec<(&'static Cause, Part)>,
+}
+
+impl Reasons {
+    /// The causes.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Cause, Part)> + '_ {
+        self.all.iter().copied()
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The entry was written once more.
+    pub(crate) fn add(&mut self, why: Why) {
+        for (i, cause) in why.causes().enumerate() {
+            self.note(cause, if i == 0 { Part::Own } else { Part::Behind });
+        }
+    }
+
+    fn note(&mut self, cause: &'static Cause, part: Part) {
+        match self.all.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, known)) if part == Part::Own => *known = part,
+            Some(_) => {}
+            None => self.all.push((cause, part)),
+        }
+    }
+
+    /// What others say too.
+    pub(crate) fn join(&mut self, other: &Self) {
+        for (cause, part) in other.iter() {
+            self.note(cause, part);
+        }
+    }
+}
+
+/// Entries side by side that have the same reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// The CPU's walker changed these bits.
-    Hardware(u64),
-    /// A fault of this kind.
-    Fault(FaultKind),
-    /// A batch: first address, entries, and which of them it is.
-    Batch(VirtAddr, u64, u64),
-    /// Entries written one after the other: first address, entries, and which of them it is.
-    Write(VirtAddr, u64, u64),
-    /// Its contiguous block was made.
-    Fold(VirtAddr),
-    /// Its contiguous block was taken apart.
-    Unfold(VirtAddr),
-    /// The huge leaf that mapped it was split.
-    Split,
-    /// It is mapped by a huge leaf from now on.
-    Huge,
+pub struct Reasoned {
+    /// The address space, by the process that first had it.
+    pub space: Pid,
+    /// First address.
+    pub start: VirtAddr,
+    /// End, exclusive.
+    pub end: VirtAddr,
+    /// Number of their reasons in [`Course::reasons`](crate::Course::reasons).
+    pub reasons: u32,
 }
 
-impl Cause {
-    pub(crate) fn text(&self, vm: &dyn Backend, level: Level) -> String {
-        match *self {
-            Self::Hardware(bits) => {
-                let names = vm.words().fields(Pte(bits), level);
-                let changed: Vec<_> =
-                    names.iter().filter(|field| field.mask & bits != 0).map(|field| field.name).collect();
-                format!("the CPU's walker, at an access: {}", changed.join(" "))
+/// Reasons by number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbered {
+    known: FxHashMap<Vec<Why>, u32>,
+}
+
+impl Numbered {
+    /// What was decided of which entries in one call, those that are alike together. New reasons are added to `all`.
+    pub(crate) fn group(
+        &mut self,
+        places: &Places,
+        mut decided: Vec<Decided>,
+        all: &mut Vec<Reasons>,
+    ) -> Vec<Reasoned> {
+        let key = |one: &Decided| (one.place.space, one.place.level, one.place.addr);
+        decided.sort_by_key(key);
+        let mut found: Vec<Reasoned> = Vec::new();
+        let mut whys: Vec<Why> = Vec::new();
+        let mut last = (Vec::new(), None);
+        for one in decided.chunk_by(|a, b| key(a) == key(b)) {
+            whys.clear();
+            for Decided { why, .. } in one {
+                if !whys.contains(why) {
+                    whys.push(*why);
+                }
             }
-            Self::Fault(kind) => format!("a fault: {}", fault_text(kind)),
-            Self::Batch(addr, n, i) => format!("a batch of {n} from {addr}: entry {i} of it"),
-            Self::Write(_, 1, _) => "a write of this entry alone".to_owned(),
-            Self::Write(addr, n, i) => format!("a write of {n} entries from {addr}: entry {i} of them"),
-            Self::Fold(addr) => format!("fold: the block at {addr} was made of single entries"),
-            Self::Unfold(addr) => format!("unfold: the block at {addr} was taken apart into single entries"),
-            Self::Split => "a split of the huge leaf that mapped it".to_owned(),
-            Self::Huge => "a huge leaf that maps it with its neighbours".to_owned(),
-        }
-    }
-}
-
-const fn fault_text(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Anon => "new anonymous memory",
-        FaultKind::Zero => "the zero page, for a read",
-        FaultKind::Shared => "a page of a file or of shared memory",
-        FaultKind::Reuse => "copy-on-write of a page that is exclusive, which is used as it is",
-        FaultKind::Copy => "copy-on-write, which copied the page",
-        FaultKind::AccessFlags => "accessed or dirty set by software",
-        FaultKind::Numa => "a NUMA hint",
-        FaultKind::Soft => "the page that a software entry stood for",
-        FaultKind::Signal => "answered with a signal",
-    }
-}
-
-/// The rules that apply to a call and what had a hand in an entry: each a sentence, and its source.
-pub(crate) fn why(
-    name: &str,
-    text: &str,
-    causes: &[Cause],
-    (arch, kernel): (&str, &str),
-    situation: Situation,
-) -> Vec<(&'static str, String)> {
-    let linux = |file: &str| format!("{file}, Linux {kernel}");
-    let mut reasons: Vec<(&'static str, String)> = Vec::new();
-    let mut note = |rule: &'static str, source: String| {
-        if !reasons.iter().any(|(known, _)| *known == rule) {
-            reasons.push((rule, source));
-        }
-    };
-    for cause in causes {
-        match cause {
-            Cause::Hardware(_) => note(
-                "Hardware notes accesses in the entry that it walked, and writes where the entry is writable.",
-                format!("the {arch} architecture's manual, translation table walks"),
-            ),
-            Cause::Fault(kind) => {
-                let (rule, file) = fault_rule(*kind);
-                note(rule, linux(file));
+            let Place { space, level, addr } = one[0].place;
+            let end = addr.add(places.entry_size(level));
+            let alike = last.0 == whys && last.1 == Some((space, level));
+            match found.last_mut() {
+                Some(before) if alike && before.end == addr => before.end = end,
+                _ => {
+                    let reasons = self.number(&whys, all);
+                    found.push(Reasoned { space, start: addr, end, reasons });
+                    last = (whys.clone(), Some((space, level)));
+                }
             }
-            Cause::Fold(_) => note(
-                "A block of entries of one folio becomes one where they differ in frame, accessed and dirty only.",
-                linux(&format!("arch/{arch}/mm/contpte.c:__contpte_try_fold")),
-            ),
-            Cause::Unfold(_) => note(
-                "A block is taken apart before a part of it changes, break-before-make.",
-                linux(&format!("arch/{arch}/mm/contpte.c:__contpte_try_unfold")),
-            ),
-            Cause::Split => note(
-                "A huge leaf of which a part changes is split into a table first.",
-                linux("mm/huge_memory.c:__split_huge_pmd"),
-            ),
-            Cause::Huge | Cause::Batch(..) | Cause::Write(..) => {}
         }
+        found
     }
-    if !causes.iter().any(|cause| matches!(cause, Cause::Fault(_)))
-        && let Some((rule, file)) = rules::of_call(name, text, situation)
-    {
-        note(rule, linux(file));
-    }
-    reasons
-}
 
-const fn fault_rule(kind: FaultKind) -> (&'static str, &'static str) {
-    match kind {
-        FaultKind::Anon => (
-            "The first write maps a new folio, of the largest order that is allowed and fits, whole.",
-            "mm/memory.c:do_anonymous_page",
-        ),
-        FaultKind::Zero => (
-            "A read of memory that was never written maps the zero page, read-only.",
-            "mm/memory.c:do_anonymous_page",
-        ),
-        FaultKind::Shared => ("The page comes from the mapping's page cache.", "mm/memory.c:do_fault"),
-        FaultKind::Reuse => {
-            ("A page that nobody else maps becomes writable without a copy.", "mm/memory.c:wp_page_reuse")
+    fn number(&mut self, whys: &[Why], all: &mut Vec<Reasons>) -> u32 {
+        if let Some(&number) = self.known.get(whys) {
+            return number;
         }
-        FaultKind::Copy => (
-            "A write to a page that may be shared gets a copy of its own: one page, exclusive.",
-            "mm/memory.c:wp_page_copy",
-        ),
-        FaultKind::AccessFlags => (
-            "Software sets accessed, and dirty for a write, where hardware did not.",
-            "mm/memory.c:handle_pte_fault",
-        ),
-        FaultKind::Numa => {
-            ("A hinted entry gets its protection back, on this node or another.", "mm/memory.c:do_numa_page")
+        let mut reasons = Reasons::default();
+        for &why in whys {
+            reasons.add(why);
         }
-        FaultKind::Soft => (
-            "A swapped page is read back, as a page of its own; a device's page comes home.",
-            "mm/memory.c:do_swap_page",
-        ),
-        FaultKind::Signal => ("The VMA does not allow the access.", "mm/memory.c:handle_mm_fault"),
+        let same = all.iter().position(|known| *known == reasons);
+        let number = same.unwrap_or_else(|| {
+            all.push(reasons);
+            all.len() - 1
+        }) as u32;
+        self.known.insert(whys.to_vec(), number);
+        number
     }
 }

@@ -443,6 +443,8 @@ function drawMaps() {
     const sums = element('p', { class: 'sum' });
     summary(course).forEach((text, i) => sums.append(i ? ' · ' : '', element('b', {}, text)));
     section.append(sums);
+    const causes = (step.y || []).map((cause) => element('span', { title: data.causes[cause][1] }, data.causes[cause][0]));
+    section.append(element('p', { class: 'causes' }, ...causes.flatMap((cause, i) => [i ? ' · ' : 'why: ', cause])));
     const { full, regions } = layout(course, at);
     for (const vma of regions.slice(0, MAX_REGIONS)) {
       section.append(element('p', { class: 'vma' }, vmaText(course.machine, vma)), drawRegion(course, vma));
@@ -509,6 +511,7 @@ function decodeOne(course) {
   const line = (label, entry) => element('div', {}, element('code', {}, `${label} ${wordText(machine, entry)}`));
   if (before.changed) box.append(line('old', before.entry));
   box.append(line(before.changed ? 'new' : '   ', now), element('div', {}, pageText(now)));
+  box.append(...whyLines(machine, page));
   const shown = now || before.entry;
   if (!shown) return box;
   const value = (entry, low, width) =>
@@ -524,6 +527,23 @@ function decodeOne(course) {
   }
   box.append(bits);
   return box;
+}
+
+// Why the call made the entry what it is, or left it so: the causes that it was written for, and those that led to them.
+function whyLines(machine, page) {
+  const covering = (machine.steps[call - 1].w || []).filter(([of, start, pages]) => of === space && start <= page && page < start + pages);
+  const parts = new Map();
+  for (const [, , , number] of covering) {
+    for (const part of machine.reasons[number]) {
+      const cause = part >> 1, behind = part & 1;
+      if (!parts.has(cause) || !behind) parts.set(cause, behind);
+    }
+  }
+  return [...parts].map(([cause, behind]) => {
+    const [id, text, source] = data.causes[cause];
+    const cited = source.includes('/') ? `${source}, Linux ${machine.kernel}` : source;
+    return element('div', { class: 'why', title: `${id}: ${cited}` }, `${behind ? 'as' : 'why'}: ${text}`);
+  });
 }
 
 // What calls took on every machine: rows of a name and a sum for each machine, null where nothing is known.

@@ -244,12 +244,42 @@ fn a_state_is_what_the_machine_held() {
     }
 }
 
+/// What is told of an entry of process 1, up to a call.
+fn explained(text: &str, ports: &str, kernels: &str, va: u64, at: u64) -> String {
+    let scenario = ptelab::scenario::parse(text).unwrap();
+    let matrix = matrix(ports, kernels).hw(HwKind::Recording);
+    let explainer = |vm: &dyn Backend| Explainer::new(vm, 1, VirtAddr::new(va), at);
+    let (told, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), explainer).unwrap();
+    told.iter().map(Explainer::text).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn an_entry_is_explained() {
-    let scenario = ptelab::scenario::parse(T2).unwrap();
-    let matrix = matrix("arm64", "6.16,6.17").hw(HwKind::Recording);
-    let explainer = |vm: &dyn Backend| Explainer::new(vm, 1, VirtAddr::new(0x4000_9000), 7);
-    let (told, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), explainer).unwrap();
-    let texts: Vec<String> = told.iter().map(Explainer::text).collect();
-    insta::assert_snapshot!("an_entry_is_explained", texts.join("\n"));
+    insta::assert_snapshot!("an_entry_is_explained", explained(T2, "arm64", "6.16,6.17", 0x4000_9000, 7));
+}
+
+/// The call changes the other half of the block. What it does there is only what led to the unfold here.
+#[test]
+fn a_neighbours_unfold_is_explained() {
+    insta::assert_snapshot!(
+        "a_neighbours_unfold_is_explained",
+        explained(T2, "arm64", "6.16,7.3", 0x4000_1000, 7)
+    );
+}
+
+/// Calls that change entries of other processes, and leave entries as they are.
+#[test]
+fn what_others_do_is_explained() {
+    let text = "swapon(1M)
+        mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+        memset(0x40000000, 7, 8K)
+        fork() = 2
+        [pid 2] migrate_begin(0x40000000, 4K)
+        [pid 2] migrate_end(0x40000000, 4K)
+        madvise(0x40000000, 8K, MADV_PAGEOUT)
+        [pid 2] exit_group(0)
+        mprotect(0x40000000, 8K, PROT_READ)
+        mprotect(0x40000000, 8K, PROT_READ|PROT_WRITE)
+        mremap(0x40000000, 8K, 8K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000000)";
+    insta::assert_snapshot!("what_others_do_is_explained", explained(text, "x86_64", "7.3", 0x4000_0000, 99));
 }

@@ -85,3 +85,4 @@ pub use diag::{Diagnostic, Diagnostics, MAX_KEPT, Related};
 pub use parse::{parse, parse_bytes};
 pub use render::MAX_SHOWN;
 pub use steps::{Step, Steps};
+pub use suggest::did_you_mean;

@@ -4,7 +4,8 @@
 const LONGEST: usize = 64;
 
 /// A question that names the candidate nearest to `name`, if one is near.
-pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+#[must_use]
+pub fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
     let best = nearest(name, candidates)?;
     Some(format!("did you mean `{best}`?"))
 }

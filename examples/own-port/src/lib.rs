@@ -5,8 +5,8 @@
 
 use ptelab_pgtable::laws::{PortFacts, Setting};
 use ptelab_pgtable::{
-    Access, Arch, BitField, CpuConfig, CpuFeature, EntryFormat, Fpb, KernelRules, Level, Mapping, ModifyProt,
-    Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
+    Access, Arch, BitField, Change, CpuConfig, CpuFeature, EntryFormat, Fpb, KernelRules, Level, Mapping,
+    ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, changes,
 };
 
 const VALID: u64 = 1 << 0;
@@ -40,16 +40,41 @@ const ATTRS: [(PteAttrs, u64); 8] = [
     (PteAttrs::UFFD, UFFD),
 ];
 
+changes! {
+    /// What this port does otherwise from one kernel to the next. Nobody else need know of it.
+    pub struct Rules;
+
+    /// `pte_mkwrite` makes an entry dirty, as this machine's first kernels had it.
+    own_mkwrite_dirties {
+        until: Turn::at("6.17"),
+        file: "arch/own/include/asm/pgtable.h, pte_mkwrite",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                madvise(0x40000000, 4K, MADV_FREE)
+                mprotect(0x40000000, 4K, PROT_READ)
+                mprotect(0x40000000, 4K, PROT_READ|PROT_WRITE)
+                dump(0x40000000, 4K, "clean and writable")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+}
+
 /// The machine.
 #[derive(Clone, Copy, Debug)]
-pub struct Own;
+pub struct Own {
+    rules: Rules,
+}
 
 impl Arch for Own {
     const NAME: &'static str = "own";
     const FEATURES: &'static [CpuFeature] = &[];
+    const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
-    fn new(_: &CpuConfig, _: &'static KernelRules) -> Self {
-        Self
+    fn new(_: &CpuConfig, kernel: &'static KernelRules) -> Self {
+        Self { rules: Rules::of(kernel) }
     }
 }
 
@@ -61,6 +86,10 @@ impl PortFacts for Own {
 
     fn is_expressible(_: &Setting, m: Mapping) -> bool {
         is_sensible(&m)
+    }
+
+    fn mkwrite_dirties(on: &Setting) -> bool {
+        Rules::of(on.rules).own_mkwrite_dirties
     }
 }
 
@@ -212,7 +241,8 @@ impl EntryFormat for Own {
     }
 
     fn pte_mkwrite(&self, pte: Pte) -> Pte {
-        Pte(pte.0 | WRITE)
+        let dirty = if self.rules.own_mkwrite_dirties { DIRTY } else { 0 };
+        Pte(pte.0 | WRITE | dirty)
     }
 
     fn pte_wrprotect(&self, pte: Pte) -> Pte {

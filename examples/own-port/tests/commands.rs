@@ -30,6 +30,15 @@ fn scenarios_run_and_compare() {
     holds(&["explain", &file, "--va", "0x40000000", "--at", "3", "--arch", "own"], "own, Linux 7.3");
 }
 
+/// What it does otherwise in old kernels shows beside the others' changes, and in what it does.
+#[test]
+fn its_changes_are_known() {
+    holds(&["kernels", "6.16", "6.17"], "  - own_mkwrite_dirties              own   ");
+    let file = fixture("scenarios/madvise-free.scn");
+    let differs = own_port(&["compare", &file, "--arch", "own", "--kernel", "6.16,6.17"]);
+    assert!(differs.contains("own 6.16 and own 6.17: "), "{differs}");
+}
+
 #[test]
 fn it_is_checked() {
     holds(&["check", "--laws", "--arch", "own"], "31 of 31 laws hold");

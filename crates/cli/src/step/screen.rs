@@ -2,7 +2,7 @@
 
 use super::{Prompt, Stepper};
 use ptelab::{Counter, PteAttrs, PteView, VirtAddr, show};
-use ptelab_report::{Entry, Happening};
+use ptelab_report::{Entry, Happening, Part};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -21,15 +21,18 @@ impl Stepper<'_> {
             Constraint::Length(1),
             Constraint::Length(2),
             Constraint::Length(1),
+            Constraint::Length(1),
             Constraint::Length(VMAS as u16),
             Constraint::Min(1),
-            Constraint::Length(4),
+            Constraint::Length(6),
             Constraint::Length(1),
         ];
-        let [title, call, sums, vmas, map, entry, keys] = Layout::vertical(heights).areas(frame.area());
+        let [title, call, sums, causes, vmas, map, entry, keys] =
+            Layout::vertical(heights).areas(frame.area());
         frame.render_widget(self.title(), title);
         frame.render_widget(Paragraph::new(self.call_line()).wrap(Wrap { trim: false }), call);
         frame.render_widget(self.sums(), sums);
+        frame.render_widget(self.causes(), causes);
         frame.render_widget(Paragraph::new(self.vma_lines()), vmas);
         frame.render_widget(Paragraph::new(self.map(map)), map);
         frame.render_widget(Paragraph::new(self.entry_lines()).wrap(Wrap { trim: false }), entry);
@@ -73,6 +76,15 @@ impl Stepper<'_> {
             parts.insert(0, format!("{single} one by one"));
         }
         parts.join(" · ")
+    }
+
+    /// What the call did things for, by the causes' ids.
+    fn causes(&self) -> String {
+        let Some(step) = self.state().step().filter(|step| !step.causes.is_empty()) else {
+            return String::new();
+        };
+        let ids: Vec<&str> = step.causes.iter().map(|cause| cause.id).collect();
+        format!("why: {}", ids.join(" · "))
     }
 
     fn vma_lines(&self) -> Vec<Line<'_>> {
@@ -139,8 +151,13 @@ impl Stepper<'_> {
 
     fn entry_lines(&self) -> Vec<Line<'_>> {
         let state = self.state();
+        let reasons = state.reasons(self.space, self.focus);
+        let why = reasons.iter().map(|(cause, part)| {
+            let label = if part == Part::Own { "why" } else { "as " };
+            Line::raw(format!("{label} {}", cause.text))
+        });
         let Some(entry) = state.entry(self.space, self.focus) else {
-            return vec![Line::raw(format!("{}  empty", self.focus))];
+            return std::iter::once(Line::raw(format!("{}  empty", self.focus))).chain(why).collect();
         };
         let word = entry.word;
         let changed = if state.is_changed(self.space, self.focus) { "  changed by this call" } else { "" };
@@ -160,7 +177,7 @@ impl Stepper<'_> {
             let share = if entry.exclusive { "exclusive" } else { "not exclusive" };
             format!("page {} of a folio of {}, {share}", entry.offset, entry.folio_pages)
         };
-        vec![Line::raw(first), Line::raw(fields), Line::raw(folio)]
+        [Line::raw(first), Line::raw(fields), Line::raw(folio)].into_iter().chain(why).collect()
     }
 
     fn last_line(&self) -> Line<'_> {

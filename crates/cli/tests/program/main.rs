@@ -2,6 +2,7 @@
 
 mod bench;
 mod general;
+mod kernels;
 mod replay;
 
 use std::path::{Path, PathBuf};

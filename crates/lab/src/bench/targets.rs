@@ -4,9 +4,11 @@ use super::layout::Layout;
 use super::sample::Skip;
 use super::{Bench, HostRuns, Report, Row, ScaleRow, scale};
 use crate::exec::Watch;
+use crate::kernels;
 use crate::matrix::Matrix;
 use ptelab_kernel::facts;
-use ptelab_machine::{Builder, HwKind, KernelRules, MprotectUnit};
+use ptelab_machine::mm::Rules;
+use ptelab_machine::{Builder, HwKind, KernelRules, ports};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -123,6 +125,7 @@ fn compare_seconds() -> Result<f64, Skip> {
 fn judge(layouts: &Report, scale: &[ScaleRow], compare_seconds: f64) -> Vec<Target> {
     let times = Times(layouts);
     let large = scale.iter().find(|row| row.size == LARGEST);
+    let [before, after] = kernels::before_and_after().map(|rules| rules.name);
     let slower = large
         .zip(scale.first())
         .map(|(large, first)| large.mprotect_ns_per_entry / first.mprotect_ns_per_entry);
@@ -142,12 +145,17 @@ fn judge(layouts: &Report, scale: &[ScaleRow], compare_seconds: f64) -> Vec<Targ
         Target::at_most("T3: an entry, slowest port and kernel", 1.5, "ns", times.slowest(&["t3"], |_| true)),
         Target::at_least("T3: faster than the running kernel", 20.0, "times", times.host_ratio(&["t3"])),
         Target::at_least(
-            "arm64 T1, T2: 6.16 against 6.17",
+            &format!("arm64 T1, T2: {before} against {after}"),
             3.0,
             "times",
             times.kernels(&["t1", "t2"], "arm64"),
         ),
-        Target::at_least("T3: 6.17 against 6.16, least of all ports", 1.0, "times", times.look_up()),
+        Target::at_least(
+            &format!("T3: {after} against {before}, least of all ports"),
+            1.0,
+            "times",
+            times.look_up(),
+        ),
         Target::at_most("counting machine against plain, T1 to T3", 2.0, "times", times.counting()),
         Target::at_most(
             "memory a 4K page, 1 TiB mapped",
@@ -156,12 +164,17 @@ fn judge(layouts: &Report, scale: &[ScaleRow], compare_seconds: f64) -> Vec<Targ
             large.and_then(|row| row.bytes_per_page),
         ),
         Target::at_most("T3: an entry, 1 TiB against 1 GiB", 3.0, "times", slower),
-        Target::at_most("compare T2, 3 ports x 4 kernels", 1.0, "s", Some(compare_seconds)),
+        Target::at_most(
+            &format!("compare T2, {} ports x {} kernels", ports().len(), KernelRules::ALL.len()),
+            1.0,
+            "s",
+            Some(compare_seconds),
+        ),
     ]
 }
 
 fn batches(kernel: &str) -> bool {
-    KernelRules::by_name(kernel).is_some_and(|rules| rules.mprotect == MprotectUnit::Batch)
+    KernelRules::by_name(kernel).is_some_and(|rules| rules.has(Rules::mprotect_batches))
 }
 
 /// The times of a report, for looking up.
@@ -192,12 +205,14 @@ impl Times<'_> {
     }
 
     fn kernels(&self, layouts: &[&str], arch: &str) -> Option<f64> {
-        let ratio = |layout: &&str| Some(self.time(layout, arch, "6.16")? / self.time(layout, arch, "6.17")?);
+        let [before, after] = kernels::before_and_after().map(|rules| rules.name);
+        let ratio = |layout: &&str| Some(self.time(layout, arch, before)? / self.time(layout, arch, after)?);
         layouts.iter().filter_map(ratio).min_by(f64::total_cmp)
     }
 
     fn look_up(&self) -> Option<f64> {
-        let ratio = |arch: &str| Some(self.time("t3", arch, "6.17")? / self.time("t3", arch, "6.16")?);
+        let [before, after] = kernels::before_and_after().map(|rules| rules.name);
+        let ratio = |arch: &str| Some(self.time("t3", arch, after)? / self.time("t3", arch, before)?);
         crate::matrix::port_names().into_iter().filter_map(ratio).min_by(f64::total_cmp)
     }
 

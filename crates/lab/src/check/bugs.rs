@@ -4,6 +4,7 @@ use super::faulty::Fault;
 use crate::fuzz::{Check, Checks, Found, Fuzz, Plan, Planned, Size, scenario_text, shrink};
 use crate::ports::checked;
 use ptelab_machine::KernelRules;
+use ptelab_machine::mm::MREMAP_KEEPS_UFFD_WP;
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -30,15 +31,17 @@ pub struct Bug {
     pub planted: Planted,
 }
 
-/// Linux 7.3 as it would be if it still made blocks of entries that are not valid, as 6.17 does.
-static CONT_ON_INVALID: KernelRules = KernelRules { cont_on_invalid: true, ..KernelRules::V7_3 };
+/// The series as first merged: a bug that a kernel had.
+const FIRST_MERGED: &KernelRules = KernelRules::listed("6.17-rc1").expect("it is listed");
 
-/// Linux 7.3 as it would be without the mend of reclaim.
-static RECLAIM_IGNORES_WRITE: KernelRules =
-    KernelRules { reclaim_respects_write: false, ..KernelRules::V7_3 };
+/// The default kernel as it would be if it still made blocks of entries that are not valid.
+static CONT_ON_INVALID: KernelRules = KernelRules::DEFAULT.planted("cont_on_invalid", true);
 
-/// Linux 7.3 as it would be if mremap kept write protection that nobody can lift any more.
-static MREMAP_KEEPS_UFFD_WP: KernelRules = KernelRules { mremap_drops_uffd_wp: false, ..KernelRules::V7_3 };
+/// The default kernel as it would be without the mend of reclaim.
+static RECLAIM_IGNORES_WRITE: KernelRules = KernelRules::DEFAULT.planted("reclaim_respects_write", false);
+
+/// The default kernel as it would be if mremap kept write protection that nobody can lift any more.
+static KEEPS_UFFD_WP: KernelRules = KernelRules::DEFAULT.planted(MREMAP_KEEPS_UFFD_WP, true);
 
 const fn rules(
     name: &'static str,
@@ -59,7 +62,7 @@ pub const BUGS: &[Bug] = &[
         "head-page",
         "AnonExclusive read from the folio's head where a batch starts further on (cf1b80dc31a1)",
         "x86_64",
-        &KernelRules::V6_17_RC1,
+        FIRST_MERGED,
     ),
     on_port(
         "mremap-write-bit",
@@ -128,7 +131,7 @@ pub const BUGS: &[Bug] = &[
         "x86_64",
         &RECLAIM_IGNORES_WRITE,
     ),
-    rules("uffd-wp-remapped", "uffd-wp kept across mremap (0cef0bb836e3)", "x86_64", &MREMAP_KEEPS_UFFD_WP),
+    rules("uffd-wp-remapped", "uffd-wp kept across mremap (0cef0bb836e3)", "x86_64", &KEEPS_UFFD_WP),
     on_port(
         "scan-outside",
         "an entry is read before the transaction that changes it, as a scan did (c70dce4982ce)",

@@ -1,12 +1,12 @@
 //! Ports with one fault: a port that does all as another does, but for one method.
 
-use ptelab_machine::KernelRules;
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
     Access, Arch, BitField, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather,
     ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf, TlbScope, Tlbi,
     VirtAddr, VmFlags, Walk, marker, swp_type,
 };
+use ptelab_machine::{Change, KernelRules};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -114,6 +114,14 @@ impl<P: PortFacts> PortFacts for Faulty<P> {
         P::mkwrite_dirties(on)
     }
 
+    fn has_cont_on_invalid(on: &Setting) -> bool {
+        P::has_cont_on_invalid(on)
+    }
+
+    fn pmd_modify_keeps_dirty(on: &Setting) -> bool {
+        P::pmd_modify_keeps_dirty(on)
+    }
+
     fn resizes_live(on: &Setting) -> bool {
         P::resizes_live(on)
     }
@@ -122,6 +130,8 @@ impl<P: PortFacts> PortFacts for Faulty<P> {
 impl<P: Arch> Arch for Faulty<P> {
     const NAME: &'static str = P::NAME;
     const FEATURES: &'static [CpuFeature] = P::FEATURES;
+    const ALIASES: &'static [&'static str] = P::ALIASES;
+    const CHANGES: &'static [&'static Change] = P::CHANGES;
 
     fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
         Self::with(Fault::None, cpu, rules)

@@ -3,6 +3,7 @@
 use super::file::{Measured, Sample};
 use super::fit::calibrate;
 use super::model::{Chosen, Models};
+use crate::kernels;
 use crate::parallel;
 use ptelab_machine::KernelRules;
 use serde::Serialize;
@@ -153,17 +154,18 @@ fn predict(models: &Models, file: &Measured, sample: &Sample) -> Option<f64> {
 
 /// The findings of the series: large folios got cheaper on arm64, order-0 pages dearer everywhere.
 fn findings(models: &Models, files: &[Measured]) -> Vec<Finding> {
+    let [before, after] = kernels::before_and_after();
     let pair = |workload: &str, arch: &str, kernel: &str| {
         let file = files.iter().find(|f| (&*f.workload, &*f.arch, f.kernel) == (workload, arch, kernel))?;
         let predicted: Option<f64> = file.samples.iter().map(|sample| predict(models, file, sample)).sum();
         Some((predicted?, file.samples.iter().map(|sample| sample.measured).sum::<u64>() as f64))
     };
     let finding = |(case, workload): (&str, &str), arch: &str, fewer: bool| {
-        let (old, new) = (pair(workload, arch, "6.16")?, pair(workload, arch, "6.17")?);
+        let (old, new) = (pair(workload, arch, before.name)?, pair(workload, arch, after.name)?);
         let (many, few, at_least) = if fewer { (old, new, 3.5) } else { (new, old, 1.5) };
         let what = if fewer { "fewer" } else { "more" };
         Some(Finding {
-            text: format!("{arch}, {case}: times {what} in 6.17 than in 6.16"),
+            text: format!("{arch}, {case}: times {what} in {} than in {}", after.name, before.name),
             predicted: many.0 / few.0,
             measured: many.1 / few.1,
             at_least,

@@ -1,5 +1,6 @@
 //! What each thing that is counted costs, by port and kernel.
 
+use ptelab_machine::mm::Rules;
 use ptelab_machine::{Counter, Counters, KernelRules};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -190,11 +191,13 @@ impl Models {
     /// The model of a kernel; where there is none, that of the port's nearest kernel: one that changes as many entries at a
     /// time, if there is one, else the next in age. `None` where nothing is known of the port.
     pub fn choose(&self, arch: &str, rules: &KernelRules) -> Option<Chosen<'_>> {
-        let age = |name: &str| KernelRules::ALL.iter().position(|known| known.name == name);
+        let age =
+            |of: &KernelRules| KernelRules::ALL.iter().filter(|known| known.release < of.release).count();
+        let batches = |of: &KernelRules| of.has(Rules::mprotect_batches);
         let distance = |model: &&Model| {
             let of = KernelRules::by_name(&model.kernel)?;
-            let (own, other) = (age(rules.name)?, age(of.name)?);
-            Some((of.mprotect != rules.mprotect, own.abs_diff(other), own > other))
+            let (own, other) = (age(rules), age(of));
+            Some((batches(of) != batches(rules), own.abs_diff(other), own > other))
         };
         let of_port = self.models.iter().filter(|model| model.arch == arch);
         let (_, model) =

@@ -123,7 +123,7 @@ impl Prediction {
 #[derive(Clone, Copy, Debug)]
 pub struct Mprotects<'a> {
     arch: &'static str,
-    kernel: &'static str,
+    rules: &'static KernelRules,
     cost: &'a Cost,
 }
 
@@ -131,16 +131,15 @@ impl<'a> Mprotects<'a> {
     /// Of what the calls of a run took, by name. `None` where there is no mprotect.
     pub fn of(
         arch: &'static str,
-        kernel: &'static str,
+        rules: &'static KernelRules,
         costs: &'a BTreeMap<&'static str, Cost>,
     ) -> Option<Self> {
-        Some(Self { arch, kernel, cost: costs.get("mprotect")? })
+        Some(Self { arch, rules, cost: costs.get("mprotect")? })
     }
 
     /// What they take together. `None` where there is no model of the port.
     pub fn instructions(&self) -> Option<f64> {
-        let Chosen { model, .. } =
-            Models::built_in().choose(self.arch, KernelRules::by_name(self.kernel)?)?;
+        let Chosen { model, .. } = Models::built_in().choose(self.arch, self.rules)?;
         Some(model.predict(self.cost.calls, &self.cost.counters))
     }
 }
@@ -149,14 +148,14 @@ impl<'a> Mprotects<'a> {
 /// `None` where there are no two kernels, or nothing to predict.
 pub fn before_after(of_port: &[Mprotects<'_>]) -> Option<String> {
     let (first, last) = (of_port.first()?, of_port.last()?);
-    if first.kernel == last.kernel {
+    if first.rules == last.rules {
         return None;
     }
     let (before, after) = (first.instructions()?, last.instructions()?);
     let (times, what) = if after <= before { (before / after, "fewer") } else { (after / before, "more") };
     Some(format!(
         "{}, mprotect x {}: {before:.0} ({}) -> {after:.0} instructions ({}), {times:.1} times {what}",
-        first.arch, first.cost.calls, first.kernel, last.kernel
+        first.arch, first.cost.calls, first.rules.name, last.rules.name
     ))
 }
 

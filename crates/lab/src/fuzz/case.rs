@@ -9,9 +9,9 @@ use crate::check::Fault;
 use crate::exec::reclaims;
 use crate::matrix::port_names;
 use crate::ports::checked;
-use ptelab_machine::mm::Pagemap;
+use ptelab_machine::mm::{Pagemap, Rules};
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, swp_type};
-use ptelab_machine::{Advice, Call, CallError, KernelRules, MprotectUnit, MremapFlags, Outcome, Pid};
+use ptelab_machine::{Advice, Call, CallError, KernelRules, MremapFlags, Outcome, Pid};
 use ptelab_scenario::Line;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,27 +40,9 @@ pub trait Planned: Sync {
     fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found>;
 }
 
-/// A kernel, as it is and with one entry at a time.
-#[derive(Clone, Copy, Debug)]
-struct Twin {
-    rules: &'static KernelRules,
-    single: &'static KernelRules,
-}
-
-macro_rules! twins {
-    ($($name:ident = $rules:expr;)*) => {
-        $(static $name: KernelRules =
-            KernelRules { mprotect: MprotectUnit::Entry, mremap_batches: false, ..$rules };)*
-        /// Every kernel, and with one entry at a time.
-        const TWINS: &[Twin] = &[$(Twin { rules: &$rules, single: &$name },)*];
-    };
-}
-
-twins! {
-    SINGLE_6_16 = KernelRules::V6_16;
-    SINGLE_6_17_RC1 = KernelRules::V6_17_RC1;
-    SINGLE_6_17 = KernelRules::V6_17;
-    SINGLE_7_3 = KernelRules::V7_3;
+/// A kernel as it would be without batches, with nothing planted in it.
+fn entry_by_entry(rules: &'static KernelRules) -> &'static KernelRules {
+    rules.sound().with(Rules::mprotect_batches, false).with(Rules::mremap_batches, false)
 }
 
 /// Ports and kernels that cases take by turns.
@@ -146,9 +128,9 @@ impl Plan {
         };
         let mut main = run(self.machine(case, port, rules, self.fault), coverage)?;
         let mut beside = Vec::new();
-        let twin = TWINS.iter().find(|twin| twin.rules.name == rules.name && self.checks.has(Check::Batched));
-        if let Some(twin) = twin.filter(|_| rules.mprotect == MprotectUnit::Batch) {
-            beside.push((Check::Batched, run(self.machine(case, port, twin.single, Fault::None), coverage)?));
+        if self.checks.has(Check::Batched) && rules.has(Rules::mprotect_batches) {
+            let single = entry_by_entry(rules);
+            beside.push((Check::Batched, run(self.machine(case, port, single, Fault::None), coverage)?));
         }
         if self.checks.has(Check::Ports) {
             beside.push((Check::Ports, run(self.machine(case, other, rules, Fault::None), coverage)?));
@@ -222,10 +204,9 @@ impl Run {
 
     /// A bug that the kernel of this name has: until 29f40594a281 reclaim put back what is read-only as writable.
     fn is_kernels_own(&self, line: &Line, violation: &Violation) -> bool {
-        let rules = self.machine.rules();
-        let named = KernelRules::by_name(rules.name).unwrap_or(rules);
+        let rules = self.machine.rules().sound();
         reclaims(&line.call)
-            && !named.reclaim_respects_write
+            && !rules.has(Rules::reclaim_respects_write)
             && matches!(violation.check, Check::Writable | Check::Vma)
     }
 
@@ -247,7 +228,7 @@ impl Run {
             let in_device = self.machine.seen().iter().filter(|seen| seen.is_in_device());
             in_device.for_each(|seen| self.model.soft_dirty_is_forgotten(seen.pid, seen.entry.addr.get()));
         }
-        if !self.machine.rules().split_zeropage_keeps_soft_dirty {
+        if !self.machine.rules().has(Rules::split_zeropage_keeps_soft_dirty) {
             // The zero page that a split maps is protected no more in 6.16, either.
             let zero = self.machine.seen().iter().filter(|seen| is_special(seen));
             zero.for_each(|seen| {

@@ -6,13 +6,13 @@ use super::program::PAGE;
 use super::{Check, Checks, Violation};
 use ptelab_machine::mm::{LeafEntry, Mm, Pagemap, Vma};
 use ptelab_machine::pgtable::VirtAddr;
+use ptelab_machine::pgtable::laws::PortFacts;
 use ptelab_machine::pgtable::{
-    Access, Arch, KernelRules, Level, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, marker,
-    swp_type,
+    Access, Level, Pfn, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, marker, swp_type,
 };
 use ptelab_machine::{Backend, Pid, Prot};
 
-impl<A: Arch> OnTrial<A> {
+impl<A: PortFacts> OnTrial<A> {
     pub(super) fn entries_are_sound(&self, pid: Pid, mm: &Mm, checks: Checks) -> Result<(), Violation> {
         let mut vmas = mm.vmas.iter().peekable();
         for seen in self.of(pid) {
@@ -140,7 +140,7 @@ impl<A: Arch> OnTrial<A> {
             }
         }
         let Some(seen) = here.filter(|seen| !page.is_shared() && !self.is_zero(seen)) else { return Ok(()) };
-        let kept = self.machine.kernel.rules.pmd_modify_keeps_dirty || !self.had_huge;
+        let kept = !self.had_huge || self.keeps_dirty;
         let present = seen.mapping().is_some();
         if checks.has(Check::Dirty) && page.is(State::DIRTY) && present && kept && !self.is_dirty(seen) {
             return Err((Check::Dirty, "was written, and nothing says so".to_owned()));
@@ -244,8 +244,6 @@ impl<A: Arch> OnTrial<A> {
     /// Every entry that says it is one of a contiguous block is.
     pub(super) fn blocks_are_whole(&self) -> Result<(), Violation> {
         let n = A::CONT_PTES;
-        let rules = self.machine.kernel.rules;
-        let named = KernelRules::by_name(rules.name).unwrap_or(rules);
         let recorded = PteAttrs::YOUNG | PteAttrs::DIRTY;
         let mut i = 0;
         while i < self.now.len() {
@@ -255,7 +253,7 @@ impl<A: Arch> OnTrial<A> {
                 continue;
             };
             let invalid = m.attrs.contains(PteAttrs::PROTNONE);
-            if invalid && named.cont_on_invalid {
+            if invalid && self.cont_on_invalid {
                 // The bit means nothing there, and stays where a part of the block goes.
                 i += 1;
                 continue;

@@ -8,9 +8,10 @@ use super::program::{BASE, ELSEWHERE, PAGE};
 use super::{Check, Checks, Violation};
 use crate::exec;
 use ptelab_machine::mm::{Config, LeafEntry};
+use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
-    Access, Arch, FlushHw, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, Ptep, Tlbi, VirtAddr, Walk,
-    swp_type,
+    Access, CpuConfig, FlushHw, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, Ptep, Tlbi, VirtAddr,
+    Walk, swp_type,
 };
 use ptelab_machine::{Backend, Call, CallError, Machine, Outcome, Pid};
 use ptelab_scenario::Line;
@@ -94,6 +95,10 @@ pub(crate) trait Judged {
 /// A machine, with what it held after the last call.
 pub(crate) struct OnTrial<A> {
     pub(super) machine: Machine<A, FlushHw>,
+    /// Whether its kernel, with nothing planted in it, has contiguous blocks that are not valid.
+    pub(super) cont_on_invalid: bool,
+    /// Whether its huge leaves stay dirty where their permissions change.
+    pub(super) keeps_dirty: bool,
     /// Bytes looked at, at either place.
     span: u64,
     pub(super) before: Vec<Seen>,
@@ -112,11 +117,14 @@ pub(crate) struct OnTrial<A> {
     pub(super) tables: [Vec<(Pid, VirtAddr, Ptep)>; 2],
 }
 
-impl<A: Arch> OnTrial<A> {
+impl<A: PortFacts> OnTrial<A> {
     pub(crate) fn new(arch: A, rules: &'static KernelRules, span: u64) -> Self {
         let machine = Machine::new(arch, rules, CONFIG);
+        let setting = Setting::of::<A>(CpuConfig::default(), rules);
         Self {
             machine,
+            cont_on_invalid: A::has_cont_on_invalid(&setting.sound()),
+            keeps_dirty: A::pmd_modify_keeps_dirty(&setting),
             span,
             before: Vec::new(),
             now: Vec::new(),
@@ -187,13 +195,13 @@ impl<A: Arch> OnTrial<A> {
     }
 }
 
-impl<A: Arch> Judged for OnTrial<A> {
+impl<A: PortFacts> Judged for OnTrial<A> {
     fn name(&self) -> String {
-        format!("{}, Linux {}", A::NAME, self.machine.kernel.rules.name)
+        format!("{}, Linux {}", A::NAME, self.machine.kernel.version.name)
     }
 
     fn rules(&self) -> &'static KernelRules {
-        self.machine.kernel.rules
+        self.machine.kernel.version
     }
 
     fn port(&self) -> &'static str {

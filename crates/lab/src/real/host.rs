@@ -9,7 +9,8 @@ use ptelab_kernel::facts::{self, Machine};
 use ptelab_kernel::host::{Helpers, Host as Real};
 use ptelab_kernel::{RealError, RealKernel, WordFile, thp};
 use ptelab_machine::{
-    Access, Builder, Call, Config, KernelRules, MapFlags, Outcome, Pagemap, Prot, ThpKey, ThpMode, ports,
+    Access, Builder, Call, Config, KernelRules, MapFlags, Outcome, Pagemap, Prot, Release, ThpKey, ThpMode,
+    port_named, ports,
 };
 use ptelab_scenario::{Line, Scenario};
 use serde::Serialize;
@@ -213,9 +214,8 @@ fn missing(text: &str) -> RealError {
 
 /// The port whose machines are like this one.
 fn port_of(machine: &Machine) -> Result<&'static str, RealError> {
-    let name = if machine.arch == "aarch64" { "arm64" } else { &machine.arch };
-    let port = ports().into_iter().find(|port| port.name == name);
-    let port = port.ok_or_else(|| RealError::Missing(format!("there is no port for {}", machine.arch)))?;
+    let port = port_named(&machine.arch)
+        .ok_or_else(|| RealError::Missing(format!("there is no port for {}", machine.arch)))?;
     if machine.page_size != PAGE {
         return Err(RealError::Missing(format!(
             "pages are of {}K here, and of 4K in the port",
@@ -261,22 +261,16 @@ fn probe(real: &mut Real) -> Result<(bool, bool), RealError> {
     Ok((pagemap.contains(Pagemap::SOFT_DIRTY), seen))
 }
 
-/// The rules of this release, or else those of the nearest older and the nearest newer one. Candidates of a release are nobody's.
+/// The rules of this release, or else those of the nearest older and the nearest newer one. Of kernels that nobody asked, none
+/// is held against a real one.
 fn nearest(release: &str) -> Vec<&'static KernelRules> {
-    let this = version(release);
-    let all: Vec<_> = KernelRules::ALL.into_iter().filter(|rules| !rules.name.contains("-rc")).collect();
-    if let Some(rules) = all.iter().find(|rules| version(rules.name) == this) {
+    let Some(release) = Release::parse(release) else { return KernelRules::asked().collect() };
+    if let Some(rules) = KernelRules::of_series(release).filter(|rules| rules.is_asked()) {
         return vec![rules];
     }
-    let older = all.iter().rfind(|rules| version(rules.name) < this);
-    let newer = all.iter().find(|rules| version(rules.name) > this);
-    older.into_iter().chain(newer).copied().collect()
-}
-
-/// `6.18.44-cloud` is 6, 18.
-fn version(release: &str) -> (u32, u32) {
-    let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    let older = KernelRules::asked().rfind(|rules| rules.release < release);
+    let newer = KernelRules::asked().find(|rules| rules.release > release);
+    older.into_iter().chain(newer).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::exec::Watch;
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use ptelab_kernel::RealError;
 use ptelab_kernel::qemu::{DISK, Qemu, Setup};
-use ptelab_machine::{Backend, Builder, Call, Level, Pte};
+use ptelab_machine::{Backend, Builder, Call, Level, Pte, port_named};
 use ptelab_scenario::Scenario;
 use std::collections::HashMap;
 
@@ -28,6 +28,7 @@ impl Image {
         image: impl Into<std::path::PathBuf>,
         guests: impl Into<std::path::PathBuf>,
     ) -> Result<Self, RealError> {
+        let port = port_named(port).map_or(port, |known| known.name);
         let guest = Guest::of(port).ok_or_else(|| {
             let known: Vec<&str> = GUESTS.iter().map(|guest| guest.port).collect();
             RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known.join(", ")))

@@ -1,6 +1,7 @@
 //! Which processes share an address space, and what programs inherit.
 
 use super::{BASE, Calls as _, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
+use ptelab_machine::mm::Rules;
 use ptelab_machine::{Advice, Backend, CallError, Errno, KernelRules, MremapFlags, ThpMode};
 
 #[test]
@@ -47,7 +48,7 @@ const PR_THP_DISABLE_EXCEPT_ADVISED: u64 = 1 << 1;
 
 #[test]
 fn a_process_without_huge_pages_has_children_without() {
-    let mut vm = machine("x86_64", &KernelRules::V7_3);
+    let mut vm = machine("x86_64", KernelRules::DEFAULT);
     vm.thp_size(1, 64, ThpMode::Always).expect("a size");
     let mut at = BASE;
     let mut folio = |vm: &mut dyn Backend, pid, advice| {
@@ -69,7 +70,7 @@ fn a_process_without_huge_pages_has_children_without() {
     assert_eq!((folio(&mut *vm, child, normal), folio(&mut *vm, child, hugepage)), (Some(1), Some(16)));
     assert_eq!(vm.set_thp_disable(1, 0, 0), Ok(()));
     assert_eq!(folio(&mut *vm, 1, normal), Some(16));
-    let mut old = machine("x86_64", &KernelRules::V6_17);
+    let mut old = machine("x86_64", KernelRules::DEFAULT.with(Rules::thp_disable_except_advised, false));
     assert_eq!(old.set_thp_disable(1, 1, PR_THP_DISABLE_EXCEPT_ADVISED), fails(Errno::EINVAL));
 }
 

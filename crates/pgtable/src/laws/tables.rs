@@ -415,7 +415,7 @@ pub(super) fn blocks_are_legal<P: PortFacts>(
     board: &Board,
 ) -> Held {
     let port = t.port;
-    let invalid = t.on.kernel().cont_on_invalid;
+    let invalid = P::has_cont_on_invalid(&t.on.sound());
     let views: Vec<PteView> = board.words::<P>().iter().map(|&word| port.decode(word, Level::Pte)).collect();
     let wrong = (0..views.len()).find_map(|i| Some((i, block_fault::<P>(board, &views, i, invalid)?)));
     t.case(wrong.is_none(), || {

@@ -208,7 +208,7 @@ pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held 
                 continue;
             }
             let new = port.pmd_modify(word, prot);
-            let lost = if t.on.rules.pmd_modify_keeps_dirty { PteAttrs::empty() } else { PteAttrs::DIRTY };
+            let lost = if P::pmd_modify_keeps_dirty(t.on) { PteAttrs::empty() } else { PteAttrs::DIRTY };
             let close = match port.decode(new, m.level) {
                 PteView::Present(got) => {
                     PteView::Present(Mapping { attrs: got.attrs | lost & m.attrs, ..got })

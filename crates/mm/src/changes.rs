@@ -1,0 +1,372 @@
+//! What memory management does otherwise from one kernel to the next. A new change is a row here, and a look at its field where it
+//! decides.
+
+use ptelab_pgtable::changes;
+
+/// A fault that `check` plants ([`KernelRules::plants`](ptelab_pgtable::KernelRules::plants)), true in no kernel here: mremap keeps
+/// uffd-wp bits that nobody can lift any more. The mend is 0cef0bb836e3.
+pub const MREMAP_KEEPS_UFFD_WP: &str = "mremap_keeps_uffd_wp";
+
+changes! {
+    /// The changes of memory management that hold in a kernel.
+    pub struct Rules;
+
+    /// mprotect changes the entries of a large folio in batches, and looks at the page struct of every present entry.
+    mprotect_batches {
+        since: Turn::at("6.17").by("cac1db8c3aad"),
+        file: "mm/mprotect.c, change_pte_range",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("32kB", "always")
+                mmap(0x40000000, 32K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 32K)
+                clear_refs(1)
+                touch(0x40000000, 4K, READ)
+                mprotect(0x40000000, 32K, PROT_READ)
+                dump(0x40000000, 32K, "the first page is accessed, or all are")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// A batch reads its AnonExclusive bits from the folio's head on, even where it starts further on.
+    exclusive_from_folio_head {
+        since: Turn::at("6.17-rc1").by("cac1db8c3aad"),
+        until: Turn::at("6.17-rc2").by("cf1b80dc31a1"),
+        file: "mm/mprotect.c, commit_anon_folio_batch",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("64kB", "always")
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                madvise(0x40000000, 32K, MADV_DONTFORK)
+                fork()
+                mprotect(0x40008000, 32K, PROT_READ)
+                mprotect(0x40008000, 32K, PROT_READ|PROT_WRITE)
+                dump(0x40000000, 64K, "the second half is shared")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// mremap moves contiguous blocks whole.
+    mremap_batches {
+        since: Turn::at("6.17"),
+        file: "mm/mremap.c, move_ptes",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("128kB", "always")
+                mmap(0x40000000, 128K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 128K)
+                clear_refs(1)
+                touch(0x40000000, 64K, READ)
+                mremap(0x40000000, 128K, 128K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x40410000)
+                dump(0x40410000, 128K, "accessed in both blocks, or in one")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// A move to a fixed place with equal lengths may span several VMAs.
+    mremap_many_vmas {
+        since: Turn::at("6.17"),
+        file: "mm/mremap.c, remap_move",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mprotect(0x40001000, 4K, PROT_READ)
+                mremap(0x40000000, 8K, 8K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x40400000)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// mremap to a fixed place empties that place before it looks at what would be moved.
+    mremap_unmaps_before_checks {
+        until: Turn::at("6.17"),
+        file: "mm/mremap.c, mremap_to",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mmap(0x40400000, 12K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mremap(0x40000000, 12K, 16K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x40400000) = -1 EFAULT
+                dump(0x40400000, 12K, "there, or gone")
+            "#,
+            shows: Shows::Areas,
+        },
+    }
+
+    /// NUMA hinting passes over huge leaves as over page entries: those of shared copy-on-write folios, and those on the CPU's node.
+    numa_skips_huge_leaves {
+        since: Turn::between("6.17", "7.2"),
+        file: "mm/huge_memory.c, change_huge_pmd",
+        probe: Probe::Plays {
+            scenario: r#"
+                numa(2)
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 2M)
+                numa_scan(0x40000000, 2M)
+                dump(0x40000000, 2M, "on the CPU's node")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA that it leaves behind.
+    dontunmap_unaccounts {
+        until: Turn::at("6.17"),
+        file: "mm/mremap.c, dontunmap_complete",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                mremap(0x40000000, 64K, 64K, MREMAP_MAYMOVE|MREMAP_FIXED|MREMAP_DONTUNMAP, 0x40400000)
+                dump(0x40000000, 64K, "left behind")
+            "#,
+            shows: Shows::Areas,
+        },
+    }
+
+    /// Splitting a folio maps its zero-filled pages to the zero page, and the entry stays soft-dirty and write-protected.
+    split_zeropage_keeps_soft_dirty {
+        since: Turn::at("6.17").also_in(&["6.12.117"]),
+        file: "mm/migrate.c, try_to_map_unused_to_zeropage",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("64kB", "always")
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                uffd(0x40000000, 64K, WP)
+                uffd_wp(0x40000000, 64K, on)
+                madvise(0x40000000, 16K, MADV_COLD)
+                dump(0x40000000, 64K, "pages of zeros")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// `MADV_COLLAPSE` of a range inside one huge page's worth of addresses is `EINVAL`, not nothing to do.
+    collapse_inside_block_fails {
+        until: Turn::at("7.2"),
+        file: "mm/khugepaged.c, madvise_collapse",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 4M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                madvise(0x40001000, 8K, MADV_COLLAPSE)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// The huge zero page is mapped with the special bit.
+    huge_zero_special {
+        since: Turn::at("6.18"),
+        file: "mm/huge_memory.c, set_huge_zero_folio",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                touch(0x40000000, 4K, READ)
+                dump(0x40000000, 2M, "the huge zero page")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// `MADV_DONTNEED` frees emptied tables wherever tables may be freed under walkers, not only where the architecture asked for it.
+    pt_reclaim_wherever_safe {
+        since: Turn::at("7.0"),
+        file: "mm/Kconfig, PT_RECLAIM",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                madvise(0x40000000, 2M, MADV_DONTNEED)
+                thp("2048kB", "always")
+                touch(0x40000000, 4K, WRITE)
+                dump(0x40000000, 2M, "a huge page, or a page in the old table")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// Merging ORs the sticky flags of all VMAs into the result (`VM_STICKY`), which does not just get those that the call gave its range.
+    sticky_vma_flags {
+        since: Turn::between("6.17", "7.2"),
+        file: "mm/vma.c, vma_merge_existing_range",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                clear_refs(4)
+                mmap(0x40004000, 16K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mprotect(0x40000000, 16K, PROT_READ)
+                dump(0x40000000, 32K, "one VMA, soft-dirty or not")
+                mmap(0x50000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mmap(0x50004000, 16K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                madvise(0x50000000, 4K, MADV_GUARD_INSTALL)
+                mprotect(0x50004000, 16K, PROT_READ|PROT_WRITE)
+                dump(0x50000000, 32K, "one VMA, guarded or not")
+            "#,
+            shows: Shows::Areas,
+        },
+    }
+
+    /// Guard regions mark their VMA (`VM_MAYBE_GUARD`), where before shared memory got an anon_vma, so that fork copies them.
+    guard_vma_flag {
+        since: Turn::at("6.19"),
+        file: "mm/madvise.c, madvise_guard_install",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                madvise(0x40000000, 4K, MADV_GUARD_INSTALL)
+                dump(0x40000000, 16K, "marked")
+            "#,
+            shows: Shows::Areas,
+        },
+    }
+
+    /// Swap goes to clusters of slots that were never used before it fills up those in use.
+    swap_prefers_fresh_clusters {
+        until: Turn::between("6.17", "7.2"),
+        file: "mm/swapfile.c, cluster_alloc_swap_entry",
+        probe: Probe::Plays {
+            scenario: r#"
+                swapon(64M)
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 8K)
+                madvise(0x40000000, 4K, MADV_PAGEOUT)
+                dump(0x40000000, 8K, "its slot")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// The last entry's page of a disk in memory is read past the swap cache, so it is exclusive.
+    swapin_bypasses_cache {
+        until: Turn::between("6.17", "7.2"),
+        file: "mm/memory.c, do_swap_page",
+        probe: Probe::Plays {
+            scenario: r#"
+                swapon(1M)
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                madvise(0x40000000, 4K, MADV_PAGEOUT)
+                fork()
+                [pid 2] exit_group(0)
+                touch(0x40000000, 4K, READ)
+                mprotect(0x40000000, 8K, PROT_READ)
+                mprotect(0x40000000, 8K, PROT_READ|PROT_WRITE)
+                dump(0x40000000, 8K, "in again")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED`.
+    thp_disable_except_advised {
+        since: Turn::at("6.18"),
+        file: "kernel/sys.c, prctl_set_thp_disable",
+        probe: Probe::Plays { scenario: "set_thp_disable(1, 2)", shows: Shows::Results },
+    }
+
+    /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them, not wherever it does not.
+    scan_written_needs_uffd_wp {
+        since: Turn::at("7.3"),
+        file: "fs/proc/task_mmu.c, pagemap_page_category",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 8K)
+                pagemap_scan(0x40000000, 16K, 0, PAGE_IS_WRITTEN|PAGE_IS_PRESENT, PAGE_IS_WRITTEN)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// `PAGEMAP_SCAN` calls written what is empty and not protected, not only in a scan for nothing else where there is a table.
+    scan_empty_is_written {
+        since: Turn::at("7.3"),
+        file: "fs/proc/task_mmu.c, pagemap_scan_pte_hole",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                uffd(0x40000000, 16K, WP|WP_ASYNC)
+                pagemap_scan(0x40000000, 16K, 0, PAGE_IS_WRITTEN, PAGE_IS_WRITTEN)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// Reclaim of a lazyfree folio that was written to splits its huge leaf, where before it stayed.
+    reclaim_splits_written_huge {
+        since: Turn::at("7.3"),
+        file: "mm/rmap.c, try_to_unmap_one",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 2M)
+                madvise(0x40000000, 2M, MADV_FREE)
+                touch(0x40000000, 4K, WRITE)
+                reclaim(0x40000000, 2M)
+                dump(0x40000000, 2M, "written to")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// Reclaim takes the entries of a lazyfree folio in runs of equal permission and soft-dirty, where before it put all back with the first one's.
+    reclaim_respects_write {
+        since: Turn::between("6.17", "7.3").by("29f40594a281"),
+        file: "mm/rmap.c, folio_unmap_pte_batch",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("64kB", "always")
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 3, 64K)
+                fork()
+                [pid 2] memset(0x40000000, 8, 64K)
+                madvise(0x40000000, 64K, MADV_FREE)
+                touch(0x40000000, 4K, WRITE)
+                reclaim(0x40000000, 64K)
+                dump(0x40000000, 64K, "the first page was written to")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// A folio that waits to be split waits on after its migration, where before it was forgotten.
+    migration_requeues_split {
+        since: Turn::between("6.17", "7.3"),
+        file: "mm/migrate.c, migrate_folio_move",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("64kB", "always")
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                migrate_begin(0x40000000, 64K)
+                migrate_end(0x40000000, 64K)
+                migrate_begin(0x40000000, 64K)
+                migrate_end(0x40000000, 64K)
+                touch(0x40000000, 64K, READ)
+                dump(0x40000000, 64K, "moved twice")
+            "#,
+            shows: Shows::Pages,
+        },
+    }
+
+    /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
+    scan_knows_accessed {
+        since: Turn::at("7.3"),
+        file: "fs/proc/task_mmu.c, pagemap_scan_get_args",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                pagemap_scan(0x40000000, 16K, 0, 0x200, 0x200)
+            ",
+            shows: Shows::Results,
+        },
+    }
+}
