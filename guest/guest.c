@@ -237,6 +237,8 @@ static long system_call(const char *call, const word *a)
 	}
 	if (!strcmp(call, "reclaim"))
 		return syscall(SYS_madvise, a[0], a[1], 21 /* MADV_PAGEOUT */);
+	if (!strcmp(call, "soft_offline"))
+		return syscall(SYS_madvise, a[0], PAGE, 101 /* MADV_SOFT_OFFLINE */);
 	if (!strcmp(call, "numa_alloc"))
 		return a[0] > 63 ? syscall(SYS_set_mempolicy, 0, 0, 0)
 				 : syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, &nodes, 64);

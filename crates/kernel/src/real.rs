@@ -52,6 +52,7 @@ pub fn asked(call: &Call) -> bool {
                 | Call::MigrateBegin { .. }
                 | Call::MigrateEnd { .. }
                 | Call::Hwpoison { .. }
+                | Call::SoftOffline { .. }
         ),
         Class::Given => false,
     }

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
-use ptelab_pgtable::{Arch, FolioSpan, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Pfn, TableMemory, VirtAddr};
 use ptelab_uapi::{
     Access, Call, CallError, Errno, MapFlags, Outcome, Pid, Prot, SigCode, SigInfo, Signal, ThpKey, ThpMode,
 };
@@ -71,6 +71,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             Call::DevicePrivate { addr, len } => self.device_private(pid, at(addr), len),
             Call::DeviceExclusive { addr } => self.device_exclusive(pid, addr),
             Call::Hwpoison { addr } => self.hwpoison(pid, addr),
+            Call::SoftOffline { addr } => self.soft_offline(pid, addr),
             Call::Thp { size, mode } => self.thp(size, mode),
             Call::Numa { nodes } => self.numa(nodes),
             Call::NumaAlloc { node } => self.numa_alloc((node < 64).then_some(node)),
@@ -293,14 +294,34 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
         self.done(pid, |kernel, mm| kernel.make_device_exclusive(mm, addr))
     }
 
-    fn hwpoison(&mut self, pid: Pid, addr: u64) -> Returned {
-        // madvise looks at its arguments first (asked of 6.17.13).
+    /// The page that fails, or is to: it is faulted in. madvise looks at its arguments first (asked of 6.17.13).
+    fn page_to_fail(&mut self, pid: Pid, addr: u64) -> Result<(VirtAddr, Pfn, FolioSpan), CallError> {
         if !addr.is_multiple_of(A::PAGE_SIZE) || addr.checked_add(A::PAGE_SIZE).is_none() {
             return Err(Errno::EINVAL.into());
         }
         let addr = self.get_user_page(pid, addr, Access::Read)?;
         let (kernel, mm) = self.process(pid)?;
         let (page, folio) = kernel.page_to_fail(mm, addr)?;
+        Ok((addr, page, folio))
+    }
+
+    /// `soft_offline_in_use_page` (`mm/memory-failure.c`, 7.3). That the old frame stays out of use nobody sees.
+    fn soft_offline(&mut self, pid: Pid, addr: u64) -> Returned {
+        let (_, page, folio) = self.page_to_fail(pid, addr).map_err(|error| match error {
+            // What is on no list of reclaim (asked of 6.17.13).
+            CallError::Errno(Errno::EBUSY) => CallError::Errno(Errno::EIO),
+            error => error,
+        })?;
+        if folio.order > 0 {
+            self.split(Split { folio, order: 0, fails: None });
+        }
+        let page = FolioSpan { head: page, order: 0 };
+        self.begin_migration(page);
+        self.finish_migration(page, Destination::Memory, Destination::Memory).map(zero)
+    }
+
+    fn hwpoison(&mut self, pid: Pid, addr: u64) -> Returned {
+        let (addr, page, folio) = self.page_to_fail(pid, addr)?;
         if folio.order > 0 {
             self.split(Split { folio, order: 0, fails: Some(page) });
         }

@@ -182,6 +182,8 @@ calls! {
         DeviceExclusive = "device_exclusive" { addr: Addr };
         /// The page fails, as with `MADV_HWPOISON`.
         Hwpoison = "hwpoison" { addr: Addr };
+        /// The page is taken out of use before it fails, as with `MADV_SOFT_OFFLINE`: its contents move to another.
+        SoftOffline = "soft_offline" { addr: Addr };
     }
     Look {
         /// A named snapshot.

@@ -402,6 +402,7 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
         | Call::MigrateEnd { .. }
         | Call::DevicePrivate { .. }
         | Call::SplitFolio { .. }
+        | Call::SoftOffline { .. }
         | Call::Hwpoison { .. }
         | Call::Check { .. }
         | Call::Dump { .. }
