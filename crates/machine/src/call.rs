@@ -16,9 +16,6 @@ const MCEERR_AR: SigCode = SigCode(4);
 impl<A: Arch, H: TableMemory> Machine<A, H> {
     /// Makes a call in a process, and says what it came to.
     pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Outcome {
-        if let Err(error) = self.mm(pid) {
-            return Outcome::Failed(error);
-        }
         let returned = self.returned(pid, call);
         if let (Call::Check { byte, .. }, Ok(read)) = (call, returned)
             && read != u64::from(*byte)
@@ -72,15 +69,15 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             Call::DeviceExclusive { addr } => self.device_exclusive(pid, addr),
             Call::Hwpoison { addr } => self.hwpoison(pid, addr),
             Call::SoftOffline { addr } => self.soft_offline(pid, addr),
-            Call::Thp { size, mode } => self.thp(size, mode),
-            Call::Numa { nodes } => self.numa(nodes),
-            Call::NumaAlloc { node } => self.numa_alloc((node < 64).then_some(node)),
+            Call::Thp { size, mode } => self.done(pid, |k, _| thp(k, size, mode)),
+            Call::Numa { nodes } => self.done(pid, |k, _| numa(k, nodes)),
+            Call::NumaAlloc { node } => self.done(pid, |k, _| numa_alloc(k, (node < 64).then_some(node))),
             // How many pages were looked at is the kernel's own business.
             Call::NumaScan { addr, len } => {
                 self.value(pid, |k, mm| Ok(k.numa_scan(mm, at(addr), len))).map(|_| 0)
             }
-            Call::Swapon { size } => Ok(self.kernel.swapon(size).map(zero)?),
-            Call::Dump { .. } | Call::Time { .. } => Ok(0),
+            Call::Swapon { size } => self.done(pid, |k, _| k.swapon(size)),
+            Call::Dump { .. } | Call::Time { .. } => self.mm(pid).map(|_| 0),
             Call::Brk { addr } => self.value(pid, |k, mm| Ok(k.brk(mm, at(addr)).get())),
             Call::Mlock { addr, len } => self.done(pid, |k, mm| k.mlock(mm, at(addr), len)),
             Call::Mlock2 { addr, len, flags } => self.done(pid, |k, mm| k.mlock2(mm, at(addr), len, flags)),
@@ -107,20 +104,23 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             }
             Call::SetThpDisable { on, flags } => self.done(pid, |k, mm| k.set_thp_disable(mm, on, flags)),
             Call::GetThpDisable {} => Ok(self.mm(pid)?.thp_disable()),
-            Call::Shmget { key, size, flags } => Ok(self.kernel.shmget(key, size, flags).map(u64::from)?),
+            Call::Shmget { key, size, flags } => {
+                self.value(pid, |k, _| k.shmget(key, size, flags).map(u64::from))
+            }
             Call::Shmat { id, addr, flags } => {
-                let id = segment(id)?;
-                self.value(pid, |k, mm| Ok(k.shmat(mm, id, at(addr), flags)?.get()))
+                self.value(pid, |k, mm| Ok(k.shmat(mm, segment(id)?, at(addr), flags)?.get()))
             }
             Call::Shmdt { addr } => self.done(pid, |k, mm| k.shmdt(mm, at(addr))),
-            Call::ShmRmid { id } => Ok(self.kernel.shm_rmid(segment(id)?).map(zero)?),
-            Call::Open { ref path, mode, size } => Ok(self.kernel.open(path, mode, size).into()),
+            Call::ShmRmid { id } => self.done(pid, |k, _| k.shm_rmid(segment(id)?)),
+            Call::Open { ref path, mode, size } => {
+                self.value(pid, |k, _| Ok(k.open(path, mode, size).into()))
+            }
             Call::Pwrite { fd, byte, len, offset } => {
-                Ok(self.kernel.pwrite(file(fd)?, byte, len, offset).map(zero)?)
+                self.done(pid, |k, _| k.pwrite(file(fd)?, byte, len, offset))
             }
             Call::Adopt { addr, len, prot, flags, fd, offset, ref name } => {
-                let adopted = adopted((addr, len), prot, flags, (fd, offset), name.as_deref())?;
-                self.done(pid, |k, mm| k.adopt(mm, &adopted))
+                let adopted = || adopted((addr, len), prot, flags, (fd, offset), name.as_deref());
+                self.done(pid, |k, mm| k.adopt(mm, &adopted()?))
             }
             Call::SetBrk { start, end } => self.done(pid, |_, mm| {
                 mm.set_brk(at(start), at(end));
@@ -204,6 +204,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
 
     /// Faults one page in, as a driver does that needs it.
     fn get_user_page(&mut self, pid: Pid, addr: u64, access: Access) -> Result<VirtAddr, CallError> {
+        self.mm(pid)?;
         if addr >= A::TASK_SIZE {
             return Err(Errno::EFAULT.into());
         }
@@ -296,6 +297,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
 
     /// The page that fails, or is to: it is faulted in. madvise looks at its arguments first (asked of 6.17.13).
     fn page_to_fail(&mut self, pid: Pid, addr: u64) -> Result<(VirtAddr, Pfn, FolioSpan), CallError> {
+        self.mm(pid)?;
         if !addr.is_multiple_of(A::PAGE_SIZE) || addr.checked_add(A::PAGE_SIZE).is_none() {
             return Err(Errno::EINVAL.into());
         }
@@ -336,37 +338,36 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             Ok(0)
         }
     }
+}
 
-    fn thp(&mut self, size: ThpKey, mode: ThpMode) -> Returned {
-        let set = match size {
-            ThpKey::Enabled => self.kernel.thp.set_enabled(mode),
-            ThpKey::Kb(kb) => {
-                let bytes = kb.saturating_mul(1024);
-                let pages = bytes >> A::PAGE_SHIFT;
-                if !bytes.is_power_of_two() || pages == 0 {
-                    return Err(Errno::ENOENT.into());
-                }
-                self.kernel.thp.set_order(pages.ilog2(), mode)
+fn thp<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, size: ThpKey, mode: ThpMode) -> Result<(), Errno> {
+    match size {
+        ThpKey::Enabled => kernel.thp.set_enabled(mode),
+        ThpKey::Kb(kb) => {
+            let bytes = kb.saturating_mul(1024);
+            let pages = bytes >> A::PAGE_SHIFT;
+            if !bytes.is_power_of_two() || pages == 0 {
+                return Err(Errno::ENOENT);
             }
-        };
-        Ok(set.map(zero)?)
-    }
-
-    fn numa(&mut self, nodes: u8) -> Returned {
-        if !(1..=64).contains(&nodes) {
-            return Err(Errno::EINVAL.into());
+            kernel.thp.set_order(pages.ilog2(), mode)
         }
-        self.kernel.nodes = nodes;
-        Ok(0)
     }
+}
 
-    fn numa_alloc(&mut self, node: Option<u8>) -> Returned {
-        if node.is_some_and(|node| node >= self.kernel.nodes) {
-            return Err(Errno::EINVAL.into());
-        }
-        self.kernel.alloc_node = node;
-        Ok(0)
+const fn numa<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, nodes: u8) -> Result<(), Errno> {
+    if nodes == 0 || nodes > 64 {
+        return Err(Errno::EINVAL);
     }
+    kernel.nodes = nodes;
+    Ok(())
+}
+
+fn numa_alloc<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, node: Option<u8>) -> Result<(), Errno> {
+    if node.is_some_and(|node| node >= kernel.nodes) {
+        return Err(Errno::EINVAL);
+    }
+    kernel.alloc_node = node;
+    Ok(())
 }
 
 const fn zero((): ()) -> u64 {
