@@ -87,6 +87,9 @@ pub(crate) enum Command {
     /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
     #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", kernels::before_and_after().replace(',', " ")))]
     Kernels(Kernels),
+    /// List the calls that a scenario can make, with their parameters
+    #[command(after_help = "Example: ptelab calls | grep mremap")]
+    Calls,
     /// Print completions for a shell
     #[command(
         after_help = "Example: ptelab completions bash > ~/.local/share/bash-completion/completions/ptelab"

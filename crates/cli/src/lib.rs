@@ -75,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Timeline(args) => timeline::timeline(args, &mut out),
         Command::Step(args) => step::step(args, &mut out),
+        Command::Calls => manual::calls(&mut out),
         Command::Completions { shell } => manual::completions(*shell, &mut out),
         Command::Man => manual::man(&mut out),
     };

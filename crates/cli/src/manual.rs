@@ -1,10 +1,19 @@
-//! `ptelab completions`, `ptelab man`
+//! `ptelab calls`, `ptelab completions`, `ptelab man`
 
 use crate::FINE;
 use crate::args::Args;
 use crate::output::{Failed, Out};
 use clap::CommandFactory;
 use clap_complete::Shell;
+use ptelab::uapi::{FORMS, Params};
+
+/// The table of calls, as it is.
+pub(crate) fn calls(out: &mut Out) -> Result<u8, Failed> {
+    for form in FORMS {
+        out.line(format!("{}({})", form.name, Params(form.params)))?;
+    }
+    Ok(FINE)
+}
 
 pub(crate) fn completions(shell: Shell, out: &mut Out) -> Result<u8, Failed> {
     let mut text = Vec::new();

@@ -352,17 +352,17 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
             let new = kernel.uffd_changed(kernel.arch.pte_modify(old, prot), flags);
             let batch = Batch { addr, p, old, new, nr };
             if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !kernel.arch.pte_write(new) {
-                kernel.commit_writable(walk.tlb, vma, folio, batch);
+                kernel.set_write_prot_commit_flush_ptes(walk.tlb, vma, folio, batch);
             } else {
-                kernel.commit(walk.tlb, vma, batch);
+                kernel.prot_commit_flush_ptes(walk.tlb, vma, batch);
             }
         });
         nr
     }
 
-    /// Closes the transaction on a batch and requests the flush it needs (`prot_commit_flush_ptes`).
+    /// Closes the transaction on a batch and requests the flush it needs.
     #[inline]
-    fn commit(&mut self, tlb: &mut MmuGather, vma: &Vma, b: Batch) {
+    fn prot_commit_flush_ptes(&mut self, tlb: &mut MmuGather, vma: &Vma, b: Batch) {
         self.note_commit(vma, b.old);
         self.arch.modify_prot_commit_ptes(&mut self.hw, b.addr, b.p, b.old, b.new, b.nr);
         if self.arch.pte_needs_flush(b.old, b.new) {
@@ -389,9 +389,15 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Commits a batch of a mapping that became writable: each page that may be written without a fault becomes
-    /// writable at once (`set_write_prot_commit_flush_ptes`).
+    /// writable at once.
     #[inline]
-    fn commit_writable(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: Option<FolioSpan>, b: Batch) {
+    fn set_write_prot_commit_flush_ptes(
+        &mut self,
+        tlb: &mut MmuGather,
+        vma: &Vma,
+        folio: Option<FolioSpan>,
+        b: Batch,
+    ) {
         self.hw.event(Event::WriteCheck);
         let maybe = self.maybe_change_pte_writable(vma, b.new);
         if vma.flags.contains(VmFlags::SHARED) {
@@ -399,25 +405,28 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 Ok(()) => (self.pte_upgrade(b.new), &cause::write_upgrade),
                 Err(stays) => (b.new, stays),
             };
-            return self.because(cause, |kernel| kernel.commit(tlb, vma, Batch { new, ..b }));
+            return self.because(cause, |kernel| kernel.prot_commit_flush_ptes(tlb, vma, Batch { new, ..b }));
         }
         match (maybe, folio.filter(|&folio| self.pages.is_anon(folio))) {
-            (Ok(()), Some(folio)) => self.commit_anon_batch(tlb, vma, folio, b),
-            (Ok(()), None) => self.because(&cause::write_not_anon, |kernel| kernel.commit(tlb, vma, b)),
-            (Err(stays), _) => self.because(stays, |kernel| kernel.commit(tlb, vma, b)),
+            (Ok(()), Some(folio)) => self.commit_anon_folio_batch(tlb, vma, folio, b),
+            (Ok(()), None) => {
+                self.because(&cause::write_not_anon, |kernel| kernel.prot_commit_flush_ptes(tlb, vma, b))
+            }
+            (Err(stays), _) => self.because(stays, |kernel| kernel.prot_commit_flush_ptes(tlb, vma, b)),
         }
     }
 
     /// Commits a batch of private pages in runs of those that are exclusive to the process, which become writable, and
-    /// those that are not (`commit_anon_folio_batch`).
+    /// those that are not.
     #[inline]
-    fn commit_anon_batch(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: FolioSpan, b: Batch) {
+    fn commit_anon_folio_batch(&mut self, tlb: &mut MmuGather, vma: &Vma, folio: FolioSpan, b: Batch) {
         let from_head = self.rules.exclusive_from_folio_head;
         let first = if from_head { folio.head } else { self.arch.pte_pfn(b.old) };
         self.hw.event(Event::ExclusiveReads(b.nr as u32));
         let mut done = 0;
         while done < b.nr {
-            let (exclusive, nr) = self.pages.exclusive_run(first.add(done as u64), b.nr - done);
+            let (exclusive, nr) =
+                self.pages.page_anon_exclusive_sub_batch(first.add(done as u64), b.nr - done);
             let new = self.arch.pte_advance_pfn(b.new, done);
             let (new, cause) = if exclusive {
                 (self.pte_upgrade(new), &cause::write_upgrade)
@@ -431,7 +440,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
                 new,
                 nr,
             };
-            self.because(cause, |kernel| kernel.commit(tlb, vma, run));
+            self.because(cause, |kernel| kernel.prot_commit_flush_ptes(tlb, vma, run));
             done += nr;
         }
     }

@@ -320,7 +320,7 @@ impl Pages {
 
     /// How many pages from `pfn` on, at most `max`, have the same `PageAnonExclusive` as it.
     #[inline]
-    pub fn exclusive_run(&self, pfn: Pfn, max: usize) -> (bool, usize) {
+    pub fn page_anon_exclusive_sub_batch(&self, pfn: Pfn, max: usize) -> (bool, usize) {
         self.exclusive.run(pfn.index(), max)
     }
 

@@ -125,7 +125,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
         let mut exclusive = None;
         if n >= period && self.reads_exclusive(walk) {
-            let (all, len) = self.pages.exclusive_run(pfn, n);
+            let (all, len) = self.pages.page_anon_exclusive_sub_batch(pfn, n);
             let (anon, len) = if all { (true, len) } else { self.anon_run(pfn, batch, len) };
             (exclusive, n) = (Some((all, anon)), len);
         }

@@ -29,7 +29,7 @@
 //! line     = [ process call [ "=" result ] | "repeat" number "{" | "}" ] [ "#" comment ]
 //! process  = [ "[pid" number "]" ]
 //! call     = NAME "(" [ argument { "," argument } ] ")"
-//! argument = sum { "|" sum } | ["-"] number | string | WORD
+//! argument = "[" [ sum { "," sum } ] "]" | sum { "|" sum } | ["-"] number | string | WORD
 //! sum      = term { "+" term }
 //! term     = number | NAME
 //! number   = ( DECIMAL | "0x" HEX | "0" OCTAL ) [ "K" | "M" | "G" | "T" ]
@@ -41,31 +41,8 @@
 //! number can only be a file descriptor or an exit status. `= ?`, as strace prints it for calls
 //! that do not return, asks for no result.
 //!
-//! | call | parameters |
-//! |---|---|
-//! | `mmap` | addr, len, prot, flags, fd, offset |
-//! | `munmap`, `explicit_bzero`, `numa_scan`, `migrate_begin`, `migrate_end`, `device_private` | addr, len |
-//! | `uffd_unregister`, `uffd_poison`, `reclaim` | addr, len |
-//! | `device_exclusive`, `hwpoison` | addr |
-//! | `swapon` | size |
-//! | `split_folio` | addr, order |
-//! | `uffd` | addr, len, features: `WP`, `WP_UNPOPULATED`, `WP_ASYNC`, `EVENT_FORK`, `EVENT_REMAP`, `POISON` |
-//! | `uffd_wp` | addr, len, `on` or `off` |
-//! | `pagemap_scan` | addr, len, flags, mask, return\[, `max_pages`\] |
-//! | `mprotect` | addr, len, prot |
-//! | `madvise` | addr, len, advice |
-//! | `mremap` | `old_addr`, `old_len`, `new_len`, flags\[, `new_addr`\] |
-//! | `memset` | addr, byte, len |
-//! | `touch` | addr, len, `READ` or `WRITE` |
-//! | `check` | addr, byte |
-//! | `fork` | |
-//! | `exit_group` | status |
-//! | `thp` | `"64kB"` (any size) or `"enabled"`, `"always"`, `"madvise"`, `"inherit"` or `"never"` |
-//! | `clear_refs` | 1 to 5 |
-//! | `numa` | nodes, 1 to 64 |
-//! | `numa_alloc` | node, 0 to 64 |
-//! | `dump` | addr, len, `"NAME"` |
-//! | `time` | `"on"` or `"off"` |
+//! The calls are those of [`ptelab_uapi::Call`], with the parameters that [`ptelab_uapi::FORMS`] has. Ranges stand in brackets, as
+//! in `process_madvise([0x40000000, 64K, 0x50000000, 4K], MADV_COLD, 0)`.
 //!
 //! Flags are the kernel's numbers ([`ptelab_uapi`]); a number without a name is legal. The crate knows
 //! what is well formed, and nothing of what a call does.
