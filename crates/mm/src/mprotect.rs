@@ -410,7 +410,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         match (maybe, folio.filter(|&folio| self.pages.is_anon(folio))) {
             (Ok(()), Some(folio)) => self.commit_anon_folio_batch(tlb, vma, folio, b),
             (Ok(()), None) => {
-                self.because(&cause::write_not_anon, |kernel| kernel.prot_commit_flush_ptes(tlb, vma, b))
+                self.because(&cause::write_not_anon, |kernel| kernel.prot_commit_flush_ptes(tlb, vma, b));
             }
             (Err(stays), _) => self.because(stays, |kernel| kernel.prot_commit_flush_ptes(tlb, vma, b)),
         }

@@ -197,10 +197,9 @@ fn unknown_call(ctx: &Context<'_>, name: Token) -> Diagnostic {
     let text = ctx.text(name);
     let mistake = Diagnostic::new(name.span(), format!("unknown call {}", quoted(text)));
     let names = FORMS.iter().map(|form| form.name);
-    let help = ctx.did_you_mean(text, names.clone().chain(["repeat"])).unwrap_or_else(|| {
-        let names: Vec<_> = names.collect();
-        format!("the calls are {}", names.join(", "))
-    });
+    let help = ctx
+        .did_you_mean(text, names.chain(["repeat"]))
+        .unwrap_or_else(|| "`ptelab calls` lists the calls there are".to_owned());
     mistake.expected(CALL).help(help)
 }
 
