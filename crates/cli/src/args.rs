@@ -71,7 +71,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Tell what one entry went through: the word before and after each call, who changed it, and why
     #[command(
-        after_help = "Example: ptelab explain fixtures/scenarios/contpte-unfold.scn --at 6 --va 0x40004000 --arch arm64"
+        after_help = "by: what wrote the entry. why: what was decided about it. as: what led to that.\n\
+        Example: ptelab explain fixtures/scenarios/contpte-unfold.scn --at 6 --va 0x40004000 --arch arm64"
     )]
     Explain(Explain),
     /// Write what happened as a timeline for ui.perfetto.dev, or what each call took as CSV

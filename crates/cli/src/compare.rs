@@ -40,7 +40,8 @@ fn print(
     for report in reports {
         if !seen.contains(&report.arch) {
             seen.push(report.arch);
-            let of_port: Vec<&RunReport> = reports.iter().filter(|r| r.arch == report.arch).collect();
+            let of_port: Vec<&RunReport> =
+                reports.iter().filter(|other| other.arch == report.arch && other.finished).collect();
             let mprotects: Vec<_> = of_port.iter().filter_map(|report| report.mprotects()).collect();
             predicted.extend(cost::report::before_after(&mprotects));
             if per_call {

@@ -11,7 +11,7 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
     let run = Run::new(&args.traced, "arm64", KernelRules::DEFAULT.name)?;
     let name = run.name.clone();
     let (explainers, finished) =
-        run.observe(|vm| Explainer::new(vm, args.pid, VirtAddr::new(args.va), args.at))?;
+        run.observe(args.at, |vm| Explainer::new(vm, args.pid, VirtAddr::new(args.va), args.at))?;
     let calls = explainers.iter().map(Explainer::calls).min().unwrap_or(0);
     if finished && args.at > calls {
         return Err(Failed::Unusable(format!("{name}: there is no call {}: the last is {calls}", args.at)));

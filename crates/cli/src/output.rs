@@ -103,15 +103,26 @@ impl Failed {
     }
 }
 
-/// A file to write to.
-pub(crate) fn create(path: &Path) -> Result<BufWriter<File>, Failed> {
-    let file =
-        File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
-    Ok(BufWriter::new(file))
+/// Whether a path stands for standard output, as it does for input.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
-/// Writes a file, whole.
+/// A file to write to; `-` is standard output.
+pub(crate) fn create(path: &Path) -> Result<Box<dyn Write>, Failed> {
+    if is_stdout(path) {
+        return Ok(Box::new(BufWriter::new(io::stdout())));
+    }
+    let file =
+        File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+/// Writes a file, whole; `-` is standard output.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+    if is_stdout(path) {
+        return Ok(io::stdout().write_all(bytes)?);
+    }
     std::fs::write(path, bytes).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
 }
 

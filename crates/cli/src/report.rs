@@ -1,7 +1,7 @@
 //! `ptelab report`
 
 use crate::args;
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::traced::Run;
 use crate::{FINE, STOPPED, kernels};
 use ptelab::show;
@@ -11,9 +11,11 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     let name = run.name.clone();
     let trace = run.trace()?;
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
-    crate::output::write_file(&args.output, page.as_bytes())?;
+    output::write_file(&args.output, page.as_bytes())?;
     let (calls, machines) = (trace.calls().len(), trace.courses.len());
     let size = show::size((page.len() as u64).next_multiple_of(1024));
-    out.line(format!("{}: {calls} calls on {machines} machines, {size}", args.output.display()))?;
+    if !output::is_stdout(&args.output) {
+        out.line(format!("{}: {calls} calls on {machines} machines, {size}", args.output.display()))?;
+    }
     Ok(if trace.finished { FINE } else { STOPPED })
 }

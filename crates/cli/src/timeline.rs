@@ -14,6 +14,8 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
         let mut file = output::create(path)?;
         ptelab_report::write_timeline(&trace, &mut file).map_err(|error| cannot(&error))?;
         std::io::Write::flush(&mut file).map_err(|error| cannot(&error))?;
+    }
+    if let Some(path) = args.output.as_ref().filter(|path| !output::is_stdout(path)) {
         out.line(format!("{}: {calls} calls; a microsecond stands for one of", path.display()))?;
         if trace.detailed() < calls {
             out.line(format!(
@@ -28,7 +30,9 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
     if let Some(path) = &args.csv {
         let file = output::create(path)?;
         ptelab_report::write_csv(&trace, file).map_err(|error| cannot_write(path, &error))?;
-        out.line(format!("{}: {calls} calls", path.display()))?;
+        if !output::is_stdout(path) {
+            out.line(format!("{}: {calls} calls", path.display()))?;
+        }
     }
     Ok(if trace.finished { FINE } else { STOPPED })
 }

@@ -49,9 +49,10 @@ impl Run {
         Ok(Self { name, source, matrix, options })
     }
 
-    /// Runs it on machines that record every step, each with an observer; says whether it ran to its end.
+    /// Runs it on machines that record every step, each with an observer who heeds so many calls; says whether it ran to its end.
     pub(crate) fn observe<O: Observer>(
         self,
+        calls: u64,
         observer: impl Fn(&dyn Backend) -> O,
     ) -> Result<(Vec<O>, bool), Failed> {
         progress::stop_on_ctrl_c();
@@ -59,9 +60,8 @@ impl Run {
         let (matrix, watch) = (matrix.hw(HwKind::Recording), Watch { stop: &STOP, tick: &|_| () });
         match source {
             Source::Scenario(scenario) => {
-                if !ptelab_report::can_be_recorded(&scenario) {
-                    let text =
-                        "its calls name more than 4G of memory together, too much to record every step";
+                if !ptelab_report::can_be_recorded_up_to(&scenario, calls) {
+                    let text = "the calls up to that one name more than 4G of memory together, too much to record every step";
                     return Err(Failed::Unusable(format!("{name}: {text}")));
                 }
                 Ok(observe::scenario(&matrix, &scenario, watch, observer)?)

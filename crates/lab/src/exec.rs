@@ -156,7 +156,8 @@ pub fn run_line(vm: &mut dyn Backend, line: &Line) -> (Outcome, Option<Snapshot>
 fn run_watched(vm: &mut dyn Backend, line: &Line, watch: Watch<'_>) -> Option<(Outcome, Option<Snapshot>)> {
     let pid = line.pid.unwrap_or(1);
     let _span =
-        tracing::debug_span!("call", arch = vm.arch(), kernel = vm.rules().name, call = %line.call).entered();
+        tracing::debug_span!("call", arch = vm.arch(), kernel = vm.rules().name, line = line.line, pid, call = %line.call)
+            .entered();
     if let Call::Dump { addr, len, .. } = &line.call {
         let (outcome, snapshot) = match vm.snapshot(pid, *addr, *len) {
             Ok(snapshot) => (Outcome::Value(0), Some(snapshot)),

@@ -42,7 +42,8 @@ impl<'a> Kind<'a> {
         if let Some(release) = Release::parse(name) {
             return Some(Self::Release(release));
         }
-        (name.contains('/') || is_image(name) || path.is_file()).then_some(Self::Image(path))
+        let file = path.file_name().is_some_and(|file| is_image(&file.to_string_lossy()));
+        (file || path.is_file()).then_some(Self::Image(path))
     }
 }
 

@@ -46,6 +46,8 @@ impl Release {
         let mut candidate = None;
         if let Some((number, next)) = behind(text, at, b"-rc") {
             (candidate, at) = (Some(number), next);
+        } else if let [b'-', b'r', b'c', ..] = text.split_at(at).1 {
+            return None;
         }
         if at == text.len() || matches!(text[at], b'-' | b'+' | b'~' | b'_') {
             Some(Self { major, minor, patch, candidate })
@@ -146,9 +148,20 @@ mod tests {
         ] {
             assert_eq!(Release::parse(text).map(|r| r.to_string()).as_deref(), Some(read), "{text}");
         }
-        for text in
-            ["", "6", "6.", "v", "6.17.", "6.17.1.2", "6.17rc1", "6.17-rc1.2", "x6.17", "99999999999.1"]
-        {
+        for text in [
+            "",
+            "6",
+            "6.",
+            "v",
+            "6.17.",
+            "6.17.1.2",
+            "6.17rc1",
+            "6.17-rc",
+            "6.17-rcx",
+            "6.17-rc1.2",
+            "x6.17",
+            "99999999999.1",
+        ] {
             assert_eq!(text.parse::<Release>(), Err(NotARelease), "{text}");
         }
     }

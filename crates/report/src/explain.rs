@@ -118,7 +118,8 @@ impl Explainer {
                 }
             }
         }
-        for (_, happening) in happenings(&self.places, self.shape.cont_ptes, records) {
+        let found = happenings(&self.places, self.shape.cont_ptes, records);
+        for happening in found.into_iter().filter(|found| found.space == space).map(|found| found.happening) {
             let covers =
                 |addr: VirtAddr, n: u64| addr <= self.va && self.va < addr.add(n << self.shape.page_shift);
             let index = |addr: VirtAddr| self.va.since(addr) >> self.shape.page_shift;

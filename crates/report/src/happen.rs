@@ -1,7 +1,7 @@
 //! What a call did, in the order in which it did it, at addresses.
 
 use crate::places::Places;
-use ptelab::{Event, Level, Ptep, Record, TlbScope, VirtAddr};
+use ptelab::{Event, Level, Pid, Ptep, Record, TlbScope, VirtAddr};
 
 /// One thing that a call did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct Group {
 struct Reader<'a> {
     places: &'a Places,
     cont_ptes: usize,
-    found: Vec<(u64, Happening)>,
+    found: Vec<Found>,
     /// Primitives so far.
     clock: u64,
     conversion: Option<Conversion>,
@@ -67,8 +67,19 @@ struct Reader<'a> {
     group: Option<Group>,
 }
 
-/// What the records of one call say, each with the number of primitives before it.
-pub(crate) fn happenings(places: &Places, cont_ptes: usize, records: &[Record]) -> Vec<(u64, Happening)> {
+/// Something that a call did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Primitives before it.
+    pub(crate) at: u64,
+    /// The address space whose entries it was about, where it was about entries.
+    pub(crate) space: Option<Pid>,
+    /// What.
+    pub(crate) happening: Happening,
+}
+
+/// What the records of one call say.
+pub(crate) fn happenings(places: &Places, cont_ptes: usize, records: &[Record]) -> Vec<Found> {
     let mut reader = Reader {
         places,
         cont_ptes,
@@ -99,13 +110,11 @@ impl Reader<'_> {
             Record::Event(Event::Fault(_)) => self.end_group(),
             Record::Tlbi(op) => {
                 self.end_group();
-                self.found.push((
-                    self.clock,
-                    match op.scope {
-                        TlbScope::All => Happening::FlushAll,
-                        TlbScope::Range { start, end, .. } => Happening::Flush(start, end, op.ops),
-                    },
-                ));
+                let happening = match op.scope {
+                    TlbScope::All => Happening::FlushAll,
+                    TlbScope::Range { start, end, .. } => Happening::Flush(start, end, op.ops),
+                };
+                self.found.push(Found { at: self.clock, space: None, happening });
             }
             _ => {
                 if let Some(p) = written(record) {
@@ -127,7 +136,8 @@ impl Reader<'_> {
         let Some(place) = self.places.find(p).filter(|place| place.level == Level::Pte) else { return };
         if let Some(n) = self.formed.take() {
             self.batch = Some((p, p.add(n as usize)));
-            self.found.push((self.clock, Happening::Batch(place.addr, n)));
+            let happening = Happening::Batch(place.addr, n);
+            self.found.push(Found { at: self.clock, space: Some(place.space), happening });
         }
         if self.batch.is_some_and(|(first, end)| first <= p && p < end) {
             return;
@@ -151,7 +161,8 @@ impl Reader<'_> {
             conversion.placed = true;
             if let Some(place) = self.places.find(p) {
                 let make = if conversion.folds { Happening::Fold } else { Happening::Unfold };
-                self.found.push((self.clock, make(place.addr)));
+                let happening = make(place.addr);
+                self.found.push(Found { at: self.clock, space: Some(place.space), happening });
             }
         }
         if !exchanged {
@@ -168,8 +179,9 @@ impl Reader<'_> {
         let Some(group) = self.group.take() else { return };
         let Some(place) = self.places.find(group.first) else { return };
         let write = Happening::Write(place.addr, group.n);
-        if self.found.last().is_none_or(|(_, last)| *last != write) {
-            self.found.push((group.at, write));
+        let (at, space, happening) = (group.at, Some(place.space), write);
+        if self.found.last().is_none_or(|last| (last.space, last.happening) != (space, happening)) {
+            self.found.push(Found { at, space, happening });
         }
     }
 }

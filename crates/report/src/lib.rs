@@ -21,7 +21,7 @@ mod words;
 pub use explain::Explainer;
 pub use happen::Happening;
 pub use html::{HtmlError, data_json, html};
-pub use source::{can_be_recorded, trace_log, trace_scenario};
+pub use source::{can_be_recorded, can_be_recorded_up_to, trace_log, trace_scenario};
 pub use state::{Entry, State};
 pub use timeline::{write_csv, write_timeline};
 pub use trace::{

@@ -4,8 +4,8 @@ use crate::trace::{Trace, Tracer};
 use ptelab::exec::Watch;
 use ptelab::observe;
 use ptelab::replay::{Options, Replay, ReplayError};
-use ptelab::scenario::Scenario;
 use ptelab::scenario::strace::Reader;
+use ptelab::scenario::{Line, Scenario};
 use ptelab::uapi::{Call, Class};
 use ptelab::{BuildError, HwKind, Matrix};
 use std::io::BufRead;
@@ -47,13 +47,26 @@ pub fn trace_log<R: BufRead>(
 
 /// Whether the steps of a scenario are few enough to record them all.
 pub fn can_be_recorded(scenario: &Scenario) -> bool {
-    let bytes = scenario.step_sum(|line| match (line.call.form().class, &line.call) {
+    scenario.step_sum(recorded_bytes) <= MAX_RECORDED
+}
+
+/// The same of its first calls.
+pub fn can_be_recorded_up_to(scenario: &Scenario, calls: u64) -> bool {
+    let mut bytes = 0_u128;
+    scenario.steps().take_while(|step| step.index < calls).all(|step| {
+        bytes += recorded_bytes(step.line);
+        bytes <= MAX_RECORDED
+    })
+}
+
+/// Bytes of entries that a call may go through.
+fn recorded_bytes(line: &Line) -> u128 {
+    match (line.call.form().class, &line.call) {
         // These take as long as what is there, however far they reach.
         (Class::Look | Class::Given, _)
         | (_, Call::Mmap { .. } | Call::Munmap { .. } | Call::Mremap { .. }) => 0,
         (_, call) => call.range().map_or(0, |(_, len)| len.into()),
-    });
-    bytes <= MAX_RECORDED
+    }
 }
 
 fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> Trace {

@@ -381,7 +381,8 @@ impl Observer for Tracer {
         let (mut happenings, mut reasons) = (Vec::new(), Vec::new());
         if self.is_detailed() {
             self.course.detailed += 1;
-            happenings = happenings_of(&self.places, self.course.shape.cont_ptes, &seen.records);
+            let found = happenings_of(&self.places, self.course.shape.cont_ptes, &seen.records);
+            happenings = found.iter().map(|found| (found.at, found.happening)).collect();
             let decided = decided(vm, &self.places, &seen.records);
             reasons = self.numbered.group(&self.places, decided, &mut self.course.reasons);
         }

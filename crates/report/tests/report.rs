@@ -283,3 +283,18 @@ fn what_others_do_is_explained() {
         mremap(0x40000000, 8K, 8K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000000)";
     insta::assert_snapshot!("what_others_do_is_explained", explained(text, "x86_64", "7.3", 0x4000_0000, 99));
 }
+
+/// A fork, and a folio that moves for both: what was done to the child's entries is not told of the parent's.
+#[test]
+fn what_is_done_to_another_process_is_not_told_of_this_one() {
+    let text = "thp(\"64kB\", \"always\")
+        mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+        memset(0x40000000, 7, 64K)
+        fork() = 2
+        memset(0x40000000, 3, 4K)
+        migrate_begin(0x40000000, 64K)
+        migrate_end(0x40000000, 64K)";
+    let told = explained(text, "arm64", "7.3", 0x4000_0000, 7);
+    let (_, migrates) = told.split_once("migrate_begin").expect("it changes the entry");
+    assert!(!migrates.contains("fold"), "the copied page is in no block:\n{told}");
+}

@@ -214,10 +214,11 @@ fn verbose_shows_every_call_once_under_its_machine() {
         let log = stderr(&output);
         for arch in ["arm64", "x86_64"] {
             for kernel in ["6.16", "7.3"] {
-                let span = format!("call{{arch=\"{arch}\" kernel=\"{kernel}\" call=");
+                let span = format!("call{{arch=\"{arch}\" kernel=\"{kernel}\" line=");
                 let of_machine = log.lines().filter_map(|line| line.split_once(&span));
+                let of_process = of_machine.filter_map(|(_, rest)| rest.split_once(" pid=1 call="));
                 let shown: Vec<&str> =
-                    of_machine.filter_map(|(_, rest)| Some(rest.split_once("}: outcome=")?.0)).collect();
+                    of_process.filter_map(|(_, rest)| Some(rest.split_once("}: outcome=")?.0)).collect();
                 assert_eq!(shown, calls, "{level} {arch} {kernel}:\n{log}");
             }
         }

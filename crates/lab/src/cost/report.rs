@@ -148,7 +148,8 @@ impl<'a> Mprotects<'a> {
 /// `None` where there are no two kernels, or nothing to predict.
 pub fn before_after(of_port: &[Mprotects<'_>]) -> Option<String> {
     let (first, last) = (of_port.first()?, of_port.last()?);
-    if first.rules == last.rules {
+    // Where one was stopped, there is nothing to compare.
+    if first.rules == last.rules || first.cost.calls != last.cost.calls {
         return None;
     }
     let (before, after) = (first.instructions()?, last.instructions()?);
