@@ -32,29 +32,13 @@ pub trait RealKernel {
     fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError>;
 }
 
-/// Whether a real kernel can be asked for a call. What is left out nothing but the machine's own driver could do, or it would be
-/// about the memory of the program that plays.
+/// Whether a real kernel can be asked for a call.
 pub fn asked(call: &Call) -> bool {
     match call.form().class {
-        Class::Memory | Class::Access | Class::Setting | Class::Look => true,
-        Class::Process => matches!(call, Call::Fork {} | Call::ExitGroup { .. }),
-        Class::Control => matches!(
-            call,
-            Call::ClearRefs { .. }
-                | Call::Uffd { .. }
-                | Call::UffdUnregister { .. }
-                | Call::UffdWp { .. }
-                | Call::UffdPoison { .. }
-                | Call::PagemapScan { .. }
-                | Call::Reclaim { .. }
-                | Call::SplitFolio { .. }
-                | Call::NumaScan { .. }
-                | Call::MigrateBegin { .. }
-                | Call::MigrateEnd { .. }
-                | Call::Hwpoison { .. }
-                | Call::SoftOffline { .. }
-        ),
-        Class::Given => false,
+        Class::Memory | Class::Access | Class::Process | Class::Setting | Class::Control | Class::Look => {
+            true
+        }
+        Class::Emulated | Class::Given => false,
     }
 }
 

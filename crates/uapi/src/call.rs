@@ -33,8 +33,11 @@ pub enum Class {
     Access,
     /// A system call about processes.
     Process,
-    /// Whatever else changes what memory is: files under /proc and /sys, ioctls, devices, calls with more to them.
+    /// Whatever else changes what memory is and a real kernel can be asked for: files under /proc and /sys, ioctls.
     Control,
+    /// What only an emulated machine can be asked for: on a real one nothing but a driver could do it, or it would be about the
+    /// memory of the program that plays.
+    Emulated,
     /// A setting of the machine.
     Setting,
     /// What was there before anybody looked.
@@ -176,10 +179,6 @@ calls! {
         MigrateBegin = "migrate_begin" { addr: Addr, len: Len };
         /// They have arrived.
         MigrateEnd = "migrate_end" { addr: Addr, len: Len };
-        /// Private pages there go to a device's memory. Large folios are split first.
-        DevicePrivate = "device_private" { addr: Addr, len: Len };
-        /// A device has the page alone, until the next access.
-        DeviceExclusive = "device_exclusive" { addr: Addr };
         /// The page fails, as with `MADV_HWPOISON`.
         Hwpoison = "hwpoison" { addr: Addr };
         /// The page is taken out of use before it fails, as with `MADV_SOFT_OFFLINE`: its contents move to another.
@@ -211,7 +210,11 @@ calls! {
         /// pkey_mprotect(2). No access goes through to memory with another key than 0.
         PkeyMprotect = "pkey_mprotect" { addr: Addr, len: Len, prot: Prot, pkey: Pkey };
     }
-    Control {
+    Emulated {
+        /// Private pages there go to a device's memory. Large folios are split first.
+        DevicePrivate = "device_private" { addr: Addr, len: Len };
+        /// A device has the page alone, until the next access.
+        DeviceExclusive = "device_exclusive" { addr: Addr };
         /// brk(2) as the system call is: returns where the heap ends then. 0 asks.
         Brk = "brk" { addr: OrZero<NewAddr> };
         /// mincore(2); the vector is another question.
@@ -233,7 +236,7 @@ calls! {
         /// `shmctl(IPC_RMID)`
         ShmRmid = "shm_rmid" { id: Segment };
     }
-    Process {
+    Emulated {
         /// clone(2) with `CLONE_VM`, as threads and vfork(2) have it: the child shares the address space until it executes a
         /// program or ends.
         CloneVm = "clone_vm" {};

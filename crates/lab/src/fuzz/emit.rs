@@ -71,13 +71,14 @@ fn c_call(call: &Call) -> Option<String> {
     };
     let arguments = || Some(placed.values().iter().map(c_argument).collect::<Option<Vec<_>>>()?.join(", "));
     let name = call.name();
+    if call.form().class == Class::Memory {
+        return Some(format!("syscall(SYS_{})", [name, &arguments()?].join(", ").trim_end_matches(", ")));
+    }
     Some(match call {
-        _ if call.form().class == Class::Memory => {
-            format!("syscall(SYS_{})", [name, &arguments()?].join(", ").trim_end_matches(", "))
-        }
         // Reclaim of what MADV_FREE gave up is a part of MADV_PAGEOUT.
         Call::Reclaim { addr, len } => format!("madvise((void *){addr:#x}, {len}, MADV_PAGEOUT)"),
         Call::Hwpoison { addr } => format!("madvise((void *){addr:#x}, 4096, MADV_HWPOISON)"),
+        Call::SoftOffline { addr } => format!("madvise((void *){addr:#x}, 4096, 101 /* MADV_SOFT_OFFLINE */)"),
         Call::Memset { addr, byte, len } => format!("set((void *){addr:#x}, {byte}, {len})"),
         Call::ExplicitBzero { addr, len } => format!("set((void *){addr:#x}, 0, {len})"),
         Call::Touch { addr, len, access } => {
@@ -96,7 +97,50 @@ fn c_call(call: &Call) -> Option<String> {
             format!("uffd_range(UFFDIO_WRITEPROTECT, {addr:#x}, {len}, {on})")
         }
         Call::UffdPoison { addr, len } => format!("uffd_range(POISON, {addr:#x}, {len}, 0)"),
-        _ => return None,
+        Call::Mmap { .. }
+        | Call::Munmap { .. }
+        | Call::Mprotect { .. }
+        | Call::Madvise { .. }
+        | Call::Mremap { .. }
+        | Call::Fork { .. }
+        | Call::ExitGroup { .. }
+        | Call::SplitFolio { .. }
+        | Call::Numa { .. }
+        | Call::NumaAlloc { .. }
+        | Call::NumaScan { .. }
+        | Call::Swapon { .. }
+        | Call::MigrateBegin { .. }
+        | Call::MigrateEnd { .. }
+        | Call::Dump { .. }
+        | Call::Time { .. }
+        | Call::Mlock { .. }
+        | Call::Mlock2 { .. }
+        | Call::Munlock { .. }
+        | Call::Mlockall { .. }
+        | Call::Munlockall { .. }
+        | Call::Msync { .. }
+        | Call::PkeyAlloc { .. }
+        | Call::PkeyFree { .. }
+        | Call::PkeyMprotect { .. }
+        | Call::DevicePrivate { .. }
+        | Call::DeviceExclusive { .. }
+        | Call::Brk { .. }
+        | Call::Mincore { .. }
+        | Call::ProcessMadvise { .. }
+        | Call::SetVmaAnonName { .. }
+        | Call::SetThpDisable { .. }
+        | Call::GetThpDisable { .. }
+        | Call::Shmget { .. }
+        | Call::Shmat { .. }
+        | Call::Shmdt { .. }
+        | Call::ShmRmid { .. }
+        | Call::CloneVm { .. }
+        | Call::Execve { .. }
+        | Call::Open { .. }
+        | Call::Pwrite { .. }
+        | Call::Adopt { .. }
+        | Call::SetBrk { .. }
+        | Call::SetupStack { .. } => return None,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::verdict::{self, Verdict};
 use ptelab_kernel::facts::{self, Machine};
 use ptelab_kernel::host::{Helpers, Host as Real};
 use ptelab_kernel::{RealError, RealKernel, WordFile, thp};
+use ptelab_machine::uapi::Class;
 use ptelab_machine::{
     Access, Builder, Call, Config, KernelRules, MapFlags, Outcome, Pagemap, Prot, Release, ThpKey, ThpMode,
     port_named, ports,
@@ -198,11 +199,12 @@ impl Host {
             | Call::UffdWp { .. }
             | Call::UffdPoison { .. }
             | Call::PagemapScan { .. } => Some(format!("{} is asked of images only", line.call)),
+            Call::ClearRefs { .. } | Call::Reclaim { .. } => None,
             Call::Dump { len, .. } if len > MAX_DUMP => Some("it dumps more than 16G".to_owned()),
-            Call::Swapon { .. }
-            | Call::Hwpoison { .. }
-            | Call::MigrateBegin { .. }
-            | Call::SplitFolio { .. } => Some(format!("{} would change more than its own memory", line.call)),
+            Call::Swapon { .. } => Some(format!("{} would change more than its own memory", line.call)),
+            _ if line.call.form().class == Class::Control => {
+                Some(format!("{} would change more than its own memory", line.call))
+            }
             _ => None,
         }
     }
