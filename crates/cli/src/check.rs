@@ -16,8 +16,9 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     if let Some(kernel) = &args.race {
         return race(args, &ports, kernel, out);
     }
-    let laws =
-        if args.bugs { Vec::new() } else { parallel::map(&ports, |port| check::laws_of(port)).concat() };
+    let stopped = || STOP.load(Ordering::Relaxed);
+    let laws_of = |port: &&'static str| if stopped() { Vec::new() } else { check::laws_of(port) };
+    let laws = if args.bugs { Vec::new() } else { parallel::map(&ports, laws_of).concat() };
     let of_ports = BUGS.iter().filter(|bug| ports.contains(&bug.port) && !args.laws);
     let bar = progress::bar(of_ports.clone().count() as u128, "bugs");
     let find = |bug: &check::Bug| {
@@ -25,7 +26,7 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
         bar.inc(1);
         row
     };
-    let bugs = of_ports.take_while(|_| !STOP.load(Ordering::Relaxed)).map(find).collect();
+    let bugs = of_ports.take_while(|_| !stopped()).map(find).collect();
     bar.finish_and_clear();
     let checks = if args.laws { Vec::new() } else { check::needed(&STOP) };
     let report = Report { laws, bugs, checks };
@@ -35,7 +36,7 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
         print(&report, args, out)?;
     }
     Ok(match () {
-        () if STOP.load(Ordering::Relaxed) => STOPPED,
+        () if stopped() => STOPPED,
         () if report.is_fine() => FINE,
         () => DIFFERS,
     })
@@ -61,6 +62,10 @@ fn print(report: &Report, args: &args::Check, out: &mut Out) -> Result<(), Faile
     }
     for row in &report.bugs {
         print_bug(row, args.programs, out)?;
+    }
+    // Of what was not come to, nothing can be said.
+    if STOP.load(Ordering::Relaxed) {
+        return Ok(out.line("stopped")?);
     }
     let found = report.bugs.iter().filter(|row| row.found_by.is_some()).count();
     out.heading(format!("{found} of {} bugs found", report.bugs.len()))?;
@@ -104,7 +109,9 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     }
     let pairs: Vec<_> =
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
-    let rows: Vec<RaceRow> = parallel::map(&pairs, |(port, rules)| check::race(port, rules)).concat();
+    let stopped = || STOP.load(Ordering::Relaxed);
+    let explore = |&(port, rules): &(_, _)| if stopped() { Vec::new() } else { check::race(port, rules) };
+    let rows: Vec<RaceRow> = parallel::map(&pairs, explore).concat();
     let short = format!(
         "up to {BOUND} accesses by a CPU, or one by a device, in operations of {LONG} steps or less; one in longer ones, and \
          {AT_RANDOM} of four at random"
@@ -129,6 +136,10 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
             out.line(format!("  {id}: {what}"))?;
             out.text(steps)?;
         }
+    }
+    if stopped() {
+        out.line("stopped")?;
+        return Ok(STOPPED);
     }
     // The fallbacks of an architecture that overrides nothing load and then store: they are for walkers that set no flags.
     let fine = rows.iter().all(|row| row.report.failures.is_empty() || row.port == "generic");

@@ -10,6 +10,10 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     let run = Run::new(&args.traced, "arm64,x86_64", &kernels::oldest_and_default())?;
     let name = run.name.clone();
     let trace = run.trace()?;
+    if !trace.finished && trace.calls().is_empty() {
+        out.line(format!("{name}: stopped before the first call ended, no page is written"))?;
+        return Ok(STOPPED);
+    }
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
     output::write_file(&args.output, page.as_bytes())?;
     let (calls, machines) = (trace.calls().len(), trace.courses.len());

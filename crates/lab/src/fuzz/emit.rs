@@ -78,7 +78,9 @@ fn c_call(call: &Call) -> Option<String> {
         // Reclaim of what MADV_FREE gave up is a part of MADV_PAGEOUT.
         Call::Reclaim { addr, len } => format!("madvise((void *){addr:#x}, {len}, MADV_PAGEOUT)"),
         Call::Hwpoison { addr } => format!("madvise((void *){addr:#x}, 4096, MADV_HWPOISON)"),
-        Call::SoftOffline { addr } => format!("madvise((void *){addr:#x}, 4096, 101 /* MADV_SOFT_OFFLINE */)"),
+        Call::SoftOffline { addr } => {
+            format!("madvise((void *){addr:#x}, 4096, 101 /* MADV_SOFT_OFFLINE */)")
+        }
         Call::Memset { addr, byte, len } => format!("set((void *){addr:#x}, {byte}, {len})"),
         Call::ExplicitBzero { addr, len } => format!("set((void *){addr:#x}, 0, {len})"),
         Call::Touch { addr, len, access } => {
