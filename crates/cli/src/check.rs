@@ -2,13 +2,12 @@
 
 use crate::args;
 use crate::output::{Failed, Out};
-use crate::progress::{self, STOP};
+use crate::progress::{self, STOP, stopped};
 use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::check::{
     self, AT_RANDOM, BOUND, BUGS, BugRow, LONG, LawRow, NeededRow, RaceFailure, RaceReport, RaceRow, Report,
 };
 use ptelab::{KernelRules, Matrix, parallel};
-use std::sync::atomic::Ordering;
 
 pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
@@ -16,7 +15,6 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     if let Some(kernel) = &args.race {
         return race(args, &ports, kernel, out);
     }
-    let stopped = || STOP.load(Ordering::Relaxed);
     let laws_of = |port: &&'static str| if stopped() { Vec::new() } else { check::laws_of(port) };
     let laws = if args.bugs { Vec::new() } else { parallel::map(&ports, laws_of).concat() };
     let of_ports = BUGS.iter().filter(|bug| ports.contains(&bug.port) && !args.laws);
@@ -64,7 +62,7 @@ fn print(report: &Report, args: &args::Check, out: &mut Out) -> Result<(), Faile
         print_bug(row, args.programs, out)?;
     }
     // Of what was not come to, nothing can be said.
-    if STOP.load(Ordering::Relaxed) {
+    if stopped() {
         return Ok(out.line("stopped")?);
     }
     let found = report.bugs.iter().filter(|row| row.found_by.is_some()).count();
@@ -109,7 +107,6 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     }
     let pairs: Vec<_> =
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
-    let stopped = || STOP.load(Ordering::Relaxed);
     let explore = |&(port, rules): &(_, _)| if stopped() { Vec::new() } else { check::race(port, rules) };
     let rows: Vec<RaceRow> = parallel::map(&pairs, explore).concat();
     let short = format!(

@@ -8,7 +8,6 @@ use ptelab::Matrix;
 use ptelab::fuzz::{Found, Fuzz, Outcome, Plan, Size, c_program, scenario_text, shrink};
 use serde::Serialize;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Cases where neither their number nor a time is given.
@@ -57,7 +56,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     }
     Ok(match found {
         Some(_) => DIFFERS,
-        None if STOP.load(Ordering::Relaxed) => STOPPED,
+        None if progress::stopped() => STOPPED,
         None => FINE,
     })
 }

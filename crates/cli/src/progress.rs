@@ -8,6 +8,11 @@ use std::time::Duration;
 /// Set by Ctrl-C.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Whether it is.
+pub(crate) fn stopped() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
 /// From now on, the first Ctrl-C, or SIGTERM, stops the run and prints what there is; the second ends the program.
 pub(crate) fn stop_on_ctrl_c() {
     // Without a handler Ctrl-C ends the program at once, which is second best.

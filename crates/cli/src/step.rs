@@ -5,7 +5,7 @@ mod screen;
 
 use crate::args;
 use crate::output::{Failed, Out};
-use crate::progress::STOP;
+use crate::progress;
 use crate::traced::Run;
 use crate::{FINE, STOPPED, kernels};
 use keys::Next;
@@ -14,7 +14,6 @@ use ptelab_report::{State, Trace};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use std::io::{self, IsTerminal};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How long a signal waits at most until it is seen.
@@ -94,7 +93,7 @@ impl<'a> Stepper<'a> {
         loop {
             terminal.draw(|frame| self.draw(frame))?;
             while !event::poll(POLL)? {
-                if STOP.load(Ordering::Relaxed) {
+                if progress::stopped() {
                     return Ok(STOPPED);
                 }
             }

@@ -7,7 +7,7 @@ pub use keeper::keep;
 pub use player::play;
 
 use crate::command::{self, failed};
-use crate::real::{RealError, RealKernel, TableWord, WordFile, placed};
+use crate::real::{RealError, RealKernel, TableWord, WordFile};
 use keeper::Keeper;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use rustix::fd::OwnedFd;
@@ -165,7 +165,7 @@ impl RealKernel for Host {
             Call::ClearRefs { what } => self.clear_refs(pid, *what),
             // The scanner passes when it does: nothing makes it.
             Call::NumaScan { .. } => Ok(Outcome::Value(0)),
-            call => self.player(pid)?.ask(&placed(call), None).map_err(|_| RealError::Died(pid)),
+            call => self.player(pid)?.ask(&call.placed(), None).map_err(|_| RealError::Died(pid)),
         }
     }
 

@@ -4,7 +4,7 @@ mod gdb;
 mod tables;
 
 use crate::command;
-use crate::real::{RealError, RealKernel, TableWord, WordFile, placed};
+use crate::real::{RealError, RealKernel, TableWord, WordFile};
 use cpio::newc::{self, Builder};
 use gdb::Gdb;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
@@ -373,7 +373,7 @@ impl RealKernel for Qemu {
             Call::MigrateBegin { .. } | Call::Numa { .. } | Call::Time { .. } | Call::Dump { .. } => {
                 return Ok(Outcome::Value(0));
             }
-            call => match command::line(&placed(call)) {
+            call => match command::line(&call.placed()) {
                 Some(line) => format!("{pid} {line}"),
                 None => return Ok(Outcome::Failed(CallError::Errno(Errno::ENOSYS))),
             },

@@ -42,16 +42,6 @@ pub fn asked(call: &Call) -> bool {
     }
 }
 
-/// The call as the kernel is to get it: a given address is meant exactly.
-pub(crate) fn placed(call: &Call) -> Call {
-    match *call {
-        Call::Mmap { addr, len, prot, flags, fd, offset } => {
-            Call::Mmap { addr, len, prot, flags: flags.placed(addr), fd, offset }
-        }
-        ref call => call.clone(),
-    }
-}
-
 /// A word that points to no further table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableWord {

@@ -173,7 +173,8 @@ fn run_watched(vm: &mut dyn Backend, line: &Line, watch: Watch<'_>) -> Option<(O
 
 /// Makes a call; accesses to a large range piece by piece, upwards as one call would.
 fn in_pieces(vm: &mut dyn Backend, pid: Pid, call: &Call, watch: Watch<'_>) -> Option<Outcome> {
-    let (Class::Access, Some((mut addr, mut len))) = (call.form().class, call.range()) else {
+    let range = if call.form().class == Class::Access { call.range() } else { None };
+    let Some((mut addr, mut len)) = range.filter(|&(_, len)| len > PIECE) else {
         return Some(vm.call(pid, call));
     };
     while len > PIECE {

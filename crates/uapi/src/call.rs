@@ -169,12 +169,8 @@ calls! {
     Control {
         /// One pass of NUMA-hinting protection.
         NumaScan = "numa_scan" { addr: Addr, len: Len };
-    }
-    Setting {
         /// swapon(2) of a disk in memory: from then on `MADV_PAGEOUT` pages out.
         Swapon = "swapon" { size: Bytes };
-    }
-    Control {
         /// Folios there are on their way: whoever maps them has migration entries.
         MigrateBegin = "migrate_begin" { addr: Addr, len: Len };
         /// They have arrived.
@@ -340,6 +336,17 @@ impl Call {
             Kind::Len | Kind::NewLen => Value::Number(len),
             _ => value,
         })
+    }
+
+    /// The call as a kernel is to get it: an address that is given is meant exactly, or not at all.
+    #[must_use]
+    pub fn placed(&self) -> Self {
+        match *self {
+            Self::Mmap { addr, len, prot, flags, fd, offset } => {
+                Self::Mmap { addr, len, prot, flags: flags.placed(addr), fd, offset }
+            }
+            ref call => call.clone(),
+        }
     }
 
     /// The same call with every address as `move_to` says.

@@ -62,13 +62,7 @@ fn c_statement(i: usize, call: &Call) -> String {
 
 /// The expression that makes a call; nothing where no program can.
 fn c_call(call: &Call) -> Option<String> {
-    // Placed exactly, or not at all: MAP_FIXED_NOREPLACE.
-    let placed = match call {
-        &Call::Mmap { addr, len, prot, flags, fd, offset } => {
-            Call::Mmap { addr, len, prot, flags: flags.placed(addr), fd, offset }
-        }
-        call => call.clone(),
-    };
+    let placed = call.placed();
     let arguments = || Some(placed.values().iter().map(c_argument).collect::<Option<Vec<_>>>()?.join(", "));
     let name = call.name();
     if call.form().class == Class::Memory {
