@@ -1,6 +1,7 @@
 //! Each call, made on a machine.
 
 use crate::machine::Machine;
+use ptelab_mm as mm;
 use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, TableMemory, VirtAddr};
 use ptelab_uapi::{
@@ -32,36 +33,42 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             Call::Mmap { addr, len, prot, flags, fd, offset } => {
                 self.mmap(pid, (addr, len), prot, flags, (fd, offset))
             }
-            Call::Munmap { addr, len } => self.done(pid, |k, mm| k.munmap(mm, at(addr), len)),
-            Call::Mprotect { addr, len, prot } => self.done(pid, |k, mm| k.mprotect(mm, at(addr), len, prot)),
+            Call::Munmap { addr, len } => self.done(pid, |k, mm| mm::munmap(k, mm, at(addr), len)),
+            Call::Mprotect { addr, len, prot } => {
+                self.done(pid, |k, mm| mm::mprotect(k, mm, at(addr), len, prot))
+            }
             Call::Madvise { addr, len, advice } => {
-                self.done(pid, |k, mm| k.madvise(mm, at(addr), len, advice))
+                self.done(pid, |k, mm| mm::madvise(k, mm, at(addr), len, advice))
             }
             Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => self.value(pid, |k, mm| {
-                Ok(k.mremap(mm, at(old_addr), old_len, new_len, flags, at(new_addr))?.get())
+                Ok(mm::mremap(k, mm, at(old_addr), old_len, new_len, flags, at(new_addr))?.get())
             }),
             Call::Memset { addr, byte, len } => self.memset(pid, at(addr), byte, len),
             Call::ExplicitBzero { addr, len } => self.memset(pid, at(addr), 0, len),
             Call::Touch { addr, len, access } => self.touch(pid, at(addr), len, access),
-            Call::Check { addr, .. } => self.accessing(pid, |k, mm| k.read_byte(mm, at(addr))).map(u64::from),
+            Call::Check { addr, .. } => {
+                self.accessing(pid, |k, mm| mm::read_byte(k, mm, at(addr))).map(u64::from)
+            }
             Call::Fork {} => self.fork(pid),
             Call::CloneVm {} => self.processes.share(pid).map(u64::from).ok_or(CallError::NoProcess(pid)),
             Call::Execve {} => self.execve(pid),
             Call::ExitGroup { .. } => self.exit(pid),
-            Call::ClearRefs { what } => self.done(pid, |k, mm| k.clear_refs(mm, what.into())),
+            Call::ClearRefs { what } => self.done(pid, |k, mm| mm::clear_refs(k, mm, what.into())),
             Call::Uffd { addr, len, features } => {
-                self.done(pid, |k, mm| k.uffd_register(mm, at(addr), len, features))
+                self.done(pid, |k, mm| mm::uffd_register(k, mm, at(addr), len, features))
             }
             Call::UffdUnregister { addr, len } => {
-                self.done(pid, |k, mm| k.uffd_unregister(mm, at(addr), len))
+                self.done(pid, |k, mm| mm::uffd_unregister(k, mm, at(addr), len))
             }
-            Call::UffdWp { addr, len, how } => self.done(pid, |k, mm| k.uffd_wp(mm, at(addr), len, how)),
-            Call::UffdPoison { addr, len } => self.done(pid, |k, mm| k.uffd_poison(mm, at(addr), len)),
+            Call::UffdWp { addr, len, how } => self.done(pid, |k, mm| mm::uffd_wp(k, mm, at(addr), len, how)),
+            Call::UffdPoison { addr, len } => self.done(pid, |k, mm| mm::uffd_poison(k, mm, at(addr), len)),
             Call::PagemapScan { addr, len, flags, mask, returned, max_pages } => {
                 let scan = PmScan { flags, mask, returned, max_pages, ..PmScan::default() };
-                self.value(pid, |k, mm| Ok(k.pagemap_scan(mm, at(addr), len, &scan)?.regions.len() as u64))
+                self.value(pid, |k, mm| {
+                    Ok(mm::pagemap_scan(k, mm, at(addr), len, &scan)?.regions.len() as u64)
+                })
             }
-            Call::Reclaim { addr, len } => self.done(pid, |k, mm| k.reclaim(mm, at(addr), len)),
+            Call::Reclaim { addr, len } => self.done(pid, |k, mm| mm::reclaim(k, mm, at(addr), len)),
             Call::SplitFolio { addr, order } => self.split_folio(pid, at(addr), order.into()),
             Call::MigrateBegin { addr, len } => self.migrate_begin(pid, at(addr), len),
             Call::MigrateEnd { addr, len } => self.migrate_end(pid, at(addr), len),
@@ -74,59 +81,67 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             Call::NumaAlloc { node } => self.done(pid, |k, _| numa_alloc(k, (node < 64).then_some(node))),
             // How many pages were looked at is the kernel's own business.
             Call::NumaScan { addr, len } => {
-                self.value(pid, |k, mm| Ok(k.numa_scan(mm, at(addr), len))).map(|_| 0)
+                self.value(pid, |k, mm| Ok(mm::numa_scan(&mut k.pt, mm, at(addr), len))).map(|_| 0)
             }
-            Call::Swapon { size } => self.done(pid, |k, _| k.swapon(size)),
+            Call::Swapon { size } => self.done(pid, |k, _| k.swap.swapon(&k.pt.arch, size)),
             Call::Dump { .. } | Call::Time { .. } => self.mm(pid).map(|_| 0),
-            Call::Brk { addr } => self.value(pid, |k, mm| Ok(k.brk(mm, at(addr)).get())),
-            Call::Mlock { addr, len } => self.done(pid, |k, mm| k.mlock(mm, at(addr), len)),
-            Call::Mlock2 { addr, len, flags } => self.done(pid, |k, mm| k.mlock2(mm, at(addr), len, flags)),
-            Call::Munlock { addr, len } => self.done(pid, |k, mm| k.munlock(mm, at(addr), len)),
-            Call::Mlockall { flags } => self.done(pid, |k, mm| k.mlockall(mm, flags)),
+            Call::Brk { addr } => self.value(pid, |k, mm| Ok(mm::brk(k, mm, at(addr)).get())),
+            Call::Mlock { addr, len } => self.done(pid, |k, mm| mm::mlock(k, mm, at(addr), len)),
+            Call::Mlock2 { addr, len, flags } => {
+                self.done(pid, |k, mm| mm::mlock2(k, mm, at(addr), len, flags))
+            }
+            Call::Munlock { addr, len } => self.done(pid, |k, mm| mm::munlock(k, mm, at(addr), len)),
+            Call::Mlockall { flags } => self.done(pid, |k, mm| mm::mlockall(k, mm, flags)),
             Call::Munlockall {} => self.done(pid, |k, mm| {
-                k.munlockall(mm);
+                mm::munlockall(k, mm);
                 Ok(())
             }),
-            Call::Msync { addr, len, flags } => self.done(pid, |k, mm| k.msync(mm, at(addr), len, flags)),
-            Call::Mincore { addr, len } => self.done(pid, |k, mm| k.mincore(mm, at(addr), len).map(drop)),
+            Call::Msync { addr, len, flags } => {
+                self.done(pid, |k, mm| mm::msync(k, mm, at(addr), len, flags))
+            }
+            Call::Mincore { addr, len } => {
+                self.done(pid, |k, mm| mm::mincore(k, mm, at(addr), len).map(drop))
+            }
             Call::ProcessMadvise { ref ranges, advice, flags } => {
-                self.value(pid, |k, mm| k.process_madvise(mm, ranges, advice, flags))
+                self.value(pid, |k, mm| mm::process_madvise(k, mm, ranges, advice, flags))
             }
             Call::PkeyAlloc { flags, rights } => {
-                self.value(pid, |k, mm| k.pkey_alloc(mm, flags, rights).map(u64::from))
+                self.value(pid, |k, mm| mm::pkey_alloc(k, mm, flags, rights).map(u64::from))
             }
-            Call::PkeyFree { pkey } => self.done(pid, |k, mm| k.pkey_free(mm, pkey)),
+            Call::PkeyFree { pkey } => self.done(pid, |k, mm| mm::pkey_free(k, mm, pkey)),
             Call::PkeyMprotect { addr, len, prot, pkey } => {
-                self.done(pid, |k, mm| k.pkey_mprotect(mm, at(addr), len, prot, pkey))
+                self.done(pid, |k, mm| mm::pkey_mprotect(k, mm, at(addr), len, prot, pkey))
             }
             Call::SetVmaAnonName { addr, len, ref name } => {
-                self.done(pid, |k, mm| k.set_anon_vma_name(mm, at(addr), len, name.as_deref()))
+                self.done(pid, |k, mm| mm::set_anon_vma_name(k, mm, at(addr), len, name.as_deref()))
             }
-            Call::SetThpDisable { on, flags } => self.done(pid, |k, mm| k.set_thp_disable(mm, on, flags)),
+            Call::SetThpDisable { on, flags } => {
+                self.done(pid, |k, mm| mm::set_thp_disable(k, mm, on, flags))
+            }
             Call::GetThpDisable {} => Ok(self.mm(pid)?.thp_disable()),
             Call::Shmget { key, size, flags } => {
-                self.value(pid, |k, _| k.shmget(key, size, flags).map(u64::from))
+                self.value(pid, |k, _| mm::shmget(k, key, size, flags).map(u64::from))
             }
             Call::Shmat { id, addr, flags } => {
-                self.value(pid, |k, mm| Ok(k.shmat(mm, segment(id)?, at(addr), flags)?.get()))
+                self.value(pid, |k, mm| Ok(mm::shmat(k, mm, segment(id)?, at(addr), flags)?.get()))
             }
-            Call::Shmdt { addr } => self.done(pid, |k, mm| k.shmdt(mm, at(addr))),
-            Call::ShmRmid { id } => self.done(pid, |k, _| k.shm_rmid(segment(id)?)),
+            Call::Shmdt { addr } => self.done(pid, |k, mm| mm::shmdt(k, mm, at(addr))),
+            Call::ShmRmid { id } => self.done(pid, |k, _| mm::shm_rmid(k, segment(id)?)),
             Call::Open { ref path, mode, size } => {
-                self.value(pid, |k, _| Ok(k.open(path, mode, size).into()))
+                self.value(pid, |k, _| Ok(mm::open(k, path, mode, size).into()))
             }
             Call::Pwrite { fd, byte, len, offset } => {
-                self.done(pid, |k, _| k.pwrite(file(fd)?, byte, len, offset))
+                self.done(pid, |k, _| mm::pwrite(k, file(fd)?, byte, len, offset))
             }
             Call::Adopt { addr, len, prot, flags, fd, offset, ref name } => {
                 let adopted = || adopted((addr, len), prot, flags, (fd, offset), name.as_deref());
-                self.done(pid, |k, mm| k.adopt(mm, &adopted()?))
+                self.done(pid, |k, mm| mm::adopt(k, mm, &adopted()?))
             }
             Call::SetBrk { start, end } => self.done(pid, |_, mm| {
                 mm.set_brk(at(start), at(end));
                 Ok(())
             }),
-            Call::SetupStack { top, size } => self.done(pid, |k, mm| k.setup_stack(mm, at(top), size)),
+            Call::SetupStack { top, size } => self.done(pid, |k, mm| mm::setup_stack(k, mm, at(top), size)),
         }
     }
 
@@ -162,15 +177,15 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
         let addr = VirtAddr::new(addr);
         // No file has the last number.
         let from = (FileId::try_from(fd).unwrap_or(FileId::MAX), offset);
-        self.value(pid, |kernel, mm| Ok(kernel.mmap_file(mm, addr, len, prot, flags, from)?.get()))
+        self.value(pid, |kernel, mm| Ok(mm::mmap_file(kernel, mm, addr, len, prot, flags, from)?.get()))
     }
 
     fn memset(&mut self, pid: Pid, addr: VirtAddr, byte: u8, len: u64) -> Returned {
-        self.accessing(pid, |kernel, mm| kernel.memset(mm, addr, byte, len)).map(zero)
+        self.accessing(pid, |kernel, mm| mm::memset(kernel, mm, addr, byte, len)).map(zero)
     }
 
     fn touch(&mut self, pid: Pid, addr: VirtAddr, len: u64, access: Access) -> Returned {
-        self.accessing(pid, |kernel, mm| kernel.touch(mm, addr, len, access)).map(zero)
+        self.accessing(pid, |kernel, mm| mm::touch(kernel, mm, addr, len, access)).map(zero)
     }
 
     /// Makes accesses of a process. Pages in a device's memory that others map too come back for all of them on the way.
@@ -209,40 +224,40 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             return Err(Errno::EFAULT.into());
         }
         let addr = VirtAddr::new(addr);
-        self.accessing(pid, |kernel, mm| kernel.fault_in_page(mm, addr, access)).map_err(
-            |error| match error {
+        self.accessing(pid, |kernel, mm| mm::fault_in_page(kernel, mm, addr, access)).map_err(|error| {
+            match error {
                 CallError::Signal(_) => CallError::Errno(Errno::EFAULT),
                 error => error,
-            },
-        )?;
+            }
+        })?;
         Ok(addr)
     }
 
     fn fork(&mut self, pid: Pid) -> Returned {
         let (kernel, mm) = self.process(pid)?;
-        let child = kernel.fork(mm)?;
+        let child = mm::fork(kernel, mm)?;
         Ok(self.processes.add(child).into())
     }
 
     fn execve(&mut self, pid: Pid) -> Returned {
         let (kernel, old) = self.process(pid)?;
-        let new = kernel.exec_mm(old)?;
+        let new = mm::exec_mm(kernel, old)?;
         if let Some(old) = self.processes.replace(pid, new) {
-            self.kernel.exit_mmap(old);
+            mm::exit_mmap(&mut self.kernel, old);
         }
         Ok(0)
     }
 
     fn exit(&mut self, pid: Pid) -> Returned {
         if let Some(mm) = self.processes.remove(pid)? {
-            self.kernel.exit_mmap(mm);
+            mm::exit_mmap(&mut self.kernel, mm);
         }
         Ok(0)
     }
 
     fn split_folio(&mut self, pid: Pid, addr: VirtAddr, order: u32) -> Returned {
         let (kernel, mm) = self.process(pid)?;
-        if let Some(folio) = kernel.folio_to_split(mm, addr, order) {
+        if let Some(folio) = mm::folio_to_split(&mut kernel.pt, mm, addr, order) {
             self.split(Split { folio, order, fails: None });
         }
         Ok(0)
@@ -250,14 +265,14 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
 
     fn migrate_begin(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
         let (kernel, mm) = self.process(pid)?;
-        for folio in kernel.isolate_folios(mm, addr, len)? {
-            if !self.kernel.pages.is_partially_mapped(folio) {
+        for folio in mm::isolate_folios(&kernel.pt, mm, addr, len)? {
+            if !self.kernel.pt.pages.is_partially_mapped(folio) {
                 self.begin_migration(folio);
                 continue;
             }
             self.split(Split { folio, order: 0, fails: None });
             for page in folio.parts(0) {
-                if self.kernel.pages.folio_mapcount(page) > 0 {
+                if self.kernel.pt.pages.folio_mapcount(page) > 0 {
                     self.begin_migration(page);
                 }
             }
@@ -266,7 +281,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     }
 
     fn migrate_end(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
-        let folios = self.kernel.migrating_folios(self.mm(pid)?, addr, len)?;
+        let folios = mm::migrating_folios(&self.kernel.pt, self.mm(pid)?, addr, len)?;
         if folios.is_empty() {
             return Err(CallError::NotMigrating);
         }
@@ -278,12 +293,12 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
 
     fn device_private(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
         let (kernel, mm) = self.process(pid)?;
-        for folio in kernel.isolate_folios(mm, addr, len)? {
-            if folio.order > 0 && self.kernel.pages.is_anon(folio) {
+        for folio in mm::isolate_folios(&kernel.pt, mm, addr, len)? {
+            if folio.order > 0 && self.kernel.pt.pages.is_anon(folio) {
                 self.split(Split { folio, order: 0, fails: None });
             }
         }
-        for folio in self.kernel.device_folios(self.mm(pid)?, addr, len)? {
+        for folio in mm::device_folios(&self.kernel.pt, self.mm(pid)?, addr, len)? {
             self.begin_migration(folio);
             self.finish_migration(folio, Destination::Device, Destination::Memory)?;
         }
@@ -292,7 +307,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
 
     fn device_exclusive(&mut self, pid: Pid, addr: u64) -> Returned {
         let addr = self.get_user_page(pid, addr, Access::Write)?;
-        self.done(pid, |kernel, mm| kernel.make_device_exclusive(mm, addr))
+        self.done(pid, |kernel, mm| mm::make_device_exclusive(kernel, mm, addr))
     }
 
     /// The page that fails, or is to: it is faulted in. madvise looks at its arguments first (asked of 6.17.13).
@@ -303,7 +318,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
         }
         let addr = self.get_user_page(pid, addr, Access::Read)?;
         let (kernel, mm) = self.process(pid)?;
-        let (page, folio) = kernel.page_to_fail(mm, addr)?;
+        let (page, folio) = mm::page_to_fail(&mut kernel.pt, mm, addr)?;
         Ok((addr, page, folio))
     }
 
@@ -328,8 +343,8 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
             self.split(Split { folio, order: 0, fails: Some(page) });
         }
         let page = FolioSpan { head: page, order: 0 };
-        self.kernel.fail_page(page);
-        self.everywhere(|kernel, mm| kernel.unmap_poisoned(mm, page));
+        mm::fail_page(&mut self.kernel.pt, page);
+        self.everywhere(|kernel, mm| mm::unmap_poisoned(&mut kernel.pt, mm, page));
         // The process that reported a single page gets SIGBUS for it, as it maps it; splitting a large folio takes the page
         // away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
         if folio.order == 0 {
@@ -366,7 +381,7 @@ fn numa_alloc<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, node: Option<u
     if node.is_some_and(|node| node >= kernel.nodes) {
         return Err(Errno::EINVAL);
     }
-    kernel.alloc_node = node;
+    kernel.pt.pages.alloc_node = node;
     Ok(())
 }
 

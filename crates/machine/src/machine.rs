@@ -4,6 +4,7 @@ use crate::backend::{About, Area, Backend, Shape, Usage};
 use crate::processes::Processes;
 use crate::snapshot::{Cell, Snapshot};
 use crate::words::Words;
+use ptelab_mm as mm;
 use ptelab_mm::{Backing, Config, Destination, Kernel, Mm, Split, Table, Vma, VmaFacts};
 use ptelab_pgtable::{
     Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
@@ -42,14 +43,14 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     }
 
     pub(crate) fn begin_migration(&mut self, folio: FolioSpan) {
-        self.kernel.begin_migration(folio);
-        self.everywhere(|kernel, mm| kernel.try_to_migrate(mm, folio));
+        mm::begin_migration(&mut self.kernel.pt, folio);
+        self.everywhere(|kernel, mm| mm::try_to_migrate(&mut kernel.pt, mm, folio));
     }
 
     /// Takes a large folio apart, whoever maps it.
     pub(crate) fn split(&mut self, split: Split) {
         let mut mms: Vec<&mut Mm> = self.processes.mms_mut().collect();
-        self.kernel.split_mapped(&mut mms, split);
+        mm::split_mapped(&mut self.kernel.pt, &mut mms, split);
     }
 
     /// Ends a migration at its destination; where memory has no room, the folio stays where it is, which is `from`.
@@ -59,10 +60,10 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
         to: Destination,
         from: Destination,
     ) -> Result<(), CallError> {
-        let target = self.kernel.migration_target(folio);
+        let target = mm::migration_target(&mut self.kernel, folio);
         let (new, to) = target.map_or((folio, from), |new| (new, to));
-        self.everywhere(|kernel, mm| kernel.remove_migration_ptes(mm, folio, new, to));
-        self.kernel.end_migration(folio, new);
+        self.everywhere(|kernel, mm| mm::remove_migration_ptes(&mut kernel.pt, mm, folio, new, to));
+        mm::end_migration(&mut self.kernel.pt, folio, new);
         if target.is_some() { Ok(()) } else { Err(Errno::ENOMEM.into()) }
     }
 
@@ -81,7 +82,7 @@ impl<A: Arch, H: TableMemory + Send> Backend for Machine<A, H> {
             page_shift: A::PAGE_SHIFT,
             table_shift: A::TABLE_SHIFT,
             cont_ptes: A::CONT_PTES,
-            pfn_mask: self.kernel.arch.pfn_mask(),
+            pfn_mask: self.kernel.pt.arch.pfn_mask(),
         };
         About { arch: A::NAME, rules: self.kernel.version, shape, records: H::KEEPS_ORDER }
     }
@@ -96,7 +97,7 @@ impl<A: Arch, H: TableMemory + Send> Backend for Machine<A, H> {
 
     fn vmas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<VmaFacts>, CallError> {
         let end = VirtAddr::new(addr.saturating_add(len));
-        Ok(self.kernel.smaps(self.mm(pid)?, VirtAddr::new(addr), end))
+        Ok(mm::smaps(&self.kernel, self.mm(pid)?, VirtAddr::new(addr), end))
     }
 
     fn areas(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Area>, CallError> {
@@ -111,7 +112,7 @@ impl<A: Arch, H: TableMemory + Send> Backend for Machine<A, H> {
 
     fn backings(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Backing>, CallError> {
         let (start, end) = (VirtAddr::new(addr), VirtAddr::new(addr.saturating_add(len)));
-        Ok(self.kernel.backings(self.mm(pid)?, start, end))
+        Ok(mm::backings(&self.kernel, self.mm(pid)?, start, end))
     }
 
     fn mapped(&self, pid: Pid) -> Result<u64, CallError> {
@@ -119,7 +120,7 @@ impl<A: Arch, H: TableMemory + Send> Backend for Machine<A, H> {
     }
 
     fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError> {
-        let found = self.kernel.find_file(self.mm(pid)?, path, offset >> A::PAGE_SHIFT);
+        let found = mm::find_file(&self.kernel, self.mm(pid)?, path, offset >> A::PAGE_SHIFT);
         Ok(found.map(|addr| addr.get() + offset % A::PAGE_SIZE))
     }
 
@@ -133,32 +134,32 @@ impl<A: Arch, H: TableMemory + Send> Backend for Machine<A, H> {
     }
 
     fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError> {
-        let leaf = self.kernel.entry_at(self.mm(pid)?, addr);
-        Ok((leaf.level, leaf.pte, self.kernel.arch.decode(leaf.pte, leaf.level)))
+        let leaf = self.kernel.pt.entry_at(self.mm(pid)?, addr);
+        Ok((leaf.level, leaf.pte, self.kernel.pt.arch.decode(leaf.pte, leaf.level)))
     }
 
     fn tables(&self, pid: Pid) -> Result<Vec<Table>, CallError> {
-        Ok(self.kernel.tables(self.mm(pid)?))
+        Ok(self.kernel.pt.tables(self.mm(pid)?))
     }
 
     fn mincore(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<u8>, CallError> {
-        Ok(self.kernel.mincore(self.mm(pid)?, VirtAddr::new(addr), len)?)
+        Ok(mm::mincore(&self.kernel, self.mm(pid)?, VirtAddr::new(addr), len)?)
     }
 
     fn words(&self) -> &dyn Words {
-        &self.kernel.arch
+        &self.kernel.pt.arch
     }
 
     fn usage(&self) -> Usage {
-        let frames = self.kernel.pages.used() + self.kernel.pages.tables();
-        Usage { memory: frames << A::PAGE_SHIFT, swap: self.kernel.swap_used() }
+        let frames = self.kernel.pt.pages.used() + self.kernel.pt.pages.tables();
+        Usage { memory: frames << A::PAGE_SHIFT, swap: self.kernel.swap.used() }
     }
 
     fn counters(&self) -> Option<Counters> {
-        self.kernel.hw.counters().copied()
+        self.kernel.pt.hw.counters().copied()
     }
 
     fn take_records(&mut self) -> Vec<Record> {
-        self.kernel.hw.take_records()
+        self.kernel.pt.hw.take_records()
     }
 }

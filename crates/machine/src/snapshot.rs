@@ -1,5 +1,6 @@
 //! The state of a range as plain data: VMAs, and entries grouped by likeness.
 
+use ptelab_mm as mm;
 use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
 use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, SoftLeaf, TableMemory, VirtAddr};
 use std::collections::BTreeMap;
@@ -324,20 +325,20 @@ impl Snapshot {
             start,
             end,
             runs: Runs::new(A::PAGE_SHIFT, A::TABLE_SHIFT),
-            folios: vec![0; kernel.pages.frames()],
+            folios: vec![0; kernel.pt.pages.frames()],
             numbered: 0,
             last: None,
             framing: Framing::default(),
         };
-        kernel.walk_entries(mm, start, end, |entry| taker.add(&kernel.arch, &entry));
+        kernel.pt.walk_entries(mm, start, end, |entry| taker.add(&kernel.pt.arch, &entry));
         Self {
             arch: A::NAME,
             kernel: kernel.version.name,
             start,
             end,
             page_size: A::PAGE_SIZE,
-            pfn_mask: kernel.arch.pfn_mask(),
-            vmas: kernel.smaps(mm, start, end),
+            pfn_mask: kernel.pt.arch.pfn_mask(),
+            vmas: mm::smaps(kernel, mm, start, end),
             runs: taker.runs,
         }
     }
@@ -412,8 +413,9 @@ impl Cell {
     ) {
         let (start, end) = limits::<A>(start, len);
         let mut framing = Framing::default();
-        kernel.walk_entries(mm, start, end, |entry| {
-            let bits = if entry.pte == Pte::NONE { 0 } else { framing.without_frame(&kernel.arch, &entry).0 };
+        kernel.pt.walk_entries(mm, start, end, |entry| {
+            let bits =
+                if entry.pte == Pte::NONE { 0 } else { framing.without_frame(&kernel.pt.arch, &entry).0 };
             let page = entry.page;
             each(Self {
                 addr: entry.addr,

@@ -1,151 +1,177 @@
 //! Faults on huge pages (`mm/huge_memory.c`, 7.3).
 
-use crate::fault::Fault;
+pub(crate) mod split;
+
+use crate::cause;
+use crate::errno::FaultError;
+use crate::huge_mm::{allowed_orders, suitable_order};
+use crate::kernel::Kernel;
+use crate::memory::fault::Fault;
+use crate::memory::numa::do_huge_pmd_numa_page;
+use crate::mm_types::{Mm, Vma};
 use crate::pages::MapLevel;
-use crate::{FaultError, Kernel, Mm, Vma, cause};
+use crate::rmap::{add_new_anon_folio, folio_move_anon_rmap};
+use crate::tables::PageTables;
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
 use ptelab_uapi::Signal;
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Maps a huge page at an empty PMD, if the VMA may have one there and memory has one. Says whether it did; otherwise the
-    /// fault goes on with single entries (`do_huge_pmd_anonymous_page`).
-    pub(crate) fn create_huge_pmd(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        pmdp: Ptep,
-        fault: Fault,
-    ) -> Result<bool, FaultError> {
-        let allowed = vma.is_anonymous()
-            && self.allowed_orders(mm, vma) & 1 << A::PMD_ORDER != 0
-            && Self::suitable_order(vma, fault.addr, A::PMD_ORDER);
-        if !allowed {
-            return Ok(false);
-        }
-        let anon_vma = self.anon_vma_prepare(mm, vma);
-        let base = fault.addr.align_down(A::entry_size(Level::Pmd));
-        self.deposit_table(mm)?;
-        if fault.access == Access::Read && !self.config().is_small() {
-            let entry = self.huge_zero_entry(vma);
-            self.because(&cause::fault_huge_zero, |kernel| {
-                kernel.hw.event(Event::Fault(FaultKind::Zero));
-                kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
-            });
-            return Ok(true);
-        }
-        let Some(folio) = self.alloc_huge(mm, vma, anon_vma, base) else {
-            self.forfeit_table(mm);
-            return Ok(false);
-        };
-        let entry = self.new_huge_entry(vma, folio.head);
-        self.because(&cause::fault_huge, |kernel| {
-            kernel.hw.event(Event::Fault(FaultKind::Anon));
-            kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
+/// Maps a huge page at an empty PMD, if the VMA may have one there and memory has one. Says whether it did; otherwise the
+/// fault goes on with single entries (`do_huge_pmd_anonymous_page`).
+pub(crate) fn create_huge_pmd<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    pmdp: Ptep,
+    fault: Fault,
+) -> Result<bool, FaultError> {
+    let allowed = vma.is_anonymous()
+        && allowed_orders(k, mm, vma) & 1 << A::PMD_ORDER != 0
+        && suitable_order::<A>(vma, fault.addr, A::PMD_ORDER);
+    if !allowed {
+        return Ok(false);
+    }
+    let anon_vma = k.rmap.anon_vma_prepare::<A>(mm, vma);
+    let base = fault.addr.align_down(A::entry_size(Level::Pmd));
+    k.pt.deposit_table(mm)?;
+    if fault.access == Access::Read && !k.config().is_small() {
+        let entry = huge_zero_entry(&k.pt, vma);
+        k.because(&cause::fault_huge_zero, |k| {
+            k.pt.hw.event(Event::Fault(FaultKind::Zero));
+            k.pt.set_pmd_at(base, pmdp, entry);
         });
-        Ok(true)
+        return Ok(true);
     }
+    let Some(folio) = alloc_huge(&mut k.pt, mm, vma, anon_vma, base) else {
+        k.pt.forfeit_table(mm);
+        return Ok(false);
+    };
+    let entry = new_huge_entry(&k.pt, vma, folio.head);
+    k.because(&cause::fault_huge, |k| {
+        k.pt.hw.event(Event::Fault(FaultKind::Anon));
+        k.pt.set_pmd_at(base, pmdp, entry);
+    });
+    Ok(true)
+}
 
-    /// A zeroed huge folio, counted as mapped by a huge leaf of `mm` at `base`.
-    fn alloc_huge(&mut self, mm: &Mm, vma: &Vma, anon_vma: u32, base: VirtAddr) -> Option<FolioSpan> {
-        let folio = self.alloc_folio(A::PMD_ORDER)?;
-        let head = folio.head;
-        self.add_new_anon_folio(vma, anon_vma, folio, base);
-        self.pages.map(folio, head, MapLevel::Pmd, mm.id);
-        self.pages.set_exclusive(head, 1, true);
-        Some(folio)
-    }
+/// A zeroed huge folio, counted as mapped by a huge leaf of `mm` at `base`.
+fn alloc_huge<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    vma: &Vma,
+    anon_vma: u32,
+    base: VirtAddr,
+) -> Option<FolioSpan> {
+    let folio = pt.alloc_folio(A::PMD_ORDER)?;
+    let head = folio.head;
+    add_new_anon_folio(pt, vma, anon_vma, folio, base);
+    pt.pages.map(folio, head, MapLevel::Pmd, mm.id);
+    pt.pages.set_exclusive(head, 1, true);
+    Some(folio)
+}
 
-    /// The huge leaf of a folio that is new and private: dirty, and writable where the VMA is.
-    pub(crate) fn new_huge_entry(&self, vma: &Vma, head: Pfn) -> Pte {
-        let entry = self.arch.pmd_mkhuge(self.arch.pfn_pte(head, vma.page_prot));
-        self.huge_mkwrite_dirty(vma, entry)
-    }
+/// The huge leaf of a folio that is new and private: dirty, and writable where the VMA is.
+pub(crate) fn new_huge_entry<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, head: Pfn) -> Pte {
+    let entry = pt.arch.pmd_mkhuge(pt.arch.pfn_pte(head, vma.page_prot));
+    huge_mkwrite_dirty(pt, vma, entry)
+}
 
-    fn huge_mkwrite_dirty(&self, vma: &Vma, entry: Pte) -> Pte {
-        let entry = self.arch.pte_mkdirty(entry);
-        if vma.flags.contains(VmFlags::WRITE) { self.arch.pte_mkwrite(entry) } else { entry }
-    }
+fn huge_mkwrite_dirty<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, entry: Pte) -> Pte {
+    let entry = pt.arch.pte_mkdirty(entry);
+    if vma.flags.contains(VmFlags::WRITE) { pt.arch.pte_mkwrite(entry) } else { entry }
+}
 
-    fn huge_zero_entry(&self, vma: &Vma) -> Pte {
-        let entry = self.arch.pfn_pte(self.pages.huge_zero().head, vma.page_prot);
-        let entry = self.arch.pmd_mkhuge(entry);
-        if self.rules.huge_zero_special { self.arch.pte_mkspecial(entry) } else { entry }
-    }
+fn huge_zero_entry<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> Pte {
+    let entry = pt.arch.pfn_pte(pt.pages.huge_zero().head, vma.page_prot);
+    let entry = pt.arch.pmd_mkhuge(entry);
+    if pt.rules.huge_zero_special { pt.arch.pte_mkspecial(entry) } else { entry }
+}
 
-    /// A fault on a huge leaf. Says whether that resolved it; otherwise it was split and the fault goes on.
-    pub(crate) fn huge_pmd_fault(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        pmdp: Ptep,
-        pmd: Pte,
-        fault: Fault,
-    ) -> Result<bool, FaultError> {
-        let base = fault.addr.align_down(A::entry_size(Level::Pmd));
-        if self.arch.pte_protnone(pmd) {
-            self.because(&cause::fault_huge_numa, |kernel| {
-                kernel.do_huge_pmd_numa_page(mm, vma, pmdp, pmd, base);
-            });
-            return Ok(true);
-        }
-        if fault.access == Access::Write && !self.arch.pte_write(pmd) {
-            if !vma.uffd_wp() || !self.arch.pte_uffd_wp(pmd) {
-                return Ok(self.do_huge_pmd_wp_page(mm, vma, pmdp, pmd, base));
-            }
-            if !vma.uffd_wp_async() {
-                return Err(FaultError::Signal(Signal::BUS));
-            }
-            self.because(&cause::uffd_async, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
-            return Ok(false);
-        }
-        let write = fault.access == Access::Write;
-        let entry = self.arch.pte_mkyoung(pmd);
-        let entry = if write { self.arch.pte_mkdirty(entry) } else { entry };
-        self.because(&cause::fault_huge_access_flags, |kernel| {
-            kernel.hw.event(Event::Fault(FaultKind::AccessFlags));
-            kernel.arch.pmdp_set_access_flags(&mut kernel.hw, base, pmdp, entry, write);
+/// A fault on a huge leaf. Says whether that resolved it; otherwise it was split and the fault goes on.
+pub(crate) fn huge_pmd_fault<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    pmdp: Ptep,
+    pmd: Pte,
+    fault: Fault,
+) -> Result<bool, FaultError> {
+    let base = fault.addr.align_down(A::entry_size(Level::Pmd));
+    if k.pt.arch.pte_protnone(pmd) {
+        k.because(&cause::fault_huge_numa, |k| {
+            do_huge_pmd_numa_page(k, mm, vma, pmdp, pmd, base);
         });
-        Ok(true)
+        return Ok(true);
     }
-
-    /// A write to a huge leaf that is mapped read-only (`do_huge_pmd_wp_page`).
-    fn do_huge_pmd_wp_page(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, pmd: Pte, base: VirtAddr) -> bool {
-        let Some(folio) = self.vm_normal_folio_pmd(pmd) else {
-            return self.do_huge_zero_wp_pmd(mm, vma, pmdp, base);
-        };
-        let exclusive = self.pages.is_exclusive(folio.head);
-        if !exclusive && self.pages.folio_ref_count(folio) > 1 {
-            self.because(&cause::fault_huge_shared, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
-            return false;
+    if fault.access == Access::Write && !k.pt.arch.pte_write(pmd) {
+        if !vma.uffd_wp() || !k.pt.arch.pte_uffd_wp(pmd) {
+            return Ok(do_huge_pmd_wp_page(k, mm, vma, pmdp, pmd, base));
         }
-        if !exclusive {
-            self.folio_move_anon_rmap(vma, folio);
-            self.pages.set_exclusive(folio.head, 1, true);
+        if !vma.uffd_wp_async() {
+            return Err(FaultError::Signal(Signal::BUS));
         }
-        let entry = self.huge_mkwrite_dirty(vma, self.arch.pte_mkyoung(pmd));
-        self.because(&cause::fault_huge_reuse, |kernel| {
-            kernel.hw.event(Event::Fault(FaultKind::Reuse));
-            kernel.arch.pmdp_set_access_flags(&mut kernel.hw, base, pmdp, entry, true);
-        });
-        true
+        k.because(&cause::uffd_async, |k| k.pt.split_huge_pmd(mm, vma, pmdp, base));
+        return Ok(false);
     }
+    let write = fault.access == Access::Write;
+    let entry = k.pt.arch.pte_mkyoung(pmd);
+    let entry = if write { k.pt.arch.pte_mkdirty(entry) } else { entry };
+    k.because(&cause::fault_huge_access_flags, |k| {
+        k.pt.hw.event(Event::Fault(FaultKind::AccessFlags));
+        k.pt.pmdp_set_access_flags(base, pmdp, entry, write);
+    });
+    Ok(true)
+}
 
-    /// A write to the huge zero page: a huge folio takes its place, or it is split.
-    fn do_huge_zero_wp_pmd(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, base: VirtAddr) -> bool {
-        let anon_vma = self.anon_vma_prepare(mm, vma);
-        let Some(folio) = self.alloc_huge(mm, vma, anon_vma, base) else {
-            self.because(&cause::fault_huge_shared, |kernel| kernel.split_huge_pmd(mm, vma, pmdp, base));
-            return false;
-        };
-        let entry = self.new_huge_entry(vma, folio.head);
-        self.because(&cause::fault_huge_zero_write, |kernel| {
-            kernel.hw.event(Event::Fault(FaultKind::Copy));
-            kernel.arch.pmdp_get_and_clear(&mut kernel.hw, base, pmdp);
-            kernel.arch.flush_pmd_tlb_range(&mut kernel.hw, base);
-            kernel.arch.set_pmd_at(&mut kernel.hw, base, pmdp, entry);
-        });
-        true
+/// A write to a huge leaf that is mapped read-only (`do_huge_pmd_wp_page`).
+fn do_huge_pmd_wp_page<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    pmdp: Ptep,
+    pmd: Pte,
+    base: VirtAddr,
+) -> bool {
+    let Some(folio) = k.pt.vm_normal_folio_pmd(pmd) else {
+        return do_huge_zero_wp_pmd(k, mm, vma, pmdp, base);
+    };
+    let exclusive = k.pt.pages.is_exclusive(folio.head);
+    if !exclusive && k.pt.pages.folio_ref_count(folio) > 1 {
+        k.because(&cause::fault_huge_shared, |k| k.pt.split_huge_pmd(mm, vma, pmdp, base));
+        return false;
     }
+    if !exclusive {
+        folio_move_anon_rmap(&mut k.pt, vma, folio);
+        k.pt.pages.set_exclusive(folio.head, 1, true);
+    }
+    let entry = huge_mkwrite_dirty(&k.pt, vma, k.pt.arch.pte_mkyoung(pmd));
+    k.because(&cause::fault_huge_reuse, |k| {
+        k.pt.hw.event(Event::Fault(FaultKind::Reuse));
+        k.pt.pmdp_set_access_flags(base, pmdp, entry, true);
+    });
+    true
+}
+
+/// A write to the huge zero page: a huge folio takes its place, or it is split.
+fn do_huge_zero_wp_pmd<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    pmdp: Ptep,
+    base: VirtAddr,
+) -> bool {
+    let anon_vma = k.rmap.anon_vma_prepare::<A>(mm, vma);
+    let Some(folio) = alloc_huge(&mut k.pt, mm, vma, anon_vma, base) else {
+        k.because(&cause::fault_huge_shared, |k| k.pt.split_huge_pmd(mm, vma, pmdp, base));
+        return false;
+    };
+    let entry = new_huge_entry(&k.pt, vma, folio.head);
+    k.because(&cause::fault_huge_zero_write, |k| {
+        k.pt.hw.event(Event::Fault(FaultKind::Copy));
+        k.pt.pmdp_get_and_clear(base, pmdp);
+        k.pt.flush_pmd_tlb_range(base);
+        k.pt.set_pmd_at(base, pmdp, entry);
+    });
+    true
 }

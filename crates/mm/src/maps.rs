@@ -1,7 +1,8 @@
 //! What a line of /proc/PID/maps says a mapping is of (`fs/proc/task_mmu.c`, `get_vma_name`, 7.3).
 
-use crate::shmem::ObjectKind;
-use crate::{Kernel, Mm, Vma};
+use crate::address_space::ObjectKind;
+use crate::kernel::Kernel;
+use crate::mm_types::{Mm, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use std::fmt;
 use std::sync::Arc;
@@ -46,36 +47,44 @@ impl fmt::Display for Backing {
     }
 }
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// The address at which a page of a file is mapped, by the file's path.
-    pub fn find_file(&self, mm: &Mm, path: &str, pgoff: u64) -> Option<VirtAddr> {
-        let of_file = |vma: &&Vma| {
-            let kind = vma.object.map(|object| self.object_kind(object));
-            matches!(kind, Some(ObjectKind::File(own)) if **own == *path)
-        };
-        let place = |vma: &Vma| {
-            let page = pgoff.checked_sub(vma.pgoff)?;
-            (page < vma.end.since(vma.start) >> A::PAGE_SHIFT).then(|| vma.start.add(page << A::PAGE_SHIFT))
-        };
-        mm.vmas.iter().filter(of_file).find_map(place)
-    }
+/// The address at which a page of a file is mapped, by the file's path.
+pub fn find_file<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    mm: &Mm,
+    path: &str,
+    pgoff: u64,
+) -> Option<VirtAddr> {
+    let of_file = |vma: &&Vma| {
+        let kind = vma.object.map(|object| k.objects.kind(object));
+        matches!(kind, Some(ObjectKind::File(own)) if **own == *path)
+    };
+    let place = |vma: &Vma| {
+        let page = pgoff.checked_sub(vma.pgoff)?;
+        (page < vma.end.since(vma.start) >> A::PAGE_SHIFT).then(|| vma.start.add(page << A::PAGE_SHIFT))
+    };
+    mm.vmas.iter().filter(of_file).find_map(place)
+}
 
-    /// What every VMA that intersects a range is of, in address order.
-    pub fn backings(&self, mm: &Mm, start: VirtAddr, end: VirtAddr) -> Vec<Backing> {
-        mm.vmas.range(start, end).map(|vma| self.backing(mm, vma)).collect()
-    }
+/// What every VMA that intersects a range is of, in address order.
+pub fn backings<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    mm: &Mm,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Vec<Backing> {
+    mm.vmas.range(start, end).map(|vma| backing(k, mm, vma)).collect()
+}
 
-    /// What a VMA is of.
-    pub(crate) fn backing(&self, mm: &Mm, vma: &Vma) -> Backing {
-        let name = vma.anon_name.clone();
-        match vma.object.map(|object| self.object_kind(object)) {
-            Some(ObjectKind::File(path)) => Backing::File(path.clone()),
-            Some(ObjectKind::Sysv(key)) => Backing::Sysv(*key),
-            Some(ObjectKind::Special(name)) => Backing::Special(name.clone()),
-            Some(ObjectKind::Anonymous) => name.map_or(Backing::Shared, Backing::SharedName),
-            None if mm.is_initial_heap(vma) => Backing::Special("[heap]".into()),
-            None if mm.is_initial_stack(vma) => Backing::Special("[stack]".into()),
-            None => name.map_or(Backing::Anonymous, Backing::AnonName),
-        }
+/// What a VMA is of.
+pub(crate) fn backing<A: Arch, H: TableMemory>(k: &Kernel<A, H>, mm: &Mm, vma: &Vma) -> Backing {
+    let name = vma.anon_name.clone();
+    match vma.object.map(|object| k.objects.kind(object)) {
+        Some(ObjectKind::File(path)) => Backing::File(path.clone()),
+        Some(ObjectKind::Sysv(key)) => Backing::Sysv(*key),
+        Some(ObjectKind::Special(name)) => Backing::Special(name.clone()),
+        Some(ObjectKind::Anonymous) => name.map_or(Backing::Shared, Backing::SharedName),
+        None if mm.is_initial_heap(vma) => Backing::Special("[heap]".into()),
+        None if mm.is_initial_stack(vma) => Backing::Special("[stack]".into()),
+        None => name.map_or(Backing::Anonymous, Backing::AnonName),
     }
 }

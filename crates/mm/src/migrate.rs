@@ -1,102 +1,320 @@
-//! Moving a folio to another node (`mm/migrate.c`, 7.3).
+//! Pages on their way: entries that say so, and back, in every address space that maps the folio (`mm/rmap.c`,
+//! `try_to_migrate`; `mm/migrate.c`, `remove_migration_ptes`, 7.3).
 
+use crate::cause;
+use crate::kernel::Kernel;
+use crate::mm_types::{Mm, Vma};
 use crate::pages::MapLevel;
-use crate::{CPU_NODE, Kernel, Mm, Vma, cause};
-use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, Ptep, TableMemory, VirtAddr};
+use crate::rmap::{Mapped, folio_entries, folio_pmds, take_down};
+use crate::tables::PageTables;
+use ptelab_pgtable::{
+    Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
+};
+use ptelab_uapi::Errno;
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Moves a folio that only `mm` maps, by page entries, to this CPU's node. Says whether it could.
-    pub(crate) fn migrate_misplaced_folio(&mut self, mm: &mut Mm, folio: FolioSpan) -> bool {
-        let alone = self.pages.entire_mapcount(folio) == 0 && !self.pages.maybe_mapped_shared(folio);
-        if !alone || !self.pages.is_anon(folio) {
-            return false;
+/// Where a folio goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To memory: entries map it again.
+    Memory,
+    /// To a device's own memory, which processes cannot reach.
+    Device,
+}
+
+/// A copy takes over from its folio that it waits to be split. Its entries were taken down one by one for the move, so one
+/// that page entries mapped always waits (`migrate_folio_move`).
+pub(crate) fn requeue_deferred_split<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    old: FolioSpan,
+    new: FolioSpan,
+) {
+    if pt.rules.migration_requeues_split && pt.pages.is_partially_mapped(old) {
+        pt.pages.set_partially_mapped(new);
+    }
+}
+
+// What entries say.
+
+/// The migration entry of a page that was mapped by `old`.
+fn migration_leaf<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    old: Pte,
+    pfn: Pfn,
+    exclusive: bool,
+) -> SoftLeaf {
+    let ty = if pt.arch.pte_write(old) { swp_type::MIGRATION_WRITE } else { migration_read(exclusive) };
+    let mut flags = SoftFlags::empty();
+    flags.set(SoftFlags::YOUNG, pt.arch.pte_young(old));
+    flags.set(SoftFlags::DIRTY, pt.arch.pte_dirty(old));
+    flags.set(SoftFlags::SOFT_DIRTY, pt.arch.pte_soft_dirty(old));
+    flags.set(SoftFlags::UFFD, pt.arch.pte_uffd_wp(old));
+    SoftLeaf::of_page(ty, pfn, flags)
+}
+
+const fn migration_read(exclusive: bool) -> u8 {
+    if exclusive { swp_type::MIGRATION_READ_EXCLUSIVE } else { swp_type::MIGRATION_READ }
+}
+
+/// The migration entry of a page that was mapped by `old`, for processes or for a device.
+pub(crate) fn migration_leaf_of<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    old: Pte,
+    pfn: Pfn,
+    exclusive: bool,
+) -> SoftLeaf {
+    match pt.soft_view(old) {
+        Some(leaf) => migration_leaf_of_device(leaf, exclusive),
+        None => migration_leaf(pt, old, pfn, exclusive),
+    }
+}
+
+/// The migration entry of a page that a device had: it says nothing of accesses.
+fn migration_leaf_of_device(leaf: SoftLeaf, exclusive: bool) -> SoftLeaf {
+    let ty = match leaf.ty {
+        swp_type::DEVICE_WRITE => swp_type::MIGRATION_WRITE,
+        _ => migration_read(exclusive),
+    };
+    SoftLeaf { ty, ..leaf }
+}
+
+/// The entry that maps a page again after its migration: what a migration entry does not carry is lost, and the protection
+/// is the VMA's own.
+pub(crate) fn migrated_pte<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    vma: &Vma,
+    leaf: SoftLeaf,
+    pfn: Pfn,
+) -> Pte {
+    let arch = &pt.arch;
+    let has = |flag| leaf.flags.contains(flag);
+    let mut pte = arch.pfn_pte(pfn, vma.page_prot);
+    if !has(SoftFlags::YOUNG) {
+        pte = arch.pte_mkold(pte);
+    }
+    if has(SoftFlags::DIRTY) {
+        pte = arch.pte_mkdirty(pte);
+    }
+    pte =
+        if has(SoftFlags::SOFT_DIRTY) { arch.pte_mksoft_dirty(pte) } else { arch.pte_clear_soft_dirty(pte) };
+    if leaf.ty == swp_type::MIGRATION_WRITE {
+        arch.pte_mkwrite(pte)
+    } else if has(SoftFlags::UFFD) {
+        arch.pte_mkuffd_wp(pte)
+    } else {
+        pte
+    }
+}
+
+/// The same for a huge leaf, where dirty comes last and may make it soft-dirty (`remove_migration_pmd`).
+fn migrated_pmd<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, leaf: SoftLeaf, pfn: Pfn) -> Pte {
+    let arch = &pt.arch;
+    let has = |flag| leaf.flags.contains(flag);
+    let mut pmd = arch.pmd_mkhuge(arch.pfn_pte(pfn, vma.page_prot));
+    if has(SoftFlags::SOFT_DIRTY) {
+        pmd = arch.pte_mksoft_dirty(pmd);
+    }
+    if leaf.ty == swp_type::MIGRATION_WRITE {
+        pmd = arch.pte_mkwrite(pmd);
+    }
+    if has(SoftFlags::UFFD) {
+        pmd = arch.pte_mkuffd_wp(pmd);
+    }
+    if !has(SoftFlags::YOUNG) {
+        pmd = arch.pte_mkold(pmd);
+    }
+    if has(SoftFlags::DIRTY) { arch.pte_mkdirty(pmd) } else { pmd }
+}
+
+/// The device entry of a page that went to a device.
+fn device_leaf(leaf: SoftLeaf, pfn: Pfn) -> SoftLeaf {
+    let write = leaf.ty == swp_type::MIGRATION_WRITE;
+    let ty = if write { swp_type::DEVICE_WRITE } else { swp_type::DEVICE_READ };
+    SoftLeaf::of_page(ty, pfn, leaf.flags & (SoftFlags::SOFT_DIRTY | SoftFlags::UFFD))
+}
+
+// There.
+
+/// The folios that a range maps and that can migrate, in order of their addresses.
+///
+/// # Errors
+/// `EINVAL` for a range that is not aligned, `ENOENT` where it maps no page, as move_pages(2) says of each.
+pub fn isolate_folios<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    mm: &Mm,
+    start: VirtAddr,
+    len: u64,
+) -> Result<Vec<FolioSpan>, Errno> {
+    let mut folios: Vec<FolioSpan> = Vec::new();
+    pt.walk_entries(mm, start, aligned_end::<A>(start, len)?, |entry| {
+        let present = match entry.level {
+            Level::Pte => pt.arch.pte_present(entry.pte),
+            _ => pt.arch.pmd_leaf(entry.pte),
+        };
+        if let Some(page) = entry.page
+            && present
+            && !pt.pages.is_zero_page(page.pfn)
+            && folios.last() != Some(&page.folio)
+        {
+            folios.push(page.folio);
         }
-        if self.pages.is_partially_mapped(folio) {
-            return self.split_and_migrate(mm, folio);
+    });
+    folios.sort_by_key(|folio| folio.head);
+    folios.dedup();
+    if folios.is_empty() { Err(Errno::ENOENT) } else { Ok(folios) }
+}
+
+/// The end of a range of whole pages.
+fn aligned_end<A: Arch>(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
+    let end = if start.is_aligned(A::PAGE_SIZE) { A::page_end(start, len) } else { None };
+    end.filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::EINVAL)
+}
+
+/// A folio begins to migrate: it stays, whoever unmaps it, until it has arrived.
+pub fn begin_migration<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, folio: FolioSpan) {
+    pt.pages.hold(folio);
+    pt.pages.migrations.insert(folio.head, (folio, 0));
+}
+
+/// Makes migration entries of all that map the folio in `mm` (`try_to_migrate`).
+pub fn try_to_migrate<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &Mm, folio: FolioSpan) {
+    pt.because(&cause::migrate_begin, |pt| {
+        for (_, addr, pmdp, _) in folio_pmds(pt, mm, folio) {
+            set_pmd_migration_entry(pt, mm, folio, pmdp, addr);
         }
-        let Some(new) = self.copy_folio(folio, CPU_NODE) else { return false };
-        self.pages.hold(folio);
-        self.because(&cause::migrate_misplaced, |kernel| {
-            for entry in kernel.unmap_for_move(mm, folio) {
-                let pfn = new.head.add(entry.pfn.since(folio.head));
-                kernel.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
-                kernel.restore_moved(mm, &entry, pfn);
-                kernel.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
+        for (_, entries) in folio_entries(pt, mm, folio, PageTables::<A, H>::mapped_page) {
+            for entry in entries {
+                set_migration_entry(pt, mm, folio, &entry);
             }
+        }
+    });
+}
+
+fn set_migration_entry<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    folio: FolioSpan,
+    entry: &Mapped,
+) {
+    let Mapped { addr, p, pte, pfn } = *entry;
+    let old = take_down(pt, folio, addr, p, pte);
+    let leaf = migration_leaf_of(pt, old, pfn, pt.pages.is_exclusive(pfn));
+    pt.pages.set_exclusive(pfn, 1, false);
+    let word = pt.soft_word(leaf);
+    pt.set_pte_at(addr, p, word);
+    pt.migration_entries(pfn, |entries| entries + 1);
+    pt.pages.unmap(folio, pfn, MapLevel::Ptes(1), mm.id);
+}
+
+fn set_pmd_migration_entry<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    folio: FolioSpan,
+    pmdp: Ptep,
+    addr: VirtAddr,
+) {
+    let old = pt.pmdp_invalidate(addr, pmdp);
+    if pt.arch.pte_dirty(old) {
+        pt.pages.set_dirty(folio, true);
+    }
+    let leaf = migration_leaf(pt, old, folio.head, pt.pages.is_exclusive(folio.head));
+    pt.pages.set_exclusive(folio.head, 1, false);
+    let word = pt.soft_word(leaf);
+    pt.set_pmd_at(addr, pmdp, word);
+    pt.migration_entries(folio.head, |entries| entries + 1);
+    pt.pages.unmap(folio, folio.head, MapLevel::Pmd, mm.id);
+}
+
+// And back.
+
+/// The folios of a range that migrate.
+///
+/// # Errors
+/// `EINVAL` for a range that is not aligned.
+pub fn migrating_folios<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    mm: &Mm,
+    start: VirtAddr,
+    len: u64,
+) -> Result<Vec<FolioSpan>, Errno> {
+    let mut folios = Vec::new();
+    pt.walk_entries(mm, start, aligned_end::<A>(start, len)?, |entry| {
+        let page = pt.soft_view(entry.pte).filter(|leaf| leaf.is_migration());
+        if let Some(pfn) = page.and_then(SoftLeaf::pfn) {
+            folios.push(pt.hw.peek_folio(pfn));
+        }
+    });
+    folios.sort_by_key(|folio| folio.head);
+    folios.dedup();
+    Ok(folios)
+}
+
+/// A copy of a folio for its migration, on the same node, unmapped; `None` where memory has no room for it.
+pub fn migration_target<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    folio: FolioSpan,
+) -> Option<FolioSpan> {
+    let new = k.pt.copy_folio(folio, k.pt.pages.node(folio))?;
+    k.pt.pages.hold(new);
+    let dirty = k.pt.pages.is_dirty(folio);
+    k.pt.pages.set_dirty(new, dirty);
+    if k.pt.pages.is_lazyfree(folio) {
+        k.pt.pages.set_lazyfree(new);
+    }
+    requeue_deferred_split(&mut k.pt, folio, new);
+    replace_object_page(k, folio, new);
+    Some(new)
+}
+
+/// Makes entries for `new` of the migration entries for `old` in `mm` (`remove_migration_ptes`).
+pub fn remove_migration_ptes<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    old: FolioSpan,
+    new: FolioSpan,
+    to: Destination,
+) {
+    for (vma, addr, pmdp, pmd) in folio_pmds(pt, mm, old) {
+        let Some(leaf) = pt.soft_view(pmd) else { continue };
+        pt.pages.map(new, new.head, MapLevel::Pmd, mm.id);
+        pt.pages.set_exclusive(new.head, 1, leaf.ty != swp_type::MIGRATION_READ && pt.pages.is_anon(new));
+        let pmd = migrated_pmd(pt, &vma, leaf, new.head);
+        pt.because(&cause::migrate_end, |pt| {
+            pt.set_pmd_at(addr, pmdp, pmd);
         });
-        self.requeue_deferred_split(folio, new);
-        self.pages.release_hold(folio);
-        true
     }
-
-    /// A copy takes over from its folio that it waits to be split. Its entries were taken down one by one for the move, so one
-    /// that page entries mapped always waits (`migrate_folio_move`).
-    pub(crate) fn requeue_deferred_split(&mut self, old: FolioSpan, new: FolioSpan) {
-        if self.rules.migration_requeues_split && self.pages.is_partially_mapped(old) {
-            self.pages.set_partially_mapped(new);
+    for (vma, entries) in folio_entries(pt, mm, old, PageTables::<A, H>::migrating_page) {
+        for entry in entries {
+            let Some(leaf) = pt.soft_view(entry.pte) else { continue };
+            let pfn = new.head.add(entry.pfn.since(old.head));
+            let exclusive = leaf.ty != swp_type::MIGRATION_READ && pt.pages.is_anon(new);
+            pt.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
+            pt.pages.set_exclusive(pfn, 1, exclusive);
+            let (pte, cause) = match to {
+                Destination::Memory => (migrated_pte(pt, &vma, leaf, pfn), &cause::migrate_end),
+                Destination::Device => (pt.soft_word(device_leaf(leaf, pfn)), &cause::device_private),
+            };
+            pt.because(cause, |pt| {
+                pt.set_pte_at(entry.addr, entry.p, pte);
+            });
         }
     }
+}
 
-    /// Splits a folio, and moves its pages one by one.
-    fn split_and_migrate(&mut self, mm: &mut Mm, folio: FolioSpan) -> bool {
-        let owner = self.pages.owner(folio).0;
-        self.because(&cause::migrate_misplaced, |kernel| kernel.split_folio(mm, folio));
-        let mut moved = false;
-        for page in folio.parts(0) {
-            // A frame that was freed by the split may be somebody else's by now: the copy of a page before it.
-            let same = self.pages.node(page) != CPU_NODE && self.pages.owner(page).0 == owner;
-            if same && self.pages.folio_mapcount(page) == 1 {
-                moved |= self.migrate_misplaced_folio(mm, page);
-            }
-        }
-        moved
+/// A migration is over: the old folio goes, unless it stayed because there was no room for another.
+pub fn end_migration<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, old: FolioSpan, new: FolioSpan) {
+    pt.pages.migrations.remove(&old.head);
+    pt.pages.release_hold(new);
+    if new != old {
+        pt.pages.release_hold(old);
     }
+}
 
-    /// Moves a huge page with its huge leaf.
-    pub(crate) fn migrate_huge(
-        &mut self,
-        mm: &Mm,
-        vma: &Vma,
-        folio: FolioSpan,
-        pmdp: Ptep,
-        base: VirtAddr,
-    ) -> bool {
-        if self.pages.folio_mapcount(folio) > 1 {
-            return false;
-        }
-        let Some(new) = self.copy_folio(folio, CPU_NODE) else { return false };
-        let old = self.arch.pmdp_invalidate(&mut self.hw, base, pmdp);
-        let arch = &self.arch;
-        let mut pmd = arch.pmd_mkhuge(arch.pfn_pte(new.head, vma.page_prot));
-        if !arch.pte_young(old) {
-            pmd = arch.pte_mkold(pmd);
-        }
-        if arch.pte_dirty(old) {
-            pmd = arch.pte_mkdirty(pmd);
-        }
-        if arch.pte_soft_dirty(old) {
-            pmd = arch.pte_mksoft_dirty(pmd);
-        }
-        let exclusive = self.pages.is_exclusive(folio.head);
-        self.pages.map(new, new.head, MapLevel::Pmd, mm.id);
-        self.pages.set_exclusive(new.head, 1, exclusive);
-        self.arch.set_pmd_at(&mut self.hw, base, pmdp, pmd);
-        self.pages.unmap(folio, folio.head, MapLevel::Pmd, mm.id);
-        true
-    }
-
-    /// A copy of a folio on a node, unmapped; of private memory, with the same owner.
-    pub(crate) fn copy_folio(&mut self, folio: FolioSpan, node: u8) -> Option<FolioSpan> {
-        let head = self.pages.alloc(&mut self.hw, folio.order, node)?;
-        let new = FolioSpan { head, order: folio.order };
-        if self.pages.is_anon(folio) {
-            let (owner, index) = self.pages.owner(folio);
-            self.pages.set_anon(new, owner, index);
-        }
-        for i in 0..folio.nr_pages() as u64 {
-            self.pages.copy(Pfn::new(folio.head.get() + i), head.add(i));
-        }
-        self.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
-        Some(new)
+/// The object that keeps a page keeps another in its place.
+fn replace_object_page<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, old: FolioSpan, new: FolioSpan) {
+    let (owner, index) = k.pt.pages.owner(old);
+    if !k.pt.pages.is_anon(old) && k.objects.page(owner, index) == Some(old.head) {
+        k.objects.set_page(owner, index, new.head);
+        k.pt.pages.set_cached(new, owner, index);
+        k.pt.pages.uncache(old);
     }
 }

@@ -1,8 +1,12 @@
 //! `mlock` and its family (`mm/mlock.c`, 7.3). Nothing is ever swapped here, so locking is flags, and faulting in. There is no
 //! `RLIMIT_MEMLOCK`: callers count as privileged.
 
-use crate::{FaultError, Kernel, Mm, Vma};
-use ptelab_pgtable::{Access, Arch, TableMemory, VirtAddr, VmFlags};
+use crate::errno::FaultError;
+use crate::gup::{mm_populate, populate_vma_page_range};
+use crate::kernel::Kernel;
+use crate::mm_types::{LOCKED_MASK, Mm, Vma};
+use crate::vma::vma_modify;
+use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, MclFlags, MlockFlags};
 
 /// When locked memory is faulted in (`MLOCK_ONFAULT`).
@@ -15,154 +19,164 @@ pub(crate) enum LockWhen {
     OnFault,
 }
 
-/// `VM_LOCKED_MASK`.
-pub(crate) const LOCKED_MASK: VmFlags = VmFlags::LOCKED.union(VmFlags::LOCKONFAULT);
+/// Locks a range, in bytes, and faults it in (`mlock`).
+///
+/// # Errors
+/// `ENOMEM` for a hole, or memory that cannot be accessed: what lies before it is locked; `EAGAIN` where memory is short;
+/// `EINVAL` for a range that wraps.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn mlock<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+) -> Result<(), Errno> {
+    do_mlock(k, mm, start, len, LockWhen::Now)
+}
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Locks a range, in bytes, and faults it in (`mlock`).
-    ///
-    /// # Errors
-    /// `ENOMEM` for a hole, or memory that cannot be accessed: what lies before it is locked; `EAGAIN` where memory is short;
-    /// `EINVAL` for a range that wraps.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn mlock(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
-        self.do_mlock(mm, start, len, LockWhen::Now)
+/// The same, with the choice of when it is faulted in (`mlock2`).
+///
+/// # Errors
+/// As [`mlock`](mlock::<A, H>), and `EINVAL` for other flags.
+pub fn mlock2<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+    flags: MlockFlags,
+) -> Result<(), Errno> {
+    if !MlockFlags::ONFAULT.contains(flags) {
+        return Err(Errno::EINVAL);
     }
+    let when = if flags.is_empty() { LockWhen::Now } else { LockWhen::OnFault };
+    do_mlock(k, mm, start, len, when)
+}
 
-    /// The same, with the choice of when it is faulted in (`mlock2`).
-    ///
-    /// # Errors
-    /// As [`mlock`](Self::mlock), and `EINVAL` for other flags.
-    pub fn mlock2(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, flags: MlockFlags) -> Result<(), Errno> {
-        if !MlockFlags::ONFAULT.contains(flags) {
-            return Err(Errno::EINVAL);
+/// Unlocks a range, in bytes (`munlock`).
+///
+/// # Errors
+/// `ENOMEM` for a hole, `EINVAL` for a range that wraps.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn munlock<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+) -> Result<(), Errno> {
+    let (start, end) = lock_range::<A>(start, len)?;
+    apply_vma_lock_flags(k, mm, start, end, VmFlags::empty())
+}
+
+/// Locks what is mapped, what will be, or both (`mlockall`).
+///
+/// # Errors
+/// `EINVAL` for flags that are unknown or say nothing.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn mlockall<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    flags: MclFlags,
+) -> Result<(), Errno> {
+    let known = MclFlags::CURRENT | MclFlags::FUTURE | MclFlags::ONFAULT;
+    if flags.is_empty() || !known.contains(flags) || flags == MclFlags::ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    apply_mlockall_flags(k, mm, flags);
+    if flags.contains(MclFlags::CURRENT) {
+        mm_populate(k, mm, VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE));
+    }
+    Ok(())
+}
+
+/// Unlocks everything, and what will be mapped (`munlockall`).
+pub fn munlockall<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm) {
+    apply_mlockall_flags(k, mm, MclFlags::empty());
+}
+
+fn do_mlock<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+    when: LockWhen,
+) -> Result<(), Errno> {
+    let (start, end) = lock_range::<A>(start, len)?;
+    apply_vma_lock_flags(k, mm, start, end, locked(when))?;
+    populate_locked(k, mm, start, end)
+}
+
+/// The whole pages that a range touches.
+fn lock_range<A: Arch>(start: VirtAddr, len: u64) -> Result<(VirtAddr, VirtAddr), Errno> {
+    let within = start.get() % A::PAGE_SIZE;
+    let len = len.wrapping_add(within).wrapping_add(A::PAGE_SIZE - 1) & !(A::PAGE_SIZE - 1);
+    let start = start.align_down(A::PAGE_SIZE);
+    Ok((start, start.checked_add(len).ok_or(Errno::EINVAL)?))
+}
+
+fn apply_vma_lock_flags<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    end: VirtAddr,
+    flags: VmFlags,
+) -> Result<(), Errno> {
+    let mut at = start;
+    while at < end {
+        let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?.clone();
+        let part_end = vma.end.min(end);
+        mlock_fixup(k, mm, &vma, (at, part_end), (vma.flags - LOCKED_MASK) | flags)?;
+        at = part_end;
+    }
+    Ok(())
+}
+
+fn apply_mlockall_flags<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, flags: MclFlags) {
+    let when = if flags.contains(MclFlags::ONFAULT) { LockWhen::OnFault } else { LockWhen::Now };
+    mm.def_flags -= LOCKED_MASK;
+    if flags.contains(MclFlags::FUTURE) {
+        mm.def_flags |= locked(when);
+        if !flags.contains(MclFlags::CURRENT) {
+            return;
         }
-        let when = if flags.is_empty() { LockWhen::Now } else { LockWhen::OnFault };
-        self.do_mlock(mm, start, len, when)
     }
+    let add = if flags.contains(MclFlags::CURRENT) { locked(when) } else { VmFlags::empty() };
+    let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
+    for vma in vmas {
+        // A VMA that cannot be changed stays as it is. Those before it may have taken it in, in the meantime.
+        let _ = mlock_fixup(k, mm, &vma, (vma.start, vma.end), (vma.flags - LOCKED_MASK) | add);
+    }
+}
 
-    /// Unlocks a range, in bytes (`munlock`).
-    ///
-    /// # Errors
-    /// `ENOMEM` for a hole, `EINVAL` for a range that wraps.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn munlock(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
-        let (start, end) = Self::lock_range(start, len)?;
-        self.apply_vma_lock_flags(mm, start, end, VmFlags::empty())
+fn mlock_fixup<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    (start, end): (VirtAddr, VirtAddr),
+    flags: VmFlags,
+) -> Result<(), Errno> {
+    let exempt = VmFlags::SPECIAL | VmFlags::HUGETLB | VmFlags::DROPPABLE;
+    if flags == vma.flags || vma.flags.intersects(exempt) {
+        return Ok(());
     }
+    vma_modify(k, mm, start, end, flags)?;
+    Ok(())
+}
 
-    /// Locks what is mapped, what will be, or both (`mlockall`).
-    ///
-    /// # Errors
-    /// `EINVAL` for flags that are unknown or say nothing.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn mlockall(&mut self, mm: &mut Mm, flags: MclFlags) -> Result<(), Errno> {
-        let known = MclFlags::CURRENT | MclFlags::FUTURE | MclFlags::ONFAULT;
-        if flags.is_empty() || !known.contains(flags) || flags == MclFlags::ONFAULT {
-            return Err(Errno::EINVAL);
-        }
-        self.apply_mlockall_flags(mm, flags);
-        if flags.contains(MclFlags::CURRENT) {
-            self.mm_populate(mm, VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE));
-        }
-        Ok(())
+/// Faults a locked range in, VMA by VMA, as far as it can be accessed (`__mm_populate`, `__mlock_posix_error_return`).
+fn populate_locked<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<(), Errno> {
+    let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
+    for vma in &vmas {
+        populate_vma_page_range(k, mm, vma, (start, end)).map_err(|error| match error {
+            FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::ENOMEM,
+            FaultError::OutOfMemory => Errno::EAGAIN,
+        })?;
     }
-
-    /// Unlocks everything, and what will be mapped (`munlockall`).
-    pub fn munlockall(&mut self, mm: &mut Mm) {
-        self.apply_mlockall_flags(mm, MclFlags::empty());
-    }
-
-    fn do_mlock(&mut self, mm: &mut Mm, start: VirtAddr, len: u64, when: LockWhen) -> Result<(), Errno> {
-        let (start, end) = Self::lock_range(start, len)?;
-        self.apply_vma_lock_flags(mm, start, end, locked(when))?;
-        self.populate_locked(mm, start, end)
-    }
-
-    /// The whole pages that a range touches.
-    fn lock_range(start: VirtAddr, len: u64) -> Result<(VirtAddr, VirtAddr), Errno> {
-        let within = start.get() % A::PAGE_SIZE;
-        let len = len.wrapping_add(within).wrapping_add(A::PAGE_SIZE - 1) & !(A::PAGE_SIZE - 1);
-        let start = start.align_down(A::PAGE_SIZE);
-        Ok((start, start.checked_add(len).ok_or(Errno::EINVAL)?))
-    }
-
-    fn apply_vma_lock_flags(
-        &mut self,
-        mm: &mut Mm,
-        start: VirtAddr,
-        end: VirtAddr,
-        flags: VmFlags,
-    ) -> Result<(), Errno> {
-        let mut at = start;
-        while at < end {
-            let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?.clone();
-            let part_end = vma.end.min(end);
-            self.mlock_fixup(mm, &vma, (at, part_end), (vma.flags - LOCKED_MASK) | flags)?;
-            at = part_end;
-        }
-        Ok(())
-    }
-
-    fn apply_mlockall_flags(&mut self, mm: &mut Mm, flags: MclFlags) {
-        let when = if flags.contains(MclFlags::ONFAULT) { LockWhen::OnFault } else { LockWhen::Now };
-        mm.def_flags -= LOCKED_MASK;
-        if flags.contains(MclFlags::FUTURE) {
-            mm.def_flags |= locked(when);
-            if !flags.contains(MclFlags::CURRENT) {
-                return;
-            }
-        }
-        let add = if flags.contains(MclFlags::CURRENT) { locked(when) } else { VmFlags::empty() };
-        let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
-        for vma in vmas {
-            // A VMA that cannot be changed stays as it is. Those before it may have taken it in, in the meantime.
-            let _ = self.mlock_fixup(mm, &vma, (vma.start, vma.end), (vma.flags - LOCKED_MASK) | add);
-        }
-    }
-
-    fn mlock_fixup(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        (start, end): (VirtAddr, VirtAddr),
-        flags: VmFlags,
-    ) -> Result<(), Errno> {
-        let exempt = VmFlags::SPECIAL | VmFlags::HUGETLB | VmFlags::DROPPABLE;
-        if flags == vma.flags || vma.flags.intersects(exempt) {
-            return Ok(());
-        }
-        self.vma_modify(mm, start, end, flags)?;
-        Ok(())
-    }
-
-    /// Faults a locked range in, VMA by VMA, as far as it can be accessed (`__mm_populate`, `__mlock_posix_error_return`).
-    fn populate_locked(&mut self, mm: &mut Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
-        let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
-        for vma in &vmas {
-            self.populate_vma_page_range(mm, vma, (start, end)).map_err(|error| match error {
-                FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::ENOMEM,
-                FaultError::OutOfMemory => Errno::EAGAIN,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Faults in what lies of a range in one VMA: for writing where that gives private pages. Memory of devices has nothing to
-    /// fault in, and memory that is locked on fault waits for it (`populate_vma_page_range`).
-    pub(crate) fn populate_vma_page_range(
-        &mut self,
-        mm: &mut Mm,
-        vma: &Vma,
-        (start, end): (VirtAddr, VirtAddr),
-    ) -> Result<(), FaultError> {
-        if vma.flags.intersects(VmFlags::IO | VmFlags::PFNMAP | VmFlags::LOCKONFAULT) {
-            return Ok(());
-        }
-        let private_write = vma.flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
-        let access = if private_write { Access::Write } else { Access::Read };
-        self.populate_range(mm, vma.start.max(start), vma.end.min(end), access)
-    }
+    Ok(())
 }
 
 const fn locked(when: LockWhen) -> VmFlags {

@@ -1,8 +1,15 @@
 //! `mmap`, `munmap`, exit, and the accounts they keep (`mm/mmap.c`, `mm/vma.c`, 7.3).
 
-use crate::shmem::ObjectKind;
-use crate::zap::Zap;
-use crate::{FileId, Kernel, Mm, Vma, cause};
+use crate::address_space::ObjectKind;
+use crate::cause;
+use crate::gup::mm_populate;
+use crate::kernel::Kernel;
+use crate::memory::zap::{Zap, zap_page_range};
+use crate::mm_types::{FileId, Mm, Vma};
+use crate::pkeys::{override_pkey, prepare_execute_only};
+use crate::tables::PageTables;
+use crate::util::{charge, enough_memory, uncharge};
+use crate::vma::{insert_vma, isolate, release, vma_set_page_prot};
 use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, FileMode, HUGE_SHIFT, MapFlags, Prot};
 
@@ -30,360 +37,358 @@ impl Request {
     }
 }
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Maps anonymous memory and returns its address (`ksys_mmap_pgoff`).
-    ///
-    /// # Errors
-    /// `EINVAL`, `ENOMEM`, `EEXIST`, as Linux has them; `EBADF` without `MAP_ANONYMOUS`, as there is no file.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn mmap(
-        &mut self,
-        mm: &mut Mm,
-        addr: VirtAddr,
-        len: u64,
-        prot: Prot,
-        flags: MapFlags,
-    ) -> Result<VirtAddr, Errno> {
-        if !flags.contains(MapFlags::ANONYMOUS) {
-            return Err(Errno::EBADF);
-        }
-        if flags.contains(MapFlags::HUGETLB) {
-            return Err(Self::no_hugetlb(len, flags));
-        }
-        self.do_mmap(mm, &Request { addr, len, prot, flags, file: None })
+/// Maps anonymous memory and returns its address (`ksys_mmap_pgoff`).
+///
+/// # Errors
+/// `EINVAL`, `ENOMEM`, `EEXIST`, as Linux has them; `EBADF` without `MAP_ANONYMOUS`, as there is no file.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn mmap<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    addr: VirtAddr,
+    len: u64,
+    prot: Prot,
+    flags: MapFlags,
+) -> Result<VirtAddr, Errno> {
+    if !flags.contains(MapFlags::ANONYMOUS) {
+        return Err(Errno::EBADF);
     }
-
-    /// Maps an open file from an offset in bytes on and returns the address.
-    ///
-    /// # Errors
-    /// Those of [`mmap`](Self::mmap); `EBADF` for no open file, `EACCES` where it was not opened for what is asked, `EPERM` for
-    /// execution from a `noexec` file system, `ENODEV` for what cannot be mapped, `EINVAL` for an unaligned offset, `EOVERFLOW` for
-    /// one that is too large, `EOPNOTSUPP` for flags that `MAP_SHARED_VALIDATE` does not know.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn mmap_file(
-        &mut self,
-        mm: &mut Mm,
-        addr: VirtAddr,
-        len: u64,
-        prot: Prot,
-        flags: MapFlags,
-        (file, offset): (FileId, u64),
-    ) -> Result<VirtAddr, Errno> {
-        if !offset.is_multiple_of(A::PAGE_SIZE) {
-            return Err(Errno::EINVAL);
-        }
-        if flags.contains(MapFlags::ANONYMOUS) {
-            return self.mmap(mm, addr, len, prot, flags);
-        }
-        self.fget(file)?;
-        if flags.contains(MapFlags::HUGETLB) {
-            return Err(Errno::EINVAL);
-        }
-        let file = Some((file, offset >> A::PAGE_SHIFT));
-        self.do_mmap(mm, &Request { addr, len, prot, flags, file })
+    if flags.contains(MapFlags::HUGETLB) {
+        return Err(no_hugetlb::<A>(len, flags));
     }
+    do_mmap(k, mm, &Request { addr, len, prot, flags, file: None })
+}
 
-    /// Why there is no mapping of set-aside huge pages: the size is not one, or the pool is empty (`hugetlb_file_setup`).
-    fn no_hugetlb(len: u64, flags: MapFlags) -> Errno {
-        let log = flags.bits() >> HUGE_SHIFT & 0x3f;
-        let known = [A::entry_size(Level::Pmd), A::entry_size(Level::Pud)];
-        let size_exists = log == 0 || known.iter().any(|size| u64::from(size.trailing_zeros()) == log);
-        if len == 0 || !size_exists { Errno::EINVAL } else { Errno::ENOMEM }
+/// Maps an open file from an offset in bytes on and returns the address.
+///
+/// # Errors
+/// Those of [`mmap`](mmap::<A, H>); `EBADF` for no open file, `EACCES` where it was not opened for what is asked, `EPERM` for
+/// execution from a `noexec` file system, `ENODEV` for what cannot be mapped, `EINVAL` for an unaligned offset, `EOVERFLOW` for
+/// one that is too large, `EOPNOTSUPP` for flags that `MAP_SHARED_VALIDATE` does not know.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn mmap_file<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    addr: VirtAddr,
+    len: u64,
+    prot: Prot,
+    flags: MapFlags,
+    (file, offset): (FileId, u64),
+) -> Result<VirtAddr, Errno> {
+    if !offset.is_multiple_of(A::PAGE_SIZE) {
+        return Err(Errno::EINVAL);
     }
-
-    /// Maps what is asked for (`do_mmap`).
-    pub(crate) fn do_mmap(&mut self, mm: &mut Mm, r: &Request) -> Result<VirtAddr, Errno> {
-        if r.len == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let len = r.len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
-        if mm.vmas.len() as u64 > self.config().max_map_count {
-            return Err(Errno::ENOMEM);
-        }
-        self.prepare_execute_only(mm, r.prot);
-        let addr = self.mmap_address(mm, r, len)?;
-        let vm_flags = self.mmap_vm_flags(mm, r, len)?;
-        let end = addr.add(len);
-        self.mmap_region(mm, addr, end, vm_flags, r.file)?;
-        let populates = r.flags & (MapFlags::POPULATE | MapFlags::NONBLOCK) == MapFlags::POPULATE;
-        if populates || vm_flags.contains(VmFlags::LOCKED) {
-            self.mm_populate(mm, addr, end);
-        }
-        Ok(addr)
+    if flags.contains(MapFlags::ANONYMOUS) {
+        return mmap(k, mm, addr, len, prot, flags);
     }
-
-    /// Where a mapping goes: exactly there, at the hint, or top-down (`__get_unmapped_area`).
-    fn mmap_address(&self, mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Errno> {
-        if len > A::TASK_SIZE {
-            return Err(Errno::ENOMEM);
-        }
-        if r.flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
-            Self::check_fixed(r.addr, len)?;
-            let taken = mm.vmas.intersects(r.addr, r.addr.add(len));
-            return if r.flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
-                Err(Errno::EEXIST)
-            } else {
-                Ok(r.addr)
-            };
-        }
-        // Shared anonymous memory has a placement of its own, which knows nothing of huge pages here.
-        let huge_pages_fit = r.file.is_none() && r.kind() != MapFlags::SHARED.bits();
-        self.get_unmapped_area(mm, r.addr, len, huge_pages_fit)
+    k.objects.fget(file)?;
+    if flags.contains(MapFlags::HUGETLB) {
+        return Err(Errno::EINVAL);
     }
+    let file = Some((file, offset >> A::PAGE_SHIFT));
+    do_mmap(k, mm, &Request { addr, len, prot, flags, file })
+}
 
-    pub(crate) fn check_fixed(addr: VirtAddr, len: u64) -> Result<(), Errno> {
-        if len > A::TASK_SIZE || addr.get() > A::TASK_SIZE - len {
-            return Err(Errno::ENOMEM);
-        }
-        if addr.is_aligned(A::PAGE_SIZE) { Ok(()) } else { Err(Errno::EINVAL) }
+/// Why there is no mapping of set-aside huge pages: the size is not one, or the pool is empty (`hugetlb_file_setup`).
+fn no_hugetlb<A: Arch>(len: u64, flags: MapFlags) -> Errno {
+    let log = flags.bits() >> HUGE_SHIFT & 0x3f;
+    let known = [A::entry_size(Level::Pmd), A::entry_size(Level::Pud)];
+    let size_exists = log == 0 || known.iter().any(|size| u64::from(size.trailing_zeros()) == log);
+    if len == 0 || !size_exists { Errno::EINVAL } else { Errno::ENOMEM }
+}
+
+/// Maps what is asked for (`do_mmap`).
+pub(crate) fn do_mmap<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    r: &Request,
+) -> Result<VirtAddr, Errno> {
+    if r.len == 0 {
+        return Err(Errno::EINVAL);
     }
-
-    /// A free range: at the hint, else the highest. Private memory in whole huge pages is placed for huge pages.
-    pub(crate) fn get_unmapped_area(
-        &self,
-        mm: &Mm,
-        hint: VirtAddr,
-        len: u64,
-        private: bool,
-    ) -> Result<VirtAddr, Errno> {
-        let hint = hint.align_up(A::PAGE_SIZE).unwrap_or_default();
-        if hint.get() != 0 {
-            let hint = VirtAddr::new(hint.get().max(MMAP_MIN_ADDR));
-            let fits = hint.get() <= A::TASK_SIZE.saturating_sub(len);
-            let next = mm.vmas.find_or_next(hint);
-            if fits && next.is_none_or(|next| hint.add(len) <= Self::vm_start_gap(next)) {
-                return Ok(hint);
-            }
-        }
-        let huge = A::entry_size(Level::Pmd);
-        if private && hint.get() == 0 && len.is_multiple_of(huge) {
-            let padded = len.checked_add(huge).and_then(|padded| Self::highest_gap(mm, padded));
-            if let Some(base) = padded {
-                return Ok(base.align_down(huge).add(huge));
-            }
-        }
-        Self::highest_gap(mm, len).ok_or(Errno::ENOMEM)
+    let len = r.len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
+    if mm.vmas.len() as u64 > k.config().max_map_count {
+        return Err(Errno::ENOMEM);
     }
-
-    /// The start of the highest free range of `len` bytes below the stack's gap.
-    fn highest_gap(mm: &Mm, len: u64) -> Option<VirtAddr> {
-        let mut top = (A::TASK_SIZE - STACK_GAP) & !(A::PAGE_SIZE - 1);
-        for vma in mm.vmas.iter().rev() {
-            if vma.end.get() <= top && top - vma.end.get() >= len {
-                break;
-            }
-            top = top.min(Self::vm_start_gap(vma).get());
-        }
-        let start = top.checked_sub(len)?;
-        (start >= MMAP_MIN_ADDR).then(|| VirtAddr::new(start))
+    prepare_execute_only(&k.pt, mm, r.prot);
+    let addr = mmap_address(&k.pt, mm, r, len)?;
+    let vm_flags = mmap_vm_flags(k, mm, r, len)?;
+    let end = addr.add(len);
+    mmap_region(k, mm, addr, end, vm_flags, r.file)?;
+    let populates = r.flags & (MapFlags::POPULATE | MapFlags::NONBLOCK) == MapFlags::POPULATE;
+    if populates || vm_flags.contains(VmFlags::LOCKED) {
+        mm_populate(k, mm, addr, end);
     }
+    Ok(addr)
+}
 
-    /// The flags of a new VMA.
-    fn mmap_vm_flags(&self, mm: &Mm, r: &Request, len: u64) -> Result<VmFlags, Errno> {
-        let access = VmFlags::from_bits_retain((r.prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
-        let mut vm = access | MAY | self.arch.arch_calc_vm_prot_bits(r.prot.bits()) | mm.def_flags;
-        for (asked, gets) in [
-            (MapFlags::GROWSDOWN, VmFlags::GROWSDOWN),
-            (MapFlags::LOCKED, VmFlags::LOCKED),
-            (MapFlags::STACK, VmFlags::NOHUGEPAGE),
-        ] {
-            if r.flags.contains(asked) {
-                vm |= gets;
-            }
-        }
-        vm = match r.file {
-            Some((file, pgoff)) => self.file_vm_flags(vm, r, file, pgoff, len)?,
-            None => Self::anonymous_vm_flags(vm, r)?,
+/// Where a mapping goes: exactly there, at the hint, or top-down (`__get_unmapped_area`).
+fn mmap_address<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    mm: &Mm,
+    r: &Request,
+    len: u64,
+) -> Result<VirtAddr, Errno> {
+    if len > A::TASK_SIZE {
+        return Err(Errno::ENOMEM);
+    }
+    if r.flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
+        check_fixed::<A>(r.addr, len)?;
+        let taken = mm.vmas.intersects(r.addr, r.addr.add(len));
+        return if r.flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
+            Err(Errno::EEXIST)
+        } else {
+            Ok(r.addr)
         };
-        if r.flags.contains(MapFlags::NORESERVE) {
-            vm |= VmFlags::NORESERVE;
-        }
-        if self.arch.has_soft_dirty() {
-            vm |= VmFlags::SOFTDIRTY;
-        }
-        Ok(vm.with_pkey(self.override_pkey(mm, None, r.prot)))
     }
+    // Shared anonymous memory has a placement of its own, which knows nothing of huge pages here.
+    let huge_pages_fit = r.file.is_none() && r.kind() != MapFlags::SHARED.bits();
+    get_unmapped_area(pt, mm, r.addr, len, huge_pages_fit)
+}
 
-    fn anonymous_vm_flags(vm: VmFlags, r: &Request) -> Result<VmFlags, Errno> {
-        let grows = vm.contains(VmFlags::GROWSDOWN);
-        match r.kind() {
-            kind if kind == MapFlags::PRIVATE.bits() => Ok(vm),
-            kind if kind == MapFlags::SHARED.bits() && !grows => Ok(vm | VmFlags::SHARED | VmFlags::MAYSHARE),
-            MapFlags::DROPPABLE if !grows && !r.flags.contains(MapFlags::LOCKED) => {
-                let volatile = VmFlags::NORESERVE | VmFlags::WIPEONFORK | VmFlags::DONTDUMP;
-                Ok(vm | VmFlags::DROPPABLE | volatile)
-            }
-            _ => Err(Errno::EINVAL),
+pub(crate) fn check_fixed<A: Arch>(addr: VirtAddr, len: u64) -> Result<(), Errno> {
+    if len > A::TASK_SIZE || addr.get() > A::TASK_SIZE - len {
+        return Err(Errno::ENOMEM);
+    }
+    if addr.is_aligned(A::PAGE_SIZE) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// A free range: at the hint, else the highest. Private memory in whole huge pages is placed for huge pages.
+pub(crate) fn get_unmapped_area<A: Arch, H: TableMemory>(
+    _pt: &PageTables<A, H>,
+    mm: &Mm,
+    hint: VirtAddr,
+    len: u64,
+    private: bool,
+) -> Result<VirtAddr, Errno> {
+    let hint = hint.align_up(A::PAGE_SIZE).unwrap_or_default();
+    if hint.get() != 0 {
+        let hint = VirtAddr::new(hint.get().max(MMAP_MIN_ADDR));
+        let fits = hint.get() <= A::TASK_SIZE.saturating_sub(len);
+        let next = mm.vmas.find_or_next(hint);
+        if fits && next.is_none_or(|next| hint.add(len) <= next.vm_start_gap(A::PAGE_SHIFT)) {
+            return Ok(hint);
         }
     }
+    let huge = A::entry_size(Level::Pmd);
+    if private && hint.get() == 0 && len.is_multiple_of(huge) {
+        let padded = len.checked_add(huge).and_then(|padded| highest_gap::<A>(mm, padded));
+        if let Some(base) = padded {
+            return Ok(base.align_down(huge).add(huge));
+        }
+    }
+    highest_gap::<A>(mm, len).ok_or(Errno::ENOMEM)
+}
 
-    fn file_vm_flags(
-        &self,
-        mut vm: VmFlags,
-        r: &Request,
-        file: FileId,
-        pgoff: u64,
-        len: u64,
-    ) -> Result<VmFlags, Errno> {
-        let mode = self.fget(file)?.mode;
-        let end = (pgoff << A::PAGE_SHIFT).checked_add(len);
-        if end.is_none_or(|end| i64::try_from(end).is_err()) {
-            return Err(Errno::EOVERFLOW);
+/// The start of the highest free range of `len` bytes below the stack's gap.
+fn highest_gap<A: Arch>(mm: &Mm, len: u64) -> Option<VirtAddr> {
+    let mut top = (A::TASK_SIZE - STACK_GAP) & !(A::PAGE_SIZE - 1);
+    for vma in mm.vmas.iter().rev() {
+        if vma.end.get() <= top && top - vma.end.get() >= len {
+            break;
         }
-        let validated = r.kind() == MapFlags::SHARED_VALIDATE;
-        if validated && r.flags.bits() & !MapFlags::LEGACY != 0 {
-            return Err(Errno::EOPNOTSUPP);
+        top = top.min(vma.vm_start_gap(A::PAGE_SHIFT).get());
+    }
+    let start = top.checked_sub(len)?;
+    (start >= MMAP_MIN_ADDR).then(|| VirtAddr::new(start))
+}
+
+/// The flags of a new VMA.
+fn mmap_vm_flags<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    mm: &Mm,
+    r: &Request,
+    len: u64,
+) -> Result<VmFlags, Errno> {
+    let access = VmFlags::from_bits_retain((r.prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
+    let mut vm = access | MAY | k.pt.arch.arch_calc_vm_prot_bits(r.prot.bits()) | mm.def_flags;
+    for (asked, gets) in [
+        (MapFlags::GROWSDOWN, VmFlags::GROWSDOWN),
+        (MapFlags::LOCKED, VmFlags::LOCKED),
+        (MapFlags::STACK, VmFlags::NOHUGEPAGE),
+    ] {
+        if r.flags.contains(asked) {
+            vm |= gets;
         }
-        if validated || r.kind() == MapFlags::SHARED.bits() {
-            let writable = mode.contains(FileMode::WRITE);
-            if r.prot.contains(Prot::WRITE) && !writable {
-                return Err(Errno::EACCES);
-            }
-            vm |= VmFlags::SHARED | VmFlags::MAYSHARE;
-            if !writable {
-                vm -= VmFlags::SHARED | VmFlags::MAYWRITE;
-            }
-        } else if r.kind() != MapFlags::PRIVATE.bits() {
-            return Err(Errno::EINVAL);
+    }
+    vm = match r.file {
+        Some((file, pgoff)) => file_vm_flags(k, vm, r, file, pgoff, len)?,
+        None => anonymous_vm_flags(vm, r)?,
+    };
+    if r.flags.contains(MapFlags::NORESERVE) {
+        vm |= VmFlags::NORESERVE;
+    }
+    if k.pt.arch.has_soft_dirty() {
+        vm |= VmFlags::SOFTDIRTY;
+    }
+    Ok(vm.with_pkey(override_pkey(&k.pt, mm, None, r.prot)))
+}
+
+fn anonymous_vm_flags(vm: VmFlags, r: &Request) -> Result<VmFlags, Errno> {
+    let grows = vm.contains(VmFlags::GROWSDOWN);
+    match r.kind() {
+        kind if kind == MapFlags::PRIVATE.bits() => Ok(vm),
+        kind if kind == MapFlags::SHARED.bits() && !grows => Ok(vm | VmFlags::SHARED | VmFlags::MAYSHARE),
+        MapFlags::DROPPABLE if !grows && !r.flags.contains(MapFlags::LOCKED) => {
+            let volatile = VmFlags::NORESERVE | VmFlags::WIPEONFORK | VmFlags::DONTDUMP;
+            Ok(vm | VmFlags::DROPPABLE | volatile)
         }
-        if !mode.contains(FileMode::READ) {
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn file_vm_flags<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    mut vm: VmFlags,
+    r: &Request,
+    file: FileId,
+    pgoff: u64,
+    len: u64,
+) -> Result<VmFlags, Errno> {
+    let mode = k.objects.fget(file)?.mode;
+    let end = (pgoff << A::PAGE_SHIFT).checked_add(len);
+    if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        return Err(Errno::EOVERFLOW);
+    }
+    let validated = r.kind() == MapFlags::SHARED_VALIDATE;
+    if validated && r.flags.bits() & !MapFlags::LEGACY != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if validated || r.kind() == MapFlags::SHARED.bits() {
+        let writable = mode.contains(FileMode::WRITE);
+        if r.prot.contains(Prot::WRITE) && !writable {
             return Err(Errno::EACCES);
         }
-        if mode.contains(FileMode::NOEXEC) {
-            if vm.contains(VmFlags::EXEC) {
-                return Err(Errno::EPERM);
-            }
-            vm -= VmFlags::MAYEXEC;
+        vm |= VmFlags::SHARED | VmFlags::MAYSHARE;
+        if !writable {
+            vm -= VmFlags::SHARED | VmFlags::MAYWRITE;
         }
-        if mode.contains(FileMode::NO_MMAP) {
-            return Err(Errno::ENODEV);
-        }
-        if vm.contains(VmFlags::GROWSDOWN) { Err(Errno::EINVAL) } else { Ok(vm) }
+    } else if r.kind() != MapFlags::PRIVATE.bits() {
+        return Err(Errno::EINVAL);
     }
+    if !mode.contains(FileMode::READ) {
+        return Err(Errno::EACCES);
+    }
+    if mode.contains(FileMode::NOEXEC) {
+        if vm.contains(VmFlags::EXEC) {
+            return Err(Errno::EPERM);
+        }
+        vm -= VmFlags::MAYEXEC;
+    }
+    if mode.contains(FileMode::NO_MMAP) {
+        return Err(Errno::ENODEV);
+    }
+    if vm.contains(VmFlags::GROWSDOWN) { Err(Errno::EINVAL) } else { Ok(vm) }
+}
 
-    /// Makes room, accounts, and puts the VMA there (`mmap_region`).
-    fn mmap_region(
-        &mut self,
-        mm: &mut Mm,
-        start: VirtAddr,
-        end: VirtAddr,
-        mut flags: VmFlags,
-        file: Option<(FileId, u64)>,
-    ) -> Result<(), Errno> {
-        let pages = end.since(start) >> A::PAGE_SHIFT;
-        self.unmap_range(mm, start, end)?;
-        let shared = flags.contains(VmFlags::SHARED) && file.is_none();
-        let reserves = flags & (VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE) == VmFlags::WRITE;
-        if reserves {
-            self.charge(pages)?;
-            flags |= VmFlags::ACCOUNT;
-        } else if shared && !flags.contains(VmFlags::NORESERVE) {
-            self.enough_memory(pages)?;
-        }
-        let mut vma = Vma::anonymous(start, end, flags, self.arch.vm_get_page_prot(flags), A::PAGE_SHIFT);
-        if let Some((file, pgoff)) = file {
-            vma.object = Some(self.fget(file)?.object);
-            vma.file = Some(file);
-            vma.pgoff = pgoff;
-            self.get_object(vma.object);
-        } else if shared {
-            vma.object = Some(self.new_object(ObjectKind::Anonymous, Some(pages)));
-            vma.pgoff = 0;
-        }
-        let soft_dirty = flags & VmFlags::SOFTDIRTY;
-        let at = self.insert_vma(mm, vma);
-        mm.vmas.at_mut(at).flags |= soft_dirty;
-        self.vma_set_page_prot(mm, at);
-        Ok(())
+/// Makes room, accounts, and puts the VMA there (`mmap_region`).
+fn mmap_region<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    end: VirtAddr,
+    mut flags: VmFlags,
+    file: Option<(FileId, u64)>,
+) -> Result<(), Errno> {
+    let pages = end.since(start) >> A::PAGE_SHIFT;
+    unmap_range(k, mm, start, end)?;
+    let shared = flags.contains(VmFlags::SHARED) && file.is_none();
+    let reserves = flags & (VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE) == VmFlags::WRITE;
+    if reserves {
+        charge(k, pages)?;
+        flags |= VmFlags::ACCOUNT;
+    } else if shared && !flags.contains(VmFlags::NORESERVE) {
+        enough_memory(&k.pt, pages)?;
     }
+    let mut vma = Vma::anonymous(start, end, flags, k.pt.arch.vm_get_page_prot(flags), A::PAGE_SHIFT);
+    if let Some((file, pgoff)) = file {
+        vma.object = Some(k.objects.fget(file)?.object);
+        vma.file = Some(file);
+        vma.pgoff = pgoff;
+        k.objects.get(vma.object);
+    } else if shared {
+        vma.object = Some(k.objects.new_object(ObjectKind::Anonymous, Some(pages)));
+        vma.pgoff = 0;
+    }
+    let soft_dirty = flags & VmFlags::SOFTDIRTY;
+    let at = insert_vma(k, mm, vma);
+    mm.vmas.at_mut(at).flags |= soft_dirty;
+    vma_set_page_prot(k, mm, at);
+    Ok(())
+}
 
-    /// Faults in what was just mapped; where that fails, it goes on with the next VMA (`mm_populate`).
-    pub(crate) fn mm_populate(&mut self, mm: &mut Mm, start: VirtAddr, end: VirtAddr) {
-        let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
-        for vma in vmas.iter().filter(|vma| vma.flags.intersects(VmFlags::ACCESS)) {
-            // Failing is no error of the call: what was not faulted in is faulted in on access.
-            let _ = self.populate_vma_page_range(mm, vma, (start, end));
-        }
+/// Unmaps a range, in bytes (`do_vmi_munmap`).
+///
+/// # Errors
+/// `EINVAL` for a range that is not one, `ENOMEM` where splitting would make too many VMAs.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn munmap<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+) -> Result<(), Errno> {
+    let past = start.get() > A::TASK_SIZE || len > A::TASK_SIZE - start.get();
+    if !start.is_aligned(A::PAGE_SIZE) || past || len == 0 {
+        return Err(Errno::EINVAL);
     }
+    let end = VirtAddr::new(start.get() + len.next_multiple_of(A::PAGE_SIZE));
+    unmap_range(k, mm, start, end)
+}
 
-    /// Unmaps a range, in bytes (`do_vmi_munmap`).
-    ///
-    /// # Errors
-    /// `EINVAL` for a range that is not one, `ENOMEM` where splitting would make too many VMAs.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn munmap(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
-        let past = start.get() > A::TASK_SIZE || len > A::TASK_SIZE - start.get();
-        if !start.is_aligned(A::PAGE_SIZE) || past || len == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let end = VirtAddr::new(start.get() + len.next_multiple_of(A::PAGE_SIZE));
-        self.unmap_range(mm, start, end)
+/// Unmaps an aligned range.
+pub(crate) fn unmap_range<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<(), Errno> {
+    let Some(first) = mm.vmas.range(start, end).next() else { return Ok(()) };
+    let punches = first.start < start && end < first.end;
+    if punches && mm.vmas.len() as u64 >= k.config().max_map_count {
+        return Err(Errno::ENOMEM);
     }
+    isolate(k, mm, start, end)?;
+    let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
+    let floor = mm.vmas.before(start).map_or(VirtAddr::new(0), |vma| vma.end);
+    let ceiling = mm.vmas.find_or_next(end).map_or(VirtAddr::new(A::TASK_SIZE), |vma| vma.start);
+    let mut tlb = MmuGather::default();
+    for vma in &vmas {
+        k.because(&cause::unmap, |k| {
+            zap_page_range(k, mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
+        });
+        drop_vma(k, mm, vma);
+    }
+    let (first, last) = (&vmas[0], &vmas[vmas.len() - 1]);
+    k.pt.free_pgtables(mm, &mut tlb, (first.start, last.end), (floor, ceiling));
+    k.pt.tlb_finish(&mut tlb);
+    Ok(())
+}
 
-    /// Unmaps an aligned range.
-    pub(crate) fn unmap_range(&mut self, mm: &mut Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
-        let Some(first) = mm.vmas.range(start, end).next() else { return Ok(()) };
-        let punches = first.start < start && end < first.end;
-        if punches && mm.vmas.len() as u64 >= self.config().max_map_count {
-            return Err(Errno::ENOMEM);
-        }
-        self.isolate(mm, start, end)?;
-        let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
-        let floor = mm.vmas.before(start).map_or(VirtAddr::new(0), |vma| vma.end);
-        let ceiling = mm.vmas.find_or_next(end).map_or(VirtAddr::new(A::TASK_SIZE), |vma| vma.start);
-        let mut tlb = MmuGather::default();
-        for vma in &vmas {
-            self.because(&cause::unmap, |kernel| {
-                kernel.zap_page_range(mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
-            });
-            self.drop_vma(mm, vma);
-        }
-        let (first, last) = (&vmas[0], &vmas[vmas.len() - 1]);
-        self.free_pgtables(mm, &mut tlb, (first.start, last.end), (floor, ceiling));
-        self.tlb_finish(&mut tlb);
-        Ok(())
+/// Takes a VMA out of the tree, with all that it holds on to.
+fn drop_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, vma: &Vma) {
+    mm.vmas.remove(vma.start);
+    release(k, vma);
+    if vma.flags.contains(VmFlags::ACCOUNT) {
+        uncharge(k, vma.len() >> A::PAGE_SHIFT);
     }
+}
 
-    /// Takes a VMA out of the tree, with all that it holds on to.
-    fn drop_vma(&mut self, mm: &mut Mm, vma: &Vma) {
-        mm.vmas.remove(vma.start);
-        self.release(vma);
-        if vma.flags.contains(VmFlags::ACCOUNT) {
-            self.uncharge(vma.len() >> A::PAGE_SHIFT);
-        }
+/// Ends an address space: everything is unmapped, its tables are freed (`exit_mmap`).
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn exit_mmap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mut mm: Mm) {
+    let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
+    let mut tlb = MmuGather::fullmm();
+    for vma in &vmas {
+        k.because(&cause::unmap, |k| {
+            zap_page_range(k, &mut mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
+        });
+        drop_vma(k, &mut mm, vma);
     }
-
-    /// Ends an address space: everything is unmapped, its tables are freed (`exit_mmap`).
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn exit_mmap(&mut self, mut mm: Mm) {
-        let vmas: Vec<Vma> = mm.vmas.iter().cloned().collect();
-        let mut tlb = MmuGather::fullmm();
-        for vma in &vmas {
-            self.because(&cause::unmap, |kernel| {
-                kernel.zap_page_range(&mut mm, &mut tlb, vma, (vma.start, vma.end), Zap::Unmap);
-            });
-            self.drop_vma(&mut mm, vma);
-        }
-        let whole = (VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE.next_power_of_two()));
-        self.free_pgtables(&mut mm, &mut tlb, whole, whole);
-        self.tlb_finish(&mut tlb);
-        self.hw.free_table(mm.pgd);
-        self.pages.uncharge_table();
-        debug_assert_eq!(mm.tables, 0, "tables leaked");
-    }
-
-    /// Promises memory to a mapping. Only what could never be had is refused (`vm.overcommit_memory` 0).
-    pub(crate) fn charge(&mut self, pages: u64) -> Result<(), Errno> {
-        self.enough_memory(pages)?;
-        self.committed += pages;
-        Ok(())
-    }
-
-    fn enough_memory(&self, pages: u64) -> Result<(), Errno> {
-        if pages > self.pages.total() { Err(Errno::ENOMEM) } else { Ok(()) }
-    }
-
-    pub(crate) const fn uncharge(&mut self, pages: u64) {
-        self.committed -= pages;
-    }
+    let whole = (VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE.next_power_of_two()));
+    k.pt.free_pgtables(&mut mm, &mut tlb, whole, whole);
+    k.pt.tlb_finish(&mut tlb);
+    k.pt.hw.free_table(mm.pgd);
+    k.pt.pages.uncharge_table();
+    debug_assert_eq!(mm.tables, 0, "tables leaked");
 }

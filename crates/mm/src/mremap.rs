@@ -1,8 +1,16 @@
 //! `mremap`: shrinking, growing and moving mappings (`mm/mremap.c`, 7.3).
 
-use crate::mlock::LOCKED_MASK;
-use crate::walk::PmdState;
-use crate::{Kernel, MREMAP_KEEPS_UFFD_WP, Mm, Userfaultfd, Vma, cause};
+use crate::cause;
+use crate::changes::MREMAP_KEEPS_UFFD_WP;
+use crate::gup::mm_populate;
+use crate::kernel::Kernel;
+use crate::mm_types::{LOCKED_MASK, Mm, Userfaultfd, Vma};
+use crate::mmap::{get_unmapped_area, unmap_range};
+use crate::tables::PageTables;
+use crate::tables::walk::PmdState;
+use crate::userfaultfd::userfaultfd_reset;
+use crate::util::charge;
+use crate::vma::{hold, insert_vma};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, MremapFlags};
 
@@ -32,448 +40,469 @@ impl Remap {
     }
 }
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Resizes or moves a mapping and returns its address (`do_mremap`).
-    ///
-    /// # Errors
-    /// `EINVAL`, `EFAULT`, `ENOMEM`, as Linux has them.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn mremap(
-        &mut self,
-        mm: &mut Mm,
-        addr: VirtAddr,
-        old_len: u64,
-        new_len: u64,
-        flags: MremapFlags,
-        new_addr: VirtAddr,
-    ) -> Result<VirtAddr, Errno> {
-        let round = |len: u64| len.checked_next_multiple_of(A::PAGE_SIZE).unwrap_or(0);
-        let remap = Remap { addr, old_len: round(old_len), new_len: round(new_len), flags, new_addr };
-        Self::check_mremap_params(&remap)?;
-        // A move may cut its VMA in three, and the target too.
-        if mm.vmas.len() as u64 + 4 > self.config().max_map_count {
-            return Err(Errno::ENOMEM);
-        }
-        let moves_only = flags.contains(MremapFlags::FIXED) && remap.old_len == remap.new_len;
-        if moves_only && self.rules.mremap_many_vmas {
-            return self.remap_move(mm, &remap);
-        }
-        mm.vmas.find(addr).ok_or(Errno::EFAULT)?;
-        let at = if remap.implies_new_addr() {
-            self.mremap_to(mm, remap)?
-        } else {
-            self.check_prep_vma(mm, &remap)?;
-            self.mremap_at(mm, remap)?
-        };
-        let locked = mm.vmas.find(at).is_some_and(|vma| vma.flags.contains(VmFlags::LOCKED));
-        if locked && remap.new_len > remap.old_len {
-            self.mm_populate(mm, at.add(remap.old_len), at.add(remap.new_len));
-        }
-        Ok(at)
+/// Resizes or moves a mapping and returns its address (`do_mremap`).
+///
+/// # Errors
+/// `EINVAL`, `EFAULT`, `ENOMEM`, as Linux has them.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn mremap<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    addr: VirtAddr,
+    old_len: u64,
+    new_len: u64,
+    flags: MremapFlags,
+    new_addr: VirtAddr,
+) -> Result<VirtAddr, Errno> {
+    let round = |len: u64| len.checked_next_multiple_of(A::PAGE_SIZE).unwrap_or(0);
+    let remap = Remap { addr, old_len: round(old_len), new_len: round(new_len), flags, new_addr };
+    check_mremap_params::<A>(&remap)?;
+    // A move may cut its VMA in three, and the target too.
+    if mm.vmas.len() as u64 + 4 > k.config().max_map_count {
+        return Err(Errno::ENOMEM);
     }
+    let moves_only = flags.contains(MremapFlags::FIXED) && remap.old_len == remap.new_len;
+    if moves_only && k.pt.rules.mremap_many_vmas {
+        return remap_move(k, mm, &remap);
+    }
+    mm.vmas.find(addr).ok_or(Errno::EFAULT)?;
+    let at = if remap.implies_new_addr() {
+        mremap_to(k, mm, remap)?
+    } else {
+        check_prep_vma(&k.pt, mm, &remap)?;
+        mremap_at(k, mm, remap)?
+    };
+    let locked = mm.vmas.find(at).is_some_and(|vma| vma.flags.contains(VmFlags::LOCKED));
+    if locked && remap.new_len > remap.old_len {
+        mm_populate(k, mm, at.add(remap.old_len), at.add(remap.new_len));
+    }
+    Ok(at)
+}
 
-    fn check_mremap_params(r: &Remap) -> Result<(), Errno> {
-        let known = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
-        let sane = known.contains(r.flags)
-            && r.addr.is_aligned(A::PAGE_SIZE)
-            && r.new_len != 0
-            && r.new_len <= A::TASK_SIZE;
-        if !sane {
+fn check_mremap_params<A: Arch>(r: &Remap) -> Result<(), Errno> {
+    let known = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
+    let sane = known.contains(r.flags)
+        && r.addr.is_aligned(A::PAGE_SIZE)
+        && r.new_len != 0
+        && r.new_len <= A::TASK_SIZE;
+    if !sane {
+        return Err(Errno::EINVAL);
+    }
+    if !r.implies_new_addr() {
+        return Ok(());
+    }
+    let placed = r.new_addr.get() <= A::TASK_SIZE - r.new_len
+        && r.new_addr.is_aligned(A::PAGE_SIZE)
+        && r.flags.contains(MremapFlags::MAYMOVE)
+        && !(r.flags.contains(MremapFlags::DONTUNMAP) && r.old_len != r.new_len)
+        && !r.overlaps();
+    if placed { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether the VMA at the old address allows what is asked.
+fn check_prep_vma<A: Arch, H: TableMemory>(_pt: &PageTables<A, H>, mm: &Mm, r: &Remap) -> Result<(), Errno> {
+    let vma = mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
+    let shrinks = r.new_len < r.old_len;
+    if !r.implies_new_addr() && r.new_len <= r.old_len {
+        return Ok(());
+    }
+    let fixed_size = vma.flags.intersects(VmFlags::DONTEXPAND | VmFlags::PFNMAP);
+    let shared = vma.flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE);
+    let duplicates = r.old_len == 0 && !shared;
+    if duplicates || r.flags.contains(MremapFlags::DONTUNMAP) && fixed_size {
+        return Err(Errno::EINVAL);
+    }
+    let old_len = if shrinks { r.new_len } else { r.old_len };
+    if old_len > vma.end.since(r.addr) {
+        return Err(Errno::EFAULT);
+    }
+    if r.new_len != r.old_len && fixed_size {
+        return Err(Errno::EFAULT);
+    }
+    Ok(())
+}
+
+/// Moves everything in a range to a fixed place, VMA by VMA; gaps keep their size. One that a userfaultfd has moves alone
+/// (`vma_multi_allowed`).
+fn remap_move<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    r: &Remap,
+) -> Result<VirtAddr, Errno> {
+    let source = |vma: &Vma| (vma.start.max(r.addr), vma.end, vma.uffd.is_some());
+    let range_end = r.addr.checked_add(r.old_len).ok_or(Errno::EFAULT)?;
+    let sources: Vec<_> = mm.vmas.range(r.addr, range_end).map(source).collect();
+    if sources.first().is_none_or(|&(start, ..)| start > r.addr) {
+        return Err(Errno::EFAULT);
+    }
+    for (start, end, moves_alone) in sources {
+        if moves_alone && (start > r.addr || end < range_end) {
+            return Err(Errno::EFAULT);
+        }
+        let end = end.min(range_end);
+        let len = end.since(start);
+        let to = r.new_addr.add(start.since(r.addr));
+        let part = Remap { addr: start, old_len: len, new_len: len, new_addr: to, ..*r };
+        mremap_to(k, mm, part)?;
+    }
+    Ok(r.new_addr)
+}
+
+/// Without a new address: shrink in place, grow in place, or grow elsewhere.
+fn mremap_at<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    r: Remap,
+) -> Result<VirtAddr, Errno> {
+    if r.new_len <= r.old_len {
+        shrink(k, mm, &r)?;
+        return Ok(r.addr);
+    }
+    let vma = mm.vmas.find(r.addr).expect("checked before").clone();
+    let delta = r.new_len - r.old_len;
+    let end = vma.end.checked_add(delta).filter(|end| end.get() <= A::TASK_SIZE);
+    let free = end.is_some_and(|end| !mm.vmas.intersects(vma.end, end));
+    if vma.end == r.old_end() && free {
+        expand_in_place(k, mm, &vma, delta)?;
+        return Ok(r.addr);
+    }
+    if !r.flags.contains(MremapFlags::MAYMOVE) {
+        return Err(Errno::ENOMEM);
+    }
+    let new_addr = get_unmapped_area(&k.pt, mm, VirtAddr::new(0), r.new_len, vma.is_anonymous())?;
+    move_vma(k, mm, Remap { new_addr, ..r })
+}
+
+fn shrink<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, r: &Remap) -> Result<(), Errno> {
+    let end = r.addr.checked_add(r.old_len).ok_or(Errno::EINVAL)?;
+    if r.new_len < r.old_len {
+        if end.get() > A::TASK_SIZE {
             return Err(Errno::EINVAL);
         }
-        if !r.implies_new_addr() {
-            return Ok(());
-        }
-        let placed = r.new_addr.get() <= A::TASK_SIZE - r.new_len
-            && r.new_addr.is_aligned(A::PAGE_SIZE)
-            && r.flags.contains(MremapFlags::MAYMOVE)
-            && !(r.flags.contains(MremapFlags::DONTUNMAP) && r.old_len != r.new_len)
-            && !r.overlaps();
-        if placed { Ok(()) } else { Err(Errno::EINVAL) }
+        unmap_range(k, mm, r.addr.add(r.new_len), end)?;
     }
+    Ok(())
+}
 
-    /// Whether the VMA at the old address allows what is asked.
-    fn check_prep_vma(&self, mm: &Mm, r: &Remap) -> Result<(), Errno> {
-        let vma = mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
-        let shrinks = r.new_len < r.old_len;
-        if !r.implies_new_addr() && r.new_len <= r.old_len {
-            return Ok(());
-        }
-        let fixed_size = vma.flags.intersects(VmFlags::DONTEXPAND | VmFlags::PFNMAP);
-        let shared = vma.flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE);
-        let duplicates = r.old_len == 0 && !shared;
-        if duplicates || r.flags.contains(MremapFlags::DONTUNMAP) && fixed_size {
-            return Err(Errno::EINVAL);
-        }
-        let old_len = if shrinks { r.new_len } else { r.old_len };
-        if old_len > vma.end.since(r.addr) {
-            return Err(Errno::EFAULT);
-        }
-        if r.new_len != r.old_len && fixed_size {
-            return Err(Errno::EFAULT);
-        }
-        Ok(())
+fn expand_in_place<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    delta: u64,
+) -> Result<(), Errno> {
+    if vma.flags.contains(VmFlags::ACCOUNT) {
+        charge(k, delta >> A::PAGE_SHIFT)?;
     }
+    let extension = Vma {
+        start: vma.end,
+        end: vma.end.add(delta),
+        pgoff: vma.pgoff_of(vma.end, A::PAGE_SHIFT),
+        ..vma.clone()
+    };
+    hold(k, &extension);
+    insert_vma(k, mm, extension);
+    Ok(())
+}
 
-    /// Moves everything in a range to a fixed place, VMA by VMA; gaps keep their size. One that a userfaultfd has moves alone
-    /// (`vma_multi_allowed`).
-    fn remap_move(&mut self, mm: &mut Mm, r: &Remap) -> Result<VirtAddr, Errno> {
-        let source = |vma: &Vma| (vma.start.max(r.addr), vma.end, vma.uffd.is_some());
-        let range_end = r.addr.checked_add(r.old_len).ok_or(Errno::EFAULT)?;
-        let sources: Vec<_> = mm.vmas.range(r.addr, range_end).map(source).collect();
-        if sources.first().is_none_or(|&(start, ..)| start > r.addr) {
-            return Err(Errno::EFAULT);
-        }
-        for (start, end, moves_alone) in sources {
-            if moves_alone && (start > r.addr || end < range_end) {
-                return Err(Errno::EFAULT);
-            }
-            let end = end.min(range_end);
-            let len = end.since(start);
-            let to = r.new_addr.add(start.since(r.addr));
-            let part = Remap { addr: start, old_len: len, new_len: len, new_addr: to, ..*r };
-            self.mremap_to(mm, part)?;
-        }
-        Ok(r.new_addr)
+/// With a new address: what is there goes first.
+fn mremap_to<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    mut r: Remap,
+) -> Result<VirtAddr, Errno> {
+    let checks_late = k.pt.rules.mremap_unmaps_before_checks;
+    if !checks_late {
+        check_prep_vma(&k.pt, mm, &r)?;
     }
-
-    /// Without a new address: shrink in place, grow in place, or grow elsewhere.
-    fn mremap_at(&mut self, mm: &mut Mm, r: Remap) -> Result<VirtAddr, Errno> {
-        if r.new_len <= r.old_len {
-            self.shrink(mm, &r)?;
-            return Ok(r.addr);
-        }
-        let vma = mm.vmas.find(r.addr).expect("checked before").clone();
-        let delta = r.new_len - r.old_len;
-        let end = vma.end.checked_add(delta).filter(|end| end.get() <= A::TASK_SIZE);
-        let free = end.is_some_and(|end| !mm.vmas.intersects(vma.end, end));
-        if vma.end == r.old_end() && free {
-            self.expand_in_place(mm, &vma, delta)?;
-            return Ok(r.addr);
-        }
-        if !r.flags.contains(MremapFlags::MAYMOVE) {
-            return Err(Errno::ENOMEM);
-        }
-        let new_addr = self.get_unmapped_area(mm, VirtAddr::new(0), r.new_len, vma.is_anonymous())?;
-        self.move_vma(mm, Remap { new_addr, ..r })
+    if r.flags.contains(MremapFlags::FIXED) {
+        unmap_range(k, mm, r.new_addr, r.new_addr.add(r.new_len))?;
+        mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
     }
-
-    fn shrink(&mut self, mm: &mut Mm, r: &Remap) -> Result<(), Errno> {
-        let end = r.addr.checked_add(r.old_len).ok_or(Errno::EINVAL)?;
-        if r.new_len < r.old_len {
-            if end.get() > A::TASK_SIZE {
-                return Err(Errno::EINVAL);
-            }
-            self.unmap_range(mm, r.addr.add(r.new_len), end)?;
-        }
-        Ok(())
+    if r.new_len < r.old_len {
+        shrink(k, mm, &r)?;
+        r.old_len = r.new_len;
     }
-
-    fn expand_in_place(&mut self, mm: &mut Mm, vma: &Vma, delta: u64) -> Result<(), Errno> {
-        if vma.flags.contains(VmFlags::ACCOUNT) {
-            self.charge(delta >> A::PAGE_SHIFT)?;
-        }
-        let extension = Vma {
-            start: vma.end,
-            end: vma.end.add(delta),
-            pgoff: vma.pgoff_of(vma.end, A::PAGE_SHIFT),
-            ..vma.clone()
-        };
-        self.hold(&extension);
-        self.insert_vma(mm, extension);
-        Ok(())
+    if checks_late {
+        check_prep_vma(&k.pt, mm, &r)?;
     }
-
-    /// With a new address: what is there goes first.
-    fn mremap_to(&mut self, mm: &mut Mm, mut r: Remap) -> Result<VirtAddr, Errno> {
-        let checks_late = self.rules.mremap_unmaps_before_checks;
-        if !checks_late {
-            self.check_prep_vma(mm, &r)?;
-        }
-        if r.flags.contains(MremapFlags::FIXED) {
-            self.unmap_range(mm, r.new_addr, r.new_addr.add(r.new_len))?;
-            mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
-        }
-        if r.new_len < r.old_len {
-            self.shrink(mm, &r)?;
-            r.old_len = r.new_len;
-        }
-        if checks_late {
-            self.check_prep_vma(mm, &r)?;
-        }
-        if !r.flags.contains(MremapFlags::FIXED) {
-            let private = mm.vmas.find(r.addr).is_some_and(Vma::is_anonymous);
-            r.new_addr = self.get_unmapped_area(mm, r.new_addr, r.new_len, private)?;
-        }
-        self.move_vma(mm, r)
+    if !r.flags.contains(MremapFlags::FIXED) {
+        let private = mm.vmas.find(r.addr).is_some_and(Vma::is_anonymous);
+        r.new_addr = get_unmapped_area(&k.pt, mm, r.new_addr, r.new_len, private)?;
     }
+    move_vma(k, mm, r)
+}
 
-    /// Makes a VMA at the new place, moves the page tables there, and unmaps the old range unless it is to stay.
-    fn move_vma(&mut self, mm: &mut Mm, r: Remap) -> Result<VirtAddr, Errno> {
-        let vma = mm.vmas.find(r.addr).expect("checked before").clone();
-        let keeps_source = r.flags.contains(MremapFlags::DONTUNMAP);
-        let grows = if keeps_source { r.new_len } else { r.new_len - r.old_len };
-        let accounted = vma.flags.contains(VmFlags::ACCOUNT);
+/// Makes a VMA at the new place, moves the page tables there, and unmaps the old range unless it is to stay.
+fn move_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, r: Remap) -> Result<VirtAddr, Errno> {
+    let vma = mm.vmas.find(r.addr).expect("checked before").clone();
+    let keeps_source = r.flags.contains(MremapFlags::DONTUNMAP);
+    let grows = if keeps_source { r.new_len } else { r.new_len - r.old_len };
+    let accounted = vma.flags.contains(VmFlags::ACCOUNT);
+    if accounted {
+        charge(k, grows >> A::PAGE_SHIFT)?;
+    }
+    let at = copy_vma(k, mm, &vma, &r);
+    let copy = mm.vmas.at(at).clone();
+    if let Err(errno) = move_page_tables(k, mm, &vma, &copy, &r) {
+        undo_move(k, mm, &r, accounted)?;
+        return Err(errno);
+    }
+    if loses_uffd(k, &vma) {
+        userfaultfd_reset(k, mm, at);
+    }
+    if keeps_source {
+        dontunmap_complete(k, mm, &r);
+    } else {
         if accounted {
-            self.charge(grows >> A::PAGE_SHIFT)?;
+            // Unmapping gives back what the new VMA has inherited.
+            k.committed += r.old_len >> A::PAGE_SHIFT;
         }
-        let at = self.copy_vma(mm, &vma, &r);
-        let copy = mm.vmas.at(at).clone();
-        if let Err(errno) = self.move_page_tables(mm, &vma, &copy, &r) {
-            self.undo_move(mm, &r, accounted)?;
-            return Err(errno);
-        }
-        if self.loses_uffd(&vma) {
-            self.userfaultfd_reset(mm, at);
-        }
-        if keeps_source {
-            self.dontunmap_complete(mm, &r);
-        } else {
-            if accounted {
-                // Unmapping gives back what the new VMA has inherited.
-                self.committed += r.old_len >> A::PAGE_SHIFT;
-            }
-            self.unmap_range(mm, r.addr, r.old_end())?;
-        }
-        Ok(r.new_addr)
+        unmap_range(k, mm, r.addr, r.old_end())?;
     }
+    Ok(r.new_addr)
+}
 
-    /// Memory ran out under way: what was moved goes back, and the new VMA goes.
-    fn undo_move(&mut self, mm: &mut Mm, r: &Remap, accounted: bool) -> Result<(), Errno> {
-        let back = Remap { addr: r.new_addr, new_addr: r.addr, new_len: r.old_len, ..*r };
-        let from = mm.vmas.find(r.new_addr).expect("just made").clone();
-        let to = mm.vmas.find(r.addr).expect("still there").clone();
-        // The tables of the old place are all there, so this cannot fail.
-        self.move_page_tables(mm, &from, &to, &back)?;
-        if accounted && !r.flags.contains(MremapFlags::DONTUNMAP) {
-            self.committed += r.old_len >> A::PAGE_SHIFT;
-        }
-        self.unmap_range(mm, r.new_addr, r.new_addr.add(r.new_len))
+/// Memory ran out under way: what was moved goes back, and the new VMA goes.
+fn undo_move<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    r: &Remap,
+    accounted: bool,
+) -> Result<(), Errno> {
+    let back = Remap { addr: r.new_addr, new_addr: r.addr, new_len: r.old_len, ..*r };
+    let from = mm.vmas.find(r.new_addr).expect("just made").clone();
+    let to = mm.vmas.find(r.addr).expect("still there").clone();
+    // The tables of the old place are all there, so this cannot fail.
+    move_page_tables(k, mm, &from, &to, &back)?;
+    if accounted && !r.flags.contains(MremapFlags::DONTUNMAP) {
+        k.committed += r.old_len >> A::PAGE_SHIFT;
     }
+    unmap_range(k, mm, r.new_addr, r.new_addr.add(r.new_len))
+}
 
-    /// The VMA at the new place, merged with what is there: with the source too, where nothing was faulted in yet (`copy_vma`).
-    fn copy_vma(&mut self, mm: &mut Mm, vma: &Vma, r: &Remap) -> VirtAddr {
-        let fresh = vma.is_anonymous() && vma.anon_vma.is_none();
-        let copy = Vma {
-            start: r.new_addr,
-            end: r.new_addr.add(r.new_len),
-            pgoff: if fresh {
-                r.new_addr.get() >> A::PAGE_SHIFT
-            } else {
-                vma.pgoff_of(r.addr, A::PAGE_SHIFT)
-            },
-            ..vma.clone()
-        };
-        self.hold(&copy);
-        self.insert_vma(mm, copy)
+/// The VMA at the new place, merged with what is there: with the source too, where nothing was faulted in yet (`copy_vma`).
+fn copy_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, vma: &Vma, r: &Remap) -> VirtAddr {
+    let fresh = vma.is_anonymous() && vma.anon_vma.is_none();
+    let copy = Vma {
+        start: r.new_addr,
+        end: r.new_addr.add(r.new_len),
+        pgoff: if fresh { r.new_addr.get() >> A::PAGE_SHIFT } else { vma.pgoff_of(r.addr, A::PAGE_SHIFT) },
+        ..vma.clone()
+    };
+    hold(k, &copy);
+    insert_vma(k, mm, copy)
+}
+
+/// The source of a move stays, empty: a whole VMA forgets its anon_vmas.
+fn dontunmap_complete<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, r: &Remap) {
+    let vma = mm.vmas.find(r.addr).expect("it stays mapped").clone();
+    let kept = mm.vmas.at_mut(vma.start);
+    kept.flags -= LOCKED_MASK;
+    if k.pt.rules.dontunmap_unaccounts {
+        kept.flags -= VmFlags::ACCOUNT;
     }
-
-    /// The source of a move stays, empty: a whole VMA forgets its anon_vmas.
-    fn dontunmap_complete(&mut self, mm: &mut Mm, r: &Remap) {
-        let vma = mm.vmas.find(r.addr).expect("it stays mapped").clone();
-        let kept = mm.vmas.at_mut(vma.start);
-        kept.flags -= LOCKED_MASK;
-        if self.rules.dontunmap_unaccounts {
-            kept.flags -= VmFlags::ACCOUNT;
+    if vma.start == r.addr && vma.end == r.old_end() {
+        kept.anon_vma = None;
+        kept.chain = [].into();
+        if kept.is_anonymous() {
+            kept.pgoff = kept.start.get() >> A::PAGE_SHIFT;
         }
-        if vma.start == r.addr && vma.end == r.old_end() {
-            kept.anon_vma = None;
-            kept.chain = [].into();
-            if kept.is_anonymous() {
-                kept.pgoff = kept.start.get() >> A::PAGE_SHIFT;
-            }
-            self.anon_vmas.unlink(&vma.chain);
-        }
+        k.rmap.unlink(&vma.chain);
     }
+}
 
-    /// Moves entries, whole tables where both places allow it (`move_page_tables`).
-    fn move_page_tables(&mut self, mm: &mut Mm, old: &Vma, new: &Vma, r: &Remap) -> Result<(), Errno> {
-        let end = r.old_end();
-        let (mut from, mut to) = self.realign(mm, old, new, r);
-        let moves_tables = A::HAVE_MOVE_TABLES && !self.loses_uffd(old);
-        while from < end {
-            let extent = Self::extent(from, to, end, Level::Pud);
-            let whole_pud = extent == A::entry_size(Level::Pud);
-            if whole_pud && moves_tables && self.move_normal_pud(mm, from, to)? {
-                (from, to) = (from.add(extent), to.add(extent));
-                continue;
-            }
-            let extent = Self::extent(from, to, end, Level::Pmd);
-            self.move_pmd_extent(mm, old, (from, to), extent)?;
+/// Moves entries, whole tables where both places allow it (`move_page_tables`).
+fn move_page_tables<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    old: &Vma,
+    new: &Vma,
+    r: &Remap,
+) -> Result<(), Errno> {
+    let end = r.old_end();
+    let (mut from, mut to) = realign(&k.pt, mm, old, new, r);
+    let moves_tables = A::HAVE_MOVE_TABLES && !loses_uffd(k, old);
+    while from < end {
+        let extent = step_extent::<A>(from, to, end, Level::Pud);
+        let whole_pud = extent == A::entry_size(Level::Pud);
+        if whole_pud && moves_tables && move_normal_pud(&mut k.pt, mm, from, to)? {
             (from, to) = (from.add(extent), to.add(extent));
+            continue;
         }
-        Ok(())
+        let extent = step_extent::<A>(from, to, end, Level::Pmd);
+        move_pmd_extent(k, mm, old, (from, to), extent)?;
+        (from, to) = (from.add(extent), to.add(extent));
     }
+    Ok(())
+}
 
-    /// How far one step may go: to the next boundary of `level` on either side.
-    fn extent(from: VirtAddr, to: VirtAddr, end: VirtAddr, level: Level) -> u64 {
-        let size = A::entry_size(level);
-        let left = |addr: VirtAddr| size - addr.get() % size;
-        end.since(from).min(left(from)).min(left(to))
+/// How far one step may go: to the next boundary of `level` on either side.
+fn step_extent<A: Arch>(from: VirtAddr, to: VirtAddr, end: VirtAddr, level: Level) -> u64 {
+    let size = A::entry_size(level);
+    let left = |addr: VirtAddr| size - addr.get() % size;
+    end.since(from).min(left(from)).min(left(to))
+}
+
+/// Starts at the table boundary below where nothing else is mapped there on either side, so that whole tables move.
+fn realign<A: Arch, H: TableMemory>(
+    _pt: &PageTables<A, H>,
+    mm: &Mm,
+    old: &Vma,
+    new: &Vma,
+    r: &Remap,
+) -> (VirtAddr, VirtAddr) {
+    let size = A::entry_size(Level::Pmd);
+    let offset = r.addr.get() % size;
+    let can_align_down = |vma: &Vma, addr: VirtAddr| {
+        vma.start == addr && !mm.vmas.intersects(addr.align_down(size), vma.start)
+    };
+    let can = offset != 0
+        && offset == r.new_addr.get() % size
+        && r.old_len >= size - offset
+        && can_align_down(old, r.addr)
+        && can_align_down(new, r.new_addr);
+    if can { (r.addr.align_down(size), r.new_addr.align_down(size)) } else { (r.addr, r.new_addr) }
+}
+
+/// Moves a whole table of PMDs. Says whether there was one.
+fn move_normal_pud<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &mut Mm,
+    from: VirtAddr,
+    to: VirtAddr,
+) -> Result<bool, Errno> {
+    let Ok(src) = pt.pmd_offset(mm, from) else { return Ok(false) };
+    let src_table = src.align_down(A::PTRS_PER_TABLE);
+    let dst = pt.pmd_alloc(mm, to)?.align_down(A::PTRS_PER_TABLE);
+    let empty = pt.hw.peek_table(dst).iter().all(|&word| pt.arch.pte_none(Pte(word)));
+    if !empty {
+        return Ok(false);
     }
+    // The empty table that stands at the new place takes the old one's place, and goes with it.
+    let pud = |pt: &PageTables<A, H>, mm: &Mm, addr| pt.pud_offset(mm, addr);
+    let (src_pud, dst_pud) = (pud(pt, mm, from), pud(pt, mm, to));
+    pt.because(&cause::mremap_table, |pt| {
+        pt.hw.store(src_pud, Pte::NONE);
+        pt.populate(dst_pud, src_table);
+    });
+    pt.free_table(mm, dst);
+    pt.flush_moved_table(from, A::entry_size(Level::Pud));
+    Ok(true)
+}
 
-    /// Starts at the table boundary below where nothing else is mapped there on either side, so that whole tables move.
-    fn realign(&self, mm: &Mm, old: &Vma, new: &Vma, r: &Remap) -> (VirtAddr, VirtAddr) {
-        let size = A::entry_size(Level::Pmd);
-        let offset = r.addr.get() % size;
-        let can_align_down = |vma: &Vma, addr: VirtAddr| {
-            vma.start == addr && !mm.vmas.intersects(addr.align_down(size), vma.start)
-        };
-        let can = offset != 0
-            && offset == r.new_addr.get() % size
-            && r.old_len >= size - offset
-            && can_align_down(old, r.addr)
-            && can_align_down(new, r.new_addr);
-        if can { (r.addr.align_down(size), r.new_addr.align_down(size)) } else { (r.addr, r.new_addr) }
+/// Moves what one PMD maps: a huge leaf or a table whole, or entry by entry.
+fn move_pmd_extent<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    old: &Vma,
+    (from, to): (VirtAddr, VirtAddr),
+    extent: u64,
+) -> Result<(), Errno> {
+    let Ok(src) = k.pt.pmd_offset(mm, from) else { return Ok(()) };
+    if k.pt.pmd_state(src) == PmdState::None {
+        return Ok(());
     }
-
-    /// Moves a whole table of PMDs. Says whether there was one.
-    fn move_normal_pud(&mut self, mm: &mut Mm, from: VirtAddr, to: VirtAddr) -> Result<bool, Errno> {
-        let Ok(src) = self.pmd_offset(mm, from) else { return Ok(false) };
-        let src_table = src.align_down(A::PTRS_PER_TABLE);
-        let dst = self.pmd_alloc(mm, to)?.align_down(A::PTRS_PER_TABLE);
-        let empty = self.hw.peek_table(dst).iter().all(|&word| self.arch.pte_none(Pte(word)));
-        if !empty {
-            return Ok(false);
-        }
-        // The empty table that stands at the new place takes the old one's place, and goes with it.
-        let pud = |kernel: &Self, mm: &Mm, addr| kernel.pud_offset(mm, addr);
-        let (src_pud, dst_pud) = (pud(self, mm, from), pud(self, mm, to));
-        self.because(&cause::mremap_table, |kernel| {
-            kernel.hw.store(src_pud, Pte::NONE);
-            kernel.populate(dst_pud, src_table);
-        });
-        self.free_table(mm, dst);
-        self.flush_moved_table(from, A::entry_size(Level::Pud));
-        Ok(true)
-    }
-
-    /// The entry that points to the table of PMDs for `addr`, which is there.
-    fn pud_offset(&self, mm: &Mm, addr: VirtAddr) -> Ptep {
-        let mut table = mm.pgd;
-        let mut level = A::ROOT;
-        while level > Level::Pud {
-            table = self.table_of(self.hw.peek(table.add(Self::index(addr, level))));
-            level = level.below().expect("PUD is below");
-        }
-        table.add(Self::index(addr, Level::Pud))
-    }
-
-    /// Flushes what was under a table that moved: pages, or huge pages, of any level.
-    fn flush_moved_table(&mut self, from: VirtAddr, len: u64) {
-        self.arch.flush_tlb_range(&mut self.hw, from, from.add(len), Level::Pte);
-    }
-
-    /// Moves what one PMD maps: a huge leaf or a table whole, or entry by entry.
-    fn move_pmd_extent(
-        &mut self,
-        mm: &mut Mm,
-        old: &Vma,
-        (from, to): (VirtAddr, VirtAddr),
-        extent: u64,
-    ) -> Result<(), Errno> {
-        let Ok(src) = self.pmd_offset(mm, from) else { return Ok(()) };
-        if self.pmd_state(src) == PmdState::None {
+    let dst = k.pt.pmd_alloc(mm, to)?;
+    let whole = extent == A::entry_size(Level::Pmd);
+    let dst_free = k.pt.pmd_state(dst) == PmdState::None;
+    match k.pt.pmd_state(src) {
+        PmdState::Huge(_) | PmdState::Soft(_) if whole && dst_free => {
+            k.because(&cause::mremap_huge, |k| {
+                move_huge_pmd(k, old, (src, dst), (from, to));
+            });
             return Ok(());
         }
-        let dst = self.pmd_alloc(mm, to)?;
-        let whole = extent == A::entry_size(Level::Pmd);
-        let dst_free = self.pmd_state(dst) == PmdState::None;
-        match self.pmd_state(src) {
-            PmdState::Huge(_) | PmdState::Soft(_) if whole && dst_free => {
-                self.because(&cause::mremap_huge, |kernel| {
-                    kernel.move_huge_pmd(old, (src, dst), (from, to));
-                });
-                return Ok(());
-            }
-            PmdState::Huge(_) | PmdState::Soft(_) => {
-                self.because(&cause::mremap_huge, |kernel| kernel.split_huge_pmd(mm, old, src, from));
-            }
-            PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !self.loses_uffd(old) => {
-                self.because(&cause::mremap_table, |kernel| {
-                    kernel.hw.store(src, Pte::NONE);
-                    kernel.populate(dst, table);
-                    kernel.flush_moved_table(from, extent);
-                });
-                return Ok(());
-            }
-            PmdState::Table(_) | PmdState::None => {}
+        PmdState::Huge(_) | PmdState::Soft(_) => {
+            k.because(&cause::mremap_huge, |k| k.pt.split_huge_pmd(mm, old, src, from));
         }
-        let PmdState::Table(src) = self.pmd_state(src) else { return Ok(()) };
-        let dst = self.pte_alloc(mm, dst)?;
-        self.because(&cause::mremap, |kernel| kernel.move_ptes(old, (src, dst), (from, to), extent));
-        Ok(())
+        PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !loses_uffd(k, old) => {
+            k.because(&cause::mremap_table, |k| {
+                k.pt.hw.store(src, Pte::NONE);
+                k.pt.populate(dst, table);
+                k.pt.flush_moved_table(from, extent);
+            });
+            return Ok(());
+        }
+        PmdState::Table(_) | PmdState::None => {}
     }
+    let PmdState::Table(src) = k.pt.pmd_state(src) else { return Ok(()) };
+    let dst = k.pt.pte_alloc(mm, dst)?;
+    k.because(&cause::mremap, |k| move_ptes(k, old, (src, dst), (from, to), extent));
+    Ok(())
+}
 
-    fn move_huge_pmd(&mut self, old: &Vma, (src, dst): (Ptep, Ptep), (from, to): (VirtAddr, VirtAddr)) {
-        let pmd = self.arch.pmdp_get_and_clear(&mut self.hw, from, src);
-        let moved = if !self.arch.pmd_present(pmd) {
-            self.moved_nonpresent(old, pmd)
-        } else if self.loses_uffd(old) {
-            self.arch.pte_mksoft_dirty(self.arch.pte_clear_uffd_wp(pmd))
-        } else {
-            self.arch.pte_mksoft_dirty(pmd)
-        };
-        self.arch.set_pmd_at(&mut self.hw, to, dst, moved);
-        self.arch.flush_pmd_tlb_range(&mut self.hw, from);
-    }
+fn move_huge_pmd<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    old: &Vma,
+    (src, dst): (Ptep, Ptep),
+    (from, to): (VirtAddr, VirtAddr),
+) {
+    let pmd = k.pt.pmdp_get_and_clear(from, src);
+    let moved = if !k.pt.arch.pmd_present(pmd) {
+        moved_nonpresent(k, old, pmd)
+    } else if loses_uffd(k, old) {
+        k.pt.arch.pte_mksoft_dirty(k.pt.arch.pte_clear_uffd_wp(pmd))
+    } else {
+        k.pt.arch.pte_mksoft_dirty(pmd)
+    };
+    k.pt.set_pmd_at(to, dst, moved);
+    k.pt.flush_pmd_tlb_range(from);
+}
 
-    /// Moves entries under one table on either side. Contiguous blocks move whole where the kernel batches here.
-    fn move_ptes(
-        &mut self,
-        vma: &Vma,
-        (src, dst): (Ptep, Ptep),
-        (from, to): (VirtAddr, VirtAddr),
-        extent: u64,
-    ) {
-        let (src, dst) = (src.add(Self::index(from, Level::Pte)), dst.add(Self::index(to, Level::Pte)));
-        let max = (extent >> A::PAGE_SHIFT) as usize;
-        let mut flush = false;
-        let mut i = 0;
-        while i < max {
-            let (addr, new_addr) =
-                (from.add((i as u64) << A::PAGE_SHIFT), to.add((i as u64) << A::PAGE_SHIFT));
-            let (p, q) = (src.add(i), dst.add(i));
-            let old = self.arch.ptep_get(&mut self.hw, p);
-            let mut nr = 1;
-            if self.arch.pte_present(old) {
-                flush = true;
-                if self.rules.mremap_batches && self.arch.pte_batch_hint(p, old) > 1 {
-                    let folio = self.vm_normal_folio(old);
-                    nr = self.folio_pte_batch(folio, p, old, max - i, Fpb::RESPECT_WRITE);
-                }
-                let mut pte = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
-                if self.loses_uffd(vma) {
-                    pte = self.arch.pte_clear_uffd_wp(pte);
-                }
-                self.arch.set_ptes(&mut self.hw, new_addr, q, self.arch.pte_mksoft_dirty(pte), nr);
-            } else if !self.arch.pte_none(old) {
-                let pte = self.arch.ptep_get_and_clear(&mut self.hw, addr, p);
-                let pte = self.moved_nonpresent(vma, pte);
-                if !self.arch.pte_none(pte) {
-                    self.arch.set_pte_at(&mut self.hw, new_addr, q, pte);
-                }
+/// Moves entries under one table on either side. Contiguous blocks move whole where the kernel batches here.
+fn move_ptes<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    vma: &Vma,
+    (src, dst): (Ptep, Ptep),
+    (from, to): (VirtAddr, VirtAddr),
+    extent: u64,
+) {
+    let (src, dst) = (src.add(A::index(from, Level::Pte)), dst.add(A::index(to, Level::Pte)));
+    let max = (extent >> A::PAGE_SHIFT) as usize;
+    let mut flush = false;
+    let mut i = 0;
+    while i < max {
+        let (addr, new_addr) = (from.add((i as u64) << A::PAGE_SHIFT), to.add((i as u64) << A::PAGE_SHIFT));
+        let (p, q) = (src.add(i), dst.add(i));
+        let old = k.pt.ptep_get(p);
+        let mut nr = 1;
+        if k.pt.arch.pte_present(old) {
+            flush = true;
+            if k.pt.rules.mremap_batches && k.pt.arch.pte_batch_hint(p, old) > 1 {
+                let folio = k.pt.vm_normal_folio(old);
+                nr = k.pt.folio_pte_batch(folio, p, old, max - i, Fpb::RESPECT_WRITE);
             }
-            i += nr;
-        }
-        if flush {
-            self.arch.flush_tlb_range(&mut self.hw, from, from.add(extent), Level::Pte);
-        }
-    }
-
-    /// What a software entry is at its new place.
-    fn moved_nonpresent(&self, vma: &Vma, mut pte: Pte) -> Pte {
-        if self.loses_uffd(vma) {
-            if self.is_marker(pte, marker::UFFD_WP) {
-                return Pte::NONE;
+            let mut pte = k.pt.get_and_clear_ptes(addr, p, nr);
+            if loses_uffd(k, vma) {
+                pte = k.pt.arch.pte_clear_uffd_wp(pte);
             }
-            pte = self.with_soft_flag(pte, SoftFlags::UFFD, false);
+            k.pt.set_ptes(new_addr, q, k.pt.arch.pte_mksoft_dirty(pte), nr);
+        } else if !k.pt.arch.pte_none(old) {
+            let pte = k.pt.ptep_get_and_clear(addr, p);
+            let pte = moved_nonpresent(k, vma, pte);
+            if !k.pt.arch.pte_none(pte) {
+                k.pt.set_pte_at(new_addr, q, pte);
+            }
         }
-        if self.arch.has_soft_dirty() { self.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true) } else { pte }
+        i += nr;
     }
+    if flush {
+        k.pt.flush_tlb_range(from, from.add(extent), Level::Pte);
+    }
+}
 
-    /// Whether write protection by userfaultfd ends with a move of this VMA.
-    fn loses_uffd(&self, vma: &Vma) -> bool {
-        vma.uffd.is_some_and(Userfaultfd::stays_at_remap) && !self.version.plants(MREMAP_KEEPS_UFFD_WP)
+/// What a software entry is at its new place.
+fn moved_nonpresent<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, mut pte: Pte) -> Pte {
+    if loses_uffd(k, vma) {
+        if k.pt.is_marker(pte, marker::UFFD_WP) {
+            return Pte::NONE;
+        }
+        pte = k.pt.with_soft_flag(pte, SoftFlags::UFFD, false);
     }
+    if k.pt.arch.has_soft_dirty() { k.pt.with_soft_flag(pte, SoftFlags::SOFT_DIRTY, true) } else { pte }
+}
+
+/// Whether write protection by userfaultfd ends with a move of this VMA.
+fn loses_uffd<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma) -> bool {
+    vma.uffd.is_some_and(Userfaultfd::stays_at_remap) && !k.version.plants(MREMAP_KEEPS_UFFD_WP)
 }

@@ -1,7 +1,11 @@
 //! `ioctl(PAGEMAP_SCAN)`: finds pages by what they are, and protects them in the same walk (`fs/proc/task_mmu.c`, 7.3).
 
-use crate::walk::PmdState;
-use crate::{Kernel, Mm, Vma, cause};
+use crate::cause;
+use crate::kernel::Kernel;
+use crate::mm_types::{Mm, Vma};
+use crate::tables::PageTables;
+use crate::tables::walk::PmdState;
+use crate::userfaultfd::uffd_wp_range;
 use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, PageCategories, PmScanFlags, Switch};
 
@@ -107,214 +111,226 @@ impl Scan<'_> {
     }
 }
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Finds pages in a range of so many bytes.
-    ///
-    /// # Errors
-    /// `EINVAL` for unknown flags or categories and for a start inside a page, `EFAULT` for a range beyond user space, `EPERM`
-    /// where `CHECK_WPASYNC` asks for it. What was protected until then stays so. `ENOMEM` where no memory is left for tables.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn pagemap_scan(
-        &mut self,
-        mm: &mut Mm,
-        start: VirtAddr,
-        len: u64,
-        arg: &PmScan,
-    ) -> Result<Scanned, Errno> {
-        if !arg.is_valid(self.known_categories()) || !start.is_aligned(A::PAGE_SIZE) {
-            return Err(Errno::EINVAL);
+/// Finds pages in a range of so many bytes.
+///
+/// # Errors
+/// `EINVAL` for unknown flags or categories and for a start inside a page, `EFAULT` for a range beyond user space, `EPERM`
+/// where `CHECK_WPASYNC` asks for it. What was protected until then stays so. `ENOMEM` where no memory is left for tables.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn pagemap_scan<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+    arg: &PmScan,
+) -> Result<Scanned, Errno> {
+    if !arg.is_valid(known_categories(&k.pt)) || !start.is_aligned(A::PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::EFAULT)?;
+    let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::EFAULT)?;
+    let (vma, page_size) = (PageCategories::empty(), A::PAGE_SIZE);
+    let mut scan = Scan { arg, vma, regions: Vec::new(), found: 0, page_size, full: None };
+    let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
+    for vma in vmas {
+        if scan.full.is_none() && scan_enters(&k.pt, &mut scan, &vma)? {
+            let part = (vma.start.max(start), vma.end.min(end));
+            k.because(&cause::pagemap_scan, |k| scan_vma(k, mm, &mut scan, &vma, part))?;
         }
-        let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::EFAULT)?;
-        let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::EFAULT)?;
-        let (vma, page_size) = (PageCategories::empty(), A::PAGE_SIZE);
-        let mut scan = Scan { arg, vma, regions: Vec::new(), found: 0, page_size, full: None };
-        let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
-        for vma in vmas {
-            if scan.full.is_none() && self.scan_enters(&mut scan, &vma)? {
-                let part = (vma.start.max(start), vma.end.min(end));
-                self.because(&cause::pagemap_scan, |kernel| kernel.scan_vma(mm, &mut scan, &vma, part))?;
+    }
+    Ok(Scanned { regions: scan.regions, walk_end: scan.full.unwrap_or(end) })
+}
+
+fn known_categories<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> PageCategories {
+    let last = if pt.rules.scan_knows_accessed { 10 } else { 9 };
+    PageCategories::from_bits_retain((1 << last) - 1)
+}
+
+/// Whether a VMA is looked at (`pagemap_scan_test_walk`).
+fn scan_enters<A: Arch, H: TableMemory>(
+    _pt: &PageTables<A, H>,
+    scan: &mut Scan<'_>,
+    vma: &Vma,
+) -> Result<bool, Errno> {
+    let mut categories = PageCategories::empty();
+    if vma.uffd_wp_async() {
+        categories |= PageCategories::WPALLOWED;
+    } else if scan.arg.flags.contains(PmScanFlags::CHECK_WPASYNC) {
+        return Err(Errno::EPERM);
+    } else if scan.arg.protects() {
+        return Ok(false);
+    }
+    categories.set(PageCategories::SOFT_DIRTY, vma.flags.contains(VmFlags::SOFTDIRTY));
+    scan.vma = categories;
+    Ok(!vma.flags.contains(VmFlags::PFNMAP) && scan.arg.wants_vma(categories))
+}
+
+fn scan_vma<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    scan: &mut Scan<'_>,
+    vma: &Vma,
+    (mut addr, end): (VirtAddr, VirtAddr),
+) -> Result<(), Errno> {
+    while addr < end && scan.full.is_none() {
+        let next = A::entry_end(addr, end, Level::Pmd);
+        match k.pt.pmd_at(mm, addr) {
+            PmdState::None => scan_hole(k, mm, scan, vma, (addr, next))?,
+            PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
+                scan_huge(&mut k.pt, mm, scan, vma, pmd, (addr, next));
             }
+            PmdState::Table(table) => scan_table(&mut k.pt, scan, vma, table, (addr, next)),
         }
-        Ok(Scanned { regions: scan.regions, walk_end: scan.full.unwrap_or(end) })
+        addr = next;
     }
+    Ok(())
+}
 
-    fn known_categories(&self) -> PageCategories {
-        let last = if self.rules.scan_knows_accessed { 10 } else { 9 };
-        PageCategories::from_bits_retain((1 << last) - 1)
+/// What has no table (`pagemap_scan_pte_hole`).
+fn scan_hole<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    scan: &mut Scan<'_>,
+    vma: &Vma,
+    (start, end): (VirtAddr, VirtAddr),
+) -> Result<(), Errno> {
+    let mut categories = scan.vma;
+    if k.pt.rules.scan_empty_is_written {
+        categories |= written_where(&k.pt, vma, false);
     }
-
-    /// Whether a VMA is looked at (`pagemap_scan_test_walk`).
-    fn scan_enters(&self, scan: &mut Scan<'_>, vma: &Vma) -> Result<bool, Errno> {
-        let mut categories = PageCategories::empty();
-        if vma.uffd_wp_async() {
-            categories |= PageCategories::WPALLOWED;
-        } else if scan.arg.flags.contains(PmScanFlags::CHECK_WPASYNC) {
-            return Err(Errno::EPERM);
-        } else if scan.arg.protects() {
-            return Ok(false);
-        }
-        categories.set(PageCategories::SOFT_DIRTY, vma.flags.contains(VmFlags::SOFTDIRTY));
-        scan.vma = categories;
-        Ok(!vma.flags.contains(VmFlags::PFNMAP) && scan.arg.wants_vma(categories))
+    if !scan.arg.wants(categories) {
+        return Ok(());
     }
-
-    fn scan_vma(
-        &mut self,
-        mm: &mut Mm,
-        scan: &mut Scan<'_>,
-        vma: &Vma,
-        (mut addr, end): (VirtAddr, VirtAddr),
-    ) -> Result<(), Errno> {
-        while addr < end && scan.full.is_none() {
-            let next = Self::entry_end(addr, end, Level::Pmd);
-            match self.pmd_at(mm, addr) {
-                PmdState::None => self.scan_hole(mm, scan, vma, (addr, next))?,
-                PmdState::Huge(pmd) | PmdState::Soft(pmd) => self.scan_huge(mm, scan, vma, pmd, (addr, next)),
-                PmdState::Table(table) => self.scan_table(scan, vma, table, (addr, next)),
-            }
-            addr = next;
-        }
-        Ok(())
+    let end = scan.output(categories, start, end);
+    if scan.arg.protects() && start < end {
+        uffd_wp_range(k, mm, vma, (start, end), Switch::On)?;
     }
+    Ok(())
+}
 
-    /// What has no table (`pagemap_scan_pte_hole`).
-    fn scan_hole(
-        &mut self,
-        mm: &mut Mm,
-        scan: &mut Scan<'_>,
-        vma: &Vma,
-        (start, end): (VirtAddr, VirtAddr),
-    ) -> Result<(), Errno> {
-        let mut categories = scan.vma;
-        if self.rules.scan_empty_is_written {
-            categories |= self.written_where(vma, false);
-        }
-        if !scan.arg.wants(categories) {
-            return Ok(());
-        }
-        let end = scan.output(categories, start, end);
-        if scan.arg.protects() && start < end {
-            self.uffd_wp_range(mm, vma, (start, end), Switch::On)?;
-        }
-        Ok(())
+/// A huge leaf; it is split where only a part of it is to be protected (`pagemap_scan_thp_entry`).
+fn scan_huge<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &mut Mm,
+    scan: &mut Scan<'_>,
+    vma: &Vma,
+    pmd: Pte,
+    (start, next): (VirtAddr, VirtAddr),
+) {
+    let categories = scan.vma | leaf_categories(pt, vma, pmd) | PageCategories::HUGE;
+    if !scan.arg.wants(categories) {
+        return;
     }
-
-    /// A huge leaf; it is split where only a part of it is to be protected (`pagemap_scan_thp_entry`).
-    fn scan_huge(
-        &mut self,
-        mm: &mut Mm,
-        scan: &mut Scan<'_>,
-        vma: &Vma,
-        pmd: Pte,
-        (start, next): (VirtAddr, VirtAddr),
-    ) {
-        let categories = scan.vma | self.leaf_categories(vma, pmd) | PageCategories::HUGE;
-        if !scan.arg.wants(categories) {
-            return;
+    let pmdp = pt.pmd_offset(mm, start).expect("its table was just walked");
+    let protects = scan.arg.protects() && categories.contains(PageCategories::WRITTEN);
+    let room = scan.arg.max_pages == 0 || scan.found + A::PTRS_PER_TABLE as u64 <= scan.arg.max_pages;
+    let whole = next.since(start) == A::entry_size(Level::Pmd) && room;
+    if protects && !whole {
+        pt.split_huge_pmd(mm, vma, pmdp, start);
+        if let PmdState::Table(table) = pt.pmd_state(pmdp) {
+            scan_table(pt, scan, vma, table, (start, next));
         }
-        let pmdp = self.pmd_offset(mm, start).expect("its table was just walked");
-        let protects = scan.arg.protects() && categories.contains(PageCategories::WRITTEN);
-        let room = scan.arg.max_pages == 0 || scan.found + A::PTRS_PER_TABLE as u64 <= scan.arg.max_pages;
-        let whole = next.since(start) == A::entry_size(Level::Pmd) && room;
-        if protects && !whole {
-            self.split_huge_pmd(mm, vma, pmdp, start);
-            if let PmdState::Table(table) = self.pmd_state(pmdp) {
-                self.scan_table(scan, vma, table, (start, next));
-            }
-            return;
-        }
-        scan.output(categories, start, next);
-        if protects && !self.arch.pmd_present(pmd) {
-            let protected = self.with_soft_flag(pmd, SoftFlags::UFFD, true);
-            self.arch.set_pmd_at(&mut self.hw, start, pmdp, protected);
-        } else if protects {
-            let old = self.arch.pmdp_invalidate_ad(&mut self.hw, start, pmdp);
-            let new = self.arch.pte_mkuffd_wp(old);
-            self.arch.set_pmd_at(&mut self.hw, start, pmdp, new);
-            self.arch.flush_tlb_range(&mut self.hw, start, next, Level::Pmd);
-        }
+        return;
     }
-
-    fn scan_table(
-        &mut self,
-        scan: &mut Scan<'_>,
-        vma: &Vma,
-        table: Ptep,
-        (start, end): (VirtAddr, VirtAddr),
-    ) {
-        let mut changed = false;
-        let mut addr = start;
-        while addr < end && scan.full.is_none() {
-            let next = addr.add(A::PAGE_SIZE);
-            let p = table.add(Self::index(addr, Level::Pte));
-            let pte = self.arch.ptep_get(&mut self.hw, p);
-            let own = if self.arch.pte_none(pte) {
-                self.empty_categories(scan.arg, vma)
-            } else {
-                self.leaf_categories(vma, pte)
-            };
-            let categories = scan.vma | own;
-            if scan.arg.wants(categories)
-                && scan.output(categories, addr, next) == next
-                && scan.arg.protects()
-                && categories.contains(PageCategories::WRITTEN)
-            {
-                self.make_uffd_wp_pte(addr, p, pte);
-                changed = true;
-            }
-            addr = next;
-        }
-        if changed {
-            self.arch.flush_tlb_range(&mut self.hw, start, addr, Level::Pte);
-        }
+    scan.output(categories, start, next);
+    if protects && !pt.arch.pmd_present(pmd) {
+        let protected = pt.with_soft_flag(pmd, SoftFlags::UFFD, true);
+        pt.set_pmd_at(start, pmdp, protected);
+    } else if protects {
+        let old = pt.pmdp_invalidate_ad(start, pmdp);
+        let new = pt.arch.pte_mkuffd_wp(old);
+        pt.set_pmd_at(start, pmdp, new);
+        pt.flush_tlb_range(start, next, Level::Pmd);
     }
+}
 
-    fn empty_categories(&self, arg: &PmScan, vma: &Vma) -> PageCategories {
-        if self.rules.scan_empty_is_written || arg.is_for_written() {
-            self.written_where(vma, false)
+fn scan_table<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    scan: &mut Scan<'_>,
+    vma: &Vma,
+    table: Ptep,
+    (start, end): (VirtAddr, VirtAddr),
+) {
+    let mut changed = false;
+    let mut addr = start;
+    while addr < end && scan.full.is_none() {
+        let next = addr.add(A::PAGE_SIZE);
+        let p = table.add(A::index(addr, Level::Pte));
+        let pte = pt.ptep_get(p);
+        let own = if pt.arch.pte_none(pte) {
+            empty_categories(pt, scan.arg, vma)
         } else {
-            PageCategories::empty()
-        }
-    }
-
-    /// What an entry says of its page, huge or not (`pagemap_page_category`).
-    fn leaf_categories(&self, vma: &Vma, pte: Pte) -> PageCategories {
-        let mut categories = PageCategories::empty();
-        if self.arch.pte_present(pte) {
-            categories |= PageCategories::PRESENT | self.written_where(vma, self.arch.pte_uffd_wp(pte));
-            let pfn = self.arch.pte_pfn(pte);
-            let zero = self.pages.is_zero_page(pfn);
-            categories.set(PageCategories::PFNZERO, zero);
-            categories.set(PageCategories::FILE, !zero && !self.pages.is_anon(self.hw.peek_folio(pfn)));
-            categories.set(PageCategories::SOFT_DIRTY, self.arch.pte_soft_dirty(pte));
-            return categories;
-        }
-        let leaf = self.soft_view(pte).unwrap_or(SoftLeaf::GUARD);
-        let protected = leaf.is_marker(marker::UFFD_WP) || leaf.flags.contains(SoftFlags::UFFD);
-        categories |= PageCategories::SWAPPED | self.written_where(vma, protected);
-        categories.set(PageCategories::GUARD, leaf.is_marker(marker::GUARD));
-        categories.set(PageCategories::SOFT_DIRTY, leaf.flags.contains(SoftFlags::SOFT_DIRTY));
-        categories
-    }
-
-    /// `WRITTEN`, for a page that is not protected, where the kernel says so of this VMA.
-    fn written_where(&self, vma: &Vma, protected: bool) -> PageCategories {
-        let says = !self.rules.scan_written_needs_uffd_wp || vma.uffd_wp();
-        if says && !protected { PageCategories::WRITTEN } else { PageCategories::empty() }
-    }
-
-    fn make_uffd_wp_pte(&mut self, addr: VirtAddr, p: Ptep, pte: Pte) {
-        if self.arch.pte_present(pte) {
-            let old = self.arch.ptep_modify_prot_start(&mut self.hw, addr, p);
-            let new = self.arch.pte_mkuffd_wp(old);
-            self.arch.ptep_modify_prot_commit(&mut self.hw, addr, p, old, new);
-            return;
-        }
-        let new = if self.arch.pte_none(pte) {
-            self.soft_word(SoftLeaf::UFFD_WP)
-        } else {
-            self.with_soft_flag(pte, SoftFlags::UFFD, true)
+            leaf_categories(pt, vma, pte)
         };
-        self.arch.set_pte_at(&mut self.hw, addr, p, new);
+        let categories = scan.vma | own;
+        if scan.arg.wants(categories)
+            && scan.output(categories, addr, next) == next
+            && scan.arg.protects()
+            && categories.contains(PageCategories::WRITTEN)
+        {
+            make_uffd_wp_pte(pt, addr, p, pte);
+            changed = true;
+        }
+        addr = next;
     }
+    if changed {
+        pt.flush_tlb_range(start, addr, Level::Pte);
+    }
+}
+
+fn empty_categories<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    arg: &PmScan,
+    vma: &Vma,
+) -> PageCategories {
+    if pt.rules.scan_empty_is_written || arg.is_for_written() {
+        written_where(pt, vma, false)
+    } else {
+        PageCategories::empty()
+    }
+}
+
+/// What an entry says of its page, huge or not (`pagemap_page_category`).
+fn leaf_categories<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, pte: Pte) -> PageCategories {
+    let mut categories = PageCategories::empty();
+    if pt.arch.pte_present(pte) {
+        categories |= PageCategories::PRESENT | written_where(pt, vma, pt.arch.pte_uffd_wp(pte));
+        let pfn = pt.arch.pte_pfn(pte);
+        let zero = pt.pages.is_zero_page(pfn);
+        categories.set(PageCategories::PFNZERO, zero);
+        categories.set(PageCategories::FILE, !zero && !pt.pages.is_anon(pt.hw.peek_folio(pfn)));
+        categories.set(PageCategories::SOFT_DIRTY, pt.arch.pte_soft_dirty(pte));
+        return categories;
+    }
+    let leaf = pt.soft_view(pte).unwrap_or(SoftLeaf::GUARD);
+    let protected = leaf.is_marker(marker::UFFD_WP) || leaf.flags.contains(SoftFlags::UFFD);
+    categories |= PageCategories::SWAPPED | written_where(pt, vma, protected);
+    categories.set(PageCategories::GUARD, leaf.is_marker(marker::GUARD));
+    categories.set(PageCategories::SOFT_DIRTY, leaf.flags.contains(SoftFlags::SOFT_DIRTY));
+    categories
+}
+
+/// `WRITTEN`, for a page that is not protected, where the kernel says so of this VMA.
+fn written_where<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    vma: &Vma,
+    protected: bool,
+) -> PageCategories {
+    let says = !pt.rules.scan_written_needs_uffd_wp || vma.uffd_wp();
+    if says && !protected { PageCategories::WRITTEN } else { PageCategories::empty() }
+}
+
+fn make_uffd_wp_pte<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, addr: VirtAddr, p: Ptep, pte: Pte) {
+    if pt.arch.pte_present(pte) {
+        let old = pt.ptep_modify_prot_start(addr, p);
+        let new = pt.arch.pte_mkuffd_wp(old);
+        pt.ptep_modify_prot_commit(addr, p, old, new);
+        return;
+    }
+    let new = if pt.arch.pte_none(pte) {
+        pt.soft_word(SoftLeaf::UFFD_WP)
+    } else {
+        pt.with_soft_flag(pte, SoftFlags::UFFD, true)
+    };
+    pt.set_pte_at(addr, p, new);
 }

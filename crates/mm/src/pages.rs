@@ -5,11 +5,15 @@ use crate::buddy::Buddy;
 use crate::content::{Contents, Saved};
 use ptelab_pgtable::{Event, FolioSpan, Pfn, TableMemory};
 use ptelab_uapi::Errno;
+use std::collections::BTreeMap;
 
 /// The frame that all zero-page entries map.
 pub const ZERO_PFN: Pfn = Pfn::new(1);
 /// Tables stand in frames of their own, above all memory: 16 TiB at 4K.
 pub const TABLE_PFN: Pfn = Pfn::new(1 << 32);
+
+/// Node of the one CPU.
+pub(crate) const CPU_NODE: u8 = 0;
 
 /// One process's address space, as page structs name it (`mm_id_t`). 0 is nobody.
 pub type MmId = u32;
@@ -69,6 +73,10 @@ pub enum MapLevel {
 /// All frames of a machine.
 #[derive(Clone, Debug)]
 pub struct Pages {
+    /// Node that new folios go to (`MPOL_BIND`), or the CPU's own.
+    pub alloc_node: Option<u8>,
+    /// Folios that migrate, by head: the folio, and how many entries say so.
+    pub(crate) migrations: BTreeMap<Pfn, (FolioSpan, u64)>,
     buddy: Buddy,
     huge_zero: FolioSpan,
     /// Frames that may be used, for data and tables together.
@@ -88,6 +96,8 @@ impl Pages {
         let huge_zero = FolioSpan { head: Pfn::new(1 << pmd_order), order: pmd_order };
         let first = huge_zero.end().get();
         let mut pages = Self {
+            alloc_node: None,
+            migrations: BTreeMap::new(),
             buddy: Buddy::new(first, total),
             huge_zero,
             total,

@@ -1,6 +1,9 @@
 //! Who may map an anonymous page: anon_vmas and their families (`mm/rmap.c`, 7.3).
 
-use crate::vma::AnonVmaId;
+use crate::mm_types::{AnonVmaId, Mm, STICKY, Vma};
+use crate::tables::PageTables;
+use crate::tables::walk::PmdState;
+use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 /// One anon_vma's place in its family.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,14 +16,14 @@ struct AnonVma {
     children: u32,
 }
 
-/// All anon_vmas of a machine (`mm/rmap.c`).
+/// All anon_vmas of a machine.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AnonVmas {
+pub(crate) struct Rmap {
     all: Vec<AnonVma>,
     free: Vec<AnonVmaId>,
 }
 
-impl AnonVmas {
+impl Rmap {
     /// A new one, which no VMA names yet.
     pub(crate) fn alloc(&mut self, parent: Option<AnonVmaId>) -> AnonVmaId {
         let new = AnonVma { parent, ..AnonVma::default() };
@@ -71,4 +74,165 @@ impl AnonVmas {
             anon_vma.children < 1 + u32::from(anon_vma.parent.is_some()) && anon_vma.active == 0
         })
     }
+
+    /// Gives a VMA an anon_vma before its first own page: a neighbour's, where the two could merge but for their protection,
+    /// else a new one (`__anon_vma_prepare`, `find_mergeable_anon_vma`).
+    pub(crate) fn anon_vma_prepare<A: Arch>(&mut self, mm: &mut Mm, vma: &Vma) -> AnonVmaId {
+        if let Some(own) = vma.anon_vma {
+            return own;
+        }
+        let next = mm.vmas.find(vma.end).filter(|next| anon_vma_compatible::<A>(vma, next));
+        let prev = mm.vmas.before(vma.start).filter(|prev| anon_vma_compatible::<A>(prev, vma));
+        let reusable =
+            |near: Option<&Vma>| near.filter(|near| near.chain.len() == 1).and_then(|n| n.anon_vma);
+        let own = reusable(next).or_else(|| reusable(prev)).unwrap_or_else(|| self.alloc(None));
+        let vma = mm.vmas.at_mut(vma.start);
+        vma.anon_vma = Some(own);
+        vma.chain = [own].into();
+        self.link(&vma.chain);
+        own
+    }
+
+    /// Gives a child's VMA its parent's anon_vmas, and one of its own for the pages to come (`anon_vma_fork`).
+    pub(crate) fn anon_vma_fork(&mut self, vma: &mut Vma) {
+        let Some(parent) = vma.anon_vma else { return };
+        let own = self.reusable(&vma.chain).unwrap_or_else(|| self.alloc(Some(parent)));
+        let inherited = vma.chain.iter().copied().filter(|&id| id != own);
+        vma.chain = inherited.chain([own]).collect();
+        vma.anon_vma = Some(own);
+        self.link(&vma.chain);
+    }
+}
+
+fn anon_vma_compatible<A: Arch>(a: &Vma, b: &Vma) -> bool {
+    let free = VmFlags::ACCESS | STICKY;
+    a.end == b.start
+        && (a.object, a.file) == (b.object, b.file)
+        && (a.flags ^ b.flags).difference(free).is_empty()
+        && b.pgoff == a.pgoff_of(b.start, A::PAGE_SHIFT)
+}
+
+/// Zeroes a new folio and makes it anonymous memory of `vma` at `addr`.
+pub(crate) fn add_new_anon_folio<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    vma: &Vma,
+    anon_vma: u32,
+    folio: FolioSpan,
+    addr: VirtAddr,
+) {
+    pt.hw.event(Event::PagesZeroed(folio.nr_pages() as u32));
+    pt.pages.fill(folio.head, folio.nr_pages(), 0);
+    pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(addr, A::PAGE_SHIFT));
+}
+
+/// A folio that nobody else has comes to belong to the VMA's own anon_vma.
+pub(crate) fn folio_move_anon_rmap<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    vma: &Vma,
+    folio: FolioSpan,
+) {
+    let (_, index) = pt.pages.owner(folio);
+    let own = vma.anon_vma.expect("a VMA that maps anonymous pages has an anon_vma");
+    pt.pages.set_anon(folio, own, index);
+}
+
+// Who maps a folio.
+
+/// The entries of `mm` that stand for pages of a folio, VMA by VMA (`page_vma_mapped_walk`).
+pub(crate) fn folio_entries<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    mm: &Mm,
+    folio: FolioSpan,
+    page_of: PageOf<A, H>,
+) -> Vec<(Vma, Vec<Mapped>)> {
+    let mut all = Vec::new();
+    for (vma, first) in folio_addresses(pt, mm, folio) {
+        let mut found = Vec::new();
+        let mut addr = first;
+        while addr < vma.end && addr.since(first) >> A::PAGE_SHIFT < folio.nr_pages() as u64 {
+            if let Some(p) = pt.pte_offset(mm, addr) {
+                let pte = pt.hw.peek(p);
+                let pfn = page_of(pt, pte).filter(|&pfn| pfn >= folio.head && pfn < folio.end());
+                found.extend(pfn.map(|pfn| Mapped { addr, p, pte, pfn }));
+            }
+            addr = addr.add(A::PAGE_SIZE);
+        }
+        if !found.is_empty() {
+            all.push((vma, found));
+        }
+    }
+    all
+}
+
+/// The entries for huge pages of a folio in `mm`, with their VMAs and addresses.
+pub(crate) fn folio_pmds<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    mm: &Mm,
+    folio: FolioSpan,
+) -> Vec<(Vma, VirtAddr, Ptep, Pte)> {
+    let mut found = Vec::new();
+    for (vma, addr) in folio_addresses(pt, mm, folio) {
+        let Ok(pmdp) = pt.pmd_offset(mm, addr) else { continue };
+        let (pmd, pfn) = match pt.pmd_state(pmdp) {
+            PmdState::Huge(pmd) => (pmd, Some(pt.arch.pte_pfn(pmd))),
+            PmdState::Soft(pmd) => (pmd, pt.migrating_page(pmd)),
+            PmdState::None | PmdState::Table(_) => continue,
+        };
+        if pfn == Some(folio.head) {
+            found.push((vma, addr, pmdp, pmd));
+        }
+    }
+    found
+}
+
+/// Takes an entry down that maps a page of a folio, for processes or for a device; returns what it was.
+pub(crate) fn take_down<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    folio: FolioSpan,
+    addr: VirtAddr,
+    p: Ptep,
+    pte: Pte,
+) -> Pte {
+    if !pt.arch.pte_present(pte) {
+        pt.pte_clear(addr, p);
+        return pte;
+    }
+    let old = pt.ptep_clear_flush(addr, p);
+    if pt.arch.pte_dirty(old) {
+        pt.pages.set_dirty(folio, true);
+    }
+    old
+}
+
+/// An entry that stands for a page of a folio.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mapped {
+    pub(crate) addr: VirtAddr,
+    pub(crate) p: Ptep,
+    pub(crate) pte: Pte,
+    pub(crate) pfn: Pfn,
+}
+
+/// A page that an entry stands for, if it is of the wanted kind.
+type PageOf<A, H> = fn(&PageTables<A, H>, Pte) -> Option<Pfn>;
+
+/// Where a folio's first page would be mapped, in each VMA of `mm` that may map it.
+pub(crate) fn folio_addresses<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    mm: &Mm,
+    span: FolioSpan,
+) -> Vec<(Vma, VirtAddr)> {
+    let (owner, index) = pt.pages.owner(span);
+    let pages = span.nr_pages() as u64;
+    let anon = pt.pages.is_anon(span);
+    mm.vmas
+        .iter()
+        .filter(|vma| if anon { vma.chain.contains(&owner) } else { vma.object == Some(owner) })
+        .filter_map(|vma| {
+            let end = vma.pgoff + (vma.len() >> A::PAGE_SHIFT);
+            let first = index.max(vma.pgoff);
+            let addr = vma.start.add(first.wrapping_sub(vma.pgoff) << A::PAGE_SHIFT);
+            (first < end.min(index + pages)).then(|| (vma.clone(), addr))
+        })
+        .collect()
 }

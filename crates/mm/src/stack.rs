@@ -1,91 +1,103 @@
 //! Stacks: how they come to be, and how they grow (`fs/exec.c`, `mm/vma.c`, 7.3).
 
-use crate::brk::DATA_DEFAULT;
-use crate::{Kernel, Mm, Vma};
+use crate::kernel::Kernel;
+use crate::mm_types::STACK_GUARD_PAGES;
+use crate::mm_types::{DATA_DEFAULT, Mm, Vma};
+use crate::tables::PageTables;
+use crate::util::charge;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;
 
-/// Pages that stay free below a stack that grows (`stack_guard_gap`).
-const STACK_GUARD_PAGES: u64 = 256;
 /// How large a stack may grow, in bytes (`RLIMIT_STACK`).
 const RLIMIT_STACK: u64 = 8 << 20;
 /// The lowest address that a stack reaches (`vm.mmap_min_addr`), in bytes.
 const MMAP_MIN_ADDR: u64 = 64 << 10;
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Maps the first stack of a program, `size` bytes that end at `top`; it grows on access, and /proc shows it as `[stack]`
-    /// (`setup_arg_pages`).
-    ///
-    /// # Errors
-    /// `EINVAL` for a range that is not one or that is taken, `ENOMEM`.
-    pub fn setup_stack(&mut self, mm: &mut Mm, top: VirtAddr, size: u64) -> Result<(), Errno> {
-        let start = top.get().checked_sub(size).filter(|_| size > 0).ok_or(Errno::EINVAL)?;
-        let start = VirtAddr::new(start);
-        self.check_free(mm, start, top)?;
-        self.charge(size >> A::PAGE_SHIFT)?;
-        let mut flags = DATA_DEFAULT | VmFlags::GROWSDOWN | VmFlags::ACCOUNT | mm.def_flags;
-        if self.arch.has_soft_dirty() {
-            flags |= VmFlags::SOFTDIRTY;
-        }
-        let vma = Vma::anonymous(start, top, flags, self.arch.vm_get_page_prot(flags), A::PAGE_SHIFT);
-        mm.vmas.insert(vma);
-        mm.start_stack = VirtAddr::new(top.get() - A::PAGE_SIZE);
-        Ok(())
+/// Maps the first stack of a program, `size` bytes that end at `top`; it grows on access, and /proc shows it as `[stack]`
+/// (`setup_arg_pages`).
+///
+/// # Errors
+/// `EINVAL` for a range that is not one or that is taken, `ENOMEM`.
+pub fn setup_stack<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    top: VirtAddr,
+    size: u64,
+) -> Result<(), Errno> {
+    let start = top.get().checked_sub(size).filter(|_| size > 0).ok_or(Errno::EINVAL)?;
+    let start = VirtAddr::new(start);
+    check_free(&k.pt, mm, start, top)?;
+    charge(k, size >> A::PAGE_SHIFT)?;
+    let mut flags = DATA_DEFAULT | VmFlags::GROWSDOWN | VmFlags::ACCOUNT | mm.def_flags;
+    if k.pt.arch.has_soft_dirty() {
+        flags |= VmFlags::SOFTDIRTY;
     }
+    let vma = Vma::anonymous(start, top, flags, k.pt.arch.vm_get_page_prot(flags), A::PAGE_SHIFT);
+    mm.vmas.insert(vma);
+    mm.start_stack = VirtAddr::new(top.get() - A::PAGE_SIZE);
+    Ok(())
+}
 
-    /// Whether a range is one of whole pages of user addresses where nothing is mapped.
-    pub(crate) fn check_free(&self, mm: &Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
-        let aligned = start.is_aligned(A::PAGE_SIZE) && end.is_aligned(A::PAGE_SIZE);
-        if !aligned || start >= end || end.get() > A::TASK_SIZE {
-            return Err(Errno::EINVAL);
-        }
-        if mm.vmas.intersects(start, end) { Err(Errno::EEXIST) } else { Ok(()) }
+/// Whether a range is one of whole pages of user addresses where nothing is mapped.
+pub(crate) fn check_free<A: Arch, H: TableMemory>(
+    _pt: &PageTables<A, H>,
+    mm: &Mm,
+    start: VirtAddr,
+    end: VirtAddr,
+) -> Result<(), Errno> {
+    let aligned = start.is_aligned(A::PAGE_SIZE) && end.is_aligned(A::PAGE_SIZE);
+    if !aligned || start >= end || end.get() > A::TASK_SIZE {
+        return Err(Errno::EINVAL);
     }
+    if mm.vmas.intersects(start, end) { Err(Errno::EEXIST) } else { Ok(()) }
+}
 
-    /// Where a VMA begins, with the gap that is kept below a stack (`vm_start_gap`).
-    pub(crate) fn vm_start_gap(vma: &Vma) -> VirtAddr {
-        let gap = if vma.flags.contains(VmFlags::GROWSDOWN) { STACK_GUARD_PAGES << A::PAGE_SHIFT } else { 0 };
-        VirtAddr::new(vma.start.get().saturating_sub(gap))
+/// The VMA for an access of user code: a stack above the address grows down to it, if it may (`lock_mm_and_find_vma`).
+pub(crate) fn find_vma_or_expand<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    addr: VirtAddr,
+) -> Option<Vma> {
+    let vma = mm.vmas.find_or_next(addr)?;
+    if vma.start <= addr {
+        return Some(vma.clone());
     }
+    if !vma.flags.contains(VmFlags::GROWSDOWN) {
+        return None;
+    }
+    let vma = vma.clone();
+    expand_downwards(k, mm, &vma, addr.align_down(A::PAGE_SIZE)).ok()
+}
 
-    /// The VMA for an access of user code: a stack above the address grows down to it, if it may (`lock_mm_and_find_vma`).
-    pub(crate) fn find_vma_or_expand(&mut self, mm: &mut Mm, addr: VirtAddr) -> Option<Vma> {
-        let vma = mm.vmas.find_or_next(addr)?;
-        if vma.start <= addr {
-            return Some(vma.clone());
-        }
-        if !vma.flags.contains(VmFlags::GROWSDOWN) {
-            return None;
-        }
-        let vma = vma.clone();
-        self.expand_downwards(mm, &vma, addr.align_down(A::PAGE_SIZE)).ok()
+/// Makes a stack begin at `addr`. It gets its anon_vma first.
+fn expand_downwards<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    addr: VirtAddr,
+) -> Result<Vma, Errno> {
+    if addr.get() < MMAP_MIN_ADDR {
+        return Err(Errno::EPERM);
     }
-
-    /// Makes a stack begin at `addr`. It gets its anon_vma first.
-    fn expand_downwards(&mut self, mm: &mut Mm, vma: &Vma, addr: VirtAddr) -> Result<Vma, Errno> {
-        if addr.get() < MMAP_MIN_ADDR {
-            return Err(Errno::EPERM);
-        }
-        if let Some(prev) = mm.vmas.before(vma.start)
-            && !prev.flags.contains(VmFlags::GROWSDOWN)
-            && prev.flags.intersects(VmFlags::ACCESS)
-            && addr.since(prev.end) < STACK_GUARD_PAGES << A::PAGE_SHIFT
-        {
-            return Err(Errno::ENOMEM);
-        }
-        self.anon_vma_prepare(mm, vma);
-        let grow = vma.start.since(addr) >> A::PAGE_SHIFT;
-        let pgoff = vma.pgoff.checked_sub(grow).ok_or(Errno::ENOMEM)?;
-        if vma.end.since(addr) > RLIMIT_STACK {
-            return Err(Errno::ENOMEM);
-        }
-        if vma.flags.contains(VmFlags::ACCOUNT) {
-            self.charge(grow)?;
-        }
-        let mut grown = mm.vmas.remove(vma.start).ok_or(Errno::EFAULT)?;
-        grown.start = addr;
-        grown.pgoff = pgoff;
-        mm.vmas.insert(grown.clone());
-        Ok(grown)
+    if let Some(prev) = mm.vmas.before(vma.start)
+        && !prev.flags.contains(VmFlags::GROWSDOWN)
+        && prev.flags.intersects(VmFlags::ACCESS)
+        && addr.since(prev.end) < STACK_GUARD_PAGES << A::PAGE_SHIFT
+    {
+        return Err(Errno::ENOMEM);
     }
+    k.rmap.anon_vma_prepare::<A>(mm, vma);
+    let grow = vma.start.since(addr) >> A::PAGE_SHIFT;
+    let pgoff = vma.pgoff.checked_sub(grow).ok_or(Errno::ENOMEM)?;
+    if vma.end.since(addr) > RLIMIT_STACK {
+        return Err(Errno::ENOMEM);
+    }
+    if vma.flags.contains(VmFlags::ACCOUNT) {
+        charge(k, grow)?;
+    }
+    let mut grown = mm.vmas.remove(vma.start).ok_or(Errno::EFAULT)?;
+    grown.start = addr;
+    grown.pgoff = pgoff;
+    mm.vmas.insert(grown.clone());
+    Ok(grown)
 }

@@ -3,9 +3,9 @@
 //! A device is a disk in memory, read and written at once: what is written leaves memory in the same call, and nothing is
 //! read ahead.
 
-use crate::Kernel;
 use crate::content::Saved;
-use ptelab_pgtable::{Arch, FolioSpan, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, swp_type};
+use crate::pages::Pages;
+use ptelab_pgtable::{Arch, FolioSpan, Pfn, SoftFlags, SoftLeaf, swp_type};
 use ptelab_uapi::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -142,7 +142,7 @@ impl Device {
 
 /// All swap of a machine.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Swap {
+pub struct Swap {
     devices: Vec<Device>,
     /// The pages of the swap cache and the slots that they are of.
     cache: BTreeMap<Pfn, SoftLeaf>,
@@ -176,28 +176,26 @@ impl Swap {
     pub(crate) fn page(&self, leaf: SoftLeaf) -> &Saved {
         &self.slot(leaf).page
     }
-}
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Adds a swap device of so many bytes, rounded down to pages; its first page is the header's (`swapon`).
+    /// Adds a device of so many bytes, rounded down to pages; its first page is the header's (`swapon`).
     ///
     /// # Errors
     /// `EINVAL` for less than two pages or more than entries can name, `EPERM` where there are as many devices as there can be.
-    pub fn swapon(&mut self, size: u64) -> Result<(), Errno> {
+    pub fn swapon<A: Arch>(&mut self, arch: &A, size: u64) -> Result<(), Errno> {
         let slots = size >> A::PAGE_SHIFT;
         let last = SoftLeaf { ty: 0, offset: slots.saturating_sub(1), flags: SoftFlags::empty() };
-        if slots < 2 || self.arch.soft_leaf(last).is_none() {
+        if slots < 2 || arch.soft_leaf(last).is_none() {
             return Err(Errno::EINVAL);
         }
-        if self.swap.devices.len() >= usize::from(swp_type::HWPOISON) {
+        if self.devices.len() >= usize::from(swp_type::HWPOISON) {
             return Err(Errno::EPERM);
         }
-        self.swap.devices.push(Device::new(slots, 1 << A::PMD_ORDER));
+        self.devices.push(Device::new(slots, 1 << A::PMD_ORDER));
         Ok(())
     }
 
     fn slot_in_use(&self, leaf: SoftLeaf) -> Option<&Slot> {
-        self.swap.devices.get(usize::from(leaf.ty))?.used.get(&leaf.offset)
+        self.devices.get(usize::from(leaf.ty))?.used.get(&leaf.offset)
     }
 
     /// How many entries a slot counts that name it (`__swap_count`); nothing where no such slot is in use.
@@ -206,75 +204,76 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// One byte of what a slot holds; nothing where no such slot is in use.
-    pub fn swap_byte(&self, leaf: SoftLeaf, offset: usize) -> Option<u8> {
+    pub fn byte(&self, leaf: SoftLeaf, offset: usize) -> Option<u8> {
         self.slot_in_use(leaf).map(|slot| slot.page.read(offset))
     }
 
-    /// Bytes of swap in use.
-    pub fn swap_used(&self) -> u64 {
-        let slots: usize = self.swap.devices.iter().map(|device| device.used.len()).sum();
-        (slots as u64) << A::PAGE_SHIFT
+    /// Slots in use.
+    pub fn used(&self) -> u64 {
+        self.devices.iter().map(|device| device.used.len() as u64).sum()
     }
 
     /// Slots for a folio, one after the other, with its contents; the entry of the first. `None` where no device has room for
     /// it in one piece (`folio_alloc_swap`).
-    pub(crate) fn folio_alloc_swap(&mut self, folio: FolioSpan) -> Option<SoftLeaf> {
-        if let Some(&leaf) = self.swap.cache.get(&folio.head) {
+    pub(crate) fn folio_alloc_swap(
+        &mut self,
+        pages: &Pages,
+        folio: FolioSpan,
+        fresh_first: bool,
+    ) -> Option<SoftLeaf> {
+        if let Some(&leaf) = self.cache.get(&folio.head) {
             return Some(leaf);
         }
         let order = folio.order as u8;
-        let fresh_first = self.rules.swap_prefers_fresh_clusters;
-        let mut devices = self.swap.devices.iter_mut().zip(0..);
+        let mut devices = self.devices.iter_mut().zip(0..);
         let (device, ty, first) = devices.find_map(|(device, ty)| {
             let first = device.find(order, fresh_first)?;
             Some((device, ty, first))
         })?;
         device.take(first, order);
         for i in 0..folio.nr_pages() as u64 {
-            let page = self.pages.save(folio.head.add(i));
+            let page = pages.save(folio.head.add(i));
             device.used.insert(first + i, Slot { count: 0, page, cached: None });
         }
         Some(SoftLeaf { ty, offset: first, flags: SoftFlags::empty() })
     }
 
     /// One more entry names a slot (`swap_dup_entry_direct`).
-    pub(crate) fn swap_dup(&mut self, leaf: SoftLeaf) {
-        self.swap.slot_mut(leaf).count += 1;
+    pub(crate) fn dup(&mut self, leaf: SoftLeaf) {
+        self.slot_mut(leaf).count += 1;
     }
 
     /// One entry less names a slot; the last frees it, and takes its page out of the swap cache (`swap_put_entries_direct`).
-    pub(crate) fn swap_put(&mut self, leaf: SoftLeaf) {
-        let slot = self.swap.slot_mut(leaf);
+    pub(crate) fn put(&mut self, pages: &mut Pages, leaf: SoftLeaf) {
+        let slot = self.slot_mut(leaf);
         slot.count -= 1;
         if slot.count > 0 {
             return;
         }
-        self.swap_cache_del(leaf);
-        self.swap.devices[usize::from(leaf.ty)].free(leaf.offset);
+        self.cache_del(pages, leaf);
+        self.devices[usize::from(leaf.ty)].free(leaf.offset);
+    }
+
+    /// The same for entries that name `nr` slots one after the other.
+    pub(crate) fn put_batch(&mut self, pages: &mut Pages, leaf: SoftLeaf, nr: usize) {
+        for i in 0..nr as u64 {
+            self.put(pages, SoftLeaf { offset: leaf.offset + i, ..leaf });
+        }
     }
 
     /// Keeps a page, as what its slot holds, for the other entries that name the slot.
-    pub(crate) fn swap_cache_add(&mut self, leaf: SoftLeaf, page: FolioSpan) {
-        self.pages.set_swapcache(page);
-        self.swap.slot_mut(leaf).cached = Some(page.head);
-        let leaf = SoftLeaf { flags: SoftFlags::empty(), ..leaf };
-        self.swap.cache.insert(page.head, leaf);
+    pub(crate) fn cache_add(&mut self, pages: &mut Pages, leaf: SoftLeaf, page: FolioSpan) {
+        pages.set_swapcache(page);
+        self.slot_mut(leaf).cached = Some(page.head);
+        self.cache.insert(page.head, SoftLeaf { flags: SoftFlags::empty(), ..leaf });
     }
 
     /// Takes a slot's page out of the swap cache.
-    pub(crate) fn swap_cache_del(&mut self, leaf: SoftLeaf) {
-        let Some(pfn) = self.swap.slot_mut(leaf).cached.take() else { return };
-        self.swap.cache.remove(&pfn);
+    pub(crate) fn cache_del(&mut self, pages: &mut Pages, leaf: SoftLeaf) {
+        let Some(pfn) = self.slot_mut(leaf).cached.take() else { return };
+        self.cache.remove(&pfn);
         let page = FolioSpan { head: pfn, order: 0 };
-        self.pages.uncache(page);
-        self.pages.free_unused(page);
-    }
-
-    /// How many entries from `p` on, at most `max`, name one slot after the other, alike in all else (`swap_pte_batch`,
-    /// `mm/internal.h`). `leaf` is the one at `p`.
-    pub(crate) fn swap_pte_batch(&mut self, p: Ptep, leaf: SoftLeaf, max: usize) -> usize {
-        let word = |i| self.arch.soft_leaf(SoftLeaf { offset: leaf.offset + i, ..leaf });
-        let (Some(Pte(this)), Some(next)) = (word(0), word(1)) else { return 1 };
-        1 + self.hw.match_run(p.add(1), next, next.0.wrapping_sub(this), 0, max - 1)
+        pages.uncache(page);
+        pages.free_unused(page);
     }
 }

@@ -1,160 +1,171 @@
 //! Reclaim: paging out to swap, and what `MADV_FREE` gave up (`mm/vmscan.c`, `mm/rmap.c`, `try_to_unmap`, 7.3).
 
-use crate::madvise::Cold;
-use crate::migration::Mapped;
-use crate::pages::MapLevel;
-use crate::walk::PmdState;
-use crate::{Kernel, Mm, MmId, Vma, cause};
+use crate::cause;
+use crate::huge_memory::split::split_folio;
+use crate::kernel::Kernel;
+use crate::memory::zap::zap_huge_pmd;
+use crate::mm_types::{Mm, Vma};
+use crate::pages::{MapLevel, MmId};
+use crate::rmap::{Mapped, folio_addresses, folio_entries};
+use crate::tables::PageTables;
+use crate::tables::walk::PmdState;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
-    VmFlags,
+    Arch, FolioSpan, Fpb, Level, MmuGather, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
 };
-use ptelab_uapi::Errno;
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
-    /// Pages folios out that only `mm` maps, in this order; those that swap has no room for stay (`reclaim_pages`).
-    pub(crate) fn reclaim_pages(&mut self, mm: &mut Mm, folios: &[FolioSpan]) {
-        let mut tlb = MmuGather::default();
-        for &folio in folios {
-            self.pageout(mm, &mut tlb, folio);
-        }
-        self.tlb_finish(&mut tlb);
+/// Pages folios out that only `mm` maps, in this order; those that swap has no room for stay (`reclaim_pages`).
+pub(crate) fn reclaim_pages<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    folios: &[FolioSpan],
+) {
+    let mut tlb = MmuGather::default();
+    for &folio in folios {
+        pageout(k, mm, &mut tlb, folio);
     }
+    k.pt.tlb_finish(&mut tlb);
+}
 
-    /// A folio that fits swap only in pieces is split. Pages of files and of shared memory stay.
-    fn pageout(&mut self, mm: &mut Mm, tlb: &mut MmuGather, folio: FolioSpan) {
-        let locked = |(vma, _): &(Vma, VirtAddr)| vma.flags.contains(VmFlags::LOCKED);
-        if !self.pages.is_anon(folio) || self.folio_addresses(mm, folio).iter().any(locked) {
+/// A folio that fits swap only in pieces is split. Pages of files and of shared memory stay.
+fn pageout<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    tlb: &mut MmuGather,
+    folio: FolioSpan,
+) {
+    let locked = |(vma, _): &(Vma, VirtAddr)| vma.flags.contains(VmFlags::LOCKED);
+    if !k.pt.pages.is_anon(folio) || folio_addresses(&k.pt, mm, folio).iter().any(locked) {
+        return;
+    }
+    if k.pt.pages.is_lazyfree(folio) {
+        k.because(&cause::lazyfree, |k| discard(&mut k.pt, mm, tlb, folio));
+        return;
+    }
+    if let Some(first) = k.swap.folio_alloc_swap(&k.pt.pages, folio, k.pt.rules.swap_prefers_fresh_clusters) {
+        k.because(&cause::swap_out, |k| try_to_unmap(k, mm, tlb, folio, first));
+    } else if folio.order > 0 {
+        let owner = k.pt.pages.owner(folio).0;
+        k.because(&cause::swap_split, |k| split_folio(&mut k.pt, mm, folio));
+        for page in folio.parts(0) {
+            // A page that the split freed is nobody's, or somebody else's by now.
+            let same = k.pt.pages.is_anon(page) && k.pt.pages.owner(page).0 == owner;
+            if same && k.pt.pages.folio_mapcount(page) == 1 {
+                pageout(k, mm, tlb, page);
+            }
+        }
+    }
+}
+
+/// Makes swap entries of a folio's mappings in `mm`, which are all it has, from slot `first` on; the folio is freed.
+fn try_to_unmap<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    tlb: &mut MmuGather,
+    folio: FolioSpan,
+    first: SoftLeaf,
+) {
+    for (vma, addr) in folio_addresses(&k.pt, mm, folio) {
+        k.pt.split_huge_pmd_address(mm, &vma, addr);
+    }
+    k.pt.pages.hold(folio);
+    for (_, entries) in folio_entries(&k.pt, mm, folio, PageTables::<A, H>::present_page) {
+        for entry in entries {
+            let old = k.pt.ptep_get_and_clear(entry.addr, entry.p);
+            tlb.flush_range(entry.addr, A::PAGE_SIZE, Level::Pte);
+            let mut flags = SoftFlags::empty();
+            flags.set(SoftFlags::EXCLUSIVE, k.pt.pages.is_exclusive(entry.pfn));
+            flags.set(SoftFlags::SOFT_DIRTY, k.pt.arch.pte_soft_dirty(old));
+            flags.set(SoftFlags::UFFD, k.pt.arch.pte_uffd_wp(old));
+            let slot = SoftLeaf { offset: first.offset + entry.pfn.since(folio.head), flags, ..first };
+            k.swap.dup(slot);
+            let word = k.pt.soft_word(slot);
+            k.pt.set_pte_at(entry.addr, entry.p, word);
+            k.pt.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
+        }
+    }
+    if folio.order == 0 {
+        k.swap.cache_del(&mut k.pt.pages, first);
+    }
+    k.pt.pages.release_hold(folio);
+}
+
+/// Discards a lazyfree folio that only `mm` maps, unless it was written to (`try_to_unmap_one`).
+fn discard<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &mut Mm,
+    tlb: &mut MmuGather,
+    folio: FolioSpan,
+) {
+    for (vma, addr) in folio_addresses(pt, mm, folio) {
+        if let Ok(pmdp) = pt.pmd_offset(mm, addr)
+            && let PmdState::Huge(pmd) = pt.pmd_state(pmdp)
+        {
+            discard_huge(pt, mm, tlb, &vma, (pmdp, pmd), addr);
+        }
+    }
+    for (_, entries) in folio_entries(pt, mm, folio, PageTables::<A, H>::present_page) {
+        discard_batch(pt, mm.id, tlb, folio, &entries);
+    }
+}
+
+/// The entries of all pages of a folio, run by run. One page that was written to keeps what is left.
+fn discard_batch<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    id: MmId,
+    tlb: &mut MmuGather,
+    folio: FolioSpan,
+    entries: &[Mapped],
+) {
+    let mut done = 0;
+    while done < entries.len() {
+        let Mapped { addr, p, pfn, .. } = entries[done];
+        let nr = discard_run(pt, folio, p, entries.len() - done);
+        let old = pt.get_and_clear_ptes(addr, p, nr);
+        tlb.flush_range(addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
+        if pt.arch.pte_dirty(old) {
+            pt.pages.set_dirty(folio, true);
+        }
+        if pt.pages.is_dirty(folio) {
+            pt.set_ptes(addr, p, old, nr);
+            pt.pages.set_swapbacked(folio);
             return;
         }
-        if self.pages.is_lazyfree(folio) {
-            self.because(&cause::lazyfree, |kernel| kernel.discard(mm, tlb, folio));
-            return;
-        }
-        if let Some(first) = self.folio_alloc_swap(folio) {
-            self.because(&cause::swap_out, |kernel| kernel.try_to_unmap(mm, tlb, folio, first));
-        } else if folio.order > 0 {
-            let owner = self.pages.owner(folio).0;
-            self.because(&cause::swap_split, |kernel| kernel.split_folio(mm, folio));
-            for page in folio.parts(0) {
-                // A page that the split freed is nobody's, or somebody else's by now.
-                let same = self.pages.is_anon(page) && self.pages.owner(page).0 == owner;
-                if same && self.pages.folio_mapcount(page) == 1 {
-                    self.pageout(mm, tlb, page);
-                }
-            }
-        }
+        pt.pages.unmap(folio, pfn, MapLevel::Ptes(nr), id);
+        done += nr;
     }
+}
 
-    /// Makes swap entries of a folio's mappings in `mm`, which are all it has, from slot `first` on; the folio is freed.
-    fn try_to_unmap(&mut self, mm: &mut Mm, tlb: &mut MmuGather, folio: FolioSpan, first: SoftLeaf) {
-        for (vma, addr) in self.folio_addresses(mm, folio) {
-            self.split_huge_pmd_address(mm, &vma, addr);
-        }
-        self.pages.hold(folio);
-        for (_, entries) in self.folio_entries(mm, folio, Self::present_page) {
-            for entry in entries {
-                let old = self.arch.ptep_get_and_clear(&mut self.hw, entry.addr, entry.p);
-                tlb.flush_range(entry.addr, A::PAGE_SIZE, Level::Pte);
-                let mut flags = SoftFlags::empty();
-                flags.set(SoftFlags::EXCLUSIVE, self.pages.is_exclusive(entry.pfn));
-                flags.set(SoftFlags::SOFT_DIRTY, self.arch.pte_soft_dirty(old));
-                flags.set(SoftFlags::UFFD, self.arch.pte_uffd_wp(old));
-                let slot = SoftLeaf { offset: first.offset + entry.pfn.since(folio.head), flags, ..first };
-                self.swap_dup(slot);
-                let word = self.soft_word(slot);
-                self.arch.set_pte_at(&mut self.hw, entry.addr, entry.p, word);
-                self.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
-            }
-        }
-        if folio.order == 0 {
-            self.swap_cache_del(first);
-        }
-        self.pages.release_hold(folio);
+/// How many entries are taken away together, of `max` that map pages of a folio.
+fn discard_run<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    folio: FolioSpan,
+    p: Ptep,
+    max: usize,
+) -> usize {
+    if !pt.rules.reclaim_respects_write {
+        return max;
     }
+    let pte = pt.ptep_get(p);
+    pt.folio_pte_batch(Some(folio), p, pte, max, Fpb::RESPECT_WRITE | Fpb::RESPECT_SOFT_DIRTY)
+}
 
-    /// The page that an entry maps for processes.
-    pub(crate) fn present_page(&self, pte: Pte) -> Option<Pfn> {
-        let mapped = self.arch.pte_present(pte) && !self.arch.pte_special(pte);
-        mapped.then(|| self.arch.pte_pfn(pte))
-    }
-
-    /// Reclaims the lazyfree folios in a range of so many bytes, as `MADV_PAGEOUT` does: those that were not written to are
-    /// discarded, the others are to be kept again. Folios that another process maps too are passed over, and other memory
-    /// stays, apart from large folios that lie in the range only in part: they are split.
-    ///
-    /// # Errors
-    /// Those of `madvise`.
-    #[tracing::instrument(level = "trace", skip(self, mm))]
-    pub fn reclaim(&mut self, mm: &mut Mm, start: VirtAddr, len: u64) -> Result<(), Errno> {
-        let end = Self::madvise_end(start, len)?;
-        self.walk_vmas(mm, (start, end), |kernel, mm, vma, part| {
-            kernel.madvise_cold(mm, vma, part, Cold::PageoutLazyfree)
-        })
-    }
-
-    /// Discards a lazyfree folio that only `mm` maps, unless it was written to (`try_to_unmap_one`).
-    fn discard(&mut self, mm: &mut Mm, tlb: &mut MmuGather, folio: FolioSpan) {
-        for (vma, addr) in self.folio_addresses(mm, folio) {
-            if let Ok(pmdp) = self.pmd_offset(mm, addr)
-                && let PmdState::Huge(pmd) = self.pmd_state(pmdp)
-            {
-                self.discard_huge(mm, tlb, &vma, (pmdp, pmd), addr);
-            }
-        }
-        for (_, entries) in self.folio_entries(mm, folio, Self::present_page) {
-            self.discard_batch(mm.id, tlb, folio, &entries);
-        }
-    }
-
-    /// The entries of all pages of a folio, run by run. One page that was written to keeps what is left.
-    fn discard_batch(&mut self, id: MmId, tlb: &mut MmuGather, folio: FolioSpan, entries: &[Mapped]) {
-        let mut done = 0;
-        while done < entries.len() {
-            let Mapped { addr, p, pfn, .. } = entries[done];
-            let nr = self.discard_run(folio, p, entries.len() - done);
-            let old = self.arch.get_and_clear_ptes(&mut self.hw, addr, p, nr);
-            tlb.flush_range(addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
-            if self.arch.pte_dirty(old) {
-                self.pages.set_dirty(folio, true);
-            }
-            if self.pages.is_dirty(folio) {
-                self.arch.set_ptes(&mut self.hw, addr, p, old, nr);
-                self.pages.set_swapbacked(folio);
-                return;
-            }
-            self.pages.unmap(folio, pfn, MapLevel::Ptes(nr), id);
-            done += nr;
-        }
-    }
-
-    /// How many entries are taken away together, of `max` that map pages of a folio.
-    fn discard_run(&mut self, folio: FolioSpan, p: Ptep, max: usize) -> usize {
-        if !self.rules.reclaim_respects_write {
-            return max;
-        }
-        let pte = self.arch.ptep_get(&mut self.hw, p);
-        self.folio_pte_batch(Some(folio), p, pte, max, Fpb::RESPECT_WRITE | Fpb::RESPECT_SOFT_DIRTY)
-    }
-
-    /// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries
-    /// (`__discard_anon_folio_pmd_locked`).
-    fn discard_huge(
-        &mut self,
-        mm: &mut Mm,
-        tlb: &mut MmuGather,
-        vma: &Vma,
-        (pmdp, pmd): (Ptep, Pte),
-        addr: VirtAddr,
-    ) {
-        let Some(folio) = self.vm_normal_folio_pmd(pmd) else { return };
-        if !self.arch.pte_dirty(pmd) && !self.pages.is_dirty(folio) {
-            self.zap_huge_pmd(mm, tlb, pmdp, addr);
-        } else if self.rules.reclaim_splits_written_huge {
-            self.split_huge_pmd(mm, vma, pmdp, addr);
-        } else {
-            self.pages.set_dirty(folio, true);
-            self.pages.set_swapbacked(folio);
-        }
+/// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries
+/// (`__discard_anon_folio_pmd_locked`).
+fn discard_huge<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &mut Mm,
+    tlb: &mut MmuGather,
+    vma: &Vma,
+    (pmdp, pmd): (Ptep, Pte),
+    addr: VirtAddr,
+) {
+    let Some(folio) = pt.vm_normal_folio_pmd(pmd) else { return };
+    if !pt.arch.pte_dirty(pmd) && !pt.pages.is_dirty(folio) {
+        zap_huge_pmd(pt, mm, tlb, pmdp, addr);
+    } else if pt.rules.reclaim_splits_written_huge {
+        pt.split_huge_pmd(mm, vma, pmdp, addr);
+    } else {
+        pt.pages.set_dirty(folio, true);
+        pt.pages.set_swapbacked(folio);
     }
 }

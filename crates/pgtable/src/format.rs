@@ -2,7 +2,7 @@
 
 use crate::{
     Access, BitField, Cause, Change, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte,
-    PteView, SoftLeaf, VmFlags, Walk,
+    PteView, SoftLeaf, VirtAddr, VmFlags, Walk,
 };
 
 /// The words of an architecture: encoding, predicates, and the helpers that make one entry from another.
@@ -34,6 +34,27 @@ pub trait EntryFormat {
     #[inline]
     fn entry_size(level: Level) -> u64 {
         1 << (Self::PAGE_SHIFT + Self::TABLE_SHIFT * level as u32)
+    }
+
+    /// Index of the entry for `addr` in a table of `level`.
+    #[inline]
+    fn index(addr: VirtAddr, level: Level) -> usize {
+        (addr.get() / Self::entry_size(level)) as usize & (Self::PTRS_PER_TABLE - 1)
+    }
+
+    /// The end of the part of `addr..end` that one entry of `level` maps.
+    #[inline]
+    fn entry_end(addr: VirtAddr, end: VirtAddr, level: Level) -> VirtAddr {
+        let size = Self::entry_size(level);
+        let next = addr.align_down(size).get().saturating_add(size);
+        VirtAddr::new(next.min(end.get()))
+    }
+
+    /// `start + len` rounded up to a page, if that is above `start`.
+    #[inline]
+    fn page_end(start: VirtAddr, len: u64) -> Option<VirtAddr> {
+        let len = len.wrapping_add(Self::PAGE_SIZE - 1) & !(Self::PAGE_SIZE - 1);
+        start.checked_add(len).filter(|&end| end > start)
     }
 
     // Neutral view.

@@ -64,7 +64,7 @@ impl<A: PortFacts> OnTrial<A> {
         let wrong = |check, what: String| Err(Violation::new(check, format!("{}: {what}", seen.text())));
         let names = self.named.get(&named(leaf)).copied().unwrap_or(0);
         if leaf.is_swap() && checks.has(Check::Mapcount) {
-            let count = self.machine.kernel.swap_count(leaf);
+            let count = self.machine.kernel.swap.swap_count(leaf);
             if count != Some(names) {
                 return wrong(
                     Check::Mapcount,
@@ -145,7 +145,7 @@ impl<A: PortFacts> OnTrial<A> {
         if checks.has(Check::Dirty) && page.is(State::DIRTY) && present && kept && !self.is_dirty(seen) {
             return Err((Check::Dirty, "was written, and nothing says so".to_owned()));
         }
-        let tracked = self.machine.kernel.arch.has_soft_dirty();
+        let tracked = self.machine.kernel.pt.arch.has_soft_dirty();
         if checks.has(Check::SoftDirty) && tracked && page.is(State::SOFT_DIRTY) && !says(Pagemap::SOFT_DIRTY)
         {
             return Err((Check::SoftDirty, "was written, and is not soft-dirty".to_owned()));
@@ -158,13 +158,13 @@ impl<A: PortFacts> OnTrial<A> {
         let kernel = &self.machine.kernel;
         let of_frame = |first: Pfn| {
             let pfn = first.add((addr - seen.entry.addr.get()) / PAGE);
-            Some(PLACES.map(|place| kernel.pages.read(pfn, place as usize)))
+            Some(PLACES.map(|place| kernel.pt.pages.read(pfn, place as usize)))
         };
         match seen.view {
             PteView::Present(_) if self.is_zero(seen) => Some([0; 4]),
             PteView::Present(m) => of_frame(m.pfn),
             PteView::Soft(leaf) if leaf.is_swap() => {
-                Some(PLACES.map(|place| kernel.swap_byte(leaf, place as usize).unwrap_or_default()))
+                Some(PLACES.map(|place| kernel.swap.byte(leaf, place as usize).unwrap_or_default()))
             }
             PteView::Soft(leaf) if leaf.ty == swp_type::HWPOISON => None,
             PteView::Soft(leaf) => leaf.pfn().and_then(of_frame),
@@ -173,11 +173,11 @@ impl<A: PortFacts> OnTrial<A> {
     }
 
     fn is_zero(&self, seen: &Seen) -> bool {
-        seen.mapping().is_some_and(|m| self.machine.kernel.pages.is_zero_page(m.pfn))
+        seen.mapping().is_some_and(|m| self.machine.kernel.pt.pages.is_zero_page(m.pfn))
     }
 
     fn is_dirty(&self, seen: &Seen) -> bool {
-        let folio = seen.entry.page.is_some_and(|page| self.machine.kernel.pages.is_dirty(page.folio));
+        let folio = seen.entry.page.is_some_and(|page| self.machine.kernel.pt.pages.is_dirty(page.folio));
         folio || seen.attrs().contains(PteAttrs::DIRTY) || self.in_dirty_block(seen)
     }
 
@@ -338,7 +338,7 @@ impl<A: PortFacts> OnTrial<A> {
     /// What a cached translation allows that the entry there now does not.
     fn outlives(&self, old: &Seen, now: Option<&Seen>) -> Option<&'static str> {
         let (pte, level) = (old.entry.pte, old.entry.level);
-        let arch = &self.machine.kernel.arch;
+        let arch = &self.machine.kernel.pt.arch;
         let sees = |seen: &&Seen| {
             seen.entry.level == level
                 && seen.mapping().map(|m| m.pfn) == old.mapping().map(|m| m.pfn)

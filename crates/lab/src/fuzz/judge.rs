@@ -146,22 +146,22 @@ impl<A: PortFacts> OnTrial<A> {
         self.tables[1].clear();
         let kernel = &self.machine.kernel;
         self.counts.clear();
-        self.counts.resize(kernel.pages.frames(), 0);
+        self.counts.resize(kernel.pt.pages.frames(), 0);
         for pid in self.machine.processes() {
             let Ok(mm) = self.machine.mm(pid) else { continue };
             for start in [BASE, ELSEWHERE] {
                 let (start, end) = (VirtAddr::new(start), VirtAddr::new(start + self.span));
                 let mut base = start;
                 while base < end {
-                    self.tables[1].extend(kernel.page_table(mm, base).map(|table| (pid, base, table)));
+                    self.tables[1].extend(kernel.pt.page_table(mm, base).map(|table| (pid, base, table)));
                     base = base.add(A::entry_size(Level::Pmd));
                 }
-                kernel.walk_entries(mm, start, end, |entry| {
+                kernel.pt.walk_entries(mm, start, end, |entry| {
                     if entry.pte != Pte::NONE {
                         // Zero pages are nobody's, and not counted.
-                        let page = entry.page.filter(|page| !kernel.pages.is_zero_page(page.pfn));
+                        let page = entry.page.filter(|page| !kernel.pt.pages.is_zero_page(page.pfn));
                         let entry = LeafEntry { page, ..entry };
-                        let view = kernel.arch.decode(entry.pte, entry.level);
+                        let view = kernel.pt.arch.decode(entry.pte, entry.level);
                         self.now.push(Seen { pid, entry, view });
                     }
                 });
@@ -190,7 +190,7 @@ impl<A: PortFacts> OnTrial<A> {
 
     /// Whether hardware lets an access through an entry, with flags set as need be.
     pub(super) fn lets(&self, pte: Pte, level: Level, access: Access) -> bool {
-        let arch = &self.machine.kernel.arch;
+        let arch = &self.machine.kernel.pt.arch;
         arch.walk(arch.pte_mkyoung(pte), level, access) != Walk::Fault
     }
 }
@@ -212,7 +212,7 @@ impl<A: PortFacts> Judged for OnTrial<A> {
         let got = exec::run_line(&mut self.machine, line).0;
         let fails = matches!(got, Outcome::Value(0) | Outcome::Failed(CallError::Signal(_)));
         self.failed += u64::from(fails && matches!(line.call, Call::Hwpoison { .. }));
-        self.flushes = self.machine.kernel.hw.take_flushes();
+        self.flushes = self.machine.kernel.pt.hw.take_flushes();
         self.look();
         got
     }
@@ -256,7 +256,7 @@ impl<A: PortFacts> Judged for OnTrial<A> {
     }
 
     fn shape(&self) -> (usize, bool) {
-        (A::CONT_PTES, self.machine.kernel.arch.has_soft_dirty())
+        (A::CONT_PTES, self.machine.kernel.pt.arch.has_soft_dirty())
     }
 
     fn end(&mut self, checks: Checks) -> Result<(), Violation> {
@@ -268,7 +268,7 @@ impl<A: PortFacts> Judged for OnTrial<A> {
             let _ = self.machine.call(pid, &Call::ExitGroup { status: 0 });
         }
         let kernel = &self.machine.kernel;
-        let left = (kernel.pages.used(), kernel.pages.tables(), kernel.swap_used() / A::PAGE_SIZE);
+        let left = (kernel.pt.pages.used(), kernel.pt.pages.tables(), kernel.swap.used() / A::PAGE_SIZE);
         if checks.has(Check::Leaks) && left != (self.failed, 0, 0) {
             let (frames, tables, slots) = left;
             let text = format!(

@@ -3,6 +3,7 @@
 use super::{
     ANON, BASE, Calls as _, OfKernel, PAGE, RW, anon, every_kernel, everywhere, fails, gets, maps, maps_in,
 };
+use ptelab_machine::mm;
 use ptelab_machine::mm::{Kernel, Mm};
 use ptelab_machine::pgtable::PlainHw;
 use ptelab_machine::pgtable::laws::PortFacts;
@@ -48,7 +49,8 @@ struct Hints;
 impl OfKernel for Hints {
     fn test<P: PortFacts>(kernel: &mut Kernel<P, PlainHw>, mm: &mut Mm) {
         let hinted = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        let mut mmap = |addr, flags| kernel.mmap(mm, VirtAddr::new(addr), PAGE, RW, flags).map(VirtAddr::get);
+        let mut mmap =
+            |addr, flags| mm::mmap(kernel, mm, VirtAddr::new(addr), PAGE, RW, flags).map(VirtAddr::get);
         let top = BASE + 600 * PAGE;
         assert_eq!(mmap(top, ANON | MapFlags::GROWSDOWN), Ok(top));
         let near = top - 256 * PAGE;

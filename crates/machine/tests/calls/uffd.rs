@@ -5,6 +5,7 @@ use super::{
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+use ptelab_machine::mm;
 use ptelab_machine::mm::{Kernel, Mm};
 use ptelab_machine::pgtable::PlainHw;
 use ptelab_machine::pgtable::laws::PortFacts;
@@ -32,27 +33,27 @@ struct Scans;
 impl OfKernel for Scans {
     fn test<P: PortFacts>(kernel: &mut Kernel<P, PlainHw>, mm: &mut Mm) {
         let page = |n: u64| VirtAddr::new(BASE + n * PAGE);
-        kernel.mmap(mm, page(0), 16 * PAGE, RW, ANON).expect("it is free");
+        mm::mmap(kernel, mm, page(0), 16 * PAGE, RW, ANON).expect("it is free");
         let features = UffdFeatures::WP | UffdFeatures::WP_ASYNC;
-        kernel.uffd_register(mm, page(0), 16 * PAGE, features).expect("it is anonymous memory");
-        kernel.touch(mm, page(0), 16 * PAGE, Access::Write).expect("writable");
+        mm::uffd_register(kernel, mm, page(0), 16 * PAGE, features).expect("it is anonymous memory");
+        mm::touch(kernel, mm, page(0), 16 * PAGE, Access::Write).expect("writable");
         let written = PmScan { mask: WRITTEN, returned: WRITTEN | PRESENT, ..PmScan::default() };
         let protect = PmScan { flags: PmScanFlags::WP_MATCHING, ..written };
-        let all = kernel.pagemap_scan(mm, page(0), 16 * PAGE, &protect).expect("it may be protected");
+        let all = mm::pagemap_scan(kernel, mm, page(0), 16 * PAGE, &protect).expect("it may be protected");
         assert_eq!(all.regions, [region(0, 16, WRITTEN | PRESENT)]);
-        kernel.touch(mm, page(1), PAGE, Access::Write).expect("protection lifts itself");
-        kernel.touch(mm, page(5), 2 * PAGE, Access::Write).expect("protection lifts itself");
-        let found = kernel.pagemap_scan(mm, page(0), 16 * PAGE, &written).expect("valid");
+        mm::touch(kernel, mm, page(1), PAGE, Access::Write).expect("protection lifts itself");
+        mm::touch(kernel, mm, page(5), 2 * PAGE, Access::Write).expect("protection lifts itself");
+        let found = mm::pagemap_scan(kernel, mm, page(0), 16 * PAGE, &written).expect("valid");
         let expected = [region(1, 1, WRITTEN | PRESENT), region(5, 2, WRITTEN | PRESENT)];
         assert_eq!((&found.regions[..], found.walk_end), (&expected[..], page(16)));
         let two = PmScan { max_pages: 2, ..protect };
-        let two = kernel.pagemap_scan(mm, page(0), 16 * PAGE, &two).expect("valid");
+        let two = mm::pagemap_scan(kernel, mm, page(0), 16 * PAGE, &two).expect("valid");
         assert_eq!(two.regions, [region(1, 1, WRITTEN | PRESENT), region(5, 1, WRITTEN | PRESENT)]);
         assert_eq!(two.walk_end, page(6));
-        let rest = kernel.pagemap_scan(mm, page(0), 16 * PAGE, &written).expect("valid");
+        let rest = mm::pagemap_scan(kernel, mm, page(0), 16 * PAGE, &written).expect("valid");
         assert_eq!(rest.regions, [region(6, 1, WRITTEN | PRESENT)]);
         let clean = PmScan { inverted: WRITTEN, ..written };
-        let clean = kernel.pagemap_scan(mm, page(0), 7 * PAGE, &clean).expect("valid");
+        let clean = mm::pagemap_scan(kernel, mm, page(0), 7 * PAGE, &clean).expect("valid");
         assert_eq!(clean.regions, [region(0, 6, PRESENT)]);
     }
 }

@@ -1,6 +1,9 @@
-//! From addresses to entries.
+//! From addresses to entries: walks, and tables that come and go.
 
-use crate::{Kernel, Mm, TABLE_PFN, cause};
+use crate::cause;
+use crate::mm_types::Mm;
+use crate::pages::TABLE_PFN;
+use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, Level, MmuGather, Pfn, Pte, PteView, Ptep, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 
@@ -28,7 +31,18 @@ pub struct Table {
     pub first: Ptep,
 }
 
-impl<A: Arch, H: TableMemory> Kernel<A, H> {
+impl<A: Arch, H: TableMemory> PageTables<A, H> {
+    /// The entry that points to the table of PMDs for `addr`, which is there.
+    pub(crate) fn pud_offset(&self, mm: &Mm, addr: VirtAddr) -> Ptep {
+        let mut table = mm.pgd;
+        let mut level = A::ROOT;
+        while level > Level::Pud {
+            table = self.table_of(self.hw.peek(table.add(A::index(addr, level))));
+            level = level.below().expect("PUD is below");
+        }
+        table.add(A::index(addr, Level::Pud))
+    }
+
     /// The tables of an address space, each before those under it.
     pub fn tables(&self, mm: &Mm) -> Vec<Table> {
         let mut found = vec![Table { level: A::ROOT, addr: VirtAddr::new(0), first: mm.pgd }];
@@ -46,21 +60,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         found
     }
 
-    /// Index of the entry for `addr` in a table of `level`.
-    #[inline]
-    pub(crate) fn index(addr: VirtAddr, level: Level) -> usize {
-        (addr.get() / A::entry_size(level)) as usize & (A::PTRS_PER_TABLE - 1)
-    }
-
-    /// The end of the part of `addr..end` that one entry of `level` maps.
-    #[inline]
-    pub(crate) fn entry_end(addr: VirtAddr, end: VirtAddr, level: Level) -> VirtAddr {
-        let size = A::entry_size(level);
-        let next = addr.align_down(size).get().saturating_add(size);
-        VirtAddr::new(next.min(end.get()))
-    }
-
-    fn table_pfn(table: Ptep) -> Pfn {
+    pub(crate) fn table_pfn(table: Ptep) -> Pfn {
         TABLE_PFN.add(table.0 >> A::TABLE_SHIFT)
     }
 
@@ -77,14 +77,14 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut table = mm.pgd;
         let mut level = A::ROOT;
         while level > Level::Pmd {
-            let entry = self.hw.peek(table.add(Self::index(addr, level)));
+            let entry = self.hw.peek(table.add(A::index(addr, level)));
             if self.arch.pte_none(entry) {
                 return Err(A::entry_size(level));
             }
             table = self.table_of(entry);
             level = level.below().expect("PMD is below");
         }
-        Ok(table.add(Self::index(addr, Level::Pmd)))
+        Ok(table.add(A::index(addr, Level::Pmd)))
     }
 
     /// The PMD entry for `addr`, with the tables above it.
@@ -92,20 +92,20 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let mut table = mm.pgd;
         let mut level = A::ROOT;
         while level > Level::Pmd {
-            table = self.table_alloc(mm, table.add(Self::index(addr, level)))?;
+            table = self.table_alloc(mm, table.add(A::index(addr, level)))?;
             level = level.below().expect("PMD is below");
         }
-        Ok(table.add(Self::index(addr, Level::Pmd)))
+        Ok(table.add(A::index(addr, Level::Pmd)))
     }
 
     /// The table under an entry, made if there is none.
-    fn table_alloc(&mut self, mm: &mut Mm, p: Ptep) -> Result<Ptep, Errno> {
+    pub(crate) fn table_alloc(&mut self, mm: &mut Mm, p: Ptep) -> Result<Ptep, Errno> {
         let entry = self.hw.peek(p);
         if !self.arch.pte_none(entry) {
             return Ok(self.table_of(entry));
         }
         let table = self.alloc_table(mm)?;
-        self.because(&cause::table_alloc, |kernel| kernel.populate(p, table));
+        self.because(&cause::table_alloc, |pt| pt.populate(p, table));
         Ok(table)
     }
 
@@ -171,7 +171,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         while addr < end {
             let skip = match self.pmd_offset(mm, addr) {
                 Ok(pmdp) if !self.arch.pte_none(self.hw.peek(pmdp)) => {
-                    return (passed, Some((pmdp, addr, Self::entry_end(addr, end, Level::Pmd))));
+                    return (passed, Some((pmdp, addr, A::entry_end(addr, end, Level::Pmd))));
                 }
                 Ok(_) => A::entry_size(Level::Pmd),
                 Err(size) => size,
@@ -186,7 +186,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// The page entry for `addr`, if its table is there.
     pub(crate) fn pte_offset(&self, mm: &Mm, addr: VirtAddr) -> Option<Ptep> {
         match self.pmd_at(mm, addr) {
-            PmdState::Table(table) => Some(table.add(Self::index(addr, Level::Pte))),
+            PmdState::Table(table) => Some(table.add(A::index(addr, Level::Pte))),
             PmdState::None | PmdState::Huge(_) | PmdState::Soft(_) => None,
         }
     }
@@ -215,7 +215,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     }
 
     /// Frees the tables under those entries of `table` that `start..end` touches and that lie within `floor..ceiling`.
-    fn free_range(
+    pub(crate) fn free_range(
         &mut self,
         mm: &mut Mm,
         tlb: &mut MmuGather,
@@ -226,8 +226,8 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let Some(below) = level.below() else { return };
         let mut addr = start;
         while addr < end {
-            let next = Self::entry_end(addr, end, level);
-            let p = table.add(Self::index(addr, level));
+            let next = A::entry_end(addr, end, level);
+            let p = table.add(A::index(addr, level));
             let entry = self.hw.peek(p);
             let leaf = level == Level::Pmd && (self.arch.pmd_leaf(entry) || !self.arch.pmd_present(entry));
             if !self.arch.pte_none(entry) && !leaf {

@@ -1,0 +1,185 @@
+//! What pages of shared memory, files and segments are kept in: objects whose pages outlive any one mapping (`struct
+//! address_space`, 7.3).
+
+use crate::mm_types::{FileId, ObjectId, Vma};
+use crate::pages::Pages;
+use ptelab_pgtable::{FolioSpan, Pfn};
+use ptelab_uapi::{Errno, FileMode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Whose pages an object keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ObjectKind {
+    /// A shared anonymous mapping's.
+    Anonymous,
+    /// A file's, by its path.
+    File(Arc<str>),
+    /// A System V segment's, by its key.
+    Sysv(u32),
+    /// The kernel's own, shown by this name.
+    Special(Arc<str>),
+}
+
+/// One object: its pages by page offset, and how many hold on to it.
+#[derive(Clone, Debug)]
+struct Object {
+    kind: ObjectKind,
+    pages: BTreeMap<u64, Pfn>,
+    /// Its size, in pages; `None` where nobody knows. A mapping may be larger, but nothing is there.
+    size: Option<u64>,
+    /// VMAs that map it; a file or a segment that can be mapped again counts one.
+    users: u32,
+}
+
+/// All objects of a machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Objects {
+    all: Vec<Object>,
+    free: Vec<ObjectId>,
+    files: Files,
+    pub(crate) segments: Segments,
+}
+
+impl Objects {
+    /// A new object of so many pages, that one user has.
+    pub(crate) fn new_object(&mut self, kind: ObjectKind, size: Option<u64>) -> ObjectId {
+        let object = Object { kind, pages: BTreeMap::new(), size, users: 1 };
+        if let Some(id) = self.free.pop() {
+            self.all[id as usize] = object;
+            return id;
+        }
+        self.all.push(object);
+        self.all.len() as ObjectId - 1
+    }
+
+    /// One more user of an object.
+    pub(crate) fn get(&mut self, id: Option<ObjectId>) {
+        if let Some(id) = id {
+            self.all[id as usize].users += 1;
+        }
+    }
+
+    /// One user less of an object; the last takes its pages along.
+    pub(crate) fn put(&mut self, pages: &mut Pages, id: Option<ObjectId>) {
+        let Some(id) = id else { return };
+        let object = &mut self.all[id as usize];
+        object.users -= 1;
+        if object.users > 0 {
+            return;
+        }
+        self.free.push(id);
+        self.segments.forget(id);
+        for head in std::mem::take(&mut self.all[id as usize].pages).into_values() {
+            let span = FolioSpan { head, order: 0 };
+            pages.uncache(span);
+            pages.free_unused(span);
+        }
+    }
+
+    /// Whose pages an object keeps.
+    pub(crate) fn kind(&self, id: ObjectId) -> &ObjectKind {
+        &self.all[id as usize].kind
+    }
+
+    /// The size of an object in pages, where it is known.
+    pub(crate) fn size(&self, id: ObjectId) -> Option<u64> {
+        self.all[id as usize].size
+    }
+
+    /// Gives an object another size, in pages.
+    pub(crate) fn set_size(&mut self, id: ObjectId, size: Option<u64>) {
+        self.all[id as usize].size = size;
+    }
+
+    /// Whether an offset lies in an object, as far as that is known.
+    pub(crate) fn has(&self, id: ObjectId, pgoff: u64) -> bool {
+        self.size(id).is_none_or(|size| pgoff < size)
+    }
+
+    /// The page at an offset of an object, if it is there.
+    pub(crate) fn page(&self, id: ObjectId, pgoff: u64) -> Option<Pfn> {
+        self.all[id as usize].pages.get(&pgoff).copied()
+    }
+
+    /// Puts a page at an offset of an object, in the place of the one that is there.
+    pub(crate) fn set_page(&mut self, id: ObjectId, pgoff: u64, pfn: Pfn) {
+        self.all[id as usize].pages.insert(pgoff, pfn);
+    }
+
+    /// Opens a file by its path; the first to do so makes it. A size, in pages, replaces the one known before.
+    pub(crate) fn open(&mut self, path: &str, mode: FileMode, size: Option<u64>) -> FileId {
+        let object = self.files.by_path.get(path).copied().unwrap_or_else(|| {
+            let path: Arc<str> = path.into();
+            let object = self.new_object(ObjectKind::File(path.clone()), size);
+            self.files.by_path.insert(path, object);
+            object
+        });
+        if size.is_some() {
+            self.set_size(object, size);
+        }
+        self.open_object(object, mode)
+    }
+
+    /// An open file on an object that is there.
+    pub(crate) fn open_object(&mut self, object: ObjectId, mode: FileMode) -> FileId {
+        self.files.open.push(OpenFile { object, mode });
+        self.files.open.len() as FileId - 1
+    }
+
+    /// The open file of this number, if there is one.
+    pub(crate) fn fget(&self, file: FileId) -> Result<OpenFile, Errno> {
+        self.files.open.get(file as usize).copied().ok_or(Errno::EBADF)
+    }
+
+    /// Whether the first write to a page of a shared mapping is told to its file system (`vm_ops->page_mkwrite`).
+    pub(crate) fn has_page_mkwrite(&self, vma: &Vma) -> bool {
+        vma.object.is_some_and(|object| matches!(self.kind(object), ObjectKind::File(_)))
+    }
+
+    /// Whether the end of a VMA has to be told to somebody (`vm_ops->close`).
+    pub(crate) fn has_close(&self, vma: &Vma) -> bool {
+        vma.object.is_some_and(|object| matches!(self.kind(object), ObjectKind::Sysv(_)))
+    }
+}
+
+/// One open file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) object: ObjectId,
+    pub(crate) mode: FileMode,
+}
+
+/// All files of a machine.
+#[derive(Clone, Debug, Default)]
+struct Files {
+    by_path: BTreeMap<Arc<str>, ObjectId>,
+    open: Vec<OpenFile>,
+}
+
+/// A segment, as `shmget` numbers them.
+pub type ShmId = u32;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) key: u32,
+    pub(crate) object: ObjectId,
+    /// As asked for, in bytes.
+    pub(crate) size: u64,
+    /// It goes with its last mapping (`SHM_DEST`).
+    pub(crate) removed: bool,
+}
+
+/// All segments of a machine.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Segments {
+    pub(crate) all: BTreeMap<ShmId, Segment>,
+    pub(crate) next: ShmId,
+}
+
+impl Segments {
+    /// The object of a segment is gone, and so is the segment.
+    pub(crate) fn forget(&mut self, object: ObjectId) {
+        self.all.retain(|_, segment| segment.object != object);
+    }
+}

@@ -1,0 +1,154 @@
+//! A large folio becomes smaller ones (`mm/huge_memory.c`, `__folio_split`, 7.3).
+
+use crate::cause;
+use crate::migrate::{migrated_pte, migration_leaf_of};
+use crate::mm_types::{Mm, Vma};
+use crate::pages::MapLevel;
+use crate::rmap::{Mapped, folio_addresses, folio_entries, take_down};
+use crate::tables::PageTables;
+use ptelab_pgtable::{Arch, FolioSpan, Pfn, Pte, SoftFlags, TableMemory, VirtAddr, VmFlags};
+
+/// A large folio that is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The folio.
+    pub folio: FolioSpan,
+    /// Order of its parts.
+    pub order: u32,
+    /// The page for whose failure it is, which stays mapped though it may hold only zeros.
+    pub fails: Option<Pfn>,
+}
+
+/// An entry that was taken down to be put back.
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    pub(crate) vma: Vma,
+    pub(crate) addr: VirtAddr,
+    pub(crate) pfn: Pfn,
+    pub(crate) old: Pte,
+    pub(crate) exclusive: bool,
+}
+
+/// Makes a large folio that only `mm` maps order-0 folios (`split_folio`).
+pub(crate) fn split_folio<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &mut Mm, folio: FolioSpan) {
+    split_mapped(pt, &mut [mm], Split { folio, order: 0, fails: None });
+}
+
+/// Takes a large folio apart that only `mms` map. Every mapping is taken down as for a migration, and put back for the parts, one
+/// entry at a time; parts that nobody maps are freed.
+pub fn split_mapped<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mms: &mut [&mut Mm], split: Split) {
+    pt.pages.hold(split.folio);
+    pt.because(&cause::folio_split, |pt| {
+        let unmapped: Vec<Vec<Moved>> = mms.iter_mut().map(|mm| unmap_folio(pt, mm, split.folio)).collect();
+        pt.pages.split(&mut pt.hw, split.folio, split.order);
+        for (mm, unmapped) in mms.iter().zip(&unmapped) {
+            remap_folio(pt, mm, split, unmapped);
+        }
+    });
+    for part in split.folio.parts(split.order) {
+        pt.pages.release_hold(part);
+    }
+}
+
+/// The folio that is mapped at an address and that a write to debugfs's `split_huge_pages` would split into folios of an
+/// order. Where there is no larger folio, there is nothing to do, nor for order 1, which anonymous memory does not have.
+pub fn folio_to_split<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    addr: VirtAddr,
+    order: u32,
+) -> Option<FolioSpan> {
+    let pte = pt.entry_at(mm, addr).pte;
+    if order == 1 || !pt.arch.pte_present(pte) || pt.arch.pte_special(pte) {
+        return None;
+    }
+    let folio = pt.hw.page_folio(pt.arch.pte_pfn(pte));
+    (folio != pt.pages.huge_zero() && folio.order > order).then_some(folio)
+}
+
+/// Takes down what maps a folio in `mm`.
+fn unmap_folio<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &mut Mm,
+    folio: FolioSpan,
+) -> Vec<Moved> {
+    for (vma, addr) in folio_addresses(pt, mm, folio) {
+        pt.split_huge_pmd_address(mm, &vma, addr);
+    }
+    let unmapped = unmap_for_move(pt, mm, folio);
+    for entry in &unmapped {
+        pt.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
+    }
+    unmapped
+}
+
+/// Puts back, for the parts, what was taken down in `mm`, one entry at a time (`remap_page`).
+fn remap_folio<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    split: Split,
+    unmapped: &[Moved],
+) {
+    for entry in unmapped {
+        let locked = entry.vma.flags.contains(VmFlags::LOCKED);
+        let stays = locked || split.order > 0 || split.fails == Some(entry.pfn);
+        if !stays && pt.pages.is_zero_filled(entry.pfn) {
+            map_unused_to_zeropage(pt, mm, entry);
+        } else {
+            let part = pt.hw.peek_folio(entry.pfn);
+            pt.pages.map(part, entry.pfn, MapLevel::Ptes(1), mm.id);
+            restore_moved(pt, mm, entry, entry.pfn);
+        }
+    }
+}
+
+/// A page of a split folio that nobody wrote anything but zeros to: the zero page takes its place, and it is freed
+/// (`try_to_map_unused_to_zeropage`).
+fn map_unused_to_zeropage<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &Mm, moved: &Moved) {
+    let mut entry = pt.zero_entry(&moved.vma);
+    if pt.rules.split_zeropage_keeps_soft_dirty {
+        let leaf = migration_leaf_of(pt, moved.old, moved.pfn, moved.exclusive);
+        if leaf.flags.contains(SoftFlags::SOFT_DIRTY) {
+            entry = pt.arch.pte_mksoft_dirty(entry);
+        }
+        if leaf.flags.contains(SoftFlags::UFFD) {
+            entry = pt.arch.pte_mkuffd_wp(entry);
+        }
+    }
+    let p = pt.pte_offset(mm, moved.addr).expect("the entry's table is still there");
+    pt.because(&cause::split_zeropage, |pt| {
+        pt.set_pte_at(moved.addr, p, entry);
+    });
+}
+
+/// Takes down all of `mm`'s page entries of a folio, as `try_to_migrate` does, and returns what they were.
+pub(crate) fn unmap_for_move<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    span: FolioSpan,
+) -> Vec<Moved> {
+    let mut moved = Vec::new();
+    for (vma, entries) in folio_entries(pt, mm, span, PageTables::<A, H>::mapped_page) {
+        for Mapped { addr, p, pte, pfn } in entries {
+            let old = take_down(pt, span, addr, p, pte);
+            let exclusive = pt.pages.is_exclusive(pfn);
+            moved.push(Moved { vma: vma.clone(), addr, pfn, old, exclusive });
+        }
+    }
+    moved
+}
+
+/// Puts one entry back, for the page that is in `pfn` now (`remove_migration_pte`). What a migration entry does not
+/// carry is lost: the protection is the VMA's own again, and a device that had the page alone has it no more.
+pub(crate) fn restore_moved<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    moved: &Moved,
+    pfn: Pfn,
+) {
+    let leaf = migration_leaf_of(pt, moved.old, moved.pfn, moved.exclusive);
+    let pte = migrated_pte(pt, &moved.vma, leaf, pfn);
+    pt.pages.set_exclusive(pfn, 1, moved.exclusive);
+    let p = pt.pte_offset(mm, moved.addr).expect("the entry's table is still there");
+    pt.set_pte_at(moved.addr, p, pte);
+}

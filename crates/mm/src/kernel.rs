@@ -1,0 +1,96 @@
+//! A machine with its kernel: what all calls work on.
+
+use crate::address_space::Objects;
+use crate::changes::Rules;
+use crate::mm_types::{Brk, Mm, Pkeys, ThpDisable};
+use crate::pages::MmId;
+use crate::rmap::Rmap;
+use crate::settings::{Config, ThpSettings};
+use crate::swapfile::Swap;
+use crate::tables::PageTables;
+use crate::vma_tree::VmaTree;
+use ptelab_pgtable::{Arch, Cause, KernelRules, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::{Errno, SigInfo};
+
+/// One emulated machine with its kernel: page tables, swap, what pages are kept in, settings.
+#[derive(Clone, Debug)]
+pub struct Kernel<A, H> {
+    /// Page tables: the port, the machine's primitives, frames.
+    pub pt: PageTables<A, H>,
+    /// Swap devices and the swap cache.
+    pub swap: Swap,
+    pub(crate) rmap: Rmap,
+    pub(crate) objects: Objects,
+    /// Which kernel it is.
+    pub version: &'static KernelRules,
+    /// Transparent huge page settings.
+    pub thp: ThpSettings,
+    /// Number of NUMA nodes.
+    pub nodes: u8,
+    /// The last signal that an access got.
+    pub last_signal: Option<SigInfo>,
+    config: Config,
+    next_mm: MmId,
+    /// Pages promised to accountable mappings.
+    pub(crate) committed: u64,
+}
+
+impl<A: Arch, H: TableMemory> Kernel<A, H> {
+    /// A machine that just booted: all frames free, all settings at their start.
+    pub fn new(arch: A, version: &'static KernelRules, config: Config) -> Self {
+        Self {
+            pt: PageTables::new(arch, Rules::of(version), config.memory),
+            swap: Swap::default(),
+            rmap: Rmap::default(),
+            objects: Objects::default(),
+            version,
+            thp: ThpSettings::at_boot(A::PMD_ORDER),
+            nodes: 1,
+            last_signal: None,
+            config,
+            next_mm: 1,
+            committed: 0,
+        }
+    }
+
+    /// A new, empty address space.
+    ///
+    /// # Errors
+    /// `ENOMEM` where no frame is left for its first table.
+    pub fn new_mm(&mut self) -> Result<Mm, Errno> {
+        self.pt.pages.charge_table()?;
+        let pgd = self.pt.hw.alloc_table();
+        let id = self.next_mm;
+        self.next_mm += 1;
+        Ok(Mm {
+            id,
+            vmas: VmaTree::default(),
+            pgd,
+            tables: 0,
+            brk: Brk::default(),
+            start_stack: VirtAddr::new(0),
+            def_flags: VmFlags::empty(),
+            thp_disable: ThpDisable::No,
+            pkeys: Pkeys::default(),
+        })
+    }
+
+    /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.
+    #[inline]
+    pub(crate) fn because<T>(&mut self, cause: &'static Cause, does: impl FnOnce(&mut Self) -> T) -> T {
+        self.pt.hw.begin_cause(cause);
+        let done = does(self);
+        self.pt.hw.end_cause();
+        done
+    }
+
+    /// The machine's configuration.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Pages promised to accountable mappings (`Committed_AS`).
+    pub const fn committed(&self) -> u64 {
+        self.committed
+    }
+}

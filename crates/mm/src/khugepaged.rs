@@ -1,0 +1,129 @@
+//! `MADV_COLLAPSE` (`mm/khugepaged.c`, 7.3).
+
+use crate::cause;
+use crate::huge_memory::new_huge_entry;
+use crate::huge_mm::suitable_order;
+use crate::kernel::Kernel;
+use crate::madvise::range::Range;
+use crate::memory::fault::Fault;
+use crate::memory::swap_in::do_swap_page;
+use crate::memory::zap::{Zap, zap_pte_range};
+use crate::mm_types::{Mm, ThpDisable, Vma};
+use crate::pages::{MapLevel, ZERO_PFN};
+use crate::tables::PageTables;
+use crate::tables::walk::PmdState;
+use ptelab_pgtable::{
+    Access, Arch, Event, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+};
+use ptelab_uapi::Errno;
+
+// MADV_COLLAPSE.
+
+/// Makes huge pages of the whole aligned blocks in a range (`madvise_collapse`, `mm/khugepaged.c`).
+pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    (start, end): Range,
+) -> Result<(), Errno> {
+    let size = A::entry_size(Level::Pmd);
+    let fits = suitable_order::<A>(vma, VirtAddr::new(vma.end.get().saturating_sub(size)), A::PMD_ORDER);
+    if !vma.is_anonymous() || collapse_disabled(&k.pt, mm, vma) || !fits {
+        return Err(Errno::EINVAL);
+    }
+    let mut failed = Ok(());
+    let mut base = start.align_up(size).ok_or(Errno::EINVAL)?;
+    if k.pt.rules.collapse_inside_block_fails && base > end.align_down(size) {
+        return Err(Errno::EINVAL);
+    }
+    while base.get() + size <= end.get() {
+        let done = k.because(&cause::collapse, |k| collapse_huge_page(k, mm, vma, base));
+        if let Err(errno) = done {
+            failed = Err(errno);
+            if errno == Errno::ENOMEM {
+                break;
+            }
+        }
+        base = base.add(size);
+    }
+    failed
+}
+
+/// `MADV_COLLAPSE` is advice enough for a process that has huge pages only where advised (`vma_thp_disabled`).
+const fn collapse_disabled<A: Arch, H: TableMemory>(_pt: &PageTables<A, H>, mm: &Mm, vma: &Vma) -> bool {
+    vma.flags.contains(VmFlags::NOHUGEPAGE) || matches!(mm.thp_disable, ThpDisable::Completely)
+}
+
+fn collapse_huge_page<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    base: VirtAddr,
+) -> Result<(), Errno> {
+    let pmdp = k.pt.pmd_offset(mm, base).map_err(|_| Errno::EINVAL)?;
+    let table = match k.pt.pmd_state(pmdp) {
+        PmdState::Huge(_) => return Ok(()),
+        PmdState::None | PmdState::Soft(_) => return Err(Errno::EINVAL),
+        PmdState::Table(table) => table,
+    };
+    let anon_vma = vma.anon_vma.ok_or(Errno::EINVAL)?;
+    collapse_swapin(k, mm, vma, table, base)?;
+    let sources = collapse_scan(&k.pt, vma, table)?;
+    let folio = k.pt.alloc_folio(A::PMD_ORDER).ok_or(Errno::ENOMEM)?;
+    let head = folio.head;
+    k.pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
+    for (from, i) in sources.into_iter().zip(0..) {
+        k.pt.pages.copy(from.unwrap_or(ZERO_PFN), head.add(i));
+    }
+    k.pt.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
+    // The table goes, and with it walk caches: one flush for it and all its entries (`pmdp_collapse_flush`).
+    let end = base.add(A::entry_size(Level::Pmd));
+    zap_pte_range(k, mm, &mut MmuGather::default(), vma, table, (base, end), Zap::Unmap);
+    k.pt.flush_tlb_range(base, end, Level::Pte);
+    k.pt.pages.map(folio, head, MapLevel::Pmd, mm.id);
+    k.pt.pages.set_exclusive(head, 1, true);
+    k.pt.hw.free_table(table);
+    let entry = new_huge_entry(&k.pt, vma, head);
+    k.pt.set_pmd_at(base, pmdp, entry);
+    Ok(())
+}
+
+/// Brings back from swap what a block has there (`__collapse_huge_page_swapin`).
+fn collapse_swapin<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    table: Ptep,
+    base: VirtAddr,
+) -> Result<(), Errno> {
+    for i in 0..A::PTRS_PER_TABLE {
+        let pte = k.pt.hw.peek(table.add(i));
+        if k.pt.soft_view(pte).is_some_and(SoftLeaf::is_swap) {
+            let addr = base.add(i as u64 * A::PAGE_SIZE);
+            let fault = Fault { addr, access: Access::Read, uffd_wp: false };
+            do_swap_page(k, mm, vma, table.add(i), pte, fault).map_err(|_| Errno::ENOMEM)?;
+        }
+    }
+    Ok(())
+}
+
+/// The pages that a table maps, if all of them can be moved into one; `None` for what is empty. A userfaultfd keeps
+/// what is empty, and what it protects, as it is.
+fn collapse_scan<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    vma: &Vma,
+    table: Ptep,
+) -> Result<Vec<Option<Pfn>>, Errno> {
+    let page = |&word: &u64| {
+        let pte = Pte(word);
+        let empty = pt.arch.pte_none(pte) || pt.arch.pte_present(pte) && pt.arch.pte_special(pte);
+        if empty && vma.uffd.is_none() {
+            Ok(None)
+        } else if !empty && pt.arch.pte_present(pte) && !pt.arch.pte_uffd_wp(pte) {
+            Ok(Some(pt.arch.pte_pfn(pte)))
+        } else {
+            Err(Errno::EINVAL)
+        }
+    };
+    pt.hw.peek_table(table).iter().map(page).collect()
+}

@@ -1,0 +1,76 @@
+//! What may become writable without a fault (`mm/mprotect.c`, `can_change_pte_writable`, 7.3).
+
+use crate::cause;
+use crate::mm_types::Vma;
+use crate::tables::PageTables;
+use crate::vma::soft_dirty_enabled;
+use ptelab_pgtable::{Arch, Cause, Event, FolioSpan, Pfn, Pte, TableMemory, VmFlags};
+
+/// Whether an entry's own state allows making it writable without a fault, or why not.
+pub(crate) fn maybe_change_pte_writable<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    vma: &Vma,
+    pte: Pte,
+) -> Result<(), &'static Cause> {
+    if pt.arch.pte_protnone(pte) {
+        Err(&cause::write_numa_hint)
+    } else if soft_dirty_enabled(pt, vma) && !pt.arch.pte_soft_dirty(pte) {
+        Err(&cause::write_soft_dirty)
+    } else if vma.uffd_wp() && pt.arch.pte_uffd_wp(pte) {
+        Err(&cause::write_uffd_wp)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
+/// already, or a private page that nobody else has; or why not.
+pub(crate) fn can_change_pte_writable<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    vma: &Vma,
+    pte: Pte,
+) -> Result<(), &'static Cause> {
+    pt.hw.event(Event::WriteCheck);
+    maybe_change_pte_writable(pt, vma, pte)?;
+    if vma.flags.contains(VmFlags::SHARED) {
+        return can_change_shared_pte_writable(pt, pte);
+    }
+    let folio = pt.vm_normal_folio(pte).ok_or(&cause::write_not_anon)?;
+    can_change_private_pte_writable(pt, folio, pt.arch.pte_pfn(pte))
+}
+
+pub(crate) fn can_change_shared_pte_writable<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    pte: Pte,
+) -> Result<(), &'static Cause> {
+    if pt.arch.pte_dirty(pte) { Ok(()) } else { Err(&cause::write_shared_clean) }
+}
+
+fn can_change_private_pte_writable<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    folio: FolioSpan,
+    page: Pfn,
+) -> Result<(), &'static Cause> {
+    pt.hw.event(Event::ExclusiveReads(1));
+    if !pt.pages.is_anon(folio) {
+        Err(&cause::write_not_anon)
+    } else if pt.pages.is_exclusive(page) {
+        Ok(())
+    } else {
+        Err(&cause::write_not_exclusive)
+    }
+}
+
+pub(crate) fn can_change_pmd_writable<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    vma: &Vma,
+    pmd: Pte,
+) -> Result<(), &'static Cause> {
+    pt.hw.event(Event::WriteCheck);
+    maybe_change_pte_writable(pt, vma, pmd)?;
+    if vma.flags.contains(VmFlags::SHARED) {
+        return can_change_shared_pte_writable(pt, pmd);
+    }
+    let folio = pt.vm_normal_folio_pmd(pmd).ok_or(&cause::write_not_anon)?;
+    can_change_private_pte_writable(pt, folio, folio.head)
+}

@@ -1,0 +1,133 @@
+//! What entries say, and what they map (`include/linux/leafops.h`, `mm/memory.c`, `mm/internal.h`, 7.3).
+
+use crate::mm_types::Vma;
+use crate::pages::ZERO_PFN;
+use crate::tables::PageTables;
+use ptelab_pgtable::{
+    Arch, Event, FolioSpan, Fpb, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
+    swp_type,
+};
+
+impl<A: Arch, H: TableMemory> PageTables<A, H> {
+    /// The page that an entry maps, for processes or for a device.
+    pub(crate) fn mapped_page(&self, pte: Pte) -> Option<Pfn> {
+        if self.arch.pte_present(pte) {
+            return (!self.arch.pte_special(pte)).then(|| self.arch.pte_pfn(pte));
+        }
+        let leaf = self.soft_view(pte)?;
+        let of_device = leaf.is_device_private() || leaf.ty == swp_type::DEVICE_EXCLUSIVE;
+        leaf.pfn().filter(|_| of_device)
+    }
+
+    /// The page that a migration entry is of.
+    pub(crate) fn migrating_page(&self, pte: Pte) -> Option<Pfn> {
+        self.soft_view(pte).filter(|leaf| leaf.is_migration())?.pfn()
+    }
+
+    /// The folio that a present entry maps, or `None` for zero pages and raw frames (`vm_normal_folio`).
+    #[inline]
+    pub(crate) fn vm_normal_folio(&mut self, pte: Pte) -> Option<FolioSpan> {
+        if self.arch.pte_special(pte) {
+            self.hw.event(Event::SpecialEntry);
+            return None;
+        }
+        Some(self.hw.page_folio(self.arch.pte_pfn(pte)))
+    }
+
+    /// How many entries from `p` on, at most `max`, map consecutive pages of `folio` and are alike in everything that
+    /// `respect` asks for (`folio_pte_batch_flags`, `mm/internal.h`, 7.3). `pte` is the entry at `p`.
+    #[inline]
+    pub(crate) fn folio_pte_batch(
+        &mut self,
+        folio: Option<FolioSpan>,
+        p: Ptep,
+        pte: Pte,
+        max: usize,
+        respect: Fpb,
+    ) -> usize {
+        let Some(folio) = folio.filter(|folio| folio.order > 0) else { return 1 };
+        let max = max.min(folio.end().since(self.arch.pte_pfn(pte)) as usize);
+        let hint = self.arch.pte_batch_hint(p, pte);
+        if hint == 1 && self.arch.batch_by_mask(respect) {
+            let (next, step) = (self.arch.pte_advance_pfn(pte, 1), self.arch.pfn_step(pte));
+            let nr = 1 + self.hw.match_run(p.add(1), next, step, self.arch.batch_ignore(respect), max - 1);
+            self.hw.event(Event::BatchSteps((nr.min(max - 1)) as u32));
+            return nr;
+        }
+        let first = self.arch.batch_clean(pte, respect);
+        let (mut nr, mut steps) = (hint, 0);
+        while nr < max {
+            steps += 1;
+            let next = self.ptep_get(p.add(nr));
+            if self.arch.batch_clean(next, respect) != self.arch.pte_advance_pfn(first, nr) {
+                break;
+            }
+            nr += self.arch.pte_batch_hint(p.add(nr), next);
+        }
+        self.hw.event(Event::BatchSteps(steps));
+        nr.min(max)
+    }
+
+    /// The software entry that a word is, if it is one.
+    pub(crate) fn soft_view(&self, pte: Pte) -> Option<SoftLeaf> {
+        match self.arch.decode(pte, Level::Pte) {
+            PteView::Soft(leaf) => Some(leaf),
+            _ => None,
+        }
+    }
+
+    /// The word of a software entry; what the architecture has no bit for is left out (`pte_swp_mksoft_dirty`).
+    pub(crate) fn soft_word(&self, mut leaf: SoftLeaf) -> Pte {
+        if !self.arch.has_soft_dirty() {
+            leaf.flags -= SoftFlags::SOFT_DIRTY;
+        }
+        self.arch.soft_leaf(leaf).expect("frames and slots fit an entry")
+    }
+
+    /// A software entry with a flag set or cleared (`pte_swp_mksoft_dirty` and its like).
+    pub(crate) fn with_soft_flag(&self, pte: Pte, flag: SoftFlags, on: bool) -> Pte {
+        let Some(mut leaf) = self.soft_view(pte) else { return pte };
+        leaf.flags.set(flag, on);
+        self.soft_word(leaf)
+    }
+
+    /// Whether an entry is a marker with all of `bits`.
+    pub(crate) fn is_marker(&self, pte: Pte, bits: u64) -> bool {
+        self.soft_view(pte).is_some_and(|leaf| leaf.is_marker(bits))
+    }
+
+    /// Clears entries that map nothing.
+    pub(crate) fn clear_nonpresent_ptes(&mut self, addr: VirtAddr, p: Ptep, nr: usize) {
+        for i in 0..nr {
+            self.pte_clear(addr.add(i as u64 * A::PAGE_SIZE), p.add(i));
+        }
+    }
+
+    /// The folio behind a huge leaf, or `None` for the huge zero page (`vm_normal_folio_pmd`).
+    pub(crate) fn vm_normal_folio_pmd(&mut self, pmd: Pte) -> Option<FolioSpan> {
+        let pfn = self.arch.pte_pfn(pmd);
+        if pfn == self.pages.huge_zero().head {
+            return None;
+        }
+        Some(self.hw.page_folio(pfn))
+    }
+
+    /// The entry that maps the zero page in `vma`.
+    pub(crate) fn zero_entry(&self, vma: &Vma) -> Pte {
+        self.arch.pte_mkspecial(self.arch.pfn_pte(ZERO_PFN, vma.page_prot))
+    }
+
+    /// How many entries from `p` on, at most `max`, name one slot after the other, alike in all else (`swap_pte_batch`,
+    /// `mm/internal.h`). `leaf` is the one at `p`.
+    pub(crate) fn swap_pte_batch(&mut self, p: Ptep, leaf: SoftLeaf, max: usize) -> usize {
+        let word = |i| self.arch.soft_leaf(SoftLeaf { offset: leaf.offset + i, ..leaf });
+        let (Some(Pte(this)), Some(next)) = (word(0), word(1)) else { return 1 };
+        1 + self.hw.match_run(p.add(1), next, next.0.wrapping_sub(this), 0, max - 1)
+    }
+
+    /// The page that an entry maps for processes.
+    pub(crate) fn present_page(&self, pte: Pte) -> Option<Pfn> {
+        let mapped = self.arch.pte_present(pte) && !self.arch.pte_special(pte);
+        mapped.then(|| self.arch.pte_pfn(pte))
+    }
+}

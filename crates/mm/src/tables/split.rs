@@ -1,0 +1,117 @@
+//! A huge leaf becomes a table of page entries (`mm/huge_memory.c`, `__split_huge_pmd_locked`, 7.3).
+
+use crate::cause;
+use crate::mm_types::{Mm, Vma};
+use crate::pages::MapLevel;
+use crate::tables::PageTables;
+use crate::tables::walk::PmdState;
+use ptelab_pgtable::{Arch, Event, Level, Pfn, Pte, Ptep, SoftLeaf, TableMemory, VirtAddr};
+use ptelab_uapi::Errno;
+
+impl<A: Arch, H: TableMemory> PageTables<A, H> {
+    /// Splits the entry for a huge page that migrates into entries for its pages (`__split_huge_pmd_locked`).
+    pub(crate) fn split_soft_pmd(&mut self, pmdp: Ptep, pmd: Pte, base: VirtAddr) {
+        let Some(leaf) = self.soft_view(pmd) else { return };
+        let table = self.hw.alloc_table();
+        for i in 0..A::PTRS_PER_TABLE {
+            let word = self.soft_word(SoftLeaf { offset: leaf.offset + i as u64, ..leaf });
+            self.set_pte_at(base.add(i as u64 * A::PAGE_SIZE), table.add(i), word);
+        }
+        let more = A::PTRS_PER_TABLE as u64 - 1;
+        self.migration_entries(Pfn::new(leaf.offset), |entries| entries + more);
+        self.populate(pmdp, table);
+    }
+
+    /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail
+    /// (`pgtable_trans_huge_deposit`).
+    pub(crate) const fn deposit_table(&mut self, mm: &mut Mm) -> Result<(), Errno> {
+        let done = self.pages.charge_table();
+        if done.is_ok() {
+            mm.tables += 1;
+        }
+        done
+    }
+
+    /// Gives up a table that was put aside.
+    pub(crate) const fn forfeit_table(&mut self, mm: &mut Mm) {
+        self.pages.uncharge_table();
+        mm.tables -= 1;
+    }
+
+    /// Splits the huge leaf that maps `addr`, if one does.
+    pub(crate) fn split_huge_pmd_address(&mut self, mm: &mut Mm, vma: &Vma, addr: VirtAddr) {
+        let Ok(pmdp) = self.pmd_offset(mm, addr) else { return };
+        if let PmdState::Huge(_) | PmdState::Soft(_) = self.pmd_state(pmdp) {
+            self.split_huge_pmd(mm, vma, pmdp, addr);
+        }
+    }
+
+    /// Splits a huge leaf into a table of page entries with the protection that `vma` has at this moment
+    /// (`__split_huge_pmd_locked`).
+    pub(crate) fn split_huge_pmd(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, addr: VirtAddr) {
+        self.hw.event(Event::HugeSplit);
+        let base = addr.align_down(A::entry_size(Level::Pmd));
+        self.because(&cause::huge_split, |pt| pt.split_huge_pmd_locked(mm, vma, pmdp, base));
+    }
+
+    pub(crate) fn split_huge_pmd_locked(&mut self, mm: &mut Mm, vma: &Vma, pmdp: Ptep, base: VirtAddr) {
+        if let PmdState::Soft(pmd) = self.pmd_state(pmdp) {
+            return self.split_soft_pmd(pmdp, pmd, base);
+        }
+        let table = self.hw.alloc_table();
+        let pfn = self.arch.pte_pfn(self.hw.peek(pmdp));
+        if pfn == self.pages.huge_zero().head {
+            let old = self.pmdp_get_and_clear(base, pmdp);
+            self.flush_pmd_tlb_range(base);
+            self.fill_zero_table(vma, table, base, old);
+        } else {
+            let old = self.pmdp_invalidate(base, pmdp);
+            self.fill_split_table(mm, vma, table, base, old);
+        }
+        self.populate(pmdp, table);
+    }
+
+    pub(crate) fn fill_zero_table(&mut self, vma: &Vma, table: Ptep, base: VirtAddr, old: Pte) {
+        let mut entry = self.zero_entry(vma);
+        if self.arch.pte_uffd_wp(old) {
+            entry = self.arch.pte_mkuffd_wp(entry);
+        }
+        for i in 0..A::PTRS_PER_TABLE {
+            let addr = base.add(i as u64 * A::PAGE_SIZE);
+            self.set_pte_at(addr, table.add(i), entry);
+        }
+    }
+
+    pub(crate) fn fill_split_table(&mut self, mm: &Mm, vma: &Vma, table: Ptep, base: VirtAddr, old: Pte) {
+        let arch = &self.arch;
+        let pfn = arch.pte_pfn(old);
+        let mut entry = arch.pfn_pte(pfn, vma.page_prot);
+        if arch.pte_write(old) {
+            entry = arch.pte_mkwrite(entry);
+        }
+        if !arch.pte_young(old) {
+            entry = arch.pte_mkold(entry);
+        }
+        let dirty = arch.pte_dirty(old);
+        if dirty {
+            entry = arch.pte_mkdirty(entry);
+        }
+        if arch.pte_soft_dirty(old) {
+            entry = arch.pte_mksoft_dirty(entry);
+        }
+        if arch.pte_uffd_wp(old) {
+            entry = arch.pte_mkuffd_wp(entry);
+        }
+        let span = self.hw.page_folio(pfn);
+        if dirty {
+            self.pages.set_dirty(span, true);
+        }
+        let n = A::PTRS_PER_TABLE;
+        if self.pages.is_exclusive(span.head) {
+            self.pages.set_exclusive(pfn, n, true);
+        }
+        self.set_ptes(base, table, entry, n);
+        self.pages.map(span, pfn, MapLevel::Ptes(n), mm.id);
+        self.pages.unmap(span, pfn, MapLevel::Pmd, mm.id);
+    }
+}

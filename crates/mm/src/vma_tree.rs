@@ -1,0 +1,92 @@
+//! The VMAs of an address space (`mm->mm_mt`, 7.3).
+
+use crate::mm_types::Vma;
+use ptelab_pgtable::VirtAddr;
+use std::collections::BTreeMap;
+
+/// The VMAs of an address space, by start address.
+#[derive(Clone, Debug, Default)]
+pub struct VmaTree {
+    pub(crate) by_start: BTreeMap<VirtAddr, Vma>,
+    bytes: u64,
+}
+
+impl VmaTree {
+    /// All of them, ascending.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Vma> {
+        self.by_start.values()
+    }
+
+    /// Bytes that they hold (`total_vm`).
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Vma> {
+        self.by_start.values_mut()
+    }
+
+    /// How many there are (`map_count`).
+    pub fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.by_start.is_empty()
+    }
+
+    /// The VMA that holds `addr`.
+    pub fn find(&self, addr: VirtAddr) -> Option<&Vma> {
+        self.by_start.range(..=addr).next_back().map(|(_, vma)| vma).filter(|vma| vma.contains(addr))
+    }
+
+    /// The first VMA that ends above `addr` (`find_vma`).
+    pub fn find_or_next(&self, addr: VirtAddr) -> Option<&Vma> {
+        self.find(addr).or_else(|| self.by_start.range(addr..).next().map(|(_, vma)| vma))
+    }
+
+    /// The VMA before the one that starts at `start`, or before the gap that does.
+    pub fn before(&self, start: VirtAddr) -> Option<&Vma> {
+        self.by_start.range(..start).next_back().map(|(_, vma)| vma)
+    }
+
+    /// VMAs that intersect a range, ascending.
+    pub fn range(&self, start: VirtAddr, end: VirtAddr) -> impl Iterator<Item = &Vma> {
+        let first = self.find(start).filter(|_| start < end).map_or(start, |vma| vma.start);
+        self.by_start.range(first..end.max(first)).map(|(_, vma)| vma)
+    }
+
+    /// Whether anything is mapped in a range.
+    pub fn intersects(&self, start: VirtAddr, end: VirtAddr) -> bool {
+        self.range(start, end).next().is_some()
+    }
+
+    pub(crate) fn at(&self, start: VirtAddr) -> &Vma {
+        &self.by_start[&start]
+    }
+
+    pub(crate) fn at_mut(&mut self, start: VirtAddr) -> &mut Vma {
+        self.by_start.get_mut(&start).expect("the VMA was just found")
+    }
+
+    pub(crate) fn insert(&mut self, vma: Vma) {
+        self.bytes += vma.end.since(vma.start);
+        let known = self.by_start.insert(vma.start, vma);
+        debug_assert!(known.is_none(), "VMAs do not overlap");
+    }
+
+    pub(crate) fn remove(&mut self, start: VirtAddr) -> Option<Vma> {
+        let vma = self.by_start.remove(&start)?;
+        self.bytes -= vma.end.since(vma.start);
+        Some(vma)
+    }
+
+    /// The VMA that starts at `start` ends at `end`, which is inside it, from now on.
+    pub(crate) fn shorten(&mut self, start: VirtAddr, end: VirtAddr) {
+        let vma = self.at_mut(start);
+        let gone = vma.end.since(end);
+        vma.end = end;
+        self.bytes -= gone;
+    }
+}
