@@ -27,6 +27,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     }
 
     /// Most calls are made by mm on the process's address space; what several spaces, or none, are about is made here.
+    #[expect(clippy::too_many_lines, reason = "an arm for each call")]
     fn returned(&mut self, pid: Pid, call: &Call) -> Returned {
         let at = VirtAddr::new;
         match *call {

@@ -1,5 +1,6 @@
 //! Faults on huge pages (`mm/huge_memory.c`, 7.3).
 
+pub(crate) mod change;
 pub(crate) mod split;
 
 use crate::cause;

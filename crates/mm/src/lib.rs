@@ -49,7 +49,6 @@ mod pages;
 mod pkeys;
 mod prctl;
 mod process_madvise;
-mod repeat;
 mod rmap;
 mod settings;
 mod shm;

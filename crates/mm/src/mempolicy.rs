@@ -2,7 +2,8 @@
 
 use crate::cause;
 use crate::mm_types::{Mm, Vma};
-use crate::mprotect::{Change, CpFlags, change_protection};
+use crate::mprotect::change_protection;
+use crate::mprotect::walk::{Change, CpFlags};
 use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
 
@@ -15,10 +16,10 @@ fn change_prot_numa<A: Arch, H: TableMemory>(
     end: VirtAddr,
 ) -> u64 {
     let none = pt.arch.vm_get_page_prot(VmFlags::empty());
-    let change = Change { vma, prot: none, flags: CpFlags::PROT_NUMA };
+    let change = Change { vma, newprot: none, cp_flags: CpFlags::PROT_NUMA };
     let mut tlb = MmuGather::default();
     pt.because(&cause::numa_hint, |pt| {
-        let pages = change_protection(pt, mm, &mut tlb, &change, start, end);
+        let pages = change_protection(pt, mm, &mut tlb, change, start, end);
         pt.tlb_finish(&mut tlb);
         pages
     })

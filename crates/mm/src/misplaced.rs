@@ -4,8 +4,7 @@ use crate::cause;
 use crate::huge_memory::split::{restore_moved, split_folio, unmap_for_move};
 use crate::migrate::requeue_deferred_split;
 use crate::mm_types::{Mm, Vma};
-use crate::pages::CPU_NODE;
-use crate::pages::MapLevel;
+use crate::pages::{CPU_NODE, MapLevel};
 use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, FolioSpan, Ptep, TableMemory, VirtAddr};
 

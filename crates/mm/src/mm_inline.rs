@@ -2,7 +2,7 @@
 
 use crate::cause;
 use crate::mm_types::Vma;
-use crate::mprotect::CpFlags;
+use crate::mprotect::walk::CpFlags;
 use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, marker};
 

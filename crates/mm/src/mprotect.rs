@@ -1,170 +1,333 @@
-//! `mprotect`, from the call down to the entries (`mm/mprotect.c`, 7.3).
+//! `mprotect`, from the call down to the entries (`mm/mprotect.c`, 7.3). As there, the entries come first.
+//!
+//! The entries of a large folio usually differ in nothing but their frame, so since 6.17 they are taken in batches: one look at
+//! the page struct, one transaction and one flush request for all of them. On arm64 that pays twice, as a batch that covers a
+//! contiguous block need not unfold it.
 
+pub(crate) mod entries;
+pub(crate) mod numa;
+pub(crate) mod walk;
 pub(crate) mod writable;
 
 use crate::cause;
 use crate::gup::populate_vma_page_range;
+use crate::huge_memory::change::{change_huge_pmd, changed_softleaf};
 use crate::kernel::Kernel;
-use crate::mm_inline::{uffd_changed, uffd_changed_nonpresent};
+use crate::mm_inline::uffd_changed;
 use crate::mm_types::{Mm, Vma};
+use crate::mprotect::entries::Entries;
+use crate::mprotect::numa::folio_can_map_prot_numa;
+use crate::mprotect::walk::{Change, CpFlags, Walk};
 use crate::mprotect::writable::{
-    can_change_pmd_writable, can_change_pte_writable, can_change_shared_pte_writable,
-    maybe_change_pte_writable,
+    SetWrite, can_change_pte_writable, can_change_shared_pte_writable, maybe_change_pte_writable,
 };
-use crate::pages::CPU_NODE;
 use crate::pkeys::{allocated_pkey, override_pkey, prepare_execute_only};
-use crate::repeat::{Repeat, repeat_change};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::util::{charge, uncharge};
 use crate::vma::{vma_modify, vma_set_page_prot, wants_write_upgrade};
-use bitflags::bitflags;
 use ptelab_pgtable::{
-    Arch, Cause, Event, FolioSpan, Fpb, Level, MmuGather, Pfn, PgProt, Pte, Ptep, SoftFlags, SoftLeaf,
-    TableMemory, VirtAddr, VmFlags, swp_type,
+    Arch, Event, FolioSpan, Fpb, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
 use ptelab_uapi::{Errno, PkeyRights, Prot};
 
 /// `PKEY_ACCESS_MASK`
 const PKEY_ACCESS_MASK: PkeyRights = PkeyRights::DISABLE_ACCESS.union(PkeyRights::DISABLE_WRITE);
 
-bitflags! {
-    /// Why protections change (`MM_CP_*`).
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct CpFlags: u8 {
-        /// Entries that may be writable without a fault become so.
-        const TRY_CHANGE_WRITABLE = 1 << 0;
-        /// NUMA hinting: entries become inaccessible for the next access to be noticed.
-        const PROT_NUMA = 1 << 1;
-        /// userfaultfd write protection goes on.
-        const UFFD_WP = 1 << 2;
-        /// userfaultfd write protection goes off.
-        const UFFD_WP_RESOLVE = 1 << 3;
-    }
-}
-
-/// What one walk of `change_protection` is about.
+/// Entries in a transaction: what start returned of the first, and what it is to be.
 #[derive(Clone, Copy)]
-pub(crate) struct Change<'a> {
-    pub(crate) vma: &'a Vma,
-    pub(crate) prot: PgProt,
-    pub(crate) flags: CpFlags,
+struct Batch {
+    addr: VirtAddr,
+    ptep: Ptep,
+    oldpte: Pte,
+    ptent: Pte,
+    nr_ptes: usize,
 }
 
-/// One walk of `change_protection`, as far as it has come.
-pub(crate) struct Walk<'a> {
-    pub(crate) tlb: &'a mut MmuGather,
-    pub(crate) change: &'a Change<'a>,
-    /// Pages looked at.
-    pub(crate) pages: u64,
-    pub(crate) repeat: Repeat,
+/// How many entries from `ptep` on change together: those of one folio that are alike.
+#[inline]
+fn mprotect_folio_pte_batch<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    folio: Option<FolioSpan>,
+    ptep: Ptep,
+    pte: Pte,
+    max_nr_ptes: usize,
+    flags: Fpb,
+) -> usize {
+    match folio {
+        Some(folio) if folio.order > 0 => pt.folio_pte_batch(folio, ptep, pte, max_nr_ptes, flags),
+        _ => 1,
+    }
 }
 
-/// Changes the protection of a range, in bytes (`do_mprotect_pkey`).
-///
-/// # Errors
-/// `EINVAL`, `ENOMEM`, `EACCES` in the order in which Linux checks. VMAs before the one that failed stay changed.
-#[tracing::instrument(level = "trace", skip(k, mm))]
-pub fn mprotect<A: Arch, H: TableMemory>(
-    k: &mut Kernel<A, H>,
+/// Whether NUMA hinting passes over an entry, and the entry's folio where that was looked up.
+fn prot_numa_skip<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    vma: &Vma,
+    oldpte: Pte,
+) -> (bool, Option<FolioSpan>) {
+    if pt.arch.pte_protnone(oldpte) {
+        return (true, None);
+    }
+    let folio = pt.vm_normal_folio(oldpte);
+    (!folio.is_some_and(|folio| folio_can_map_prot_numa(pt, vma, folio)), folio)
+}
+
+/// Closes the transaction on `nr_ptes` entries of a batch, from the one with number `idx` on, and requests the flush they need.
+#[inline]
+fn prot_commit_flush_ptes<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    batch: &Batch,
+    (idx, nr_ptes): (usize, usize),
+    set_write: SetWrite,
+) {
+    let addr = batch.addr.add(idx as u64 * A::PAGE_SIZE);
+    let ptep = batch.ptep.add(idx);
+    let oldpte = pt.arch.pte_advance_pfn(batch.oldpte, idx);
+    let ptent = set_write.apply(pt, pt.arch.pte_advance_pfn(batch.ptent, idx));
+    note_commit(pt, walk.change.vma, oldpte);
+    set_write.because(pt, |pt| pt.modify_prot_commit_ptes(addr, ptep, oldpte, ptent, nr_ptes));
+    if pt.arch.pte_needs_flush(oldpte, ptent) {
+        tlb_flush_pte_range(pt, walk, addr, nr_ptes);
+    }
+}
+
+/// Commits a batch of private pages in runs of those that are exclusive to the process, which become writable, and those that
+/// are not.
+#[inline]
+fn commit_anon_folio_batch<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    folio: FolioSpan,
+    batch: &Batch,
+) {
+    let from_head = pt.rules.exclusive_from_folio_head;
+    let first_page = if from_head { folio.head } else { pt.arch.pte_pfn(batch.oldpte) };
+    pt.hw.event(Event::ExclusiveReads(batch.nr_ptes as u32));
+    let mut idx = 0;
+    while idx < batch.nr_ptes {
+        let page = first_page.add(idx as u64);
+        let (exclusive, len) = pt.pages.page_anon_exclusive_sub_batch(page, batch.nr_ptes - idx);
+        let set_write = if exclusive { SetWrite::Yes } else { SetWrite::No(&cause::write_not_exclusive) };
+        prot_commit_flush_ptes(pt, walk, batch, (idx, len), set_write);
+        idx += len;
+    }
+}
+
+/// Commits a batch of a mapping that became writable: each page that may be written without a fault becomes writable at once.
+#[inline]
+fn set_write_prot_commit_flush_ptes<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    folio: Option<FolioSpan>,
+    batch: &Batch,
+) {
+    pt.hw.event(Event::WriteCheck);
+    let vma = walk.change.vma;
+    let whole = (0, batch.nr_ptes);
+    let maybe = maybe_change_pte_writable(pt, vma, batch.ptent);
+    if vma.flags.contains(VmFlags::SHARED) {
+        let set_write = maybe.and_then(|()| can_change_shared_pte_writable(pt, batch.ptent)).into();
+        return prot_commit_flush_ptes(pt, walk, batch, whole, set_write);
+    }
+    match (maybe, folio.filter(|&folio| pt.pages.is_anon(folio))) {
+        (Ok(()), Some(folio)) => commit_anon_folio_batch(pt, walk, folio, batch),
+        (Ok(()), None) => {
+            prot_commit_flush_ptes(pt, walk, batch, whole, SetWrite::No(&cause::write_not_anon));
+        }
+        (Err(why), _) => prot_commit_flush_ptes(pt, walk, batch, whole, SetWrite::No(why)),
+    }
+}
+
+/// Changes an entry that maps no page: a software entry, or an empty one that userfaultfd is to protect.
+fn change_softleaf_pte<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    addr: VirtAddr,
+    ptep: Ptep,
+    oldpte: Pte,
+) {
+    let empty = pt.arch.pte_none(oldpte);
+    pt.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
+    if empty && !walk.change.cp_flags.contains(CpFlags::UFFD_WP) {
+        return;
+    }
+    let (newpte, why) = changed_softleaf(pt, &walk.change, oldpte);
+    if newpte == oldpte {
+        return;
+    }
+    walk.pages += 1;
+    pt.hw.begin_cause(why);
+    if pt.arch.pte_none(newpte) {
+        pt.pte_clear(addr, ptep);
+    } else {
+        pt.set_pte_at(addr, ptep, newpte);
+    }
+    pt.hw.end_cause();
+}
+
+/// Changes the entries of `addr..end`, which lies under one table, batch by batch.
+fn change_pte_range<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    table: Ptep,
+    addr: VirtAddr,
+    end: VirtAddr,
+) {
+    let Change { vma, newprot, cp_flags } = walk.change;
+    let mut entries = Entries::new::<A>(table, addr, end);
+    while let Some((addr, ptep, max_nr_ptes)) = entries.next(pt, walk) {
+        let oldpte = pt.ptep_get(ptep);
+        if !pt.arch.pte_present(oldpte) {
+            change_softleaf_pte(pt, walk, addr, ptep, oldpte);
+            entries.step::<A>(1);
+            continue;
+        }
+        let mut folio = None;
+        if cp_flags.contains(CpFlags::PROT_NUMA) {
+            let skip;
+            (skip, folio) = prot_numa_skip(pt, vma, oldpte);
+            if skip {
+                let nr_ptes = mprotect_folio_pte_batch(pt, folio, ptep, oldpte, max_nr_ptes, Fpb::empty());
+                pt.hw.keeps(ptep, nr_ptes, &cause::numa_skip);
+                walk.pages += nr_ptes as u64;
+                entries.step::<A>(nr_ptes);
+                continue;
+            }
+        }
+        let folio = folio.or_else(|| pt.vm_normal_folio(oldpte));
+        let flags = Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE;
+        let nr_ptes = mprotect_folio_pte_batch(pt, folio, ptep, oldpte, max_nr_ptes, flags);
+
+        pt.hw.begin_cause(&cause::mprotect_batch);
+        let oldpte = pt.modify_prot_start_ptes(addr, ptep, nr_ptes);
+        note_batch(pt, oldpte, nr_ptes);
+        let ptent = uffd_changed(pt, pt.arch.pte_modify(oldpte, newprot), cp_flags);
+        let batch = Batch { addr, ptep, oldpte, ptent, nr_ptes };
+        if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(ptent) {
+            set_write_prot_commit_flush_ptes(pt, walk, folio, &batch);
+        } else {
+            prot_commit_flush_ptes(pt, walk, &batch, (0, nr_ptes), SetWrite::NotAsked);
+        }
+        pt.hw.end_cause();
+        walk.pages += nr_ptes as u64;
+        entries.step::<A>(nr_ptes);
+    }
+}
+
+/// The same as 6.16 had it: one entry at a time.
+fn change_pte_range_by_entry<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    table: Ptep,
+    addr: VirtAddr,
+    end: VirtAddr,
+) {
+    let Change { vma, newprot, cp_flags } = walk.change;
+    let mut entries = Entries::new::<A>(table, addr, end);
+    while let Some((addr, ptep, _)) = entries.next(pt, walk) {
+        entries.step::<A>(1);
+        let oldpte = pt.ptep_get(ptep);
+        if !pt.arch.pte_present(oldpte) {
+            change_softleaf_pte(pt, walk, addr, ptep, oldpte);
+            continue;
+        }
+        walk.pages += 1;
+        if cp_flags.contains(CpFlags::PROT_NUMA) && prot_numa_skip(pt, vma, oldpte).0 {
+            pt.hw.keeps(ptep, 1, &cause::numa_skip);
+            continue;
+        }
+        pt.hw.begin_cause(&cause::mprotect_entry);
+        let oldpte = pt.ptep_modify_prot_start(addr, ptep);
+        let mut ptent = uffd_changed(pt, pt.arch.pte_modify(oldpte, newprot), cp_flags);
+        let mut set_write = SetWrite::NotAsked;
+        if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(ptent) {
+            set_write = can_change_pte_writable(pt, vma, ptent).into();
+            ptent = set_write.apply(pt, ptent);
+        }
+        note_commit(pt, vma, oldpte);
+        set_write.because(pt, |pt| pt.ptep_modify_prot_commit(addr, ptep, oldpte, ptent));
+        if pt.arch.pte_needs_flush(oldpte, ptent) {
+            tlb_flush_pte_range(pt, walk, addr, 1);
+        }
+        pt.hw.end_cause();
+    }
+}
+
+/// Takes note of a batch that start has returned.
+#[inline]
+fn note_batch<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, oldpte: Pte, nr_ptes: usize) {
+    pt.hw.event(Event::Batch(nr_ptes as u32));
+    if pt.arch.pte_dirty(oldpte) && nr_ptes > 1 {
+        pt.hw.event(Event::DirtyGathered(nr_ptes as u32 - 1));
+    }
+}
+
+/// Takes note of a transaction that is about to be closed; start had returned `oldpte`.
+#[inline]
+fn note_commit<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, vma: &Vma, oldpte: Pte) {
+    pt.hw.event(Event::Commit);
+    if !pt.arch.pte_protnone(oldpte) {
+        pt.hw.event(Event::FlushCheck);
+    }
+    if vma.flags.contains(VmFlags::EXEC) {
+        pt.hw.event(Event::ExecCommit);
+    }
+}
+
+#[inline]
+fn tlb_flush_pte_range<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    addr: VirtAddr,
+    nr_ptes: usize,
+) {
+    pt.hw.event(Event::FlushRequest);
+    walk.tlb.flush_range(addr, nr_ptes as u64 * A::PAGE_SIZE, Level::Pte);
+}
+
+/// Changes what the PMDs of a range map; what is empty above them is passed over.
+fn change_pmd_range<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
     mm: &mut Mm,
-    start: VirtAddr,
-    len: u64,
-    prot: Prot,
-) -> Result<(), Errno> {
-    do_mprotect_pkey(k, mm, start, len, prot, None)
+    walk: &mut Walk<'_>,
+    (mut addr, end): (VirtAddr, VirtAddr),
+) {
+    loop {
+        let (empty, pmd) = pt.next_pmd_after(mm, addr, end);
+        pt.hw.event(Event::EmptyDirectories(empty));
+        let Some((pmdp, from, next)) = pmd else { break };
+        addr = next;
+        if let PmdState::Huge(pmd) | PmdState::Soft(pmd) = pt.pmd_state(pmdp) {
+            if next.since(from) == A::entry_size(Level::Pmd) {
+                change_huge_pmd(pt, walk, from, pmdp, pmd);
+                continue;
+            }
+            pt.split_huge_pmd(mm, walk.change.vma, pmdp, from);
+        }
+        let PmdState::Table(table) = pt.pmd_state(pmdp) else { continue };
+        pt.hw.event(Event::TableWalk);
+        if pt.rules.mprotect_batches {
+            change_pte_range(pt, walk, table, from, next);
+        } else {
+            change_pte_range_by_entry(pt, walk, table, from, next);
+        }
+    }
 }
 
-fn do_mprotect_pkey<A: Arch, H: TableMemory>(
-    k: &mut Kernel<A, H>,
+/// Changes the entries of a range; returns the number of pages looked at (`change_protection`, `change_protection_range`).
+pub(crate) fn change_protection<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
     mm: &mut Mm,
-    start: VirtAddr,
-    len: u64,
-    prot: Prot,
-    pkey: Option<i32>,
-) -> Result<(), Errno> {
-    let grows = prot & (Prot::GROWSDOWN | Prot::GROWSUP);
-    let prot = prot - grows;
-    if grows == Prot::GROWSDOWN | Prot::GROWSUP || !start.is_aligned(A::PAGE_SIZE) {
-        return Err(Errno::EINVAL);
-    }
-    if len == 0 {
-        return Ok(());
-    }
-    let end = A::page_end(start, len).ok_or(Errno::ENOMEM)?;
-    if !valid_prot(&k.pt, prot) {
-        return Err(Errno::EINVAL);
-    }
-    k.pt.hw.event(Event::MmapLock);
-    let pkey = pkey.map(|pkey| allocated_pkey(&k.pt, mm, pkey)).transpose()?;
-    let start = mprotect_start(&k.pt, mm, start, end, grows)?;
-    if pkey.is_none() {
-        prepare_execute_only(&k.pt, mm, prot);
-    }
-    let mut tlb = MmuGather::default();
-    k.pt.hw.event(Event::GatherOpened);
-    let done = mprotect_vmas(k, mm, (start, end), prot, pkey, &mut tlb);
-    k.pt.tlb_finish(&mut tlb);
-    done
-}
-
-fn valid_prot<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, prot: Prot) -> bool {
-    let known = (Prot::READ | Prot::WRITE | Prot::EXEC | Prot::SEM).bits() | pt.arch.arch_prot_bits();
-    prot.bits() & !known == 0
-}
-
-/// Where the change begins: the range must begin in a VMA, or reach down into a stack.
-fn mprotect_start<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
-    mm: &Mm,
+    tlb: &mut MmuGather,
+    change: Change<'_>,
     start: VirtAddr,
     end: VirtAddr,
-    grows: Prot,
-) -> Result<VirtAddr, Errno> {
-    let vma = mm.vmas.find_or_next(start).filter(|vma| vma.start < end).ok_or(Errno::ENOMEM)?;
-    if grows == Prot::GROWSDOWN {
-        return if vma.flags.contains(VmFlags::GROWSDOWN) { Ok(vma.start) } else { Err(Errno::EINVAL) };
-    }
-    if vma.start > start {
-        return Err(Errno::ENOMEM);
-    }
-    // No architecture here has stacks that grow up.
-    if grows == Prot::GROWSUP { Err(Errno::EINVAL) } else { Ok(start) }
-}
-
-fn mprotect_vmas<A: Arch, H: TableMemory>(
-    k: &mut Kernel<A, H>,
-    mm: &mut Mm,
-    (mut start, end): (VirtAddr, VirtAddr),
-    prot: Prot,
-    pkey: Option<u8>,
-    tlb: &mut MmuGather,
-) -> Result<(), Errno> {
-    while start < end {
-        let Some(vma) = mm.vmas.find(start) else {
-            k.pt.hw.event(Event::HoleMet);
-            return Err(Errno::ENOMEM);
-        };
-        k.pt.hw.event(Event::VmaVisit);
-        let key = pkey.unwrap_or_else(|| override_pkey(&k.pt, mm, Some(vma), prot));
-        let flags = new_flags(&k.pt, vma, prot).with_pkey(key);
-        let part_end = vma.end.min(end);
-        // The MAY bits stand four places above the bits that they allow.
-        let wanted = flags & VmFlags::ACCESS;
-        if !flags.contains(VmFlags::from_bits_retain(wanted.bits() << 4)) {
-            return Err(Errno::EACCES);
-        }
-        mprotect_fixup(k, mm, start, part_end, flags, tlb)?;
-        start = part_end;
-    }
-    Ok(())
-}
-
-fn new_flags<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, prot: Prot) -> VmFlags {
-    let asked = VmFlags::from_bits_retain((prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
-    let arch = pt.arch.arch_calc_vm_prot_bits(prot.bits());
-    let kept = vma.flags - (VmFlags::ACCESS | VmFlags::PKEY | A::VM_ARCH_CLEAR);
-    asked | arch | kept
+) -> u64 {
+    let mut walk = Walk::new(tlb, change);
+    change_pmd_range(pt, mm, &mut walk, (start, end));
+    walk.pages
 }
 
 /// Gives `start..end`, which lies in one VMA, new flags: accounts, splits or merges, then changes the entries
@@ -207,10 +370,10 @@ fn mprotect_fixup<A: Arch, H: TableMemory>(
     }
     vma_set_page_prot(k, mm, at);
     let vma = mm.vmas.at(at).clone();
-    let cp = if wants_write_upgrade(k, &vma) { CpFlags::TRY_CHANGE_WRITABLE } else { CpFlags::empty() };
-    let change = Change { vma: &vma, prot: vma.page_prot, flags: cp };
+    let cp_flags = if wants_write_upgrade(k, &vma) { CpFlags::TRY_CHANGE_WRITABLE } else { CpFlags::empty() };
+    let change = Change { vma: &vma, newprot: vma.page_prot, cp_flags };
     k.pt.hw.event(Event::VmaChange);
-    change_protection(&mut k.pt, mm, tlb, &change, start, end);
+    change_protection(&mut k.pt, mm, tlb, change, start, end);
     k.pt.tlb_end_vma(tlb);
     let locked = VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED;
     if old & locked == VmFlags::LOCKED && flags.contains(VmFlags::WRITE) {
@@ -220,342 +383,122 @@ fn mprotect_fixup<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// Walks the PMDs of a range; returns the number of pages looked at (`change_protection_range`, `change_pmd_range`).
-pub(crate) fn change_protection<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+fn new_flags<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, prot: Prot) -> VmFlags {
+    let asked = VmFlags::from_bits_retain((prot & (Prot::READ | Prot::WRITE | Prot::EXEC)).bits());
+    let arch = pt.arch.arch_calc_vm_prot_bits(prot.bits());
+    let kept = vma.flags - (VmFlags::ACCESS | VmFlags::PKEY | A::VM_ARCH_CLEAR);
+    asked | arch | kept
+}
+
+fn valid_prot<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, prot: Prot) -> bool {
+    let known = (Prot::READ | Prot::WRITE | Prot::EXEC | Prot::SEM).bits() | pt.arch.arch_prot_bits();
+    prot.bits() & !known == 0
+}
+
+/// Where the change begins: the range must begin in a VMA, or reach down into a stack.
+fn mprotect_start(mm: &Mm, start: VirtAddr, end: VirtAddr, grows: Prot) -> Result<VirtAddr, Errno> {
+    let vma = mm.vmas.find_or_next(start).filter(|vma| vma.start < end).ok_or(Errno::ENOMEM)?;
+    if grows == Prot::GROWSDOWN {
+        return if vma.flags.contains(VmFlags::GROWSDOWN) { Ok(vma.start) } else { Err(Errno::EINVAL) };
+    }
+    if vma.start > start {
+        return Err(Errno::ENOMEM);
+    }
+    // No architecture here has stacks that grow up.
+    if grows == Prot::GROWSUP { Err(Errno::EINVAL) } else { Ok(start) }
+}
+
+fn mprotect_vmas<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
     mm: &mut Mm,
+    (mut start, end): (VirtAddr, VirtAddr),
+    prot: Prot,
+    pkey: Option<u8>,
     tlb: &mut MmuGather,
-    change: &Change<'_>,
+) -> Result<(), Errno> {
+    while start < end {
+        let Some(vma) = mm.vmas.find(start) else {
+            k.pt.hw.event(Event::HoleMet);
+            return Err(Errno::ENOMEM);
+        };
+        k.pt.hw.event(Event::VmaVisit);
+        let key = pkey.unwrap_or_else(|| override_pkey(&k.pt, mm, Some(vma), prot));
+        let flags = new_flags(&k.pt, vma, prot).with_pkey(key);
+        let part_end = vma.end.min(end);
+        // The MAY bits stand four places above the bits that they allow.
+        let wanted = flags & VmFlags::ACCESS;
+        if !flags.contains(VmFlags::from_bits_retain(wanted.bits() << 4)) {
+            return Err(Errno::EACCES);
+        }
+        mprotect_fixup(k, mm, start, part_end, flags, tlb)?;
+        start = part_end;
+    }
+    Ok(())
+}
+
+fn do_mprotect_pkey<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
     start: VirtAddr,
-    end: VirtAddr,
-) -> u64 {
-    let mut walk = Walk { tlb, change, pages: 0, repeat: Repeat::default() };
-    let mut addr = start;
-    loop {
-        let (empty, pmd) = pt.next_pmd_after(mm, addr, end);
-        pt.hw.event(Event::EmptyDirectories(empty));
-        let Some((pmdp, from, next)) = pmd else { break };
-        addr = next;
-        if let PmdState::Huge(pmd) | PmdState::Soft(pmd) = pt.pmd_state(pmdp) {
-            if next.since(from) == A::entry_size(Level::Pmd) {
-                change_huge_pmd(pt, &mut walk, pmdp, pmd, from);
-                continue;
-            }
-            pt.split_huge_pmd(mm, change.vma, pmdp, from);
-        }
-        if let PmdState::Table(table) = pt.pmd_state(pmdp) {
-            change_pte_range(pt, &mut walk, table, from, next);
-        }
-    }
-    walk.pages
-}
-
-/// Changes the entries of `addr..end`, which lies under one table.
-///
-/// This is the loop of the series. The entries of a large folio usually differ in nothing but their frame, so they
-/// are taken in batches: one look at the page struct, one transaction and one flush request for all of them. On
-/// arm64 that pays twice, as a batch that covers a contiguous block needs not unfold it.
-///
-/// Where a table goes on as it began, what was done to its beginning is done to the rest at once: that is the emulator's
-/// own shortcut, see [`Repeat`].
-fn change_pte_range<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
-    table: Ptep,
-    mut addr: VirtAddr,
-    end: VirtAddr,
-) {
-    pt.hw.event(Event::TableWalk);
-    let mut p = table.add(A::index(addr, Level::Pte));
-    while addr < end {
-        let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
-        let nr = match repeat_change(pt, walk, addr, p, max) {
-            0 => change_next(pt, walk, addr, p, max),
-            repeated => repeated,
-        };
-        p = p.add(nr);
-        addr = addr.add(nr as u64 * A::PAGE_SIZE);
-    }
-}
-
-/// Changes the entry at `p`, and with it those of its batch. Returns how many entries it is done with.
-#[inline]
-pub(crate) fn change_next<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
-    addr: VirtAddr,
-    p: Ptep,
-    max: usize,
-) -> usize {
-    let pte = pt.ptep_get(p);
-    if !pt.arch.pte_present(pte) {
-        let empty = pt.arch.pte_none(pte);
-        pt.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
-        if !empty || walk.change.flags.intersects(CpFlags::UFFD_WP) {
-            change_nonpresent_pte(pt, walk, addr, p, pte);
-        }
-        return 1;
-    }
-    let nr = if pt.rules.mprotect_batches {
-        change_present_batch(pt, walk, addr, p, pte, max)
-    } else {
-        change_present_entry(pt, walk, addr, p, pte)
-    };
-    walk.pages += nr as u64;
-    nr
-}
-
-/// One entry, as before the series. Returns how many entries it is done with.
-#[inline]
-fn change_present_entry<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
-    addr: VirtAddr,
-    p: Ptep,
-    pte: Pte,
-) -> usize {
-    let Change { vma, prot, flags } = *walk.change;
-    if flags.contains(CpFlags::PROT_NUMA) && prot_numa_skip(pt, vma, pte).0 {
-        pt.hw.keeps(p, 1, &cause::numa_skip);
-        return 1;
-    }
-    pt.because(&cause::mprotect_entry, |pt| {
-        let old = pt.ptep_modify_prot_start(addr, p);
-        let mut new = uffd_changed(pt, pt.arch.pte_modify(old, prot), flags);
-        let mut cause = &cause::mprotect_entry;
-        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(new) {
-            (new, cause) = match can_change_pte_writable(pt, vma, new) {
-                Ok(()) => (pte_upgrade(pt, new), &cause::write_upgrade),
-                Err(stays) => (new, stays),
-            };
-        }
-        note_commit(pt, vma, old);
-        pt.because(cause, |pt| {
-            pt.ptep_modify_prot_commit(addr, p, old, new);
-        });
-        if pt.arch.pte_needs_flush(old, new) {
-            request_flush(pt, walk.tlb, addr, A::PAGE_SIZE, Level::Pte);
-        }
-    });
-    1
-}
-
-/// One batch. Returns its length.
-#[inline]
-fn change_present_batch<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
-    addr: VirtAddr,
-    p: Ptep,
-    pte: Pte,
-    max: usize,
-) -> usize {
-    let Change { vma, prot, flags } = *walk.change;
-    let mut folio = None;
-    if flags.contains(CpFlags::PROT_NUMA) {
-        let skip;
-        (skip, folio) = prot_numa_skip(pt, vma, pte);
-        if skip {
-            let skipped = pt.folio_pte_batch(folio, p, pte, max, Fpb::empty());
-            pt.hw.keeps(p, skipped, &cause::numa_skip);
-            return skipped;
-        }
-    }
-    let folio = folio.or_else(|| pt.vm_normal_folio(pte));
-    let respect = Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE;
-    let nr = pt.folio_pte_batch(folio, p, pte, max, respect);
-    pt.hw.event(Event::Batch(nr as u32));
-    pt.because(&cause::mprotect_batch, |pt| {
-        let old = pt.modify_prot_start_ptes(addr, p, nr);
-        if pt.arch.pte_dirty(old) && nr > 1 {
-            pt.hw.event(Event::DirtyGathered(nr as u32 - 1));
-        }
-        let new = uffd_changed(pt, pt.arch.pte_modify(old, prot), flags);
-        let batch = Batch { addr, p, old, new, nr };
-        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(new) {
-            set_write_prot_commit_flush_ptes(pt, walk.tlb, vma, folio, batch);
-        } else {
-            prot_commit_flush_ptes(pt, walk.tlb, vma, batch);
-        }
-    });
-    nr
-}
-
-/// Closes the transaction on a batch and requests the flush it needs.
-#[inline]
-fn prot_commit_flush_ptes<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    tlb: &mut MmuGather,
-    vma: &Vma,
-    b: Batch,
-) {
-    note_commit(pt, vma, b.old);
-    pt.modify_prot_commit_ptes(b.addr, b.p, b.old, b.new, b.nr);
-    if pt.arch.pte_needs_flush(b.old, b.new) {
-        request_flush(pt, tlb, b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
-    }
-}
-
-/// Takes note of a transaction that is closed; start had returned `old`.
-#[inline]
-fn note_commit<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, vma: &Vma, old: Pte) {
-    pt.hw.event(Event::Commit);
-    if !pt.arch.pte_protnone(old) {
-        pt.hw.event(Event::FlushCheck);
-    }
-    if vma.flags.contains(VmFlags::EXEC) {
-        pt.hw.event(Event::ExecCommit);
-    }
-}
-
-#[inline]
-fn request_flush<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    tlb: &mut MmuGather,
-    addr: VirtAddr,
     len: u64,
-    level: Level,
-) {
-    pt.hw.event(Event::FlushRequest);
-    tlb.flush_range(addr, len, level);
+    prot: Prot,
+    pkey: Option<i32>,
+) -> Result<(), Errno> {
+    let grows = prot & (Prot::GROWSDOWN | Prot::GROWSUP);
+    let prot = prot - grows;
+    if grows == Prot::GROWSDOWN | Prot::GROWSUP || !start.is_aligned(A::PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    if len == 0 {
+        return Ok(());
+    }
+    let end = A::page_end(start, len).ok_or(Errno::ENOMEM)?;
+    if !valid_prot(&k.pt, prot) {
+        return Err(Errno::EINVAL);
+    }
+    k.pt.hw.event(Event::MmapLock);
+    let pkey = pkey.map(|pkey| allocated_pkey(&k.pt, mm, pkey)).transpose()?;
+    let start = mprotect_start(mm, start, end, grows)?;
+    if pkey.is_none() {
+        prepare_execute_only(&k.pt, mm, prot);
+    }
+    let mut tlb = MmuGather::default();
+    k.pt.hw.event(Event::GatherOpened);
+    let done = mprotect_vmas(k, mm, (start, end), prot, pkey, &mut tlb);
+    k.pt.tlb_finish(&mut tlb);
+    done
 }
 
-/// Commits a batch of a mapping that became writable: each page that may be written without a fault becomes
-/// writable at once.
-#[inline]
-fn set_write_prot_commit_flush_ptes<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    tlb: &mut MmuGather,
-    vma: &Vma,
-    folio: Option<FolioSpan>,
-    b: Batch,
-) {
-    pt.hw.event(Event::WriteCheck);
-    let maybe = maybe_change_pte_writable(pt, vma, b.new);
-    if vma.flags.contains(VmFlags::SHARED) {
-        let (new, cause) = match maybe.and_then(|()| can_change_shared_pte_writable(pt, b.new)) {
-            Ok(()) => (pte_upgrade(pt, b.new), &cause::write_upgrade),
-            Err(stays) => (b.new, stays),
-        };
-        return pt.because(cause, |pt| prot_commit_flush_ptes(pt, tlb, vma, Batch { new, ..b }));
-    }
-    match (maybe, folio.filter(|&folio| pt.pages.is_anon(folio))) {
-        (Ok(()), Some(folio)) => commit_anon_folio_batch(pt, tlb, vma, folio, b),
-        (Ok(()), None) => {
-            pt.because(&cause::write_not_anon, |pt| prot_commit_flush_ptes(pt, tlb, vma, b));
-        }
-        (Err(stays), _) => pt.because(stays, |pt| prot_commit_flush_ptes(pt, tlb, vma, b)),
-    }
+/// Changes the protection of a range, in bytes (`do_mprotect_pkey`).
+///
+/// # Errors
+/// `EINVAL`, `ENOMEM`, `EACCES` in the order in which Linux checks. VMAs before the one that failed stay changed.
+#[tracing::instrument(level = "trace", skip(k, mm))]
+pub fn mprotect<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+    prot: Prot,
+) -> Result<(), Errno> {
+    do_mprotect_pkey(k, mm, start, len, prot, None)
 }
 
-/// Commits a batch of private pages in runs of those that are exclusive to the process, which become writable, and
-/// those that are not.
-#[inline]
-fn commit_anon_folio_batch<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    tlb: &mut MmuGather,
-    vma: &Vma,
-    folio: FolioSpan,
-    b: Batch,
-) {
-    let from_head = pt.rules.exclusive_from_folio_head;
-    let first = if from_head { folio.head } else { pt.arch.pte_pfn(b.old) };
-    pt.hw.event(Event::ExclusiveReads(b.nr as u32));
-    let mut done = 0;
-    while done < b.nr {
-        let (exclusive, nr) = pt.pages.page_anon_exclusive_sub_batch(first.add(done as u64), b.nr - done);
-        let new = pt.arch.pte_advance_pfn(b.new, done);
-        let (new, cause) = if exclusive {
-            (pte_upgrade(pt, new), &cause::write_upgrade)
-        } else {
-            (new, &cause::write_not_exclusive)
-        };
-        let run = Batch {
-            addr: b.addr.add(done as u64 * A::PAGE_SIZE),
-            p: b.p.add(done),
-            old: pt.arch.pte_advance_pfn(b.old, done),
-            new,
-            nr,
-        };
-        pt.because(cause, |pt| prot_commit_flush_ptes(pt, tlb, vma, run));
-        done += nr;
-    }
-}
-
-/// An entry that may be written without a fault, writable.
-#[inline]
-fn pte_upgrade<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, pte: Pte) -> Pte {
-    pt.hw.event(Event::WriteUpgrade);
-    pt.arch.pte_mkwrite(pte)
-}
-
-/// Changes a huge page whole (`change_huge_pmd`, `mm/huge_memory.c`).
-fn change_huge_pmd<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
-    pmdp: Ptep,
-    pmd: Pte,
-    addr: VirtAddr,
-) {
-    let Change { vma, prot, flags } = *walk.change;
-    walk.pages += A::PTRS_PER_TABLE as u64;
-    if !pt.arch.pmd_present(pmd) {
-        return change_nonpresent_pmd(pt, walk, addr, pmdp, pmd);
-    }
-    pt.hw.event(Event::HugeChange);
-    if flags.contains(CpFlags::PROT_NUMA) && numa_skip_huge(pt, vma, pmdp) {
-        return pt.hw.keeps(pmdp, 1, &cause::numa_skip);
-    }
-    pt.because(&cause::mprotect_huge, |pt| {
-        let old = pt.pmdp_invalidate_ad(addr, pmdp);
-        let mut new = uffd_changed(pt, pt.arch.pmd_modify(old, prot), flags);
-        let mut cause = &cause::mprotect_huge;
-        if flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(new) {
-            (new, cause) = match can_change_pmd_writable(pt, vma, new) {
-                Ok(()) => (pte_upgrade(pt, new), &cause::write_upgrade),
-                Err(stays) => (new, stays),
-            };
-        }
-        pt.because(cause, |pt| pt.set_pmd_at(addr, pmdp, new));
-        if pt.arch.huge_pmd_needs_flush(old, new) {
-            request_flush(pt, walk.tlb, addr, A::entry_size(Level::Pmd), Level::Pmd);
-        }
-    });
-}
-
-/// Whether NUMA hinting passes over an entry, and the entry's folio where that was looked up (`prot_numa_skip`,
-/// `mm/mprotect.c`, 6.17).
-fn prot_numa_skip<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    vma: &Vma,
-    pte: Pte,
-) -> (bool, Option<FolioSpan>) {
-    if pt.arch.pte_protnone(pte) {
-        return (true, None);
-    }
-    let folio = pt.vm_normal_folio(pte);
-    (!folio.is_some_and(|folio| folio_can_map_prot_numa(pt, vma, folio)), folio)
-}
-
-/// Whether NUMA hinting passes over a huge leaf.
-fn numa_skip_huge<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, vma: &Vma, pmdp: Ptep) -> bool {
-    let pmd = pt.hw.load(pmdp);
-    if pt.arch.pte_protnone(pmd) {
-        return true;
-    }
-    let Some(folio) = pt.vm_normal_folio_pmd(pmd) else { return true };
-    pt.rules.numa_skips_huge_leaves && !folio_can_map_prot_numa(pt, vma, folio)
-}
-
-/// Whether a hint fault could do anything for this folio: not where another process shares it, nor where it is on the CPU's
-/// node already (processes here have one thread).
-fn folio_can_map_prot_numa<A: Arch, H: TableMemory>(
-    pt: &PageTables<A, H>,
-    vma: &Vma,
-    folio: FolioSpan,
-) -> bool {
-    let shared_cow = vma.flags.is_cow() && pt.pages.maybe_mapped_shared(folio);
-    !shared_cow && pt.pages.node(folio) != CPU_NODE
+/// Changes the protection of a range, in bytes, and its key; -1 is no key of the caller's choice (`pkey_mprotect`).
+///
+/// # Errors
+/// Those of [`mprotect`](mprotect::<A, H>), `EINVAL` for a key that the process does not have, `ENOSYS` where the architecture has
+/// none.
+pub fn pkey_mprotect<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    start: VirtAddr,
+    len: u64,
+    prot: Prot,
+    pkey: i32,
+) -> Result<(), Errno> {
+    k.pt.arch.arch_max_pkey().ok_or(Errno::ENOSYS)?;
+    do_mprotect_pkey(k, mm, start, len, prot, (pkey != -1).then_some(pkey))
 }
 
 /// A new key (`pkey_alloc`). `rights` are checked, and belong to a register that is not modelled.
@@ -584,94 +527,4 @@ pub fn pkey_free<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, pke
     let key = allocated_pkey(&k.pt, mm, pkey)?;
     mm.pkeys.allocated &= !(1 << key);
     Ok(())
-}
-
-/// Changes the protection of a range, in bytes, and its key; -1 is no key of the caller's choice (`pkey_mprotect`).
-///
-/// # Errors
-/// Those of [`mprotect`](mprotect::<A, H>), `EINVAL` for a key that the process does not have, `ENOSYS` where the architecture has
-/// none.
-pub fn pkey_mprotect<A: Arch, H: TableMemory>(
-    k: &mut Kernel<A, H>,
-    mm: &mut Mm,
-    start: VirtAddr,
-    len: u64,
-    prot: Prot,
-    pkey: i32,
-) -> Result<(), Errno> {
-    k.pt.arch.arch_max_pkey().ok_or(Errno::ENOSYS)?;
-    do_mprotect_pkey(k, mm, start, len, prot, (pkey != -1).then_some(pkey))
-}
-
-/// What a software entry becomes where protections change, or `None` where it stays: what is writable is so no more, and
-/// gets its permission back when its page comes back (`change_softleaf_pte`, `change_non_present_huge_pmd`).
-fn changed_softleaf<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, leaf: SoftLeaf) -> Option<SoftLeaf> {
-    let read = |ty, kept| Some(SoftLeaf { ty, flags: leaf.flags & kept, ..leaf });
-    match leaf.ty {
-        swp_type::MIGRATION_WRITE => {
-            let anon = pt.pages.is_anon(pt.hw.peek_folio(Pfn::new(leaf.offset)));
-            let ty = if anon { swp_type::MIGRATION_READ_EXCLUSIVE } else { swp_type::MIGRATION_READ };
-            read(ty, SoftFlags::SOFT_DIRTY | SoftFlags::YOUNG | SoftFlags::DIRTY)
-        }
-        swp_type::DEVICE_WRITE => read(swp_type::DEVICE_READ, SoftFlags::UFFD),
-        _ => None,
-    }
-}
-
-/// Changes the protection of an entry that maps no page.
-fn change_nonpresent_pte<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
-    addr: VirtAddr,
-    p: Ptep,
-    pte: Pte,
-) {
-    let (new, cause) = changed_nonpresent(pt, walk, pte);
-    if new == pte {
-        return;
-    }
-    walk.pages += 1;
-    pt.because(cause, |pt| {
-        if pt.arch.pte_none(new) {
-            pt.pte_clear(addr, p);
-        } else {
-            pt.set_pte_at(addr, p, new);
-        }
-    });
-}
-
-/// The same for the entry of a huge page.
-fn change_nonpresent_pmd<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    walk: &Walk<'_>,
-    addr: VirtAddr,
-    pmdp: Ptep,
-    pmd: Pte,
-) {
-    let (new, cause) = changed_nonpresent(pt, walk, pmd);
-    if new != pmd {
-        pt.because(cause, |pt| pt.set_pmd_at(addr, pmdp, new));
-    }
-}
-
-fn changed_nonpresent<A: Arch, H: TableMemory>(
-    pt: &PageTables<A, H>,
-    walk: &Walk<'_>,
-    pte: Pte,
-) -> (Pte, &'static Cause) {
-    let (changed, cause) = match pt.soft_view(pte).and_then(|leaf| changed_softleaf(pt, leaf)) {
-        Some(leaf) => (pt.soft_word(leaf), &cause::mprotect_softleaf),
-        None => (pte, &cause::uffd_wp_softleaf),
-    };
-    (uffd_changed_nonpresent(pt, walk.change.vma, walk.change.flags, changed), cause)
-}
-
-/// Entries in a transaction. `old` and `new` are those of the first.
-#[derive(Clone, Copy, Debug)]
-struct Batch {
-    addr: VirtAddr,
-    p: Ptep,
-    old: Pte,
-    new: Pte,
-    nr: usize,
 }

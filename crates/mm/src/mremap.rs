@@ -470,7 +470,8 @@ fn move_ptes<A: Arch, H: TableMemory>(
             flush = true;
             if k.pt.rules.mremap_batches && k.pt.arch.pte_batch_hint(p, old) > 1 {
                 let folio = k.pt.vm_normal_folio(old);
-                nr = k.pt.folio_pte_batch(folio, p, old, max - i, Fpb::RESPECT_WRITE);
+                nr =
+                    folio.map_or(1, |folio| k.pt.folio_pte_batch(folio, p, old, max - i, Fpb::RESPECT_WRITE));
             }
             let mut pte = k.pt.get_and_clear_ptes(addr, p, nr);
             if loses_uffd(k, vma) {

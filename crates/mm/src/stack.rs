@@ -1,8 +1,7 @@
 //! Stacks: how they come to be, and how they grow (`fs/exec.c`, `mm/vma.c`, 7.3).
 
 use crate::kernel::Kernel;
-use crate::mm_types::STACK_GUARD_PAGES;
-use crate::mm_types::{DATA_DEFAULT, Mm, Vma};
+use crate::mm_types::{DATA_DEFAULT, Mm, STACK_GUARD_PAGES, Vma};
 use crate::tables::PageTables;
 use crate::util::charge;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};

@@ -8,7 +8,8 @@ use crate::address_space::ObjectKind;
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::mm_types::{Mm, Userfaultfd, Vma};
-use crate::mprotect::{Change, CpFlags, change_protection};
+use crate::mprotect::change_protection;
+use crate::mprotect::walk::{Change, CpFlags};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vma::{vma_modify_as, vma_set_page_prot, wants_write_upgrade};
@@ -229,13 +230,13 @@ pub(crate) fn uffd_wp_range<A: Arch, H: TableMemory>(
         populate_tables(&mut k.pt, mm, start, end)?;
     }
     let mut tlb = MmuGather::default();
-    let change = Change { vma, prot: vma.page_prot, flags };
+    let change = Change { vma, newprot: vma.page_prot, cp_flags: flags };
     let cause = match how {
         Switch::On => &cause::uffd_wp,
         Switch::Off => &cause::uffd_wp_resolve,
     };
     k.because(cause, |k| {
-        change_protection(&mut k.pt, mm, &mut tlb, &change, start, end);
+        change_protection(&mut k.pt, mm, &mut tlb, change, start, end);
         k.pt.tlb_finish(&mut tlb);
     });
     Ok(())

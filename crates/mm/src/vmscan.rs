@@ -146,7 +146,7 @@ fn discard_run<A: Arch, H: TableMemory>(
         return max;
     }
     let pte = pt.ptep_get(p);
-    pt.folio_pte_batch(Some(folio), p, pte, max, Fpb::RESPECT_WRITE | Fpb::RESPECT_SOFT_DIRTY)
+    pt.folio_pte_batch(folio, p, pte, max, Fpb::RESPECT_WRITE | Fpb::RESPECT_SOFT_DIRTY)
 }
 
 /// A huge leaf. Where its folio was written to, it stays, or is split and goes on as page entries

@@ -3,8 +3,7 @@
 use crate::cause;
 use crate::huge_memory::split::split_folio;
 use crate::kernel::Kernel;
-use crate::madvise::range::Range;
-use crate::madvise::range::{madvise_end, walk_vmas};
+use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::madvise::{Cold, MappedBatch};
 use crate::mm_types::{Mm, Vma};
 use crate::tables::PageTables;
@@ -215,7 +214,7 @@ fn for_each_batch<A: Arch, H: TableMemory>(
             addr = addr.add(A::PAGE_SIZE);
             continue;
         };
-        let nr = pt.folio_pte_batch(Some(folio), p, pte, max, Fpb::empty());
+        let nr = pt.folio_pte_batch(folio, p, pte, max, Fpb::empty());
         if nr < folio.nr_pages() {
             if pt.pages.maybe_mapped_shared(folio) {
                 pt.hw.keeps(p, nr, &cause::folio_shared);

@@ -131,7 +131,7 @@ fn copy_present_ptes<A: Arch, H: TableMemory>(
     let vma = copy.vma;
     let mut nr = 1;
     if let Some(folio) = pt.vm_normal_folio(pte) {
-        nr = pt.folio_pte_batch(Some(folio), src, pte, max, fork_respects(pt, vma));
+        nr = pt.folio_pte_batch(folio, src, pte, max, fork_respects(pt, vma));
         if (0..nr).any(|i| pt.arch.pte_write(pt.hw.peek(src.add(i)))) {
             pte = pt.arch.pte_mkwrite(pte);
         }

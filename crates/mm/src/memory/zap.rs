@@ -175,7 +175,7 @@ fn zap_present<A: Arch, H: TableMemory>(
     max: usize,
 ) -> usize {
     let folio = pt.vm_normal_folio(pte);
-    let nr = pt.folio_pte_batch(folio, p, pte, max, Fpb::empty());
+    let nr = folio.map_or(1, |folio| pt.folio_pte_batch(folio, p, pte, max, Fpb::empty()));
     tlb.flush_range(addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
     let Some(folio) = folio else {
         pt.ptep_get_and_clear(addr, p);

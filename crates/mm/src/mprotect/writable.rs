@@ -74,3 +74,44 @@ pub(crate) fn can_change_pmd_writable<A: Arch, H: TableMemory>(
     let folio = pt.vm_normal_folio_pmd(pmd).ok_or(&cause::write_not_anon)?;
     can_change_private_pte_writable(pt, folio, folio.head)
 }
+
+/// Whether entries become writable without a fault, or why they stay read-only.
+#[derive(Clone, Copy)]
+pub(crate) enum SetWrite {
+    /// That is not the question.
+    NotAsked,
+    Yes,
+    No(&'static Cause),
+}
+
+impl From<Result<(), &'static Cause>> for SetWrite {
+    fn from(can: Result<(), &'static Cause>) -> Self {
+        can.map_or_else(Self::No, |()| Self::Yes)
+    }
+}
+
+impl SetWrite {
+    /// The entry, writable where it may be.
+    #[inline]
+    pub(crate) fn apply<A: Arch, H: TableMemory>(self, pt: &mut PageTables<A, H>, pte: Pte) -> Pte {
+        if !matches!(self, Self::Yes) {
+            return pte;
+        }
+        pt.hw.event(Event::WriteUpgrade);
+        pt.arch.pte_mkwrite(pte)
+    }
+
+    /// Does something for this cause.
+    #[inline]
+    pub(crate) fn because<A: Arch, H: TableMemory>(
+        self,
+        pt: &mut PageTables<A, H>,
+        does: impl FnOnce(&mut PageTables<A, H>),
+    ) {
+        match self {
+            Self::NotAsked => does(pt),
+            Self::Yes => pt.because(&cause::write_upgrade, does),
+            Self::No(why) => pt.because(why, does),
+        }
+    }
+}

@@ -39,13 +39,15 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     #[inline]
     pub(crate) fn folio_pte_batch(
         &mut self,
-        folio: Option<FolioSpan>,
+        folio: FolioSpan,
         p: Ptep,
         pte: Pte,
         max: usize,
         respect: Fpb,
     ) -> usize {
-        let Some(folio) = folio.filter(|folio| folio.order > 0) else { return 1 };
+        if folio.order == 0 {
+            return 1;
+        }
         let max = max.min(folio.end().since(self.arch.pte_pfn(pte)) as usize);
         let hint = self.arch.pte_batch_hint(p, pte);
         if hint == 1 && self.arch.batch_by_mask(respect) {

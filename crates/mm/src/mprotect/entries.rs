@@ -1,0 +1,269 @@
+//! The entries of a table in the steps in which mprotect changes them.
+//!
+//! Most tables go on as they begin: entry after entry, or batch after batch, the words are alike but for their frames, the
+//! folios have one order, their pages are all exclusive or none is. What mprotect does to such a stretch repeats itself with
+//! a *period*: the length of a batch, or of a contiguous block where that is longer. So [`Entries`] shows one period to
+//! mprotect, which changes it step by step through the port, and sees what became of it; every further period gets the same
+//! words for its own frames, and counts the same. Linux has nothing like it.
+//!
+//! What is looked at to know that a period is like the one seen is what the kernel itself would look at: every word, the
+//! order of every folio that is looked up, `AnonExclusive` of every page. On machines that keep primitives in order,
+//! every entry is shown.
+
+use crate::mprotect::walk::{CpFlags, Walk};
+use crate::tables::PageTables;
+use ptelab_pgtable::{Arch, Counters, Level, MmuGather, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+
+/// What a walk has seen so far.
+#[derive(Clone, Default)]
+pub(crate) struct Seen {
+    period: Option<Period>,
+    /// What was met last and not kept.
+    met: Option<Likeness>,
+    /// Where the next stretch can begin: up to there, it is known to be too short.
+    from: Ptep,
+}
+
+/// What decides what becomes of a period of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Likeness {
+    /// The words, without their frames.
+    bits: u64,
+    /// Place of the first entry and of its frame in the period.
+    phase: (u64, u64),
+    /// Order of the folios, where it is looked at.
+    order: Option<u32>,
+    /// `AnonExclusive` of the pages and whether they are anonymous, where that is looked at.
+    exclusive: Option<(bool, bool)>,
+}
+
+/// Entries that are alike, in whole periods.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    like: Likeness,
+    /// First frame.
+    pfn: Pfn,
+    period: usize,
+    /// Entries.
+    n: usize,
+}
+
+/// One period, and what became of it.
+#[derive(Clone)]
+struct Period {
+    like: Likeness,
+    pfn: Pfn,
+    /// The first word afterwards, and how the words go on.
+    new: Pte,
+    step: u64,
+    flushed: bool,
+    counted: Option<Counters>,
+}
+
+/// A period that is being changed, to be looked at when that is done.
+struct Changing {
+    addr: VirtAddr,
+    p: Ptep,
+    stretch: Stretch,
+    /// Counters, and the walk's gathered flushes, from before.
+    counters: Option<Counters>,
+    tlb: MmuGather,
+}
+
+/// The entries of `addr..end`, which lies under one table.
+pub(crate) struct Entries {
+    p: Ptep,
+    addr: VirtAddr,
+    end: VirtAddr,
+    changing: Option<Changing>,
+}
+
+impl Entries {
+    pub(crate) fn new<A: Arch>(table: Ptep, addr: VirtAddr, end: VirtAddr) -> Self {
+        Self { p: table.add(A::index(addr, Level::Pte)), addr, end, changing: None }
+    }
+
+    /// The next entry to change, and how many there are from it on, as far as one step may go; nothing where all are changed.
+    #[inline]
+    pub(crate) fn next<A: Arch, H: TableMemory>(
+        &mut self,
+        pt: &mut PageTables<A, H>,
+        walk: &mut Walk<'_>,
+    ) -> Option<(VirtAddr, Ptep, usize)> {
+        if let Some(changing) = &self.changing {
+            let left = changing.stretch.period - (self.p.0 - changing.p.0) as usize;
+            if left > 0 {
+                return Some((self.addr, self.p, left));
+            }
+            self.changed(pt, walk);
+        }
+        while self.addr < self.end {
+            let max = (self.end.since(self.addr) >> A::PAGE_SHIFT) as usize;
+            let repeated = self.repeat(pt, walk, max);
+            if repeated == 0 {
+                let period = self.changing.as_ref().map_or(max, |changing| changing.stretch.period);
+                return Some((self.addr, self.p, period));
+            }
+            self.step::<A>(repeated);
+        }
+        None
+    }
+
+    /// `nr` entries from the last one shown on are done with.
+    #[inline]
+    pub(crate) fn step<A: Arch>(&mut self, nr: usize) {
+        self.p = self.p.add(nr);
+        self.addr = self.addr.add(nr as u64 * A::PAGE_SIZE);
+    }
+
+    /// Changes entries by what became of entries like them. Returns how many: 0 where mprotect is to go on by itself.
+    #[inline]
+    fn repeat<A: Arch, H: TableMemory>(
+        &mut self,
+        pt: &mut PageTables<A, H>,
+        walk: &mut Walk<'_>,
+        max: usize,
+    ) -> usize {
+        let (addr, p) = (self.addr, self.p);
+        let known_short = p < walk.seen.from && walk.seen.from.0 - p.0 < A::PTRS_PER_TABLE as u64;
+        if H::KEEPS_ORDER || known_short || p.offset_in(A::CONT_PTES) != 0 {
+            return 0;
+        }
+        let Some(stretch) = stretch(pt, walk, addr, p, max) else { return 0 };
+        let known = walk.seen.period.as_ref().is_some_and(|period| period.like == stretch.like);
+        // A look is worth it where the stretch goes on, or the same was met before.
+        let again = known || walk.seen.met.replace(stretch.like) == Some(stretch.like);
+        let enough = if again { stretch.period } else { 2 * stretch.period };
+        if stretch.n < enough {
+            walk.seen.from = p.add(stretch.n);
+            return 0;
+        }
+        if !known {
+            self.changing = Some(Changing {
+                addr,
+                p,
+                stretch,
+                counters: pt.hw.counters().copied(),
+                tlb: std::mem::take(walk.tlb),
+            });
+            return 0;
+        }
+        repeat_period(pt, walk, addr, p, &stretch);
+        stretch.n
+    }
+
+    /// A period was changed: keeps what became of it, unless its entries did not come out alike.
+    #[cold]
+    #[inline(never)]
+    fn changed<A: Arch, H: TableMemory>(&mut self, pt: &PageTables<A, H>, walk: &mut Walk<'_>) {
+        let Some(Changing { addr, p, stretch, counters, tlb }) = self.changing.take() else { return };
+        let flushed = std::mem::replace(walk.tlb, tlb).range();
+        if let Some((start, end)) = flushed {
+            walk.tlb.flush_range(start, end.since(start), Level::Pte);
+        }
+        let new = pt.hw.peek(p);
+        let step = pt.arch.pfn_step(new);
+        let uniform = pt.hw.peek_run(p, new, step, stretch.period) == stretch.period;
+        let len = stretch.period as u64 * A::PAGE_SIZE;
+        let whole = flushed.is_none_or(|range| range == (addr, addr.add(len)));
+        let counted = pt.hw.counters().copied().zip(counters).map(|(after, before)| after - before);
+        walk.seen.period = (uniform && whole).then(|| Period {
+            like: stretch.like,
+            pfn: stretch.pfn,
+            new,
+            step,
+            flushed: flushed.is_some(),
+            counted,
+        });
+        if walk.seen.period.is_none() {
+            walk.seen.from = p.add(stretch.n);
+        }
+    }
+}
+
+/// The stretch of likes at `p`, if its entries are of a kind that may be repeated.
+#[inline]
+fn stretch<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    walk: &Walk<'_>,
+    addr: VirtAddr,
+    p: Ptep,
+    max: usize,
+) -> Option<Stretch> {
+    let pte = pt.hw.peek(p);
+    let numa = walk.change.cp_flags.contains(CpFlags::PROT_NUMA);
+    if numa || !pt.arch.pte_present(pte) || pt.arch.pte_special(pte) {
+        return None;
+    }
+    let pfn = pt.arch.pte_pfn(pte);
+    let by_entry = !pt.rules.mprotect_batches;
+    if by_entry && pt.arch.pte_batch_hint(p, pte) > 1 {
+        // Each entry by itself takes the block apart or puts it together. It would come out the same, but what this
+        // costs is what people want to see, in time as in counts.
+        return None;
+    }
+    let order = (!by_entry || A::CONT_PTES > 1).then(|| pt.hw.peek_folio(pfn).order);
+    let batch = if by_entry { 1 } else { 1 << order.unwrap_or(0) };
+    if !pfn.index().is_multiple_of(batch) {
+        return None;
+    }
+    let period = batch.max(A::CONT_PTES);
+    let mut n = pt.hw.peek_run(p, pte, pt.arch.pfn_step(pte), max);
+    if n >= period
+        && let Some(order) = order
+    {
+        // Of a folio, a batch looks at its first page; of a block, an attempt to fold looks at one.
+        let stride = if by_entry { A::CONT_PTES } else { batch };
+        n = n.min(stride * pt.hw.peek_orders(pfn, stride, order, n / stride));
+    }
+    let mut exclusive = None;
+    if n >= period && reads_exclusive(walk) {
+        let (all, len) = pt.pages.page_anon_exclusive_sub_batch(pfn, n);
+        let (anon, len) = if all { (true, len) } else { anon_run(pt, pfn, batch, len) };
+        (exclusive, n) = (Some((all, anon)), len);
+    }
+    let mask = period as u64 - 1;
+    let phase = ((addr.get() >> A::PAGE_SHIFT) & mask, pfn.get() & mask);
+    let like = Likeness { bits: pte.0 & !pt.arch.pfn_mask(), phase, order, exclusive };
+    Some(Stretch { like, pfn, period, n: n - n % period })
+}
+
+fn reads_exclusive(walk: &Walk<'_>) -> bool {
+    walk.change.cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
+        && !walk.change.vma.flags.contains(VmFlags::SHARED)
+}
+
+/// Whether the folio of a page is anonymous, and how many pages on, at most `max`, are as it, a look every `stride`.
+fn anon_run<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    pfn: Pfn,
+    stride: usize,
+    max: usize,
+) -> (bool, usize) {
+    let anon = |i: usize| pt.pages.is_anon(pt.hw.peek_folio(pfn.add(i as u64)));
+    let first = anon(0);
+    let same = (0..max).step_by(stride).take_while(|&i| anon(i) == first).count();
+    (first, (same * stride).min(max))
+}
+
+/// Does to a stretch what was done to one period like its own.
+#[inline]
+fn repeat_period<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    addr: VirtAddr,
+    p: Ptep,
+    stretch: &Stretch,
+) {
+    let Some(period) = &walk.seen.period else { return };
+    let frames = stretch.pfn.get().wrapping_sub(period.pfn.get());
+    let first = Pte(period.new.0.wrapping_add(frames.wrapping_mul(period.step)));
+    pt.hw.poke_run(p, first, period.step, stretch.n);
+    if let Some(counted) = &period.counted {
+        pt.hw.repeat(counted, (stretch.n / stretch.period) as u64);
+    }
+    if period.flushed {
+        walk.tlb.flush_range(addr, stretch.n as u64 * A::PAGE_SIZE, Level::Pte);
+    }
+    walk.pages += stretch.n as u64;
+}

@@ -1,0 +1,17 @@
+//! Which folios NUMA hinting is for (`mm/mempolicy.c`, `folio_can_map_prot_numa`, 7.3).
+
+use crate::mm_types::Vma;
+use crate::pages::CPU_NODE;
+use crate::tables::PageTables;
+use ptelab_pgtable::{Arch, FolioSpan, TableMemory};
+
+/// Whether a hint fault could do anything for this folio: not where another process shares it, nor where it is on the CPU's
+/// node already (processes here have one thread).
+pub(crate) fn folio_can_map_prot_numa<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    vma: &Vma,
+    folio: FolioSpan,
+) -> bool {
+    let shared_cow = vma.flags.is_cow() && pt.pages.maybe_mapped_shared(folio);
+    !shared_cow && pt.pages.node(folio) != CPU_NODE
+}
