@@ -1,8 +1,8 @@
 //! What pages of shared memory, files and segments are kept in: objects whose pages outlive any one mapping (`struct
 //! address_space`, 7.3).
 
-use crate::mm_types::{FileId, ObjectId, Vma};
 use crate::pages::Pages;
+use crate::vm_area::{FileId, ObjectId, Vma};
 use ptelab_pgtable::{FolioSpan, Pfn};
 use ptelab_uapi::{Errno, FileMode};
 use std::collections::BTreeMap;

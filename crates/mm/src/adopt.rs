@@ -2,9 +2,10 @@
 
 use crate::address_space::ObjectKind;
 use crate::kernel::Kernel;
-use crate::mm_types::{DATA_DEFAULT, FileId, Mm, Vma};
+use crate::mm_types::Mm;
 use crate::stack::{check_free, setup_stack};
 use crate::util::charge;
+use crate::vm_area::{DATA_DEFAULT, FileId, Vma};
 use crate::vma::vma_set_page_prot;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, FileMode, Prot};

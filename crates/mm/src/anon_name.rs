@@ -2,7 +2,8 @@
 
 use crate::address_space::ObjectKind;
 use crate::kernel::Kernel;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
+use crate::vm_area::Vma;
 use crate::vma::vma_modify_as;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;

@@ -2,9 +2,10 @@
 
 use crate::gup::mm_populate;
 use crate::kernel::Kernel;
-use crate::mm_types::{DATA_DEFAULT, Mm, Vma};
+use crate::mm_types::Mm;
 use crate::mmap::{check_fixed, unmap_range};
 use crate::util::charge;
+use crate::vm_area::{DATA_DEFAULT, Vma};
 use crate::vma::expand_or_insert;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;

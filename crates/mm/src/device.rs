@@ -4,9 +4,10 @@
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::migrate::isolate_folios;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, FolioSpan, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type};
 use ptelab_uapi::Errno;
 

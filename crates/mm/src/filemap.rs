@@ -4,7 +4,7 @@
 //! zeros. Nothing is written back.
 
 use crate::kernel::Kernel;
-use crate::mm_types::{FileId, ObjectId};
+use crate::vm_area::{FileId, ObjectId};
 use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory};
 use ptelab_uapi::{Errno, FileMode};
 

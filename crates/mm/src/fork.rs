@@ -3,11 +3,12 @@
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::memory::copy::{CopySrc, copy_page_range};
-use crate::mm_types::{LOCKED_MASK, Mm, Userfaultfd, Vma};
+use crate::mm_types::Mm;
 use crate::mmap::exit_mmap;
 use crate::prctl::inherit;
 use crate::userfaultfd::userfaultfd_reset;
 use crate::util::charge;
+use crate::vm_area::{LOCKED_MASK, Userfaultfd, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VmFlags};
 use ptelab_uapi::Errno;
 

@@ -4,9 +4,10 @@ use crate::cause;
 use crate::errno::FaultError;
 use crate::kernel::Kernel;
 use crate::memory::handle_mm_fault;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Access, Arch, Level, TableMemory, VirtAddr, VmFlags};
 
 /// Faults pages in as the kernel does for user code: nothing is written, and what is there already stays as it is.

@@ -9,10 +9,11 @@ use crate::huge_mm::{allowed_orders, suitable_order};
 use crate::kernel::Kernel;
 use crate::memory::fault::Fault;
 use crate::memory::numa::do_huge_pmd_numa_page;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::rmap::{add_new_anon_folio, folio_move_anon_rmap};
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };

@@ -1,7 +1,8 @@
 //! Which sizes of folios memory may have (`include/linux/huge_mm.h`, 7.3).
 
 use crate::kernel::Kernel;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 
 /// The orders that a fault in `vma` may use, as a mask (`thp_vma_allowable_orders`).

@@ -8,10 +8,11 @@ use crate::madvise::range::Range;
 use crate::memory::fault::Fault;
 use crate::memory::swap_in::do_swap_page;
 use crate::memory::zap::{Zap, zap_pte_range};
-use crate::mm_types::{Mm, ThpDisable, Vma};
+use crate::mm_types::{Mm, ThpDisable};
 use crate::pages::{MapLevel, ZERO_PFN};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Access, Arch, Event, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory, VirtAddr, VmFlags,
 };

@@ -9,14 +9,15 @@ use crate::errno::FaultError;
 use crate::gup::populate_range;
 use crate::kernel::Kernel;
 use crate::khugepaged::madvise_collapse;
-use crate::madvise::cold::{madvise_cold, madvise_free};
+use crate::madvise::cold::{Cold, madvise_cold, madvise_free};
 use crate::madvise::guard::{madvise_guard_install, madvise_guard_remove};
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::memory::zap::{Zap, zap_page_range};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use crate::vma::vma_modify;
-use ptelab_pgtable::{Access, Arch, Cause, FolioSpan, MmuGather, Ptep, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Access, Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Advice, Errno};
 
 /// Gives advice on a range, in bytes (`do_madvise`).
@@ -155,35 +156,4 @@ fn madvise_populate<A: Arch, H: TableMemory>(
         at = part_end;
     }
     Ok(())
-}
-
-/// What to do with memory that is not needed soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cold {
-    /// It is to be reclaimed before other memory.
-    Deactivate,
-    /// It is reclaimed now.
-    Pageout,
-    /// So much of it as `MADV_FREE` gave up is reclaimed now.
-    PageoutLazyfree,
-}
-
-impl Cold {
-    const fn cause(self) -> &'static Cause {
-        match self {
-            Self::Deactivate => &cause::cold,
-            Self::Pageout | Self::PageoutLazyfree => &cause::pageout,
-        }
-    }
-}
-
-/// Entries that map all pages of a folio.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MappedBatch {
-    pub(crate) addr: VirtAddr,
-    pub(crate) p: Ptep,
-    pub(crate) nr: usize,
-    pub(crate) folio: FolioSpan,
-    young: bool,
-    dirty: bool,
 }

@@ -20,10 +20,11 @@ use crate::memory::fault::Fault;
 use crate::memory::numa::do_numa_page;
 use crate::memory::swap_in::do_swap_page;
 use crate::memory::wp::do_wp_page;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::stack::find_vma_or_expand;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Access, Arch, Event, FaultKind, Level, Ptep, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::Signal;
 

@@ -1,10 +1,11 @@
 //! NUMA balancing takes access from memory, to notice the next one (`mm/mempolicy.c`, `change_prot_numa`, 7.3).
 
 use crate::cause;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
+use crate::mprotect::change::{Change, CpFlags};
 use crate::mprotect::change_protection;
-use crate::mprotect::walk::{Change, CpFlags};
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
 
 /// Takes access from the entries of a range for NUMA balancing to notice the next one (`change_prot_numa`).

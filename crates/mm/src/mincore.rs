@@ -1,8 +1,9 @@
 //! `mincore`: which pages are in memory (`mm/mincore.c`, 7.3).
 
 use crate::kernel::Kernel;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, Level, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 

@@ -3,9 +3,10 @@
 use crate::cause;
 use crate::huge_memory::split::{restore_moved, split_folio, unmap_for_move};
 use crate::migrate::requeue_deferred_split;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::{CPU_NODE, MapLevel};
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, FolioSpan, Ptep, TableMemory, VirtAddr};
 
 /// Moves a folio that only `mm` maps, by page entries, to this CPU's node. Says whether it could.

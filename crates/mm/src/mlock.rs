@@ -4,7 +4,8 @@
 use crate::errno::FaultError;
 use crate::gup::{mm_populate, populate_vma_page_range};
 use crate::kernel::Kernel;
-use crate::mm_types::{LOCKED_MASK, Mm, Vma};
+use crate::mm_types::Mm;
+use crate::vm_area::{LOCKED_MASK, Vma};
 use crate::vma::vma_modify;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, MclFlags, MlockFlags};

@@ -1,9 +1,9 @@
 //! What userfaultfd's write protection makes of entries that change or go (`include/linux/mm_inline.h`, `mm/mprotect.c`, 7.3).
 
 use crate::cause;
-use crate::mm_types::Vma;
-use crate::mprotect::walk::CpFlags;
+use crate::mprotect::change::CpFlags;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, marker};
 
 /// A present entry, protected or not as the walk asks.

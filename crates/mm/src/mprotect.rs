@@ -4,9 +4,9 @@
 //! the page struct, one transaction and one flush request for all of them. On arm64 that pays twice, as a batch that covers a
 //! contiguous block need not unfold it.
 
+pub(crate) mod change;
 pub(crate) mod entries;
 pub(crate) mod numa;
-pub(crate) mod walk;
 pub(crate) mod writable;
 
 use crate::cause;
@@ -14,10 +14,10 @@ use crate::gup::populate_vma_page_range;
 use crate::huge_memory::change::{change_huge_pmd, changed_softleaf};
 use crate::kernel::Kernel;
 use crate::mm_inline::uffd_changed;
-use crate::mm_types::{Mm, Vma};
-use crate::mprotect::entries::Entries;
+use crate::mm_types::Mm;
+use crate::mprotect::change::{Change, CpFlags};
+use crate::mprotect::entries::{Entries, Walk};
 use crate::mprotect::numa::folio_can_map_prot_numa;
-use crate::mprotect::walk::{Change, CpFlags, Walk};
 use crate::mprotect::writable::{
     SetWrite, can_change_pte_writable, can_change_shared_pte_writable, maybe_change_pte_writable,
 };
@@ -25,6 +25,7 @@ use crate::pkeys::{allocated_pkey, override_pkey, prepare_execute_only};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::util::{charge, uncharge};
+use crate::vm_area::Vma;
 use crate::vma::{vma_modify, vma_set_page_prot, wants_write_upgrade};
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Fpb, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr, VmFlags,

@@ -2,10 +2,11 @@
 
 use crate::cause;
 use crate::kernel::Kernel;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::userfaultfd::uffd_wp_range;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, PageCategories, PmScanFlags, Switch};
 

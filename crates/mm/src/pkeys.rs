@@ -3,8 +3,9 @@
 //! Which rights a thread has given itself by a key lies in a register that no call shows, so nobody here can access memory
 //! with another key than 0.
 
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, TableMemory};
 use ptelab_uapi::{Errno, Prot};
 

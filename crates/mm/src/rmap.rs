@@ -1,8 +1,9 @@
 //! Who may map an anonymous page: anon_vmas and their families (`mm/rmap.c`, 7.3).
 
-use crate::mm_types::{AnonVmaId, Mm, STICKY, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::{AnonVmaId, STICKY, Vma};
 use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
 
 /// One anon_vma's place in its family.

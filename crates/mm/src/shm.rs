@@ -2,8 +2,9 @@
 
 use crate::address_space::{ObjectKind, Segment, ShmId};
 use crate::kernel::Kernel;
-use crate::mm_types::{FileId, Mm, Vma};
+use crate::mm_types::Mm;
 use crate::mmap::{Request, do_mmap, unmap_range};
+use crate::vm_area::{FileId, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use ptelab_uapi::{Errno, FileMode, MapFlags, Prot, ShmFlags};
 

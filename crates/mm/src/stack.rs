@@ -1,9 +1,10 @@
 //! Stacks: how they come to be, and how they grow (`fs/exec.c`, `mm/vma.c`, 7.3).
 
 use crate::kernel::Kernel;
-use crate::mm_types::{DATA_DEFAULT, Mm, STACK_GUARD_PAGES, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::util::charge;
+use crate::vm_area::{DATA_DEFAULT, STACK_GUARD_PAGES, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;
 

@@ -3,9 +3,10 @@
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::maps::{Backing, backing};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use crate::vma::vma_set_page_prot;
 use ptelab_pgtable::{Arch, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;

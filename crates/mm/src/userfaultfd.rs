@@ -7,11 +7,12 @@
 use crate::address_space::ObjectKind;
 use crate::cause;
 use crate::kernel::Kernel;
-use crate::mm_types::{Mm, Userfaultfd, Vma};
+use crate::mm_types::Mm;
+use crate::mprotect::change::{Change, CpFlags};
 use crate::mprotect::change_protection;
-use crate::mprotect::walk::{Change, CpFlags};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::{Userfaultfd, Vma};
 use crate::vma::{vma_modify_as, vma_set_page_prot, wants_write_upgrade};
 use ptelab_pgtable::{Arch, Level, MmuGather, SoftLeaf, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, Switch, UffdFeatures};

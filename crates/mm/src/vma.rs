@@ -1,8 +1,9 @@
 //! VMAs: the tree, and when they split and merge (`mm/vma.c`, 7.3).
 
 use crate::kernel::Kernel;
-use crate::mm_types::{AnonVmaId, FileId, Mm, ObjectId, STICKY, Userfaultfd, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
+use crate::vm_area::{AnonVmaId, FileId, ObjectId, STICKY, Userfaultfd, Vma};
 use ptelab_pgtable::{Arch, Event, Level, PgProt, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;
 

@@ -1,6 +1,6 @@
 //! The VMAs of an address space (`mm->mm_mt`, 7.3).
 
-use crate::mm_types::Vma;
+use crate::vm_area::Vma;
 use ptelab_pgtable::VirtAddr;
 use std::collections::BTreeMap;
 

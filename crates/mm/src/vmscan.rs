@@ -4,11 +4,12 @@ use crate::cause;
 use crate::huge_memory::split::split_folio;
 use crate::kernel::Kernel;
 use crate::memory::zap::zap_huge_pmd;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::{MapLevel, MmId};
 use crate::rmap::{Mapped, folio_addresses, folio_entries};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Arch, FolioSpan, Fpb, Level, MmuGather, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags,
 };

@@ -2,11 +2,12 @@
 
 use crate::cause;
 use crate::mm_inline::{uffd_changed, uffd_changed_nonpresent};
-use crate::mm_types::Vma;
+use crate::mprotect::change::{Change, CpFlags};
+use crate::mprotect::entries::Walk;
 use crate::mprotect::numa::folio_can_map_prot_numa;
-use crate::mprotect::walk::{Change, CpFlags, Walk};
 use crate::mprotect::writable::{SetWrite, can_change_pmd_writable};
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Arch, Cause, Event, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
 };

@@ -2,10 +2,11 @@
 
 use crate::cause;
 use crate::migrate::{migrated_pte, migration_leaf_of};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::rmap::{Mapped, folio_addresses, folio_entries, take_down};
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, Pte, SoftFlags, TableMemory, VirtAddr, VmFlags};
 
 /// A large folio that is taken apart.

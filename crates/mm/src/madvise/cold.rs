@@ -4,17 +4,49 @@ use crate::cause;
 use crate::huge_memory::split::split_folio;
 use crate::kernel::Kernel;
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
-use crate::madvise::{Cold, MappedBatch};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use crate::vmscan::reclaim_pages;
 use ptelab_pgtable::{
-    Arch, Cydp, FolioSpan, Fpb, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr, VmFlags, marker, swp_type,
+    Arch, Cause, Cydp, FolioSpan, Fpb, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr, VmFlags, marker,
+    swp_type,
 };
 use ptelab_uapi::Errno;
 
 // MADV_FREE, MADV_COLD, MADV_PAGEOUT.
+
+/// What to do with memory that is not needed soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cold {
+    /// It is to be reclaimed before other memory.
+    Deactivate,
+    /// It is reclaimed now.
+    Pageout,
+    /// So much of it as `MADV_FREE` gave up is reclaimed now.
+    PageoutLazyfree,
+}
+
+impl Cold {
+    const fn cause(self) -> &'static Cause {
+        match self {
+            Self::Deactivate => &cause::cold,
+            Self::Pageout | Self::PageoutLazyfree => &cause::pageout,
+        }
+    }
+}
+
+/// Entries that map all pages of a folio.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MappedBatch {
+    pub(crate) addr: VirtAddr,
+    pub(crate) p: Ptep,
+    pub(crate) nr: usize,
+    pub(crate) folio: FolioSpan,
+    young: bool,
+    dirty: bool,
+}
 
 pub(crate) fn madvise_free<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,

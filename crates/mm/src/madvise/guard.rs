@@ -4,9 +4,10 @@ use crate::cause;
 use crate::kernel::Kernel;
 use crate::madvise::range::Range;
 use crate::memory::zap::{Zap, zap_page_range};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, Level, MmuGather, SoftLeaf, TableMemory, VmFlags, marker};
 use ptelab_uapi::Errno;
 

@@ -1,7 +1,8 @@
 //! The VMAs of a range that advice is for (`mm/madvise.c`, `madvise_walk_vmas`, 7.3).
 
 use crate::kernel::Kernel;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 

@@ -5,11 +5,12 @@ use crate::errno::FaultError;
 use crate::huge_mm::{allowed_orders, suitable_order};
 use crate::kernel::Kernel;
 use crate::memory::fault::{Fault, marked, new_anon_entry};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::rmap::add_new_anon_folio;
 use crate::settings::MIN_THP_ORDER;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Access, Arch, Event, FaultKind, FolioSpan, Level, Pte, Ptep, TableMemory, VirtAddr};
 
 pub(crate) fn do_anonymous_page<A: Arch, H: TableMemory>(

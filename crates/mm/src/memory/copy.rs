@@ -3,10 +3,11 @@
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::memory::device::restore_exclusive_pte;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use crate::vma::soft_dirty_enabled;
 use ptelab_pgtable::{
     Arch, FolioSpan, Fpb, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,

@@ -7,9 +7,10 @@ use crate::memory::fault::Fault;
 use crate::migrate::{
     Destination, begin_migration, end_migration, migration_target, remove_migration_ptes, try_to_migrate,
 };
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::mprotect::writable::can_change_pte_writable;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Arch, Event, FaultKind, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, swp_type,
 };

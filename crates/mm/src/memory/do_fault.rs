@@ -5,9 +5,10 @@ use crate::errno::FaultError;
 use crate::filemap::object_page_or_new;
 use crate::kernel::Kernel;
 use crate::memory::fault::{Fault, marked, new_anon_entry};
-use crate::mm_types::{Mm, ObjectId, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::tables::PageTables;
+use crate::vm_area::{ObjectId, Vma};
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };

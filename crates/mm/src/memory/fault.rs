@@ -1,7 +1,7 @@
 //! A fault, and the entries that it makes (`struct vm_fault`, 7.3).
 
-use crate::mm_types::Vma;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Access, Arch, Pfn, Pte, TableMemory, VirtAddr, VmFlags};
 
 /// The faulting address and access, and the entry that was met.

@@ -4,10 +4,11 @@ use crate::cause;
 use crate::kernel::Kernel;
 use crate::memory::fault::Fault;
 use crate::misplaced::{migrate_huge, migrate_misplaced_folio};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::mprotect::writable::{can_change_pmd_writable, can_change_pte_writable};
 use crate::pages::CPU_NODE;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use crate::vma::wants_write_upgrade;
 use ptelab_pgtable::{Arch, Event, FaultKind, FolioSpan, Level, Pte, Ptep, TableMemory, VirtAddr};
 

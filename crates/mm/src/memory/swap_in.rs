@@ -6,9 +6,10 @@ use crate::kernel::Kernel;
 use crate::memory::device::do_device_page;
 use crate::memory::fault::Fault;
 use crate::memory::wp::do_wp_page;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use crate::vma::soft_dirty_enabled;
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VmFlags, marker,

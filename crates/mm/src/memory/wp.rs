@@ -4,10 +4,11 @@ use crate::cause;
 use crate::errno::FaultError;
 use crate::kernel::Kernel;
 use crate::memory::fault::{Fault, new_anon_entry};
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::rmap::folio_move_anon_rmap;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, Event, FaultKind, FolioSpan, Pfn, Pte, Ptep, TableMemory, VmFlags};
 use ptelab_uapi::Signal;
 

@@ -3,10 +3,11 @@
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::mm_inline::uffd_mark_zapped;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Arch, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, marker, swp_type,
 };

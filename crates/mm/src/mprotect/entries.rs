@@ -10,9 +10,25 @@
 //! order of every folio that is looked up, `AnonExclusive` of every page. On machines that keep primitives in order,
 //! every entry is shown.
 
-use crate::mprotect::walk::{CpFlags, Walk};
+use crate::mprotect::change::{Change, CpFlags};
 use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, Counters, Level, MmuGather, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+
+/// One walk, as far as it has come.
+pub(crate) struct Walk<'a> {
+    pub(crate) tlb: &'a mut MmuGather,
+    pub(crate) change: Change<'a>,
+    /// Pages looked at.
+    pub(crate) pages: u64,
+    /// What entries were like that were changed, and what became of them.
+    pub(crate) seen: Seen,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(tlb: &'a mut MmuGather, change: Change<'a>) -> Self {
+        Self { tlb, change, pages: 0, seen: Seen::default() }
+    }
+}
 
 /// What a walk has seen so far.
 #[derive(Clone, Default)]

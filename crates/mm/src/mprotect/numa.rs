@@ -1,8 +1,8 @@
 //! Which folios NUMA hinting is for (`mm/mempolicy.c`, `folio_can_map_prot_numa`, 7.3).
 
-use crate::mm_types::Vma;
 use crate::pages::CPU_NODE;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, FolioSpan, TableMemory};
 
 /// Whether a hint fault could do anything for this folio: not where another process shares it, nor where it is on the CPU's

@@ -1,8 +1,8 @@
 //! What may become writable without a fault (`mm/mprotect.c`, `can_change_pte_writable`, 7.3).
 
 use crate::cause;
-use crate::mm_types::Vma;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use crate::vma::soft_dirty_enabled;
 use ptelab_pgtable::{Arch, Cause, Event, FolioSpan, Pfn, Pte, TableMemory, VmFlags};
 

@@ -1,8 +1,8 @@
 //! What entries say, and what they map (`include/linux/leafops.h`, `mm/memory.c`, `mm/internal.h`, 7.3).
 
-use crate::mm_types::Vma;
 use crate::pages::ZERO_PFN;
 use crate::tables::PageTables;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Fpb, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
     swp_type,

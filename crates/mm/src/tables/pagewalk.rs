@@ -1,8 +1,9 @@
 //! Walks that only look (`mm/pagewalk.c`, `fs/proc/task_mmu.c`, 7.3).
 
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use bitflags::bitflags;
 use ptelab_pgtable::{
     Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,

@@ -1,10 +1,11 @@
 //! A huge leaf becomes a table of page entries (`mm/huge_memory.c`, `__split_huge_pmd_locked`, 7.3).
 
 use crate::cause;
-use crate::mm_types::{Mm, Vma};
+use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, Event, Level, Pfn, Pte, Ptep, SoftLeaf, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 

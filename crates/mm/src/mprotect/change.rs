@@ -1,9 +1,8 @@
 //! What one walk of `change_protection` is about (`MM_CP_*`, `include/linux/mm.h`, 7.3).
 
-use crate::mm_types::Vma;
-use crate::mprotect::entries::Seen;
+use crate::vm_area::Vma;
 use bitflags::bitflags;
-use ptelab_pgtable::{MmuGather, PgProt};
+use ptelab_pgtable::PgProt;
 
 bitflags! {
     /// Why protections change (`MM_CP_*`).
@@ -26,20 +25,4 @@ pub(crate) struct Change<'a> {
     pub(crate) vma: &'a Vma,
     pub(crate) newprot: PgProt,
     pub(crate) cp_flags: CpFlags,
-}
-
-/// One walk, as far as it has come.
-pub(crate) struct Walk<'a> {
-    pub(crate) tlb: &'a mut MmuGather,
-    pub(crate) change: Change<'a>,
-    /// Pages looked at.
-    pub(crate) pages: u64,
-    /// What entries were like that were changed, and what became of them.
-    pub(crate) seen: Seen,
-}
-
-impl<'a> Walk<'a> {
-    pub(crate) fn new(tlb: &'a mut MmuGather, change: Change<'a>) -> Self {
-        Self { tlb, change, pages: 0, seen: Seen::default() }
-    }
 }
