@@ -183,3 +183,39 @@ impl Segments {
         self.all.retain(|_, segment| segment.object != object);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ObjectKind, Objects};
+    use crate::tables::tests::machine;
+    use ptelab_uapi::{Errno, FileMode};
+
+    #[test]
+    fn the_last_user_takes_the_pages_along() {
+        let (mut pt, _) = machine();
+        let mut objects = Objects::default();
+        let object = objects.new_object(ObjectKind::Anonymous, Some(4));
+        let page = pt.alloc_folio(0).expect("there is memory");
+        pt.pages.set_cached(page, object, 2);
+        objects.set_page(object, 2, page.head);
+        objects.get(Some(object));
+        objects.put(&mut pt.pages, Some(object));
+        assert_eq!((objects.page(object, 2), pt.pages.used()), (Some(page.head), 1));
+        objects.put(&mut pt.pages, Some(object));
+        assert_eq!((objects.page(object, 2), pt.pages.used()), (None, 0));
+        assert_eq!(objects.new_object(ObjectKind::Anonymous, None), object, "its number is used again");
+    }
+
+    #[test]
+    fn a_path_is_one_object_however_often_it_is_opened() {
+        let mut objects = Objects::default();
+        let one = objects.open("/a", FileMode::READ, None);
+        let two = objects.open("/a", FileMode::WRITE, Some(3));
+        let other = objects.open("/b", FileMode::READ, None);
+        let object = |file| objects.fget(file).expect("open").object;
+        assert!(one != two && object(one) == object(two) && object(one) != object(other));
+        assert!(objects.has(object(one), 2) && !objects.has(object(one), 3), "the size is known now");
+        assert!(objects.has(object(other), u64::MAX), "of unknown size, all is there");
+        assert_eq!(objects.fget(9).err(), Some(Errno::EBADF));
+    }
+}

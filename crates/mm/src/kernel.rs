@@ -2,14 +2,13 @@
 
 use crate::address_space::Objects;
 use crate::changes::Rules;
-use crate::mm_types::{Brk, Mm, Pkeys, ThpDisable};
+use crate::mm_types::Mm;
 use crate::pages::MmId;
 use crate::rmap::Rmap;
 use crate::settings::{Config, ThpSettings};
 use crate::swapfile::Swap;
 use crate::tables::PageTables;
-use crate::vma_tree::VmaTree;
-use ptelab_pgtable::{Arch, Cause, KernelRules, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, Cause, KernelRules, TableMemory};
 use ptelab_uapi::{Errno, SigInfo};
 
 /// One emulated machine with its kernel: page tables, swap, what pages are kept in, settings.
@@ -62,17 +61,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pgd = self.pt.hw.alloc_table();
         let id = self.next_mm;
         self.next_mm += 1;
-        Ok(Mm {
-            id,
-            vmas: VmaTree::default(),
-            pgd,
-            tables: 0,
-            brk: Brk::default(),
-            start_stack: VirtAddr::new(0),
-            def_flags: VmFlags::empty(),
-            thp_disable: ThpDisable::No,
-            pkeys: Pkeys::default(),
-        })
+        Ok(Mm::new(id, pgd))
     }
 
     /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.

@@ -31,6 +31,21 @@ pub struct Mm {
 }
 
 impl Mm {
+    /// An empty address space.
+    pub(crate) fn new(id: MmId, pgd: Ptep) -> Self {
+        Self {
+            id,
+            vmas: VmaTree::default(),
+            pgd,
+            tables: 0,
+            brk: Brk::default(),
+            start_stack: VirtAddr::new(0),
+            def_flags: VmFlags::empty(),
+            thp_disable: ThpDisable::No,
+            pkeys: Pkeys::default(),
+        }
+    }
+
     /// `prctl(PR_GET_THP_DISABLE)`: 1, with the flags that it was set with.
     pub const fn thp_disable(&self) -> u64 {
         match self.thp_disable {

@@ -542,3 +542,57 @@ impl LargeFolio {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::pages::MapLevel::{Pmd, Ptes};
+    use crate::tables::tests::machine;
+
+    #[test]
+    fn two_address_spaces_are_told_apart() {
+        let (mut pt, _) = machine();
+        let folio = pt.alloc_folio(2).expect("there is memory");
+        let pages = &mut pt.pages;
+        pages.set_anon(folio, 0, 0);
+        pages.map(folio, folio.head, Ptes(4), 1);
+        assert!(!pages.maybe_mapped_shared(folio) && pages.can_reuse(folio));
+        pages.map(folio, folio.head, Ptes(2), 2);
+        assert!(pages.maybe_mapped_shared(folio) && !pages.can_reuse(folio));
+        assert_eq!((pages.page_mapcount(folio, folio.head), pages.folio_mapcount(folio)), (2, 6));
+        assert!(!pages.unmap(folio, folio.head, Ptes(2), 2));
+        assert!(!pages.maybe_mapped_shared(folio), "the first has all of it again");
+        assert!(!pages.is_partially_mapped(folio));
+        assert!(!pages.unmap(folio, folio.head, Ptes(1), 1));
+        assert!(pages.is_partially_mapped(folio), "a page lost its last mapping");
+        assert!(pages.unmap(folio, folio.head.add(1), Ptes(3), 1), "the last mapping frees it");
+        assert_eq!(pages.used(), 0);
+    }
+
+    #[test]
+    fn a_huge_leaf_counts_once_and_for_every_page() {
+        let (mut pt, _) = machine();
+        let folio = pt.alloc_folio(9).expect("there is memory");
+        pt.pages.map(folio, folio.head, Pmd, 1);
+        assert_eq!((pt.pages.folio_mapcount(folio), pt.pages.entire_mapcount(folio)), (1, 1));
+        assert_eq!(pt.pages.page_mapcount(folio, folio.head.add(300)), 1);
+    }
+
+    #[test]
+    fn parts_of_a_split_folio_keep_their_pages() {
+        let (mut pt, _) = machine();
+        let folio = pt.alloc_folio(3).expect("there is memory");
+        pt.pages.set_anon(folio, 7, 40);
+        pt.pages.set_exclusive(folio.head.add(5), 1, true);
+        pt.pages.write(folio.head.add(5), 0, 1, 9);
+        pt.pages.hold(folio);
+        pt.pages.split(&mut pt.hw, folio, 1);
+        let parts: Vec<_> = folio.parts(1).collect();
+        assert_eq!(pt.pages.owner(parts[2]), (7, 44));
+        assert!(pt.pages.is_exclusive(folio.head.add(5)) && !pt.pages.is_exclusive(folio.head.add(4)));
+        assert_eq!(pt.pages.read(folio.head.add(5), 0), 9);
+        for part in parts {
+            pt.pages.release_hold(part);
+        }
+        assert_eq!(pt.pages.used(), 0, "nobody mapped them");
+    }
+}

@@ -237,3 +237,58 @@ pub(crate) fn folio_addresses<A: Arch, H: TableMemory>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Rmap;
+    use crate::tables::tests::{at, machine};
+    use crate::vm_area::Vma;
+    use arch_generic::Generic;
+    use ptelab_pgtable::{EntryFormat, VmFlags};
+
+    fn vma(start: u64, end: u64, flags: VmFlags) -> Vma {
+        Vma::anonymous(at(start << 12), at(end << 12), flags, Generic.vm_get_page_prot(flags), 12)
+    }
+
+    #[test]
+    fn neighbours_that_could_merge_share_an_anon_vma() {
+        let (_, mut mm) = machine();
+        let mut rmap = Rmap::default();
+        let rw = VmFlags::READ | VmFlags::WRITE;
+        for (start, flags) in [(0, rw), (1, VmFlags::READ), (2, rw | VmFlags::DONTCOPY)] {
+            mm.vmas.insert(vma(start, start + 1, flags));
+        }
+        let prepare = |rmap: &mut Rmap, mm: &mut _, page: u64| {
+            let vma: &crate::Mm = mm;
+            let vma = vma.vmas.at(at(page << 12)).clone();
+            rmap.anon_vma_prepare::<Generic>(mm, &vma)
+        };
+        let first = prepare(&mut rmap, &mut mm, 0);
+        assert_eq!(prepare(&mut rmap, &mut mm, 1), first, "they differ in protection only");
+        assert_ne!(prepare(&mut rmap, &mut mm, 2), first, "they differ in more");
+        assert_eq!(prepare(&mut rmap, &mut mm, 0), first, "it has one already");
+    }
+
+    #[test]
+    fn a_child_takes_over_what_nobody_uses() {
+        let mut rmap = Rmap::default();
+        let mut parent = vma(0, 1, VmFlags::READ);
+        let own = rmap.alloc(None);
+        (parent.anon_vma, parent.chain) = (Some(own), [own].into());
+        rmap.link(&parent.chain);
+        let mut child = parent.clone();
+        rmap.anon_vma_fork(&mut child);
+        assert_eq!(child.chain.len(), 2, "its parent's and one of its own");
+        assert_eq!(child.chain.last().copied(), child.anon_vma);
+        let mut grandchild = child.clone();
+        rmap.anon_vma_fork(&mut grandchild);
+        rmap.unlink(&child.chain);
+        let mut last = grandchild.clone();
+        rmap.anon_vma_fork(&mut last);
+        assert_eq!(last.anon_vma, child.anon_vma, "its grandparent has left it behind");
+        for vma in [parent, grandchild, last] {
+            rmap.unlink(&vma.chain);
+        }
+        assert_eq!(rmap.free.len(), rmap.all.len(), "nobody is left");
+    }
+}

@@ -277,3 +277,59 @@ impl Swap {
         pages.free_unused(page);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Swap;
+    use crate::tables::tests::machine;
+    use arch_generic::Generic;
+    use ptelab_pgtable::{FolioSpan, SoftLeaf, swp_type};
+    use ptelab_uapi::Errno;
+
+    const PAGE: u64 = 4 << 10;
+
+    #[test]
+    fn devices_have_limits() {
+        let mut swap = Swap::default();
+        assert_eq!(swap.swapon(&Generic, 2 * PAGE - 1), Err(Errno::EINVAL));
+        assert_eq!(swap.swapon(&Generic, u64::MAX), Err(Errno::EINVAL));
+        let added = (0..100).take_while(|_| swap.swapon(&Generic, 2 * PAGE).is_ok()).count();
+        assert_eq!(added, usize::from(swp_type::HWPOISON));
+        assert_eq!(swap.swapon(&Generic, 2 * PAGE), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn a_slot_lives_as_long_as_entries_name_it() {
+        let (mut pt, _) = machine();
+        let mut swap = Swap::default();
+        let folio = pt.alloc_folio(2).expect("there is memory");
+        assert!(swap.folio_alloc_swap(&pt.pages, folio, true).is_none(), "there is no device");
+        swap.swapon(&Generic, 2048 * PAGE).expect("large enough");
+        pt.pages.write(folio.head.add(3), 7, 1, 42);
+        let first = swap.folio_alloc_swap(&pt.pages, folio, true).expect("there is room");
+        assert_eq!(first.offset % 4, 0, "in one piece, aligned");
+        let last = SoftLeaf { offset: first.offset + 3, ..first };
+        swap.dup(last);
+        swap.dup(last);
+        assert_eq!((swap.swap_count(last), swap.byte(last, 7), swap.used()), (Some(2), Some(42), 4));
+        let page = FolioSpan { head: folio.head, order: 0 };
+        swap.cache_add(&mut pt.pages, last, page);
+        assert_eq!(swap.cached(last), Some(folio.head));
+        swap.put(&mut pt.pages, last);
+        assert_eq!((swap.swap_count(last), swap.used()), (Some(1), 4));
+    }
+
+    #[test]
+    fn a_large_folio_needs_one_piece() {
+        let (mut pt, _) = machine();
+        let mut swap = Swap::default();
+        swap.swapon(&Generic, 8 * PAGE).expect("large enough");
+        let (small, large) = (pt.alloc_folio(0).expect("memory"), pt.alloc_folio(3).expect("memory"));
+        let slot = swap.folio_alloc_swap(&pt.pages, small, true).expect("there is room");
+        assert_eq!(slot.offset, 1, "the first slot is the header's");
+        assert!(swap.folio_alloc_swap(&pt.pages, large, true).is_none());
+        swap.dup(slot);
+        swap.put(&mut pt.pages, slot);
+        assert_eq!((swap.swap_count(slot), swap.used()), (None, 0));
+    }
+}

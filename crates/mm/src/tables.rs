@@ -85,3 +85,27 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         done
     }
 }
+
+/// What unit tests of the layers below calls work on.
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::PageTables;
+    use crate::changes::Rules;
+    use crate::mm_types::Mm;
+    use arch_generic::Generic;
+    use ptelab_pgtable::{KernelRules, PlainHw, TableMemory, VirtAddr};
+
+    pub(crate) type Plain = PageTables<Generic, PlainHw>;
+
+    /// Tables of a machine with 1 GiB, of the newest kernel, and an empty address space.
+    pub(crate) fn machine() -> (Plain, Mm) {
+        let newest = KernelRules::asked().next_back().expect("kernels are known");
+        let mut pt = Plain::new(Generic, Rules::of(newest), 1 << 30);
+        let pgd = pt.hw.alloc_table();
+        (pt, Mm::new(1, pgd))
+    }
+
+    pub(crate) const fn at(addr: u64) -> VirtAddr {
+        VirtAddr::new(addr)
+    }
+}

@@ -90,3 +90,47 @@ impl VmaTree {
         self.bytes -= gone;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::VmaTree;
+    use crate::vm_area::Vma;
+    use ptelab_pgtable::{PgProt, VirtAddr, VmFlags};
+
+    const fn at(page: u64) -> VirtAddr {
+        VirtAddr::new(page << 12)
+    }
+
+    fn tree(ranges: &[(u64, u64)]) -> VmaTree {
+        let mut tree = VmaTree::default();
+        for &(start, end) in ranges {
+            tree.insert(Vma::anonymous(at(start), at(end), VmFlags::READ, PgProt::default(), 12));
+        }
+        tree
+    }
+
+    #[test]
+    fn lookups_know_holes() {
+        let tree = tree(&[(2, 4), (4, 5), (8, 9)]);
+        let start = |vma: Option<&Vma>| vma.map(|vma| vma.start);
+        assert_eq!(start(tree.find(at(3))), Some(at(2)));
+        assert_eq!(start(tree.find(at(5))), None);
+        assert_eq!(start(tree.find_or_next(at(5))), Some(at(8)));
+        assert_eq!(start(tree.find_or_next(at(9))), None);
+        assert_eq!(start(tree.before(at(8))), Some(at(4)));
+        assert_eq!(start(tree.before(at(2))), None);
+        let within: Vec<_> = tree.range(at(3), at(8)).map(|vma| vma.start).collect();
+        assert_eq!(within, [at(2), at(4)]);
+        assert!(tree.intersects(at(7), at(9)) && !tree.intersects(at(5), at(8)));
+    }
+
+    #[test]
+    fn bytes_follow_every_change() {
+        let mut tree = tree(&[(2, 6), (8, 9)]);
+        assert_eq!((tree.len(), tree.bytes()), (2, 5 << 12));
+        tree.shorten(at(2), at(3));
+        assert_eq!(tree.bytes(), 2 << 12);
+        assert!(tree.remove(at(8)).is_some() && tree.remove(at(8)).is_none());
+        assert_eq!((tree.len(), tree.bytes()), (1, 1 << 12));
+    }
+}

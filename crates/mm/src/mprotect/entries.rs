@@ -38,6 +38,7 @@ pub(crate) struct Seen {
     met: Option<Likeness>,
     /// Where the next stretch can begin: up to there, it is known to be too short.
     from: Ptep,
+    changing: Option<Changing>,
 }
 
 /// What decides what becomes of a period of entries.
@@ -77,6 +78,7 @@ struct Period {
 }
 
 /// A period that is being changed, to be looked at when that is done.
+#[derive(Clone)]
 struct Changing {
     addr: VirtAddr,
     p: Ptep,
@@ -91,12 +93,11 @@ pub(crate) struct Entries {
     p: Ptep,
     addr: VirtAddr,
     end: VirtAddr,
-    changing: Option<Changing>,
 }
 
 impl Entries {
     pub(crate) fn new<A: Arch>(table: Ptep, addr: VirtAddr, end: VirtAddr) -> Self {
-        Self { p: table.add(A::index(addr, Level::Pte)), addr, end, changing: None }
+        Self { p: table.add(A::index(addr, Level::Pte)), addr, end }
     }
 
     /// The next entry to change, and how many there are from it on, as far as one step may go; nothing where all are changed.
@@ -106,21 +107,19 @@ impl Entries {
         pt: &mut PageTables<A, H>,
         walk: &mut Walk<'_>,
     ) -> Option<(VirtAddr, Ptep, usize)> {
-        if let Some(changing) = &self.changing {
-            let left = changing.stretch.period - (self.p.0 - changing.p.0) as usize;
+        if let Some(Changing { p, stretch, .. }) = &walk.seen.changing {
+            let left = stretch.period - (self.p.0 - p.0) as usize;
             if left > 0 {
                 return Some((self.addr, self.p, left));
             }
-            self.changed(pt, walk);
+            changed(pt, walk);
         }
         while self.addr < self.end {
             let max = (self.end.since(self.addr) >> A::PAGE_SHIFT) as usize;
-            let repeated = self.repeat(pt, walk, max);
-            if repeated == 0 {
-                let period = self.changing.as_ref().map_or(max, |changing| changing.stretch.period);
-                return Some((self.addr, self.p, period));
+            match repeat(pt, walk, self.addr, self.p, max) {
+                Repeat::Done(nr) => self.step::<A>(nr),
+                Repeat::Not(max) => return Some((self.addr, self.p, max)),
             }
-            self.step::<A>(repeated);
         }
         None
     }
@@ -131,69 +130,72 @@ impl Entries {
         self.p = self.p.add(nr);
         self.addr = self.addr.add(nr as u64 * A::PAGE_SIZE);
     }
+}
 
-    /// Changes entries by what became of entries like them. Returns how many: 0 where mprotect is to go on by itself.
-    #[inline]
-    fn repeat<A: Arch, H: TableMemory>(
-        &mut self,
-        pt: &mut PageTables<A, H>,
-        walk: &mut Walk<'_>,
-        max: usize,
-    ) -> usize {
-        let (addr, p) = (self.addr, self.p);
-        let known_short = p < walk.seen.from && walk.seen.from.0 - p.0 < A::PTRS_PER_TABLE as u64;
-        if H::KEEPS_ORDER || known_short || p.offset_in(A::CONT_PTES) != 0 {
-            return 0;
-        }
-        let Some(stretch) = stretch(pt, walk, addr, p, max) else { return 0 };
-        let known = walk.seen.period.as_ref().is_some_and(|period| period.like == stretch.like);
-        // A look is worth it where the stretch goes on, or the same was met before.
-        let again = known || walk.seen.met.replace(stretch.like) == Some(stretch.like);
-        let enough = if again { stretch.period } else { 2 * stretch.period };
-        if stretch.n < enough {
-            walk.seen.from = p.add(stretch.n);
-            return 0;
-        }
-        if !known {
-            self.changing = Some(Changing {
-                addr,
-                p,
-                stretch,
-                counters: pt.hw.counters().copied(),
-                tlb: std::mem::take(walk.tlb),
-            });
-            return 0;
-        }
-        repeat_period(pt, walk, addr, p, &stretch);
-        stretch.n
+/// What was done to entries by what became of entries like them.
+enum Repeat {
+    /// So many are changed.
+    Done(usize),
+    /// mprotect is to go on by itself, with no more than so many.
+    Not(usize),
+}
+
+/// Changes entries by what became of entries like them.
+#[inline]
+fn repeat<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut Walk<'_>,
+    addr: VirtAddr,
+    p: Ptep,
+    max: usize,
+) -> Repeat {
+    let known_short = p < walk.seen.from && walk.seen.from.0 - p.0 < A::PTRS_PER_TABLE as u64;
+    if H::KEEPS_ORDER || known_short || p.offset_in(A::CONT_PTES) != 0 {
+        return Repeat::Not(max);
     }
+    let Some(stretch) = stretch(pt, walk, addr, p, max) else { return Repeat::Not(max) };
+    let known = walk.seen.period.as_ref().is_some_and(|period| period.like == stretch.like);
+    // A look is worth it where the stretch goes on, or the same was met before.
+    let again = known || walk.seen.met.replace(stretch.like) == Some(stretch.like);
+    let enough = if again { stretch.period } else { 2 * stretch.period };
+    if stretch.n < enough {
+        walk.seen.from = p.add(stretch.n);
+        return Repeat::Not(max);
+    }
+    if !known {
+        let (counters, tlb) = (pt.hw.counters().copied(), std::mem::take(walk.tlb));
+        walk.seen.changing = Some(Changing { addr, p, stretch, counters, tlb });
+        return Repeat::Not(stretch.period);
+    }
+    repeat_period(pt, walk, addr, p, &stretch);
+    Repeat::Done(stretch.n)
+}
 
-    /// A period was changed: keeps what became of it, unless its entries did not come out alike.
-    #[cold]
-    #[inline(never)]
-    fn changed<A: Arch, H: TableMemory>(&mut self, pt: &PageTables<A, H>, walk: &mut Walk<'_>) {
-        let Some(Changing { addr, p, stretch, counters, tlb }) = self.changing.take() else { return };
-        let flushed = std::mem::replace(walk.tlb, tlb).range();
-        if let Some((start, end)) = flushed {
-            walk.tlb.flush_range(start, end.since(start), Level::Pte);
-        }
-        let new = pt.hw.peek(p);
-        let step = pt.arch.pfn_step(new);
-        let uniform = pt.hw.peek_run(p, new, step, stretch.period) == stretch.period;
-        let len = stretch.period as u64 * A::PAGE_SIZE;
-        let whole = flushed.is_none_or(|range| range == (addr, addr.add(len)));
-        let counted = pt.hw.counters().copied().zip(counters).map(|(after, before)| after - before);
-        walk.seen.period = (uniform && whole).then(|| Period {
-            like: stretch.like,
-            pfn: stretch.pfn,
-            new,
-            step,
-            flushed: flushed.is_some(),
-            counted,
-        });
-        if walk.seen.period.is_none() {
-            walk.seen.from = p.add(stretch.n);
-        }
+/// A period was changed: keeps what became of it, unless its entries did not come out alike.
+#[cold]
+#[inline(never)]
+fn changed<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, walk: &mut Walk<'_>) {
+    let Some(Changing { addr, p, stretch, counters, tlb }) = walk.seen.changing.take() else { return };
+    let flushed = std::mem::replace(walk.tlb, tlb).range();
+    if let Some((start, end)) = flushed {
+        walk.tlb.flush_range(start, end.since(start), Level::Pte);
+    }
+    let new = pt.hw.peek(p);
+    let step = pt.arch.pfn_step(new);
+    let uniform = pt.hw.peek_run(p, new, step, stretch.period) == stretch.period;
+    let len = stretch.period as u64 * A::PAGE_SIZE;
+    let whole = flushed.is_none_or(|range| range == (addr, addr.add(len)));
+    let counted = pt.hw.counters().copied().zip(counters).map(|(after, before)| after - before);
+    walk.seen.period = (uniform && whole).then(|| Period {
+        like: stretch.like,
+        pfn: stretch.pfn,
+        new,
+        step,
+        flushed: flushed.is_some(),
+        counted,
+    });
+    if walk.seen.period.is_none() {
+        walk.seen.from = p.add(stretch.n);
     }
 }
 

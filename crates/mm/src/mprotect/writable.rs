@@ -108,10 +108,17 @@ impl SetWrite {
         pt: &mut PageTables<A, H>,
         does: impl FnOnce(&mut PageTables<A, H>),
     ) {
-        match self {
-            Self::NotAsked => does(pt),
-            Self::Yes => pt.because(&cause::write_upgrade, does),
-            Self::No(why) => pt.because(why, does),
+        let why = match self {
+            Self::NotAsked => None,
+            Self::Yes => Some(&cause::write_upgrade),
+            Self::No(why) => Some(why),
+        };
+        if let Some(why) = why {
+            pt.hw.begin_cause(why);
+        }
+        does(pt);
+        if why.is_some() {
+            pt.hw.end_cause();
         }
     }
 }

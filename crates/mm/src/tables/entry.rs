@@ -133,3 +133,78 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         mapped.then(|| self.arch.pte_pfn(pte))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::tables::tests::{Plain, at, machine};
+    use ptelab_pgtable::{
+        EntryFormat, FolioSpan, Fpb, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VmFlags, marker, swp_type,
+    };
+
+    /// Entries for the pages of a new folio of 16, from `at` on in a new table.
+    fn mapped(pt: &mut Plain, offset: usize) -> (FolioSpan, Ptep) {
+        let folio = pt.alloc_folio(4).expect("there is memory");
+        let table = pt.hw.alloc_table().add(offset);
+        let prot = pt.arch.vm_get_page_prot(VmFlags::READ);
+        let entry = pt.arch.pfn_pte(folio.head, prot);
+        pt.set_ptes(at(0), table, entry, 16);
+        (folio, table)
+    }
+
+    #[test]
+    fn a_batch_ends_with_its_folio_its_range_or_its_likeness() {
+        let (mut pt, _) = machine();
+        let (folio, p) = mapped(&mut pt, 8);
+        let batch = |pt: &mut Plain, from: usize, max, respect| {
+            let pte = pt.ptep_get(p.add(from));
+            pt.folio_pte_batch(folio, p.add(from), pte, max, respect)
+        };
+        assert_eq!(batch(&mut pt, 0, 100, Fpb::empty()), 16);
+        assert_eq!(batch(&mut pt, 5, 100, Fpb::empty()), 11);
+        assert_eq!(batch(&mut pt, 5, 3, Fpb::empty()), 3);
+        let pte = pt.ptep_get(p.add(9));
+        let written = pt.arch.pte_mkwrite(pte);
+        pt.set_pte_at(at(0), p.add(9), written);
+        assert_eq!(batch(&mut pt, 0, 100, Fpb::empty()), 16, "nobody asked for the write bit");
+        assert_eq!(batch(&mut pt, 0, 100, Fpb::RESPECT_WRITE), 9);
+        pt.pte_clear(at(0), p.add(3));
+        assert_eq!(batch(&mut pt, 0, 100, Fpb::empty()), 3);
+    }
+
+    #[test]
+    fn entries_say_which_page_they_stand_for() {
+        let (mut pt, _) = machine();
+        let (folio, p) = mapped(&mut pt, 0);
+        let pte = pt.ptep_get(p.add(2));
+        assert_eq!(pt.vm_normal_folio(pte), Some(folio));
+        assert_eq!(
+            (pt.present_page(pte), pt.mapped_page(pte)),
+            (Some(folio.head.add(2)), Some(folio.head.add(2)))
+        );
+        let special = pt.arch.pte_mkspecial(pte);
+        assert_eq!((pt.vm_normal_folio(special), pt.present_page(special)), (None, None));
+        let of = |pt: &Plain, ty| pt.soft_word(SoftLeaf::of_page(ty, Pfn::new(77), SoftFlags::empty()));
+        let (moving, lent) = (of(&pt, swp_type::MIGRATION_WRITE), of(&pt, swp_type::DEVICE_EXCLUSIVE));
+        assert_eq!((pt.migrating_page(moving), pt.mapped_page(moving)), (Some(Pfn::new(77)), None));
+        assert_eq!((pt.migrating_page(lent), pt.mapped_page(lent)), (None, Some(Pfn::new(77))));
+    }
+
+    #[test]
+    fn software_entries_keep_what_flags_do_not_touch() {
+        let (mut pt, _) = machine();
+        let leaf = SoftLeaf { ty: 0, offset: 40, flags: SoftFlags::EXCLUSIVE };
+        let word = pt.soft_word(leaf);
+        let protected = pt.with_soft_flag(word, SoftFlags::UFFD, true);
+        let flags = SoftFlags::EXCLUSIVE | SoftFlags::UFFD;
+        assert_eq!(pt.soft_view(protected), Some(SoftLeaf { flags, ..leaf }));
+        assert_eq!(pt.with_soft_flag(protected, SoftFlags::UFFD, false), word);
+        assert!(pt.is_marker(pt.soft_word(SoftLeaf::UFFD_WP), marker::UFFD_WP));
+        assert!(!pt.is_marker(word, 0));
+        let p = pt.hw.alloc_table();
+        for (i, offset) in [40, 41, 42, 44].into_iter().enumerate() {
+            let word = pt.soft_word(SoftLeaf { offset, ..leaf });
+            pt.set_pte_at(at(0), p.add(i), word);
+        }
+        assert_eq!(pt.swap_pte_batch(p, leaf, 8), 3);
+    }
+}

@@ -116,3 +116,60 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         self.pages.unmap(span, pfn, MapLevel::Pmd, mm.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::mm_types::Mm;
+    use crate::pages::MapLevel;
+    use crate::tables::tests::{Plain, at, machine};
+    use crate::tables::walk::PmdState;
+    use crate::vm_area::Vma;
+    use arch_generic::Generic;
+    use ptelab_pgtable::{EntryFormat, FolioSpan, Level, TableMemory, VmFlags};
+
+    const PMD: u64 = Generic::PAGE_SIZE << Generic::PMD_ORDER;
+
+    /// A huge page that is mapped at `PMD`, its own to `mm`, dirty and read-only.
+    fn huge(pt: &mut Plain, mm: &mut Mm) -> (Vma, FolioSpan) {
+        let flags = VmFlags::READ | VmFlags::WRITE;
+        let prot = pt.arch.vm_get_page_prot(flags);
+        let vma = Vma::anonymous(at(PMD), at(2 * PMD), flags, prot, Generic::PAGE_SHIFT);
+        let folio = pt.alloc_folio(Generic::PMD_ORDER).expect("there is memory");
+        pt.pages.set_anon(folio, 0, vma.pgoff);
+        pt.pages.map(folio, folio.head, MapLevel::Pmd, mm.id);
+        pt.pages.set_exclusive(folio.head, 1, true);
+        let pmdp = pt.pmd_alloc(mm, at(PMD)).expect("there is memory");
+        pt.deposit_table(mm).expect("there is memory");
+        let pmd = pt.arch.pmd_mkhuge(pt.arch.pte_mkdirty(pt.arch.pfn_pte(folio.head, prot)));
+        pt.set_pmd_at(at(PMD), pmdp, pmd);
+        (vma, folio)
+    }
+
+    #[test]
+    fn a_split_leaf_is_its_pages_one_by_one() {
+        let (mut pt, mut mm) = machine();
+        let (vma, folio) = huge(&mut pt, &mut mm);
+        let tables = mm.tables;
+        pt.split_huge_pmd_address(&mut mm, &vma, at(PMD + 5 * Generic::PAGE_SIZE));
+        assert_eq!(mm.tables, tables, "the table had been put aside");
+        for i in [0, 5, 511] {
+            let addr = at(PMD + i * Generic::PAGE_SIZE);
+            let pte = pt.hw.peek(pt.pte_offset(&mm, addr).expect("a table is there now"));
+            assert_eq!(pt.arch.pte_pfn(pte), folio.head.add(i));
+            assert!(pt.arch.pte_dirty(pte) && !pt.arch.pte_write(pte));
+            assert!(pt.pages.is_exclusive(folio.head.add(i)));
+        }
+        assert_eq!((pt.pages.entire_mapcount(folio), pt.pages.folio_mapcount(folio)), (0, 512));
+        assert!(pt.pages.is_dirty(folio));
+        assert_eq!(pt.entry_at(&mm, at(PMD)).level, Level::Pte);
+    }
+
+    #[test]
+    fn nothing_else_is_split() {
+        let (mut pt, mut mm) = machine();
+        let (vma, _) = huge(&mut pt, &mut mm);
+        pt.split_huge_pmd_address(&mut mm, &vma, at(0));
+        assert!(matches!(pt.pmd_at(&mm, at(PMD)), PmdState::Huge(_)));
+        assert_eq!(pt.pmd_at(&mm, at(0)), PmdState::None);
+    }
+}

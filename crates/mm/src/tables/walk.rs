@@ -252,3 +252,64 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         mm.tables -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PmdState;
+    use crate::tables::tests::{Plain, at, machine};
+    use arch_generic::Generic;
+    use ptelab_pgtable::{EntryFormat, Level, MmuGather};
+
+    const PAGE: u64 = Generic::PAGE_SIZE;
+    const PMD: u64 = PAGE * Generic::PTRS_PER_TABLE as u64;
+
+    #[test]
+    fn tables_are_made_once_and_counted() {
+        let (mut pt, mut mm) = machine();
+        assert_eq!(pt.pmd_offset(&mm, at(PMD)).err(), Some(Generic::entry_size(Generic::ROOT)));
+        let pmdp = pt.pmd_alloc(&mut mm, at(PMD)).expect("there is memory");
+        let table = pt.pte_alloc(&mut mm, pmdp).expect("there is memory");
+        assert_eq!((mm.tables, pt.pages.tables()), (3, 3));
+        assert_eq!(pt.pmd_alloc(&mut mm, at(PMD + PAGE)), Ok(pmdp));
+        assert_eq!(pt.pte_alloc(&mut mm, pmdp), Ok(table));
+        assert_eq!(mm.tables, 3);
+        assert_eq!(pt.pte_offset(&mm, at(PMD + 5 * PAGE)), Some(table.add(5)));
+        assert_eq!(pt.pte_offset(&mm, at(0)), None);
+        let levels: Vec<Level> = pt.tables(&mm).iter().map(|table| table.level).collect();
+        assert_eq!(levels, [Level::Pgd, Level::Pud, Level::Pmd, Level::Pte]);
+    }
+
+    #[test]
+    fn a_walk_passes_over_what_is_empty() {
+        let (mut pt, mut mm) = machine();
+        for addr in [3 * PMD, 7 * PMD] {
+            let pmdp = pt.pmd_alloc(&mut mm, at(addr)).expect("there is memory");
+            pt.pte_alloc(&mut mm, pmdp).expect("there is memory");
+        }
+        let (passed, found) = pt.next_pmd_after(&mm, at(PAGE), at(6 * PMD));
+        let (_, from, next) = found.expect("a table stands there");
+        assert_eq!((passed, from, next), (3, at(3 * PMD), at(4 * PMD)));
+        assert!(pt.next_pmd(&mm, next, at(6 * PMD)).is_none());
+        let (_, from, next) = pt.next_pmd(&mm, at(6 * PMD), at(7 * PMD + PAGE)).expect("the other table");
+        assert_eq!((from, next), (at(7 * PMD), at(7 * PMD + PAGE)));
+    }
+
+    #[test]
+    fn only_tables_of_nothing_else_are_freed() {
+        let (mut pt, mut mm) = machine();
+        for addr in [PMD, 2 * PMD] {
+            let pmdp = pt.pmd_alloc(&mut mm, at(addr)).expect("there is memory");
+            pt.pte_alloc(&mut mm, pmdp).expect("there is memory");
+        }
+        let mut tlb = MmuGather::default();
+        let free = |pt: &mut Plain, mm: &mut _, tlb: &mut _, ceiling| {
+            pt.free_pgtables(mm, tlb, (at(PMD + PAGE), at(2 * PMD)), (at(PMD), at(ceiling)));
+        };
+        free(&mut pt, &mut mm, &mut tlb, 2 * PMD - PAGE);
+        assert_eq!((mm.tables, tlb.freed_tables()), (4, false), "something else is in that table");
+        free(&mut pt, &mut mm, &mut tlb, 2 * PMD);
+        assert_eq!((mm.tables, tlb.freed_tables()), (3, true));
+        assert_eq!(pt.pmd_at(&mm, at(PMD)), PmdState::None);
+        assert!(matches!(pt.pmd_at(&mm, at(2 * PMD)), PmdState::Table(_)));
+    }
+}
