@@ -10,6 +10,7 @@ use ptelab_pgtable::{Arch, TableMemory};
 use ptelab_uapi::{Errno, Prot};
 
 /// The key of this number, if the process has it (`mm_pkey_is_allocated`).
+#[inline]
 pub(crate) fn allocated_pkey<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     mm: &Mm,
@@ -22,6 +23,7 @@ pub(crate) fn allocated_pkey<A: Arch, H: TableMemory>(
 
 /// Takes a key for memory that may only be executed, if this is such memory, the CPU has keys, and the process has none for it
 /// yet (`execute_only_pkey`).
+#[inline]
 pub(crate) fn prepare_execute_only<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, mm: &mut Mm, prot: Prot) {
     let wanted = only_exec(prot) && pt.arch.execute_only_pkey().is_some();
     if wanted && mm.pkeys.execute_only.is_none() {
@@ -30,12 +32,14 @@ pub(crate) fn prepare_execute_only<A: Arch, H: TableMemory>(pt: &PageTables<A, H
     }
 }
 
+#[inline]
 fn only_exec(prot: Prot) -> bool {
     prot & (Prot::READ | Prot::WRITE | Prot::EXEC) == Prot::EXEC
 }
 
 /// The protection key that memory gets where the call names none: the hidden one where it may only be executed, else that of
 /// the VMA, unless it is the hidden one (`arch_override_mprotect_pkey`).
+#[inline]
 pub(crate) fn override_pkey<A: Arch, H: TableMemory>(
     _pt: &PageTables<A, H>,
     mm: &Mm,

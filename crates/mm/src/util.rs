@@ -6,16 +6,19 @@ use ptelab_pgtable::{Arch, TableMemory};
 use ptelab_uapi::Errno;
 
 /// Promises memory to a mapping. Only what could never be had is refused (`vm.overcommit_memory` 0).
+#[inline]
 pub(crate) fn charge<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, pages: u64) -> Result<(), Errno> {
     enough_memory(&k.pt, pages)?;
     k.committed += pages;
     Ok(())
 }
 
+#[inline]
 pub(crate) fn enough_memory<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, pages: u64) -> Result<(), Errno> {
     if pages > pt.pages.total() { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
+#[inline]
 pub(crate) const fn uncharge<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, pages: u64) {
     k.committed -= pages;
 }

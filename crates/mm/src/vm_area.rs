@@ -88,16 +88,19 @@ impl Vma {
     }
 
     /// Whether `addr` lies in it.
+    #[inline]
     pub fn contains(&self, addr: VirtAddr) -> bool {
         self.start <= addr && addr < self.end
     }
 
     /// Whether it is private anonymous memory (`vma_is_anonymous`).
+    #[inline]
     pub const fn is_anonymous(&self) -> bool {
         self.object.is_none()
     }
 
     /// Page offset of an address in it, for pages of `1 << page_shift` bytes.
+    #[inline]
     pub const fn pgoff_of(&self, addr: VirtAddr, page_shift: u32) -> u64 {
         self.pgoff + (addr.since(self.start) >> page_shift)
     }

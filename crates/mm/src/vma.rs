@@ -94,6 +94,7 @@ fn mergeable<A: Arch, H: TableMemory>(
     found
 }
 
+#[inline]
 const fn sticky_flags<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> VmFlags {
     if pt.rules.guard_vma_flag { STICKY } else { VmFlags::SOFTDIRTY }
 }
@@ -345,6 +346,7 @@ pub(crate) fn vma_set_page_prot<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, m
     };
 }
 
+#[inline]
 fn page_prot_for<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, old: PgProt, flags: VmFlags) -> PgProt {
     pt.arch.pgprot_modify(old, pt.arch.vm_get_page_prot(flags))
 }
@@ -352,6 +354,7 @@ fn page_prot_for<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, old: PgProt, fl
 /// Whether `mprotect` looks page by page for what may become writable without a fault
 /// (`vma_wants_manual_pte_write_upgrade`). Shared memory whose first writes are noticed does not: its protection is
 /// already not what its flags say.
+#[inline]
 pub(crate) fn wants_write_upgrade<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma) -> bool {
     if vma.flags.contains(VmFlags::SHARED) {
         wants_writenotify(k, vma, vma.page_prot)
@@ -361,6 +364,7 @@ pub(crate) fn wants_write_upgrade<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma
 }
 
 /// Whether first writes to a shared VMA with this protection must fault (`vma_wants_writenotify`).
+#[inline]
 fn wants_writenotify<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, page_prot: PgProt) -> bool {
     let unchanged = || page_prot == page_prot_for(&k.pt, page_prot, vma.flags);
     vma.flags.contains(VmFlags::WRITE | VmFlags::SHARED)
@@ -369,6 +373,7 @@ fn wants_writenotify<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, page_
 }
 
 /// Whether the first write after `clear_refs` must be noticed in this VMA (`vma_soft_dirty_enabled`).
+#[inline]
 pub(crate) fn soft_dirty_enabled<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> bool {
     pt.arch.has_soft_dirty() && !vma.flags.contains(VmFlags::SOFTDIRTY)
 }

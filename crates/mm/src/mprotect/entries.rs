@@ -33,12 +33,21 @@ impl<'a> Walk<'a> {
 /// What a walk has seen so far.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
-    period: Option<Period>,
+    period: Option<Box<Period>>,
     /// What was met last and not kept.
     met: Option<Likeness>,
     /// Where the next stretch can begin: up to there, it is known to be too short.
     from: Ptep,
-    changing: Option<Changing>,
+    changing: Option<Box<Changing>>,
+}
+
+impl Seen {
+    /// Whether a stretch may begin at an entry, as far as is known.
+    #[inline]
+    fn may_begin<A: Arch, H: TableMemory>(&self, p: Ptep) -> bool {
+        let known_short = p < self.from && self.from.0 - p.0 < A::PTRS_PER_TABLE as u64;
+        !H::KEEPS_ORDER && !known_short && p.offset_in(A::CONT_PTES) == 0
+    }
 }
 
 /// What decides what becomes of a period of entries.
@@ -89,6 +98,7 @@ struct Changing {
 }
 
 /// The entries of `addr..end`, which lies under one table.
+#[derive(Clone, Copy)]
 pub(crate) struct Entries {
     p: Ptep,
     addr: VirtAddr,
@@ -101,27 +111,49 @@ impl Entries {
     }
 
     /// The next entry to change, and how many there are from it on, as far as one step may go; nothing where all are changed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next<A: Arch, H: TableMemory>(
         &mut self,
         pt: &mut PageTables<A, H>,
         walk: &mut Walk<'_>,
     ) -> Option<(VirtAddr, Ptep, usize)> {
-        if let Some(Changing { p, stretch, .. }) = &walk.seen.changing {
-            let left = stretch.period - (self.p.0 - p.0) as usize;
+        let left = self.left::<A>();
+        if walk.seen.changing.is_some() || left > 1 && walk.seen.may_begin::<A, H>(self.p) {
+            let (at, max) = self.pass_over(pt, walk);
+            *self = at;
+            return max.map(|max| (self.addr, self.p, max));
+        }
+        (left > 0).then_some((self.addr, self.p, left))
+    }
+
+    /// Entries from here on.
+    #[inline]
+    fn left<A: Arch>(self) -> usize {
+        (self.end.since(self.addr) >> A::PAGE_SHIFT) as usize
+    }
+
+    /// Passes over stretches of entries like those that were changed, changing them too. Returns where that ends, and how far a
+    /// step may go there.
+    #[inline(never)]
+    fn pass_over<A: Arch, H: TableMemory>(
+        mut self,
+        pt: &mut PageTables<A, H>,
+        walk: &mut Walk<'_>,
+    ) -> (Self, Option<usize>) {
+        if let Some(changing) = &walk.seen.changing {
+            let left = changing.stretch.period - (self.p.0 - changing.p.0) as usize;
             if left > 0 {
-                return Some((self.addr, self.p, left));
+                return (self, Some(left));
             }
             changed(pt, walk);
         }
         while self.addr < self.end {
-            let max = (self.end.since(self.addr) >> A::PAGE_SHIFT) as usize;
-            match repeat(pt, walk, self.addr, self.p, max) {
+            match repeat(pt, walk, self.addr, self.p, self.left::<A>()) {
                 Repeat::Done(nr) => self.step::<A>(nr),
-                Repeat::Not(max) => return Some((self.addr, self.p, max)),
+                Repeat::Not(max) => return (self, Some(max)),
             }
         }
-        None
+        (self, None)
     }
 
     /// `nr` entries from the last one shown on are done with.
@@ -149,8 +181,7 @@ fn repeat<A: Arch, H: TableMemory>(
     p: Ptep,
     max: usize,
 ) -> Repeat {
-    let known_short = p < walk.seen.from && walk.seen.from.0 - p.0 < A::PTRS_PER_TABLE as u64;
-    if H::KEEPS_ORDER || known_short || p.offset_in(A::CONT_PTES) != 0 {
+    if !walk.seen.may_begin::<A, H>(p) {
         return Repeat::Not(max);
     }
     let Some(stretch) = stretch(pt, walk, addr, p, max) else { return Repeat::Not(max) };
@@ -164,7 +195,7 @@ fn repeat<A: Arch, H: TableMemory>(
     }
     if !known {
         let (counters, tlb) = (pt.hw.counters().copied(), std::mem::take(walk.tlb));
-        walk.seen.changing = Some(Changing { addr, p, stretch, counters, tlb });
+        walk.seen.changing = Some(Box::new(Changing { addr, p, stretch, counters, tlb }));
         return Repeat::Not(stretch.period);
     }
     repeat_period(pt, walk, addr, p, &stretch);
@@ -175,7 +206,8 @@ fn repeat<A: Arch, H: TableMemory>(
 #[cold]
 #[inline(never)]
 fn changed<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, walk: &mut Walk<'_>) {
-    let Some(Changing { addr, p, stretch, counters, tlb }) = walk.seen.changing.take() else { return };
+    let Some(changing) = walk.seen.changing.take() else { return };
+    let Changing { addr, p, stretch, counters, tlb } = *changing;
     let flushed = std::mem::replace(walk.tlb, tlb).range();
     if let Some((start, end)) = flushed {
         walk.tlb.flush_range(start, end.since(start), Level::Pte);
@@ -186,14 +218,9 @@ fn changed<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, walk: &mut Walk<'_>) 
     let len = stretch.period as u64 * A::PAGE_SIZE;
     let whole = flushed.is_none_or(|range| range == (addr, addr.add(len)));
     let counted = pt.hw.counters().copied().zip(counters).map(|(after, before)| after - before);
-    walk.seen.period = (uniform && whole).then(|| Period {
-        like: stretch.like,
-        pfn: stretch.pfn,
-        new,
-        step,
-        flushed: flushed.is_some(),
-        counted,
-    });
+    let period =
+        || Period { like: stretch.like, pfn: stretch.pfn, new, step, flushed: flushed.is_some(), counted };
+    walk.seen.period = (uniform && whole).then(|| Box::new(period()));
     if walk.seen.period.is_none() {
         walk.seen.from = p.add(stretch.n);
     }

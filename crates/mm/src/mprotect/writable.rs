@@ -7,6 +7,7 @@ use crate::vma::soft_dirty_enabled;
 use ptelab_pgtable::{Arch, Cause, Event, FolioSpan, Pfn, Pte, TableMemory, VmFlags};
 
 /// Whether an entry's own state allows making it writable without a fault, or why not.
+#[inline]
 pub(crate) fn maybe_change_pte_writable<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     vma: &Vma,
@@ -25,6 +26,7 @@ pub(crate) fn maybe_change_pte_writable<A: Arch, H: TableMemory>(
 
 /// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
 /// already, or a private page that nobody else has; or why not.
+#[inline]
 pub(crate) fn can_change_pte_writable<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     vma: &Vma,
@@ -39,6 +41,7 @@ pub(crate) fn can_change_pte_writable<A: Arch, H: TableMemory>(
     can_change_private_pte_writable(pt, folio, pt.arch.pte_pfn(pte))
 }
 
+#[inline]
 pub(crate) fn can_change_shared_pte_writable<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     pte: Pte,
@@ -46,6 +49,7 @@ pub(crate) fn can_change_shared_pte_writable<A: Arch, H: TableMemory>(
     if pt.arch.pte_dirty(pte) { Ok(()) } else { Err(&cause::write_shared_clean) }
 }
 
+#[inline]
 fn can_change_private_pte_writable<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     folio: FolioSpan,
@@ -85,6 +89,7 @@ pub(crate) enum SetWrite {
 }
 
 impl From<Result<(), &'static Cause>> for SetWrite {
+    #[inline]
     fn from(can: Result<(), &'static Cause>) -> Self {
         can.map_or_else(Self::No, |()| Self::Yes)
     }
