@@ -98,7 +98,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
                 Ok(())
             }),
             Call::Msync { addr, len, flags } => {
-                self.done(pid, |k, mm| mm::msync(k, mm, at(addr), len, flags))
+                self.done(pid, |_, mm| mm::msync::<A>(mm, at(addr), len, flags))
             }
             Call::Mincore { addr, len } => {
                 self.done(pid, |k, mm| mm::mincore(k, mm, at(addr), len).map(drop))

@@ -61,7 +61,7 @@ pub fn adopt<A: Arch, H: TableMemory>(
     adopted: &Adopted,
 ) -> Result<(), Errno> {
     let (start, end) = (adopted.start, adopted.end);
-    check_free(&k.pt, mm, start, end)?;
+    check_free::<A>(mm, start, end)?;
     if let AdoptedAs::Stack = adopted.of {
         return setup_stack(k, mm, end, end.since(start));
     }

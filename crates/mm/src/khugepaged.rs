@@ -29,7 +29,7 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
 ) -> Result<(), Errno> {
     let size = A::entry_size(Level::Pmd);
     let fits = suitable_order::<A>(vma, VirtAddr::new(vma.end.get().saturating_sub(size)), A::PMD_ORDER);
-    if !vma.is_anonymous() || collapse_disabled(&k.pt, mm, vma) || !fits {
+    if !vma.is_anonymous() || collapse_disabled(mm, vma) || !fits {
         return Err(Errno::EINVAL);
     }
     let mut failed = Ok(());
@@ -51,7 +51,7 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
 }
 
 /// `MADV_COLLAPSE` is advice enough for a process that has huge pages only where advised (`vma_thp_disabled`).
-const fn collapse_disabled<A: Arch, H: TableMemory>(_pt: &PageTables<A, H>, mm: &Mm, vma: &Vma) -> bool {
+const fn collapse_disabled(mm: &Mm, vma: &Vma) -> bool {
     vma.flags.contains(VmFlags::NOHUGEPAGE) || matches!(mm.thp_disable, ThpDisable::Completely)
 }
 

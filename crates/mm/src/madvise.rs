@@ -14,7 +14,6 @@ use crate::madvise::guard::{madvise_guard_install, madvise_guard_remove};
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
-use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use crate::vma::vma_modify;
 use ptelab_pgtable::{Access, Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
@@ -66,18 +65,14 @@ fn madvise_vma<A: Arch, H: TableMemory>(
         Advice::GUARD_INSTALL => madvise_guard_install(k, mm, vma, range),
         Advice::GUARD_REMOVE => madvise_guard_remove(&mut k.pt, mm, vma, range),
         _ => {
-            let flags = advised_flags(&k.pt, vma, advice)?;
+            let flags = advised_flags(vma, advice)?;
             madvise_update_vma(k, mm, vma, range, flags)
         }
     }
 }
 
 /// The flags of a VMA after advice that is only about flags.
-fn advised_flags<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
-    vma: &Vma,
-    advice: Advice,
-) -> Result<VmFlags, Errno> {
+fn advised_flags(vma: &Vma, advice: Advice) -> Result<VmFlags, Errno> {
     let old = vma.flags;
     let sequence = VmFlags::RAND_READ | VmFlags::SEQ_READ;
     let special = old.intersects(VmFlags::SPECIAL);

@@ -7,7 +7,6 @@ use crate::kernel::Kernel;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
 use crate::pkeys::{override_pkey, prepare_execute_only};
-use crate::tables::PageTables;
 use crate::util::{charge, enough_memory, uncharge};
 use crate::vm_area::{FileId, Vma};
 use crate::vma::{insert_vma, isolate, release, vma_set_page_prot};
@@ -112,7 +111,7 @@ pub(crate) fn do_mmap<A: Arch, H: TableMemory>(
         return Err(Errno::ENOMEM);
     }
     prepare_execute_only(&k.pt, mm, r.prot);
-    let addr = mmap_address(&k.pt, mm, r, len)?;
+    let addr = mmap_address::<A>(mm, r, len)?;
     let vm_flags = mmap_vm_flags(k, mm, r, len)?;
     let end = addr.add(len);
     mmap_region(k, mm, addr, end, vm_flags, r.file)?;
@@ -124,12 +123,7 @@ pub(crate) fn do_mmap<A: Arch, H: TableMemory>(
 }
 
 /// Where a mapping goes: exactly there, at the hint, or top-down (`__get_unmapped_area`).
-fn mmap_address<A: Arch, H: TableMemory>(
-    pt: &PageTables<A, H>,
-    mm: &Mm,
-    r: &Request,
-    len: u64,
-) -> Result<VirtAddr, Errno> {
+fn mmap_address<A: Arch>(mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Errno> {
     if len > A::TASK_SIZE {
         return Err(Errno::ENOMEM);
     }
@@ -144,7 +138,7 @@ fn mmap_address<A: Arch, H: TableMemory>(
     }
     // Shared anonymous memory has a placement of its own, which knows nothing of huge pages here.
     let huge_pages_fit = r.file.is_none() && r.kind() != MapFlags::SHARED.bits();
-    get_unmapped_area(pt, mm, r.addr, len, huge_pages_fit)
+    get_unmapped_area::<A>(mm, r.addr, len, huge_pages_fit)
 }
 
 pub(crate) fn check_fixed<A: Arch>(addr: VirtAddr, len: u64) -> Result<(), Errno> {
@@ -155,8 +149,7 @@ pub(crate) fn check_fixed<A: Arch>(addr: VirtAddr, len: u64) -> Result<(), Errno
 }
 
 /// A free range: at the hint, else the highest. Private memory in whole huge pages is placed for huge pages.
-pub(crate) fn get_unmapped_area<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
+pub(crate) fn get_unmapped_area<A: Arch>(
     mm: &Mm,
     hint: VirtAddr,
     len: u64,
@@ -222,7 +215,7 @@ fn mmap_vm_flags<A: Arch, H: TableMemory>(
     if k.pt.arch.has_soft_dirty() {
         vm |= VmFlags::SOFTDIRTY;
     }
-    Ok(vm.with_pkey(override_pkey(&k.pt, mm, None, r.prot)))
+    Ok(vm.with_pkey(override_pkey(mm, None, r.prot)))
 }
 
 fn anonymous_vm_flags(vm: VmFlags, r: &Request) -> Result<VmFlags, Errno> {

@@ -423,7 +423,7 @@ fn mprotect_vmas<A: Arch, H: TableMemory>(
             return Err(Errno::ENOMEM);
         };
         k.pt.hw.event(Event::VmaVisit);
-        let key = pkey.unwrap_or_else(|| override_pkey(&k.pt, mm, Some(vma), prot));
+        let key = pkey.unwrap_or_else(|| override_pkey(mm, Some(vma), prot));
         let flags = new_flags(&k.pt, vma, prot).with_pkey(key);
         let part_end = vma.end.min(end);
         // The MAY bits stand four places above the bits that they allow.

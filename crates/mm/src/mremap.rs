@@ -70,7 +70,7 @@ pub fn mremap<A: Arch, H: TableMemory>(
     let at = if remap.implies_new_addr() {
         mremap_to(k, mm, remap)?
     } else {
-        check_prep_vma(&k.pt, mm, &remap)?;
+        check_prep_vma(mm, &remap)?;
         mremap_at(k, mm, remap)?
     };
     let locked = mm.vmas.find(at).is_some_and(|vma| vma.flags.contains(VmFlags::LOCKED));
@@ -101,7 +101,7 @@ fn check_mremap_params<A: Arch>(r: &Remap) -> Result<(), Errno> {
 }
 
 /// Whether the VMA at the old address allows what is asked.
-fn check_prep_vma<A: Arch, H: TableMemory>(_pt: &PageTables<A, H>, mm: &Mm, r: &Remap) -> Result<(), Errno> {
+fn check_prep_vma(mm: &Mm, r: &Remap) -> Result<(), Errno> {
     let vma = mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
     let shrinks = r.new_len < r.old_len;
     if !r.implies_new_addr() && r.new_len <= r.old_len {
@@ -170,7 +170,7 @@ fn mremap_at<A: Arch, H: TableMemory>(
     if !r.flags.contains(MremapFlags::MAYMOVE) {
         return Err(Errno::ENOMEM);
     }
-    let new_addr = get_unmapped_area(&k.pt, mm, VirtAddr::new(0), r.new_len, vma.is_anonymous())?;
+    let new_addr = get_unmapped_area::<A>(mm, VirtAddr::new(0), r.new_len, vma.is_anonymous())?;
     move_vma(k, mm, Remap { new_addr, ..r })
 }
 
@@ -213,7 +213,7 @@ fn mremap_to<A: Arch, H: TableMemory>(
 ) -> Result<VirtAddr, Errno> {
     let checks_late = k.pt.rules.mremap_unmaps_before_checks;
     if !checks_late {
-        check_prep_vma(&k.pt, mm, &r)?;
+        check_prep_vma(mm, &r)?;
     }
     if r.flags.contains(MremapFlags::FIXED) {
         unmap_range(k, mm, r.new_addr, r.new_addr.add(r.new_len))?;
@@ -224,11 +224,11 @@ fn mremap_to<A: Arch, H: TableMemory>(
         r.old_len = r.new_len;
     }
     if checks_late {
-        check_prep_vma(&k.pt, mm, &r)?;
+        check_prep_vma(mm, &r)?;
     }
     if !r.flags.contains(MremapFlags::FIXED) {
         let private = mm.vmas.find(r.addr).is_some_and(Vma::is_anonymous);
-        r.new_addr = get_unmapped_area(&k.pt, mm, r.new_addr, r.new_len, private)?;
+        r.new_addr = get_unmapped_area::<A>(mm, r.new_addr, r.new_len, private)?;
     }
     move_vma(k, mm, r)
 }
@@ -321,7 +321,7 @@ fn move_page_tables<A: Arch, H: TableMemory>(
     r: &Remap,
 ) -> Result<(), Errno> {
     let end = r.old_end();
-    let (mut from, mut to) = realign(&k.pt, mm, old, new, r);
+    let (mut from, mut to) = realign::<A>(mm, old, new, r);
     let moves_tables = A::HAVE_MOVE_TABLES && !loses_uffd(k, old);
     while from < end {
         let extent = step_extent::<A>(from, to, end, Level::Pud);
@@ -345,13 +345,7 @@ fn step_extent<A: Arch>(from: VirtAddr, to: VirtAddr, end: VirtAddr, level: Leve
 }
 
 /// Starts at the table boundary below where nothing else is mapped there on either side, so that whole tables move.
-fn realign<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
-    mm: &Mm,
-    old: &Vma,
-    new: &Vma,
-    r: &Remap,
-) -> (VirtAddr, VirtAddr) {
+fn realign<A: Arch>(mm: &Mm, old: &Vma, new: &Vma, r: &Remap) -> (VirtAddr, VirtAddr) {
     let size = A::entry_size(Level::Pmd);
     let offset = r.addr.get() % size;
     let can_align_down = |vma: &Vma, addr: VirtAddr| {

@@ -1,8 +1,7 @@
 //! `msync` (`mm/msync.c`, 7.3). Nothing is written back here, so it is its checks: no entry becomes clean by it.
 
-use crate::kernel::Kernel;
 use crate::mm_types::Mm;
-use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, MsFlags};
 
 /// Writes a range of mapped files back.
@@ -10,13 +9,7 @@ use ptelab_uapi::{Errno, MsFlags};
 /// # Errors
 /// `EINVAL` for an unaligned address or senseless flags, `ENOMEM` for a hole (the rest is done first), `EBUSY` for
 /// `MS_INVALIDATE` of locked memory.
-pub fn msync<A: Arch, H: TableMemory>(
-    _k: &Kernel<A, H>,
-    mm: &Mm,
-    start: VirtAddr,
-    len: u64,
-    flags: MsFlags,
-) -> Result<(), Errno> {
+pub fn msync<A: Arch>(mm: &Mm, start: VirtAddr, len: u64, flags: MsFlags) -> Result<(), Errno> {
     let known = MsFlags::ASYNC | MsFlags::INVALIDATE | MsFlags::SYNC;
     let both = MsFlags::ASYNC | MsFlags::SYNC;
     if !known.contains(flags) || !start.is_aligned(A::PAGE_SIZE) || flags.contains(both) {

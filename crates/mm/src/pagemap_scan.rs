@@ -134,7 +134,7 @@ pub fn pagemap_scan<A: Arch, H: TableMemory>(
     let mut scan = Scan { arg, vma, regions: Vec::new(), found: 0, page_size, full: None };
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
     for vma in vmas {
-        if scan.full.is_none() && scan_enters(&k.pt, &mut scan, &vma)? {
+        if scan.full.is_none() && scan_enters(&mut scan, &vma)? {
             let part = (vma.start.max(start), vma.end.min(end));
             k.because(&cause::pagemap_scan, |k| scan_vma(k, mm, &mut scan, &vma, part))?;
         }
@@ -148,11 +148,7 @@ fn known_categories<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> PageCateg
 }
 
 /// Whether a VMA is looked at (`pagemap_scan_test_walk`).
-fn scan_enters<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
-    scan: &mut Scan<'_>,
-    vma: &Vma,
-) -> Result<bool, Errno> {
+fn scan_enters(scan: &mut Scan<'_>, vma: &Vma) -> Result<bool, Errno> {
     let mut categories = PageCategories::empty();
     if vma.uffd_wp_async() {
         categories |= PageCategories::WPALLOWED;

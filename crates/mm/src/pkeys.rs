@@ -40,12 +40,7 @@ fn only_exec(prot: Prot) -> bool {
 /// The protection key that memory gets where the call names none: the hidden one where it may only be executed, else that of
 /// the VMA, unless it is the hidden one (`arch_override_mprotect_pkey`).
 #[inline]
-pub(crate) fn override_pkey<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
-    mm: &Mm,
-    vma: Option<&Vma>,
-    prot: Prot,
-) -> u8 {
+pub(crate) fn override_pkey(mm: &Mm, vma: Option<&Vma>, prot: Prot) -> u8 {
     let hidden = mm.pkeys.execute_only;
     if only_exec(prot)
         && let Some(hidden) = hidden

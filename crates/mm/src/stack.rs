@@ -2,7 +2,6 @@
 
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
-use crate::tables::PageTables;
 use crate::util::charge;
 use crate::vm_area::{DATA_DEFAULT, STACK_GUARD_PAGES, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
@@ -26,7 +25,7 @@ pub fn setup_stack<A: Arch, H: TableMemory>(
 ) -> Result<(), Errno> {
     let start = top.get().checked_sub(size).filter(|_| size > 0).ok_or(Errno::EINVAL)?;
     let start = VirtAddr::new(start);
-    check_free(&k.pt, mm, start, top)?;
+    check_free::<A>(mm, start, top)?;
     charge(k, size >> A::PAGE_SHIFT)?;
     let mut flags = DATA_DEFAULT | VmFlags::GROWSDOWN | VmFlags::ACCOUNT | mm.def_flags;
     if k.pt.arch.has_soft_dirty() {
@@ -39,12 +38,7 @@ pub fn setup_stack<A: Arch, H: TableMemory>(
 }
 
 /// Whether a range is one of whole pages of user addresses where nothing is mapped.
-pub(crate) fn check_free<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
-    mm: &Mm,
-    start: VirtAddr,
-    end: VirtAddr,
-) -> Result<(), Errno> {
+pub(crate) fn check_free<A: Arch>(mm: &Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let aligned = start.is_aligned(A::PAGE_SIZE) && end.is_aligned(A::PAGE_SIZE);
     if !aligned || start >= end || end.get() > A::TASK_SIZE {
         return Err(Errno::EINVAL);

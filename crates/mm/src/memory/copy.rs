@@ -215,7 +215,7 @@ fn copy_nonpresent_pte<A: Arch, H: TableMemory>(
             k.pt.migration_entries(Pfn::new(leaf.offset), |entries| entries + 1);
             if vma.flags.is_cow() && leaf.ty != swp_type::MIGRATION_READ {
                 let kept = leaf.flags & (SoftFlags::SOFT_DIRTY | SoftFlags::UFFD);
-                leaf = shared_migration(&k.pt, leaf, kept);
+                leaf = shared_migration(leaf, kept);
             }
         }
         _ if leaf.is_swap() => {
@@ -234,11 +234,7 @@ fn copy_nonpresent_pte<A: Arch, H: TableMemory>(
 }
 
 /// The migration entry of a page that is shared from now on. Accessed and dirty stand in the offset, which is kept.
-fn shared_migration<A: Arch, H: TableMemory>(
-    _pt: &PageTables<A, H>,
-    leaf: SoftLeaf,
-    kept: SoftFlags,
-) -> SoftLeaf {
+fn shared_migration(leaf: SoftLeaf, kept: SoftFlags) -> SoftLeaf {
     let recorded = leaf.flags & (SoftFlags::YOUNG | SoftFlags::DIRTY);
     SoftLeaf { ty: swp_type::MIGRATION_READ, flags: kept | recorded, ..leaf }
 }
@@ -254,7 +250,7 @@ fn copy_softleaf_pmd<A: Arch, H: TableMemory>(
     let Some(leaf) = pt.soft_view(pmd) else { return };
     pt.migration_entries(Pfn::new(leaf.offset), |entries| entries + 1);
     let kept = leaf.flags & (SoftFlags::SOFT_DIRTY | SoftFlags::UFFD);
-    let word = pt.soft_word(shared_migration(pt, leaf, kept));
+    let word = pt.soft_word(shared_migration(leaf, kept));
     if word != pmd {
         pt.set_pmd_at(addr, src, word);
     }
