@@ -4,9 +4,9 @@ use crate::args;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{DIFFERS, FINE, STOPPED};
-use ptelab::bench::{self, Bench, HostFacts, HostRuns, LAYOUTS, Layout, Report, ScaleRow, Skip, Subject};
+use ptelab::bench::{self, Bench, HostFacts, HostRuns, LAYOUTS, Layout, Report, ScaleRow, Skip};
 use ptelab::exec::Watch;
-use ptelab::{KernelRules, Matrix, table};
+use ptelab::{KernelRules, Matrix, Subject};
 use serde::Serialize;
 use std::path::Path;
 
@@ -66,7 +66,7 @@ fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
     ))?;
     out.line(&report.host)?;
     out.line("")?;
-    out.line(table::bench_table(report).trim_fmt())?;
+    out.line(bench::bench_table(report).trim_fmt())?;
     out.line("")?;
     for layout in LAYOUTS.iter().filter(|l| report.rows.iter().any(|row| row.layout == l.name)) {
         out.line(format!("  {:6} {}", layout.name, layout.doc))?;
@@ -95,7 +95,7 @@ fn targets(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
     } else {
         out.line(&results.layouts.host)?;
         out.line("")?;
-        out.line(table::targets_table(&results.targets))?;
+        out.line(bench::targets_table(&results.targets))?;
         for skipped in &results.layouts.skipped {
             out.line(format!("not measured: {} on {}: {}", skipped.layout, skipped.machine, skipped.reason))?;
         }
@@ -128,7 +128,7 @@ fn scale(args: &args::Bench, max: u64, out: &mut Out) -> Result<u8, Failed> {
             out.json(&report)?;
         } else {
             out.heading(format!("{arch}, Linux {kernel}: 4K pages, nanoseconds a page"))?;
-            out.line(table::scale_table(&rows).trim_fmt())?;
+            out.line(bench::scale_table(&rows).trim_fmt())?;
             out.line("")?;
         }
         if !finished {

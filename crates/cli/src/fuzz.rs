@@ -5,7 +5,7 @@ use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::Matrix;
-use ptelab::fuzz::{Found, Fuzz, Outcome, Plan, Size, c_program, scenario_text, shrink};
+use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, c_program, scenario_text, shrink};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -75,7 +75,7 @@ fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
     }
 }
 
-fn report<'a>(args: &args::Fuzz, outcome: &Outcome, found: Option<&'a Found>) -> Report<'a> {
+fn report<'a>(args: &args::Fuzz, outcome: &FuzzReport, found: Option<&'a Found>) -> Report<'a> {
     let found = found.map(|found| FoundReport {
         case: found.case,
         check: found.violation.check.name(),
@@ -87,7 +87,12 @@ fn report<'a>(args: &args::Fuzz, outcome: &Outcome, found: Option<&'a Found>) ->
     Report { seed: args.seed, cases: outcome.cases, seconds, transitions, found }
 }
 
-fn print(args: &args::Fuzz, outcome: &Outcome, found: Option<&Found>, out: &mut Out) -> Result<(), Failed> {
+fn print(
+    args: &args::Fuzz,
+    outcome: &FuzzReport,
+    found: Option<&Found>,
+    out: &mut Out,
+) -> Result<(), Failed> {
     if args.coverage {
         out.text(&outcome.coverage)?;
     }

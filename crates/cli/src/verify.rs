@@ -3,7 +3,7 @@
 use crate::args;
 use crate::output::{Failed, Out};
 use crate::{DIFFERS, FINE, input, verify_real};
-use ptelab::json::Tally;
+use ptelab::verdict::VerdictTotals;
 use ptelab::{Golden, Verdict, parallel};
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
             Err(text) => errors.push(text),
         }
     }
-    let tally = Tally::new(verdicts);
+    let tally = VerdictTotals::new(verdicts);
     if args.json {
         out.json(&tally)?;
     } else {

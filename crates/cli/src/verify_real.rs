@@ -5,11 +5,11 @@ use crate::progress::{self, STOP};
 use crate::{DIFFERS, FINE, STOPPED, args, input, kernels, verify};
 use ptelab::Verdict;
 use ptelab::exec::Watch;
-use ptelab::json::Tally;
 use ptelab::real::host::{Host, HostFacts};
 use ptelab::real::qemu::Image;
 use ptelab::real::{Helpers, VerifyError};
 use ptelab::scenario::Scenario;
+use ptelab::verdict::VerdictTotals;
 use serde::Serialize;
 use std::io;
 use std::path::Path;
@@ -39,7 +39,7 @@ struct OnReal<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a HostFacts>,
     #[serde(flatten)]
-    tally: Tally,
+    tally: VerdictTotals,
     finished: bool,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Verdicts<'a> {
     /// Prints the sum, and gives the exit status.
     fn end(self, host: Option<&HostFacts>, out: &mut Out) -> Result<u8, Failed> {
         let finished = self.all.len() == self.args.files.len();
-        let tally = Tally::new(self.all);
+        let tally = VerdictTotals::new(self.all);
         let equal = tally.files.iter().all(Verdict::is_equal);
         if self.args.json {
             out.json(&OnReal { host, tally, finished })?;

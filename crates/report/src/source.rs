@@ -3,7 +3,7 @@
 use crate::trace::{Trace, Tracer};
 use ptelab::exec::Watch;
 use ptelab::observe;
-use ptelab::replay::{Options, Replay, ReplayError};
+use ptelab::replay::{self, Options, Replay, ReplayError};
 use ptelab::scenario::strace::Reader;
 use ptelab::scenario::{Line, Scenario};
 use ptelab::uapi::{Call, Class};
@@ -41,7 +41,7 @@ pub fn trace_log<R: BufRead>(
     watch: Watch<'_>,
 ) -> Result<(Trace, Replay), ReplayError> {
     let matrix = matrix.hw(HwKind::Recording);
-    let (tracers, replay) = observe::log(reader, &matrix, options, watch, Tracer::new)?;
+    let (tracers, replay) = replay::replay_observed(reader, &matrix, options, watch, Tracer::new)?;
     Ok((trace(source, tracers, true, replay.finished), replay))
 }
 

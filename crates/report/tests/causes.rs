@@ -150,7 +150,7 @@ fn watch(each: Told<'_>) {
     }
     let options = Options { fault_in: FaultIn::All, ..Options::default() };
     let (done, _) =
-        observe::log(Reader::new(LOG.as_bytes()), &all(), &options, Watch::nobody(), Witness::new)
+        replay::replay_observed(Reader::new(LOG.as_bytes()), &all(), &options, Watch::nobody(), Witness::new)
             .expect("the log is right");
     for Witness { tracer, changed, .. } in done {
         each("a log", &tracer.into_course(), changed);
