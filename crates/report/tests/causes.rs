@@ -3,7 +3,7 @@
 use ptelab::exec::Watch;
 use ptelab::observe::{self, Observer, Seen};
 use ptelab::pgtable::laws::PortFacts;
-use ptelab::replay::{FaultIn, Options};
+use ptelab::replay::{self, FaultIn, Options};
 use ptelab::scenario::strace::Reader;
 use ptelab::{
     Backend, Cause, HwKind, Level, Matrix, Pid, PortVisitor, Pte, VirtAddr, port_names, visit_port,
