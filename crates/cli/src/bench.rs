@@ -1,9 +1,9 @@
 //! `ptelab bench`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED};
 use ptelab::bench::{self, Bench, HostFacts, HostRuns, LAYOUTS, Layout, Report, ScaleRow, Skip};
 use ptelab::exec::Watch;
 use ptelab::{KernelRules, Matrix, Subject};

@@ -1,9 +1,10 @@
 //! `ptelab check`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP, stopped};
-use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::check::{
     self, AT_RANDOM, BOUND, BUGS, BugRow, CheckReport, LONG, LawRow, NeededRow, RaceFailure, RaceReport,
     RaceRow,
@@ -102,7 +103,7 @@ fn print_bug(row: &BugRow, programs: bool, out: &mut Out) -> Result<(), Failed> 
 }
 
 fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Result<u8, Failed> {
-    let kernels = kernels::of(Matrix::new(), kernel)?.kernel_list();
+    let kernels = machines::of(Matrix::new(), kernel)?.kernel_list();
     if let Some(id) = &args.replay {
         return replay(ports, kernels[0], id, out);
     }

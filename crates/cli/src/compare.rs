@@ -1,8 +1,9 @@
 //! `ptelab compare`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
-use crate::{DIFFERS, FINE, input, run};
+use crate::{input, run};
 use ptelab::compare::{self, Differing};
 use ptelab::{RunReport, cost, show, table};
 

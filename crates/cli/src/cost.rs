@@ -1,8 +1,9 @@
 //! `ptelab cost`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out, stderr_has_color};
-use crate::{DIFFERS, FINE, STOPPED, input, progress};
+use crate::{input, progress};
 use ptelab::cost::{self, Check, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};

@@ -1,9 +1,10 @@
 //! `ptelab fuzz`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::Matrix;
 use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, c_program, scenario_text, shrink};
 use serde::Serialize;
@@ -32,7 +33,7 @@ struct FoundReport<'a> {
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = kernels::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
+    let matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
     progress::stop_on_ctrl_c();
     let size = if args.large { Size::LARGE } else { Size::SMALL };
     let plan = Plan::new(matrix.port_list(), matrix.kernel_list(), size);

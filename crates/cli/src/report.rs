@@ -1,13 +1,14 @@
 //! `ptelab report`
 
 use crate::args;
+use crate::exit::{FINE, STOPPED};
+use crate::machines;
 use crate::output::{self, Failed, Out};
 use crate::traced::Run;
-use crate::{FINE, STOPPED, kernels};
 use ptelab::show;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
-    let run = Run::new(&args.traced, "arm64,x86_64", &kernels::oldest_and_default())?;
+    let run = Run::new(&args.traced, "arm64,x86_64", &machines::oldest_and_default())?;
     let name = run.name.clone();
     let trace = run.trace()?;
     if !trace.finished && trace.calls().is_empty() {

@@ -1,9 +1,10 @@
 //! `ptelab run`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::input;
 use crate::output::{Failed, Out};
 use crate::progress;
-use crate::{DIFFERS, FINE, STOPPED, input};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
 use ptelab::{KernelRules, Matrix, RunReport, golden, show, table};

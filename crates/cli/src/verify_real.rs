@@ -1,8 +1,9 @@
 //! `ptelab verify --host` and `ptelab verify --qemu`
 
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED, args, input, kernels, verify};
+use crate::{args, input, machines, verdict};
 use ptelab::Verdict;
 use ptelab::exec::Watch;
 use ptelab::real::host::{Host, HostFacts};
@@ -56,7 +57,7 @@ impl<'a> Verdicts<'a> {
 
     fn add(&mut self, verdict: Verdict, out: &mut Out) -> Result<(), Failed> {
         if !self.args.json {
-            verify::print(&verdict, self.args.quiet, out)?;
+            verdict::print(&verdict, self.args.quiet, out)?;
             out.flush()?;
         }
         self.all.push(verdict);
@@ -93,7 +94,7 @@ fn scenarios(args: &args::Verify) -> Result<Vec<Scenario>, Failed> {
 }
 
 pub(crate) fn host(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
-    let rules = args.kernel.as_deref().map(kernels::named).transpose()?;
+    let rules = args.kernel.as_deref().map(machines::named).transpose()?;
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
     let program = std::env::current_exe()?;

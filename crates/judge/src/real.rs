@@ -6,6 +6,7 @@ pub mod host;
 mod moving;
 pub mod qemu;
 mod record;
+mod recording;
 mod view;
 
 pub use moving::Range;

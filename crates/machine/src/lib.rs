@@ -10,13 +10,15 @@ mod ports;
 mod backend;
 mod build;
 mod call;
+mod hw_kind;
 mod machine;
 mod processes;
 mod snapshot;
 mod words;
 
 pub use backend::{About, Area, Backend, Shape, Usage};
-pub use build::{BuildError, Builder, HwKind};
+pub use build::{BuildError, Builder};
+pub use hw_kind::HwKind;
 pub use machine::PortMachine;
 pub use ports::{
     PortInfo, PortVisitor, beside, changes, port_named, ports, register, register_with, visit_port,

@@ -1,7 +1,7 @@
 //! Which ports there are. A new port is one line here, and one from outside is registered.
 
 use crate::backend::Backend;
-use crate::build::HwKind;
+use crate::hw_kind::HwKind;
 use crate::machine::PortMachine;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{Config, Rules};

@@ -1,8 +1,9 @@
 //! The data behind a report, as small as it can be: numbers stand for texts that occur more than once, addresses count
 //! in pages, and only what a call changed is there.
 
+use crate::cells::Piece;
 use crate::happen::Happening;
-use crate::trace::{Change, Course, NamedArea, Piece, Step, Trace, VmaChange};
+use crate::trace::{Change, Course, NamedArea, Step, Trace, VmaChange};
 use crate::why::{Part, Reasoned, Reasons};
 use crate::words::Word;
 use ptelab::{Cause, Counter, PteAttrs, PteView, show};

@@ -18,6 +18,7 @@ mod trace;
 mod why;
 mod words;
 
+pub use cells::Piece;
 pub use explain::Explainer;
 pub use happen::Happening;
 pub use html::{HtmlError, data_json, html};
@@ -25,8 +26,7 @@ pub use source::{can_be_recorded, can_be_recorded_up_to, trace_log, trace_scenar
 pub use state::{Entry, State};
 pub use timeline::{write_csv, write_timeline};
 pub use trace::{
-    CallLine, Change, Clock, Course, MAX_DETAILS, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer,
-    VmaChange,
+    CallLine, Change, Clock, Course, MAX_DETAILS, MAX_HAPPENINGS, NamedArea, Step, Trace, Tracer, VmaChange,
 };
 pub use why::{Part, Reasoned, Reasons};
 pub use words::{Word, Words};

@@ -1,6 +1,7 @@
 //! The state of one machine after any call of its course.
 
-use crate::trace::{Change, Course, NamedArea, Piece, Step};
+use crate::cells::Piece;
+use crate::trace::{Change, Course, NamedArea, Step};
 use crate::why::Reasons;
 use crate::words::Word;
 use ptelab::{Level, Pid, VirtAddr};

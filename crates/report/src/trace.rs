@@ -1,6 +1,6 @@
 //! What page tables went through, call by call, as plain data: only what changes is kept.
 
-use crate::cells::Cells;
+use crate::cells::{Cells, Piece};
 use crate::happen::{Happening, happenings as happenings_of, primitives, written};
 use crate::places::Places;
 use crate::why::{Numbered, Reasoned, Reasons, causes, decided};
@@ -29,23 +29,6 @@ pub struct CallLine {
     pub text: String,
     /// Its name.
     pub name: String,
-}
-
-/// Entries that are alike, as a call left them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// How many entries; of nothing, how many pages.
-    pub n: u64,
-    /// Number of the first word, without its frame.
-    pub word: u32,
-    /// Pages in the folio of the first, and in those that follow it; 0 where no folio stands behind.
-    pub folio_pages: u32,
-    /// Where in its folio the first page lies.
-    pub offset: u32,
-    /// Every entry maps the same page.
-    pub repeats: bool,
-    /// `PageAnonExclusive`.
-    pub exclusive: bool,
 }
 
 /// A range of an address space that a call changed, and what it holds from then on.

@@ -36,6 +36,7 @@
 //! `None` is the same process as the first `[pid N]` that no line announced as attached.
 
 mod args;
+mod argument;
 mod call;
 mod columns;
 mod decode;
@@ -55,7 +56,8 @@ mod stats;
 mod syscall;
 mod value;
 
-pub use entry::{Clock, Entry, Fd, Kind, LoggedCall, Outcome, Range, Stamp, Text, Touch};
+pub use argument::{Fd, Range, Text};
+pub use entry::{Clock, Entry, Kind, LoggedCall, Outcome, Stamp, Touch};
 pub use error::ReadError;
 pub use input::{MAX_LINE, open};
 pub use reader::{PROBED, Reader};

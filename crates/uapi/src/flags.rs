@@ -1,8 +1,9 @@
 //! Flags and other numbers that calls take, one list a kind (`include/uapi/asm-generic/mman-common.h`, `mman.h` and
 //! `include/uapi/linux/mman.h`, with the `arm64` and `x86` additions, and what else is named beside each).
 
-use crate::names::{Named, Style, Table, flags};
-use crate::{Kind, Param, Value};
+use crate::kind::{Kind, Param, Value};
+use crate::named_flags::flags;
+use crate::names::{Named, Style, Table};
 
 flags! {
     /// The `prot` of mmap and mprotect. Bits that are not named here are an architecture's, or nobody's.

@@ -1,6 +1,6 @@
 //! What the screen shows: the call, the VMAs around the entry that is looked at, the map, and that entry's word.
 
-use super::{Prompt, Stepper};
+use super::stepper::{Prompt, Stepper};
 use ptelab::{Counter, PteAttrs, PteView, VirtAddr, show};
 use ptelab_report::{Entry, Happening, Part};
 use ratatui::Frame;

@@ -1,8 +1,9 @@
 //! Holding machines against the running kernel.
 
+use super::VerifyError;
 use super::moving::{self, Range};
-use super::record::{self, PAGE};
-use super::{VerifyError, record::Recording};
+use super::record;
+use super::recording::{PAGE, Recording};
 use crate::verdict::{self, Verdict};
 use ptelab_machine::uapi::Class;
 use ptelab_machine::{

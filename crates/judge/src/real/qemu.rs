@@ -2,7 +2,8 @@
 
 use super::VerifyError;
 use super::moving::Range;
-use super::record::{self, PAGE, RealDump};
+use super::record;
+use super::recording::{PAGE, RealDump};
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use ptelab_machine::{Backend, Builder, Call, Level, Pte, port_named};
 use ptelab_real::RealError;

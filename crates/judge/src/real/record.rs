@@ -1,46 +1,14 @@
 //! Playing a scenario on a real kernel, and what it did.
 
 use super::moving::Range;
+use super::recording::{PAGE, RealCall, RealDump, Recording};
 use super::view;
 use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
-use ptelab_real::{RealError, RealKernel, RealPage, TableWord};
+use ptelab_real::{RealError, RealKernel};
 use ptelab_run::exec::Watch;
 use ptelab_scenario::Scenario;
-
-/// Bytes in a page: what is not 4K is not played.
-pub(super) const PAGE: u64 = 4096;
-
-/// What a real kernel did in a scenario.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Recording {
-    pub(super) calls: Vec<RealCall>,
-    pub(super) dumps: Vec<RealDump>,
-    /// The memory whose VMAs are compared.
-    pub(super) area: Vec<Range>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct RealCall {
-    pub(super) text: String,
-    pub(super) reply: Outcome,
-    /// Whether the kernel was free to choose the address that it returned.
-    pub(super) chosen: bool,
-}
-
-/// What /proc said at a dump, and the tables.
-#[derive(Clone, Debug)]
-pub(super) struct RealDump {
-    pub(super) name: String,
-    pub(super) pid: u32,
-    pub(super) start: u64,
-    pub(super) len: u64,
-    pub(super) vmas: Vec<GoldenVma>,
-    pub(super) pages: Vec<RealPage>,
-    /// Where they can be read.
-    pub(super) words: Option<Vec<TableWord>>,
-}
 
 /// Plays a scenario; nothing where it was stopped.
 pub(super) fn record(
@@ -198,7 +166,7 @@ mod tests {
     use super::*;
     use crate::verdict::Verdict;
     use ptelab_machine::{Builder, SigInfo, Signal};
-    use ptelab_real::Frame;
+    use ptelab_real::{Frame, RealPage};
 
     const TEXT: &str = "mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
         touch(0x40000000, 4K, WRITE)\n\

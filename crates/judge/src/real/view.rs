@@ -1,6 +1,6 @@
 //! What /proc shows of entries: pagemap bits, folios, map counts. Neither words nor levels, nor who is exclusive.
 
-use super::record::{PAGE, RealDump};
+use super::recording::{PAGE, RealDump};
 use ptelab_machine::{Difference, Level, PageRun, Pagemap, Run, Runs, Snapshot, VirtAddr};
 use ptelab_real::{Frame, RealPage};
 use ptelab_run::compare::same_raw;

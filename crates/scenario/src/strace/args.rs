@@ -1,6 +1,6 @@
 //! The arguments of a call, by place and by name.
 
-use crate::strace::entry::{Fd, Text};
+use crate::strace::argument::{Fd, Text};
 use crate::strace::scan::{Item, Items};
 use crate::strace::value::{self, Names};
 use ptelab_uapi::{Kind, Param, Table, Value};

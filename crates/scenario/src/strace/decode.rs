@@ -1,14 +1,11 @@
 //! Which calls are decoded, and those of them that concern memory.
 
 use crate::strace::args::{Args, NAMED, Place};
-use crate::strace::entry::Range;
+use crate::strace::argument::Range;
 use crate::strace::process;
 use crate::strace::scan::Items;
-use crate::strace::syscall::Syscall;
+use crate::strace::syscall::{Decoded, Syscall};
 use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot};
-
-/// The call, or nothing if it concerns no memory, or what is wrong with it.
-pub(super) type Decoded = Result<Option<Syscall>, String>;
 
 /// A call that is decoded.
 #[derive(Debug)]

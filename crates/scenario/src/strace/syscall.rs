@@ -1,6 +1,6 @@
 //! The calls that are decoded.
 
-use crate::strace::entry::{Fd, Range, Text};
+use crate::strace::argument::{Fd, Range, Text};
 use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot, ShmFlags};
 
 /// A decoded call: addresses, lengths and offsets in bytes, flags as [`ptelab_uapi`] has them.
@@ -66,3 +66,6 @@ pub enum Syscall {
     /// `open`, `openat` and `openat2`. The outcome is the descriptor, and the result's path the file's.
     Open { dir: Option<Fd>, path: Option<Text> },
 }
+
+/// The call, or nothing if it concerns no memory, or what is wrong with it.
+pub(super) type Decoded = Result<Option<Syscall>, String>;

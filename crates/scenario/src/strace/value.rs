@@ -1,6 +1,6 @@
 //! Numbers, flags, strings and descriptors.
 
-use crate::strace::entry::{Fd, Text};
+use crate::strace::argument::{Fd, Text};
 use crate::strace::scan::{annotation_end, comment_end, string_end};
 use ptelab_uapi::{HUGE_SHIFT, Table};
 
