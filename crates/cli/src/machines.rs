@@ -2,13 +2,13 @@
 
 use crate::output::Failed;
 use crate::progress;
-use ptelab::kernels::{self, Named};
+use ptelab::kernels::{self, NamedKernel};
 use ptelab::{KernelRules, Matrix, SelectError};
 use std::sync::LazyLock;
 
 /// The kernel of this name; where it has the rules of another, that is said.
 pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
-    let Named { rules, note } = kernels::kernel(name)?;
+    let NamedKernel { rules, note } = kernels::kernel(name)?;
     note.as_deref().map(progress::warn);
     Ok(rules)
 }

@@ -17,7 +17,7 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     }
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
     output::write_file(&args.output, page.as_bytes())?;
-    let (calls, machines) = (trace.calls().len(), trace.courses.len());
+    let (calls, machines) = (trace.calls().len(), trace.lanes.len());
     let size = show::size((page.len() as u64).next_multiple_of(1024));
     if !output::is_stdout(&args.output) {
         out.line(format!("{}: {calls} calls on {machines} machines, {size}", args.output.display()))?;

@@ -24,8 +24,8 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
                 trace.detailed()
             ))?;
         }
-        for course in &trace.courses {
-            out.line(format!("  {}: {}", course.machine(), course.clock))?;
+        for lane in &trace.lanes {
+            out.line(format!("  {}: {}", lane.machine(), lane.clock))?;
         }
     }
     if let Some(path) = &args.csv {

@@ -24,7 +24,7 @@ pub(crate) use judge::{Judged, OnTrial};
 pub use emit::{c_program, scenario_text};
 pub use program::{BASE, ELSEWHERE, Size, program};
 pub use shrink::shrink;
-pub use state::EntryState;
+pub use state::EntryKind;
 
 use ptelab_run::parallel;
 use ptelab_scenario::Line;

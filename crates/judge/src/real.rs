@@ -9,7 +9,7 @@ mod record;
 mod recording;
 mod view;
 
-pub use moving::Range;
+pub use moving::AddrRange;
 pub use ptelab_real::RealError;
 pub use ptelab_real::host::{Helpers, keep, play};
 

@@ -4,7 +4,7 @@ use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenError, GoldenVma, TE
 use crate::verdict::{self, Recorded, Verdict};
 use ptelab_machine::{Backend, Builder, Difference, Outcome, Release, Run, Snapshot};
 use ptelab_run::compare::same_raw;
-use ptelab_run::kernels::{self, Named};
+use ptelab_run::kernels::{self, NamedKernel};
 
 impl Golden {
     /// Runs the file's scenario on a machine of its kind and compares.
@@ -13,7 +13,7 @@ impl Golden {
     /// Where the file is not usable; a difference is none.
     pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
         let named = Release::parse(&self.kernel).and_then(kernels::of_release);
-        let Named { rules, note } = named.ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
+        let NamedKernel { rules, note } = named.ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
         let scenario = self.scenario()?;
         let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
         let verdict = Verdict {

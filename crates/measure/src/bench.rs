@@ -50,7 +50,7 @@ pub enum HostRuns {
 
 /// The host, as results name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HostFacts {
+pub struct BenchHost {
     /// Operating system and release.
     pub kernel: String,
     /// Model of the CPU.
@@ -61,7 +61,7 @@ pub struct HostFacts {
     pub date: String,
 }
 
-impl HostFacts {
+impl BenchHost {
     /// Of this host, today.
     pub fn now() -> Self {
         let facts::Facts { kernel, cpu, cpus } = facts::facts();
@@ -69,7 +69,7 @@ impl HostFacts {
     }
 }
 
-impl std::fmt::Display for HostFacts {
+impl std::fmt::Display for BenchHost {
     /// `2026-11-24, AMD EPYC, 2 CPUs, Linux 6.18.44`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let cpu = self.cpu.as_deref().unwrap_or("unknown CPU");
@@ -79,7 +79,7 @@ impl std::fmt::Display for HostFacts {
 
 /// One layout on one machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
+pub struct BenchRow {
     /// Name of the layout.
     pub layout: &'static str,
     /// Port.
@@ -115,15 +115,15 @@ pub struct Skipped {
 
 /// The results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     /// Where it ran.
-    pub host: HostFacts,
+    pub host: BenchHost,
     /// Bytes that each layout maps.
     pub size: u64,
     /// Samples behind each row.
     pub rounds: u32,
     /// What was measured.
-    pub rows: Vec<Row>,
+    pub rows: Vec<BenchRow>,
     /// What was not.
     pub skipped: Vec<Skipped>,
     /// Whether it came to its end.
@@ -138,9 +138,9 @@ impl Bench {
     }
 
     /// Measures. `tick` is called after every step; where `stop` is set, the report ends there.
-    pub fn run(&self, stop: &AtomicBool, tick: &dyn Fn()) -> Report {
-        let mut report = Report {
-            host: HostFacts::now(),
+    pub fn run(&self, stop: &AtomicBool, tick: &dyn Fn()) -> BenchReport {
+        let mut report = BenchReport {
+            host: BenchHost::now(),
             size: self.size,
             rounds: self.rounds,
             rows: Vec::new(),
@@ -154,7 +154,7 @@ impl Bench {
         report
     }
 
-    fn run_layout(&self, layout: &'static Layout, report: &mut Report, steps: &Steps<'_>) {
+    fn run_layout(&self, layout: &'static Layout, report: &mut BenchReport, steps: &Steps<'_>) {
         let len = layout.size(self.size);
         let mut lanes = Vec::new();
         let mut skip = |machine: String, Skip(reason)| {
@@ -191,7 +191,7 @@ impl Bench {
     }
 }
 
-impl Report {
+impl BenchReport {
     fn add(&mut self, layout: &'static Layout, entries: u64, lanes: &[Lane<'_>]) {
         let host = lanes.iter().find(|lane| lane.subject.is_none());
         let host = host.and_then(|lane| Spread::of(&lane.times)).map(|spread| spread.median);
@@ -201,7 +201,7 @@ impl Report {
                 self.skipped.push(Skipped { layout: layout.name, machine, reason });
             }
             let (Some(subject), Some(spread)) = (lane.subject, Spread::of(&lane.times)) else { continue };
-            self.rows.push(Row {
+            self.rows.push(BenchRow {
                 layout: layout.name,
                 arch: subject.arch,
                 kernel: subject.kernel,

@@ -18,7 +18,7 @@ mod report;
 
 pub use calls::{Alike, Calls, MAX_CALLS};
 #[cfg(feature = "calibrate")]
-pub use check::{Check, MEDIAN_BAR, WORST_BAR};
+pub use check::{CostCheck, MEDIAN_BAR, WORST_BAR};
 pub use file::{CostError, CostFile, Instructions, Measured, Sample};
 #[cfg(feature = "calibrate")]
 pub use fit::calibrate;

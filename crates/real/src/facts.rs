@@ -43,7 +43,7 @@ fn status(path: &str, name: &str) -> Option<u64> {
 
 /// What decides how memory calls come out here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub struct HostMachine {
     /// Kernel release: `6.18.44`.
     pub release: String,
     /// Architecture, as uname says it: `x86_64`, `aarch64`.
@@ -61,7 +61,7 @@ pub struct Machine {
 }
 
 /// The machine this is; nothing where that is no Linux.
-pub fn machine() -> Option<Machine> {
+pub fn machine() -> Option<HostMachine> {
     let nodes = fs::read_dir("/sys/devices/system/node").map_or(1, |entries| {
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let numbers = names.filter_map(|name| name.strip_prefix("node")?.parse::<u32>().ok());
@@ -70,7 +70,7 @@ pub fn machine() -> Option<Machine> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags") || line.starts_with("Features"));
     let flags = flags.and_then(|line| line.split_once(':')).map_or("", |(_, flags)| flags);
-    Some(Machine {
+    Some(HostMachine {
         release: fs::read_to_string("/proc/sys/kernel/osrelease").ok()?.trim().to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
         page_size: page_size()?,

@@ -37,7 +37,7 @@ pub struct Helpers {
 
 /// The running kernel. Its settings are put back when it is dropped, and also where the program ends otherwise.
 #[derive(Debug)]
-pub struct Host {
+pub struct RunningKernel {
     helpers: Helpers,
     /// Who changes settings; nobody where we may not.
     keeper: Option<Keeper>,
@@ -55,7 +55,7 @@ struct Player {
     child: Option<Child>,
 }
 
-impl Host {
+impl RunningKernel {
     /// The running kernel with its settings as a scenario expects them, where we may change them.
     ///
     /// # Errors
@@ -147,13 +147,13 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for RunningKernel {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl RealKernel for Host {
+impl RealKernel for RunningKernel {
     fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
         match call {
             Call::Fork {} => self.fork(pid, call),

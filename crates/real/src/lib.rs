@@ -31,7 +31,7 @@ pub use real::{Frame, RealError, RealKernel, RealPage, RealVma, TableWord, WordF
 
 /// A call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum RegionError {
     /// The kernel's error number.
     #[error("{call}: errno {errno}")]
     Errno {

@@ -1,6 +1,6 @@
 //! Memory of this process, and the real calls on it.
 
-use crate::Error;
+use crate::RegionError;
 use ptelab_uapi::{Advice, Prot};
 use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
@@ -30,8 +30,8 @@ impl Region {
     ///
     /// # Errors
     /// Where there is no memory, or no address space, of that size.
-    pub fn map(len: u64) -> Result<Self, Error> {
-        let mapped = usize::try_from(len + ALIGN).map_err(|_| Error::Range { offset: 0, len })?;
+    pub fn map(len: u64) -> Result<Self, RegionError> {
+        let mapped = usize::try_from(len + ALIGN).map_err(|_| RegionError::Range { offset: 0, len })?;
         // SAFETY: a new mapping at an address that the kernel chooses touches nothing that exists.
         let base = unsafe {
             mm::mmap_anonymous(ptr::null_mut(), mapped, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
@@ -42,8 +42,8 @@ impl Region {
     }
 
     /// A part of the region. `offset` and `len` are in bytes.
-    fn part(&self, offset: u64, len: u64) -> Result<(*mut c_void, usize), Error> {
-        let bad = Error::Range { offset, len };
+    fn part(&self, offset: u64, len: u64) -> Result<(*mut c_void, usize), RegionError> {
+        let bad = RegionError::Range { offset, len };
         let end = offset.checked_add(len).ok_or(bad)?;
         if end > self.len {
             return Err(bad);
@@ -55,7 +55,7 @@ impl Region {
     ///
     /// # Errors
     /// Where the part reaches beyond the region, or the kernel's error.
-    pub fn mprotect(&mut self, offset: u64, len: u64, prot: Prot) -> Result<(), Error> {
+    pub fn mprotect(&mut self, offset: u64, len: u64, prot: Prot) -> Result<(), RegionError> {
         let (at, len) = self.part(offset, len)?;
         let flags = MprotectFlags::from_bits_truncate(prot.bits() as u32);
         // SAFETY: the range lies in a mapping of our own, to which no reference exists.
@@ -66,7 +66,7 @@ impl Region {
     ///
     /// # Errors
     /// Where the part reaches beyond the region, or the kernel's error.
-    pub fn madvise(&mut self, offset: u64, len: u64, advice: Advice) -> Result<(), Error> {
+    pub fn madvise(&mut self, offset: u64, len: u64, advice: Advice) -> Result<(), RegionError> {
         let (at, len) = self.part(offset, len)?;
         // SAFETY: the range lies in a mapping of our own, to which no reference exists: its contents may change.
         match unsafe { libc::madvise(at, len, advice.raw() as libc::c_int) } {
@@ -82,7 +82,7 @@ impl Region {
     ///
     /// # Errors
     /// Where the part reaches beyond the region.
-    pub fn write_pages(&mut self, offset: u64, len: u64) -> Result<(), Error> {
+    pub fn write_pages(&mut self, offset: u64, len: u64) -> Result<(), RegionError> {
         let (at, len) = self.part(offset, len)?;
         for page in (0..len).step_by(PAGE as usize) {
             // SAFETY: the byte lies in a mapping of our own, to which no reference exists.
@@ -95,14 +95,14 @@ impl Region {
     ///
     /// # Errors
     /// The kernel's error.
-    pub fn share(&mut self) -> Result<(), Error> {
+    pub fn share(&mut self) -> Result<(), RegionError> {
         let parent = rustix::process::getpid();
         // SAFETY: the child makes nothing but system calls on its own stack: no allocation, no lock, no return.
         match unsafe { libc::fork() } {
             0 => sleep_until_killed(parent),
             child => match Pid::from_raw(child) {
                 Some(child) if child.as_raw_nonzero().get() > 0 => self.sharers.push(child),
-                _ => return Err(Error::Errno { call: "fork", errno: last_errno() }),
+                _ => return Err(RegionError::Errno { call: "fork", errno: last_errno() }),
             },
         }
         Ok(())
@@ -136,8 +136,8 @@ fn last_errno() -> i32 {
     std::io::Error::last_os_error().raw_os_error().unwrap_or_default()
 }
 
-const fn failed(call: &'static str, errno: Errno) -> Error {
-    Error::Errno { call, errno: errno.raw_os_error() }
+const fn failed(call: &'static str, errno: Errno) -> RegionError {
+    RegionError::Errno { call, errno: errno.raw_os_error() }
 }
 
 #[cfg(test)]
@@ -156,11 +156,11 @@ mod tests {
         region.write_pages(4096, 4096).expect("it is writable still");
         assert_eq!(
             region.mprotect(4096, 4 << 20, Prot::READ),
-            Err(Error::Range { offset: 4096, len: 4 << 20 })
+            Err(RegionError::Range { offset: 4096, len: 4 << 20 })
         );
         assert_eq!(
             region.mprotect(1, 4096, Prot::READ),
-            Err(Error::Errno { call: "mprotect", errno: Errno::INVAL.raw_os_error() })
+            Err(RegionError::Errno { call: "mprotect", errno: Errno::INVAL.raw_os_error() })
         );
     }
 }

@@ -6,7 +6,7 @@ use crate::player::Player;
 use crate::tally::AdoptedRange;
 use ptelab_machine::{Access, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags};
 use ptelab_run::observe::Observer;
-use ptelab_scenario::strace::{Fd, Outcome, Syscall};
+use ptelab_scenario::strace::{Fd, LoggedOutcome, Syscall};
 
 /// The largest mapping, in bytes, of which first use is assumed: what is larger is a reservation.
 const MAX_FAULT_IN: u64 = 1 << 30;
@@ -18,7 +18,7 @@ impl<O: Observer> Player<O> {
     /// Makes a call that is about memory.
     pub(crate) fn memory_call(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
         let pid = caller.pid;
-        let succeeds = matches!(logged.call.outcome, Outcome::Value(_));
+        let succeeds = matches!(logged.call.outcome, LoggedOutcome::Value(_));
         if succeeds && let Some((addr, len)) = needs_mapped(&logged.call.call) {
             self.adopt(caller, logged.line, addr, len);
         }
@@ -58,7 +58,7 @@ impl<O: Observer> Player<O> {
         // Huge pages of hugetlbfs are not emulated: such memory is mapped as ordinary memory.
         let flags = flags - MapFlags::HUGETLB;
         let of_file = !flags.contains(MapFlags::ANONYMOUS);
-        let Outcome::Value(at) = logged.call.outcome else {
+        let LoggedOutcome::Value(at) = logged.call.outcome else {
             if of_file {
                 return Got::Skipped("that a file refused");
             }
@@ -116,7 +116,7 @@ impl<O: Observer> Player<O> {
             return Got::Skipped("that are not about memory");
         };
         let new_addr = new_addr.unwrap_or(0);
-        let Outcome::Value(at) = logged.call.outcome else {
+        let LoggedOutcome::Value(at) = logged.call.outcome else {
             return Got::Result(
                 self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }),
             );
@@ -131,7 +131,7 @@ impl<O: Observer> Player<O> {
 
     fn brk(&mut self, caller: Caller, logged: Logged<'_>, addr: u64) -> Got {
         if !self.processes[caller.process].brk_known
-            && let Outcome::Value(now) = logged.call.outcome
+            && let LoggedOutcome::Value(now) = logged.call.outcome
         {
             self.processes[caller.process].brk_known = true;
             if let Err(error) = self.make(caller.pid, &Call::SetBrk { start: now, end: now }) {
@@ -146,7 +146,7 @@ impl<O: Observer> Player<O> {
         match logged.call.call {
             Syscall::Shmget { key, size, flags } => {
                 let got = self.make(pid, &Call::Shmget { key: key as u32, size, flags });
-                if let (&Ok(ours), Outcome::Value(theirs)) = (&got, outcome) {
+                if let (&Ok(ours), LoggedOutcome::Value(theirs)) = (&got, outcome) {
                     self.segments.insert(*theirs as i32, ours as i32);
                     return Got::AsLogged;
                 }
@@ -156,7 +156,7 @@ impl<O: Observer> Player<O> {
                 let Some(&id) = self.segments.get(&id) else {
                     return Got::Skipped("on segments that the log does not show being made");
                 };
-                let addr = if let Outcome::Value(at) = outcome { *at } else { addr };
+                let addr = if let LoggedOutcome::Value(at) = outcome { *at } else { addr };
                 Got::Result(self.make(pid, &Call::Shmat { id, addr, flags }))
             }
             Syscall::Shmdt { addr } if !self.is_mapped(pid, addr, 1) => {
@@ -175,7 +175,8 @@ impl<O: Observer> Player<O> {
 
     /// Whether a call failed as it does where a file was not opened for writing, which a log need not show.
     fn may_be_refused(&self, pid: Pid, logged: Logged<'_>, addr: u64, len: u64) -> bool {
-        let refused = matches!(&logged.call.outcome, Outcome::Failed(errno) if errno.name() == "EACCES");
+        let refused =
+            matches!(&logged.call.outcome, LoggedOutcome::Failed(errno) if errno.name() == "EACCES");
         refused
             && self
                 .vm
@@ -218,7 +219,7 @@ impl<O: Observer> Player<O> {
     /// After a call that gave a program new memory, or made it writable, its pages are used for the first time: all those
     /// that the options say.
     pub(crate) fn first_use(&mut self, caller: Caller, logged: Logged<'_>) {
-        let Outcome::Value(value) = logged.call.outcome else { return };
+        let LoggedOutcome::Value(value) = logged.call.outcome else { return };
         let (addr, len) = match logged.call.call {
             Syscall::Mmap { len, .. } => (value, len),
             Syscall::Mremap { new_len, .. } => (value, new_len),

@@ -6,13 +6,11 @@ use crate::options::{FaultIn, Options};
 use crate::script::Script;
 use crate::tally::{LogDifference, ProcessReport, Tally};
 use crate::tasks::{Birth, Tasks};
-use ptelab_machine::{
-    Backend, Call, CallError, Counters, Outcome as Returned, Pid, PteAttrs, PteView, Snapshot,
-};
+use ptelab_machine::{Backend, Call, CallError, Counters, Outcome, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
 use ptelab_run::observe::{Observer, Seen};
-use ptelab_scenario::strace::{Entry, Kind, LoggedCall, Outcome, Syscall, Touch};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
 
 /// What is remembered of a process, beside its report.
@@ -49,7 +47,7 @@ pub(crate) struct Player<O> {
     pub(crate) observer: Option<O>,
     tasks: Tasks,
     meter: Meter,
-    waiting: BTreeMap<u32, Vec<Entry>>,
+    waiting: BTreeMap<u32, Vec<LogEntry>>,
     waiting_count: usize,
     /// The maps file to compare with.
     maps_file: Option<Vec<MapsLine>>,
@@ -99,7 +97,7 @@ impl<O: Observer> Player<O> {
     }
 
     /// Replays entries, in a tracing span of the machine.
-    pub(crate) fn entries(&mut self, entries: &[Entry]) {
+    pub(crate) fn entries(&mut self, entries: &[LogEntry]) {
         let _span =
             tracing::debug_span!("replay", arch = self.vm.arch(), kernel = self.vm.rules().name).entered();
         for entry in entries {
@@ -107,23 +105,23 @@ impl<O: Observer> Player<O> {
         }
     }
 
-    fn entry(&mut self, entry: &Entry) {
+    fn entry(&mut self, entry: &LogEntry) {
         let Some(caller) = self.caller(entry) else { return };
         match &entry.kind {
-            Kind::Begun(call) => self.tasks.begin(entry.pid, call.clone()),
-            Kind::Call(call) => {
+            LogEvent::Begun(call) => self.tasks.begin(entry.pid, call.clone()),
+            LogEvent::Call(call) => {
                 let printed_in_parts = entry.line != entry.end_line;
                 self.call(caller, Logged { line: entry.line, call }, printed_in_parts);
             }
-            Kind::Exited { .. } | Kind::Killed { .. } => self.exit(entry.pid),
-            Kind::Superseded { .. } | Kind::Signal { .. } => {}
-            Kind::Touch(touch) => self.touch(caller, entry.line, touch),
+            LogEvent::Exited { .. } | LogEvent::Killed { .. } => self.exit(entry.pid),
+            LogEvent::Superseded { .. } | LogEvent::Signal { .. } => {}
+            LogEvent::Touch(touch) => self.touch(caller, entry.line, touch),
         }
     }
 
     /// Who made an entry. The first task of a log is the machine's process 1; one that nobody has announced is what another
     /// has begun to make, or has to wait until somebody did.
-    fn caller(&mut self, entry: &Entry) -> Option<Caller> {
+    fn caller(&mut self, entry: &LogEntry) -> Option<Caller> {
         let log_pid = entry.pid;
         if self.tasks.is_empty() && self.processes.is_empty() {
             let process = self.new_process(log_pid);
@@ -136,7 +134,7 @@ impl<O: Observer> Player<O> {
             self.give_birth(log_pid, (parent, process), birth).ok()?;
             return self.caller(entry);
         }
-        if matches!(entry.kind, Kind::Exited { .. } | Kind::Killed { .. }) {
+        if matches!(entry.kind, LogEvent::Exited { .. } | LogEvent::Killed { .. }) {
             return None;
         }
         if self.waiting_count < MAX_WAITING {
@@ -210,7 +208,7 @@ impl<O: Observer> Player<O> {
         let done_before = printed_in_parts && begun.is_none() && matches!(call.call, Syscall::Munmap { .. });
         let got = match call.outcome {
             _ if done_before => Got::AsLogged,
-            Outcome::Unknown | Outcome::Restarted => Got::Skipped("that did not return"),
+            LoggedOutcome::Unknown | LoggedOutcome::Restarted => Got::Skipped("that did not return"),
             _ => self.perform(caller, logged),
         };
         let equal = self.judge(caller, logged, got);
@@ -218,7 +216,7 @@ impl<O: Observer> Player<O> {
         if let Some(counters) = &taken.counters {
             self.tally.cost(line, call.name, &call.text, counters);
         }
-        if let (Syscall::Mprotect { len, .. }, Outcome::Value(_)) = (&call.call, &call.outcome) {
+        if let (Syscall::Mprotect { len, .. }, LoggedOutcome::Value(_)) = (&call.call, &call.outcome) {
             let pages = len.div_ceil(self.vm.page_size()).max(1);
             *self.tally.mprotect_sizes.entry(pages.ilog2()).or_default() += 1;
         }
@@ -240,7 +238,7 @@ impl<O: Observer> Player<O> {
         }
         let call = logged.call;
         let outcome = match got {
-            Got::Result(result) => Returned::from(result).to_string(),
+            Got::Result(result) => Outcome::from(result).to_string(),
             Got::AsLogged => logged_text(&call.outcome),
             Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
         };
@@ -269,7 +267,7 @@ impl<O: Observer> Player<O> {
     fn perform(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
         let call = logged.call;
         if let Some(birth) = Birth::of(&call.call) {
-            let Outcome::Value(child) = call.outcome else { return Got::AsLogged };
+            let LoggedOutcome::Value(child) = call.outcome else { return Got::AsLogged };
             let Ok(child) = u32::try_from(child) else { return Got::Skipped("with a strange child") };
             if self.tasks.find(Some(child)).is_some() {
                 return Got::AsLogged;
@@ -278,7 +276,7 @@ impl<O: Observer> Player<O> {
             return born.map_or_else(|error| Got::Result(Err(error)), |_| Got::AsLogged);
         }
         if let Syscall::Execve { path, .. } = &call.call {
-            let Outcome::Value(_) = call.outcome else { return Got::AsLogged };
+            let LoggedOutcome::Value(_) = call.outcome else { return Got::AsLogged };
             let program = path.as_ref().map(|path| path.text.clone());
             if let Some(script) = &mut self.script {
                 script.execve(caller.process, program.as_deref());
@@ -313,7 +311,7 @@ impl<O: Observer> Player<O> {
                 line,
                 call: call.text.clone(),
                 expected: logged_text(&call.outcome),
-                got: Returned::from(result).to_string(),
+                got: Outcome::from(result).to_string(),
             };
             self.tally.differ(difference);
         }
@@ -332,7 +330,7 @@ impl<O: Observer> Player<O> {
     }
 
     fn open(&mut self, caller: Caller, line: u64, call: &LoggedCall, path: Option<&str>) {
-        let Outcome::Value(fd) = call.outcome else { return };
+        let LoggedOutcome::Value(fd) = call.outcome else { return };
         let Some(path) = call.result_path.as_deref().or(path) else { return };
         if let Ok(fd) = i32::try_from(fd) {
             self.processes[caller.process].opened.insert(fd, path.to_owned());
@@ -476,10 +474,10 @@ impl<O: Observer> Player<O> {
 }
 
 /// Whether a result is the one that the log has.
-fn same(logged: &Outcome, got: Result<u64, CallError>) -> bool {
+fn same(logged: &LoggedOutcome, got: Result<u64, CallError>) -> bool {
     match (logged, got) {
-        (Outcome::Value(want), Ok(got)) => *want == got,
-        (Outcome::Failed(want), Err(CallError::Errno(got))) => *want == got,
+        (LoggedOutcome::Value(want), Ok(got)) => *want == got,
+        (LoggedOutcome::Failed(want), Err(CallError::Errno(got))) => *want == got,
         _ => false,
     }
 }
@@ -490,13 +488,13 @@ fn call_without_result(text: &str) -> &str {
 }
 
 /// `0`, `0x7f0000000000`, `-1 ENOMEM`
-fn logged_text(outcome: &Outcome) -> String {
+fn logged_text(outcome: &LoggedOutcome) -> String {
     match outcome {
-        Outcome::Value(n) if *n < 4096 => n.to_string(),
-        Outcome::Value(n) => format!("{n:#x}"),
-        Outcome::Failed(errno) => format!("-1 {}", errno.name()),
-        Outcome::FailedOther(text) => format!("-1 {text}"),
-        Outcome::Restarted | Outcome::Unknown => "?".to_owned(),
+        LoggedOutcome::Value(n) if *n < 4096 => n.to_string(),
+        LoggedOutcome::Value(n) => format!("{n:#x}"),
+        LoggedOutcome::Failed(errno) => format!("-1 {}", errno.name()),
+        LoggedOutcome::FailedOther(text) => format!("-1 {text}"),
+        LoggedOutcome::Restarted | LoggedOutcome::Unknown => "?".to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use ptelab_measure::cost::Mprotects;
 use ptelab_run::exec::Watch;
 use ptelab_run::observe::{Observer, Seen};
 use ptelab_run::{Matrix, parallel};
-use ptelab_scenario::strace::{Entry, ReadError, Reader, Stats};
+use ptelab_scenario::strace::{LogEntry, ReadError, Reader, Stats};
 use std::io::{self, BufRead, Write};
 
 /// What a log came to on one machine.
@@ -150,7 +150,7 @@ fn replay_with<R: BufRead, O: Observer>(
 /// Reads the next entries; says whether there may be more.
 fn fill<R: BufRead>(
     reader: &mut Reader<R>,
-    chunk: &mut Vec<Entry>,
+    chunk: &mut Vec<LogEntry>,
     mistakes: &mut Vec<String>,
     until: Option<u64>,
 ) -> Result<bool, ReadError> {

@@ -6,7 +6,7 @@
 
 use crate::call::Logged;
 use ptelab_machine::{Access, Call, MapFlags, MremapFlags, Prot, ThpKey, ThpMode};
-use ptelab_scenario::strace::{Outcome, Syscall};
+use ptelab_scenario::strace::{LoggedOutcome, Syscall};
 use ptelab_scenario::{Expect, Line};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -99,8 +99,8 @@ impl Script {
     /// A call about memory.
     pub(crate) fn call(&mut self, process: usize, logged: Logged<'_>) {
         let expect = match &logged.call.outcome {
-            Outcome::Value(value) => Some(Expect::Value(*value)),
-            Outcome::Failed(errno) => Some(Expect::Errno(*errno)),
+            LoggedOutcome::Value(value) => Some(Expect::Value(*value)),
+            LoggedOutcome::Failed(errno) => Some(Expect::Errno(*errno)),
             _ => None,
         };
         match &logged.call.call {
@@ -115,7 +115,7 @@ impl Script {
             }
             &Syscall::Mremap { old_addr, old_len, new_len, flags, new_addr } => {
                 let (flags, new_addr) = match logged.call.outcome {
-                    Outcome::Value(at) if at != old_addr => (flags | MremapFlags::FIXED, at),
+                    LoggedOutcome::Value(at) if at != old_addr => (flags | MremapFlags::FIXED, at),
                     _ => (flags, new_addr.unwrap_or(0)),
                 };
                 self.line(
@@ -136,7 +136,7 @@ impl Script {
             let number = format!("descriptor {}", fd.number);
             fd.path.clone().unwrap_or(number)
         });
-        let Outcome::Value(at) = logged.call.outcome else {
+        let LoggedOutcome::Value(at) = logged.call.outcome else {
             if of_file {
                 return self.remark(&format!("line {}: {}", logged.line, logged.call.text));
             }
@@ -153,7 +153,7 @@ impl Script {
     }
 
     fn brk(&mut self, process: usize, logged: Logged<'_>, addr: u64) {
-        let Outcome::Value(now) = logged.call.outcome else { return };
+        let LoggedOutcome::Value(now) = logged.call.outcome else { return };
         let before = self.heaps.insert(process, now).unwrap_or(now);
         let (from, to) = (before.next_multiple_of(4096), now.next_multiple_of(4096));
         if addr != 0 && to > from {

@@ -51,8 +51,14 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     }
     for played in &replay.machines {
         if let Some(dump) = &played.dump {
-            let _ =
-                write!(text, "\n{}, {}..{}\n{}", played.machine(), dump.start, dump.end, show::Text(dump));
+            let _ = write!(
+                text,
+                "\n{}, {}..{}\n{}",
+                played.machine(),
+                dump.start,
+                dump.end,
+                show::SnapshotText(dump)
+            );
         }
     }
     text

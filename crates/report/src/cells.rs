@@ -19,7 +19,7 @@ pub struct Piece {
     pub exclusive: bool,
 }
 
-/// Entries from the first of a table on, each with its number in [`Words`](crate::Words). None at all stand for a table of nothing.
+/// Entries from the first of a table on, each with its number in [`WordTable`](crate::WordTable). None at all stand for a table of nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cells {
     level: Option<Level>,

@@ -70,12 +70,12 @@ fn recorded_bytes(line: &Line) -> u128 {
 }
 
 fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> Trace {
-    let mut courses: Vec<_> = tracers.into_iter().map(Tracer::into_course).collect();
+    let mut lanes: Vec<_> = tracers.into_iter().map(Tracer::into_lane).collect();
     // Machines that were stopped may have come to different points.
-    let calls = courses.iter().map(|course| course.steps.len()).min().unwrap_or(0);
-    for course in &mut courses {
-        course.steps.truncate(calls);
-        course.calls.truncate(calls);
+    let calls = lanes.iter().map(|lane| lane.steps.len()).min().unwrap_or(0);
+    for lane in &mut lanes {
+        lane.steps.truncate(calls);
+        lane.calls.truncate(calls);
     }
-    Trace { source: source.to_owned(), courses, recorded, finished }
+    Trace { source: source.to_owned(), lanes, recorded, finished }
 }

@@ -7,7 +7,7 @@ use ptelab_scenario::Scenario;
 
 /// How two machines are held against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Eyes {
+pub enum Comparison {
     /// In what every architecture has: between ports.
     Neutral,
     /// Word for word: between kernels of one port.
@@ -39,8 +39,8 @@ pub fn compare(scenario: &Scenario, reports: &[RunReport]) -> (Vec<Differing>, V
         let earlier = &reports[..i];
         let first_port = earlier.iter().find(|left| left.kernel == right.kernel);
         let last_kernel = earlier.iter().rfind(|left| left.arch == right.arch);
-        ports.extend(first_port.and_then(|left| compare_pair(scenario, left, right, Eyes::Neutral)));
-        kernels.extend(last_kernel.and_then(|left| compare_pair(scenario, left, right, Eyes::Raw)));
+        ports.extend(first_port.and_then(|left| compare_pair(scenario, left, right, Comparison::Neutral)));
+        kernels.extend(last_kernel.and_then(|left| compare_pair(scenario, left, right, Comparison::Raw)));
     }
     (ports, kernels)
 }
@@ -50,12 +50,12 @@ pub fn compare_pair(
     scenario: &Scenario,
     left: &RunReport,
     right: &RunReport,
-    eyes: Eyes,
+    comparison: Comparison,
 ) -> Option<Differing> {
     let mut all = Differences::default();
     compare_calls(scenario, left, right, &mut all);
     for (a, b) in left.dumps.iter().zip(&right.dumps) {
-        for text in compare_snapshots(&a.snapshot, &b.snapshot, eyes) {
+        for text in compare_snapshots(&a.snapshot, &b.snapshot, comparison) {
             all.push(|| format!("dump {:?}: {text}", a.name));
         }
     }
@@ -96,10 +96,10 @@ fn compare_calls(scenario: &Scenario, left: &RunReport, right: &RunReport, all: 
 }
 
 /// What differs between two states of one range, for people.
-pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<String> {
+pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, comparison: Comparison) -> Vec<String> {
     let mut texts = Vec::new();
     let vmas = |s: &Snapshot| -> Vec<String> {
-        let soft = eyes == Eyes::Neutral;
+        let soft = comparison == Comparison::Neutral;
         let strip = |text: String| if soft { text.replace(" sd", "") } else { text };
         s.vmas.iter().map(|vma| strip(show::vma_line(vma))).collect()
     };
@@ -107,16 +107,16 @@ pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<S
     let (on_left, on_right) = names(left, right);
     texts.extend(a.iter().filter(|vma| !b.contains(vma)).map(|vma| format!("VMA {vma} only on {on_left}")));
     texts.extend(b.iter().filter(|vma| !a.contains(vma)).map(|vma| format!("VMA {vma} only on {on_right}")));
-    let differing = differing_entries(left, right, eyes);
+    let differing = differing_entries(left, right, comparison);
     texts.extend(differing.iter().map(|difference| entry_text(left, right, difference)));
     texts
 }
 
 /// Where the entries of two states of one range differ.
-pub fn differing_entries(left: &Snapshot, right: &Snapshot, eyes: Eyes) -> Vec<Difference> {
-    match eyes {
-        Eyes::Raw => left.runs.differences(&right.runs, same_raw),
-        Eyes::Neutral => left.runs.differences(&right.runs, same_neutral),
+pub fn differing_entries(left: &Snapshot, right: &Snapshot, comparison: Comparison) -> Vec<Difference> {
+    match comparison {
+        Comparison::Raw => left.runs.differences(&right.runs, same_raw),
+        Comparison::Neutral => left.runs.differences(&right.runs, same_neutral),
     }
 }
 

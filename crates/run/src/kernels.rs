@@ -5,7 +5,7 @@ mod file;
 mod named;
 mod show;
 
-pub use named::{Named, before_and_after, differences, listed, of_release, oldest_and_default};
+pub use named::{NamedKernel, before_and_after, differences, listed, of_release, oldest_and_default};
 pub use show::{changes_text, differences_text, kernel_text};
 
 use crate::select::SelectError;
@@ -44,7 +44,7 @@ impl<'a> Kind<'a> {
 ///
 /// # Errors
 /// Where there is none, where the file has mistakes, and where it names a real kernel, which is asked by another command.
-pub fn kernel(name: &str) -> Result<Named, SelectError> {
+pub fn kernel(name: &str) -> Result<NamedKernel, SelectError> {
     match Kind::of(name) {
         Some(Kind::Release(release)) => {
             of_release(release).ok_or_else(|| SelectError::Kernel(name.to_owned()))
@@ -88,7 +88,7 @@ mod tests {
     fn known_releases_are_taken_as_they_are() {
         for rules in KernelRules::ALL {
             for name in [rules.name.to_owned(), rules.release.to_string()] {
-                assert_eq!(kernel(&name), Ok(Named { rules, note: None }), "{name}");
+                assert_eq!(kernel(&name), Ok(NamedKernel { rules, note: None }), "{name}");
             }
         }
     }

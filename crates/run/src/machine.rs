@@ -1,6 +1,6 @@
 //! The machine as a test author meets it.
 
-use crate::compare::{self, Eyes};
+use crate::compare::{self, Comparison};
 use crate::exec;
 use crate::kernels;
 use crate::select::SelectError;
@@ -206,8 +206,8 @@ impl Machine {
     /// Where process 1 of either has ended.
     pub fn differences(&self, other: &Self, addr: u64, len: u64) -> Result<Vec<String>, Error> {
         let (left, right) = (self.vm.snapshot(1, addr, len)?, other.vm.snapshot(1, addr, len)?);
-        let eyes = if left.arch == right.arch { Eyes::Raw } else { Eyes::Neutral };
-        Ok(compare::compare_snapshots(&left, &right, eyes))
+        let comparison = if left.arch == right.arch { Comparison::Raw } else { Comparison::Neutral };
+        Ok(compare::compare_snapshots(&left, &right, comparison))
     }
 
     /// What was counted since the machine booted, if it counts.
@@ -239,7 +239,7 @@ pub struct MachineDump(pub Snapshot);
 
 impl fmt::Display for MachineDump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&show::Text(&self.0), f)
+        fmt::Display::fmt(&show::SnapshotText(&self.0), f)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which ports and kernels a command runs on, side by side.
 
 use crate::exec::Watch;
-use crate::kernels::{self, Named};
+use crate::kernels::{self, NamedKernel};
 use crate::parallel;
 use crate::report::RunReport;
 use crate::select::{SelectError, port_names};
@@ -80,11 +80,12 @@ impl Matrix {
     /// # Errors
     /// The first name that is no kernel, a file of rules with mistakes, or two kernels of one name.
     pub fn kernels(mut self, names: &str) -> Result<Self, SelectError> {
-        let all: Vec<Named> = KernelRules::ALL.iter().map(|rules| Named { rules, note: None }).collect();
+        let all: Vec<NamedKernel> =
+            KernelRules::ALL.iter().map(|rules| NamedKernel { rules, note: None }).collect();
         let named = select(names, &all, kernels::kernel)?;
         self.kernels.clear();
         self.notes.clear();
-        for Named { rules, note } in named {
+        for NamedKernel { rules, note } in named {
             if self.kernels.iter().any(|other| other.name == rules.name && *other != rules) {
                 return Err(SelectError::SameName(rules.name.to_owned()));
             }

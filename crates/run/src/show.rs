@@ -7,7 +7,7 @@ use ptelab_machine::{
 use std::fmt::{self, Write as _};
 
 /// A snapshot as text: a line a VMA, then a line a run of entries.
-impl fmt::Display for Text<'_> {
+impl fmt::Display for SnapshotText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for vma in &self.0.vmas {
             writeln!(f, "  {}", vma_line(vma))?;
@@ -21,7 +21,7 @@ impl fmt::Display for Text<'_> {
 
 /// Shows a snapshot.
 #[derive(Clone, Copy, Debug)]
-pub struct Text<'a>(pub &'a Snapshot);
+pub struct SnapshotText<'a>(pub &'a Snapshot);
 
 /// A size in the largest unit of 1024 that is exact: `64K`.
 pub fn size(bytes: u64) -> String {
@@ -163,7 +163,7 @@ fn page_text(run: &Run, page: &PageRun, step: u64) -> String {
 pub fn dump_text(report: &RunReport, dump: &Dump) -> String {
     let Snapshot { start, end, .. } = dump.snapshot;
     let mut text = format!("dump {:?} of process {}: {start}..{end}", dump.name, dump.pid);
-    let _ = write!(text, " on {}, Linux {}\n{}", report.arch, report.kernel, Text(&dump.snapshot));
+    let _ = write!(text, " on {}, Linux {}\n{}", report.arch, report.kernel, SnapshotText(&dump.snapshot));
     text
 }
 

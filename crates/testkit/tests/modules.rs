@@ -146,7 +146,7 @@ impl Module {
                             named.line = ident.span().start().line;
                         }
                     }
-                    TokenTree::Punct(punct) if punct.as_char() == '*' => name = "*".to_owned(),
+                    TokenTree::Punct(punct) if punct.as_char() == '*' => "*".clone_into(&mut name),
                     TokenTree::Group(group) => {
                         self.use_tree(&group.stream().into_iter().collect::<Vec<_>>(), &named, is_public);
                         name.clear();
@@ -214,7 +214,7 @@ impl Modules {
                 let file = folder.join(format!("{child}.rs"));
                 // One that only tests have.
                 if file.is_file() {
-                    open.push((file, folder.join(child), [&path[..], &[child.clone()]].concat()));
+                    open.push((file, folder.join(child), [&path[..], std::slice::from_ref(child)].concat()));
                 }
             }
             all.insert(path, module);

@@ -1,6 +1,6 @@
 //! What parameters and arguments of calls can be.
 
-use crate::names::Table;
+use crate::names::NameTable;
 use crate::thp::ThpKey;
 
 /// What a parameter is, as far as those need to know who read, print, shrink or move calls.
@@ -19,7 +19,7 @@ pub enum Kind {
     /// Any other number of bytes.
     Bytes,
     /// Names of a table.
-    Flags(&'static Table),
+    Flags(&'static NameTable),
     /// A number of a few bits.
     Number(&'static Bounds),
     /// C's `int`; as a message shows it.

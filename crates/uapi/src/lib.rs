@@ -36,7 +36,7 @@ pub use flags::{
     PmScanFlags, Prot, SHMAT, SHMGET, SIGNAL, ShmFlags, TABLES, UFFD, UffdFeatures,
 };
 pub use kind::{Bounds, Kind, Param, Slot, Value};
-pub use names::{Named, Table};
+pub use names::{NameTable, Named};
 pub use outcome::{CallError, Outcome, Pid};
 pub use signal::{SigCode, SigInfo, Signal};
 pub use thp::{Access, Switch, ThpKey, ThpMode, Timing};

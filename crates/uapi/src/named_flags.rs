@@ -30,7 +30,7 @@ macro_rules! flags {
         }
 
         #[doc = concat!("Names of [`", stringify!($type), "`].")]
-        pub const $table: $crate::Table = $crate::Table {
+        pub const $table: $crate::NameTable = $crate::NameTable {
             what: $what,
             prefix: $prefix,
             hint: $hint,

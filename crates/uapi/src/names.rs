@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The names of one kind of number.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct NameTable {
     /// What a number of this kind is, with its article: `a protection`.
     pub what: &'static str,
     /// What every name begins with: `PROT_`.
@@ -38,7 +38,7 @@ pub(crate) enum Style {
     Single,
 }
 
-impl Table {
+impl NameTable {
     /// The number that `name` stands for.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<u64> {
@@ -85,7 +85,7 @@ impl Named {
 }
 
 struct Text {
-    table: &'static Table,
+    table: &'static NameTable,
     value: u64,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Stepper<'a> {
 
 impl<'a> Stepper<'a> {
     pub(super) fn new(trace: &'a Trace) -> Self {
-        let states = trace.courses.iter().map(State::new).collect();
+        let states = trace.lanes.iter().map(State::new).collect();
         let mut stepper = Self {
             trace,
             states,
@@ -85,6 +85,6 @@ impl<'a> Stepper<'a> {
 
     /// Bytes in a page of the machine that is shown.
     pub(super) fn page(&self) -> u64 {
-        1 << self.state().course().shape.page_shift
+        1 << self.state().lane().shape.page_shift
     }
 }

@@ -1,10 +1,10 @@
 //! Which changes of an entry's state the calls of random programs have made.
 
-use super::state::{EntryState, Seen, state_of};
+use super::state::{EntryKind, Seen, state_of};
 use std::collections::BTreeMap;
 use std::fmt;
 
-const KINDS: usize = EntryState::ALL.len();
+const KINDS: usize = EntryKind::ALL.len();
 
 /// Transitions of entries, by the call that made them: how many from each state to each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,10 +55,9 @@ impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (call, matrix) in &self.by_call {
             write!(f, "{call:>12}")?;
-            EntryState::ALL.iter().try_for_each(|kind| write!(f, " {:>9}", kind.short()))?;
+            EntryKind::ALL.iter().try_for_each(|kind| write!(f, " {:>9}", kind.short()))?;
             writeln!(f)?;
-            for (kind, row) in
-                EntryState::ALL.iter().zip(matrix).filter(|(_, row)| row.iter().any(|&n| n > 0))
+            for (kind, row) in EntryKind::ALL.iter().zip(matrix).filter(|(_, row)| row.iter().any(|&n| n > 0))
             {
                 write!(f, "{:>12}", kind.short())?;
                 for n in row {

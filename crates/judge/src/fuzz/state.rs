@@ -7,7 +7,7 @@ use ptelab_run::show::view_text;
 
 /// The state of an entry, as far as it decides what a call does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EntryState {
+pub enum EntryKind {
     /// Nothing.
     Empty,
     /// A guard, or a write-protected page that is not there.
@@ -40,7 +40,7 @@ pub enum EntryState {
     Huge,
 }
 
-impl EntryState {
+impl EntryKind {
     pub(super) const ALL: [Self; 15] = [
         Self::Empty,
         Self::Marker,
@@ -136,25 +136,25 @@ impl Seen {
 }
 
 /// What kind of state an entry is in, for the coverage of transitions.
-pub(super) fn state_of(seen: Option<&Seen>) -> EntryState {
-    let Some(seen) = seen else { return EntryState::Empty };
+pub(super) fn state_of(seen: Option<&Seen>) -> EntryKind {
+    let Some(seen) = seen else { return EntryKind::Empty };
     let m = match &seen.view {
         PteView::Present(m) => m,
-        PteView::Soft(leaf) => return EntryState::of_software(*leaf),
-        PteView::None | PteView::Table(_) => return EntryState::Empty,
+        PteView::Soft(leaf) => return EntryKind::of_software(*leaf),
+        PteView::None | PteView::Table(_) => return EntryKind::Empty,
     };
     let is = |attr| m.attrs.contains(attr);
     let own = seen.entry.page.is_some_and(|page| page.exclusive);
     match () {
-        () if m.level == Level::Pmd => EntryState::Huge,
-        () if is(PteAttrs::PROTNONE) => EntryState::NoAccess,
-        () if is(PteAttrs::SPECIAL) => EntryState::Zero,
-        () if is(PteAttrs::WRITE) && is(PteAttrs::CONT) => EntryState::WritableCont,
-        () if is(PteAttrs::WRITE) => EntryState::Writable,
-        () if own && is(PteAttrs::CONT) => EntryState::ReadOwnCont,
-        () if own => EntryState::ReadOwn,
-        () if is(PteAttrs::CONT) => EntryState::ReadSharedCont,
-        () => EntryState::ReadShared,
+        () if m.level == Level::Pmd => EntryKind::Huge,
+        () if is(PteAttrs::PROTNONE) => EntryKind::NoAccess,
+        () if is(PteAttrs::SPECIAL) => EntryKind::Zero,
+        () if is(PteAttrs::WRITE) && is(PteAttrs::CONT) => EntryKind::WritableCont,
+        () if is(PteAttrs::WRITE) => EntryKind::Writable,
+        () if own && is(PteAttrs::CONT) => EntryKind::ReadOwnCont,
+        () if own => EntryKind::ReadOwn,
+        () if is(PteAttrs::CONT) => EntryKind::ReadSharedCont,
+        () => EntryKind::ReadShared,
     }
 }
 

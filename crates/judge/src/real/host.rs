@@ -1,7 +1,7 @@
 //! Holding machines against the running kernel.
 
 use super::VerifyError;
-use super::moving::{self, Range};
+use super::moving::{self, AddrRange};
 use super::record;
 use super::recording::{PAGE, Recording};
 use crate::verdict::{self, Verdict};
@@ -10,8 +10,8 @@ use ptelab_machine::{
     Access, Builder, Call, Config, KernelRules, MapFlags, Outcome, Pagemap, Prot, Release, ThpKey, ThpMode,
     port_named, ports,
 };
-use ptelab_real::facts::{self, Machine};
-use ptelab_real::host::{Helpers, Host as Real};
+use ptelab_real::facts::{self, HostMachine};
+use ptelab_real::host::{Helpers, RunningKernel};
 use ptelab_real::{RealError, RealKernel, WordFile, thp};
 use ptelab_run::exec::{self, Watch};
 use ptelab_scenario::{Line, Scenario};
@@ -25,8 +25,8 @@ const MAX_DUMP: u64 = 16 << 30;
 /// The running kernel, and the machines that are held against it.
 #[derive(Debug)]
 pub struct Host {
-    real: Real,
-    machine: Machine,
+    real: RunningKernel,
+    machine: HostMachine,
     builder: Builder,
     kernels: Vec<&'static KernelRules>,
     facts: HostFacts,
@@ -61,7 +61,7 @@ impl Host {
         let names = kernels.iter().map(|rules| rules.name).collect();
         let facts =
             HostFacts { kernel: machine.release.clone(), arch: port, rules: names, left_out: Vec::new() };
-        let mut host = Self { real: Real::new(helpers)?, machine, builder, kernels, facts };
+        let mut host = Self { real: RunningKernel::new(helpers)?, machine, builder, kernels, facts };
         host.look_around(port)?;
         Ok(host)
     }
@@ -87,7 +87,7 @@ impl Host {
         if !frames {
             left_out.push("folios, offsets and map counts: only root sees frame numbers".to_owned());
         }
-        if Real::setting("enabled").is_none() {
+        if RunningKernel::setting("enabled").is_none() {
             left_out.push("huge pages: the kernel has none".to_owned());
         } else if !self.real.may_set() {
             left_out.push("changes of huge page settings: only root may make them".to_owned());
@@ -133,7 +133,8 @@ impl Host {
     fn place(&mut self, scenario: &Scenario) -> Result<Result<(Scenario, Vec<String>), String>, RealError> {
         let ranges = moving::ranges(scenario);
         let vmas = ptelab_real::vmas(&mut self.real, 1)?;
-        let taken: Vec<Range> = vmas.iter().map(|vma| Range { start: vma.start, end: vma.end }).collect();
+        let taken: Vec<AddrRange> =
+            vmas.iter().map(|vma| AddrRange { start: vma.start, end: vma.end }).collect();
         let Some(range) = ranges.iter().find(|range| taken.iter().any(|other| range.intersects(other)))
         else {
             return Ok(Ok((scenario.clone(), Vec::new())));
@@ -142,7 +143,7 @@ impl Host {
             return Ok(Err(format!("{range} is taken by the process that plays it, and no place is free")));
         };
         let moved = moving::moved(scenario, by);
-        let places: Vec<String> = moving::ranges(&moved).iter().map(Range::to_string).collect();
+        let places: Vec<String> = moving::ranges(&moved).iter().map(AddrRange::to_string).collect();
         let note = format!("moved to {}: {range} is taken by the process that plays it", places.join(", "));
         Ok(Ok((moved, vec![note])))
     }
@@ -189,7 +190,7 @@ impl Host {
             }
             Call::Thp { size, mode } if !self.real.may_set() => {
                 let file = size.file();
-                let same = Real::setting(&file).is_none_or(|value| value == mode.name());
+                let same = RunningKernel::setting(&file).is_none_or(|value| value == mode.name());
                 (!same).then(|| format!("{} needs root", line.call))
             }
             _ if self.machine.swap && exec::reclaims(&line.call) => {
@@ -215,7 +216,7 @@ fn missing(text: &str) -> RealError {
 }
 
 /// The port whose machines are like this one.
-fn port_of(machine: &Machine) -> Result<&'static str, RealError> {
+fn port_of(machine: &HostMachine) -> Result<&'static str, RealError> {
     let port = port_named(&machine.arch)
         .ok_or_else(|| RealError::Missing(format!("there is no port for {}", machine.arch)))?;
     if machine.page_size != PAGE {
@@ -231,7 +232,10 @@ fn port_of(machine: &Machine) -> Result<&'static str, RealError> {
 const FEATURE_FLAGS: &[(&str, &str)] = &[("pku", "ospke"), ("bti", "bti"), ("poe", "poe")];
 
 /// What the CPU has of that which a port knows.
-fn cpu_features<'a>(port: &'a str, machine: &'a Machine) -> impl Iterator<Item = (&'static str, bool)> + 'a {
+fn cpu_features<'a>(
+    port: &'a str,
+    machine: &'a HostMachine,
+) -> impl Iterator<Item = (&'static str, bool)> + 'a {
     let known = FEATURE_FLAGS.iter().filter(move |(feature, _)| has_feature(port, feature));
     known.map(|(feature, flag)| (*feature, machine.cpu_flags.iter().any(|has| has == flag)))
 }
@@ -245,14 +249,14 @@ fn has_feature(port: &str, feature: &str) -> bool {
 fn settings() -> impl Iterator<Item = Line> {
     let sizes = thp::sizes().map(|bytes| ThpKey::Kb(bytes >> 10));
     sizes.chain([ThpKey::Enabled]).filter_map(|size| {
-        let value = Real::setting(&size.file())?;
+        let value = RunningKernel::setting(&size.file())?;
         let mode = ThpMode::ALL.iter().copied().find(|mode| mode.name() == value)?;
         Some(Line::new(Call::Thp { size, mode }))
     })
 }
 
 /// Whether new memory is soft-dirty, and whether frame numbers are seen.
-fn probe(real: &mut Real) -> Result<(bool, bool), RealError> {
+fn probe(real: &mut RunningKernel) -> Result<(bool, bool), RealError> {
     let (prot, flags) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE | MapFlags::ANONYMOUS);
     let map = Call::Mmap { addr: 0, len: PAGE, prot, flags, fd: -1, offset: 0 };
     let Outcome::Value(addr) = real.call(1, &map)? else { return Err(RealError::Died(1)) };

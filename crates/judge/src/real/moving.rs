@@ -10,14 +10,14 @@ const STEP: u64 = 1 << 30;
 
 /// Addresses from `start` up to `end`, exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Range {
+pub struct AddrRange {
     /// The first.
     pub start: u64,
     /// The one after the last.
     pub end: u64,
 }
 
-impl Range {
+impl AddrRange {
     /// Whether the two have an address in common.
     pub const fn intersects(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end
@@ -28,14 +28,14 @@ impl Range {
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for AddrRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}-{:#x}", self.start, self.end)
     }
 }
 
 /// What a scenario's calls name: in order, none touching the next. Addresses that no process can have are no memory, and 0 is none.
-pub(super) fn ranges(scenario: &Scenario) -> Vec<Range> {
+pub(super) fn ranges(scenario: &Scenario) -> Vec<AddrRange> {
     let mut all = Vec::new();
     collect(&scenario.items, &mut all);
     all.sort_unstable();
@@ -49,14 +49,14 @@ pub(super) fn ranges(scenario: &Scenario) -> Vec<Range> {
     all
 }
 
-fn collect(items: &[Item], all: &mut Vec<Range>) {
+fn collect(items: &[Item], all: &mut Vec<AddrRange>) {
     for item in items {
         match item {
             Item::Line(line) => {
                 let named = line.call.ranges().into_iter();
                 all.extend(named.filter_map(|(addr, len)| {
                     let end = addr.saturating_add(len.max(1)).min(TASK_SIZE);
-                    (addr != 0 && addr < TASK_SIZE).then_some(Range { start: addr, end })
+                    (addr != 0 && addr < TASK_SIZE).then_some(AddrRange { start: addr, end })
                 }));
             }
             Item::Repeat(repeat) => collect(&repeat.body, all),
@@ -66,7 +66,7 @@ fn collect(items: &[Item], all: &mut Vec<Range>) {
 }
 
 /// How far ranges must be moved, modulo 2^64, to meet none of `taken`; nothing where there is no such place.
-pub(super) fn free_place(ranges: &[Range], taken: &[Range]) -> Option<u64> {
+pub(super) fn free_place(ranges: &[AddrRange], taken: &[AddrRange]) -> Option<u64> {
     let (first, last) = (ranges.first()?, ranges.last()?);
     let is_free = |by: &u64| {
         let mut moved = ranges.iter().map(|range| range.moved(*by));
@@ -122,8 +122,10 @@ mod tests {
     #[test]
     fn what_is_named_is_moved_and_nothing_else() {
         let scenario = scenario(TEXT);
-        let (a, b) =
-            (Range { start: 0x4000_0000, end: 0x4001_0000 }, Range { start: 0x5000_0000, end: 0x5000_2000 });
+        let (a, b) = (
+            AddrRange { start: 0x4000_0000, end: 0x4001_0000 },
+            AddrRange { start: 0x5000_0000, end: 0x5000_2000 },
+        );
         assert_eq!(ranges(&scenario), [a, b]);
         let text = moved(&scenario, 0x1_0000_0000).to_string();
         assert_eq!(
@@ -138,20 +140,20 @@ mod tests {
     #[test]
     fn a_free_place_is_found_or_there_is_none() {
         let wanted = [
-            Range { start: 0x7f00_0000_1000, end: 0x7f00_0000_2000 },
-            Range { start: 0x7f00_4000_0000, end: 0x7f00_4000_1000 },
+            AddrRange { start: 0x7f00_0000_1000, end: 0x7f00_0000_2000 },
+            AddrRange { start: 0x7f00_4000_0000, end: 0x7f00_4000_1000 },
         ];
-        let by = free_place(&wanted, &[Range { start: 0, end: 0x4000_1000 }]).expect("there is room");
+        let by = free_place(&wanted, &[AddrRange { start: 0, end: 0x4000_1000 }]).expect("there is room");
         assert_eq!(wanted[0].moved(by).start, 0x4000_1000, "the lowest multiple of a gibibyte that is free");
-        let by =
-            free_place(&wanted, &[Range { start: 0x8000_0000, end: 0x8000_0001 }]).expect("there is room");
+        let by = free_place(&wanted, &[AddrRange { start: 0x8000_0000, end: 0x8000_0001 }])
+            .expect("there is room");
         assert_eq!(wanted[0].moved(by).start, 0x8000_1000, "{by:#x}");
-        assert_eq!(free_place(&wanted, &[Range { start: 0, end: u64::MAX }]), None);
+        assert_eq!(free_place(&wanted, &[AddrRange { start: 0, end: u64::MAX }]), None);
     }
 
     #[test]
     fn a_length_beyond_the_end_reaches_to_the_end() {
         let all = ranges(&scenario("madvise(0x40000000, 0x7000000000000000, MADV_DONTNEED)"));
-        assert_eq!(all, [Range { start: 0x4000_0000, end: TASK_SIZE }]);
+        assert_eq!(all, [AddrRange { start: 0x4000_0000, end: TASK_SIZE }]);
     }
 }

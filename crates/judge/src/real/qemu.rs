@@ -1,7 +1,7 @@
 //! Golden files from kernel images, and machines held against them.
 
 use super::VerifyError;
-use super::moving::Range;
+use super::moving::AddrRange;
 use super::record;
 use super::recording::{PAGE, RealDump};
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
@@ -62,7 +62,7 @@ impl Image {
         let setup = Setup { nodes, numa_balancing, swaps: swaps(scenario), ..self.0.clone() };
         let mut machine = Qemu::boot(&setup)?;
         machine.restart()?;
-        let area = vec![Range { start: TEST_AREA.0, end: TEST_AREA.1 }];
+        let area = vec![AddrRange { start: TEST_AREA.0, end: TEST_AREA.1 }];
         let Some(recording) = record::record(&mut machine, scenario, area, watch)? else { return Ok(None) };
         let (arch, pfn_mask) = (self.0.guest.port, self.0.guest.pfn_mask());
         let port = Builder::new(arch).build().map_err(GoldenError::from)?;

@@ -1,6 +1,6 @@
 //! Playing a scenario on a real kernel, and what it did.
 
-use super::moving::Range;
+use super::moving::AddrRange;
 use super::recording::{PAGE, RealCall, RealDump, Recording};
 use super::view;
 use crate::golden::{GoldenError, GoldenVma};
@@ -14,7 +14,7 @@ use ptelab_scenario::Scenario;
 pub(super) fn record(
     kernel: &mut dyn RealKernel,
     scenario: &Scenario,
-    area: Vec<Range>,
+    area: Vec<AddrRange>,
     watch: Watch<'_>,
 ) -> Result<Option<Recording>, RealError> {
     let mut recording = Recording { area, ..Recording::default() };
@@ -49,14 +49,14 @@ fn dump(
     pid: u32,
     name: &str,
     (addr, len): (u64, u64),
-    area: &[Range],
+    area: &[AddrRange],
 ) -> Result<RealDump, RealError> {
     let start = addr - addr % PAGE;
     let end = addr.saturating_add(len).next_multiple_of(PAGE);
     let pages = ptelab_real::pages(kernel, pid, start, end - start, PAGE)?;
     let vmas = ptelab_real::vmas(kernel, pid)?;
     let vmas = vmas.into_iter().filter(|vma| {
-        let range = Range { start: vma.start, end: vma.end };
+        let range = AddrRange { start: vma.start, end: vma.end };
         area.iter().any(|used| used.intersects(&range))
     });
     let vmas = vmas.map(|vma| GoldenVma {
@@ -144,7 +144,7 @@ impl Recorded for Recording {
     ) -> Result<Vec<String>, GoldenError> {
         let real = &self.dumps[n];
         let vmas = vm.vmas(pid, 0, u64::MAX).unwrap_or_default();
-        let used = |start, end| self.area.iter().any(|range| range.intersects(&Range { start, end }));
+        let used = |start, end| self.area.iter().any(|range| range.intersects(&AddrRange { start, end }));
         let vmas = vmas.iter().filter(|vma| used(vma.start.get(), vma.end.get()));
         let vmas: Vec<GoldenVma> = vmas.map(GoldenVma::new).collect();
         let mut found = verdict::differing_vmas(&vmas, &real.vmas);
@@ -214,7 +214,7 @@ mod tests {
             words: None,
         };
         let call = |reply| RealCall { text: String::new(), reply, chosen: false };
-        let area = vec![Range { start: 0x4000_0000, end: 0x4000_2000 }];
+        let area = vec![AddrRange { start: 0x4000_0000, end: 0x4000_2000 }];
         Recording { calls: replies.map(call).to_vec(), dumps: vec![dump], area }
     }
 

@@ -1,6 +1,6 @@
 //! What a real kernel did in a scenario.
 
-use super::moving::Range;
+use super::moving::AddrRange;
 use crate::golden::GoldenVma;
 use ptelab_machine::Outcome;
 use ptelab_real::{RealPage, TableWord};
@@ -14,7 +14,7 @@ pub(super) struct Recording {
     pub(super) calls: Vec<RealCall>,
     pub(super) dumps: Vec<RealDump>,
     /// The memory whose VMAs are compared.
-    pub(super) area: Vec<Range>,
+    pub(super) area: Vec<AddrRange>,
 }
 
 #[derive(Clone, Debug)]

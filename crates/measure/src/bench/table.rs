@@ -2,19 +2,19 @@
 
 use super::scale::ScaleRow;
 use super::targets::Target;
-use super::{Report, Row};
+use super::{BenchReport, BenchRow};
 use comfy_table::{CellAlignment, Table, presets};
 use ptelab_run::show::size;
 
 /// Times by layout, port and machine: a column a kernel, then the running kernel and how often it goes into the last column.
-pub fn bench_table(report: &Report) -> Table {
+pub fn bench_table(report: &BenchReport) -> Table {
     let mut kernels: Vec<&str> = Vec::new();
-    let mut lines: Vec<Vec<&Row>> = Vec::new();
+    let mut lines: Vec<Vec<&BenchRow>> = Vec::new();
     for row in &report.rows {
         if !kernels.contains(&row.kernel) {
             kernels.push(row.kernel);
         }
-        let same = |line: &&mut Vec<&Row>| {
+        let same = |line: &&mut Vec<&BenchRow>| {
             let first = line[0];
             (first.layout, first.arch, first.machine) == (row.layout, row.arch, row.machine)
         };
@@ -41,7 +41,7 @@ pub fn bench_table(report: &Report) -> Table {
     table
 }
 
-fn bench_row(line: &[&Row], kernels: &[&str], has_host: bool) -> Vec<String> {
+fn bench_row(line: &[&BenchRow], kernels: &[&str], has_host: bool) -> Vec<String> {
     let first = line[0];
     let mut cells = [first.layout, first.arch, first.machine].map(str::to_owned).to_vec();
     for kernel in kernels {

@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::sample::Skip;
-use super::{Bench, HostRuns, Report, Row, ScaleRow, scale};
+use super::{Bench, BenchReport, BenchRow, HostRuns, ScaleRow, scale};
 use ptelab_machine::mm::Rules;
 use ptelab_machine::{Builder, HwKind, KernelRules, ports};
 use ptelab_real::facts;
@@ -44,7 +44,7 @@ pub struct Targets {
     /// The targets.
     pub targets: Vec<Target>,
     /// Times by layout.
-    pub layouts: Report,
+    pub layouts: BenchReport,
     /// Times and memory by size.
     pub scale: Vec<ScaleRow>,
 }
@@ -121,7 +121,7 @@ fn compare_seconds() -> Result<f64, Skip> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
-fn judge(layouts: &Report, scale: &[ScaleRow], compare_seconds: f64) -> Vec<Target> {
+fn judge(layouts: &BenchReport, scale: &[ScaleRow], compare_seconds: f64) -> Vec<Target> {
     let times = Times(layouts);
     let large = scale.iter().find(|row| row.size == LARGEST);
     let [before, after] = kernels::before_and_after().map(|rules| rules.name);
@@ -177,10 +177,14 @@ fn batches(kernel: &str) -> bool {
 }
 
 /// The times of a report, for looking up.
-struct Times<'a>(&'a Report);
+struct Times<'a>(&'a BenchReport);
 
 impl Times<'_> {
-    fn rows<'b>(&'b self, layouts: &'b [&str], machine: &'b str) -> impl Iterator<Item = &'b Row> + Clone {
+    fn rows<'b>(
+        &'b self,
+        layouts: &'b [&str],
+        machine: &'b str,
+    ) -> impl Iterator<Item = &'b BenchRow> + Clone {
         self.0.rows.iter().filter(move |row| layouts.contains(&row.layout) && row.machine == machine)
     }
 
@@ -198,8 +202,8 @@ impl Times<'_> {
 
     /// The least of all ports, under the newest kernel.
     fn host_ratio(&self, layouts: &[&str]) -> Option<f64> {
-        let newest = |row: &&Row| row.kernel == KernelRules::DEFAULT.name;
-        let ratio = |row: &Row| row.host_ns_per_entry.map(|host| host / row.ns_per_entry);
+        let newest = |row: &&BenchRow| row.kernel == KernelRules::DEFAULT.name;
+        let ratio = |row: &BenchRow| row.host_ns_per_entry.map(|host| host / row.ns_per_entry);
         self.rows(layouts, "plain").filter(newest).filter_map(ratio).min_by(f64::total_cmp)
     }
 
@@ -216,7 +220,7 @@ impl Times<'_> {
     }
 
     fn counting(&self) -> Option<f64> {
-        let ratio = |row: &Row| Some(row.ns_per_entry / self.time(row.layout, row.arch, row.kernel)?);
+        let ratio = |row: &BenchRow| Some(row.ns_per_entry / self.time(row.layout, row.arch, row.kernel)?);
         self.rows(&["t1", "t2", "t3"], "counting").filter_map(ratio).max_by(f64::total_cmp)
     }
 }

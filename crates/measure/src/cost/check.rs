@@ -15,7 +15,7 @@ pub const WORST_BAR: f64 = 0.15;
 
 /// One measurement and its prediction.
 #[derive(Clone, Debug, Serialize, PartialEq)]
-pub struct Row {
+pub struct CostRow {
     /// Name of the workload.
     pub workload: String,
     /// Port.
@@ -33,7 +33,7 @@ pub struct Row {
     pub left_out: Option<f64>,
 }
 
-impl Row {
+impl CostRow {
     /// How far a prediction is off, as a share of what was measured.
     pub fn error(&self, predicted: Option<f64>) -> Option<f64> {
         predicted.map(|predicted| predicted / self.measured as f64 - 1.0)
@@ -80,9 +80,9 @@ pub struct Finding {
 
 /// Everything that a check says.
 #[derive(Clone, Debug, Serialize, PartialEq)]
-pub struct Check {
+pub struct CostCheck {
     /// Every measurement.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CostRow>,
     /// Errors of the models in use.
     pub errors: Option<Errors>,
     /// Errors where the workload was left out.
@@ -94,7 +94,7 @@ pub struct Check {
 /// The workloads of the series, and their names here.
 const SERIES: [(&str, &str); 3] = [("T1", "t1-pmd-pte-mapped"), ("T2", "t2-64k"), ("T3", "t3-4k")];
 
-impl Check {
+impl CostCheck {
     /// Holds models against files.
     pub fn new(models: &Models, files: &[Measured]) -> Self {
         // A calibration without one workload is worth something only if it has all the others.
@@ -113,7 +113,7 @@ impl Check {
         let mut rows = Vec::new();
         for file in files {
             let fresh = if known(&file.workload) { left_out.get(&*file.workload) } else { Some(models) };
-            rows.extend(file.samples.iter().map(|sample| Row {
+            rows.extend(file.samples.iter().map(|sample| CostRow {
                 workload: file.workload.clone(),
                 arch: file.arch.clone(),
                 kernel: file.kernel,

@@ -1,11 +1,11 @@
 //! What a check of the predictions says.
 
-use super::check::{Check, Errors, MEDIAN_BAR, Row, WORST_BAR};
+use super::check::{CostCheck, CostRow, Errors, MEDIAN_BAR, WORST_BAR};
 use super::{LIMITS, SERIES_TABLE};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-impl Check {
+impl CostCheck {
     /// As text: a line a measurement, then the errors, then the findings of the series.
     pub fn to_text(&self) -> String {
         let mut text = format!("{:>10} {:>10} {:>7} {:>9}\n", "measured", "predicted", "error", "left out");
@@ -45,7 +45,7 @@ impl Check {
     }
 }
 
-fn row_text(row: &Row) -> String {
+fn row_text(row: &CostRow) -> String {
     let percent =
         |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{:+.1}%", 100.0 * error));
     format!(

@@ -7,7 +7,7 @@
 //! cont_on_invalid = false
 //! ```
 
-use super::named::{self, Named};
+use super::named::{self, NamedKernel};
 use ptelab_machine::{KernelRules, Release, changes};
 use ptelab_scenario::did_you_mean;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Reads a file of rules, or says all that is wrong with it, a line each.
-pub(super) fn read(path: &Path) -> Result<Named, String> {
+pub(super) fn read(path: &Path) -> Result<NamedKernel, String> {
     let at = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{at}: {error}"))?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -39,7 +39,7 @@ struct Reader {
 /// A key or a value, with where it stands.
 type Entry<'a, 'b> = (&'a Spanned<std::borrow::Cow<'b, str>>, &'a Spanned<DeValue<'b>>);
 
-fn parse(text: &str, stem: &str) -> Result<Named, Vec<Mistake>> {
+fn parse(text: &str, stem: &str) -> Result<NamedKernel, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let of_syntax = |error: toml::de::Error| (error.span().unwrap_or(0..0), error.message().to_owned());
     let mut reader = Reader { mistakes: errors.into_iter().map(of_syntax).collect() };
@@ -60,8 +60,8 @@ fn parse(text: &str, stem: &str) -> Result<Named, Vec<Mistake>> {
     }
     reader.mistakes.sort_by_key(|(span, _)| span.start);
     match (name, base) {
-        (Some(name), Some(Named { rules, note })) if reader.mistakes.is_empty() => {
-            Ok(Named { rules: rules.but_for(&name, &rows), note })
+        (Some(name), Some(NamedKernel { rules, note })) if reader.mistakes.is_empty() => {
+            Ok(NamedKernel { rules: rules.but_for(&name, &rows), note })
         }
         _ => Err(reader.mistakes),
     }
@@ -101,7 +101,7 @@ impl Reader {
         (!is_taken && is_plain).then(|| name.to_owned())
     }
 
-    fn base(&mut self, entry: Entry<'_, '_>) -> Option<Named> {
+    fn base(&mut self, entry: Entry<'_, '_>) -> Option<NamedKernel> {
         let base = self.text(entry)?;
         let named = Release::parse(&base).and_then(named::of_release);
         if named.is_none() {

@@ -5,7 +5,7 @@ use ptelab_machine::{Change, KernelRules, Release, changes};
 
 /// A kernel that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedKernel {
     /// Its rules.
     pub rules: &'static KernelRules,
     /// Where these are not its own: whose they are.
@@ -13,11 +13,11 @@ pub struct Named {
 }
 
 /// What is known of a release: its rules, or those that are nearest. `None` before the tables begin.
-pub fn of_release(release: Release) -> Option<Named> {
+pub fn of_release(release: Release) -> Option<NamedKernel> {
     if let Some(rules) = KernelRules::of_series(release) {
         let is_it = rules.release == release || rules.name == release.to_string();
         let note = format!("{release} is not known: the rules of {}, as {}", rules.name, rules.release);
-        return Some(Named { rules, note: (!is_it).then_some(note) });
+        return Some(NamedKernel { rules, note: (!is_it).then_some(note) });
     }
     if release < KernelRules::OLDEST {
         return None;
@@ -28,9 +28,9 @@ pub fn of_release(release: Release) -> Option<Named> {
     let but_for: Vec<&str> = differences(nearest, rules).map(|(_, change)| change.id).collect();
     let note = format!("{release} is not known: the rules of {}", nearest.name);
     Some(if but_for.is_empty() {
-        Named { rules: nearest, note: Some(note) }
+        NamedKernel { rules: nearest, note: Some(note) }
     } else {
-        Named { rules, note: Some(format!("{note} but for {}", but_for.join(", "))) }
+        NamedKernel { rules, note: Some(format!("{note} but for {}", but_for.join(", "))) }
     })
 }
 

@@ -21,7 +21,7 @@ impl Fd {
 
 /// A string among arguments. Bytes that are not UTF-8 have become U+FFFD.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
+pub struct LoggedText {
     /// The string, or its beginning.
     pub text: String,
     /// Whether the log has only its beginning.
@@ -30,7 +30,7 @@ pub struct Text {
 
 /// Some memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub struct LoggedRange {
     /// Where it begins.
     pub addr: u64,
     /// How many bytes it has.

@@ -5,7 +5,7 @@ use ptelab_uapi::Errno;
 
 /// Something that happened, as one or two lines of a log tell it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct LogEntry {
     /// The line where it began, from 1.
     pub line: u64,
     /// The line where it ended: another than `line` for a call that was printed in parts.
@@ -15,12 +15,12 @@ pub struct Entry {
     /// When it began, if the log says so.
     pub time: Option<Stamp>,
     /// What happened.
-    pub kind: Kind,
+    pub kind: LogEvent,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub enum LogEvent {
     /// A call of which the arguments were read.
     Call(LoggedCall),
     /// The first part of a call that was printed in parts, where it says enough. The call itself follows when it returns, if it
@@ -62,7 +62,7 @@ pub struct LoggedCall {
     /// The arguments.
     pub call: Syscall,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: LoggedOutcome,
     /// What `-y` says of the result: the path of a new descriptor.
     pub result_path: Option<String>,
     /// How long it took, in seconds.
@@ -73,7 +73,7 @@ pub struct LoggedCall {
 
 /// What a call returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LoggedOutcome {
     /// A number or an address.
     Value(u64),
     /// `-1 ENOMEM (Cannot allocate memory)`

@@ -5,7 +5,7 @@ use ptelab::{Event, Level, Pid, Ptep, Record, TlbScope, VirtAddr};
 
 /// One thing that a call did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum TraceEvent {
     /// The driver formed a batch of so many present entries, and changed them in one transaction.
     Batch(VirtAddr, u64),
     /// So many entries were written one after the other, outside a batch.
@@ -75,11 +75,11 @@ pub(crate) struct Found {
     /// The address space whose entries it was about, where it was about entries.
     pub(crate) space: Option<Pid>,
     /// What.
-    pub(crate) happening: Happening,
+    pub(crate) event: TraceEvent,
 }
 
 /// What the records of one call say.
-pub(crate) fn happenings(places: &Places, cont_ptes: usize, records: &[Record]) -> Vec<Found> {
+pub(crate) fn events(places: &Places, cont_ptes: usize, records: &[Record]) -> Vec<Found> {
     let mut reader = Reader {
         places,
         cont_ptes,
@@ -110,11 +110,11 @@ impl Reader<'_> {
             Record::Event(Event::Fault(_)) => self.end_group(),
             Record::Tlbi(op) => {
                 self.end_group();
-                let happening = match op.scope {
-                    TlbScope::All => Happening::FlushAll,
-                    TlbScope::Range { start, end, .. } => Happening::Flush(start, end, op.ops),
+                let event = match op.scope {
+                    TlbScope::All => TraceEvent::FlushAll,
+                    TlbScope::Range { start, end, .. } => TraceEvent::Flush(start, end, op.ops),
                 };
-                self.found.push(Found { at: self.clock, space: None, happening });
+                self.found.push(Found { at: self.clock, space: None, event });
             }
             _ => {
                 if let Some(p) = written(record) {
@@ -136,8 +136,8 @@ impl Reader<'_> {
         let Some(place) = self.places.find(p).filter(|place| place.level == Level::Pte) else { return };
         if let Some(n) = self.formed.take() {
             self.batch = Some((p, p.add(n as usize)));
-            let happening = Happening::Batch(place.addr, n);
-            self.found.push(Found { at: self.clock, space: Some(place.space), happening });
+            let event = TraceEvent::Batch(place.addr, n);
+            self.found.push(Found { at: self.clock, space: Some(place.space), event });
         }
         if self.batch.is_some_and(|(first, end)| first <= p && p < end) {
             return;
@@ -160,9 +160,9 @@ impl Reader<'_> {
         if !conversion.placed {
             conversion.placed = true;
             if let Some(place) = self.places.find(p) {
-                let make = if conversion.folds { Happening::Fold } else { Happening::Unfold };
-                let happening = make(place.addr);
-                self.found.push(Found { at: self.clock, space: Some(place.space), happening });
+                let make = if conversion.folds { TraceEvent::Fold } else { TraceEvent::Unfold };
+                let event = make(place.addr);
+                self.found.push(Found { at: self.clock, space: Some(place.space), event });
             }
         }
         if !exchanged {
@@ -178,10 +178,10 @@ impl Reader<'_> {
     fn end_group(&mut self) {
         let Some(group) = self.group.take() else { return };
         let Some(place) = self.places.find(group.first) else { return };
-        let write = Happening::Write(place.addr, group.n);
-        let (at, space, happening) = (group.at, Some(place.space), write);
-        if self.found.last().is_none_or(|last| (last.space, last.happening) != (space, happening)) {
-            self.found.push(Found { at, space, happening });
+        let write = TraceEvent::Write(place.addr, group.n);
+        let (at, space, event) = (group.at, Some(place.space), write);
+        if self.found.last().is_none_or(|last| (last.space, last.event) != (space, event)) {
+            self.found.push(Found { at, space, event });
         }
     }
 }
