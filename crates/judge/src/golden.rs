@@ -1,7 +1,7 @@
 //! Golden files: what real kernels did; and reports of emulated machines in the same shape.
 
 use ptelab_machine::{
-    BuildError, CallError, Level, Outcome, PageRun, Pagemap, Run, Runs, Snapshot, VirtAddr, VmaFacts,
+    BuildError, CallError, Errno, Level, Outcome, PageRun, Pagemap, Run, Runs, Snapshot, VirtAddr, VmaFacts,
 };
 use ptelab_run::{RunReport, json};
 use ptelab_scenario::{Diagnostics, Scenario};
@@ -271,11 +271,11 @@ fn hex(text: &str) -> Option<u64> {
 fn failure_names(error: CallError) -> (Option<&'static str>, Option<String>) {
     match error {
         CallError::Errno(errno) => (Some(errno.name()), None),
-        CallError::OutOfMemory => (Some("ENOMEM"), None),
+        CallError::OutOfMemory => (Some(Errno::ENOMEM.name()), None),
         CallError::Signal(info) => (None, Some(info.signal.to_string())),
-        CallError::NoProcess(_) => (Some("ESRCH"), None),
+        CallError::NoProcess(_) => (Some(Errno::ESRCH.name()), None),
         // No kernel says this: it would wait, or there is no such call.
-        CallError::Migrating | CallError::NotMigrating => (Some("EBUSY"), None),
+        CallError::Migrating | CallError::NotMigrating => (Some(Errno::EBUSY.name()), None),
     }
 }
 

@@ -1,21 +1,22 @@
 //! A laboratory for page-table code.
 //!
 //! Linux memory calls run over emulated page tables that hold the same 64-bit words as a real machine's, on several
-//! architectures and kernel versions in one process. [`Machine`] is the way in for tests:
+//! architectures and kernel versions in one process. [`Machine`] is the way in for tests: the block below is made read-only, and stays one
+//! contiguous block.
 //!
 //! ```
 //! use ptelab::Machine;
 //!
-//! let mut m = Machine::builder("x86_64").build()?;
+//! let mut m = Machine::builder("arm64").kernel("6.17")?.build()?;
 //! m.run(r#"
-//!     mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-//!     touch(0x40000000, 4K, WRITE)
-//!     fork() = 2
+//!     thp("64kB", "always")
+//!     mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+//!     memset(0x40000000, 7, 64K)
+//!     mprotect(0x40000000, 64K, PROT_READ) = 0
 //! "#)?;
-//! assert_eq!(m.dump(0x4000_0000, 8 << 10)?.to_string(), "\
-//! \x20 0x40000000-0x40002000 rw-p  rss 4K  rd wr mr mw me ac sd
-//! \x20   0x40000000      1 x 4K  8400000000000825  r-- young dirty soft-dirty  folio 0 of 1, page 0, mapped 2
-//! \x20   0x40001000      1 x 4K  -
+//! assert_eq!(m.dump(0x4000_0000, 64 << 10)?.to_string(), "\
+//! \x20 0x40000000-0x40010000 r--p  rss 64K  rd mr mw me ac
+//! \x20   0x40000000     16 x 4K  00f0000000000fc3  r-- young dirty cont  folio 0 of 16, page 0, exclusive
 //! ");
 //! # Ok::<(), ptelab::Error>(())
 //! ```

@@ -132,7 +132,8 @@ impl Drop for Region {
     }
 }
 
-fn last_errno() -> i32 {
+/// What the call before left in errno.
+pub(crate) fn last_errno() -> i32 {
     std::io::Error::last_os_error().raw_os_error().unwrap_or_default()
 }
 

@@ -15,21 +15,21 @@ use std::fmt;
 /// An emulated machine: scenario lines in, page tables out.
 ///
 /// ```
+/// # mod ptelab { pub use {ptelab_machine::*, ptelab_run::*}; }
 /// use ptelab::Machine;
 ///
-/// let mut m = Machine::builder("arm64").kernel("6.17")?.build()?;
+/// let mut m = Machine::builder("x86_64").build()?;
 /// m.run(r#"
-///     thp("64kB", "always")
-///     mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x40000000
-///     memset(0x40000000, 7, 64K)
-///     mprotect(0x40000000, 64K, PROT_READ) = 0
-///     check(0x40000fff, 7)
+///     mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x40000000
+///     touch(0x40000000, 4K, WRITE)
+///     fork() = 2
 /// "#)?;
-/// let entry = m.entry(0x4000_3000)?;
-/// assert!(!entry.is_writable() && entry.is_cont());
-/// assert_eq!(m.dump(0x4000_0000, 64 << 10)?.to_string(), "\
-/// \x20 0x40000000-0x40010000 r--p  rss 64K  rd mr mw me ac
-/// \x20   0x40000000     16 x 4K  00f0000000000fc3  r-- young dirty cont  folio 0 of 16, page 0, exclusive
+/// let entry = m.entry(0x4000_0000)?;
+/// assert!(entry.is_present() && !entry.is_writable() && entry.is_dirty());
+/// assert_eq!(m.dump(0x4000_0000, 8 << 10)?.to_string(), "\
+/// \x20 0x40000000-0x40002000 rw-p  rss 4K  rd wr mr mw me ac sd
+/// \x20   0x40000000      1 x 4K  8400000000000825  r-- young dirty soft-dirty  folio 0 of 1, page 0, mapped 2
+/// \x20   0x40001000      1 x 4K  -
 /// ");
 /// # Ok::<(), ptelab::Error>(())
 /// ```
@@ -138,6 +138,7 @@ impl Machine {
     /// The machine itself, for typed calls and every query: [`Backend`].
     ///
     /// ```
+    /// # mod ptelab { pub use {ptelab_machine::*, ptelab_run::*}; }
     /// use ptelab::{Access, Backend, Call, Machine, MapFlags, Outcome, Prot};
     ///
     /// let mut m = Machine::builder("x86_64").build()?;
@@ -183,6 +184,7 @@ impl Machine {
     /// ports; word for word, on one port.
     ///
     /// ```
+    /// # mod ptelab { pub use {ptelab_machine::*, ptelab_run::*}; }
     /// use ptelab::Machine;
     ///
     /// let scenario = r#"
@@ -213,6 +215,7 @@ impl Machine {
     /// What was counted since the machine booted, if it counts.
     ///
     /// ```
+    /// # mod ptelab { pub use {ptelab_machine::*, ptelab_run::*}; }
     /// use ptelab::{Counter, Machine};
     ///
     /// let mut m = Machine::builder("arm64").kernel("6.16")?.counting().build()?;

@@ -5,6 +5,7 @@ use ptelab_machine::{Backend, Call, Counters, KernelRules, Outcome, Snapshot, Vm
 use ptelab_scenario::{Line, Scenario};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter::Sum;
 
 /// Results that are kept one by one; of those after, a digest is kept.
 pub const MAX_RESULTS: usize = 1 << 20;
@@ -51,6 +52,17 @@ impl Cost {
     pub fn add(&mut self, counters: &Counters) {
         self.calls += 1;
         self.counters += *counters;
+    }
+}
+
+impl<'a> Sum<&'a Self> for Cost {
+    fn sum<I: Iterator<Item = &'a Self>>(costs: I) -> Self {
+        let mut sum = Self::default();
+        for cost in costs {
+            sum.calls += cost.calls;
+            sum.counters += cost.counters;
+        }
+        sum
     }
 }
 
@@ -173,10 +185,6 @@ impl RunReport {
 
     /// What all calls took together.
     pub fn total(&self) -> Cost {
-        self.costs.values().fold(Cost::default(), |mut sum, cost| {
-            sum.calls += cost.calls;
-            sum.counters += cost.counters;
-            sum
-        })
+        self.costs.values().sum()
     }
 }

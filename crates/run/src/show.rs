@@ -1,6 +1,7 @@
 //! States as text, for people.
 
 use crate::report::{Dump, RunReport};
+use ptelab_machine::uapi::ByteSize;
 use ptelab_machine::{
     Level, PageRun, PteAttrs, PteView, Run, Snapshot, SoftFlags, SoftLeaf, VmaFacts, swp_type,
 };
@@ -25,9 +26,7 @@ pub struct SnapshotText<'a>(pub &'a Snapshot);
 
 /// A size in the largest unit of 1024 that is exact: `64K`.
 pub fn size(bytes: u64) -> String {
-    let units = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
-    let unit = units.into_iter().find(|(shift, _)| bytes != 0 && bytes.is_multiple_of(1 << shift));
-    unit.map_or_else(|| bytes.to_string(), |(shift, name)| format!("{}{name}", bytes >> shift))
+    ByteSize(bytes).to_string()
 }
 
 /// A VMA in a line: `0x40000000-0x40010000 rw-p  rss 64K  rd wr mr mw me ac`.

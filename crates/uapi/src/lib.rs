@@ -38,5 +38,6 @@ pub use flags::{
 pub use kind::{Bounds, Kind, Param, Slot, Value};
 pub use names::{NameTable, Named};
 pub use outcome::{CallError, Outcome, Pid};
+pub use show::ByteSize;
 pub use signal::{SigCode, SigInfo, Signal};
 pub use thp::{Access, Switch, ThpKey, ThpMode, Timing};

@@ -3,6 +3,7 @@
 //! It takes calls from a socket, which is its standard input. A fork comes with the socket of the child.
 
 use crate::command::{self, failed};
+use crate::linux::last_errno;
 use ptelab_uapi::{Access, Advice, Call, CallError, Outcome, SigCode, SigInfo, Signal as SigNumber};
 use rustix::fd::OwnedFd;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
@@ -90,10 +91,6 @@ fn fork(socket: &OwnedFd) -> io::Result<Outcome> {
         child if child > 0 => Ok(Outcome::Value(child as u64)),
         _ => Ok(failed(last_errno())),
     }
-}
-
-fn last_errno() -> i32 {
-    io::Error::last_os_error().raw_os_error().unwrap_or_default()
 }
 
 /// `MPOL_BIND`
