@@ -16,7 +16,7 @@
  *   smaps PID             the lines of /proc/PID/smaps that are asked for
  *   words PID|kpageflags|kpagecount INDEX COUNT    words of /proc/PID/pagemap, /proc/kpageflags, /proc/kpagecount
  *   off                   switches the machine off
- *   PID CALL ARG...       a call in a process: crates/kernel/src/command.rs; `fork` gets the number of the child. Beside those
+ *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the number of the child. Beside those
  *                         `userfaultfd` answers with a file descriptor;
  *                         `spin` answers with the address of a word, and stays in user mode, with that word 1, until `stop` comes;
  *                         `wait MS` stays in user mode for so many milliseconds

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::kernels;
+use crate::machines;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
 use ptelab::{Config, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a scenario: results, dumps, counters
     #[command(
-        after_help = format!("Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", kernels::oldest_and_default())
+        after_help = format!("Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::oldest_and_default())
     )]
     Run(Scenario),
     /// Run a scenario on several ports and kernels and say where they differ, and what each takes
@@ -45,7 +45,7 @@ pub(crate) enum Command {
     /// Predict how many instructions each mprotect of a scenario takes on real kernels
     #[command(
         after_help = format!("Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}\n\
-        \x20         ptelab cost --check fixtures/cost/*.json", kernels::before_and_after())
+        \x20         ptelab cost --check fixtures/cost/*.json", machines::before_and_after())
     )]
     Cost(Cost),
     /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     /// Write a page that shows page tables call by call, side by side on several ports and kernels
     #[command(
         after_help = format!("Example: ptelab report fixtures/scenarios/contpte-fold.scn -o out.html --arch arm64,x86_64 \
-        --kernel {}\nA page opens at a place: out.html#call=17&va=0x40004000", kernels::before_and_after())
+        --kernel {}\nA page opens at a place: out.html#call=17&va=0x40004000", machines::before_and_after())
     )]
     Report(Report),
     /// Tell what one entry went through: the word before and after each call, who changed it, and why
@@ -82,11 +82,11 @@ pub(crate) enum Command {
     Timeline(Timeline),
     /// Step through the calls in a terminal, with the same map as the report
     #[command(
-        after_help = format!("Example: ptelab step fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", kernels::before_and_after())
+        after_help = format!("Example: ptelab step fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::before_and_after())
     )]
     Step(Step),
     /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
-    #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", kernels::before_and_after().replace(',', " ")))]
+    #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", machines::before_and_after().replace(',', " ")))]
     Kernels(Kernels),
     /// List the calls that a scenario can make, with their parameters
     #[command(after_help = "Example: ptelab calls | grep mremap")]
@@ -148,7 +148,7 @@ pub(crate) struct Fuzz {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
     #[arg(long, value_name = "PORTS", default_value = "all")]
     pub(crate) arch: String,
-    #[arg(long, value_name = "KERNELS", help = kernels_help(), default_value = kernels::asked())]
+    #[arg(long, value_name = "KERNELS", help = kernels_help(), default_value = machines::asked())]
     pub(crate) kernel: String,
     /// The same seed makes the same programs
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -308,12 +308,12 @@ pub(crate) struct Replay {
 fn kernels_help() -> String {
     format!(
         "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all",
-        kernels::known()
+        machines::known()
     )
 }
 
 fn held_against_help() -> String {
-    let known = kernels::known();
+    let known = machines::known();
     format!(
         "Rules to hold it against: {known}, or a file of rules [default: the running kernel's, or the nearest]"
     )
@@ -452,7 +452,7 @@ impl Machines {
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
         let matrix = Matrix::new().ports(self.arch.as_deref().unwrap_or(arch))?;
-        let mut matrix = kernels::of(matrix, self.kernel.as_deref().unwrap_or(kernel))?;
+        let mut matrix = machines::of(matrix, self.kernel.as_deref().unwrap_or(kernel))?;
         for switch in &self.cpu {
             matrix = matrix.cpu(switch)?;
         }

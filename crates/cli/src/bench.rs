@@ -1,12 +1,12 @@
 //! `ptelab bench`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED};
-use ptelab::bench::{self, Bench, HostFacts, HostRuns, LAYOUTS, Layout, Report, ScaleRow, Skip, Subject};
+use ptelab::bench::{self, Bench, BenchHost, BenchReport, HostRuns, LAYOUTS, Layout, ScaleRow, Skip};
 use ptelab::exec::Watch;
-use ptelab::{KernelRules, Matrix, table};
+use ptelab::{KernelRules, Matrix, Subject};
 use serde::Serialize;
 use std::path::Path;
 
@@ -58,7 +58,7 @@ fn subjects(args: &args::Bench, matrix: &Matrix) -> Vec<Subject> {
     kinds.flat_map(|&hw| matrix.clone().hw(hw).subjects()).collect()
 }
 
-fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
+fn print(report: &BenchReport, out: &mut Out) -> Result<(), Failed> {
     let size = ptelab::show::size(report.size);
     out.heading(format!(
         "Nanoseconds an entry of one mprotect over {size}: median (fastest..slowest) of {} rounds",
@@ -66,7 +66,7 @@ fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
     ))?;
     out.line(&report.host)?;
     out.line("")?;
-    out.line(table::bench_table(report).trim_fmt())?;
+    out.line(bench::bench_table(report).trim_fmt())?;
     out.line("")?;
     for layout in LAYOUTS.iter().filter(|l| report.rows.iter().any(|row| row.layout == l.name)) {
         out.line(format!("  {:6} {}", layout.name, layout.doc))?;
@@ -95,7 +95,7 @@ fn targets(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
     } else {
         out.line(&results.layouts.host)?;
         out.line("")?;
-        out.line(table::targets_table(&results.targets))?;
+        out.line(bench::targets_table(&results.targets))?;
         for skipped in &results.layouts.skipped {
             out.line(format!("not measured: {} on {}: {}", skipped.layout, skipped.machine, skipped.reason))?;
         }
@@ -110,7 +110,7 @@ fn targets(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 /// Sizes from small to large, as far as they came.
 #[derive(Serialize)]
 struct Sizes<'a> {
-    host: HostFacts,
+    host: BenchHost,
     arch: &'static str,
     kernel: &'static str,
     scale: &'a [ScaleRow],
@@ -122,13 +122,13 @@ fn scale(args: &args::Bench, max: u64, out: &mut Out) -> Result<u8, Failed> {
     for subject in matrix.subjects() {
         let (rows, finished) = scale_one(&subject, max)?;
         let (arch, kernel) = (subject.arch, subject.kernel);
-        let report = Sizes { host: HostFacts::now(), arch, kernel, scale: &rows, finished };
+        let report = Sizes { host: BenchHost::now(), arch, kernel, scale: &rows, finished };
         save(args, &report.host, &report)?;
         if args.json {
             out.json(&report)?;
         } else {
             out.heading(format!("{arch}, Linux {kernel}: 4K pages, nanoseconds a page"))?;
-            out.line(table::scale_table(&rows).trim_fmt())?;
+            out.line(bench::scale_table(&rows).trim_fmt())?;
             out.line("")?;
         }
         if !finished {
@@ -155,14 +155,14 @@ fn scale_one(subject: &Subject, max: u64) -> Result<(Vec<ScaleRow>, bool), Faile
 }
 
 /// Writes results to the folder that was named.
-fn save(args: &args::Bench, host: &HostFacts, results: &impl Serialize) -> Result<(), Failed> {
+fn save(args: &args::Bench, host: &BenchHost, results: &impl Serialize) -> Result<(), Failed> {
     let Some(folder) = &args.save else { return Ok(()) };
     let path = folder.join(format!("{}.json", file_name(args, host)));
     write(&path, results).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
 }
 
 /// `2026-11-24-linux-6.18-scale`
-fn file_name(args: &args::Bench, host: &HostFacts) -> String {
+fn file_name(args: &args::Bench, host: &BenchHost) -> String {
     let words = |text: &str| -> String {
         let word = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
         text.chars().map(word).collect()

@@ -1,11 +1,13 @@
 //! `ptelab check`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP, stopped};
-use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::check::{
-    self, AT_RANDOM, BOUND, BUGS, BugRow, LONG, LawRow, NeededRow, RaceFailure, RaceReport, RaceRow, Report,
+    self, AT_RANDOM, BOUND, BUGS, BugRow, CheckReport, LONG, LawRow, NeededRow, RaceFailure, RaceReport,
+    RaceRow,
 };
 use ptelab::{KernelRules, Matrix, parallel};
 
@@ -27,7 +29,7 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     let bugs = of_ports.take_while(|_| !stopped()).map(find).collect();
     bar.finish_and_clear();
     let checks = if args.laws { Vec::new() } else { check::needed(&STOP) };
-    let report = Report { laws, bugs, checks };
+    let report = CheckReport { laws, bugs, checks };
     if args.json {
         out.json(&report)?;
     } else {
@@ -40,7 +42,7 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     })
 }
 
-fn print(report: &Report, args: &args::Check, out: &mut Out) -> Result<(), Failed> {
+fn print(report: &CheckReport, args: &args::Check, out: &mut Out) -> Result<(), Failed> {
     for row in &report.laws {
         let LawRow { id, port, passed, cases, name, failure } = row;
         let line = format!("{id}  {port:8}  {cases:>8} cases  {name}");
@@ -101,7 +103,7 @@ fn print_bug(row: &BugRow, programs: bool, out: &mut Out) -> Result<(), Failed> 
 }
 
 fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Result<u8, Failed> {
-    let kernels = kernels::of(Matrix::new(), kernel)?.kernel_list();
+    let kernels = machines::of(Matrix::new(), kernel)?.kernel_list();
     if let Some(id) = &args.replay {
         return replay(ports, kernels[0], id, out);
     }

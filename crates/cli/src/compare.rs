@@ -1,10 +1,11 @@
 //! `ptelab compare`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
-use crate::{DIFFERS, FINE, input, run};
+use crate::{input, run};
 use ptelab::compare::{self, Differing};
-use ptelab::{RunReport, cost, json, show, table};
+use ptelab::{RunReport, cost, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
     let matrix = args.matrix("all", "all")?;
@@ -12,7 +13,7 @@ pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed
     let reports = run::reports(&matrix, &scenario)?;
     let (ports, kernels) = compare::compare(&scenario, &reports);
     if args.json {
-        out.json(&json::compare(&reports, &ports, &kernels))?;
+        out.json(&cost::comparison_json(&reports, &ports, &kernels))?;
     } else {
         print(&reports, &ports, &kernels, args.per_call, out)?;
     }
@@ -42,8 +43,9 @@ fn print(
             seen.push(report.arch);
             let of_port: Vec<&RunReport> =
                 reports.iter().filter(|other| other.arch == report.arch && other.finished).collect();
-            let mprotects: Vec<_> = of_port.iter().filter_map(|report| report.mprotects()).collect();
-            predicted.extend(cost::report::before_after(&mprotects));
+            let mprotects: Vec<_> =
+                of_port.iter().filter_map(|report| cost::Mprotects::of_run(report)).collect();
+            predicted.extend(cost::before_after(&mprotects));
             if per_call {
                 line_tables(&of_port, out)?;
             } else {

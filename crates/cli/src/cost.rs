@@ -1,9 +1,10 @@
 //! `ptelab cost`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out, stderr_has_color};
-use crate::{DIFFERS, FINE, STOPPED, input, progress};
-use ptelab::cost::{self, Check, CostFile, Measured, Models, Prediction};
+use crate::{input, progress};
+use ptelab::cost::{self, CostCheck, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};
 use ptelab::{Builder, HwKind, KernelRules, parallel};
@@ -24,7 +25,7 @@ pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
 }
 
 fn check(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
-    let check = Check::new(Models::built_in(), &measured(args)?);
+    let check = CostCheck::new(Models::built_in(), &measured(args)?);
     if args.json {
         out.json(&check.to_json())?;
     } else {

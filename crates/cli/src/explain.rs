@@ -1,9 +1,9 @@
 //! `ptelab explain`
 
 use crate::args;
+use crate::exit::{FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::traced::Run;
-use crate::{FINE, STOPPED};
 use ptelab::{KernelRules, VirtAddr};
 use ptelab_report::Explainer;
 

@@ -1,11 +1,12 @@
 //! `ptelab fuzz`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED, kernels};
 use ptelab::Matrix;
-use ptelab::fuzz::{Found, Fuzz, Outcome, Plan, Size, c_program, scenario_text, shrink};
+use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, c_program, scenario_text, shrink};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +33,7 @@ struct FoundReport<'a> {
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = kernels::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
+    let matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
     progress::stop_on_ctrl_c();
     let size = if args.large { Size::LARGE } else { Size::SMALL };
     let plan = Plan::new(matrix.port_list(), matrix.kernel_list(), size);
@@ -75,7 +76,7 @@ fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
     }
 }
 
-fn report<'a>(args: &args::Fuzz, outcome: &Outcome, found: Option<&'a Found>) -> Report<'a> {
+fn report<'a>(args: &args::Fuzz, outcome: &FuzzReport, found: Option<&'a Found>) -> Report<'a> {
     let found = found.map(|found| FoundReport {
         case: found.case,
         check: found.violation.check.name(),
@@ -87,7 +88,12 @@ fn report<'a>(args: &args::Fuzz, outcome: &Outcome, found: Option<&'a Found>) ->
     Report { seed: args.seed, cases: outcome.cases, seconds, transitions, found }
 }
 
-fn print(args: &args::Fuzz, outcome: &Outcome, found: Option<&Found>, out: &mut Out) -> Result<(), Failed> {
+fn print(
+    args: &args::Fuzz,
+    outcome: &FuzzReport,
+    found: Option<&Found>,
+    out: &mut Out,
+) -> Result<(), Failed> {
     if args.coverage {
         out.text(&outcome.coverage)?;
     }

@@ -1,12 +1,10 @@
 //! `ptelab kernels`
 
-use crate::FINE;
 use crate::args;
+use crate::exit::FINE;
+use crate::machines::named;
 use crate::output::{Failed, Out};
-use crate::progress;
-use ptelab::kernels::{self, Named};
-use ptelab::{KernelRules, Matrix, SelectError};
-use std::sync::LazyLock;
+use ptelab::kernels;
 
 pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed> {
     let rules = args.kernels.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
@@ -16,39 +14,4 @@ pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed>
         [from, .., to] => kernels::differences_text(from, to),
     })?;
     Ok(FINE)
-}
-
-/// The kernel of this name; where it has the rules of another, that is said.
-pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
-    let Named { rules, note } = kernels::kernel(name)?;
-    note.as_deref().map(progress::warn);
-    Ok(rules)
-}
-
-/// Machines with these kernels; where one has the rules of another, that is said.
-pub(crate) fn of(matrix: Matrix, names: &str) -> Result<Matrix, SelectError> {
-    let matrix = matrix.kernels(names)?;
-    matrix.notes().iter().for_each(|note| progress::warn(note));
-    Ok(matrix)
-}
-
-/// Every known kernel, as help texts list them.
-pub(crate) fn known() -> String {
-    KernelRules::ALL.iter().map(|rules| rules.name).collect::<Vec<_>>().join(", ")
-}
-
-/// The kernels that were asked, none of which has a bug that is found at once.
-pub(crate) fn asked() -> &'static str {
-    static ASKED: LazyLock<String> = LazyLock::new(|| kernels::listed(KernelRules::asked()));
-    &ASKED
-}
-
-/// The kernels before and after mprotect changed entries in batches.
-pub(crate) fn before_and_after() -> String {
-    kernels::listed(kernels::before_and_after())
-}
-
-/// The oldest kernel and the default one, which tracing and replaying compare.
-pub(crate) fn oldest_and_default() -> String {
-    kernels::listed(kernels::oldest_and_default())
 }

@@ -13,10 +13,12 @@ mod bench;
 mod check;
 mod compare;
 mod cost;
+mod exit;
 mod explain;
 mod fuzz;
 mod input;
 mod kernels;
+mod machines;
 mod manual;
 mod output;
 mod progress;
@@ -26,6 +28,7 @@ mod run;
 mod step;
 mod timeline;
 mod traced;
+mod verdict;
 mod verify;
 #[cfg_attr(not(target_os = "linux"), path = "verify_other.rs")]
 mod verify_real;
@@ -35,15 +38,6 @@ use clap::Parser;
 use output::{Failed, Out};
 use ptelab::pgtable::laws::PortFacts;
 use std::process::ExitCode;
-
-/// Everything is as it should be.
-const FINE: u8 = 0;
-/// Something differs, or is not what was expected.
-const DIFFERS: u8 = 1;
-/// Usage, or input that cannot be used.
-const UNUSABLE: u8 = 2;
-/// Stopped by Ctrl-C; what there was is printed.
-const STOPPED: u8 = 130;
 
 /// The program, with one more port.
 ///

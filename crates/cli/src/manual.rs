@@ -1,7 +1,7 @@
 //! `ptelab calls`, `ptelab completions`, `ptelab man`
 
-use crate::FINE;
 use crate::args::Args;
+use crate::exit::FINE;
 use crate::output::{Failed, Out};
 use clap::CommandFactory;
 use clap_complete::Shell;

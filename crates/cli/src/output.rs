@@ -94,12 +94,12 @@ impl Failed {
         let mut err = anstream::stderr();
         // Where standard error cannot be written either, the status must do.
         let _ = match self {
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return crate::FINE,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return crate::exit::FINE,
             Self::Output(error) => writeln!(err, "ptelab: cannot write: {error}"),
             Self::Unusable(text) => writeln!(err, "ptelab: {text}"),
             Self::Mistakes(text) => write!(err, "{text}"),
         };
-        crate::UNUSABLE
+        crate::exit::UNUSABLE
     }
 }
 

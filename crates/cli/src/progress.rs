@@ -18,7 +18,7 @@ pub(crate) fn stop_on_ctrl_c() {
     // Without a handler Ctrl-C ends the program at once, which is second best.
     let _ = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(crate::STOPPED.into());
+            std::process::exit(crate::exit::STOPPED.into());
         }
     });
 }

@@ -1,9 +1,10 @@
 //! `ptelab replay`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED, input, kernels};
+use crate::{input, machines};
 use ptelab::HwKind;
 use ptelab::exec::Watch;
 use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError};
@@ -19,7 +20,7 @@ const MAX_SHOWN: usize = 10;
 pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
     let matrix = args
         .machines
-        .matrix("x86_64,arm64", &kernels::oldest_and_default())?
+        .matrix("x86_64,arm64", &machines::oldest_and_default())?
         .memory(args.memory)
         .hw(HwKind::Counting);
     let options = Options {

@@ -1,13 +1,14 @@
 //! `ptelab report`
 
 use crate::args;
+use crate::exit::{FINE, STOPPED};
+use crate::machines;
 use crate::output::{self, Failed, Out};
 use crate::traced::Run;
-use crate::{FINE, STOPPED, kernels};
 use ptelab::show;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
-    let run = Run::new(&args.traced, "arm64,x86_64", &kernels::oldest_and_default())?;
+    let run = Run::new(&args.traced, "arm64,x86_64", &machines::oldest_and_default())?;
     let name = run.name.clone();
     let trace = run.trace()?;
     if !trace.finished && trace.calls().is_empty() {
@@ -16,7 +17,7 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     }
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
     output::write_file(&args.output, page.as_bytes())?;
-    let (calls, machines) = (trace.calls().len(), trace.courses.len());
+    let (calls, machines) = (trace.calls().len(), trace.lanes.len());
     let size = show::size((page.len() as u64).next_multiple_of(1024));
     if !output::is_stdout(&args.output) {
         out.line(format!("{}: {calls} calls on {machines} machines, {size}", args.output.display()))?;

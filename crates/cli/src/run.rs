@@ -1,19 +1,20 @@
 //! `ptelab run`
 
 use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::input;
 use crate::output::{Failed, Out};
 use crate::progress;
-use crate::{DIFFERS, FINE, STOPPED, input};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
-use ptelab::{KernelRules, Matrix, RunReport, json, show, table};
+use ptelab::{KernelRules, Matrix, RunReport, golden, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
     let matrix = args.matrix("all", KernelRules::DEFAULT.name)?;
     let scenario = input::scenario(&args.file)?;
     let reports = reports(&matrix, &scenario)?;
     if args.json {
-        let runs: Vec<_> = reports.iter().map(|report| json::run(&scenario, report)).collect();
+        let runs: Vec<_> = reports.iter().map(|report| golden::report_json(&scenario, report)).collect();
         out.json(&serde_json::json!({ "runs": runs }))?;
     } else {
         for report in &reports {

@@ -1,13 +1,14 @@
 //! `ptelab timeline`
 
 use crate::args;
+use crate::exit::{FINE, STOPPED};
+use crate::machines;
 use crate::output::{self, Failed, Out};
 use crate::traced::Run;
-use crate::{FINE, STOPPED, kernels};
 use std::path::Path;
 
 pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Failed> {
-    let trace = Run::new(&args.traced, "arm64,x86_64", &kernels::oldest_and_default())?.trace()?;
+    let trace = Run::new(&args.traced, "arm64,x86_64", &machines::oldest_and_default())?.trace()?;
     let calls = trace.calls().len();
     if let Some(path) = &args.output {
         let cannot = |error: &dyn std::fmt::Display| cannot_write(path, error);
@@ -23,8 +24,8 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
                 trace.detailed()
             ))?;
         }
-        for course in &trace.courses {
-            out.line(format!("  {}: {}", course.machine(), course.clock))?;
+        for lane in &trace.lanes {
+            out.line(format!("  {}: {}", lane.machine(), lane.clock))?;
         }
     }
     if let Some(path) = &args.csv {

@@ -6,7 +6,7 @@ use crate::output::Failed;
 use crate::progress::{self, STOP};
 use ptelab::exec::{self, Watch};
 use ptelab::observe::{self, Observer};
-use ptelab::replay::{Options, Replay, ReplayError};
+use ptelab::replay::{self, Options, Replay, ReplayError};
 use ptelab::scenario::Scenario;
 use ptelab::scenario::strace::{self, Reader};
 use ptelab::{Backend, HwKind, Matrix};
@@ -67,7 +67,7 @@ impl Run {
                 Ok(observe::scenario(&matrix, &scenario, watch, observer)?)
             }
             Source::Log(log) => {
-                let done = observe::log(Reader::new(log), &matrix, &options, watch, observer);
+                let done = replay::replay_observed(Reader::new(log), &matrix, &options, watch, observer);
                 let (observers, replay) = done.map_err(|error| not_replayed(&name, error))?;
                 warn_of(&name, &replay);
                 Ok((observers, replay.finished))

@@ -1,15 +1,16 @@
 //! `ptelab verify --host` and `ptelab verify --qemu`
 
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{DIFFERS, FINE, STOPPED, args, input, kernels, verify};
+use crate::{args, input, machines, verdict};
 use ptelab::Verdict;
 use ptelab::exec::Watch;
-use ptelab::json::Tally;
 use ptelab::real::host::{Host, HostFacts};
 use ptelab::real::qemu::Image;
 use ptelab::real::{Helpers, VerifyError};
 use ptelab::scenario::Scenario;
+use ptelab::verdict::VerdictTotals;
 use serde::Serialize;
 use std::io;
 use std::path::Path;
@@ -39,7 +40,7 @@ struct OnReal<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a HostFacts>,
     #[serde(flatten)]
-    tally: Tally,
+    tally: VerdictTotals,
     finished: bool,
 }
 
@@ -56,7 +57,7 @@ impl<'a> Verdicts<'a> {
 
     fn add(&mut self, verdict: Verdict, out: &mut Out) -> Result<(), Failed> {
         if !self.args.json {
-            verify::print(&verdict, self.args.quiet, out)?;
+            verdict::print(&verdict, self.args.quiet, out)?;
             out.flush()?;
         }
         self.all.push(verdict);
@@ -66,7 +67,7 @@ impl<'a> Verdicts<'a> {
     /// Prints the sum, and gives the exit status.
     fn end(self, host: Option<&HostFacts>, out: &mut Out) -> Result<u8, Failed> {
         let finished = self.all.len() == self.args.files.len();
-        let tally = Tally::new(self.all);
+        let tally = VerdictTotals::new(self.all);
         let equal = tally.files.iter().all(Verdict::is_equal);
         if self.args.json {
             out.json(&OnReal { host, tally, finished })?;
@@ -93,7 +94,7 @@ fn scenarios(args: &args::Verify) -> Result<Vec<Scenario>, Failed> {
 }
 
 pub(crate) fn host(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
-    let rules = args.kernel.as_deref().map(kernels::named).transpose()?;
+    let rules = args.kernel.as_deref().map(machines::named).transpose()?;
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
     let program = std::env::current_exe()?;

@@ -1,6 +1,6 @@
 //! What plays calls and shows tables.
 
-use crate::machine::Machine;
+use crate::machine::PortMachine;
 use crate::ports::Ports;
 use crate::snapshot::{Cell, Snapshot};
 use crate::words::Words;

@@ -1,6 +1,6 @@
 //! Each call, made on a machine.
 
-use crate::machine::Machine;
+use crate::machine::PortMachine;
 use ptelab_mm as mm;
 use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, TableMemory, VirtAddr};
@@ -14,7 +14,7 @@ type Returned = Result<u64, CallError>;
 /// `BUS_MCEERR_AR`
 const MCEERR_AR: SigCode = SigCode(4);
 
-impl<A: Arch, H: TableMemory> Machine<A, H> {
+impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// Makes a call in a process, and says what it came to.
     pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Outcome {
         let returned = self.returned(pid, call);

@@ -2,7 +2,7 @@
 //!
 //! A [`Backend`] plays [`Call`]s and shows tables: one call, one dispatch. [`Builder`] makes one of any port in
 //! [`ports`]; a port from outside implements [`Arch`](ptelab_pgtable::Arch) and is [registered](register), or runs as a
-//! [`Machine`] of its own.
+//! [`PortMachine`] of its own.
 
 // Before the trait that its enum dispatches: enum_dispatch writes where it meets the second of the two.
 mod ports;
@@ -10,15 +10,19 @@ mod ports;
 mod backend;
 mod build;
 mod call;
+mod hw_kind;
 mod machine;
 mod processes;
 mod snapshot;
 mod words;
 
 pub use backend::{About, Area, Backend, Shape, Usage};
-pub use build::{BuildError, Builder, HwKind};
-pub use machine::Machine;
-pub use ports::{PortInfo, PortVisitor, changes, port_named, ports, register, visit_port};
+pub use build::{BuildError, Builder};
+pub use hw_kind::HwKind;
+pub use machine::PortMachine;
+pub use ports::{
+    PortInfo, PortVisitor, beside, changes, port_named, ports, register, register_with, visit_port,
+};
 pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};
 pub use words::Words;
 

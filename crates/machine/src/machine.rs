@@ -13,13 +13,13 @@ use ptelab_uapi::{Call, CallError, Errno, Outcome, Pid};
 
 /// A machine of one port, with its processes.
 #[derive(Clone, Debug)]
-pub struct Machine<A, H> {
+pub struct PortMachine<A, H> {
     /// The machine and its kernel.
     pub kernel: Kernel<A, H>,
     pub(crate) processes: Processes,
 }
 
-impl<A: Arch, H: TableMemory> Machine<A, H> {
+impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// A machine that just booted, with process 1.
     ///
     /// # Panics
@@ -76,7 +76,7 @@ impl<A: Arch, H: TableMemory> Machine<A, H> {
     }
 }
 
-impl<A: Arch, H: TableMemory + Send> Backend for Machine<A, H> {
+impl<A: Arch, H: TableMemory + Send> Backend for PortMachine<A, H> {
     fn about(&self) -> About {
         let shape = Shape {
             page_shift: A::PAGE_SHIFT,

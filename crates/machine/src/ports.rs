@@ -1,14 +1,15 @@
 //! Which ports there are. A new port is one line here, and one from outside is registered.
 
 use crate::backend::Backend;
-use crate::build::HwKind;
-use crate::machine::Machine;
+use crate::hw_kind::HwKind;
+use crate::machine::PortMachine;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{Config, Rules};
 use ptelab_pgtable::laws::PortFacts;
 use ptelab_pgtable::{
     Arch, Change, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
 };
+use std::any::Any;
 use std::sync::{PoisonError, RwLock};
 
 /// What is known of a port before a machine of it is built.
@@ -38,7 +39,7 @@ macro_rules! ports {
         /// A machine of any port, on one kind of primitives.
         #[enum_dispatch(Backend)]
         #[derive(Clone, Debug)]
-        pub(crate) enum Ports<H: TableMemory + Send> { $($port(Machine<$arch, H>),)* }
+        pub(crate) enum Ports<H: TableMemory + Send> { $($port(PortMachine<$arch, H>),)* }
 
         /// Ports of this project, in the order in which they are shown.
         const PORTS: &[PortInfo] = &[$(PortInfo::of::<$arch>(),)*];
@@ -60,7 +61,7 @@ macro_rules! ports {
                 config: Config,
             ) -> Option<Self> {
                 $(if name == <$arch as Arch>::NAME {
-                    return Some(Self::$port(Machine::new(<$arch as Arch>::new(cpu, rules), rules, config)));
+                    return Some(Self::$port(PortMachine::new(<$arch as Arch>::new(cpu, rules), rules, config)));
                 })*
                 None
             }
@@ -79,6 +80,7 @@ ports! {
 struct Registered {
     info: PortInfo,
     build: fn(HwKind, &CpuConfig, &'static KernelRules, Config) -> Box<dyn Backend>,
+    beside: &'static (dyn Any + Send + Sync),
 }
 
 static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
@@ -89,11 +91,25 @@ static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
 /// # Panics
 /// Where the project has a port of this name.
 pub fn register<P: PortFacts>() {
+    register_with::<P>(&());
+}
+
+/// The same, with what who registers it will ask for by the port's name: [`beside`]. So this list is the only one.
+///
+/// # Panics
+/// Where the project has a port of this name.
+pub fn register_with<P: PortFacts>(beside: &'static (dyn Any + Send + Sync)) {
     let info = PortInfo::of::<P>();
     assert!(PORTS.iter().all(|port| port.name != info.name), "there is a port {} already", info.name);
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     registered.retain(|port| port.info.name != info.name);
-    registered.push(Registered { info, build: build_registered::<P> });
+    registered.push(Registered { info, build: build_registered::<P>, beside });
+}
+
+/// What a port from outside was registered with, if there is one of this name.
+pub fn beside(name: &str) -> Option<&'static (dyn Any + Send + Sync)> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    registered.iter().find(|port| port.info.name == name).map(|port| port.beside)
 }
 
 fn build_registered<P: PortFacts>(
@@ -107,7 +123,7 @@ fn build_registered<P: PortFacts>(
         rules: &'static KernelRules,
         config: Config,
     ) -> Box<dyn Backend> {
-        Box::new(Machine::<P, H>::new(P::new(cpu, rules), rules, config))
+        Box::new(PortMachine::<P, H>::new(P::new(cpu, rules), rules, config))
     }
     match kind {
         HwKind::Plain => boxed::<P, PlainHw>(cpu, rules, config),

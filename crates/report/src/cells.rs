@@ -1,9 +1,25 @@
 //! What a table of page entries, or the huge leaf in its place, held when it was looked at.
 
-use crate::trace::Piece;
 use ptelab::{Cell, Level};
 
-/// Entries from the first of a table on, each with its number in [`Words`](crate::Words). None at all stand for a table of nothing.
+/// Entries that are alike, as a call left them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// How many entries; of nothing, how many pages.
+    pub n: u64,
+    /// Number of the first word, without its frame.
+    pub word: u32,
+    /// Pages in the folio of the first, and in those that follow it; 0 where no folio stands behind.
+    pub folio_pages: u32,
+    /// Where in its folio the first page lies.
+    pub offset: u32,
+    /// Every entry maps the same page.
+    pub repeats: bool,
+    /// `PageAnonExclusive`.
+    pub exclusive: bool,
+}
+
+/// Entries from the first of a table on, each with its number in [`WordTable`](crate::WordTable). None at all stand for a table of nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cells {
     level: Option<Level>,

@@ -1,8 +1,9 @@
 //! The data behind a report, as small as it can be: numbers stand for texts that occur more than once, addresses count
 //! in pages, and only what a call changed is there.
 
-use crate::happen::Happening;
-use crate::trace::{Change, Course, NamedArea, Piece, Step, Trace, VmaChange};
+use crate::cells::Piece;
+use crate::events::TraceEvent;
+use crate::trace::{CallTrace, Lane, NamedArea, RangeChange, Trace, VmaChange};
 use crate::why::{Part, Reasoned, Reasons};
 use crate::words::Word;
 use ptelab::{Cause, Counter, PteAttrs, PteView, show};
@@ -129,7 +130,7 @@ impl<'a> Data<'a> {
         let mut tables = Tables { texts: Table::new(), costs: Table::new(), causes: Table::new() };
         let calls =
             trace.calls().iter().map(|call| (call.line, call.pid, tables.texts.number(&call.text))).collect();
-        let machines = trace.courses.iter().map(|course| machine(course, &mut tables)).collect();
+        let machines = trace.lanes.iter().map(|lane| machine(lane, &mut tables)).collect();
         Self {
             source: &trace.source,
             recorded: trace.recorded,
@@ -145,21 +146,21 @@ impl<'a> Data<'a> {
     }
 }
 
-fn machine(course: &Course, tables: &mut Tables) -> Machine {
+fn machine(lane: &Lane, tables: &mut Tables) -> Machine {
     let fields = |kind: &Vec<ptelab::BitField>| {
         kind.iter().map(|f| (f.name, f.mask.trailing_zeros(), f.mask.count_ones())).collect()
     };
     Machine {
-        arch: course.arch,
-        kernel: course.kernel,
-        page_shift: course.shape.page_shift,
-        table_shift: course.shape.table_shift,
-        cont: course.shape.cont_ptes,
-        detailed: course.detailed.min(course.steps.len()),
-        words: course.words.all.iter().map(word).collect(),
-        kinds: course.words.kinds.iter().map(fields).collect(),
-        reasons: course.reasons.iter().map(|reasons| reasons_data(reasons, tables)).collect(),
-        steps: course.steps.iter().map(|s| step(s, course.shape.page_shift, tables)).collect(),
+        arch: lane.arch,
+        kernel: lane.kernel,
+        page_shift: lane.shape.page_shift,
+        table_shift: lane.shape.table_shift,
+        cont: lane.shape.cont_ptes,
+        detailed: lane.detailed.min(lane.steps.len()),
+        words: lane.words.all.iter().map(word).collect(),
+        kinds: lane.words.kinds.iter().map(fields).collect(),
+        reasons: lane.reasons.iter().map(|reasons| reasons_data(reasons, tables)).collect(),
+        steps: lane.steps.iter().map(|s| step(s, lane.shape.page_shift, tables)).collect(),
     }
 }
 
@@ -175,7 +176,7 @@ fn word(word: &Word) -> (String, u8, u32, String, usize) {
     (format!("{:x}", word.bits), word.level as u8, attrs, show::view_text(&word.view), word.kind)
 }
 
-fn step(step: &Step, page_shift: u32, tables: &mut Tables) -> StepData {
+fn step(step: &CallTrace, page_shift: u32, tables: &mut Tables) -> StepData {
     let costs = step.counters.iter().map(|&(counter, n)| (counter as u8, n)).collect();
     StepData {
         o: tables.texts.number(&step.outcome),
@@ -184,7 +185,7 @@ fn step(step: &Step, page_shift: u32, tables: &mut Tables) -> StepData {
         c: step.changes.iter().map(|change| change_data(change, page_shift)).collect(),
         v: step.vmas.iter().map(|change| vma_data(change, page_shift, tables)).collect(),
         e: step.ended.clone(),
-        h: happenings_data(step, page_shift),
+        h: events_data(step, page_shift),
         m: step.more,
         w: step.reasons.iter().map(|reasoned| reasoned_data(reasoned, page_shift)).collect(),
         y: step.causes.iter().map(|cause| tables.causes.number(cause)).collect(),
@@ -205,7 +206,7 @@ fn reasoned_data(one: &Reasoned, page_shift: u32) -> (u32, u64, u64, u32) {
     (one.space, page, (one.end.get() >> page_shift) - page, one.reasons)
 }
 
-fn change_data(change: &Change, page_shift: u32) -> (u32, u64, Vec<u64>) {
+fn change_data(change: &RangeChange, page_shift: u32) -> (u32, u64, Vec<u64>) {
     let piece = |p: &Piece| {
         let flags = u64::from(p.repeats) | u64::from(p.exclusive) << 1;
         [p.n, p.word.into(), p.folio_pages.into(), p.offset.into(), flags]
@@ -225,10 +226,10 @@ fn vma_data(change: &VmaChange, page_shift: u32, tables: &mut Tables) -> (u32, u
 }
 
 /// Happenings; single writes of neighbouring entries in a row are one of kind 6.
-fn happenings_data(step: &Step, page_shift: u32) -> Vec<(u8, u64, u64)> {
+fn events_data(step: &CallTrace, page_shift: u32) -> Vec<(u8, u64, u64)> {
     let mut found: Vec<(u8, u64, u64)> = Vec::new();
-    for (_, happening) in &step.happenings {
-        let (kind, page, n) = happening_data(happening, page_shift);
+    for (_, event) in &step.events {
+        let (kind, page, n) = event_data(event, page_shift);
         match found.last_mut() {
             Some((SINGLES, first, count)) if (kind, n) == (1, 1) && *first + *count == page => *count += 1,
             _ if (kind, n) == (1, 1) => found.push((SINGLES, page, 1)),
@@ -241,14 +242,14 @@ fn happenings_data(step: &Step, page_shift: u32) -> Vec<(u8, u64, u64)> {
 /// Entries written one by one.
 const SINGLES: u8 = 6;
 
-fn happening_data(happening: &Happening, page_shift: u32) -> (u8, u64, u64) {
+fn event_data(event: &TraceEvent, page_shift: u32) -> (u8, u64, u64) {
     let page = |addr: ptelab::VirtAddr| addr.get() >> page_shift;
-    match *happening {
-        Happening::Batch(addr, n) => (0, page(addr), n),
-        Happening::Write(addr, n) => (1, page(addr), n),
-        Happening::Fold(addr) => (2, page(addr), 0),
-        Happening::Unfold(addr) => (3, page(addr), 0),
-        Happening::Flush(start, end, _) => (4, page(start), page(end) - page(start)),
-        Happening::FlushAll => (5, 0, 0),
+    match *event {
+        TraceEvent::Batch(addr, n) => (0, page(addr), n),
+        TraceEvent::Write(addr, n) => (1, page(addr), n),
+        TraceEvent::Fold(addr) => (2, page(addr), 0),
+        TraceEvent::Unfold(addr) => (3, page(addr), 0),
+        TraceEvent::Flush(start, end, _) => (4, page(start), page(end) - page(start)),
+        TraceEvent::FlushAll => (5, 0, 0),
     }
 }

@@ -1,7 +1,7 @@
 //! What one entry went through, call by call: the word before and after, who changed it, and why.
 
 use crate::by::By;
-use crate::happen::{Happening, happenings, written};
+use crate::events::{TraceEvent, events, written};
 use crate::places::{Place, Places};
 use crate::why::{Part, Reasons, decided};
 use ptelab::observe::{Observer, Seen};
@@ -12,13 +12,13 @@ use std::fmt::Write as _;
 
 /// An entry at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Held {
+struct Entry {
     level: Level,
     pte: Pte,
     view: PteView,
 }
 
-impl Held {
+impl Entry {
     const NOTHING: Self = Self { level: Level::Pte, pte: Pte::NONE, view: PteView::None };
 }
 
@@ -34,7 +34,7 @@ pub struct Explainer {
     /// The last call that is told of, from 1.
     at: u64,
     calls: u64,
-    held: Held,
+    entry: Entry,
     text: String,
     told: u64,
     /// Whether the process was there, and whether it had memory at the address, after some call.
@@ -55,7 +55,7 @@ impl Explainer {
             va,
             at,
             calls: 0,
-            held: Held::NOTHING,
+            entry: Entry::NOTHING,
             text: String::new(),
             told: 0,
             seen: (false, false),
@@ -88,14 +88,14 @@ impl Explainer {
     }
 
     /// Who had a hand in the entry, in order and each once.
-    fn hands(&self, records: &[Record], space: Option<Pid>, before: Held, now: Held) -> Vec<By> {
+    fn hands(&self, records: &[Record], space: Option<Pid>, before: Entry, now: Entry) -> Vec<By> {
         let mut hands = Vec::new();
         let mut note = |by: By| {
             if !hands.contains(&by) {
                 hands.push(by);
             }
         };
-        if before.level != now.level && now != Held::NOTHING {
+        if before.level != now.level && now != Entry::NOTHING {
             note(if now.level == Level::Pte { By::Split } else { By::Huge });
         }
         let mut why = Why::default();
@@ -118,17 +118,17 @@ impl Explainer {
                 }
             }
         }
-        let found = happenings(&self.places, self.shape.cont_ptes, records);
-        for happening in found.into_iter().filter(|found| found.space == space).map(|found| found.happening) {
+        let found = events(&self.places, self.shape.cont_ptes, records);
+        for event in found.into_iter().filter(|found| found.space == space).map(|found| found.event) {
             let covers =
                 |addr: VirtAddr, n: u64| addr <= self.va && self.va < addr.add(n << self.shape.page_shift);
             let index = |addr: VirtAddr| self.va.since(addr) >> self.shape.page_shift;
             let block = self.shape.cont_ptes as u64;
-            match happening {
-                Happening::Batch(addr, n) if covers(addr, n) => note(By::Batch(addr, n, index(addr))),
-                Happening::Write(addr, n) if covers(addr, n) => note(By::Write(addr, n, index(addr))),
-                Happening::Fold(addr) if covers(addr, block) => note(By::Fold(addr)),
-                Happening::Unfold(addr) if covers(addr, block) => note(By::Unfold(addr)),
+            match event {
+                TraceEvent::Batch(addr, n) if covers(addr, n) => note(By::Batch(addr, n, index(addr))),
+                TraceEvent::Write(addr, n) if covers(addr, n) => note(By::Write(addr, n, index(addr))),
+                TraceEvent::Fold(addr) if covers(addr, block) => note(By::Fold(addr)),
+                TraceEvent::Unfold(addr) if covers(addr, block) => note(By::Unfold(addr)),
                 _ => {}
             }
         }
@@ -154,7 +154,7 @@ impl Explainer {
         &mut self,
         vm: &dyn Backend,
         seen: &Seen<'_>,
-        (before, now): (Held, Held),
+        (before, now): (Entry, Entry),
         by: &[By],
         why: &Reasons,
     ) {
@@ -165,8 +165,8 @@ impl Explainer {
             "\ncall {}, line {}: {who}{} = {}",
             self.calls, seen.line, seen.text, seen.outcome
         );
-        let _ = writeln!(self.text, "  before  {}", held_text(&before));
-        let _ = writeln!(self.text, "  after   {}", held_text(&now));
+        let _ = writeln!(self.text, "  before  {}", entry_text(&before));
+        let _ = writeln!(self.text, "  after   {}", entry_text(&now));
         let bits =
             if before.pte == now.pte { "the same in the end".to_owned() } else { bits_text(vm, before, now) };
         let _ = writeln!(self.text, "  bits    {bits}");
@@ -197,12 +197,12 @@ impl Observer for Explainer {
             self.seen = (true, self.seen.1 || !areas.is_empty());
         }
         let now = match vm.entry(self.pid, self.va) {
-            Ok((level, pte, view)) if pte != Pte::NONE => Held { level, pte, view },
-            _ => Held::NOTHING,
+            Ok((level, pte, view)) if pte != Pte::NONE => Entry { level, pte, view },
+            _ => Entry::NOTHING,
         };
-        let before = std::mem::replace(&mut self.held, now);
+        let before = std::mem::replace(&mut self.entry, now);
         let why = self.reasons(vm, &seen.records, space);
-        let is_mapped = before != Held::NOTHING || now != Held::NOTHING;
+        let is_mapped = before != Entry::NOTHING || now != Entry::NOTHING;
         if before != now || is_mapped && !why.is_empty() {
             let by = self.hands(&seen.records, space, before, now);
             self.tell(vm, &seen, (before, now), &by, &why);
@@ -210,13 +210,13 @@ impl Observer for Explainer {
     }
 }
 
-fn held_text(held: &Held) -> String {
-    let huge = if held.level == Level::Pmd { "  (PMD leaf)" } else { "" };
-    format!("{:016x}  {}{huge}", held.pte.0, show::view_text(&held.view))
+fn entry_text(entry: &Entry) -> String {
+    let huge = if entry.level == Level::Pmd { "  (PMD leaf)" } else { "" };
+    format!("{:016x}  {}{huge}", entry.pte.0, show::view_text(&entry.view))
 }
 
 /// The bits that changed, by name, with the fields' values; of a word of another kind, all that are set.
-fn bits_text(vm: &dyn Backend, before: Held, now: Held) -> String {
+fn bits_text(vm: &dyn Backend, before: Entry, now: Entry) -> String {
     let fields = vm.words().fields(now.pte, now.level);
     if before.pte != Pte::NONE
         && now.pte != Pte::NONE

@@ -7,8 +7,8 @@
 mod by;
 mod cells;
 mod data;
+mod events;
 mod explain;
-mod happen;
 mod html;
 mod places;
 mod source;
@@ -18,15 +18,16 @@ mod trace;
 mod why;
 mod words;
 
+pub use cells::Piece;
+pub use events::TraceEvent;
 pub use explain::Explainer;
-pub use happen::Happening;
 pub use html::{HtmlError, data_json, html};
 pub use source::{can_be_recorded, can_be_recorded_up_to, trace_log, trace_scenario};
-pub use state::{Entry, State};
+pub use state::{EntryState, State};
 pub use timeline::{write_csv, write_timeline};
 pub use trace::{
-    CallLine, Change, Clock, Course, MAX_DETAILS, MAX_HAPPENINGS, NamedArea, Piece, Step, Trace, Tracer,
+    CallLine, CallTrace, Lane, MAX_DETAILS, MAX_EVENTS, NamedArea, RangeChange, Trace, TraceClock, Tracer,
     VmaChange,
 };
 pub use why::{Part, Reasoned, Reasons};
-pub use words::{Word, Words};
+pub use words::{Word, WordTable};

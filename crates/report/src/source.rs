@@ -3,7 +3,7 @@
 use crate::trace::{Trace, Tracer};
 use ptelab::exec::Watch;
 use ptelab::observe;
-use ptelab::replay::{Options, Replay, ReplayError};
+use ptelab::replay::{self, Options, Replay, ReplayError};
 use ptelab::scenario::strace::Reader;
 use ptelab::scenario::{Line, Scenario};
 use ptelab::uapi::{Call, Class};
@@ -41,7 +41,7 @@ pub fn trace_log<R: BufRead>(
     watch: Watch<'_>,
 ) -> Result<(Trace, Replay), ReplayError> {
     let matrix = matrix.hw(HwKind::Recording);
-    let (tracers, replay) = observe::log(reader, &matrix, options, watch, Tracer::new)?;
+    let (tracers, replay) = replay::replay_observed(reader, &matrix, options, watch, Tracer::new)?;
     Ok((trace(source, tracers, true, replay.finished), replay))
 }
 
@@ -70,12 +70,12 @@ fn recorded_bytes(line: &Line) -> u128 {
 }
 
 fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> Trace {
-    let mut courses: Vec<_> = tracers.into_iter().map(Tracer::into_course).collect();
+    let mut lanes: Vec<_> = tracers.into_iter().map(Tracer::into_lane).collect();
     // Machines that were stopped may have come to different points.
-    let calls = courses.iter().map(|course| course.steps.len()).min().unwrap_or(0);
-    for course in &mut courses {
-        course.steps.truncate(calls);
-        course.calls.truncate(calls);
+    let calls = lanes.iter().map(|lane| lane.steps.len()).min().unwrap_or(0);
+    for lane in &mut lanes {
+        lane.steps.truncate(calls);
+        lane.calls.truncate(calls);
     }
-    Trace { source: source.to_owned(), courses, recorded, finished }
+    Trace { source: source.to_owned(), lanes, recorded, finished }
 }

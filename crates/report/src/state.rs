@@ -1,6 +1,7 @@
-//! The state of one machine after any call of its course.
+//! The state of one machine after any call of its lane.
 
-use crate::trace::{Change, Course, NamedArea, Piece, Step};
+use crate::cells::Piece;
+use crate::trace::{CallTrace, Lane, NamedArea, RangeChange};
 use crate::why::Reasons;
 use crate::words::Word;
 use ptelab::{Level, Pid, VirtAddr};
@@ -19,7 +20,7 @@ struct Stretch {
 
 /// An entry.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct EntryState<'a> {
     /// Its word, without the frame.
     pub word: &'a Word,
     /// First address that it maps.
@@ -43,7 +44,7 @@ struct Spaces {
 /// One machine, at one call after the other.
 #[derive(Clone, Debug)]
 pub struct State<'a> {
-    course: &'a Course,
+    lane: &'a Lane,
     at: usize,
     now: Spaces,
     /// States after so many calls.
@@ -52,13 +53,13 @@ pub struct State<'a> {
 
 impl<'a> State<'a> {
     /// The state before the first call.
-    pub fn new(course: &'a Course) -> Self {
-        Self { course, at: 0, now: Spaces::default(), kept: vec![(0, Spaces::default())] }
+    pub fn new(lane: &'a Lane) -> Self {
+        Self { lane, at: 0, now: Spaces::default(), kept: vec![(0, Spaces::default())] }
     }
 
-    /// The course.
-    pub const fn course(&self) -> &'a Course {
-        self.course
+    /// The lane.
+    pub const fn lane(&self) -> &'a Lane {
+        self.lane
     }
 
     /// Goes to the state after so many calls.
@@ -72,7 +73,7 @@ impl<'a> State<'a> {
             (self.at, self.now) = (*at, kept.clone());
         }
         while self.at < calls {
-            self.now.apply(self.course, &self.course.steps[self.at]);
+            self.now.apply(self.lane, &self.lane.steps[self.at]);
             self.at += 1;
             if self.at.is_multiple_of(KEEP_EVERY) && self.kept.iter().all(|(at, _)| *at < self.at) {
                 self.kept.push((self.at, self.now.clone()));
@@ -81,8 +82,8 @@ impl<'a> State<'a> {
     }
 
     /// The call that led here.
-    pub fn step(&self) -> Option<&'a Step> {
-        self.course.steps.get(self.at.checked_sub(1)?)
+    pub fn step(&self) -> Option<&'a CallTrace> {
+        self.lane.steps.get(self.at.checked_sub(1)?)
     }
 
     /// Address spaces that there are.
@@ -92,7 +93,7 @@ impl<'a> State<'a> {
 
     /// Why the call that led here made the entry for an address what it is, or left it so.
     pub fn reasons(&self, space: Pid, addr: VirtAddr) -> Reasons {
-        self.step().map_or_else(Reasons::default, |step| self.course.reasons_at(step, space, addr))
+        self.step().map_or_else(Reasons::default, |step| self.lane.reasons_at(step, space, addr))
     }
 
     /// VMAs of an address space.
@@ -101,18 +102,18 @@ impl<'a> State<'a> {
     }
 
     /// The entry for an address, if there is one.
-    pub fn entry(&self, space: Pid, addr: VirtAddr) -> Option<Entry<'a>> {
+    pub fn entry(&self, space: Pid, addr: VirtAddr) -> Option<EntryState<'a>> {
         let stretches = self.now.entries.get(&space)?;
         let i = stretches.partition_point(|stretch| stretch.end <= addr);
         let stretch = stretches.get(i).filter(|stretch| stretch.start <= addr)?;
-        let word = &self.course.words.all[stretch.piece.word as usize];
-        let size = entry_size(self.course, word.level);
+        let word = &self.lane.words.all[stretch.piece.word as usize];
+        let size = entry_size(self.lane, word.level);
         let index = addr.since(stretch.start) / size;
-        let pages = size >> self.course.shape.page_shift;
+        let pages = size >> self.lane.shape.page_shift;
         let piece = stretch.piece;
         let moved = if piece.repeats { 0 } else { index * pages };
         let start = stretch.start.add(index * size);
-        Some(Entry {
+        Some(EntryState {
             word,
             start,
             end: start.add(size),
@@ -124,29 +125,29 @@ impl<'a> State<'a> {
 
     /// Whether the call that led here changed the entry for an address.
     pub fn is_changed(&self, space: Pid, addr: VirtAddr) -> bool {
-        let covers = |change: &Change| {
-            change.space == space && change.start <= addr && addr < end_of(self.course, change)
+        let covers = |change: &RangeChange| {
+            change.space == space && change.start <= addr && addr < end_of(self.lane, change)
         };
         self.step().is_some_and(|step| step.changes.iter().any(covers))
     }
 }
 
-const fn entry_size(course: &Course, level: Level) -> u64 {
-    1 << (course.shape.page_shift + course.shape.table_shift * level as u32)
+const fn entry_size(lane: &Lane, level: Level) -> u64 {
+    1 << (lane.shape.page_shift + lane.shape.table_shift * level as u32)
 }
 
-fn len_of(course: &Course, piece: &Piece) -> u64 {
-    piece.n * entry_size(course, course.words.all[piece.word as usize].level)
+fn len_of(lane: &Lane, piece: &Piece) -> u64 {
+    piece.n * entry_size(lane, lane.words.all[piece.word as usize].level)
 }
 
-fn end_of(course: &Course, change: &Change) -> VirtAddr {
-    change.start.add(change.pieces.iter().map(|piece| len_of(course, piece)).sum())
+fn end_of(lane: &Lane, change: &RangeChange) -> VirtAddr {
+    change.start.add(change.pieces.iter().map(|piece| len_of(lane, piece)).sum())
 }
 
 impl Spaces {
-    fn apply(&mut self, course: &Course, step: &Step) {
+    fn apply(&mut self, lane: &Lane, step: &CallTrace) {
         for change in &step.changes {
-            self.change(course, change);
+            self.change(lane, change);
         }
         for change in &step.vmas {
             let vmas = self.vmas.entry(change.space).or_default();
@@ -158,34 +159,32 @@ impl Spaces {
         }
     }
 
-    fn change(&mut self, course: &Course, change: &Change) {
-        let end = end_of(course, change);
+    fn change(&mut self, lane: &Lane, change: &RangeChange) {
+        let end = end_of(lane, change);
         let stretches = self.entries.entry(change.space).or_default();
         let from = stretches.partition_point(|stretch| stretch.end <= change.start);
         let to = stretches.partition_point(|stretch| stretch.start < end);
         let mut new = Vec::new();
-        new.extend(
-            stretches[from..to].first().and_then(|first| cut(course, first, first.start, change.start)),
-        );
+        new.extend(stretches[from..to].first().and_then(|first| cut(lane, first, first.start, change.start)));
         let mut at = change.start;
         for &piece in &change.pieces {
-            let next = at.add(len_of(course, &piece));
+            let next = at.add(len_of(lane, &piece));
             if piece.word != 0 {
                 new.push(Stretch { start: at, end: next, piece });
             }
             at = next;
         }
-        new.extend(stretches[from..to].last().and_then(|last| cut(course, last, end, last.end)));
+        new.extend(stretches[from..to].last().and_then(|last| cut(lane, last, end, last.end)));
         stretches.splice(from..to, new);
     }
 }
 
 /// The part of a stretch from `start` to `end`, if there is one.
-fn cut(course: &Course, stretch: &Stretch, start: VirtAddr, end: VirtAddr) -> Option<Stretch> {
+fn cut(lane: &Lane, stretch: &Stretch, start: VirtAddr, end: VirtAddr) -> Option<Stretch> {
     if start >= end {
         return None;
     }
-    let pages = start.since(stretch.start) >> course.shape.page_shift;
+    let pages = start.since(stretch.start) >> lane.shape.page_shift;
     let mut piece = stretch.piece;
     if !piece.repeats && piece.folio_pages > 0 {
         piece.offset = ((u64::from(piece.offset) + pages) % u64::from(piece.folio_pages)) as u32;

@@ -1,7 +1,7 @@
 //! A trace as a timeline for trace viewers (the JSON form that ui.perfetto.dev opens), and counters as a table.
 
-use crate::happen::Happening;
-use crate::trace::{Course, Trace};
+use crate::events::TraceEvent;
+use crate::trace::{Lane, Trace};
 use ptelab::Counter;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -19,7 +19,7 @@ const FLUSHES: u32 = 4;
 /// Where `out` cannot be written.
 pub fn write_timeline(trace: &Trace, mut out: impl Write) -> std::io::Result<()> {
     let clocks: Map<String, Value> =
-        trace.courses.iter().map(|course| (course.machine(), course.clock.to_string().into())).collect();
+        trace.lanes.iter().map(|lane| (lane.machine(), lane.clock.to_string().into())).collect();
     let head = json!({ "source": trace.source, "microseconds": clocks, "recorded": trace.recorded, "calls_with_steps": trace.detailed() });
     write!(out, "{{\"otherData\":{head},\"traceEvents\":[")?;
     let mut first = true;
@@ -27,15 +27,15 @@ pub fn write_timeline(trace: &Trace, mut out: impl Write) -> std::io::Result<()>
         let comma = if std::mem::take(&mut first) { "\n" } else { ",\n" };
         write!(out, "{comma}{event}")
     };
-    for (i, course) in trace.courses.iter().enumerate() {
+    for (i, lane) in trace.lanes.iter().enumerate() {
         let machine = i as u32 + 1;
-        put(&named("process_name", machine, 0, &format!("{}, Linux {}", course.arch, course.kernel)))?;
+        put(&named("process_name", machine, 0, &format!("{}, Linux {}", lane.arch, lane.kernel)))?;
         for (track, name) in
             [(CALLS, "calls"), (ENTRIES, "entries"), (BLOCKS, "blocks"), (FLUSHES, "TLB flushes")]
         {
             put(&named("thread_name", machine, track, name))?;
         }
-        write_course(course, machine, &mut put)?;
+        write_lane(lane, machine, &mut put)?;
     }
     writeln!(out, "\n]}}")
 }
@@ -44,13 +44,13 @@ fn named(kind: &str, machine: u32, track: u32, name: &str) -> Value {
     json!({ "ph": "M", "name": kind, "pid": machine, "tid": track, "args": { "name": name } })
 }
 
-fn write_course(
-    course: &Course,
+fn write_lane(
+    lane: &Lane,
     machine: u32,
     put: &mut impl FnMut(&Value) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     let mut now = 0;
-    for (i, (step, call)) in course.steps.iter().zip(&course.calls).enumerate() {
+    for (i, (step, call)) in lane.steps.iter().zip(&lane.calls).enumerate() {
         let ticks = step.ticks.max(1);
         put(&json!({
             "ph": "X", "name": call.name, "pid": machine, "tid": CALLS, "ts": now, "dur": ticks,
@@ -59,9 +59,9 @@ fn write_course(
         // Where in the call a thing happened is known in primitives.
         let primitives = step.primitives.max(1);
         let scale = |at: u64| now + at * ticks / primitives;
-        for (j, &(at, happening)) in step.happenings.iter().enumerate() {
-            let next = step.happenings.get(j + 1).map_or(primitives, |&(next, _)| next);
-            let (track, name, args) = event(&happening);
+        for (j, &(at, event)) in step.events.iter().enumerate() {
+            let next = step.events.get(j + 1).map_or(primitives, |&(next, _)| next);
+            let (track, name, args) = drawn(&event);
             let start = scale(at);
             let dur = scale(next.max(at)).saturating_sub(start).max(1);
             put(&json!({
@@ -73,21 +73,21 @@ fn write_course(
     Ok(())
 }
 
-fn event(happening: &Happening) -> (u32, String, Value) {
-    match *happening {
-        Happening::Batch(addr, n) => {
+fn drawn(event: &TraceEvent) -> (u32, String, Value) {
+    match *event {
+        TraceEvent::Batch(addr, n) => {
             (ENTRIES, format!("batch of {n}"), json!({ "address": addr.to_string(), "entries": n }))
         }
-        Happening::Write(addr, n) => {
+        TraceEvent::Write(addr, n) => {
             (ENTRIES, format!("{n} written"), json!({ "address": addr.to_string(), "entries": n }))
         }
-        Happening::Fold(addr) => (BLOCKS, "fold".to_owned(), json!({ "address": addr.to_string() })),
-        Happening::Unfold(addr) => (BLOCKS, "unfold".to_owned(), json!({ "address": addr.to_string() })),
-        Happening::Flush(start, end, ops) => {
+        TraceEvent::Fold(addr) => (BLOCKS, "fold".to_owned(), json!({ "address": addr.to_string() })),
+        TraceEvent::Unfold(addr) => (BLOCKS, "unfold".to_owned(), json!({ "address": addr.to_string() })),
+        TraceEvent::Flush(start, end, ops) => {
             let args = json!({ "start": start.to_string(), "end": end.to_string(), "instructions": ops });
             (FLUSHES, "flush".to_owned(), args)
         }
-        Happening::FlushAll => (FLUSHES, "flush of everything".to_owned(), json!({})),
+        TraceEvent::FlushAll => (FLUSHES, "flush of everything".to_owned(), json!({})),
     }
 }
 
@@ -99,14 +99,14 @@ pub fn write_csv(trace: &Trace, out: impl Write) -> Result<(), csv::Error> {
     let mut out = csv::Writer::from_writer(out);
     let head = ["arch", "kernel", "call", "line", "process", "text", "result", "instructions"];
     out.write_record(head.into_iter().chain(Counter::ALL.iter().map(|counter| counter.name())))?;
-    for course in &trace.courses {
-        for (i, (step, call)) in course.steps.iter().zip(&course.calls).enumerate() {
+    for lane in &trace.lanes {
+        for (i, (step, call)) in lane.steps.iter().zip(&lane.calls).enumerate() {
             let sum = |wanted: &Counter| {
                 step.counters.iter().find(|(counter, _)| counter == wanted).map_or(0, |(_, n)| *n).to_string()
             };
             let facts = [
-                course.arch.to_owned(),
-                course.kernel.to_owned(),
+                lane.arch.to_owned(),
+                lane.kernel.to_owned(),
                 (i + 1).to_string(),
                 call.line.to_string(),
                 call.pid.to_string(),

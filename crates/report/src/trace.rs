@@ -1,10 +1,10 @@
 //! What page tables went through, call by call, as plain data: only what changes is kept.
 
-use crate::cells::Cells;
-use crate::happen::{Happening, happenings as happenings_of, primitives, written};
+use crate::cells::{Cells, Piece};
+use crate::events::{TraceEvent, events as events_of, primitives, written};
 use crate::places::Places;
 use crate::why::{Numbered, Reasoned, Reasons, causes, decided};
-use crate::words::Words;
+use crate::words::WordTable;
 use ptelab::cost::{Model, Models};
 use ptelab::observe::{Observer, Seen};
 use ptelab::{Area, Backend, Backing, Cause, Cell, Counter, Counters, Level, Pid, Record, Shape, VirtAddr};
@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Things that one call did that are kept; of those after, the number is.
-pub const MAX_HAPPENINGS: usize = 2048;
+pub const MAX_EVENTS: usize = 2048;
 
-/// Pieces and happenings that are kept of one machine; of calls after those, only how much of each table is of each kind.
+/// Pieces and events that are kept of one machine; of calls after those, only how much of each table is of each kind.
 pub const MAX_DETAILS: usize = 150_000;
 
 /// A call as the source has it.
@@ -31,26 +31,9 @@ pub struct CallLine {
     pub name: String,
 }
 
-/// Entries that are alike, as a call left them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// How many entries; of nothing, how many pages.
-    pub n: u64,
-    /// Number of the first word, without its frame.
-    pub word: u32,
-    /// Pages in the folio of the first, and in those that follow it; 0 where no folio stands behind.
-    pub folio_pages: u32,
-    /// Where in its folio the first page lies.
-    pub offset: u32,
-    /// Every entry maps the same page.
-    pub repeats: bool,
-    /// `PageAnonExclusive`.
-    pub exclusive: bool,
-}
-
 /// A range of an address space that a call changed, and what it holds from then on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct RangeChange {
     /// The address space, by the process that first had it.
     pub space: Pid,
     /// First address.
@@ -83,7 +66,7 @@ pub struct VmaChange {
 
 /// What a call came to on one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct CallTrace {
     /// The address space it worked on, if it had one afterwards.
     pub space: Option<Pid>,
     /// Its result.
@@ -91,13 +74,13 @@ pub struct Step {
     /// Whether that is what the source expects.
     pub as_expected: bool,
     /// Entries that it changed.
-    pub changes: Vec<Change>,
+    pub changes: Vec<RangeChange>,
     /// VMAs that it changed.
     pub vmas: Vec<VmaChange>,
     /// Address spaces that ended.
     pub ended: Vec<Pid>,
-    /// What it did, in order, up to [`MAX_HAPPENINGS`], each with the number of primitives before it.
-    pub happenings: Vec<(u64, Happening)>,
+    /// What it did, in order, up to [`MAX_EVENTS`], each with the number of primitives before it.
+    pub events: Vec<(u64, TraceEvent)>,
     /// Why entries changed, or stayed as they are.
     pub reasons: Vec<Reasoned>,
     /// What was done for which causes, in the order in which they first applied.
@@ -110,13 +93,13 @@ pub struct Step {
     pub counters: Vec<(Counter, u64)>,
     /// Instructions that it is predicted to take, where there is a model of that: of an mprotect, on a port that was measured.
     pub instructions: Option<u64>,
-    /// Simulated time, in what [`Course::clock`] says.
+    /// Simulated time, in what [`Lane::clock`] says.
     pub ticks: u64,
 }
 
 /// What simulated time is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
+pub enum TraceClock {
     /// Instructions at the costs of this kernel's mprotect. Of other calls only what an mprotect has too is known: no
     /// allocation, copying or zeroing is in it.
     Instructions(&'static str),
@@ -124,7 +107,7 @@ pub enum Clock {
     Primitives,
 }
 
-impl fmt::Display for Clock {
+impl fmt::Display for TraceClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instructions(kernel) => write!(
@@ -140,7 +123,7 @@ impl fmt::Display for Clock {
 
 /// What went on on one machine.
 #[derive(Clone, Debug)]
-pub struct Course {
+pub struct Lane {
     /// Port.
     pub arch: &'static str,
     /// Kernel.
@@ -148,21 +131,21 @@ pub struct Course {
     /// Its tables' shape.
     pub shape: Shape,
     /// What simulated time is counted in.
-    pub clock: Clock,
+    pub clock: TraceClock,
     /// Call by call.
-    pub steps: Vec<Step>,
+    pub steps: Vec<CallTrace>,
     /// So many of the steps have every detail. In the changes of the others, the entries of a table are in the order of their
     /// words, not of their addresses, and without folios; and nothing is said of what happened.
     pub detailed: usize,
     /// The words that occur.
-    pub words: Words,
+    pub words: WordTable,
     /// The reasons that occur.
     pub reasons: Vec<Reasons>,
     /// The calls, as the source has them.
     pub calls: Vec<CallLine>,
 }
 
-impl Course {
+impl Lane {
     /// The machine, as headings name it: `arm64 6.17`.
     pub fn machine(&self) -> String {
         format!("{} {}", self.arch, self.kernel)
@@ -170,7 +153,7 @@ impl Course {
 
     /// Why the entry for an address is what it is after a step, or why it stayed so; nothing where nobody had anything to do with
     /// it.
-    pub fn reasons_at(&self, step: &Step, space: Pid, addr: VirtAddr) -> Reasons {
+    pub fn reasons_at(&self, step: &CallTrace, space: Pid, addr: VirtAddr) -> Reasons {
         let covers = |one: &&Reasoned| one.space == space && one.start <= addr && addr < one.end;
         let mut found = Reasons::default();
         for one in step.reasons.iter().filter(covers) {
@@ -186,7 +169,7 @@ pub struct Trace {
     /// Name of the source.
     pub source: String,
     /// Machine by machine. All made the same calls.
-    pub courses: Vec<Course>,
+    pub lanes: Vec<Lane>,
     /// Whether single steps were recorded; a run that is too large for that has sums only.
     pub recorded: bool,
     /// Whether it ran to its end.
@@ -196,19 +179,19 @@ pub struct Trace {
 impl Trace {
     /// The calls.
     pub fn calls(&self) -> &[CallLine] {
-        self.courses.first().map_or(&[], |course| &course.calls)
+        self.lanes.first().map_or(&[], |lane| &lane.calls)
     }
 
     /// How many of the calls have every detail on every machine.
     pub fn detailed(&self) -> usize {
-        self.courses.iter().map(|course| course.detailed.min(course.steps.len())).min().unwrap_or(0)
+        self.lanes.iter().map(|lane| lane.detailed.min(lane.steps.len())).min().unwrap_or(0)
     }
 }
 
-/// Makes a [`Course`] while a machine runs.
+/// Makes a [`Lane`] while a machine runs.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    course: Course,
+    lane: Lane,
     model: Option<&'static Model>,
     places: Places,
     /// What each table of page entries, or the huge leaf in its place, held last: by space and first address.
@@ -216,7 +199,7 @@ pub struct Tracer {
     vmas: BTreeMap<Pid, Vec<NamedArea>>,
     recorded: bool,
     numbered: Numbered,
-    /// Pieces, happenings and reasons that were kept.
+    /// Pieces, events and reasons that were kept.
     details: usize,
 }
 
@@ -225,20 +208,20 @@ impl Tracer {
     /// changed something.
     pub fn new(vm: &dyn Backend) -> Self {
         let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
-        let course = Course {
+        let lane = Lane {
             arch: vm.arch(),
             kernel: vm.rules().name,
             shape: vm.shape(),
-            clock: model.map_or(Clock::Primitives, |model| Clock::Instructions(&model.kernel)),
+            clock: model.map_or(TraceClock::Primitives, |model| TraceClock::Instructions(&model.kernel)),
             steps: Vec::new(),
             detailed: 0,
-            words: Words::new(vm),
+            words: WordTable::new(vm),
             reasons: Vec::new(),
             calls: Vec::new(),
         };
         let recorded = vm.about().records;
         Self {
-            course,
+            lane,
             model,
             places: Places::new(vm),
             states: FxHashMap::default(),
@@ -250,8 +233,8 @@ impl Tracer {
     }
 
     /// What was traced.
-    pub fn into_course(self) -> Course {
-        self.course
+    pub fn into_lane(self) -> Lane {
+        self.lane
     }
 
     /// The tables that a call may have changed entries of: by space and first address.
@@ -283,7 +266,7 @@ impl Tracer {
         let size = self.places.entry_size(Level::Pmd);
         let tables = vm.tables(user).unwrap_or_default();
         let directories = tables.iter().filter(|table| table.level == Level::Pmd);
-        let entries = 1 << self.course.shape.table_shift;
+        let entries = 1 << self.lane.shape.table_shift;
         directories.flat_map(|table| (0..entries).map(|i| table.addr.add(i * size))).collect()
     }
 
@@ -293,9 +276,9 @@ impl Tracer {
     }
 
     /// Looks at a stretch again; says what changed in it.
-    fn look(&mut self, vm: &dyn Backend, user: Pid, (space, start): (Pid, VirtAddr)) -> Vec<Change> {
+    fn look(&mut self, vm: &dyn Backend, user: Pid, (space, start): (Pid, VirtAddr)) -> Vec<RangeChange> {
         let mut new = Cells::default();
-        let words = &mut self.course.words;
+        let words = &mut self.lane.words;
         let add = &mut |cell: Cell| new.push(cell, words.number(vm, cell.bits, cell.level));
         if vm.cells(user, start.get(), self.places.entry_size(Level::Pmd), add).is_err() {
             return Vec::new();
@@ -307,18 +290,18 @@ impl Tracer {
             self.states.remove(&(space, start));
             return Vec::new();
         }
-        let entries = 1 << self.course.shape.table_shift;
+        let entries = 1 << self.lane.shape.table_shift;
         if !is_detailed {
             let pieces = known.shares(entries);
             return if pieces == old.shares(entries) {
                 Vec::new()
             } else {
-                vec![Change { space, start, pieces }]
+                vec![RangeChange { space, start, pieces }]
             };
         }
         let ranges = old.differing(known, entries);
-        let page_shift = self.course.shape.page_shift;
-        let change = |(from, to): (usize, usize)| Change {
+        let page_shift = self.lane.shape.page_shift;
+        let change = |(from, to): (usize, usize)| RangeChange {
             space,
             start: start.add((from as u64) << page_shift),
             pieces: known.pieces(from, to),
@@ -378,28 +361,27 @@ impl Observer for Tracer {
         }
         let looked_at = spaces.iter().filter(|(label, _)| Some(**label) == space || !known.contains(label));
         let vmas = looked_at.filter_map(|(&label, &user)| self.look_at_vmas(vm, label, user)).collect();
-        let (mut happenings, mut reasons) = (Vec::new(), Vec::new());
+        let (mut events, mut reasons) = (Vec::new(), Vec::new());
         if self.is_detailed() {
-            self.course.detailed += 1;
-            let found = happenings_of(&self.places, self.course.shape.cont_ptes, &seen.records);
-            happenings = found.iter().map(|found| (found.at, found.happening)).collect();
+            self.lane.detailed += 1;
+            let found = events_of(&self.places, self.lane.shape.cont_ptes, &seen.records);
+            events = found.iter().map(|found| (found.at, found.event)).collect();
             let decided = decided(vm, &self.places, &seen.records);
-            reasons = self.numbered.group(&self.places, decided, &mut self.course.reasons);
+            reasons = self.numbered.group(&self.places, decided, &mut self.lane.reasons);
         }
-        let more = happenings.len().saturating_sub(MAX_HAPPENINGS);
-        happenings.truncate(MAX_HAPPENINGS);
-        self.details += happenings.len()
-            + reasons.len()
-            + changes.iter().map(|change| change.pieces.len()).sum::<usize>();
+        let more = events.len().saturating_sub(MAX_EVENTS);
+        events.truncate(MAX_EVENTS);
+        self.details +=
+            events.len() + reasons.len() + changes.iter().map(|change| change.pieces.len()).sum::<usize>();
         let predicted = self.model.map(|model| model.predict(1, &seen.counters).round() as u64);
-        self.course.steps.push(Step {
+        self.lane.steps.push(CallTrace {
             space,
             outcome: seen.outcome,
             as_expected: seen.as_expected,
             changes,
             vmas,
             ended,
-            happenings,
+            events,
             reasons,
             causes: causes(&seen.records),
             primitives: seen.records.iter().map(primitives).sum(),
@@ -408,7 +390,7 @@ impl Observer for Tracer {
             instructions: predicted.filter(|_| seen.name == "mprotect"),
             ticks: predicted.unwrap_or_else(|| counted_primitives(&seen.counters)),
         });
-        self.course.calls.push(CallLine {
+        self.lane.calls.push(CallLine {
             line: seen.line,
             pid: seen.pid,
             text: seen.text.to_owned(),

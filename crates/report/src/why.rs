@@ -1,6 +1,6 @@
 //! Why entries changed, or stayed as they are, as the causes in a call's records say.
 
-use crate::happen::written;
+use crate::events::written;
 use crate::places::{Place, Places};
 use ptelab::{Backend, Cause, Level, Pid, Pte, PteView, Ptep, Record, VirtAddr, Why};
 use rustc_hash::FxHashMap;
@@ -138,7 +138,7 @@ pub struct Reasoned {
     pub start: VirtAddr,
     /// End, exclusive.
     pub end: VirtAddr,
-    /// Number of their reasons in [`Course::reasons`](crate::Course::reasons).
+    /// Number of their reasons in [`Lane::reasons`](crate::Lane::reasons).
     pub reasons: u32,
 }
 

@@ -12,13 +12,13 @@ pub struct Word {
     pub level: Level,
     /// What it says on any architecture.
     pub view: PteView,
-    /// Which bits and fields such a word has: an index into [`Words::kinds`].
+    /// Which bits and fields such a word has: an index into [`WordTable::kinds`].
     pub kind: usize,
 }
 
 /// All words of a machine.
 #[derive(Clone, Debug, Default)]
-pub struct Words {
+pub struct WordTable {
     /// The words, by their numbers. 0 is the empty one.
     pub all: Vec<Word>,
     /// Bits and fields of each kind of word.
@@ -28,7 +28,7 @@ pub struct Words {
     last: Option<((u64, Level), u32)>,
 }
 
-impl Words {
+impl WordTable {
     pub(crate) fn new(vm: &dyn Backend) -> Self {
         let mut words = Self::default();
         words.number(vm, 0, Level::Pte);

@@ -3,20 +3,20 @@
 use ptelab::exec::Watch;
 use ptelab::observe::{self, Observer, Seen};
 use ptelab::pgtable::laws::PortFacts;
-use ptelab::replay::{FaultIn, Options};
+use ptelab::replay::{self, FaultIn, Options};
 use ptelab::scenario::strace::Reader;
 use ptelab::{
     Backend, Cause, HwKind, Level, Matrix, Pid, PortVisitor, Pte, VirtAddr, port_names, visit_port,
 };
-use ptelab_report::{Course, Part, Tracer};
+use ptelab_report::{Lane, Part, Tracer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Entries of all processes that are not empty: a huge leaf at the first address that it maps.
-type Held = BTreeMap<(Pid, VirtAddr), (Level, Pte)>;
+type Entries = BTreeMap<(Pid, VirtAddr), (Level, Pte)>;
 
-fn held(vm: &dyn Backend) -> Held {
-    let mut all = Held::new();
+fn held(vm: &dyn Backend) -> Entries {
+    let mut all = Entries::new();
     let shape = vm.shape();
     let (page, entries) = (vm.page_size(), 1 << shape.table_shift);
     for pid in vm.processes() {
@@ -38,7 +38,7 @@ fn held(vm: &dyn Backend) -> Held {
 /// A tracer, and what entries changed in each call.
 struct Witness {
     tracer: Tracer,
-    held: Held,
+    held: Entries,
     changed: Vec<Vec<(Pid, VirtAddr)>>,
 }
 
@@ -129,7 +129,7 @@ const UNREACHED: &[&str] = &[
     "write_numa_hint",
 ];
 
-type Told<'a> = &'a mut dyn FnMut(&str, &Course, Vec<Vec<(Pid, VirtAddr)>>);
+type Told<'a> = &'a mut dyn FnMut(&str, &Lane, Vec<Vec<(Pid, VirtAddr)>>);
 
 /// Every scenario on every machine: what changed in each call, and what was said of it.
 fn watch(each: Told<'_>) {
@@ -150,10 +150,10 @@ fn watch(each: Told<'_>) {
     }
     let options = Options { fault_in: FaultIn::All, ..Options::default() };
     let (done, _) =
-        observe::log(Reader::new(LOG.as_bytes()), &all(), &options, Watch::nobody(), Witness::new)
+        replay::replay_observed(Reader::new(LOG.as_bytes()), &all(), &options, Watch::nobody(), Witness::new)
             .expect("the log is right");
     for Witness { tracer, changed, .. } in done {
-        each("a log", &tracer.into_course(), changed);
+        each("a log", &tracer.into_lane(), changed);
     }
 }
 
@@ -166,7 +166,7 @@ fn play(name: &str, text: &str, matrix: &Matrix, each: Told<'_>) {
     let scenario = ptelab::scenario::parse(text).expect("the scenario is right");
     let (done, _) = observe::scenario(matrix, &scenario, Watch::nobody(), Witness::new).expect("machines");
     for Witness { tracer, changed, .. } in done {
-        each(name, &tracer.into_course(), changed);
+        each(name, &tracer.into_lane(), changed);
     }
 }
 
@@ -196,16 +196,16 @@ fn all_causes() -> BTreeSet<&'static str> {
 fn every_entry_that_changed_has_a_cause() {
     let mut unsaid = all_causes();
     let mut seen = 0;
-    watch(&mut |name, course, changed| {
-        for (i, (step, changed)) in course.steps.iter().zip(changed).enumerate() {
+    watch(&mut |name, lane, changed| {
+        for (i, (step, changed)) in lane.steps.iter().zip(changed).enumerate() {
             for (pid, addr) in changed {
                 seen += 1;
-                let reasons = course.reasons_at(step, pid, addr);
-                let call = &course.calls[i];
+                let reasons = lane.reasons_at(step, pid, addr);
+                let call = &lane.calls[i];
                 assert!(
                     reasons.iter().any(|(_, part)| part == Part::Own),
                     "{name}, {}: call {}, {}: nobody says why {addr} of process {pid} changed",
-                    course.machine(),
+                    lane.machine(),
                     i + 1,
                     call.text
                 );

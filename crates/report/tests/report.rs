@@ -5,7 +5,9 @@ use ptelab::observe::{self, Observer, Seen};
 use ptelab::replay::Options;
 use ptelab::scenario::strace::Reader;
 use ptelab::{Backend, HwKind, Matrix, Pid, PteView, VirtAddr};
-use ptelab_report::{Explainer, Happening, State, Trace, Tracer, data_json, html, trace_log, trace_scenario};
+use ptelab_report::{
+    Explainer, State, Trace, TraceEvent, Tracer, data_json, html, trace_log, trace_scenario,
+};
 use std::path::{Path, PathBuf};
 
 const T2: &str = include_str!("../../../fixtures/scenarios/t2-two-megabytes.scn");
@@ -30,17 +32,17 @@ fn fixtures(folder: &str) -> Vec<PathBuf> {
 /// What a call did, in numbers: batches, entries in them, single writes, folds, unfolds, flushes.
 fn sums(trace: &Trace, machine: usize, call: usize) -> [u64; 6] {
     let mut sums = [0; 6];
-    for (_, happening) in &trace.courses[machine].steps[call - 1].happenings {
-        match happening {
-            Happening::Batch(_, n) => {
+    for (_, event) in &trace.lanes[machine].steps[call - 1].events {
+        match event {
+            TraceEvent::Batch(_, n) => {
                 sums[0] += 1;
                 sums[1] += n;
             }
-            Happening::Write(_, 1) => sums[2] += 1,
-            Happening::Write(..) => {}
-            Happening::Fold(_) => sums[3] += 1,
-            Happening::Unfold(_) => sums[4] += 1,
-            Happening::Flush(..) | Happening::FlushAll => sums[5] += 1,
+            TraceEvent::Write(_, 1) => sums[2] += 1,
+            TraceEvent::Write(..) => {}
+            TraceEvent::Fold(_) => sums[3] += 1,
+            TraceEvent::Unfold(_) => sums[4] += 1,
+            TraceEvent::Flush(..) | TraceEvent::FlushAll => sums[5] += 1,
         }
     }
     sums
@@ -60,14 +62,14 @@ fn happenings_are_where_they_happen() {
     let trace = trace("t2", T2, matrix("arm64", "6.17"));
     let addr = VirtAddr::new;
     // The last mprotect reaches from the middle of one block to the middle of the next.
-    let happened: Vec<Happening> = trace.courses[0].steps[6].happenings.iter().map(|(_, h)| *h).collect();
-    let entries: Vec<Happening> =
-        happened.into_iter().filter(|h| !matches!(h, Happening::Flush(..))).collect();
+    let happened: Vec<TraceEvent> = trace.lanes[0].steps[6].events.iter().map(|(_, h)| *h).collect();
+    let entries: Vec<TraceEvent> =
+        happened.into_iter().filter(|h| !matches!(h, TraceEvent::Flush(..))).collect();
     let wanted = [
-        Happening::Unfold(addr(0x4000_0000)),
-        Happening::Batch(addr(0x4000_8000), 8),
-        Happening::Unfold(addr(0x4001_0000)),
-        Happening::Batch(addr(0x4001_0000), 8),
+        TraceEvent::Unfold(addr(0x4000_0000)),
+        TraceEvent::Batch(addr(0x4000_8000), 8),
+        TraceEvent::Unfold(addr(0x4001_0000)),
+        TraceEvent::Batch(addr(0x4001_0000), 8),
     ];
     assert_eq!(entries, wanted);
 }
@@ -107,15 +109,15 @@ fn a_large_run_is_summarised_by_table() {
         }\n\
         mprotect(0x40100000, 4K, PROT_READ)\n";
     let trace = trace("large", text, matrix("x86_64", "6.16"));
-    let course = &trace.courses[0];
-    let (detailed, summed) = course.steps.split_at(course.detailed);
-    assert!(detailed.iter().skip(1).all(|step| !step.happenings.is_empty()));
-    assert!(summed.len() > 10 && summed.iter().all(|step| step.happenings.is_empty()));
+    let lane = &trace.lanes[0];
+    let (detailed, summed) = lane.steps.split_at(lane.detailed);
+    assert!(detailed.iter().skip(1).all(|step| !step.events.is_empty()));
+    assert!(summed.len() > 10 && summed.iter().all(|step| step.events.is_empty()));
     // One page of 512 is read-only, wherever it lies.
     let pieces = &summed.last().unwrap().changes[0].pieces;
     let mut kinds: Vec<(u64, bool)> = pieces
         .iter()
-        .map(|piece| match course.words.all[piece.word as usize].view {
+        .map(|piece| match lane.words.all[piece.word as usize].view {
             PteView::Present(mapping) => (piece.n, mapping.attrs.contains(ptelab::PteAttrs::WRITE)),
             other => panic!("{other:?}"),
         })
@@ -131,7 +133,7 @@ fn a_fork_is_seen_where_it_writes_nothing() {
         mprotect(0x40000000, 4K, PROT_READ)\n\
         fork() = 2\n";
     let trace = trace("fork", text, matrix("x86_64", "7.3"));
-    let mut state = State::new(&trace.courses[0]);
+    let mut state = State::new(&trace.lanes[0]);
     let exclusive = |state: &State<'_>| state.entry(1, VirtAddr::new(0x4000_0000)).unwrap().exclusive;
     state.go_to(3);
     assert!(exclusive(&state));
@@ -196,7 +198,7 @@ impl Observer for Witness {
                 let mut addr = area.start;
                 while addr < area.end {
                     let (_, pte, view) = vm.entry(pid, addr).unwrap();
-                    // The words of a course are without frames.
+                    // The words of a lane are without frames.
                     let bits = match view {
                         PteView::Present(_) => pte.0 & !mask,
                         PteView::Soft(leaf) if leaf.pfn().is_some() => word_without_frame(vm, pid, addr),
@@ -229,14 +231,14 @@ fn a_state_is_what_the_machine_held() {
         let witness = |vm: &dyn Backend| Witness { tracer: Tracer::new(vm), held: Vec::new() };
         let (done, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), witness).unwrap();
         for Witness { tracer, held } in done {
-            let course = tracer.into_course();
-            let mut state = State::new(&course);
+            let lane = tracer.into_lane();
+            let mut state = State::new(&lane);
             let forth = 1..=held.len();
             for call in forth.clone().chain(forth.rev()) {
                 state.go_to(call);
                 for &(pid, addr, bits) in &held[call - 1] {
                     let got = state.entry(pid, addr).map_or(0, |entry| entry.word.bits);
-                    let place = format!("{} {}: call {call}, {pid} {addr}", path.display(), course.machine());
+                    let place = format!("{} {}: call {call}, {pid} {addr}", path.display(), lane.machine());
                     assert_eq!(got, bits, "{place}: {got:#x} {bits:#x}");
                 }
             }

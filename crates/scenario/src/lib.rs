@@ -18,7 +18,6 @@
 //!     mistakes.to_string(),
 //!     "line 1, column 27: `PROT_RAED` is not a protection"
 //! );
-//! println!("{}", mistakes.render("demo.scn", source, false));
 //! # Ok::<(), ptelab_scenario::Diagnostics>(())
 //! ```
 //!
@@ -52,14 +51,17 @@ mod diag;
 mod lex;
 mod parse;
 mod print;
+#[cfg(feature = "render")]
 mod render;
 mod steps;
+#[cfg(feature = "strace")]
 pub mod strace;
 mod suggest;
 
 pub use ast::{Expect, Item, Line, MAX_DEPTH, Repeat, Scenario};
 pub use diag::{Diagnostic, Diagnostics, MAX_KEPT, Related};
 pub use parse::{parse, parse_bytes};
+#[cfg(feature = "render")]
 pub use render::MAX_SHOWN;
 pub use steps::{Step, Steps};
 pub use suggest::did_you_mean;

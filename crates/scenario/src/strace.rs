@@ -1,15 +1,15 @@
 //! A streaming reader of logs: strace's, and `perf trace`'s of the same calls.
 //!
 //! ```
-//! use ptelab_scenario::strace::{Kind, Outcome, Reader, Syscall};
+//! use ptelab_scenario::strace::{LogEvent, LoggedOutcome, Reader, Syscall};
 //!
 //! let log = "10990 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, 3</usr/lib/libc.so.6>, 0x26000) = 0x7f89f0387000\n\
 //!            10990 futex(0x7f89f0387000, FUTEX_WAKE, 1) = 0\n";
 //! let mut reader = Reader::new(log.as_bytes());
 //! let entry = reader.next().unwrap()?;
 //! assert_eq!((entry.line, entry.pid), (1, Some(10990)));
-//! let Kind::Call(call) = entry.kind else { panic!("a call") };
-//! assert_eq!(call.outcome, Outcome::Value(0x7f89_f038_7000));
+//! let LogEvent::Call(call) = entry.kind else { panic!("a call") };
+//! assert_eq!(call.outcome, LoggedOutcome::Value(0x7f89_f038_7000));
 //! let Syscall::Mmap { len, fd: Some(fd), .. } = call.call else { panic!("mmap") };
 //! assert_eq!((len, fd.path.as_deref()), (8192, Some("/usr/lib/libc.so.6")));
 //! assert!(reader.next().is_none());
@@ -30,12 +30,13 @@
 //!
 //! # Which process
 //!
-//! Without `-f` no line names a process, and [`Entry::pid`] is `None` throughout. With `-f` and a log that went to the
+//! Without `-f` no line names a process, and [`LogEntry::pid`] is `None` throughout. With `-f` and a log that went to the
 //! terminal, strace names processes only while there are several. Lines before are the first process's, and have `None`;
 //! once the log has named it, lines without a name get its number, or that of the only process that is left. So a
 //! `None` is the same process as the first `[pid N]` that no line announced as attached.
 
 mod args;
+mod argument;
 mod call;
 mod columns;
 mod decode;
@@ -55,7 +56,8 @@ mod stats;
 mod syscall;
 mod value;
 
-pub use entry::{Clock, Entry, Fd, Kind, LoggedCall, Outcome, Range, Stamp, Text, Touch};
+pub use argument::{Fd, LoggedRange, LoggedText};
+pub use entry::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Stamp, Touch};
 pub use error::ReadError;
 pub use input::{MAX_LINE, open};
 pub use reader::{PROBED, Reader};

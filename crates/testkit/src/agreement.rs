@@ -1,7 +1,7 @@
 //! What machines differ in, in the neutral view: found by name, and by right as `fixtures/agreement.toml` has it.
 
 use crate::root;
-use ptelab::compare::{Eyes, differing_entries, neutral};
+use ptelab::compare::{Comparison, differing_entries, neutral};
 use ptelab::pgtable::{SoftLeaf, swp_type};
 use ptelab::scenario::Scenario;
 use ptelab::{PageRun, Pagemap, PteView, Run, RunReport, Snapshot, VmaFacts, kernel_names, port_names};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of what differs: `result of mremap`, `vma rss`, `vma gu`, `dirty`, `nothing or page`, `mapcount`.
-pub type Words = BTreeSet<String>;
+pub type DifferingWords = BTreeSet<String>;
 
 /// All that differs by right.
 #[derive(Debug, Deserialize)]
@@ -17,13 +17,13 @@ pub type Words = BTreeSet<String>;
 pub struct ByRight {
     /// Why, cause by cause.
     #[serde(rename = "cause")]
-    pub causes: Vec<Cause>,
+    pub causes: Vec<Reason>,
 }
 
 /// Why some machines differ from the others.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cause {
+pub struct Reason {
     /// The reason, in a sentence.
     pub reason: String,
     /// Where Linux has it.
@@ -36,12 +36,12 @@ pub struct Cause {
     /// The last one.
     pub until: Option<String>,
     /// What differs.
-    pub what: Words,
+    pub what: DifferingWords,
     /// The scenarios that show it.
     pub scenarios: BTreeSet<String>,
     /// What else differs in one of them because of that.
     #[serde(default)]
-    pub follows: BTreeMap<String, Words>,
+    pub follows: BTreeMap<String, DifferingWords>,
 }
 
 impl ByRight {
@@ -54,7 +54,7 @@ impl ByRight {
         let text = std::fs::read_to_string(&path).expect("the file is part of the tests");
         let by_right: Self = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
         for cause in &by_right.causes {
-            let Cause { reason, ports, since, until, what, scenarios, follows, .. } = cause;
+            let Reason { reason, ports, since, until, what, scenarios, follows, .. } = cause;
             assert!(ports.iter().all(|port| port_names().contains(&port.as_str())), "ports of {reason:?}");
             let mut kernels = since.iter().chain(until);
             assert!(kernels.all(|kernel| kernel_names().contains(&kernel.as_str())), "kernels of {reason:?}");
@@ -65,11 +65,11 @@ impl ByRight {
     }
 }
 
-impl Cause {
+impl Reason {
     /// What differs by it in a scenario; nothing where it does not show there.
-    pub fn words(&self, scenario: &str) -> Words {
+    pub fn words(&self, scenario: &str) -> DifferingWords {
         if !self.scenarios.contains(scenario) {
-            return Words::new();
+            return DifferingWords::new();
         }
         self.what.iter().chain(self.follows.get(scenario).into_iter().flatten()).cloned().collect()
     }
@@ -89,8 +89,8 @@ impl Cause {
 }
 
 /// What two reports of one scenario differ in.
-pub fn differing(scenario: &Scenario, left: &RunReport, right: &RunReport) -> Words {
-    let mut words = Words::new();
+pub fn differing(scenario: &Scenario, left: &RunReport, right: &RunReport) -> DifferingWords {
+    let mut words = DifferingWords::new();
     for (step, (a, b)) in scenario.steps().zip(left.results.iter().zip(&right.results)) {
         if a != b {
             words.insert(format!("result of {}", step.line.call.name()));
@@ -98,7 +98,7 @@ pub fn differing(scenario: &Scenario, left: &RunReport, right: &RunReport) -> Wo
     }
     for (a, b) in left.dumps.iter().zip(&right.dumps) {
         vmas(&a.snapshot, &b.snapshot, &mut words);
-        for difference in differing_entries(&a.snapshot, &b.snapshot, Eyes::Neutral) {
+        for difference in differing_entries(&a.snapshot, &b.snapshot, Comparison::Neutral) {
             match (&difference.left, &difference.right) {
                 (Some(a), Some(b)) => entries(a, b, &mut words),
                 _ => drop(words.insert("range".to_owned())),
@@ -108,7 +108,7 @@ pub fn differing(scenario: &Scenario, left: &RunReport, right: &RunReport) -> Wo
     words
 }
 
-fn vmas(left: &Snapshot, right: &Snapshot, words: &mut Words) {
+fn vmas(left: &Snapshot, right: &Snapshot, words: &mut DifferingWords) {
     for (one, other) in [(left, right), (right, left)] {
         for vma in &one.vmas {
             let same = |twin: &&VmaFacts| (vma.start, vma.end) == (twin.start, twin.end);
@@ -133,7 +133,7 @@ fn named<'a>(facts: &'a [(&'a str, bool)]) -> impl Iterator<Item = &'a str> {
     facts.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name)
 }
 
-fn entries(a: &Run, b: &Run, words: &mut Words) {
+fn entries(a: &Run, b: &Run, words: &mut DifferingWords) {
     let (kind_a, kind_b) = (kind(a), kind(b));
     if kind_a != kind_b {
         words.insert(format!("{} or {}", kind_a.min(kind_b), kind_a.max(kind_b)));
@@ -160,7 +160,7 @@ fn entries(a: &Run, b: &Run, words: &mut Words) {
     flags(&(pagemap(a) ^ pagemap(b)), "pagemap ", words);
 }
 
-fn flags<B: bitflags::Flags>(differing: &B, of: &str, words: &mut Words) {
+fn flags<B: bitflags::Flags>(differing: &B, of: &str, words: &mut DifferingWords) {
     words.extend(differing.iter_names().map(|(name, _)| format!("{of}{}", name.to_lowercase())));
 }
 

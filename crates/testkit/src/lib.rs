@@ -92,7 +92,7 @@ impl Case {
                 "\ndump {:?} of process {}\n{}",
                 dump.name,
                 dump.pid,
-                show::Text(&dump.snapshot)
+                show::SnapshotText(&dump.snapshot)
             );
         }
         text

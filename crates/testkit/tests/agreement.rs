@@ -2,9 +2,9 @@
 //! right (`fixtures/agreement.toml`). Raw words are held by snapshots and golden files.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use ptelab::compare::{Eyes, compare_pair};
+use ptelab::compare::{Comparison, compare_pair};
 use ptelab::{Golden, HwKind, RunReport, golden};
-use ptelab_testkit::agreement::{ByRight, Cause, Words, differing};
+use ptelab_testkit::agreement::{ByRight, DifferingWords, Reason, differing};
 use ptelab_testkit::{Case, fixtures, stem};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,13 +58,13 @@ fn pairs(reports: &[RunReport]) -> Vec<(&RunReport, &RunReport)> {
 
 fn agree(case: &Case, by_right: &ByRight) -> Result<(), Failed> {
     let reports = case.run("all", "all", HwKind::Plain);
-    let causes: Vec<(&Cause, Words)> =
+    let causes: Vec<(&Reason, DifferingWords)> =
         by_right.causes.iter().map(|cause| (cause, cause.words(&case.name))).collect();
     let mut wrong = Vec::new();
-    let mut found = vec![Words::new(); causes.len()];
+    let mut found = vec![DifferingWords::new(); causes.len()];
     for (left, right) in pairs(&reports) {
         let machines = format!("{} and {}", left.machine(), right.machine());
-        let shown = compare_pair(&case.scenario, left, right, Eyes::Neutral)
+        let shown = compare_pair(&case.scenario, left, right, Comparison::Neutral)
             .map(|shown| shown.differences.join("\n"));
         let differ = differing(&case.scenario, left, right);
         if shown.is_some() == differ.is_empty() {

@@ -1,6 +1,6 @@
 //! The cost model against what real kernels took.
 
-use ptelab::cost::{self, Check, CostError, CostFile, Measured, Models, Prediction};
+use ptelab::cost::{self, CostCheck, CostError, CostFile, Measured, Models, Prediction};
 use ptelab::exec::Watch;
 use ptelab::{Builder, HwKind, KernelRules};
 use ptelab_testkit::root;
@@ -27,14 +27,14 @@ fn files() -> Vec<Measured> {
 fn coefficients_are_a_fresh_calibration() {
     let files = files();
     let fresh = cost::calibrate(&files.iter().collect::<Vec<_>>());
-    assert_eq!(fresh.to_toml(), include_str!("../../lab/src/cost/coefficients.toml"));
+    assert_eq!(fresh.to_toml(), include_str!("../../measure/src/cost/coefficients.toml"));
     assert_eq!(&fresh, Models::built_in());
     assert_eq!(cost::calibrate(&files.iter().collect::<Vec<_>>()).to_toml(), fresh.to_toml());
 }
 
 #[test]
 fn errors_are_within_the_bars_and_the_findings_of_the_series_come_out() {
-    let check = Check::new(Models::built_in(), &files());
+    let check = CostCheck::new(Models::built_in(), &files());
     let left_out = check.left_out.expect("all files are there");
     assert!(left_out.within() && check.errors.expect("there are files").within(), "{}", check.to_text());
     assert_eq!(left_out.measurements, check.rows.len());
@@ -49,7 +49,7 @@ fn errors_are_within_the_bars_and_the_findings_of_the_series_come_out() {
 #[test]
 fn some_files_are_not_cross_validated() {
     let mut some: Vec<Measured> = files().into_iter().filter(|file| file.workload == "t2-64k").collect();
-    let check = Check::new(Models::built_in(), &some);
+    let check = CostCheck::new(Models::built_in(), &some);
     assert!(check.rows.iter().all(|row| row.left_out.is_none() && row.predicted.is_some()));
     assert!(check.findings.is_empty() && check.passed());
     // A workload that calibration never saw is left out as it is; here its numbers are doubled.
@@ -57,7 +57,7 @@ fn some_files_are_not_cross_validated() {
         "unheard-of".clone_into(&mut file.workload);
         file.samples.iter_mut().for_each(|sample| sample.measured *= 2);
     }
-    let check = Check::new(Models::built_in(), &some);
+    let check = CostCheck::new(Models::built_in(), &some);
     assert!(check.rows.iter().all(|row| row.left_out == row.predicted));
     assert!(!check.passed());
     assert!(check.to_text().contains("BEYOND"), "{}", check.to_text());

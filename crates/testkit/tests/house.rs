@@ -19,8 +19,22 @@ const ARROWS: &[(&str, &[&str])] = &[
         "ptelab-machine",
         &["ptelab-uapi", "ptelab-pgtable", "ptelab-mm", "arch-generic", "arch-arm64", "arch-x86_64"],
     ),
-    ("ptelab-kernel", &["ptelab-uapi"]),
-    ("ptelab", &["ptelab-machine", "ptelab-scenario", "ptelab-kernel"]),
+    ("ptelab-real", &["ptelab-uapi"]),
+    ("ptelab-run", &["ptelab-machine", "ptelab-scenario"]),
+    ("ptelab-judge", &["ptelab-machine", "ptelab-scenario", "ptelab-real", "ptelab-run"]),
+    ("ptelab-measure", &["ptelab-machine", "ptelab-scenario", "ptelab-real", "ptelab-run"]),
+    ("ptelab-replay", &["ptelab-machine", "ptelab-scenario", "ptelab-run", "ptelab-measure"]),
+    (
+        "ptelab",
+        &[
+            "ptelab-machine",
+            "ptelab-scenario",
+            "ptelab-run",
+            "ptelab-judge",
+            "ptelab-measure",
+            "ptelab-replay",
+        ],
+    ),
     ("ptelab-report", &["ptelab"]),
     ("ptelab-cli", &["ptelab", "ptelab-report"]),
     ("ptelab-testkit", &["ptelab"]),
@@ -93,7 +107,7 @@ fn what_occurs_nowhere() {
     for path in sources() {
         let text = std::fs::read_to_string(&path).expect("sources are text");
         // Where Linux itself is called, and nowhere else.
-        let may = path.starts_with(root().join("crates/kernel"));
+        let may = path.starts_with(root().join("crates/real"));
         for word in forbidden.iter().filter(|word| !(may && word.starts_with("unsafe"))) {
             assert!(!text.contains(word), "{} has `{word}`", path.display());
         }
@@ -107,7 +121,7 @@ fn loops_over_all_cpus_stand_in_one_place() {
     let source = |path: &PathBuf| path.iter().any(|part| part == "src");
     let names = |path: &PathBuf| std::fs::read_to_string(path).expect("sources are text").contains("rayon::");
     let found: Vec<PathBuf> = sources().into_iter().filter(|path| source(path) && names(path)).collect();
-    assert_eq!(found, [root().join("crates/lab/src/parallel.rs")]);
+    assert_eq!(found, [root().join("crates/run/src/parallel.rs")]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Flags and other numbers that calls take, one list a kind (`include/uapi/asm-generic/mman-common.h`, `mman.h` and
 //! `include/uapi/linux/mman.h`, with the `arm64` and `x86` additions, and what else is named beside each).
 
-use crate::names::{Named, Style, Table, flags};
-use crate::{Kind, Param, Value};
+use crate::kind::{Kind, Param, Value};
+use crate::named_flags::flags;
+use crate::names::{NameTable, Named, Style};
 
 flags! {
     /// The `prot` of mmap and mprotect. Bits that are not named here are an architecture's, or nobody's.
@@ -221,7 +222,7 @@ impl ShmFlags {
 }
 
 /// Flags of `shmget` above the nine mode bits, and the key that is always new.
-pub const SHMGET: Table = Table {
+pub const SHMGET: NameTable = NameTable {
     what: "a shmget flag",
     prefix: "",
     hint: "IPC_CREAT, IPC_EXCL ... or a number",
@@ -325,7 +326,7 @@ macro_rules! advice {
         }
 
         /// Names of [`Advice`].
-        pub const MADV: Table = Table {
+        pub const MADV: NameTable = NameTable {
             what: "an advice",
             prefix: "MADV_",
             hint: "one of MADV_DONTNEED, MADV_HUGEPAGE, MADV_FREE ... or a number",
@@ -427,7 +428,7 @@ impl Param for Advice {
 }
 
 /// Flags of `clone` and `clone3` (`include/uapi/linux/sched.h`); the lowest byte of `clone`'s is a [`SIGNAL`].
-pub const CLONE: Table = Table {
+pub const CLONE: NameTable = NameTable {
     what: "a clone flag",
     prefix: "CLONE_",
     hint: "CLONE_VM, CLONE_VFORK ... or a number",
@@ -465,7 +466,7 @@ pub const CLONE: Table = Table {
 };
 
 /// Signals (`include/uapi/asm-generic/signal.h`).
-pub const SIGNAL: Table = Table {
+pub const SIGNAL: NameTable = NameTable {
     what: "a signal",
     prefix: "SIG",
     hint: "SIGSEGV, SIGBUS ... or a number",
@@ -509,7 +510,7 @@ pub const SIGNAL: Table = Table {
 };
 
 /// The options of `prctl` that concern memory, and what their arguments are called (`include/uapi/linux/prctl.h`).
-pub const PR: Table = Table {
+pub const PR: NameTable = NameTable {
     what: "a prctl option",
     prefix: "PR_",
     hint: "PR_SET_VMA, PR_SET_THP_DISABLE ... or a number",
@@ -525,12 +526,12 @@ pub const PR: Table = Table {
 };
 
 /// All tables of which scenarios use names.
-pub const TABLES: [&Table; 14] = [
+pub const TABLES: [&NameTable; 14] = [
     &PROT, &MAP, &MADV, &MREMAP, &MLOCK, &MCL, &MS, &UFFD, &PM_SCAN, &PAGE_IS, &SHMGET, &SHMAT, &PKEY, &FMODE,
 ];
 
 /// Tables of names that only logs of real programs print.
-pub const LOGGED: [&Table; 3] = [&CLONE, &SIGNAL, &PR];
+pub const LOGGED: [&NameTable; 3] = [&CLONE, &SIGNAL, &PR];
 
 #[cfg(test)]
 mod tests {

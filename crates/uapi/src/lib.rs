@@ -19,6 +19,8 @@
 mod call;
 mod errno;
 mod flags;
+mod kind;
+mod named_flags;
 mod names;
 mod outcome;
 pub mod param;
@@ -33,8 +35,9 @@ pub use flags::{
     MclFlags, MlockFlags, MremapFlags, MsFlags, PAGE_IS, PKEY, PM_SCAN, PR, PROT, PageCategories, PkeyRights,
     PmScanFlags, Prot, SHMAT, SHMGET, SIGNAL, ShmFlags, TABLES, UFFD, UffdFeatures,
 };
-pub use names::{Named, Table};
+pub use kind::{Bounds, Kind, Param, Slot, Value};
+pub use names::{NameTable, Named};
 pub use outcome::{CallError, Outcome, Pid};
-pub use param::{Bounds, Kind, Param, Slot, Value};
+pub use show::ByteSize;
 pub use signal::{SigCode, SigInfo, Signal};
 pub use thp::{Access, Switch, ThpKey, ThpMode, Timing};

@@ -24,7 +24,7 @@ impl Display for Call {
 fn write_argument(kind: Kind, value: &Value, f: &mut Formatter<'_>) -> fmt::Result {
     match (kind, value) {
         (Kind::Addr | Kind::NewAddr, Value::Number(addr)) => write!(f, "{}", Addr(*addr)),
-        (Kind::Len | Kind::NewLen | Kind::Bytes, Value::Number(len)) => write!(f, "{}", Size(*len)),
+        (Kind::Len | Kind::NewLen | Kind::Bytes, Value::Number(len)) => write!(f, "{}", ByteSize(*len)),
         (Kind::Offset, Value::Number(offset)) => write!(f, "{}", Offset(*offset)),
         (Kind::Flags(table), Value::Number(flags)) => write!(f, "{}", table.text(*flags)),
         (Kind::Word(words), Value::Number(at)) => f.write_str(words[*at as usize]),
@@ -34,7 +34,7 @@ fn write_argument(kind: Kind, value: &Value, f: &mut Formatter<'_>) -> fmt::Resu
         (_, Value::Text(text)) => write!(f, "{}", Quoted(text)),
         (_, Value::ThpKey(key)) => write!(f, "{}", Quoted(&key.to_string())),
         (_, Value::Ranges(ranges)) => {
-            let each = ranges.iter().map(|(addr, len)| format!("{}, {}", Addr(*addr), Size(*len)));
+            let each = ranges.iter().map(|(addr, len)| format!("{}, {}", Addr(*addr), ByteSize(*len)));
             write!(f, "[{}]", each.collect::<Vec<_>>().join(", "))
         }
         (_, Value::Missing) => Ok(()),
@@ -65,10 +65,11 @@ impl Display for Offset {
     }
 }
 
-/// A length in bytes, with the largest suffix that divides it.
-struct Size(u64);
+/// A length in bytes, with the largest suffix that divides it: `64K`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
 
-impl Display for Size {
+impl Display for ByteSize {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let size = self.0;
         let fits = |shift: u32| size != 0 && size.trailing_zeros() >= shift;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Runs the scenario of every golden file on the image of its port and kernel, and writes what came of it; says whether the
 /// emulator agrees with all of it. Files without an image are left out, and said.
 pub(crate) fn make(out: &Path, images: &Path, only: &str) -> Result<bool, String> {
-    let known = crate::root().join("fixtures/golden");
+    let known = crate::tree::root().join("fixtures/golden");
     if out.canonicalize().ok() == known.canonicalize().ok() {
         return Err("golden files are made in a folder of their own, to be looked at first".to_owned());
     }
@@ -27,7 +27,7 @@ pub(crate) fn make(out: &Path, images: &Path, only: &str) -> Result<bool, String
             println!("{arch} {kernel}: no image in {}: {} files left out", images.display(), goldens.len());
             continue;
         };
-        let guests = crate::root().join("target/guest");
+        let guests = crate::tree::root().join("target/guest");
         let image = Image::new(arch, image, guests).map_err(|error| error.to_string())?;
         for (path, known) in goldens {
             same &= make_one(&image, path, known, out)?;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Builds what there is a compiler for; says what is missing for the rest.
 pub(crate) fn build_all() -> Result<bool, String> {
-    let out = crate::root().join("target/guest");
+    let out = crate::tree::root().join("target/guest");
     fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
     let mut all = true;
     for guest in &GUESTS {
@@ -30,7 +30,7 @@ fn build(guest: &Guest, out: &Path) -> Result<(), String> {
     let status = Command::new(compiler)
         .args(["-static", "-O2", "-Wall", "-Wextra", "-o"])
         .arg(&program)
-        .arg(crate::root().join("guest/guest.c"))
+        .arg(crate::tree::root().join("guest/guest.c"))
         .status();
     let status = status.map_err(|error| match error.kind() {
         ErrorKind::NotFound => format!("{compiler} is not installed (Debian: {compiler_packages})"),

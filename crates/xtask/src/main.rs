@@ -4,9 +4,11 @@
 mod golden;
 #[cfg(target_os = "linux")]
 mod guest;
+#[cfg(target_os = "linux")]
+mod tree;
 
 use clap::{Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Chores of the project.
@@ -58,9 +60,4 @@ fn run(chore: &Chore) -> Result<bool, String> {
 #[cfg(not(target_os = "linux"))]
 fn run(_: &Chore) -> Result<bool, String> {
     Err("the host is no Linux".to_owned())
-}
-
-/// The workspace's root.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

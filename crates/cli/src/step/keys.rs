@@ -1,6 +1,6 @@
 //! What keys do.
 
-use super::{Prompt, Stepper};
+use super::stepper::{Prompt, Stepper};
 use ptelab::VirtAddr;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 

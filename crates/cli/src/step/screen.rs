@@ -1,8 +1,8 @@
 //! What the screen shows: the call, the VMAs around the entry that is looked at, the map, and that entry's word.
 
-use super::{Prompt, Stepper};
+use super::stepper::{Prompt, Stepper};
 use ptelab::{Counter, PteAttrs, PteView, VirtAddr, show};
-use ptelab_report::{Entry, Happening, Part};
+use ptelab_report::{EntryState, Part, TraceEvent};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -40,8 +40,8 @@ impl Stepper<'_> {
     }
 
     fn title(&self) -> Line<'_> {
-        let course = self.state().course();
-        let machine = format!(" {}, Linux {} ", course.arch, course.kernel);
+        let lane = self.state().lane();
+        let machine = format!(" {}, Linux {} ", lane.arch, lane.kernel);
         let place = format!(
             " machine {} of {}  call {} of {}  process {}",
             self.machine + 1,
@@ -68,7 +68,7 @@ impl Stepper<'_> {
             let n = step.counters.iter().find(|(counter, _)| *counter == wanted).map_or(0, |(_, n)| *n);
             (n > 0).then(|| format!("{n} {}", wanted.name()))
         };
-        let single = step.happenings.iter().filter(|(_, h)| matches!(h, Happening::Write(_, 1))).count();
+        let single = step.events.iter().filter(|(_, h)| matches!(h, TraceEvent::Write(_, 1))).count();
         let shown = [Counter::Batches, Counter::BatchEntries, Counter::Unfolds, Counter::Folds];
         let rest = [Counter::TlbFlushes, Counter::Loads, Counter::Stores, Counter::Exchanges];
         let mut parts: Vec<String> = shown.into_iter().chain(rest).filter_map(sum).collect();
@@ -162,7 +162,7 @@ impl Stepper<'_> {
         let word = entry.word;
         let changed = if state.is_changed(self.space, self.focus) { "  changed by this call" } else { "" };
         let first = format!("{}  {:016x}  {}{changed}", self.focus, word.bits, show::view_text(&word.view));
-        let fields = state.course().words.kinds[word.kind].iter().filter_map(|field| {
+        let fields = state.lane().words.kinds[word.kind].iter().filter_map(|field| {
             let value = field.value(ptelab::Pte(word.bits));
             match (value, field.mask.count_ones()) {
                 (0, _) => None,
@@ -191,7 +191,7 @@ impl Stepper<'_> {
 }
 
 /// What an entry allows, as a letter, a capital in a contiguous block, and a colour.
-fn access(entry: Option<Entry<'_>>) -> (&'static str, Color) {
+fn access(entry: Option<EntryState<'_>>) -> (&'static str, Color) {
     let Some(entry) = entry else { return ("·", Color::Reset) };
     let PteView::Present(mapping) = entry.word.view else { return ("#", Color::Magenta) };
     let has = |attr| mapping.attrs.contains(attr);
@@ -208,7 +208,7 @@ fn access(entry: Option<Entry<'_>>) -> (&'static str, Color) {
 }
 
 /// `*` dirty, `'` accessed.
-fn mark(entry: Option<Entry<'_>>) -> &'static str {
+fn mark(entry: Option<EntryState<'_>>) -> &'static str {
     let Some(PteView::Present(mapping)) = entry.map(|entry| entry.word.view) else { return " " };
     match (mapping.attrs.contains(PteAttrs::DIRTY), mapping.attrs.contains(PteAttrs::YOUNG)) {
         (true, _) => "*",

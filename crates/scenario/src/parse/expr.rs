@@ -2,7 +2,7 @@
 
 use crate::diag::{Diagnostic, quoted};
 use crate::lex::{Kind, Token};
-use ptelab_uapi::{Bounds, TABLES, Table};
+use ptelab_uapi::{Bounds, NameTable, TABLES};
 
 use super::cursor::{Context, Cursor};
 use super::number::number;
@@ -13,7 +13,7 @@ pub(super) struct Want {
     /// With its article: `a length`.
     pub(super) what: &'static str,
     pub(super) expected: &'static str,
-    table: Option<&'static Table>,
+    table: Option<&'static NameTable>,
     can_be_null: bool,
 }
 
@@ -30,7 +30,7 @@ impl Want {
         Self { what, expected, table: None, can_be_null: false }
     }
 
-    pub(super) const fn named(table: &'static Table) -> Self {
+    pub(super) const fn named(table: &'static NameTable) -> Self {
         Self { what: table.what, expected: table.hint, table: Some(table), can_be_null: false }
     }
 
@@ -66,7 +66,7 @@ pub(super) fn evaluate(ctx: &mut Context<'_>, cursor: Cursor<'_>, want: &Want) -
 fn senseless_operator(cursor: &Cursor<'_>, want: &Want) -> Option<Token> {
     let tokens = cursor.rest();
     let has_name = tokens.iter().any(|token| token.kind == Kind::Name);
-    if !has_name || !want.table.is_some_and(Table::is_single) {
+    if !has_name || !want.table.is_some_and(NameTable::is_single) {
         return None;
     }
     tokens.iter().copied().find(|token| matches!(token.kind, Kind::Pipe | Kind::Plus))

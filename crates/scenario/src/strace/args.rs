@@ -1,9 +1,9 @@
 //! The arguments of a call, by place and by name.
 
-use crate::strace::entry::{Fd, Text};
+use crate::strace::argument::{Fd, LoggedText};
 use crate::strace::scan::{Item, Items};
 use crate::strace::value::{self, Names};
-use ptelab_uapi::{Kind, Param, Table, Value};
+use ptelab_uapi::{Kind, NameTable, Param, Value};
 
 /// More than any decoded call has, or any struct among its arguments.
 const MOST: usize = 12;
@@ -57,7 +57,7 @@ impl<'a> Args<'a> {
     }
 
     /// An argument that must be made of numbers and the names of `tables`.
-    pub(super) fn flags(&self, place: Place, tables: &[&Table]) -> Result<u64, String> {
+    pub(super) fn flags(&self, place: Place, tables: &[&NameTable]) -> Result<u64, String> {
         match self.text(place) {
             Some(text) => value::evaluate(text, Names { tables, short: self.perf })
                 .map_err(|what| self.wrong(place, &what)),
@@ -75,7 +75,7 @@ impl<'a> Args<'a> {
     }
 
     /// The same, where the log need not have it.
-    pub(super) fn optional(&self, place: Place, tables: &[&Table]) -> Result<Option<u64>, String> {
+    pub(super) fn optional(&self, place: Place, tables: &[&NameTable]) -> Result<Option<u64>, String> {
         self.text(place).map(|_| self.flags(place, tables)).transpose()
     }
 
@@ -93,11 +93,11 @@ impl<'a> Args<'a> {
     }
 
     /// An argument that is a string, or the address of one.
-    pub(super) fn string(&self, place: Place) -> Option<Text> {
+    pub(super) fn string(&self, place: Place) -> Option<LoggedText> {
         let text = self.text(place)?;
         let bare = self.perf && text.first() == Some(&b'/');
         if bare {
-            return Some(Text { text: value::unescape(text), truncated: false });
+            return Some(LoggedText { text: value::unescape(text), truncated: false });
         }
         value::string(text)
     }

@@ -1,14 +1,11 @@
 //! Which calls are decoded, and those of them that concern memory.
 
 use crate::strace::args::{Args, NAMED, Place};
-use crate::strace::entry::Range;
+use crate::strace::argument::LoggedRange;
 use crate::strace::process;
 use crate::strace::scan::Items;
-use crate::strace::syscall::Syscall;
+use crate::strace::syscall::{Decoded, Syscall};
 use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot};
-
-/// The call, or nothing if it concerns no memory, or what is wrong with it.
-pub(super) type Decoded = Result<Option<Syscall>, String>;
 
 /// A call that is decoded.
 #[derive(Debug)]
@@ -111,7 +108,7 @@ fn process_madvise(args: &Args<'_>) -> Decoded {
 }
 
 /// `[{iov_base=0x7f0000000000, iov_len=4096}, ...]`, or the address of such.
-fn ranges(text: &[u8]) -> Result<Option<Vec<Range>>, String> {
+fn ranges(text: &[u8]) -> Result<Option<Vec<LoggedRange>>, String> {
     let Some(inner) = text.strip_prefix(b"[") else {
         return Ok(None);
     };
@@ -119,7 +116,8 @@ fn ranges(text: &[u8]) -> Result<Option<Vec<Range>>, String> {
     for item in Items::new(inner, b']').take_while(|item| item.text != b"...") {
         let fields = item.text.strip_prefix(b"{").and_then(|inner| Args::split(inner, b'}', false));
         let (fields, _) = fields.ok_or("argument 2 (vec): it has an element that is no iovec")?;
-        found.push(Range { addr: fields.number((0, "iov_base"))?, len: fields.number((1, "iov_len"))? });
+        found
+            .push(LoggedRange { addr: fields.number((0, "iov_base"))?, len: fields.number((1, "iov_len"))? });
     }
     Ok(Some(found))
 }

@@ -5,7 +5,7 @@ use ptelab_uapi::Errno;
 
 /// Something that happened, as one or two lines of a log tell it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct LogEntry {
     /// The line where it began, from 1.
     pub line: u64,
     /// The line where it ended: another than `line` for a call that was printed in parts.
@@ -15,12 +15,12 @@ pub struct Entry {
     /// When it began, if the log says so.
     pub time: Option<Stamp>,
     /// What happened.
-    pub kind: Kind,
+    pub kind: LogEvent,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub enum LogEvent {
     /// A call of which the arguments were read.
     Call(LoggedCall),
     /// The first part of a call that was printed in parts, where it says enough. The call itself follows when it returns, if it
@@ -62,7 +62,7 @@ pub struct LoggedCall {
     /// The arguments.
     pub call: Syscall,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: LoggedOutcome,
     /// What `-y` says of the result: the path of a new descriptor.
     pub result_path: Option<String>,
     /// How long it took, in seconds.
@@ -73,7 +73,7 @@ pub struct LoggedCall {
 
 /// What a call returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LoggedOutcome {
     /// A number or an address.
     Value(u64),
     /// `-1 ENOMEM (Cannot allocate memory)`
@@ -106,43 +106,6 @@ pub enum Clock {
     PreviousLine,
     /// The beginning of the log (`perf trace`).
     Start,
-}
-
-/// A file descriptor among arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fd {
-    /// The number; -100 for `AT_FDCWD`.
-    pub number: i32,
-    /// What `-y` and `-yy` say it is: a path, or a text like `pid:1234`, `anon_inode:[eventpoll]`.
-    pub path: Option<String>,
-    /// Whether the file had no name any more.
-    pub deleted: bool,
-}
-
-impl Fd {
-    /// The process that a pidfd names, which only `-yy` tells.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.path.as_deref()?.strip_prefix("pid:")?.parse().ok()
-    }
-}
-
-/// A string among arguments. Bytes that are not UTF-8 have become U+FFFD.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
-    /// The string, or its beginning.
-    pub text: String,
-    /// Whether the log has only its beginning.
-    pub truncated: bool,
-}
-
-/// Some memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// Where it begins.
-    pub addr: u64,
-    /// How many bytes it has.
-    pub len: u64,
 }
 
 /// A page fault. Whether it was a read or a write is not known.

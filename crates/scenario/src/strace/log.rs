@@ -3,7 +3,7 @@
 use crate::strace::call::{self, Fault};
 use crate::strace::columns::{Columns, columns};
 use crate::strace::decode::{Spec, spec};
-use crate::strace::entry::{Clock, Entry, Kind, Stamp};
+use crate::strace::entry::{Clock, LogEntry, LogEvent, Stamp};
 use crate::strace::error::ReadError;
 use crate::strace::marks::{self, Mark};
 use crate::strace::pending::{Begun, Pending};
@@ -12,7 +12,7 @@ use crate::strace::processes::Processes;
 use crate::strace::stats::Stats;
 
 /// What a line may come to.
-pub(super) type Item = Option<Result<Entry, ReadError>>;
+pub(super) type Item = Option<Result<LogEntry, ReadError>>;
 
 /// Everything that is remembered from line to line.
 #[derive(Debug, Default)]
@@ -113,7 +113,7 @@ impl Log {
         let Some(mark) = marks::mark(columns.rest) else {
             return self.unrecognised();
         };
-        if let Mark::Event(Kind::Superseded { by }) = &mark {
+        if let Mark::Event(LogEvent::Superseded { by }) = &mark {
             // The thread is gone already when the line is printed, which so need not name the process that is left.
             self.processes.end(Some(*by));
         }
@@ -123,11 +123,11 @@ impl Log {
             return None;
         };
         match &kind {
-            Kind::Exited { .. } | Kind::Killed { .. } => {
+            LogEvent::Exited { .. } | LogEvent::Killed { .. } => {
                 self.end(pid);
                 self.processes.end(pid);
             }
-            Kind::Superseded { by } => {
+            LogEvent::Superseded { by } => {
                 self.end(pid);
                 let displaced = self.pending.hand_over(Some(*by), pid);
                 self.give_up(displaced);
@@ -135,7 +135,7 @@ impl Log {
             _ => self.stats.signals += 1,
         }
         let line = self.stats.lines;
-        Some(Ok(Entry { line, end_line: line, pid, time: columns.time, kind }))
+        Some(Ok(LogEntry { line, end_line: line, pid, time: columns.time, kind }))
     }
 
     /// The call of `pid` will not be finished.
@@ -214,7 +214,7 @@ impl Log {
             Ok(Some(mut call)) => {
                 self.stats.calls += 1;
                 call.duration = call.duration.or(at.duration);
-                Some(Ok(self.entry(at, Kind::Call(call))))
+                Some(Ok(self.entry(at, LogEvent::Call(call))))
             }
             Ok(None) => {
                 self.stats.passed += 1;
@@ -228,7 +228,7 @@ impl Log {
     fn begun(&self, spec: &'static Spec, head: &[u8], at: At) -> Item {
         let whole = [head, b") = ?"].concat();
         let call = call::decode(spec, &whole, at.perf).ok()??;
-        Some(Ok(self.entry(at, Kind::Begun(call))))
+        Some(Ok(self.entry(at, LogEvent::Begun(call))))
     }
 
     fn fault(&mut self, spec: &'static Spec, body: &[u8], at: At, fault: Fault) -> Item {
@@ -246,8 +246,8 @@ impl Log {
         Some(Err(ReadError::Call { line: at.line, name: spec.name, what, text: call::text(body) }))
     }
 
-    fn entry(&self, at: At, kind: Kind) -> Entry {
-        Entry { line: at.line, end_line: self.stats.lines, pid: at.pid, time: at.time, kind }
+    fn entry(&self, at: At, kind: LogEvent) -> LogEntry {
+        LogEntry { line: at.line, end_line: self.stats.lines, pid: at.pid, time: at.time, kind }
     }
 
     fn perf(&mut self, line: &[u8]) -> Item {
@@ -260,7 +260,7 @@ impl Log {
         match parsed.what {
             What::Touch(touch) => {
                 self.stats.touches += 1;
-                Some(Ok(self.entry(at, Kind::Touch(touch))))
+                Some(Ok(self.entry(at, LogEvent::Touch(touch))))
             }
             What::Continued { name, rest } => self.perf_continued(spec(name)?, rest, at),
             What::Call(body) | What::Interrupted(body) => {

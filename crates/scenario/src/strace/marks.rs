@@ -1,13 +1,13 @@
 //! Lines that are no calls: signals, ends of processes, strace's own messages.
 
-use crate::strace::entry::Kind;
+use crate::strace::entry::LogEvent;
 use crate::strace::value::number;
 
 /// What a line between `---` or `+++` says.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mark {
     /// Something that is delivered.
-    Event(Kind),
+    Event(LogEvent),
     /// `--- stopped by SIGSTOP ---`
     Stopped,
 }
@@ -30,7 +30,7 @@ fn between<'a>(text: &'a str, fence: &str) -> Option<&'a str> {
 }
 
 /// `SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=0x1234}`
-fn signal(inner: &str) -> Option<Kind> {
+fn signal(inner: &str) -> Option<LogEvent> {
     let (name, rest) = inner.split_once(' ').unwrap_or((inner, ""));
     if !name.starts_with("SIG") {
         return None;
@@ -39,20 +39,20 @@ fn signal(inner: &str) -> Option<Kind> {
         let word = rest.split([',', '}', ' ']).next()?;
         if word == "NULL" { Some(0) } else { number(word) }
     });
-    Some(Kind::Signal { name: name.to_owned(), addr })
+    Some(LogEvent::Signal { name: name.to_owned(), addr })
 }
 
-fn end(inner: &str) -> Option<Kind> {
+fn end(inner: &str) -> Option<LogEvent> {
     if let Some(code) = inner.strip_prefix("exited with ") {
-        return Some(Kind::Exited { code: code.parse().ok()? });
+        return Some(LogEvent::Exited { code: code.parse().ok()? });
     }
     if let Some(by) = inner.strip_prefix("superseded by execve in pid ") {
         let digits = by.split(|c: char| !c.is_ascii_digit()).next()?;
-        return Some(Kind::Superseded { by: digits.parse().ok()? });
+        return Some(LogEvent::Superseded { by: digits.parse().ok()? });
     }
     let signal = inner.strip_prefix("killed by ")?;
     let name = signal.strip_suffix(" (core dumped)");
-    Some(Kind::Killed { signal: name.unwrap_or(signal).to_owned(), core_dumped: name.is_some() })
+    Some(LogEvent::Killed { signal: name.unwrap_or(signal).to_owned(), core_dumped: name.is_some() })
 }
 
 /// What strace says of itself.
@@ -78,13 +78,13 @@ pub(super) fn attached(message: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::{Mark, attached, mark, message_at};
-    use crate::strace::entry::Kind;
+    use crate::strace::entry::LogEvent;
 
     #[test]
     fn signals_and_ends() {
-        let signal = |name: &str, addr| Some(Mark::Event(Kind::Signal { name: name.to_owned(), addr }));
+        let signal = |name: &str, addr| Some(Mark::Event(LogEvent::Signal { name: name.to_owned(), addr }));
         let killed = |signal: &str, core_dumped| {
-            Some(Mark::Event(Kind::Killed { signal: signal.to_owned(), core_dumped }))
+            Some(Mark::Event(LogEvent::Killed { signal: signal.to_owned(), core_dumped }))
         };
         for (line, expected) in [
             (
@@ -95,10 +95,10 @@ mod tests {
             ("--- SIGCHLD {si_signo=SIGCHLD, si_pid=7} ---", signal("SIGCHLD", None)),
             ("--- SIGRT_1 (Real-time signal 1) @ 0 (0) ---", signal("SIGRT_1", None)),
             ("--- stopped by SIGSTOP ---", Some(Mark::Stopped)),
-            ("+++ exited with 3 +++", Some(Mark::Event(Kind::Exited { code: 3 }))),
+            ("+++ exited with 3 +++", Some(Mark::Event(LogEvent::Exited { code: 3 }))),
             ("+++ killed by SIGKILL +++", killed("SIGKILL", false)),
             ("+++ killed by SIGSEGV (core dumped) +++", killed("SIGSEGV", true)),
-            ("+++ superseded by execve in pid 12 +++", Some(Mark::Event(Kind::Superseded { by: 12 }))),
+            ("+++ superseded by execve in pid 12 +++", Some(Mark::Event(LogEvent::Superseded { by: 12 }))),
             ("+++ exited with", None),
             ("--- a/file", None),
             ("--- --- ---", None),

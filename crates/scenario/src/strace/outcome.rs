@@ -1,13 +1,13 @@
 //! What follows the arguments: result, error, time.
 
-use crate::strace::entry::Outcome;
+use crate::strace::entry::LoggedOutcome;
 use crate::strace::value::{annotation, not, number, shown};
 use ptelab_uapi::Errno;
 
 /// What a call came to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Returned {
-    pub(super) outcome: Outcome,
+    pub(super) outcome: LoggedOutcome,
     pub(super) path: Option<String>,
     pub(super) duration: Option<f64>,
 }
@@ -27,27 +27,28 @@ pub(super) fn returned(text: &[u8]) -> Result<Returned, String> {
     Ok(Returned { outcome, path: annotation(rest).map(|(path, _)| path), duration })
 }
 
-fn outcome(word: &str, rest: &[u8]) -> Option<Outcome> {
+fn outcome(word: &str, rest: &[u8]) -> Option<LoggedOutcome> {
     if word == "?" {
         let restarted = rest.trim_ascii_start().starts_with(b"ERESTART");
-        return Some(if restarted { Outcome::Restarted } else { Outcome::Unknown });
+        return Some(if restarted { LoggedOutcome::Restarted } else { LoggedOutcome::Unknown });
     }
     let value = number(word)?;
-    if word.starts_with('-') { Some(failed(word, rest)) } else { Some(Outcome::Value(value)) }
+    if word.starts_with('-') { Some(failed(word, rest)) } else { Some(LoggedOutcome::Value(value)) }
 }
 
 /// `-1 ENOMEM (...)`, `-1 (errno 12)`, or the kernel's own `-12`.
-fn failed(word: &str, rest: &[u8]) -> Outcome {
+fn failed(word: &str, rest: &[u8]) -> LoggedOutcome {
     let rest = rest.trim_ascii_start();
     let by_number = |number: &str| number.parse().ok().and_then(Errno::from_number);
     let (name, _) = first_word(rest);
     if name.starts_with('E') {
-        return Errno::from_name(name).map_or_else(|| Outcome::FailedOther(name.to_owned()), Outcome::Failed);
+        return Errno::from_name(name)
+            .map_or_else(|| LoggedOutcome::FailedOther(name.to_owned()), LoggedOutcome::Failed);
     }
     let numbered = rest.strip_prefix(b"(errno ").and_then(|rest| by_number(first_word(rest).0));
     numbered
         .or_else(|| by_number(word.trim_start_matches('-')))
-        .map_or_else(|| Outcome::FailedOther(shown(word.as_bytes(), word.len())), Outcome::Failed)
+        .map_or_else(|| LoggedOutcome::FailedOther(shown(word.as_bytes(), word.len())), LoggedOutcome::Failed)
 }
 
 /// Takes `<0.000012>` off the end.
@@ -70,23 +71,33 @@ fn first_word(text: &[u8]) -> (&str, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::returned;
-    use crate::strace::entry::Outcome;
+    use crate::strace::entry::LoggedOutcome;
     use ptelab_uapi::Errno;
 
     #[test]
     fn every_kind_of_result() {
         for (text, outcome, path, duration) in [
-            (" = 0", Outcome::Value(0), None, None),
-            ("     = 0x7f89f054d000 <0.000012>", Outcome::Value(0x7f89_f054_d000), None, Some(0.000_012)),
-            (" = 3</a b> <0.5>", Outcome::Value(3), Some("/a b"), Some(0.5)),
-            (" = 0 (Timeout)", Outcome::Value(0), None, None),
-            (" = 1 ([{fd=3, revents=POLLIN}])", Outcome::Value(1), None, None),
-            (" = -1 EFAULT (Bad address) <0.000001>", Outcome::Failed(Errno::EFAULT), None, Some(0.000_001)),
-            (" = -1 (errno 12)", Outcome::Failed(Errno::ENOMEM), None, None),
-            (" = -22", Outcome::Failed(Errno::EINVAL), None, None),
-            (" = -1 EBADMSG (Bad message)", Outcome::FailedOther("EBADMSG".to_owned()), None, None),
-            (" = ? ERESTARTSYS (To be restarted if SA_RESTART is set)", Outcome::Restarted, None, None),
-            (" = ?", Outcome::Unknown, None, None),
+            (" = 0", LoggedOutcome::Value(0), None, None),
+            (
+                "     = 0x7f89f054d000 <0.000012>",
+                LoggedOutcome::Value(0x7f89_f054_d000),
+                None,
+                Some(0.000_012),
+            ),
+            (" = 3</a b> <0.5>", LoggedOutcome::Value(3), Some("/a b"), Some(0.5)),
+            (" = 0 (Timeout)", LoggedOutcome::Value(0), None, None),
+            (" = 1 ([{fd=3, revents=POLLIN}])", LoggedOutcome::Value(1), None, None),
+            (
+                " = -1 EFAULT (Bad address) <0.000001>",
+                LoggedOutcome::Failed(Errno::EFAULT),
+                None,
+                Some(0.000_001),
+            ),
+            (" = -1 (errno 12)", LoggedOutcome::Failed(Errno::ENOMEM), None, None),
+            (" = -22", LoggedOutcome::Failed(Errno::EINVAL), None, None),
+            (" = -1 EBADMSG (Bad message)", LoggedOutcome::FailedOther("EBADMSG".to_owned()), None, None),
+            (" = ? ERESTARTSYS (To be restarted if SA_RESTART is set)", LoggedOutcome::Restarted, None, None),
+            (" = ?", LoggedOutcome::Unknown, None, None),
         ] {
             let found = returned(text.as_bytes()).expect(text);
             assert_eq!(

@@ -1,8 +1,7 @@
 //! Decoded calls that concern processes, files and System V shared memory.
 
 use crate::strace::args::{Args, NAMED, Place};
-use crate::strace::decode::Decoded;
-use crate::strace::syscall::Syscall;
+use crate::strace::syscall::{Decoded, Syscall};
 use ptelab_uapi::param::ShmgetFlags;
 use ptelab_uapi::{CLONE, PR, SHMGET, SIGNAL, ShmFlags};
 

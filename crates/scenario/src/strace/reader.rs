@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use crate::strace::entry::Entry;
+use crate::strace::entry::LogEntry;
 use crate::strace::error::ReadError;
 use crate::strace::input::{Fetched, fetch};
 use crate::strace::log::{Item, Log};
@@ -102,7 +102,7 @@ impl<R: BufRead> Reader<R> {
 }
 
 impl<R: BufRead> Iterator for Reader<R> {
-    type Item = Result<Entry, ReadError>;
+    type Item = Result<LogEntry, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {

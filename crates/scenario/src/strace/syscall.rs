@@ -1,6 +1,6 @@
 //! The calls that are decoded.
 
-use crate::strace::entry::{Fd, Range, Text};
+use crate::strace::argument::{Fd, LoggedRange, LoggedText};
 use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot, ShmFlags};
 
 /// A decoded call: addresses, lengths and offsets in bytes, flags as [`ptelab_uapi`] has them.
@@ -19,7 +19,13 @@ pub enum Syscall {
     /// `madvise`
     Madvise { addr: u64, len: u64, advice: Advice },
     /// `process_madvise`: `count` ranges, of which `ranges` are those that the log has.
-    ProcessMadvise { pidfd: Option<Fd>, ranges: Option<Vec<Range>>, count: u64, advice: Advice, flags: u64 },
+    ProcessMadvise {
+        pidfd: Option<Fd>,
+        ranges: Option<Vec<LoggedRange>>,
+        count: u64,
+        advice: Advice,
+        flags: u64,
+    },
     /// `mremap`; the new address is there where it was given.
     Mremap { old_addr: u64, old_len: u64, new_len: u64, flags: MremapFlags, new_addr: Option<u64> },
     /// `brk`; 0 asks where it is.
@@ -44,7 +50,7 @@ pub enum Syscall {
     /// or `clone3`'s lowest address with a size.
     Clone { flags: Option<u64>, exit_signal: Option<u64>, stack: Option<u64>, stack_size: Option<u64> },
     /// `execve`, and `execveat`, which has a directory.
-    Execve { dir: Option<Fd>, path: Option<Text> },
+    Execve { dir: Option<Fd>, path: Option<LoggedText> },
     /// `exit`: a thread ends.
     Exit { status: i32 },
     /// `exit_group`: a process ends.
@@ -54,7 +60,7 @@ pub enum Syscall {
     /// `prctl(PR_GET_THP_DISABLE)`
     GetThpDisable,
     /// `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)`; no name takes the name away.
-    SetVmaAnonName { addr: u64, len: u64, name: Option<Text> },
+    SetVmaAnonName { addr: u64, len: u64, name: Option<LoggedText> },
     /// `shmget`; key 0 is `IPC_PRIVATE`, `flags` have the mode in their lowest nine bits.
     Shmget { key: u64, size: u64, flags: ShmFlags },
     /// `shmat`
@@ -64,5 +70,8 @@ pub enum Syscall {
     /// `shmctl(IPC_RMID)`
     ShmRemove { id: i32 },
     /// `open`, `openat` and `openat2`. The outcome is the descriptor, and the result's path the file's.
-    Open { dir: Option<Fd>, path: Option<Text> },
+    Open { dir: Option<Fd>, path: Option<LoggedText> },
 }
+
+/// The call, or nothing if it concerns no memory, or what is wrong with it.
+pub(super) type Decoded = Result<Option<Syscall>, String>;

@@ -1,8 +1,8 @@
 //! Numbers, flags, strings and descriptors.
 
-use crate::strace::entry::{Fd, Text};
+use crate::strace::argument::{Fd, LoggedText};
 use crate::strace::scan::{annotation_end, comment_end, string_end};
-use ptelab_uapi::{HUGE_SHIFT, Table};
+use ptelab_uapi::{HUGE_SHIFT, NameTable};
 
 /// `AT_FDCWD` in the kernel's headers.
 const AT_FDCWD: i32 = -100;
@@ -10,7 +10,7 @@ const AT_FDCWD: i32 = -100;
 /// The names that may stand for numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names<'a> {
-    pub(super) tables: &'a [&'a Table],
+    pub(super) tables: &'a [&'a NameTable],
     /// Whether names may lack their prefix, as perf trace prints them.
     pub(super) short: bool,
 }
@@ -148,12 +148,12 @@ pub(super) fn int(value: u64) -> Result<i32, String> {
 }
 
 /// `"abc"`, or `"abc"...` where the log has only the beginning; `None` for an address.
-pub(super) fn string(text: &[u8]) -> Option<Text> {
+pub(super) fn string(text: &[u8]) -> Option<LoggedText> {
     if text.first() != Some(&b'"') {
         return None;
     }
     let end = string_end(text, 0)?;
-    Some(Text { text: unescape(&text[1..end - 1]), truncated: text[end..].starts_with(b"...") })
+    Some(LoggedText { text: unescape(&text[1..end - 1]), truncated: text[end..].starts_with(b"...") })
 }
 
 /// Resolves C's escapes. What is no escape stays as it is.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, Read};
 
-use ptelab_scenario::strace::{Cut, Kind, MAX_LINE, MAX_NAMES, PROBED, ReadError, Reader};
+use ptelab_scenario::strace::{Cut, LogEvent, MAX_LINE, MAX_NAMES, PROBED, ReadError, Reader};
 
 use crate::{errors, lines, read};
 
@@ -129,7 +129,7 @@ impl Read for Failing {
 #[test]
 fn an_input_that_fails_ends_the_log() {
     let mut reader = Reader::new(BufReader::new(Failing(b"brk(NULL) = 0x1000\nbrk(NU")));
-    assert!(matches!(reader.next(), Some(Ok(entry)) if matches!(entry.kind, Kind::Call(_))));
+    assert!(matches!(reader.next(), Some(Ok(entry)) if matches!(entry.kind, LogEvent::Call(_))));
     let error = reader.next().expect("an item").expect_err("an error");
     assert_eq!(error.to_string(), "line 2: the disk is gone");
     assert!(!error.is_recoverable());

@@ -1,6 +1,6 @@
 //! One line, one call: every form in which strace prints arguments.
 
-use ptelab_scenario::strace::{Clock, Fd, Outcome, Range, Syscall, Text};
+use ptelab_scenario::strace::{Clock, Fd, LoggedOutcome, LoggedRange, LoggedText, Syscall};
 use ptelab_uapi::{
     Advice, Errno, MAP, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot, SHMGET, ShmFlags,
 };
@@ -9,8 +9,8 @@ use crate::{call, read};
 
 const NONE: Fd = Fd { number: -1, path: None, deleted: false };
 
-fn text(text: &str) -> Text {
-    Text { text: text.to_owned(), truncated: false }
+fn text(text: &str) -> LoggedText {
+    LoggedText { text: text.to_owned(), truncated: false }
 }
 
 fn fd(number: i32, path: &str) -> Fd {
@@ -21,7 +21,7 @@ fn decodes(rows: &[(&str, Syscall)]) {
     for (line, expected) in rows {
         let found = call(&format!("{line} = 0\n"));
         assert_eq!(&found.call, expected, "{line}");
-        assert_eq!(found.outcome, Outcome::Value(0), "{line}");
+        assert_eq!(found.outcome, LoggedOutcome::Value(0), "{line}");
         assert_eq!(found.text, format!("{line} = 0"));
         assert!(line.starts_with(found.name), "{line}");
     }
@@ -99,7 +99,7 @@ fn memory_calls() {
 
 #[test]
 fn process_madvise_has_its_ranges() {
-    let ranges = vec![Range { addr: 0x1000, len: 4096 }, Range { addr: 0x4000, len: 1 }];
+    let ranges = vec![LoggedRange { addr: 0x1000, len: 4096 }, LoggedRange { addr: 0x4000, len: 1 }];
     let of = |pidfd, ranges, count| Syscall::ProcessMadvise {
         pidfd: Some(pidfd),
         ranges,
@@ -278,7 +278,7 @@ fn what_was_opened() {
         let found = call(&format!("{line} = 3</proc/1234/maps> <0.000012>\n"));
         let Syscall::Open { path: Some(text), .. } = found.call else { panic!("{line}") };
         assert_eq!((text.text.as_str(), text.truncated), (path, truncated), "{line}");
-        assert_eq!((found.outcome, found.duration), (Outcome::Value(3), Some(0.000_012)));
+        assert_eq!((found.outcome, found.duration), (LoggedOutcome::Value(3), Some(0.000_012)));
         assert_eq!(found.result_path.as_deref(), Some("/proc/1234/maps"));
     }
 }
@@ -305,8 +305,8 @@ fn columns_in_front_say_who_and_when() {
 #[test]
 fn failures_are_outcomes() {
     let outcome = |result: &str| call(&format!("madvise(0x1000, 1, MADV_COLD) = {result}\n")).outcome;
-    assert_eq!(outcome("-1 EFAULT (Bad address)"), Outcome::Failed(Errno::EFAULT));
-    assert_eq!(outcome("-1 EBADMSG (Bad message)"), Outcome::FailedOther("EBADMSG".to_owned()));
-    assert_eq!(outcome("? ERESTARTSYS (To be restarted if SA_RESTART is set)"), Outcome::Restarted);
-    assert_eq!(outcome("?"), Outcome::Unknown);
+    assert_eq!(outcome("-1 EFAULT (Bad address)"), LoggedOutcome::Failed(Errno::EFAULT));
+    assert_eq!(outcome("-1 EBADMSG (Bad message)"), LoggedOutcome::FailedOther("EBADMSG".to_owned()));
+    assert_eq!(outcome("? ERESTARTSYS (To be restarted if SA_RESTART is set)"), LoggedOutcome::Restarted);
+    assert_eq!(outcome("?"), LoggedOutcome::Unknown);
 }

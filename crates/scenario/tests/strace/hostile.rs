@@ -1,7 +1,7 @@
 //! Logs that nobody wrote: nothing may panic, and what is whole must be read.
 
 use proptest::prelude::*;
-use ptelab_scenario::strace::{Kind, Reader};
+use ptelab_scenario::strace::{LogEvent, Reader};
 
 use crate::lines;
 
@@ -13,7 +13,7 @@ fn survive(log: &[u8]) -> u64 {
         match item {
             Ok(entry) => {
                 assert!(1 <= entry.line && entry.line <= entry.end_line, "{entry:?}");
-                calls += u64::from(matches!(entry.kind, Kind::Call(_)));
+                calls += u64::from(matches!(entry.kind, LogEvent::Call(_)));
             }
             Err(error) => assert!(!error.to_string().contains(|c: char| c.is_control()), "{error:?}"),
         }

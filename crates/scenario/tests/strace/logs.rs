@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ptelab_scenario::strace::{Entry, Kind, Outcome, Reader, Stats, Syscall, open};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, Reader, Stats, Syscall, open};
 use ptelab_uapi::Advice;
 
 use crate::lines;
@@ -16,7 +16,7 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/strace").join(format!("{name}.strace"))
 }
 
-fn log(name: &str) -> (Vec<Entry>, Stats) {
+fn log(name: &str) -> (Vec<LogEntry>, Stats) {
     let mut reader = Reader::new(open(path(name)).expect("a file of the project"));
     let entries =
         reader.by_ref().map(|item| item.unwrap_or_else(|error| panic!("{name}: {error}"))).collect();
@@ -45,7 +45,7 @@ fn every_call_of_every_log_is_read() {
         let (entries, stats) = log(name);
         let mut found = BTreeMap::new();
         for entry in &entries {
-            if let Kind::Call(call) = &entry.kind {
+            if let LogEvent::Call(call) = &entry.kind {
                 *found.entry(call.name).or_insert(0_usize) += 1;
             }
         }
@@ -64,10 +64,10 @@ fn every_call_of_every_log_is_read() {
 fn the_logs_say_what_their_programs_did() {
     let (bash, stats) = log("bash-pipe");
     let children = bash.iter().filter_map(|entry| match &entry.kind {
-        Kind::Call(call) if call.name == "clone" => Some(call.outcome.clone()),
+        LogEvent::Call(call) if call.name == "clone" => Some(call.outcome.clone()),
         _ => None,
     });
-    assert_eq!(children.collect::<Vec<_>>(), (10_995..=11_000).map(Outcome::Value).collect::<Vec<_>>());
+    assert_eq!(children.collect::<Vec<_>>(), (10_995..=11_000).map(LoggedOutcome::Value).collect::<Vec<_>>());
     assert_eq!(stats.skipped["wait4"], 11);
 
     let (rustc, _) = log("rustc");
@@ -80,7 +80,7 @@ fn the_logs_say_what_their_programs_did() {
 
     let (python, _) = log("python-thp");
     let huge = python.iter().find_map(|entry| match &entry.kind {
-        Kind::Call(call) if call.name == "madvise" => Some((entry.line, call.call.clone())),
+        LogEvent::Call(call) if call.name == "madvise" => Some((entry.line, call.call.clone())),
         _ => None,
     });
     assert_eq!(

@@ -7,7 +7,7 @@ mod logs;
 mod parts;
 mod perf;
 
-use ptelab_scenario::strace::{Entry, Kind, LoggedCall, ReadError, Reader, Stats};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, ReadError, Reader, Stats};
 
 /// Lines, each with its end.
 fn lines(lines: impl Iterator<Item = String>) -> String {
@@ -15,14 +15,14 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 }
 
 /// The entries of a log but for the first parts of calls, and what was seen; nothing may be wrong with it.
-fn read(log: &str) -> (Vec<Entry>, Stats) {
+fn read(log: &str) -> (Vec<LogEntry>, Stats) {
     let (mut entries, stats) = read_all(log);
-    entries.retain(|entry| !matches!(entry.kind, Kind::Begun(_)));
+    entries.retain(|entry| !matches!(entry.kind, LogEvent::Begun(_)));
     (entries, stats)
 }
 
 /// Every entry of a log, and what was seen; nothing may be wrong with it.
-fn read_all(log: &str) -> (Vec<Entry>, Stats) {
+fn read_all(log: &str) -> (Vec<LogEntry>, Stats) {
     let mut reader = Reader::new(log.as_bytes());
     let entries = reader.by_ref().map(|item| item.unwrap_or_else(|error| panic!("{error}\n{log}"))).collect();
     (entries, reader.into_stats())
@@ -31,8 +31,8 @@ fn read_all(log: &str) -> (Vec<Entry>, Stats) {
 /// The only call of a log.
 fn call(log: &str) -> LoggedCall {
     let (entries, _) = read(log);
-    match <[Entry; 1]>::try_from(entries) {
-        Ok([Entry { kind: Kind::Call(call), .. }]) => call,
+    match <[LogEntry; 1]>::try_from(entries) {
+        Ok([LogEntry { kind: LogEvent::Call(call), .. }]) => call,
         other => panic!("not one call: {other:?}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Calls in two parts, several processes, and lines that are no calls.
 
-use ptelab_scenario::strace::{Entry, Kind, Outcome, Stats, Syscall, Unfinished};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, Stats, Syscall, Unfinished};
 use ptelab_uapi::Prot;
 
 use crate::{lines, read, read_all};
@@ -10,14 +10,14 @@ type Row = (u64, u64, Option<u32>, String);
 
 fn summary(log: &str) -> (Vec<Row>, Stats) {
     let (entries, stats) = read(log);
-    let name = |entry: &Entry| match &entry.kind {
-        Kind::Call(call) => call.name.to_owned(),
-        Kind::Begun(_) => unreachable!("left out by read"),
-        Kind::Signal { name, .. } => name.clone(),
-        Kind::Exited { code } => format!("exited {code}"),
-        Kind::Killed { signal, core_dumped } => format!("killed {signal} {core_dumped}"),
-        Kind::Superseded { by } => format!("superseded {by}"),
-        Kind::Touch(_) => "touch".to_owned(),
+    let name = |entry: &LogEntry| match &entry.kind {
+        LogEvent::Call(call) => call.name.to_owned(),
+        LogEvent::Begun(_) => unreachable!("left out by read"),
+        LogEvent::Signal { name, .. } => name.clone(),
+        LogEvent::Exited { code } => format!("exited {code}"),
+        LogEvent::Killed { signal, core_dumped } => format!("killed {signal} {core_dumped}"),
+        LogEvent::Superseded { by } => format!("superseded {by}"),
+        LogEvent::Touch(_) => "touch".to_owned(),
     };
     (entries.iter().map(|entry| (entry.line, entry.end_line, entry.pid, name(entry))).collect(), stats)
 }
@@ -39,7 +39,9 @@ fn parts_are_joined_per_process() {
     assert_eq!((first.line, first.end_line, first.pid), (1, 3, Some(1)));
     assert_eq!((second.line, second.end_line, second.pid), (2, 4, Some(2)));
     assert_eq!(first.time.map(|time| time.seconds), Some(1.0));
-    let (Kind::Call(first), Kind::Call(second)) = (&first.kind, &second.kind) else { panic!("{entries:?}") };
+    let (LogEvent::Call(first), LogEvent::Call(second)) = (&first.kind, &second.kind) else {
+        panic!("{entries:?}")
+    };
     assert_eq!((&first.call, first.duration), (&mprotect(0x1000, Prot::READ | Prot::WRITE), Some(0.5)));
     assert_eq!(first.text, "mprotect(0x1000, 4096, PROT_READ|PROT_WRITE)           = 0 <0.5>");
     assert_eq!(second.call, mprotect(0x2000, Prot::READ));
@@ -57,13 +59,14 @@ fn first_parts_are_entries_where_they_say_enough() {
     );
     let found: Vec<_> = entries.iter().map(|entry| (entry.line, entry.end_line, entry.pid)).collect();
     assert_eq!(found, [(1, 1, Some(1)), (2, 2, Some(2)), (1, 4, Some(1))]);
-    let [Kind::Begun(begun), Kind::Begun(vfork), Kind::Call(call)] = [0, 1, 2].map(|i| &entries[i].kind)
+    let [LogEvent::Begun(begun), LogEvent::Begun(vfork), LogEvent::Call(call)] =
+        [0, 1, 2].map(|i| &entries[i].kind)
     else {
         panic!("{entries:?}")
     };
     let munmap = Syscall::Munmap { addr: 0x1000, len: 4096 };
-    assert_eq!((&begun.call, &begun.outcome), (&munmap, &Outcome::Unknown));
-    assert_eq!((&call.call, &call.outcome), (&munmap, &Outcome::Value(0)));
+    assert_eq!((&begun.call, &begun.outcome), (&munmap, &LoggedOutcome::Unknown));
+    assert_eq!((&call.call, &call.outcome), (&munmap, &LoggedOutcome::Value(0)));
     assert_eq!(vfork.name, "vfork");
     assert_eq!((stats.calls, stats.unfinished_count), (1, 2));
 }
@@ -93,8 +96,8 @@ fn calls_that_do_not_return() {
         [Syscall::ExitGroup { status: 3 }, Syscall::ExitGroup { status: 1 }, Syscall::Exit { status: 0 }];
     assert_eq!(calls.len(), 3);
     for (found, expected) in calls.iter().zip(&expected) {
-        let Kind::Call(call) = found else { panic!("{found:?}") };
-        assert_eq!((&call.call, &call.outcome), (expected, &Outcome::Unknown));
+        let LogEvent::Call(call) = found else { panic!("{found:?}") };
+        assert_eq!((&call.call, &call.outcome), (expected, &LoggedOutcome::Unknown));
     }
     assert_eq!(stats.skipped["restart_syscall"], 1);
 }

@@ -1,14 +1,14 @@
 //! Lines of perf trace.
 
-use ptelab_scenario::strace::{Clock, Fd, Kind, Outcome, Syscall, Touch};
+use ptelab_scenario::strace::{Clock, Fd, LogEvent, LoggedOutcome, Syscall, Touch};
 use ptelab_uapi::{Advice, Errno, MapFlags, MremapFlags, Prot};
 
 use crate::read;
 
-fn calls(log: &str) -> Vec<(Option<u32>, Syscall, Outcome)> {
+fn calls(log: &str) -> Vec<(Option<u32>, Syscall, LoggedOutcome)> {
     let (entries, _) = read(log);
     let call = |kind| match kind {
-        Kind::Call(call) => (call.call, call.outcome),
+        LogEvent::Call(call) => (call.call, call.outcome),
         other => panic!("{other:?}"),
     };
     entries
@@ -32,11 +32,11 @@ fn what_is_left_out_is_zero() {
     let log = "     0.123 ( 0.004 ms): cat/1234 mmap(len: 8192, prot: READ|WRITE, flags: PRIVATE|ANONYMOUS, fd: -1)    = 0x7f1b2c3d4000\n\
                \x20    0.223 ( 0.004 ms): cat/1234 mmap(len: 8192, prot: READ|WRITE, flags: PRIVATE|ANONYMOUS)    = 0x7f1b2c3d4000\n\
                \x20    0.323 ( 0.004 ms): cat/1234 mmap(len: 8192, prot: PROT_READ|WRITE, flags: 0x22, fd: 3</lib/a.so>, off: 4096) = -1 ENODEV (No such device)\n";
-    let address = || Outcome::Value(0x7f1b_2c3d_4000);
+    let address = || LoggedOutcome::Value(0x7f1b_2c3d_4000);
     let expected = [
         (Some(1234), of(Some(fd(-1, None)), 0), address()),
         (Some(1234), of(None, 0), address()),
-        (Some(1234), of(Some(fd(3, Some("/lib/a.so"))), 4096), Outcome::Failed(Errno::ENODEV)),
+        (Some(1234), of(Some(fd(3, Some("/lib/a.so"))), 4096), LoggedOutcome::Failed(Errno::ENODEV)),
     ];
     assert_eq!(calls(log), expected);
 }
@@ -86,7 +86,7 @@ fn arguments_by_the_kernels_names() {
         ("exit_group()", Syscall::ExitGroup { status: 0 }),
     ] {
         let found = calls(&format!("     0.1 ( 0.001 ms): a b/7 {text}    = 0\n"));
-        assert_eq!(found, [(Some(7), expected, Outcome::Value(0))], "{text}");
+        assert_eq!(found, [(Some(7), expected, LoggedOutcome::Value(0))], "{text}");
     }
 }
 
@@ -101,8 +101,8 @@ fn calls_in_two_parts() {
     let [entry] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!((entry.line, entry.end_line, entry.pid), (2, 4, Some(7)));
     assert_eq!(entry.time.map(|time| (time.seconds, time.clock)), Some((0.0015, Clock::Start)));
-    let Kind::Call(call) = &entry.kind else { panic!("{entry:?}") };
-    assert_eq!((call.duration, &call.outcome), (Some(0.002), &Outcome::Value(0)));
+    let LogEvent::Call(call) = &entry.kind else { panic!("{entry:?}") };
+    assert_eq!((call.duration, &call.outcome), (Some(0.002), &LoggedOutcome::Value(0)));
     assert_eq!((stats.orphans, stats.skipped["futex"]), (1, 1));
 }
 
@@ -114,7 +114,7 @@ fn page_faults_are_touches() {
          \x20    0.365 ( 0.000 ms): cat/1234 minfault [elf_load+0x28a] => 0x559c1e9a5100 (?k)\n",
     );
     let touch = |major, addr, map: Option<&str>, offset| {
-        Kind::Touch(Touch { major, addr, map: map.map(str::to_owned), offset })
+        LogEvent::Touch(Touch { major, addr, map: map.map(str::to_owned), offset })
     };
     let found: Vec<_> = entries.into_iter().map(|entry| entry.kind).collect();
     let expected = [

@@ -1,0 +1,42 @@
+//! The machines that a command runs on: kernels by name, and what is said of them.
+
+use crate::output::Failed;
+use crate::progress;
+use ptelab::kernels::{self, NamedKernel};
+use ptelab::{KernelRules, Matrix, SelectError};
+use std::sync::LazyLock;
+
+/// The kernel of this name; where it has the rules of another, that is said.
+pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
+    let NamedKernel { rules, note } = kernels::kernel(name)?;
+    note.as_deref().map(progress::warn);
+    Ok(rules)
+}
+
+/// Machines with these kernels; where one has the rules of another, that is said.
+pub(crate) fn of(matrix: Matrix, names: &str) -> Result<Matrix, SelectError> {
+    let matrix = matrix.kernels(names)?;
+    matrix.notes().iter().for_each(|note| progress::warn(note));
+    Ok(matrix)
+}
+
+/// Every known kernel, as help texts list them.
+pub(crate) fn known() -> String {
+    KernelRules::ALL.iter().map(|rules| rules.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The kernels that were asked, none of which has a bug that is found at once.
+pub(crate) fn asked() -> &'static str {
+    static ASKED: LazyLock<String> = LazyLock::new(|| kernels::listed(KernelRules::asked()));
+    &ASKED
+}
+
+/// The kernels before and after mprotect changed entries in batches.
+pub(crate) fn before_and_after() -> String {
+    kernels::listed(kernels::before_and_after())
+}
+
+/// The oldest kernel and the default one, which tracing and replaying compare.
+pub(crate) fn oldest_and_default() -> String {
+    kernels::listed(kernels::oldest_and_default())
+}

@@ -1,0 +1,90 @@
+//! Where the screen stands.
+
+use ptelab::{Pid, VirtAddr};
+use ptelab_report::{State, Trace};
+
+/// What is asked for on the last line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Prompt {
+    /// Nothing.
+    None,
+    /// The number of a call.
+    Call(String),
+    /// An address.
+    Address(String),
+}
+
+/// Where the screen stands.
+pub(super) struct Stepper<'a> {
+    pub(super) trace: &'a Trace,
+    pub(super) states: Vec<State<'a>>,
+    /// Which machine is shown.
+    pub(super) machine: usize,
+    /// The call, from 1.
+    pub(super) call: usize,
+    pub(super) space: Pid,
+    /// The entry that is looked at.
+    pub(super) focus: VirtAddr,
+    pub(super) prompt: Prompt,
+    /// What to say on the last line instead of the keys.
+    pub(super) message: Option<String>,
+}
+
+impl<'a> Stepper<'a> {
+    pub(super) fn new(trace: &'a Trace) -> Self {
+        let states = trace.lanes.iter().map(State::new).collect();
+        let mut stepper = Self {
+            trace,
+            states,
+            machine: 0,
+            call: 0,
+            space: 1,
+            focus: VirtAddr::new(0),
+            prompt: Prompt::None,
+            message: None,
+        };
+        if trace.detailed() < trace.calls().len() {
+            let (shown, all) = (trace.detailed(), trace.calls().len());
+            stepper.message = Some(format!("a large run: the first {shown} of its {all} calls"));
+        }
+        stepper.go_to(1);
+        stepper
+    }
+
+    pub(super) fn state(&self) -> &State<'a> {
+        &self.states[self.machine]
+    }
+
+    /// Goes to a call, or as near as there is one, and looks at the first entry that it changed.
+    pub(super) fn go_to(&mut self, call: usize) {
+        let call = call.clamp(1, self.trace.detailed());
+        if call == self.call {
+            return;
+        }
+        self.call = call;
+        for state in &mut self.states {
+            state.go_to(call);
+        }
+        let step = self.state().step();
+        if let Some(space) = step.and_then(|step| step.space) {
+            self.space = space;
+        }
+        let changed = step.and_then(|step| step.changes.iter().find(|change| change.space == self.space));
+        if let Some(change) = changed {
+            self.focus = change.start;
+        } else if !self.is_mapped(self.focus)
+            && let Some(vma) = self.state().vmas(self.space).first()
+        {
+            self.focus = vma.area.start;
+        }
+    }
+
+    pub(super) fn is_mapped(&self, addr: VirtAddr) -> bool {
+        self.state().vmas(self.space).iter().any(|vma| vma.area.start <= addr && addr < vma.area.end)
+    }
+
+    /// Bytes in a page of the machine that is shown.
+    pub(super) fn page(&self) -> u64 {
+        1 << self.state().lane().shape.page_shift
+    }
+}

@@ -1,0 +1,52 @@
+//! Checks of ports and of the emulator: the laws of all ports, and historical bugs that the checks must find again.
+
+mod bugs;
+mod needed;
+
+pub use bugs::{BUGS, Bug, BugRow, Planted};
+pub use needed::{NeededRow, needed};
+
+pub use ptelab_machine::pgtable::laws::race::{AT_RANDOM, BOUND, LONG, RaceFailure, RaceReport};
+
+pub use crate::faulty::{Fault, Faulty};
+pub use crate::laws::{LawRow, score_card};
+pub use crate::race::{RaceRow, Replayed};
+
+use crate::ports::{Checked, checked};
+use ptelab_machine::KernelRules;
+use serde::Serialize;
+
+/// What `check` found.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// The score card: ports by law.
+    pub laws: Vec<LawRow>,
+    /// The historical bugs, and what found each.
+    pub bugs: Vec<BugRow>,
+    /// The checks of random programs, and a bug that goes unfound without each.
+    pub checks: Vec<NeededRow>,
+}
+
+impl CheckReport {
+    /// Whether every law holds, every bug was found, and every check is needed.
+    pub fn is_fine(&self) -> bool {
+        self.laws.iter().all(|row| row.passed)
+            && self.bugs.iter().all(|row| row.found_by.is_some())
+            && self.checks.iter().all(|row| row.seed.is_some())
+    }
+}
+
+/// Runs all laws on the port of this name; nothing where there is none.
+pub fn laws_of(port: &str) -> Vec<LawRow> {
+    checked(port).map_or_else(Vec::new, Checked::laws)
+}
+
+/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel.
+pub fn race(port: &str, rules: &'static KernelRules) -> Vec<RaceRow> {
+    checked(port).map_or_else(Vec::new, |port| port.race(rules))
+}
+
+/// Runs one schedule again on a port's usual CPU, by its id; nothing where there is no such port or schedule.
+pub fn replay_race(port: &str, rules: &'static KernelRules, id: &str) -> Option<Replayed> {
+    checked(port)?.replay_race(rules, id)
+}

@@ -1,0 +1,27 @@
+//! Real kernels on the other side: a scenario is played there, and machines are held against what it did.
+//!
+//! [`host::Host`] is the running kernel, [`qemu::Image`] one that QEMU boots.
+
+pub mod host;
+mod moving;
+pub mod qemu;
+mod record;
+mod recording;
+mod view;
+
+pub use moving::AddrRange;
+pub use ptelab_real::RealError;
+pub use ptelab_real::host::{Helpers, keep, play};
+
+use crate::golden::GoldenError;
+
+/// Why a scenario could not be held against a real kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The kernel did not answer.
+    #[error(transparent)]
+    Real(#[from] RealError),
+    /// What it answered makes no sense.
+    #[error(transparent)]
+    Golden(#[from] GoldenError),
+}

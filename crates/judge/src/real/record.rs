@@ -1,0 +1,272 @@
+//! Playing a scenario on a real kernel, and what it did.
+
+use super::moving::AddrRange;
+use super::recording::{PAGE, RealCall, RealDump, Recording};
+use super::view;
+use crate::golden::{GoldenError, GoldenVma};
+use crate::verdict::{self, Recorded};
+use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
+use ptelab_real::{RealError, RealKernel};
+use ptelab_run::exec::Watch;
+use ptelab_scenario::Scenario;
+
+/// Plays a scenario; nothing where it was stopped.
+pub(super) fn record(
+    kernel: &mut dyn RealKernel,
+    scenario: &Scenario,
+    area: Vec<AddrRange>,
+    watch: Watch<'_>,
+) -> Result<Option<Recording>, RealError> {
+    let mut recording = Recording { area, ..Recording::default() };
+    for step in scenario.steps() {
+        if watch.stopped() {
+            return Ok(None);
+        }
+        let pid = step.line.pid.unwrap_or(1);
+        match &step.line.call {
+            Call::Numa { .. } | Call::Time { .. } => {}
+            Call::Dump { addr, len, name } => {
+                if kernel.lives(pid) {
+                    recording.dumps.push(dump(kernel, pid, name, (*addr, *len), &recording.area)?);
+                }
+            }
+            call => {
+                let reply = if kernel.lives(pid) { kernel.call(pid, call)? } else { NO_PROCESS };
+                let chosen = kernel_chooses(call);
+                recording.calls.push(RealCall { text: step.line.to_string(), reply, chosen });
+            }
+        }
+        (watch.tick)(1);
+    }
+    Ok(Some(recording))
+}
+
+const NO_PROCESS: Outcome = Outcome::Failed(CallError::Errno(Errno::ESRCH));
+
+/// The memory's VMAs and pages.
+fn dump(
+    kernel: &mut dyn RealKernel,
+    pid: u32,
+    name: &str,
+    (addr, len): (u64, u64),
+    area: &[AddrRange],
+) -> Result<RealDump, RealError> {
+    let start = addr - addr % PAGE;
+    let end = addr.saturating_add(len).next_multiple_of(PAGE);
+    let pages = ptelab_real::pages(kernel, pid, start, end - start, PAGE)?;
+    let vmas = ptelab_real::vmas(kernel, pid)?;
+    let vmas = vmas.into_iter().filter(|vma| {
+        let range = AddrRange { start: vma.start, end: vma.end };
+        area.iter().any(|used| used.intersects(&range))
+    });
+    let vmas = vmas.map(|vma| GoldenVma {
+        start: format!("{:#x}", vma.start),
+        end: format!("{:#x}", vma.end),
+        perms: vma.perms,
+        rss_kb: vma.rss >> 10,
+        anon_huge_kb: vma.anon_huge >> 10,
+        vmflags: vma.vmflags,
+    });
+    let vmas = vmas.collect();
+    let words = kernel.table_words(pid, start, end)?;
+    Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, words })
+}
+
+/// Why no real kernel can be asked for a scenario, if none can.
+pub(super) fn why_not(scenario: &Scenario) -> Option<String> {
+    let unseen = || Some("what is between migrate_begin and migrate_end is not seen from outside".to_owned());
+    let mut leaving = None;
+    for step in scenario.steps() {
+        let line = step.line;
+        match (&line.call, leaving.take()) {
+            (&Call::MigrateEnd { addr, len }, Some(begun)) if begun == (line.pid, addr, len) => {}
+            (_, Some(_)) | (Call::MigrateEnd { .. }, None) => return unseen(),
+            (&Call::MigrateBegin { addr, len }, None) => leaving = Some((line.pid, addr, len)),
+            (call, None) if !ptelab_real::asked(call) => {
+                return Some(format!("{call} cannot be asked of a kernel"));
+            }
+            _ => {}
+        }
+    }
+    leaving.and_then(|_| unseen())
+}
+
+/// Whether the kernel is free to choose where a call puts something.
+fn kernel_chooses(call: &Call) -> bool {
+    match *call {
+        Call::Mmap { addr, flags, .. } => addr == 0 && !flags.contains(MapFlags::FIXED),
+        Call::Mremap { old_len, new_len, flags, .. } => {
+            let moves = new_len > old_len || flags.contains(MremapFlags::DONTUNMAP);
+            moves && flags.contains(MremapFlags::MAYMOVE) && !flags.contains(MremapFlags::FIXED)
+        }
+        _ => false,
+    }
+}
+
+impl Recorded for Recording {
+    fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn call_text(&self, n: usize) -> &str {
+        &self.calls[n].text
+    }
+
+    fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String> {
+        let RealCall { reply, chosen, .. } = &self.calls[n];
+        let equal = match (outcome, *reply) {
+            (Outcome::Value(_), Outcome::Value(_)) if *chosen => true,
+            (Outcome::Mismatch(got), Outcome::Value(real)) => u64::from(got) == real,
+            (Outcome::Failed(CallError::NoProcess(_)), reply) => reply == NO_PROCESS,
+            // Where the CPU did not say why, it did not say where either.
+            (Outcome::Failed(CallError::Signal(got)), Outcome::Failed(CallError::Signal(real))) => {
+                got == real || real.code == SigCode::KERNEL && got.signal == real.signal
+            }
+            (got, real) => got == real,
+        };
+        (!equal).then(|| format!("{}, the kernel {}", reply_text(outcome), reply_text(*reply)))
+    }
+
+    fn dumps(&self) -> usize {
+        self.dumps.len()
+    }
+
+    fn dump_name(&self, n: usize) -> &str {
+        &self.dumps[n].name
+    }
+
+    fn differing_dump(
+        &self,
+        n: usize,
+        vm: &dyn Backend,
+        pid: u32,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<String>, GoldenError> {
+        let real = &self.dumps[n];
+        let vmas = vm.vmas(pid, 0, u64::MAX).unwrap_or_default();
+        let used = |start, end| self.area.iter().any(|range| range.intersects(&AddrRange { start, end }));
+        let vmas = vmas.iter().filter(|vma| used(vma.start.get(), vma.end.get()));
+        let vmas: Vec<GoldenVma> = vmas.map(GoldenVma::new).collect();
+        let mut found = verdict::differing_vmas(&vmas, &real.vmas);
+        found.extend(view::differences(snapshot, real));
+        Ok(found)
+    }
+}
+
+/// A result, with all that is known of a signal.
+fn reply_text(reply: Outcome) -> String {
+    match reply {
+        Outcome::Failed(CallError::Signal(info)) => info.to_string(),
+        reply => reply.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Verdict;
+    use ptelab_machine::{Builder, SigInfo, Signal};
+    use ptelab_real::{Frame, RealPage};
+
+    const TEXT: &str = "mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        touch(0x40000000, 4K, WRITE)\n\
+        mprotect(0x40000000, 4K, PROT_READ|PROT_WRITE)\n\
+        touch(0x40000000, 4K, WRITE)\n\
+        mprotect(0x40000001, 4K, PROT_READ)\n\
+        dump(0x40000000, 8K, \"end\")\n";
+
+    fn segv(code: i32, addr: u64) -> Outcome {
+        Outcome::Failed(CallError::Signal(SigInfo { signal: Signal::SEGV, code: SigCode(code), addr }))
+    }
+
+    fn fails(errno: Errno) -> Outcome {
+        Outcome::Failed(CallError::Errno(errno))
+    }
+
+    /// What a kernel without soft-dirty does.
+    fn recording() -> Recording {
+        let replies = [
+            Outcome::Value(0x4000_0000),
+            segv(2, 0x4000_0000),
+            Outcome::Value(0),
+            Outcome::Value(0),
+            fails(Errno::EINVAL),
+        ];
+        let vma = |start: u64, perms: &str, rss_kb, vmflags: &str| GoldenVma {
+            start: format!("{start:#x}"),
+            end: format!("{:#x}", start + PAGE),
+            perms: perms.to_owned(),
+            rss_kb,
+            anon_huge_kb: 0,
+            vmflags: vmflags.to_owned(),
+        };
+        let frame = Frame { pfn: 77, head: 77, folio_pages: 1, mapcount: 1 };
+        let dump = RealDump {
+            name: "end".to_owned(),
+            pid: 1,
+            start: 0x4000_0000,
+            len: 2 * PAGE,
+            vmas: vec![
+                vma(0x4000_0000, "rw-p", 4, "rd wr mr mw me ac"),
+                vma(0x4000_1000, "r--p", 0, "rd mr mw me"),
+            ],
+            pages: vec![RealPage { pagemap: 0x810, frame: Some(frame) }, RealPage::default()],
+            words: None,
+        };
+        let call = |reply| RealCall { text: String::new(), reply, chosen: false };
+        let area = vec![AddrRange { start: 0x4000_0000, end: 0x4000_2000 }];
+        Recording { calls: replies.map(call).to_vec(), dumps: vec![dump], area }
+    }
+
+    fn verdict(recording: &Recording) -> Verdict {
+        let scenario = ptelab_scenario::parse(TEXT).expect("it is well formed");
+        let mut vm = Builder::new("x86_64").cpu("soft_dirty", false).build().expect("there is such a port");
+        verdict::compare(recording, &mut *vm, &scenario, Verdict::default()).expect("it makes sense")
+    }
+
+    #[test]
+    fn what_is_equal_is_found_equal() {
+        let verdict = verdict(&recording());
+        assert!(verdict.is_equal(), "{:?}", verdict.differences);
+        assert_eq!((verdict.calls, verdict.dumps), (5, 1));
+    }
+
+    #[test]
+    fn what_differs_is_found_to_differ() {
+        let spoils: [fn(&mut Recording); 9] = [
+            |r| r.calls[0].reply = Outcome::Value(0x4000_1000),
+            |r| r.calls[1].reply = segv(1, 0x4000_0000),
+            |r| r.calls[1].reply = segv(2, 0x4000_0004),
+            |r| r.calls[4].reply = fails(Errno::ENOMEM),
+            |r| r.dumps[0].vmas[0].vmflags.push_str(" nh"),
+            |r| r.dumps[0].pages[0].pagemap = 0x800,
+            |r| r.dumps[0].pages[0].frame = Some(Frame { pfn: 77, head: 76, folio_pages: 2, mapcount: 1 }),
+            |r| r.dumps[0].pages[1].pagemap = 0x400,
+            |r| drop(r.dumps.pop()),
+        ];
+        for (n, spoil) in spoils.iter().enumerate() {
+            let mut spoiled = recording();
+            spoil(&mut spoiled);
+            assert!(!verdict(&spoiled).is_equal(), "spoil {n}");
+        }
+    }
+
+    #[test]
+    fn who_sees_no_frames_compares_the_rest() {
+        let mut blind = recording();
+        blind.dumps[0].pages[0].frame = None;
+        assert!(verdict(&blind).is_equal());
+        blind.dumps[0].pages[0].pagemap = 0x800;
+        assert!(!verdict(&blind).is_equal());
+    }
+
+    #[test]
+    fn a_place_that_the_kernel_chooses_is_not_compared() {
+        let mut moved = recording();
+        moved.calls[0] =
+            RealCall { reply: Outcome::Value(0x7000_0000), chosen: true, ..moved.calls[0].clone() };
+        assert!(verdict(&moved).is_equal());
+        moved.calls[0].reply = fails(Errno::ENOMEM);
+        assert!(!verdict(&moved).is_equal());
+    }
+}

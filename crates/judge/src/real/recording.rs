@@ -1,0 +1,39 @@
+//! What a real kernel did in a scenario.
+
+use super::moving::AddrRange;
+use crate::golden::GoldenVma;
+use ptelab_machine::Outcome;
+use ptelab_real::{RealPage, TableWord};
+
+/// Bytes in a page: what is not 4K is not played.
+pub(super) const PAGE: u64 = 4096;
+
+/// What a real kernel did in a scenario.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recording {
+    pub(super) calls: Vec<RealCall>,
+    pub(super) dumps: Vec<RealDump>,
+    /// The memory whose VMAs are compared.
+    pub(super) area: Vec<AddrRange>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RealCall {
+    pub(super) text: String,
+    pub(super) reply: Outcome,
+    /// Whether the kernel was free to choose the address that it returned.
+    pub(super) chosen: bool,
+}
+
+/// What /proc said at a dump, and the tables.
+#[derive(Clone, Debug)]
+pub(super) struct RealDump {
+    pub(super) name: String,
+    pub(super) pid: u32,
+    pub(super) start: u64,
+    pub(super) len: u64,
+    pub(super) vmas: Vec<GoldenVma>,
+    pub(super) pages: Vec<RealPage>,
+    /// Where they can be read.
+    pub(super) words: Option<Vec<TableWord>>,
+}

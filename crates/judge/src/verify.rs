@@ -1,0 +1,93 @@
+//! Holding a machine against a golden file.
+
+use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenError, GoldenVma, TEST_AREA};
+use crate::verdict::{self, Recorded, Verdict};
+use ptelab_machine::{Backend, Builder, Difference, Outcome, Release, Run, Snapshot};
+use ptelab_run::compare::same_raw;
+use ptelab_run::kernels::{self, NamedKernel};
+
+impl Golden {
+    /// Runs the file's scenario on a machine of its kind and compares.
+    ///
+    /// # Errors
+    /// Where the file is not usable; a difference is none.
+    pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
+        let named = Release::parse(&self.kernel).and_then(kernels::of_release);
+        let NamedKernel { rules, note } = named.ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
+        let scenario = self.scenario()?;
+        let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
+        let verdict = Verdict {
+            file: file.to_owned(),
+            arch: self.arch.clone(),
+            kernel: self.kernel.clone(),
+            notes: note.into_iter().collect(),
+            ..Verdict::default()
+        };
+        verdict::compare(self, &mut *vm, &scenario, verdict)
+    }
+}
+
+impl Recorded for Golden {
+    fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn call_text(&self, n: usize) -> &str {
+        &self.calls[n].call
+    }
+
+    fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String> {
+        let golden = &self.calls[n];
+        let got = GoldenCall::new(String::new(), outcome);
+        if (&got.ret, &got.errno, &got.signal) == (&golden.ret, &golden.errno, &golden.signal) {
+            return None;
+        }
+        let wanted = golden.ret.as_deref().or(golden.errno.as_deref()).or(golden.signal.as_deref());
+        Some(format!("{outcome}, the kernel {}", wanted.unwrap_or("nothing")))
+    }
+
+    fn dumps(&self) -> usize {
+        self.dumps.len()
+    }
+
+    fn dump_name(&self, n: usize) -> &str {
+        &self.dumps[n].name
+    }
+
+    fn differing_dump(
+        &self,
+        n: usize,
+        vm: &dyn Backend,
+        pid: u32,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<String>, GoldenError> {
+        let golden = &self.dumps[n];
+        let vmas = vm.vmas(pid, TEST_AREA.0, TEST_AREA.1 - TEST_AREA.0).unwrap_or_default();
+        let vmas: Vec<GoldenVma> = vmas.iter().map(GoldenVma::new).collect();
+        let mut found = verdict::differing_vmas(&vmas, &golden.vmas);
+        let wanted = golden.runs(snapshot)?;
+        let got = snapshot.runs.as_golden(snapshot.pfn_mask);
+        let differing = got.differences(&wanted, same_raw);
+        found.extend(differing.iter().map(|difference| describe(vm, difference)));
+        Ok(found)
+    }
+}
+
+fn describe(vm: &dyn Backend, d: &Difference) -> String {
+    let side = |run: &Option<Run>| match run {
+        None => "nothing".to_owned(),
+        Some(run) if run.is_none() => "empty".to_owned(),
+        Some(run) => {
+            let page = run.page.map_or(String::new(), |page| {
+                format!(
+                    " folio {} of {} at {}, mapped {}",
+                    page.folio, page.folio_pages, page.offset, page.mapcount
+                )
+            });
+            let pagemap = run.pagemap.map_or(String::new(), |bits| format!(" pagemap {:#05x}", bits.bits()));
+            let pte = ptelab_machine::Pte(run.bits);
+            format!("{:#018x} {}{page}{pagemap}", run.bits, vm.words().describe(pte, run.level))
+        }
+    };
+    format!("{}..{}: {}; the kernel {}", d.start, d.end, side(&d.left), side(&d.right))
+}

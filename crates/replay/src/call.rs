@@ -1,0 +1,30 @@
+//! A call of a log, who makes it, and what it comes to.
+
+use ptelab_machine::{CallError, Pid};
+use ptelab_scenario::strace::LoggedCall;
+
+/// A task as calls need it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) log_pid: Option<u32>,
+    pub(crate) pid: Pid,
+    pub(crate) process: usize,
+}
+
+/// A call at its place in the log.
+#[derive(Clone, Copy)]
+pub(crate) struct Logged<'a> {
+    pub(crate) line: u64,
+    pub(crate) call: &'a LoggedCall,
+}
+
+/// What a call came to here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// This.
+    Result(Result<u64, CallError>),
+    /// Whatever the log says: a number that only the kernel of the log can know.
+    AsLogged,
+    /// It cannot be judged.
+    Skipped(&'static str),
+}

@@ -1,0 +1,21 @@
+//! Logs of real programs, replayed: the log's results are the judge.
+//!
+//! Every call of a strace log is made again, on every chosen machine, with what the log says the kernel decided: where
+//! mappings went, where the heap is, who the children are. It must then return what the log says it returned.
+
+mod call;
+mod maps;
+mod memory;
+mod options;
+mod player;
+mod replay;
+mod script;
+mod show;
+mod tally;
+mod tasks;
+
+pub use maps::{MapsError, MapsLine, MapsReport, parse_maps};
+pub use options::{FaultIn, Options};
+pub use replay::{Played, Replay, ReplayError, replay, replay_observed};
+pub use show::{json, text};
+pub use tally::{AdoptedRange, DearCall, LogDifference, ProcessReport, Tally, work};

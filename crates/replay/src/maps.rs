@@ -1,0 +1,182 @@
+//! A saved /proc/PID/maps, and how it compares with the VMAs of a replayed process.
+
+use ptelab_machine::{VmFlags, VmaFacts};
+use serde::Serialize;
+use std::fmt;
+
+/// One line of maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapsLine {
+    /// First address.
+    pub start: u64,
+    /// End, exclusive.
+    pub end: u64,
+    /// `rw-p`.
+    pub perms: String,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+    /// Whether a file stands behind it: its inode is not 0.
+    pub file: bool,
+    /// The last column: a path or a name in brackets.
+    pub name: String,
+}
+
+/// A line of a maps file that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "line {line}: `{text}` is not a line of /proc/PID/maps, such as `7f0000000000-7f0000002000 rw-p 00000000 00:00 0`"
+)]
+pub struct MapsError {
+    /// The line, from 1.
+    pub line: usize,
+    /// Its text.
+    pub text: String,
+}
+
+/// Reads a maps file.
+///
+/// # Errors
+/// All lines that are none.
+pub fn parse_maps(text: &str) -> Result<Vec<MapsLine>, Vec<MapsError>> {
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
+    for (i, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+        match MapsLine::parse(text) {
+            Some(line) => lines.push(line),
+            None => errors.push(MapsError { line: i + 1, text: text.chars().take(80).collect() }),
+        }
+    }
+    if errors.is_empty() { Ok(lines) } else { Err(errors) }
+}
+
+impl MapsLine {
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let perms = words.next().filter(|perms| perms.len() == 4)?;
+        let offset = words.next()?;
+        let (_device, inode) = (words.next()?, words.next()?);
+        let name = words.collect::<Vec<_>>().join(" ");
+        let number = |word| u64::from_str_radix(word, 16).ok();
+        let (start, end) = (number(start)?, number(end)?);
+        (start < end).then_some(())?;
+        let file = inode.parse::<u64>().ok()? != 0;
+        Some(Self { start, end, perms: perms.to_owned(), offset: number(offset)?, file, name })
+    }
+
+    fn of(vma: &VmaFacts, page_size: u64) -> Self {
+        Self {
+            start: vma.start.get(),
+            end: vma.end.get(),
+            perms: vma.perms(),
+            offset: vma.pgoff * page_size,
+            file: vma.backing.has_file(),
+            name: vma.backing.to_string(),
+        }
+    }
+
+    /// Whether another line says the same: addresses, permissions, file or not, and where in it.
+    fn same(&self, other: &Self) -> bool {
+        let place = |line: &Self| (line.start, line.end, line.file, if line.file { line.offset } else { 0 });
+        place(self) == place(other) && self.perms == other.perms
+    }
+
+    /// Memory that the kernel makes by itself, of sizes of its own.
+    fn is_kernels(&self) -> bool {
+        ["[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"]
+            .contains(&self.name.as_str())
+    }
+}
+
+impl fmt::Display for MapsLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { start, end, perms, offset, name, .. } = self;
+        write!(f, "{start:x}-{end:x} {perms} {offset:08x}")?;
+        if name.is_empty() { Ok(()) } else { write!(f, " {name}") }
+    }
+}
+
+/// How the VMAs of a process compare with its maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MapsReport {
+    /// The log's line after which they were compared: where the program opened the file, or a little later.
+    pub line: u64,
+    /// Lines that are equal.
+    pub equal: usize,
+    /// Lines of the file that no VMA has.
+    pub missing: Vec<String>,
+    /// VMAs that the file has no line for.
+    pub extra: Vec<String>,
+    /// Lines that were left out: what the kernel mapped before the log begins, and memory of its own.
+    pub left_out: usize,
+}
+
+impl MapsReport {
+    /// Whether nothing differs.
+    pub fn is_equal(&self) -> bool {
+        self.differing() == 0
+    }
+
+    /// How many lines differ.
+    pub(crate) fn differing(&self) -> usize {
+        self.missing.len() + self.extra.len()
+    }
+}
+
+/// VMAs of a process at one moment, and which of their memory was adopted: it was there before the log begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    pub(crate) line: u64,
+    pub(crate) vmas: Vec<VmaFacts>,
+    pub(crate) adopted: Vec<(u64, u64)>,
+    pub(crate) page_size: u64,
+}
+
+impl Moment {
+    fn is_adopted(&self, start: u64, end: u64) -> bool {
+        self.adopted.iter().any(|&(from, to)| start < to && from < end)
+    }
+
+    /// Compares with a maps file. Left out are memory of the kernel's own, and what was mapped before the log begins: files
+    /// that nothing of the log mapped there, and memory without a name that goes on after such a file (the program's
+    /// own variables).
+    pub(crate) fn compare(&self, file: &[MapsLine]) -> MapsReport {
+        let ours: Vec<MapsLine> = self.vmas.iter().map(|vma| MapsLine::of(vma, self.page_size)).collect();
+        let mut report = MapsReport { line: self.line, ..MapsReport::default() };
+        let mut before_end = None;
+        for line in file {
+            let met = self.vmas.iter().any(|vma| vma.start.get() < line.end && line.start < vma.end.get());
+            let before = line.file || before_end == Some(line.start) && line.name.is_empty();
+            if line.is_kernels() || before && (!met || self.is_adopted(line.start, line.end)) {
+                report.left_out += 1;
+                before_end = Some(line.end);
+            } else if ours.iter().any(|own| own.same(line)) {
+                report.equal += 1;
+            } else {
+                report.missing.push(line.to_string());
+            }
+        }
+        for (own, vma) in ours.iter().zip(&self.vmas) {
+            let known = file.iter().any(|line| own.same(line));
+            let before = self.is_adopted(own.start, own.end) || vma.flags.contains(VmFlags::GROWSDOWN);
+            if !known && !before {
+                report.extra.push(own.to_string());
+            }
+        }
+        report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_and_others_are_named() {
+        let text = "7f0a-7f0c rw-p 00001000 fe:00 18504                      /opt/a file\n7f0d-7f0e ---p 00000000 00:00 0 \n";
+        let lines = parse_maps(text).unwrap();
+        assert_eq!((lines[0].start, lines[0].offset, lines[0].file), (0x7f0a, 0x1000, true));
+        assert_eq!((lines[0].name.as_str(), lines[1].file), ("/opt/a file", false));
+        let errors = parse_maps("7f0a-7f0c rw-p 0 0:0 0\nnonsense\n5-4 r--p 0 0:0 0\n").unwrap_err();
+        assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [2, 3]);
+    }
+}

@@ -1,0 +1,327 @@
+//! Memory calls of a log, made again: where the log says that the kernel put something, it goes.
+
+use crate::call::{Caller, Got, Logged};
+use crate::options::FaultIn;
+use crate::player::Player;
+use crate::tally::AdoptedRange;
+use ptelab_machine::{Access, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags};
+use ptelab_run::observe::Observer;
+use ptelab_scenario::strace::{Fd, LoggedOutcome, Syscall};
+
+/// The largest mapping, in bytes, of which first use is assumed: what is larger is a reservation.
+const MAX_FAULT_IN: u64 = 1 << 30;
+
+/// The name of memory that was mapped before a log begins.
+const BEFORE: &str = "[before the log]";
+
+impl<O: Observer> Player<O> {
+    /// Makes a call that is about memory.
+    pub(crate) fn memory_call(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
+        let pid = caller.pid;
+        let succeeds = matches!(logged.call.outcome, LoggedOutcome::Value(_));
+        if succeeds && let Some((addr, len)) = needs_mapped(&logged.call.call) {
+            self.adopt(caller, logged.line, addr, len);
+        }
+        match &logged.call.call {
+            Syscall::Mmap { .. } => self.mmap(caller, logged),
+            &Syscall::Mprotect { addr, len, .. } if self.may_be_refused(pid, logged, addr, len) => {
+                Got::Skipped("that a file refused")
+            }
+            Syscall::ProcessMadvise { pidfd, .. }
+                if pidfd.as_ref().and_then(Fd::pid).is_some_and(|whose| Some(whose) != caller.log_pid) =>
+            {
+                Got::Skipped("on another process")
+            }
+            Syscall::Mremap { .. } => self.mremap(pid, logged),
+            &Syscall::Brk { addr } => self.brk(caller, logged, addr),
+            Syscall::GetThpDisable => Got::AsLogged,
+            Syscall::Shmget { .. }
+            | Syscall::Shmat { .. }
+            | Syscall::Shmdt { .. }
+            | Syscall::ShmRemove { .. } => self.shm(pid, logged),
+            other => match as_logged(other) {
+                Ok(call) => Got::Result(self.make(pid, &call)),
+                Err(why) => Got::Skipped(why),
+            },
+        }
+    }
+
+    /// Makes a call here.
+    pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Result<u64, CallError> {
+        self.vm.call(pid, call).result()
+    }
+
+    fn mmap(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
+        let Syscall::Mmap { addr, len, prot, flags, ref fd, offset } = logged.call.call else {
+            return Got::Skipped("that are not about memory");
+        };
+        // Huge pages of hugetlbfs are not emulated: such memory is mapped as ordinary memory.
+        let flags = flags - MapFlags::HUGETLB;
+        let of_file = !flags.contains(MapFlags::ANONYMOUS);
+        let LoggedOutcome::Value(at) = logged.call.outcome else {
+            if of_file {
+                return Got::Skipped("that a file refused");
+            }
+            let got = self.make(caller.pid, &Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
+            if let Ok(addr) = got {
+                let _ = self.make(caller.pid, &Call::Munmap { addr, len });
+            }
+            return Got::Result(got);
+        };
+        let fd = if of_file { self.file(caller, fd.as_ref()) } else { -1 };
+        let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
+        let flags = if fixed { flags } else { flags | MapFlags::FIXED_NOREPLACE };
+        let call = Call::Mmap { addr: at, len, prot, flags, fd, offset };
+        let mut got = self.make(caller.pid, &call);
+        if got == Err(CallError::Errno(Errno::EEXIST)) && self.unmap_early((at, at.saturating_add(len))) {
+            got = self.make(caller.pid, &call);
+        }
+        Got::Result(got)
+    }
+
+    /// Makes the calls that other tasks have begun to unmap memory of a range; says whether there were any.
+    fn unmap_early(&mut self, range: (u64, u64)) -> bool {
+        let begun = self.tasks().take_begun_unmaps(range);
+        for (pid, call) in &begun {
+            if let Syscall::Munmap { addr, len } = call.call {
+                let _ = self.make(*pid, &Call::Munmap { addr, len });
+            }
+        }
+        !begun.is_empty()
+    }
+
+    /// The file behind a descriptor: by the path that the log has, or that the log showed being opened, or by its number.
+    fn file(&mut self, caller: Caller, fd: Option<&Fd>) -> i32 {
+        let number = fd.map_or(-1, |fd| fd.number);
+        let opened = || self.processes[caller.process].opened.get(&number).cloned();
+        let path = fd.and_then(|fd| fd.path.clone()).or_else(opened);
+        let path = path.unwrap_or_else(|| format!("descriptor {number}"));
+        self.open_file(path)
+    }
+
+    fn open_file(&mut self, path: String) -> i32 {
+        if let Some(&known) = self.files.get(&path) {
+            return known;
+        }
+        let mode = FileMode::READ | FileMode::WRITE;
+        let opened = self.make(1, &Call::Open { path: path.clone(), mode, size: None });
+        let file = opened.ok().and_then(|file| i32::try_from(file).ok()).unwrap_or(-1);
+        self.files.insert(path, file);
+        file
+    }
+
+    /// Moves memory to where the log says it went.
+    fn mremap(&mut self, pid: Pid, logged: Logged<'_>) -> Got {
+        let Syscall::Mremap { old_addr, old_len, new_len, flags, new_addr } = logged.call.call else {
+            return Got::Skipped("that are not about memory");
+        };
+        let new_addr = new_addr.unwrap_or(0);
+        let LoggedOutcome::Value(at) = logged.call.outcome else {
+            return Got::Result(
+                self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }),
+            );
+        };
+        let moves = at != old_addr && !flags.contains(MremapFlags::FIXED);
+        if moves && self.is_mapped(pid, at, new_len) && !self.unmap_early((at, at.saturating_add(new_len))) {
+            return Got::Result(Err(Errno::EEXIST.into()));
+        }
+        let (flags, new_addr) = if moves { (flags | MremapFlags::FIXED, at) } else { (flags, new_addr) };
+        Got::Result(self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }))
+    }
+
+    fn brk(&mut self, caller: Caller, logged: Logged<'_>, addr: u64) -> Got {
+        if !self.processes[caller.process].brk_known
+            && let LoggedOutcome::Value(now) = logged.call.outcome
+        {
+            self.processes[caller.process].brk_known = true;
+            if let Err(error) = self.make(caller.pid, &Call::SetBrk { start: now, end: now }) {
+                return Got::Result(Err(error));
+            }
+        }
+        Got::Result(self.make(caller.pid, &Call::Brk { addr }))
+    }
+
+    fn shm(&mut self, pid: Pid, logged: Logged<'_>) -> Got {
+        let outcome = &logged.call.outcome;
+        match logged.call.call {
+            Syscall::Shmget { key, size, flags } => {
+                let got = self.make(pid, &Call::Shmget { key: key as u32, size, flags });
+                if let (&Ok(ours), LoggedOutcome::Value(theirs)) = (&got, outcome) {
+                    self.segments.insert(*theirs as i32, ours as i32);
+                    return Got::AsLogged;
+                }
+                Got::Result(got.map(|_| 0))
+            }
+            Syscall::Shmat { id, addr, flags } => {
+                let Some(&id) = self.segments.get(&id) else {
+                    return Got::Skipped("on segments that the log does not show being made");
+                };
+                let addr = if let LoggedOutcome::Value(at) = outcome { *at } else { addr };
+                Got::Result(self.make(pid, &Call::Shmat { id, addr, flags }))
+            }
+            Syscall::Shmdt { addr } if !self.is_mapped(pid, addr, 1) => {
+                Got::Skipped("on segments that the log does not show being made")
+            }
+            Syscall::Shmdt { addr } => Got::Result(self.make(pid, &Call::Shmdt { addr })),
+            Syscall::ShmRemove { id } => {
+                let Some(&id) = self.segments.get(&id) else {
+                    return Got::Skipped("on segments that the log does not show being made");
+                };
+                Got::Result(self.make(pid, &Call::ShmRmid { id }))
+            }
+            _ => Got::Skipped("that are not about memory"),
+        }
+    }
+
+    /// Whether a call failed as it does where a file was not opened for writing, which a log need not show.
+    fn may_be_refused(&self, pid: Pid, logged: Logged<'_>, addr: u64, len: u64) -> bool {
+        let refused =
+            matches!(&logged.call.outcome, LoggedOutcome::Failed(errno) if errno.name() == "EACCES");
+        refused
+            && self
+                .vm
+                .areas(pid, addr, len)
+                .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::MAYSHARE)))
+    }
+
+    fn is_mapped(&self, pid: Pid, addr: u64, len: u64) -> bool {
+        self.vm.areas(pid, addr, len).is_ok_and(|areas| !areas.is_empty())
+    }
+
+    /// Takes in what a range lacks: the log shows that it was mapped.
+    fn adopt(&mut self, caller: Caller, line: u64, addr: u64, len: u64) {
+        let page = self.vm.page_size();
+        let (start, end) = (addr - addr % page, addr.saturating_add(len).next_multiple_of(page));
+        let Ok(areas) = self.vm.areas(caller.pid, start, end.saturating_sub(start)) else { return };
+        let mut at = start;
+        for (from, to) in areas.iter().map(|area| (area.start.get(), area.end.get())).chain([(end, end)]) {
+            if at < from.min(end) {
+                self.adopt_range(caller, line, at, from.min(end));
+            }
+            at = at.max(to);
+        }
+    }
+
+    fn adopt_range(&mut self, caller: Caller, line: u64, start: u64, end: u64) {
+        let file = self.open_file(BEFORE.to_owned());
+        let (prot, flags, name) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE, None);
+        let (addr, len, offset) = (start, end - start, start);
+        let adopted = Call::Adopt { addr, len, prot, flags, fd: file, offset, name };
+        if self.make(caller.pid, &adopted).is_ok() {
+            self.processes[caller.process].adopted.push((start, end));
+            if let Some(script) = &mut self.script {
+                script.adopt(caller.process, start, end);
+            }
+            self.tally.adopt(AdoptedRange { line, start, end });
+        }
+    }
+
+    /// After a call that gave a program new memory, or made it writable, its pages are used for the first time: all those
+    /// that the options say.
+    pub(crate) fn first_use(&mut self, caller: Caller, logged: Logged<'_>) {
+        let LoggedOutcome::Value(value) = logged.call.outcome else { return };
+        let (addr, len) = match logged.call.call {
+            Syscall::Mmap { len, .. } => (value, len),
+            Syscall::Mremap { new_len, .. } => (value, new_len),
+            Syscall::Mprotect { addr, len, .. } => (addr, len),
+            Syscall::Brk { addr } if addr == value => {
+                (value.saturating_sub(MAX_FAULT_IN / 64), MAX_FAULT_IN / 64)
+            }
+            _ => return,
+        };
+        if self.fault_in == FaultIn::None {
+            return;
+        }
+        let Ok(areas) = self.vm.areas(caller.pid, addr, len) else { return };
+        let end = addr.saturating_add(len);
+        for area in areas {
+            let writable = area.flags.contains(VmFlags::WRITE);
+            let readable = area.flags.contains(VmFlags::READ);
+            let (from, to) = (area.start.get().max(addr), area.end.get().min(end));
+            let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
+            if writable && !reserved {
+                self.use_pages(caller, (from, to), Access::Write);
+            } else if readable && !reserved && self.fault_in == FaultIn::All {
+                self.use_pages(caller, (from, to), Access::Read);
+            }
+        }
+    }
+
+    fn use_pages(&mut self, caller: Caller, (from, to): (u64, u64), access: Access) {
+        // Where an access goes too far for its file, the program would not have made it.
+        let _ = self.make(caller.pid, &Call::Touch { addr: from, len: to - from, access });
+        if let Some(script) = &mut self.script {
+            script.touch(caller.process, (from, to), access);
+        }
+    }
+
+    /// One access to a page, a write where the mapping allows it.
+    pub(crate) fn access_page(&mut self, caller: Caller, addr: u64) {
+        let writable = self
+            .vm
+            .areas(caller.pid, addr, 1)
+            .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::WRITE)));
+        let access = if writable { Access::Write } else { Access::Read };
+        self.use_pages(caller, (addr, addr.saturating_add(1)), access);
+    }
+}
+
+/// The range that must be mapped for a call to succeed.
+fn needs_mapped(call: &Syscall) -> Option<(u64, u64)> {
+    match *call {
+        Syscall::Mprotect { addr, len, .. }
+        | Syscall::Madvise { addr, len, .. }
+        | Syscall::Mlock { addr, len, .. }
+        | Syscall::Munlock { addr, len }
+        | Syscall::Msync { addr, len, .. }
+        | Syscall::Mincore { addr, len }
+        | Syscall::SetVmaAnonName { addr, len, .. }
+        | Syscall::Mremap { old_addr: addr, old_len: len, .. } => Some((addr, len)),
+        _ => None,
+    }
+}
+
+/// The call that a log has, where the log has all of it and the kernel chose nothing.
+fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
+    const LACKS: &str = "of which the log does not have the arguments";
+    Ok(match *call {
+        Syscall::Munmap { addr, len } => Call::Munmap { addr, len },
+        Syscall::Mprotect { addr, len, prot, pkey: None } => Call::Mprotect { addr, len, prot },
+        Syscall::Mprotect { addr, len, prot, pkey: Some(pkey) } => {
+            Call::PkeyMprotect { addr, len, prot, pkey }
+        }
+        Syscall::Madvise { addr, len, advice } => Call::Madvise { addr, len, advice },
+        Syscall::ProcessMadvise { ref ranges, advice, flags, .. } => {
+            let ranges = ranges.as_ref().ok_or(LACKS)?;
+            let ranges = ranges.iter().map(|range| (range.addr, range.len)).collect();
+            Call::ProcessMadvise { ranges, advice, flags }
+        }
+        Syscall::Mlock { addr, len, flags } if flags.is_empty() => Call::Mlock { addr, len },
+        Syscall::Mlock { addr, len, flags } => Call::Mlock2 { addr, len, flags },
+        Syscall::Munlock { addr, len } => Call::Munlock { addr, len },
+        Syscall::Mlockall { flags } => Call::Mlockall { flags },
+        Syscall::Munlockall => Call::Munlockall {},
+        Syscall::Msync { addr, len, flags } => Call::Msync { addr, len, flags },
+        Syscall::Mincore { addr, len } => Call::Mincore { addr, len },
+        Syscall::SetThpDisable { on, flags } => Call::SetThpDisable { on, flags },
+        Syscall::SetVmaAnonName { name: Some(ref name), .. } if name.truncated => return Err(LACKS),
+        Syscall::SetVmaAnonName { addr, len, ref name } => {
+            Call::SetVmaAnonName { addr, len, name: name.as_ref().map(|name| name.text.clone()) }
+        }
+        Syscall::Mmap { .. }
+        | Syscall::Mremap { .. }
+        | Syscall::Brk { .. }
+        | Syscall::Shmget { .. }
+        | Syscall::Shmat { .. }
+        | Syscall::Shmdt { .. }
+        | Syscall::ShmRemove { .. }
+        | Syscall::GetThpDisable
+        | Syscall::Fork
+        | Syscall::Vfork
+        | Syscall::Clone { .. }
+        | Syscall::Execve { .. }
+        | Syscall::Exit { .. }
+        | Syscall::ExitGroup { .. }
+        | Syscall::Open { .. } => return Err("that are not about memory"),
+    })
+}

@@ -1,0 +1,518 @@
+//! One machine that a log is replayed on.
+
+use crate::call::{Caller, Got, Logged};
+use crate::maps::{MapsLine, MapsReport, Moment};
+use crate::options::{FaultIn, Options};
+use crate::script::Script;
+use crate::tally::{LogDifference, ProcessReport, Tally};
+use crate::tasks::{Birth, Tasks};
+use ptelab_machine::{Backend, Call, CallError, Counters, Outcome, Pid, PteAttrs, PteView, Snapshot};
+use ptelab_measure::cost::Models;
+use ptelab_run::exec::{Meter, Taken};
+use ptelab_run::observe::{Observer, Seen};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall, Touch};
+use std::collections::{BTreeMap, HashMap};
+
+/// What is remembered of a process, beside its report.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Process {
+    /// Whether its heap's place is known.
+    pub(crate) brk_known: bool,
+    /// Paths of descriptors that the log shows being opened.
+    pub(crate) opened: BTreeMap<i32, String>,
+    /// Memory that was there before the log begins.
+    pub(crate) adopted: Vec<(u64, u64)>,
+}
+
+/// A task ends.
+const END: Call = Call::ExitGroup { status: 0 };
+
+/// Entries of tasks that nobody has announced, which are kept until somebody does.
+const MAX_WAITING: usize = 1 << 16;
+
+/// Calls of a task after it opened its maps in which it may not have read them yet.
+const MAX_READING: u32 = 64;
+
+/// One machine, and where it stands.
+pub(crate) struct Player<O> {
+    pub(crate) vm: Box<dyn Backend>,
+    pub(crate) tally: Tally,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) files: HashMap<String, i32>,
+    pub(crate) segments: HashMap<i32, i32>,
+    pub(crate) fault_in: FaultIn,
+    /// The scenario that is written along.
+    pub(crate) script: Option<Script>,
+    /// Who is told of every call.
+    pub(crate) observer: Option<O>,
+    tasks: Tasks,
+    meter: Meter,
+    waiting: BTreeMap<u32, Vec<LogEntry>>,
+    waiting_count: usize,
+    /// The maps file to compare with.
+    maps_file: Option<Vec<MapsLine>>,
+    /// How it compared since the program last opened its maps.
+    pub(crate) maps: Option<MapsReport>,
+    /// The task whose maps they are, and for how many more calls of its the file may not have been read.
+    reading: Option<(Pid, u32)>,
+    /// Snapshot of the memory that was asked for, where its process has ended.
+    dump: Option<Snapshot>,
+    dumped: Option<(Option<u32>, u64, u64)>,
+}
+
+impl<O: Observer> Player<O> {
+    pub(crate) fn new(
+        mut vm: Box<dyn Backend>,
+        options: &Options,
+        mut script: Option<Script>,
+        observer: Option<O>,
+    ) -> Result<Self, CallError> {
+        for &(size, mode) in &options.thp {
+            vm.call(1, &Call::Thp { size, mode }).result()?;
+            if let Some(script) = &mut script {
+                script.thp(size, mode);
+            }
+        }
+        let meter = Meter::new(&mut *vm);
+        let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
+        Ok(Self {
+            vm,
+            tally: Tally { model, ..Tally::default() },
+            processes: Vec::new(),
+            files: HashMap::new(),
+            segments: HashMap::new(),
+            fault_in: options.fault_in,
+            script,
+            tasks: Tasks::default(),
+            observer,
+            meter,
+            waiting: BTreeMap::new(),
+            waiting_count: 0,
+            maps_file: options.maps.clone(),
+            maps: None,
+            reading: None,
+            dump: None,
+            dumped: options.dump,
+        })
+    }
+
+    /// Replays entries, in a tracing span of the machine.
+    pub(crate) fn entries(&mut self, entries: &[LogEntry]) {
+        let _span =
+            tracing::debug_span!("replay", arch = self.vm.arch(), kernel = self.vm.rules().name).entered();
+        for entry in entries {
+            self.entry(entry);
+        }
+    }
+
+    fn entry(&mut self, entry: &LogEntry) {
+        let Some(caller) = self.caller(entry) else { return };
+        match &entry.kind {
+            LogEvent::Begun(call) => self.tasks.begin(entry.pid, call.clone()),
+            LogEvent::Call(call) => {
+                let printed_in_parts = entry.line != entry.end_line;
+                self.call(caller, Logged { line: entry.line, call }, printed_in_parts);
+            }
+            LogEvent::Exited { .. } | LogEvent::Killed { .. } => self.exit(entry.pid),
+            LogEvent::Superseded { .. } | LogEvent::Signal { .. } => {}
+            LogEvent::Touch(touch) => self.touch(caller, entry.line, touch),
+        }
+    }
+
+    /// Who made an entry. The first task of a log is the machine's process 1; one that nobody has announced is what another
+    /// has begun to make, or has to wait until somebody did.
+    fn caller(&mut self, entry: &LogEntry) -> Option<Caller> {
+        let log_pid = entry.pid;
+        if self.tasks.is_empty() && self.processes.is_empty() {
+            let process = self.new_process(log_pid);
+            self.tasks.add(log_pid, 1, process);
+        }
+        if let Some(task) = self.tasks.find(log_pid) {
+            return Some(Caller { log_pid, pid: task.emulated, process: task.process });
+        }
+        if let Some((parent, process, birth)) = self.tasks.expecting() {
+            self.give_birth(log_pid, (parent, process), birth).ok()?;
+            return self.caller(entry);
+        }
+        if matches!(entry.kind, LogEvent::Exited { .. } | LogEvent::Killed { .. }) {
+            return None;
+        }
+        if self.waiting_count < MAX_WAITING {
+            self.waiting_count += 1;
+            self.waiting.entry(log_pid.unwrap_or(0)).or_default().push(entry.clone());
+        } else {
+            self.tally.skip("of processes whose beginning the log does not show");
+        }
+        None
+    }
+
+    fn new_process(&mut self, log_pid: Option<u32>) -> usize {
+        self.processes.push(Process::default());
+        self.tally.processes.push(ProcessReport { pid: log_pid, threads: 1, ..ProcessReport::default() });
+        self.processes.len() - 1
+    }
+
+    /// Makes a task, and lets it catch up with what it did before it was known.
+    fn give_birth(
+        &mut self,
+        log_pid: Option<u32>,
+        (parent, process): (Pid, usize),
+        birth: Birth,
+    ) -> Result<u64, CallError> {
+        let made = match birth {
+            Birth::Fork => self.make(parent, &Call::Fork {})?,
+            Birth::SharesMemory | Birth::Thread => self.make(parent, &Call::CloneVm {})?,
+        };
+        let child = made as Pid;
+        let process = if birth == Birth::Thread {
+            self.tally.processes[process].threads += 1;
+            process
+        } else {
+            let (known, program) =
+                (self.processes[process].clone(), self.tally.processes[process].program.clone());
+            let new = self.new_process(log_pid);
+            self.processes[new] = known;
+            if let Some(script) = &mut self.script {
+                script.fork(process, new);
+            }
+            self.tally.processes[new].program = program;
+            new
+        };
+        self.tasks.add(log_pid, child, process);
+        let waiting = self.waiting.remove(&log_pid.unwrap_or(0)).unwrap_or_default();
+        self.waiting_count -= waiting.len();
+        for entry in &waiting {
+            self.entry(entry);
+        }
+        Ok(made)
+    }
+
+    fn call(&mut self, caller: Caller, logged: Logged<'_>, printed_in_parts: bool) {
+        let begun = self.tasks.take_begun(caller.log_pid);
+        let Logged { line, call } = logged;
+        if let Syscall::Open { path, .. } = &call.call {
+            let path = path.as_ref().filter(|path| !path.truncated).map(|path| path.text.as_str());
+            return self.open(caller, line, call, path);
+        }
+        if let Syscall::Exit { .. } | Syscall::ExitGroup { .. } = call.call {
+            if let Syscall::Exit { .. } = call.call {
+                self.end_task(caller);
+            } else {
+                self.end_process(caller);
+            }
+            // Taking memory away is no call's cost.
+            let taken = self.meter.take(&mut *self.vm);
+            return self.tell(caller, logged, (Got::AsLogged, true), [taken, Taken::default()]);
+        }
+        // A call of which another task's needed the effect was made then.
+        let done_before = printed_in_parts && begun.is_none() && matches!(call.call, Syscall::Munmap { .. });
+        let got = match call.outcome {
+            _ if done_before => Got::AsLogged,
+            LoggedOutcome::Unknown | LoggedOutcome::Restarted => Got::Skipped("that did not return"),
+            _ => self.perform(caller, logged),
+        };
+        let equal = self.judge(caller, logged, got);
+        let taken = self.meter.take(&mut *self.vm);
+        if let Some(counters) = &taken.counters {
+            self.tally.cost(line, call.name, &call.text, counters);
+        }
+        if let (Syscall::Mprotect { len, .. }, LoggedOutcome::Value(_)) = (&call.call, &call.outcome) {
+            let pages = len.div_ceil(self.vm.page_size()).max(1);
+            *self.tally.mprotect_sizes.entry(pages.ilog2()).or_default() += 1;
+        }
+        self.first_use(caller, logged);
+        self.compare_maps(caller, line);
+        let faults = self.meter.take(&mut *self.vm);
+        if let Some(counters) = &faults.counters {
+            self.tally.faults.add(counters);
+        }
+        self.note_peaks(caller);
+        self.tell(caller, logged, (got, equal), [taken, faults]);
+    }
+
+    /// Tells the observer, and who reads the log of calls, of a call: what it came to, whether that is what the log says, and what it took, with the first uses
+    /// of memory after it.
+    fn tell(&mut self, caller: Caller, logged: Logged<'_>, (got, equal): (Got, bool), taken: [Taken; 2]) {
+        if self.observer.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let call = logged.call;
+        let outcome = match got {
+            Got::Result(result) => Outcome::from(result).to_string(),
+            Got::AsLogged => logged_text(&call.outcome),
+            Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
+        };
+        tracing::debug!(line = logged.line, call = %call_without_result(&call.text), %outcome);
+        let Some(observer) = &mut self.observer else { return };
+        let mut counters = Counters::default();
+        let mut records = Vec::new();
+        for part in taken {
+            counters += part.counters.unwrap_or_default();
+            records.extend(part.records);
+        }
+        let seen = Seen {
+            line: logged.line,
+            pid: caller.pid,
+            name: call.name,
+            text: call_without_result(&call.text),
+            outcome,
+            as_expected: equal,
+            counters,
+            records,
+        };
+        observer.seen(&*self.vm, seen);
+    }
+
+    /// Makes a call that makes tasks or programs, or one that is about memory.
+    fn perform(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
+        let call = logged.call;
+        if let Some(birth) = Birth::of(&call.call) {
+            let LoggedOutcome::Value(child) = call.outcome else { return Got::AsLogged };
+            let Ok(child) = u32::try_from(child) else { return Got::Skipped("with a strange child") };
+            if self.tasks.find(Some(child)).is_some() {
+                return Got::AsLogged;
+            }
+            let born = self.give_birth(Some(child), (caller.pid, caller.process), birth);
+            return born.map_or_else(|error| Got::Result(Err(error)), |_| Got::AsLogged);
+        }
+        if let Syscall::Execve { path, .. } = &call.call {
+            let LoggedOutcome::Value(_) = call.outcome else { return Got::AsLogged };
+            let program = path.as_ref().map(|path| path.text.clone());
+            if let Some(script) = &mut self.script {
+                script.execve(caller.process, program.as_deref());
+            }
+            self.tally.processes[caller.process].program = program;
+            return self.execve(caller);
+        }
+        let got = self.memory_call(caller, logged);
+        if let (Some(script), Got::Result(_) | Got::AsLogged) = (&mut self.script, got) {
+            script.call(caller.process, logged);
+        }
+        got
+    }
+
+    fn judge(&mut self, caller: Caller, logged: Logged<'_>, got: Got) -> bool {
+        let Logged { line, call } = logged;
+        let equal = match got {
+            Got::Skipped(why) => {
+                self.tally.skip(why);
+                return true;
+            }
+            Got::AsLogged => true,
+            Got::Result(result) => same(&call.outcome, result),
+        };
+        self.tally.calls += 1;
+        self.tally.processes[caller.process].calls += 1;
+        if equal {
+            self.tally.equal += 1;
+            self.tally.processes[caller.process].equal += 1;
+        } else if let Got::Result(result) = got {
+            let difference = LogDifference {
+                line,
+                call: call.text.clone(),
+                expected: logged_text(&call.outcome),
+                got: Outcome::from(result).to_string(),
+            };
+            self.tally.differ(difference);
+        }
+        equal
+    }
+
+    fn execve(&mut self, caller: Caller) -> Got {
+        for task in self.tasks.remove_process(caller.process, Some(caller.pid)) {
+            let _ = self.make(task.emulated, &END);
+        }
+        let done = self.make(caller.pid, &Call::Execve {});
+        // Descriptors live on, unless they are closed on exec; the memory is new.
+        let process = &mut self.processes[caller.process];
+        (process.brk_known, process.adopted) = (false, Vec::new());
+        Got::Result(done)
+    }
+
+    fn open(&mut self, caller: Caller, line: u64, call: &LoggedCall, path: Option<&str>) {
+        let LoggedOutcome::Value(fd) = call.outcome else { return };
+        let Some(path) = call.result_path.as_deref().or(path) else { return };
+        if let Ok(fd) = i32::try_from(fd) {
+            self.processes[caller.process].opened.insert(fd, path.to_owned());
+        }
+        let Some(whose) = maps_of(path) else { return };
+        let whose = match whose {
+            Whose::Caller => Some(caller),
+            Whose::Task(pid) => {
+                let task = self.tasks.find(Some(pid));
+                task.map(|task| Caller { log_pid: Some(pid), pid: task.emulated, process: task.process })
+            }
+        };
+        // Where the log names no process, the only one opens its own by number.
+        let whose = whose.unwrap_or(caller);
+        self.maps = None;
+        self.reading = Some((whose.pid, MAX_READING));
+        self.compare_maps(whose, line);
+    }
+
+    /// Compares with the maps file. A log shows where that was opened, not where it was read, so the best of the moments
+    /// from there on counts.
+    fn compare_maps(&mut self, caller: Caller, line: u64) {
+        let (Some(file), Some((pid, left))) = (&self.maps_file, self.reading) else { return };
+        if pid != caller.pid || left == 0 || self.maps.as_ref().is_some_and(MapsReport::is_equal) {
+            return;
+        }
+        let Ok(vmas) = self.vm.vmas(pid, 0, u64::MAX) else { return };
+        let adopted = self.processes[caller.process].adopted.clone();
+        let report = Moment { line, vmas, adopted, page_size: self.vm.page_size() }.compare(file);
+        self.reading = Some((pid, left - 1));
+        if self.maps.as_ref().is_none_or(|best| report.differing() < best.differing()) {
+            self.maps = Some(report);
+        }
+    }
+
+    /// A page fault of the log: an access to the page.
+    fn touch(&mut self, caller: Caller, line: u64, touch: &Touch) {
+        // A log that shows which pages are used leaves nothing to assume.
+        self.fault_in = FaultIn::None;
+        let in_file = || self.vm.find_file(caller.pid, touch.map.as_deref()?, touch.offset?).ok()?;
+        let Some(addr) = touch.addr.or_else(in_file) else {
+            return self.tally.skip("page faults without an address");
+        };
+        self.access_page(caller, addr);
+        let taken = self.meter.take(&mut *self.vm);
+        if let Some(counters) = &taken.counters {
+            self.tally.faults.add(counters);
+        }
+        if let Some(observer) = &mut self.observer {
+            let seen = Seen {
+                line,
+                pid: caller.pid,
+                name: "page fault",
+                text: &format!("page fault at {addr:#x}"),
+                outcome: String::new(),
+                as_expected: true,
+                counters: taken.counters.unwrap_or_default(),
+                records: taken.records,
+            };
+            observer.seen(&*self.vm, seen);
+        }
+    }
+
+    fn exit(&mut self, log_pid: Option<u32>) {
+        if let Some(task) = self.tasks.find(log_pid) {
+            let caller = Caller { log_pid, pid: task.emulated, process: task.process };
+            self.end_task(caller);
+        }
+    }
+
+    fn end_task(&mut self, caller: Caller) {
+        let Some(task) = self.tasks.remove(caller.log_pid) else { return };
+        if !self.tasks.has(task.process) {
+            self.note_end(Caller { pid: task.emulated, ..caller });
+        }
+        let _ = self.make(task.emulated, &END);
+    }
+
+    fn end_process(&mut self, caller: Caller) {
+        self.note_end(caller);
+        for task in self.tasks.remove_process(caller.process, None) {
+            let _ = self.make(task.emulated, &END);
+        }
+    }
+
+    /// Tasks that still live at the end of the log.
+    pub(crate) fn finish(&mut self) {
+        for entries in std::mem::take(&mut self.waiting).into_values() {
+            for _ in entries {
+                self.tally.skip("of processes whose beginning the log does not show");
+            }
+        }
+        for process in 0..self.processes.len() {
+            if let Some((log_pid, pid)) = self.tasks.of_process(process) {
+                self.note_end(Caller { log_pid, pid, process });
+            }
+        }
+    }
+
+    /// The state of the memory that was asked for.
+    pub(crate) fn take_dump(&mut self) -> Option<Snapshot> {
+        self.dump.take()
+    }
+
+    fn note_peaks(&mut self, caller: Caller) {
+        let mapped = self.vm.mapped(caller.pid).unwrap_or(0);
+        let resident = self.vm.usage().memory;
+        let report = &mut self.tally.processes[caller.process];
+        report.peak_mapped = report.peak_mapped.max(mapped);
+        report.peak_resident = report.peak_resident.max(resident);
+    }
+
+    /// What a process has at its end.
+    fn note_end(&mut self, caller: Caller) {
+        if let Some((whose, addr, len)) = self.dumped
+            && (whose == self.tally.processes[caller.process].pid || whose.is_none() && caller.process == 0)
+        {
+            self.dump = self.vm.snapshot(caller.pid, addr, len).ok();
+        }
+        if let Some(script) = &mut self.script {
+            script.exit(caller.process);
+        }
+        let Ok(vmas) = self.vm.vmas(caller.pid, 0, u64::MAX) else { return };
+        let folded = self.folded(caller.pid);
+        let report = &mut self.tally.processes[caller.process];
+        report.resident = vmas.iter().map(|vma| vma.rss).sum();
+        report.huge = vmas.iter().map(|vma| vma.anon_huge).sum();
+        report.folded = folded;
+    }
+
+    fn folded(&self, pid: Pid) -> u64 {
+        let Ok(snapshot) = self.vm.snapshot(pid, 0, u64::MAX) else { return 0 };
+        let is_folded = |view| matches!(view, Some(PteView::Present(m)) if m.attrs.contains(PteAttrs::CONT));
+        let runs = snapshot.runs.iter().filter(|run| is_folded(run.view));
+        runs.map(|run| run.n * snapshot.page_size).sum()
+    }
+
+    pub(crate) fn tasks(&mut self) -> &mut Tasks {
+        &mut self.tasks
+    }
+}
+
+/// Whether a result is the one that the log has.
+fn same(logged: &LoggedOutcome, got: Result<u64, CallError>) -> bool {
+    match (logged, got) {
+        (LoggedOutcome::Value(want), Ok(got)) => *want == got,
+        (LoggedOutcome::Failed(want), Err(CallError::Errno(got))) => *want == got,
+        _ => false,
+    }
+}
+
+/// A call as the log has it, without what it returned.
+fn call_without_result(text: &str) -> &str {
+    text.rsplit_once(" = ").map_or(text, |(call, _)| call).trim_end()
+}
+
+/// `0`, `0x7f0000000000`, `-1 ENOMEM`
+fn logged_text(outcome: &LoggedOutcome) -> String {
+    match outcome {
+        LoggedOutcome::Value(n) if *n < 4096 => n.to_string(),
+        LoggedOutcome::Value(n) => format!("{n:#x}"),
+        LoggedOutcome::Failed(errno) => format!("-1 {}", errno.name()),
+        LoggedOutcome::FailedOther(text) => format!("-1 {text}"),
+        LoggedOutcome::Restarted | LoggedOutcome::Unknown => "?".to_owned(),
+    }
+}
+
+/// Whose maps a file shows.
+enum Whose {
+    Caller,
+    Task(u32),
+}
+
+/// Whose maps a path shows, if any's: `/proc/self/maps`, `/proc/42/smaps`.
+fn maps_of(path: &str) -> Option<Whose> {
+    let (whose, file) = path.strip_prefix("/proc/")?.split_once('/')?;
+    if !["maps", "smaps"].contains(&file) {
+        return None;
+    }
+    if ["self", "thread-self"].contains(&whose) {
+        Some(Whose::Caller)
+    } else {
+        whose.parse().ok().map(Whose::Task)
+    }
+}

@@ -1,0 +1,180 @@
+//! What a replay adds up to on one machine.
+
+use ptelab_machine::{Counter, Counters};
+use ptelab_measure::cost::Model;
+use ptelab_run::Cost;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Differences, adopted ranges and dear calls that are kept one by one.
+const MAX_DIFFERENCES: usize = 1000;
+const MAX_ADOPTED: usize = 100;
+const MAX_BROKEN: usize = 10;
+/// More than are shown, as another kernel may have others.
+const DEAREST: usize = 40;
+
+/// A call whose result is not the log's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogDifference {
+    /// Line of the log, from 1.
+    pub line: u64,
+    /// The call as the log has it.
+    pub call: String,
+    /// What the log says it returned.
+    pub expected: String,
+    /// What it returned here.
+    pub got: String,
+}
+
+/// Memory that the log shows in use and nowhere being mapped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdoptedRange {
+    /// Line of the call that used it.
+    pub line: u64,
+    /// First address.
+    pub start: u64,
+    /// End, exclusive.
+    pub end: u64,
+}
+
+/// A call and what it took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DearCall {
+    /// Line of the log.
+    pub line: u64,
+    /// The call as the log has it.
+    pub call: String,
+    /// Steps: see [`work`].
+    pub steps: u64,
+    /// Contiguous blocks that it took apart.
+    pub unfolds: u64,
+    /// Instructions that it takes on a real kernel, as predicted; nothing where that cannot be said of such a call.
+    pub instructions: Option<u64>,
+}
+
+/// The work that counters add up to: reads and writes of entries, looks at page structs, barriers, TLB instructions.
+pub fn work(counters: &Counters) -> u64 {
+    const STEPS: [Counter; 11] = [
+        Counter::Loads,
+        Counter::Stores,
+        Counter::Exchanges,
+        Counter::CompareExchanges,
+        Counter::PageLookups,
+        Counter::ExclusiveReads,
+        Counter::DsbIshst,
+        Counter::DsbIsh,
+        Counter::DsbNsh,
+        Counter::Isb,
+        Counter::TlbiOps,
+    ];
+    STEPS.into_iter().map(|counter| counters.get(counter)).sum()
+}
+
+/// What a process of the log came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ProcessReport {
+    /// Its number in the log; nothing where the log names none.
+    pub pid: Option<u32>,
+    /// The last program that it executed.
+    pub program: Option<String>,
+    /// Calls that were judged.
+    pub calls: u64,
+    /// Of these equal.
+    pub equal: u64,
+    /// The most that it had mapped, in bytes.
+    pub peak_mapped: u64,
+    /// The most that all processes together had resident while it made its calls, in bytes.
+    pub peak_resident: u64,
+    /// Resident at its end, in bytes.
+    pub resident: u64,
+    /// Of that in folded contiguous blocks, in bytes.
+    pub folded: u64,
+    /// Of that in huge leaves, in bytes.
+    pub huge: u64,
+    /// Threads that it had, all in all.
+    pub threads: u64,
+}
+
+/// What a replay adds up to on one machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// What mprotect is predicted by; nothing where there is no model of the port.
+    pub(crate) model: Option<&'static Model>,
+    /// Calls that were judged.
+    pub calls: u64,
+    /// Of these with the log's result.
+    pub equal: u64,
+    /// Ranges that were adopted.
+    pub adopted: u64,
+    /// The first of them.
+    pub adopted_ranges: Vec<AdoptedRange>,
+    /// Calls that could not be judged, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Calls with other results: the first of them.
+    pub differences: Vec<LogDifference>,
+    /// How many there are.
+    pub differences_count: u64,
+    /// What calls took, by name.
+    pub costs: BTreeMap<&'static str, Cost>,
+    /// What the first uses of memory took.
+    pub faults: Cost,
+    /// The calls that took most.
+    pub dearest: Vec<DearCall>,
+    /// The first calls that took contiguous blocks apart.
+    pub broke: Vec<DearCall>,
+    /// How many did.
+    pub broke_count: u64,
+    /// Calls of mprotect by size: bucket `i` holds those of `1 << i` pages and more, less than twice that.
+    pub mprotect_sizes: BTreeMap<u32, u64>,
+    /// Processes, in the order in which they came.
+    pub processes: Vec<ProcessReport>,
+}
+
+impl Tally {
+    pub(crate) fn skip(&mut self, why: &'static str) {
+        *self.skipped.entry(why).or_default() += 1;
+    }
+
+    pub(crate) fn adopt(&mut self, range: AdoptedRange) {
+        self.adopted += 1;
+        if self.adopted_ranges.len() < MAX_ADOPTED {
+            self.adopted_ranges.push(range);
+        }
+    }
+
+    pub(crate) fn differ(&mut self, difference: LogDifference) {
+        self.differences_count += 1;
+        if self.differences.len() < MAX_DIFFERENCES {
+            self.differences.push(difference);
+        }
+    }
+
+    /// Adds what a call took.
+    pub(crate) fn cost(&mut self, line: u64, name: &'static str, text: &str, counters: &Counters) {
+        self.costs.entry(name).or_default().add(counters);
+        let steps = work(counters);
+        let unfolds = counters.get(Counter::Unfolds);
+        let model = self.model.filter(|_| name == "mprotect");
+        let call = || {
+            let instructions = model.map(|model| model.predict(1, counters).round() as u64);
+            DearCall { line, call: text.to_owned(), steps, unfolds, instructions }
+        };
+        if unfolds > 0 {
+            self.broke_count += 1;
+            if self.broke.len() < MAX_BROKEN {
+                self.broke.push(call());
+            }
+        }
+        let dear = steps > 0 && (self.dearest.len() < DEAREST || self.dearest[DEAREST - 1].steps < steps);
+        if dear {
+            let at = self.dearest.partition_point(|dear| dear.steps >= steps);
+            self.dearest.insert(at, call());
+            self.dearest.truncate(DEAREST);
+        }
+    }
+
+    /// What all calls took together.
+    pub fn total(&self) -> Cost {
+        self.costs.values().sum()
+    }
+}

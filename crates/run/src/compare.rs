@@ -1,0 +1,189 @@
+//! One scenario on several machines, side by side: what differs between ports and between kernels.
+
+use crate::report::{MAX_RESULTS, RunReport};
+use crate::show;
+use ptelab_machine::{Difference, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags};
+use ptelab_scenario::Scenario;
+
+/// How two machines are held against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// In what every architecture has: between ports.
+    Neutral,
+    /// Word for word: between kernels of one port.
+    Raw,
+}
+
+/// Two machines that differ, and in what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+pub struct Differing {
+    /// The machine compared with.
+    pub left: String,
+    /// The machine compared.
+    pub right: String,
+    /// Calls and entries that differ, for people.
+    pub differences: Vec<String>,
+    /// How many differ in all.
+    pub count: usize,
+}
+
+/// Differences of one pair that are kept.
+const MAX_SHOWN: usize = 12;
+
+/// Compares reports of one scenario: each port with the first, kernel by kernel; and each kernel with the one before it, port
+/// by port. Pairs without differences are left out.
+pub fn compare(scenario: &Scenario, reports: &[RunReport]) -> (Vec<Differing>, Vec<Differing>) {
+    let (mut ports, mut kernels) = (Vec::new(), Vec::new());
+    for (i, right) in reports.iter().enumerate() {
+        let earlier = &reports[..i];
+        let first_port = earlier.iter().find(|left| left.kernel == right.kernel);
+        let last_kernel = earlier.iter().rfind(|left| left.arch == right.arch);
+        ports.extend(first_port.and_then(|left| compare_pair(scenario, left, right, Comparison::Neutral)));
+        kernels.extend(last_kernel.and_then(|left| compare_pair(scenario, left, right, Comparison::Raw)));
+    }
+    (ports, kernels)
+}
+
+/// Compares two reports of one scenario; `None` where nothing differs.
+pub fn compare_pair(
+    scenario: &Scenario,
+    left: &RunReport,
+    right: &RunReport,
+    comparison: Comparison,
+) -> Option<Differing> {
+    let mut all = Differences::default();
+    compare_calls(scenario, left, right, &mut all);
+    for (a, b) in left.dumps.iter().zip(&right.dumps) {
+        for text in compare_snapshots(&a.snapshot, &b.snapshot, comparison) {
+            all.push(|| format!("dump {:?}: {text}", a.name));
+        }
+    }
+    if left.dumps.len() != right.dumps.len() {
+        all.push(|| format!("{} dumps against {}", left.dumps.len(), right.dumps.len()));
+    }
+    let Differences { shown: differences, count } = all;
+    (count > 0).then(|| Differing { left: left.machine(), right: right.machine(), differences, count })
+}
+
+#[derive(Default)]
+struct Differences {
+    shown: Vec<String>,
+    count: usize,
+}
+
+impl Differences {
+    fn push(&mut self, text: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.count <= MAX_SHOWN {
+            self.shown.push(text());
+        }
+    }
+}
+
+fn compare_calls(scenario: &Scenario, left: &RunReport, right: &RunReport, all: &mut Differences) {
+    let differing = |(_, (a, b)): &(usize, (&Outcome, &Outcome))| a != b;
+    let pairs = left.results.iter().zip(&right.results).enumerate().filter(differing);
+    let mut steps = scenario.steps().enumerate();
+    for (at, (a, b)) in pairs {
+        let step = steps.find(|(i, _)| *i == at).map(|(_, step)| step.line);
+        let text = step.map_or_else(String::new, |line| format!("line {}, {}", line.line, line.call));
+        all.push(|| format!("{text}: {a}, then {b}"));
+    }
+    if left.lines == right.lines && left.rest_digest != right.rest_digest {
+        all.push(|| format!("results after the first {MAX_RESULTS} lines"));
+    }
+}
+
+/// What differs between two states of one range, for people.
+pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, comparison: Comparison) -> Vec<String> {
+    let mut texts = Vec::new();
+    let vmas = |s: &Snapshot| -> Vec<String> {
+        let soft = comparison == Comparison::Neutral;
+        let strip = |text: String| if soft { text.replace(" sd", "") } else { text };
+        s.vmas.iter().map(|vma| strip(show::vma_line(vma))).collect()
+    };
+    let (a, b) = (vmas(left), vmas(right));
+    let (on_left, on_right) = names(left, right);
+    texts.extend(a.iter().filter(|vma| !b.contains(vma)).map(|vma| format!("VMA {vma} only on {on_left}")));
+    texts.extend(b.iter().filter(|vma| !a.contains(vma)).map(|vma| format!("VMA {vma} only on {on_right}")));
+    let differing = differing_entries(left, right, comparison);
+    texts.extend(differing.iter().map(|difference| entry_text(left, right, difference)));
+    texts
+}
+
+/// Where the entries of two states of one range differ.
+pub fn differing_entries(left: &Snapshot, right: &Snapshot, comparison: Comparison) -> Vec<Difference> {
+    match comparison {
+        Comparison::Raw => left.runs.differences(&right.runs, same_raw),
+        Comparison::Neutral => left.runs.differences(&right.runs, same_neutral),
+    }
+}
+
+fn entry_text(left: &Snapshot, right: &Snapshot, d: &Difference) -> String {
+    let side = |snapshot: &Snapshot, run: &Option<Run>| match run {
+        None => "nothing".to_owned(),
+        Some(run) if run.is_none() => "empty".to_owned(),
+        // The address and the count are those of the range that differs.
+        Some(run) => {
+            let line = show::run_line(snapshot, run);
+            line.split_once(" x ").map_or_else(|| line.clone(), |(_, rest)| rest.to_owned())
+        }
+    };
+    let (a, b) = (side(left, &d.left), side(right, &d.right));
+    let (on_left, on_right) = names(left, right);
+    let width = on_left.len().max(on_right.len());
+    format!("{}..{}\n        {on_left:width$}  {a}\n        {on_right:width$}  {b}", d.start, d.end)
+}
+
+/// What tells two snapshots apart: their kernels, or else their ports.
+fn names(left: &Snapshot, right: &Snapshot) -> (&'static str, &'static str) {
+    if left.arch == right.arch { (left.kernel, right.kernel) } else { (left.arch, right.arch) }
+}
+
+fn same_place(a: Option<PageRun>, b: Option<PageRun>) -> bool {
+    let place = |page: PageRun| PageRun { repeats: false, ..page };
+    a.map(place) == b.map(place)
+}
+
+/// Whether two runs that begin at the same address begin alike, word for word.
+pub fn same_raw(a: &Run, b: &Run) -> bool {
+    a.bits == b.bits && a.level == b.level && same_place(a.page, b.page) && a.pagemap == b.pagemap
+}
+
+/// Attributes that ports may have or lack by their nature.
+const OWN: PteAttrs = PteAttrs::CONT.union(PteAttrs::SOFT_DIRTY);
+/// Of an entry that allows no access, the rest is nobody's business.
+const OF_PROTNONE: PteAttrs = PteAttrs::PROTNONE
+    .union(PteAttrs::YOUNG)
+    .union(PteAttrs::DIRTY)
+    .union(PteAttrs::SPECIAL)
+    .union(PteAttrs::UFFD);
+
+fn same_neutral(a: &Run, b: &Run) -> bool {
+    let pagemap = |run: &Run| run.pagemap.map(|bits| bits - Pagemap::SOFT_DIRTY);
+    a.level == b.level
+        && a.view.map(neutral) == b.view.map(neutral)
+        && same_place(a.page, b.page)
+        && pagemap(a) == pagemap(b)
+}
+
+/// A view without frame number and without what is a port's own.
+pub fn neutral(view: PteView) -> PteView {
+    match view {
+        PteView::Present(mut mapping) => {
+            mapping.pfn = ptelab_machine::Pfn::new(0);
+            mapping.pkey = 0;
+            mapping.attrs -= OWN;
+            if mapping.attrs.contains(PteAttrs::PROTNONE) {
+                mapping.attrs &= OF_PROTNONE;
+            }
+            PteView::Present(mapping)
+        }
+        PteView::Soft(mut leaf) => {
+            leaf.flags -= SoftFlags::SOFT_DIRTY;
+            PteView::Soft(leaf)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,59 @@
+//! Rules of known releases, and of those that are not.
+
+use ptelab_machine::mm::Rules;
+use ptelab_machine::{Change, KernelRules, Release, changes};
+
+/// A kernel that was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedKernel {
+    /// Its rules.
+    pub rules: &'static KernelRules,
+    /// Where these are not its own: whose they are.
+    pub note: Option<String>,
+}
+
+/// What is known of a release: its rules, or those that are nearest. `None` before the tables begin.
+pub fn of_release(release: Release) -> Option<NamedKernel> {
+    if let Some(rules) = KernelRules::of_series(release) {
+        let is_it = rules.release == release || rules.name == release.to_string();
+        let note = format!("{release} is not known: the rules of {}, as {}", rules.name, rules.release);
+        return Some(NamedKernel { rules, note: (!is_it).then_some(note) });
+    }
+    if release < KernelRules::OLDEST {
+        return None;
+    }
+    let rules = KernelRules::of_release(release);
+    let known = KernelRules::ALL.iter().rev();
+    let nearest = known.min_by_key(|known| differences(known, rules).count())?;
+    let but_for: Vec<&str> = differences(nearest, rules).map(|(_, change)| change.id).collect();
+    let note = format!("{release} is not known: the rules of {}", nearest.name);
+    Some(if but_for.is_empty() {
+        NamedKernel { rules: nearest, note: Some(note) }
+    } else {
+        NamedKernel { rules, note: Some(format!("{note} but for {}", but_for.join(", "))) }
+    })
+}
+
+/// The changes that hold in one of two kernels only, with whose they are.
+pub fn differences(
+    a: &KernelRules,
+    b: &KernelRules,
+) -> impl Iterator<Item = (&'static str, &'static Change)> {
+    changes().filter(|(_, change)| a.has(change) != b.has(change))
+}
+
+/// The known kernels on either side of the change that `bench`, `cost` and examples are about: mprotect in batches.
+pub fn before_and_after() -> [&'static KernelRules; 2] {
+    let turn = KernelRules::turn(|rules| rules.has(Rules::mprotect_batches));
+    turn.map_or([KernelRules::DEFAULT; 2], |(old, new)| [old, new])
+}
+
+/// The oldest kernel that was asked, and the default one.
+pub fn oldest_and_default() -> [&'static KernelRules; 2] {
+    [KernelRules::asked().next().unwrap_or(KernelRules::DEFAULT), KernelRules::DEFAULT]
+}
+
+/// Names as `Matrix::kernels` takes them.
+pub fn listed(kernels: impl IntoIterator<Item = &'static KernelRules>) -> String {
+    kernels.into_iter().map(|rules| rules.name).collect::<Vec<_>>().join(",")
+}
