@@ -83,17 +83,13 @@ impl fmt::Display for VerdictTotals {
 
 /// What a real kernel did in a scenario: calls and dumps in the order in which they were made.
 pub(crate) trait Recorded {
-    /// How many calls were recorded.
-    fn calls(&self) -> usize;
-    /// The text of one.
-    fn call_text(&self, n: usize) -> &str;
-    /// How a machine's result differs from it, if it does.
+    /// The texts of the calls that were recorded.
+    fn calls(&self) -> Vec<&str>;
+    /// How a machine's result differs from that of one, if it does.
     fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String>;
-    /// How many dumps were recorded.
-    fn dumps(&self) -> usize;
-    /// The name of one.
-    fn dump_name(&self, n: usize) -> &str;
-    /// How a machine's state differs from it.
+    /// The names of the dumps that were recorded.
+    fn dumps(&self) -> Vec<&str>;
+    /// How a machine's state differs from one.
     ///
     /// # Errors
     /// Where what was recorded makes no sense.
@@ -113,8 +109,9 @@ pub(crate) fn compare(
     scenario: &Scenario,
     verdict: Verdict,
 ) -> Result<Verdict, GoldenError> {
-    let verdict = Verdict { dumps: recorded.dumps(), calls: recorded.calls(), ..verdict };
-    let mut check = Check { recorded, calls: 0, dumps: 0, verdict, error: None };
+    let (calls, dumps) = (recorded.calls(), recorded.dumps());
+    let verdict = Verdict { dumps: dumps.len(), calls: calls.len(), ..verdict };
+    let mut check = Check { recorded, calls, dumps, calls_made: 0, dumps_taken: 0, verdict, error: None };
     check.run(vm, scenario);
     check.error.map_or(Ok(check.verdict), Err)
 }
@@ -122,8 +119,10 @@ pub(crate) fn compare(
 /// A comparison under way.
 struct Check<'a> {
     recorded: &'a dyn Recorded,
-    calls: usize,
-    dumps: usize,
+    calls: Vec<&'a str>,
+    dumps: Vec<&'a str>,
+    calls_made: usize,
+    dumps_taken: usize,
     verdict: Verdict,
     error: Option<GoldenError>,
 }
@@ -140,29 +139,24 @@ impl Check<'_> {
             }
             _ => self.call(&done.line.to_string(), done.outcome),
         });
-        for n in self.calls..self.recorded.calls() {
-            let call = self.recorded.call_text(n);
+        for call in self.calls.iter().skip(self.calls_made) {
             self.verdict.differences.push(format!("{call}: the scenario does not make this call"));
         }
-        for n in self.dumps..self.recorded.dumps() {
-            let name = self.recorded.dump_name(n);
+        for name in self.dumps.iter().skip(self.dumps_taken) {
             self.verdict.differences.push(format!("dump {name:?}: the scenario does not take it"));
         }
     }
 
     fn call(&mut self, text: &str, outcome: Outcome) {
-        let n = self.calls;
-        self.calls += 1;
-        if n >= self.recorded.calls() {
+        let n = self.calls_made;
+        self.calls_made += 1;
+        let Some(call) = self.calls.get(n) else {
             self.verdict.differences.push(format!("{text} = {outcome}: the file does not have this call"));
             return;
-        }
+        };
         match self.recorded.differing_call(n, outcome) {
             None => self.verdict.calls_equal += 1,
-            Some(how) => {
-                let call = self.recorded.call_text(n);
-                self.verdict.differences.push(format!("call {}, {call}: {how}", n + 1));
-            }
+            Some(how) => self.verdict.differences.push(format!("call {}, {call}: {how}", n + 1)),
         }
     }
 
@@ -173,12 +167,12 @@ impl Check<'_> {
         name: &str,
         snapshot: Option<&Snapshot>,
     ) -> Result<(), GoldenError> {
-        let n = self.dumps;
-        if n >= self.recorded.dumps() {
+        let n = self.dumps_taken;
+        if n >= self.dumps.len() {
             self.verdict.differences.push(format!("dump {name:?}: the file does not have it"));
             return Ok(());
         }
-        self.dumps += 1;
+        self.dumps_taken += 1;
         let Some(snapshot) = snapshot else {
             self.verdict.differences.push(format!("dump {name:?}: there is no process {pid}"));
             return Ok(());

@@ -28,12 +28,8 @@ impl Golden {
 }
 
 impl Recorded for Golden {
-    fn calls(&self) -> usize {
-        self.calls.len()
-    }
-
-    fn call_text(&self, n: usize) -> &str {
-        &self.calls[n].call
+    fn calls(&self) -> Vec<&str> {
+        self.calls.iter().map(|call| call.call.as_str()).collect()
     }
 
     fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String> {
@@ -46,12 +42,8 @@ impl Recorded for Golden {
         Some(format!("{outcome}, the kernel {}", wanted.unwrap_or("nothing")))
     }
 
-    fn dumps(&self) -> usize {
-        self.dumps.len()
-    }
-
-    fn dump_name(&self, n: usize) -> &str {
-        &self.dumps[n].name
+    fn dumps(&self) -> Vec<&str> {
+        self.dumps.iter().map(|dump| dump.name.as_str()).collect()
     }
 
     fn differing_dump(

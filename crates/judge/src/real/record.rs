@@ -104,12 +104,8 @@ fn kernel_chooses(call: &Call) -> bool {
 }
 
 impl Recorded for Recording {
-    fn calls(&self) -> usize {
-        self.calls.len()
-    }
-
-    fn call_text(&self, n: usize) -> &str {
-        &self.calls[n].text
+    fn calls(&self) -> Vec<&str> {
+        self.calls.iter().map(|call| call.text.as_str()).collect()
     }
 
     fn differing_call(&self, n: usize, outcome: Outcome) -> Option<String> {
@@ -127,12 +123,8 @@ impl Recorded for Recording {
         (!equal).then(|| format!("{}, the kernel {}", reply_text(outcome), reply_text(*reply)))
     }
 
-    fn dumps(&self) -> usize {
-        self.dumps.len()
-    }
-
-    fn dump_name(&self, n: usize) -> &str {
-        &self.dumps[n].name
+    fn dumps(&self) -> Vec<&str> {
+        self.dumps.iter().map(|dump| dump.name.as_str()).collect()
     }
 
     fn differing_dump(
