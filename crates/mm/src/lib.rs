@@ -5,7 +5,7 @@
 //!
 //! * [`Pages`]: frames, folios and their page structs; [`VmaTree`]: the mappings of an address space ([`Mm`]);
 //! * [`PageTables`]: the port, walks, splits, what entries say;
-//! * [`Rmap`](rmap), [`Swap`], objects whose pages outlive a mapping;
+//! * anon_vmas, [`Swap`], objects whose pages outlive a mapping;
 //! * [`Kernel`]: all of that, with settings;
 //! * calls and faults: functions over it, in files named as Linux's: `change_pte_range` is in `mprotect.rs`,
 //!   `copy_pte_range` and `zap_pte_range`, as everything of `mm/memory.c`, under `memory/`.

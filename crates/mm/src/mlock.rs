@@ -38,7 +38,7 @@ pub fn mlock<A: Arch, H: TableMemory>(
 /// The same, with the choice of when it is faulted in (`mlock2`).
 ///
 /// # Errors
-/// As [`mlock`](mlock::<A, H>), and `EINVAL` for other flags.
+/// As [`mlock`](fn@mlock), and `EINVAL` for other flags.
 pub fn mlock2<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,

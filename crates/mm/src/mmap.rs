@@ -62,7 +62,7 @@ pub fn mmap<A: Arch, H: TableMemory>(
 /// Maps an open file from an offset in bytes on and returns the address.
 ///
 /// # Errors
-/// Those of [`mmap`](mmap::<A, H>); `EBADF` for no open file, `EACCES` where it was not opened for what is asked, `EPERM` for
+/// Those of [`mmap`](fn@mmap); `EBADF` for no open file, `EACCES` where it was not opened for what is asked, `EPERM` for
 /// execution from a `noexec` file system, `ENODEV` for what cannot be mapped, `EINVAL` for an unaligned offset, `EOVERFLOW` for
 /// one that is too large, `EOPNOTSUPP` for flags that `MAP_SHARED_VALIDATE` does not know.
 #[tracing::instrument(level = "trace", skip(k, mm))]

@@ -488,7 +488,7 @@ pub fn mprotect<A: Arch, H: TableMemory>(
 /// Changes the protection of a range, in bytes, and its key; -1 is no key of the caller's choice (`pkey_mprotect`).
 ///
 /// # Errors
-/// Those of [`mprotect`](mprotect::<A, H>), `EINVAL` for a key that the process does not have, `ENOSYS` where the architecture has
+/// Those of [`mprotect`](fn@mprotect), `EINVAL` for a key that the process does not have, `ENOSYS` where the architecture has
 /// none.
 pub fn pkey_mprotect<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,

@@ -1,7 +1,7 @@
 //! userfaultfd: write protection by range, and poison (`fs/userfaultfd.c`, `mm/userfaultfd.c`, 7.3).
 //!
 //! Every userfaultfd here has `UFFD_FEATURE_SIGBUS`: an access that meets write protection ends in `SIGBUS`, and
-//! [`Kernel::uffd_wp`] is what lets the next one through. A process has one userfaultfd for each set of features that it
+//! [`uffd_wp`] is what lets the next one through. A process has one userfaultfd for each set of features that it
 //! asks for. What only another mode than write protection does (missing pages, minor faults) is not there.
 
 use crate::address_space::ObjectKind;
