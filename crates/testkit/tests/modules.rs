@@ -1,7 +1,7 @@
 //! The house's modules and names: no circle among the modules of a crate, and no two public types of one name.
 
 use cargo_metadata::{MetadataCommand, TargetKind};
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use ptelab_testkit::root;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,7 @@ struct Module {
     items: BTreeSet<String>,
     /// Public types by name.
     types: Vec<String>,
+    /// Modules that are files of their own.
     children: Vec<String>,
 }
 
@@ -59,74 +60,57 @@ impl Module {
     }
 
     fn walk(&mut self, tokens: &[TokenTree]) {
-        let word = |i: usize| match tokens.get(i) {
-            Some(TokenTree::Ident(ident)) => Some(ident.to_string()),
-            _ => None,
-        };
         let mut i = 0;
         while let Some(token) = tokens.get(i) {
-            match token {
-                TokenTree::Punct(punct) if punct.as_char() == '#' => {
-                    let is_for_tests =
-                        tokens.get(i + 1).is_some_and(|group| group.to_string() == "[cfg (test)]");
-                    let inner = matches!(tokens.get(i + 1), Some(TokenTree::Punct(_)));
-                    i += if inner { 3 } else { 2 };
-                    if is_for_tests {
-                        i = after_item(tokens, i);
-                    }
-                    continue;
+            i += match token {
+                TokenTree::Group(group) => {
+                    self.walk(&inside(group));
+                    1
                 }
-                TokenTree::Group(group) => self.walk(&group.stream().into_iter().collect::<Vec<_>>()),
+                TokenTree::Punct(punct) if punct.as_char() == '#' => after_attribute(&tokens[i..]),
                 // A lifetime.
-                TokenTree::Punct(punct) if punct.as_char() == '\'' => i += 1,
-                TokenTree::Ident(ident) => {
-                    let (text, line) = (ident.to_string(), ident.span().start().line);
-                    let next = word(i + 1);
-                    match text.as_str() {
-                        "use" if !is_punct(tokens.get(i + 1), '<') => {
-                            let end = after_item(tokens, i);
-                            let is_public = is_public(&tokens[..i]);
-                            self.use_tree(
-                                &tokens[i + 1..end - 1],
-                                &Named { line, path: Vec::new() },
-                                is_public,
-                            );
-                            i = end;
-                            continue;
-                        }
-                        "mod" => {
-                            self.children.extend(next.filter(|_| is_punct(tokens.get(i + 2), ';')));
-                            i += 2;
-                            continue;
-                        }
-                        "struct" | "enum" | "trait" | "union" | "type" | "fn" | "const" | "static" => {
-                            let is_type = !matches!(text.as_str(), "fn" | "const" | "static");
-                            let is_named = is_type && is_public_to_all(&tokens[..i]);
-                            self.types.extend(next.clone().filter(|_| is_named));
-                            self.items.extend(next);
-                        }
-                        _ => {}
-                    }
-                    self.words.insert(text.clone());
-                    let starts = i == 0
-                        || !is_punct(tokens.get(i - 1), ':')
-                        || !is_punct(tokens.get(i.wrapping_sub(2)), ':');
-                    if starts && is_punct(tokens.get(i + 1), ':') && is_punct(tokens.get(i + 2), ':') {
-                        let mut path = vec![text];
-                        let mut at = i + 1;
-                        while let (true, true, Some(segment)) =
-                            (is_punct(tokens.get(at), ':'), is_punct(tokens.get(at + 1), ':'), word(at + 2))
-                        {
-                            path.push(segment);
-                            at += 3;
-                        }
-                        self.paths.push(Named { line, path });
-                    }
-                }
-                _ => {}
-            }
-            i += 1;
+                TokenTree::Punct(punct) if punct.as_char() == '\'' => 2,
+                TokenTree::Ident(ident) => self.word(ident, &tokens[..i], &tokens[i..]),
+                _ => 1,
+            };
         }
+    }
+
+    /// Notes what a word begins; says how many tokens that takes.
+    fn word(&mut self, ident: &Ident, before: &[TokenTree], from: &[TokenTree]) -> usize {
+        let (text, line) = (ident.to_string(), ident.span().start().line);
+        let next = word_at(from, 1);
+        match text.as_str() {
+            "use" if !is_punct(from.get(1), '<') => {
+                let end = item_len(from);
+                self.use_tree(&from[1..end - 1], &Named { line, path: Vec::new() }, is_public(before));
+                return end;
+            }
+            "mod" => {
+                if is_punct(from.get(2), ';') {
+                    self.children.extend(next);
+                } else {
+                    self.items.extend(next);
+                }
+                return 2;
+            }
+            "struct" | "enum" | "trait" | "union" | "type" if is_public_to_all(before) => {
+                self.types.extend(next.clone());
+                self.items.extend(next);
+            }
+            "struct" | "enum" | "trait" | "union" | "type" | "fn" | "const" | "static" => {
+                self.items.extend(next);
+            }
+            _ => {}
+        }
+        if !is_double_colon(&before[before.len().saturating_sub(2)..]) && is_double_colon(&from[1..]) {
+            let steps = from[1..].chunks(3).take_while(|step| is_double_colon(step));
+            let names = steps.map_while(|step| word_at(step, 2));
+            let path = std::iter::once(text.clone()).chain(names).collect();
+            self.paths.push(Named { line, path });
+        }
+        self.words.insert(text);
+        1
     }
 
     /// What stands behind `use`, with what stands before its braces.
@@ -148,7 +132,7 @@ impl Module {
                     }
                     TokenTree::Punct(punct) if punct.as_char() == '*' => "*".clone_into(&mut name),
                     TokenTree::Group(group) => {
-                        self.use_tree(&group.stream().into_iter().collect::<Vec<_>>(), &named, is_public);
+                        self.use_tree(&inside(group), &named, is_public);
                         name.clear();
                     }
                     _ => {}
@@ -165,15 +149,37 @@ fn is_punct(token: Option<&TokenTree>, wanted: char) -> bool {
     matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
 }
 
-/// Where the item that begins here ends.
-fn after_item(tokens: &[TokenTree], from: usize) -> usize {
-    let ends = |token: &TokenTree| {
-        is_punct(Some(token), ';')
-            || matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
-    };
-    let is_use = matches!(tokens.get(from), Some(TokenTree::Ident(ident)) if *ident == "use");
-    let end = tokens[from..].iter().position(|t| if is_use { is_punct(Some(t), ';') } else { ends(t) });
-    end.map_or(tokens.len(), |end| from + end + 1)
+fn is_double_colon(tokens: &[TokenTree]) -> bool {
+    is_punct(tokens.first(), ':') && is_punct(tokens.get(1), ':')
+}
+
+fn word_at(tokens: &[TokenTree], at: usize) -> Option<String> {
+    if let Some(TokenTree::Ident(ident)) = tokens.get(at) { Some(ident.to_string()) } else { None }
+}
+
+fn inside(group: &Group) -> Vec<TokenTree> {
+    group.stream().into_iter().collect()
+}
+
+/// Tokens of an attribute, and of the item behind it where only tests have that.
+fn after_attribute(tokens: &[TokenTree]) -> usize {
+    let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
+    match text.as_str() {
+        "!" => 3,
+        _ if text.starts_with("[cfg (test") || text.starts_with("[cfg (all (test") => {
+            2 + item_len(&tokens[2..])
+        }
+        _ => 2,
+    }
+}
+
+/// Tokens of the item that begins here.
+fn item_len(tokens: &[TokenTree]) -> usize {
+    let is_use = word_at(tokens, 0).is_some_and(|word| word == "use");
+    let is_body =
+        |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+    let ends = |token: &TokenTree| is_punct(Some(token), ';') || !is_use && is_body(token);
+    tokens.iter().position(ends).map_or(tokens.len(), |end| end + 1)
 }
 
 /// Whether these end with `pub` or `pub(...)`.
@@ -252,14 +258,12 @@ impl Modules {
         if let Some(child) = self.child(of, name) {
             return Some(Place::Module(child));
         }
-        if module.items.contains(name) {
-            return Some(Place::ItemOf(of.to_vec()));
-        }
         let depth = depth.checked_sub(1)?;
         let bound = module.bound.iter().filter(|bound| bound.name == name);
         // A name may be bound to itself: `use crate::x` in the root.
         let mut found = bound.filter_map(|bound| self.resolve(of, &bound.named.path, depth));
-        found.next().or_else(|| {
+        let own = || module.items.contains(name).then(|| Place::ItemOf(of.to_vec()));
+        found.next().or_else(own).or_else(|| {
             let globs = module.bound.iter().filter(|bound| bound.name == "*");
             globs.filter_map(|glob| self.resolve(of, &glob.named.path, depth)).find_map(|from| match from {
                 Place::Module(from) if from != of => self.member(&from, name, depth),
