@@ -201,9 +201,10 @@ fn change_pte_range<A: Arch, H: TableMemory>(
         let flags = Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE;
         let nr_ptes = mprotect_folio_pte_batch(pt, folio, ptep, oldpte, max_nr_ptes, flags);
 
+        pt.hw.event(Event::Batch(nr_ptes as u32));
         pt.hw.begin_cause(&cause::mprotect_batch);
         let oldpte = pt.modify_prot_start_ptes(addr, ptep, nr_ptes);
-        note_batch(pt, oldpte, nr_ptes);
+        note_gathered(pt, oldpte, nr_ptes);
         let ptent = uffd_changed(pt, pt.arch.pte_modify(oldpte, newprot), cp_flags);
         let batch = Batch { addr, ptep, oldpte, ptent, nr_ptes };
         if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(ptent) {
@@ -256,10 +257,9 @@ fn change_pte_range_by_entry<A: Arch, H: TableMemory>(
     }
 }
 
-/// Takes note of a batch that start has returned.
+/// Takes note that dirty entries were made one.
 #[inline]
-fn note_batch<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, oldpte: Pte, nr_ptes: usize) {
-    pt.hw.event(Event::Batch(nr_ptes as u32));
+fn note_gathered<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, oldpte: Pte, nr_ptes: usize) {
     if pt.arch.pte_dirty(oldpte) && nr_ptes > 1 {
         pt.hw.event(Event::DirtyGathered(nr_ptes as u32 - 1));
     }
