@@ -1,7 +1,7 @@
 //! Page-table words, and what they mean on any architecture.
 
 use crate::{Pfn, SoftLeaf};
-use bitflags::bitflags;
+use bitflags::{Flags, bitflags};
 use std::fmt;
 
 /// The raw word of one entry, of any level, as the port's hardware has it.
@@ -12,6 +12,26 @@ pub struct Pte(pub u64);
 impl Pte {
     /// The empty entry.
     pub const NONE: Self = Self(0);
+
+    /// Whether any of `bits` is set.
+    #[inline]
+    pub fn has(self, bits: impl Flags<Bits = u64> + Copy) -> bool {
+        self.0 & bits.bits() != 0
+    }
+
+    /// The entry with `bits`.
+    #[inline]
+    #[must_use]
+    pub fn with(self, bits: impl Flags<Bits = u64> + Copy) -> Self {
+        Self(self.0 | bits.bits())
+    }
+
+    /// The entry without `bits`.
+    #[inline]
+    #[must_use]
+    pub fn without(self, bits: impl Flags<Bits = u64> + Copy) -> Self {
+        Self(self.0 & !bits.bits())
+    }
 }
 
 impl fmt::Debug for Pte {
@@ -164,24 +184,14 @@ impl BitField {
     pub const fn value(&self, pte: Pte) -> u64 {
         (pte.0 & self.mask) >> self.mask.trailing_zeros()
     }
-}
 
-/// The named bits of a set, and fields beside them, from the lowest bit up.
-pub fn bit_fields<B: bitflags::Flags<Bits = u64>>(beside: &[(&'static str, u64)]) -> Vec<BitField> {
-    let named = B::FLAGS.iter().map(|flag| (flag.name(), flag.value().bits()));
-    let fields = named.chain(beside.iter().copied()).map(|(name, mask)| BitField { name, mask });
-    let mut fields: Vec<BitField> = fields.collect();
-    fields.sort_by_key(|field| field.mask.trailing_zeros());
-    fields
-}
-
-/// The names of the bits that are set, joined by `|`; bits without a name follow as one number. Empty for no bits.
-pub fn bit_names<B: bitflags::Flags<Bits = u64>>(bits: &B) -> String {
-    let mut names = bits.iter_names();
-    let mut out: Vec<String> = names.by_ref().map(|(name, _)| name.to_owned()).collect();
-    let rest = names.remaining().bits();
-    if rest != 0 {
-        out.push(format!("{rest:#x}"));
+    /// The bits of a word in which it holds `value`, as far as it fits.
+    pub const fn bits(&self, value: u64) -> u64 {
+        value << self.mask.trailing_zeros() & self.mask
     }
-    out.join("|")
+
+    /// The largest value that it can hold.
+    pub const fn max(&self) -> u64 {
+        self.mask >> self.mask.trailing_zeros()
+    }
 }

@@ -3,6 +3,7 @@
 //! It takes calls from a socket, which is its standard input. A fork comes with the socket of the child.
 
 use crate::command::{self, failed};
+use crate::shape::PAGE;
 use ptelab_uapi::{Access, Advice, Call, CallError, Outcome, SigCode, SigInfo, Signal as SigNumber};
 use rustix::fd::OwnedFd;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
@@ -16,8 +17,6 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Bytes that a message has at most.
 pub(super) const MAX_MESSAGE: usize = 256;
-/// Bytes from one access to the next when every page is to be touched; what is not 4K is not played.
-const PAGE: u64 = 4096;
 /// Bytes of the stack on which accesses are made.
 const STACK: usize = 64 << 10;
 

@@ -3,7 +3,7 @@
 use super::layout::{Calls, Inherit, PAGE};
 use super::sample::Skip;
 use ptelab_kernel as kernel;
-use ptelab_kernel::thp::PMD_SIZE;
+use ptelab_kernel::shape::PMD_SIZE;
 use ptelab_machine::{
     Access, Advice, Backend, Builder, Call, Config, MapFlags, Prot, Snapshot, ThpKey, ThpMode,
 };
