@@ -1,13 +1,12 @@
 //! The bits of the entry format: Arm ARM D8.3 "Translation table descriptor formats", and Linux's use of the
 //! software bits (`arch/arm64/include/asm/pgtable-hwdef.h`, `pgtable-prot.h`, 7.3).
 
-use ptelab_pgtable::{BitField, bitflags};
+use ptelab_pgtable::{BitField, entry_bits};
 
-bitflags! {
+entry_bits! {
     /// Bits of a present entry. Fields beside them: the frame number in bits 47:12, memory attributes in bits 4:2,
     /// shareability in bits 9:8, and the permission overlay in bits 62:60.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PteBits: u64 {
+    pub struct PteBits {
         /// Valid to hardware.
         const VALID = 1 << 0;
         /// A page or, above the last level, a table; a block where it is clear.
@@ -39,10 +38,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of an entry that points to a table, beside `VALID` and `PAGE`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct TableBits: u64 {
+    pub struct TableBits {
         /// Valid to hardware.
         const VALID = 1 << 0;
         /// Not a block.
@@ -54,10 +52,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of a software entry. The type stands in bits 10:6, the offset in bits 61:12.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SoftBits: u64 {
+    pub struct SoftBits {
         /// The page was exclusive.
         const EXCLUSIVE = 1 << 2;
         /// userfaultfd write protection.

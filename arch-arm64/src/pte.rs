@@ -76,10 +76,10 @@ impl EntryFormat for Arm64 {
 
     /// A dirty page that is writable is dirty to hardware too.
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
-        let mut bits = self.plain_bits(attrs) | PteBits::NG | PteBits::PXN | PteBits::PAGE;
+        let mut bits = PteBits::NG | PteBits::PXN | PteBits::PAGE;
         bits.set(PteBits::UXN, !attrs.contains(PteAttrs::EXEC));
         bits.set(PteBits::RDONLY, !attrs.contains(PteAttrs::WRITE | PteAttrs::DIRTY));
-        PgProt(bits.bits() | SH_INNER)
+        PgProt(self.plain_bits(attrs) | bits.bits() | SH_INNER)
     }
 
     /// `VALID` stays as it is: a huge page under `PROT_NONE` is invalid too.

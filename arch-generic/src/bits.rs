@@ -1,11 +1,10 @@
 //! The bits of the entry format, which is this port's own.
 
-use ptelab_pgtable::bitflags;
+use ptelab_pgtable::entry_bits;
 
-bitflags! {
+entry_bits! {
     /// Bits of a present entry. The frame number stands in bits 51:12.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PteBits: u64 {
+    pub struct PteBits {
         /// Valid to hardware.
         const PRESENT = 1 << 0;
         /// Invalid to hardware and present to Linux, where `PRESENT` is clear.
@@ -29,10 +28,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of a software entry. The type stands in bits 8:4, the offset in bits 61:12.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SoftBits: u64 {
+    pub struct SoftBits {
         /// The page was exclusive.
         const EXCLUSIVE = 1 << 2;
         /// userfaultfd write protection.

@@ -1,12 +1,11 @@
 //! The bits of the entry format: Intel SDM volume 3, 4.5 "4-level paging", and Linux's use of the software bits
 //! (`arch/x86/include/asm/pgtable_types.h`, 7.3).
 
-use ptelab_pgtable::{BitField, bitflags};
+use ptelab_pgtable::{BitField, entry_bits};
 
-bitflags! {
+entry_bits! {
     /// Bits of a present entry. The frame number stands in bits 51:12, the protection key in bits 62:59.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PteBits: u64 {
+    pub struct PteBits {
         /// Valid to hardware.
         const PRESENT = 1 << 0;
         /// Writable.
@@ -43,10 +42,9 @@ impl PteBits {
     pub const DIRTY_BITS: Self = Self::DIRTY.union(Self::SAVED_DIRTY);
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of a software entry. The type stands in bits 63:59, the inverted offset in bits 58:9.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SoftBits: u64 {
+    pub struct SoftBits {
         /// Soft-dirty.
         const SOFT_DIRTY = 1 << 1;
         /// userfaultfd write protection.

@@ -46,7 +46,7 @@ impl X86_64 {
     /// for it.
     #[inline]
     fn modify(&self, old: Pte, prot: PgProt, keep: u64, frame: u64) -> Pte {
-        let soft_dirty = self.soft_dirty_bit().bits();
+        let soft_dirty = self.soft_dirty_bit();
         let word = old.0 & (keep | soft_dirty) | prot.0 & Self::PROT_MASK & !soft_dirty;
         let new = Pte(word ^ (inversion(old.0) ^ inversion(word)) & frame);
         if old.has(PteBits::RW) { save_dirty(new) } else { restore_dirty(new) }
@@ -78,8 +78,8 @@ impl EntryFormat for X86_64 {
     const UFFD: PteBits = PteBits::UFFD;
 
     #[inline]
-    fn soft_dirty_bit(&self) -> PteBits {
-        if self.cpu.soft_dirty { PteBits::SOFT_DIRTY } else { PteBits::empty() }
+    fn soft_dirty_bit(&self) -> u64 {
+        if self.cpu.soft_dirty { PteBits::SOFT_DIRTY.bits() } else { 0 }
     }
 
     type SoftBits = SoftBits;
@@ -94,9 +94,9 @@ impl EntryFormat for X86_64 {
     const SWP_PFN_BITS: u32 = 34;
 
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
-        let mut bits = self.plain_bits(attrs);
-        bits.set(PteBits::NX, !attrs.intersects(PteAttrs::PROTNONE | PteAttrs::EXEC));
-        PgProt(save_dirty(Pte(bits.bits())).0)
+        let may = attrs.intersects(PteAttrs::PROTNONE | PteAttrs::EXEC);
+        let nx = if may { 0 } else { PteBits::NX.bits() };
+        PgProt(save_dirty(Pte(self.plain_bits(attrs) | nx)).0)
     }
 
     #[inline]
@@ -125,7 +125,7 @@ impl EntryFormat for X86_64 {
 
     #[inline]
     fn pgprot_modify(&self, old: PgProt, new: PgProt) -> PgProt {
-        let keep = CHG_MASK | self.soft_dirty_bit().bits();
+        let keep = CHG_MASK | self.soft_dirty_bit();
         PgProt(old.0 & keep | new.0 & !keep)
     }
 
@@ -169,7 +169,7 @@ impl EntryFormat for X86_64 {
 
     #[inline]
     fn pte_mkdirty(&self, pte: Pte) -> Pte {
-        save_dirty(pte.with(PteBits::DIRTY.union(self.soft_dirty_bit())))
+        save_dirty(pte.with(PteBits::DIRTY.bits() | self.soft_dirty_bit()))
     }
 
     #[inline]

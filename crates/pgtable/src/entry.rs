@@ -1,7 +1,7 @@
 //! Page-table words, and what they mean on any architecture.
 
 use crate::{Pfn, SoftLeaf};
-use bitflags::{Flags, bitflags};
+use bitflags::bitflags;
 use std::fmt;
 
 /// The raw word of one entry, of any level, as the port's hardware has it.
@@ -15,22 +15,22 @@ impl Pte {
 
     /// Whether any of `bits` is set.
     #[inline]
-    pub fn has(self, bits: impl Flags<Bits = u64> + Copy) -> bool {
-        self.0 & bits.bits() != 0
+    pub fn has(self, bits: impl EntryBits) -> bool {
+        self.0 & bits.word() != 0
     }
 
     /// The entry with `bits`.
     #[inline]
     #[must_use]
-    pub fn with(self, bits: impl Flags<Bits = u64> + Copy) -> Self {
-        Self(self.0 | bits.bits())
+    pub fn with(self, bits: impl EntryBits) -> Self {
+        Self(self.0 | bits.word())
     }
 
     /// The entry without `bits`.
     #[inline]
     #[must_use]
-    pub fn without(self, bits: impl Flags<Bits = u64> + Copy) -> Self {
-        Self(self.0 & !bits.bits())
+    pub fn without(self, bits: impl EntryBits) -> Self {
+        Self(self.0 & !bits.word())
     }
 }
 
@@ -38,6 +38,49 @@ impl fmt::Debug for Pte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#018x}", self.0)
     }
+}
+
+/// Bits of an entry: a set of named ones that [`entry_bits!`](crate::entry_bits) made, or a word of them.
+pub trait EntryBits: Copy {
+    /// As they stand in an entry.
+    fn word(self) -> u64;
+}
+
+impl EntryBits for u64 {
+    #[inline]
+    fn word(self) -> u64 {
+        self
+    }
+}
+
+/// Makes a set of named bits of an entry, as `bitflags!` does: a doc comment and a constant for each.
+///
+/// ```
+/// ptelab_pgtable::entry_bits! {
+///     /// Bits of a present entry.
+///     pub struct PteBits {
+///         /// Valid to hardware.
+///         const VALID = 1 << 0;
+///     }
+/// }
+/// assert!(ptelab_pgtable::Pte(3).has(PteBits::VALID));
+/// ```
+#[macro_export]
+macro_rules! entry_bits {
+    ($(#[$attr:meta])* $vis:vis struct $name:ident { $($bits:tt)* }) => {
+        $crate::bitflags! {
+            $(#[$attr])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            $vis struct $name: u64 { $($bits)* }
+        }
+
+        impl $crate::EntryBits for $name {
+            #[inline]
+            fn word(self) -> u64 {
+                self.bits()
+            }
+        }
+    };
 }
 
 /// A protection: every bit of a leaf entry that is not its frame number (`pgprot_t`).
@@ -181,6 +224,7 @@ pub struct BitField {
 
 impl BitField {
     /// What it holds in a word.
+    #[inline]
     pub const fn value(&self, pte: Pte) -> u64 {
         (pte.0 & self.mask) >> self.mask.trailing_zeros()
     }

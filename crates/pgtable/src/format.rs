@@ -1,8 +1,8 @@
 //! What a port's words look like.
 
 use crate::{
-    Access, BitField, Cause, Change, CpuConfig, CpuFeature, Fpb, KernelRules, Level, Pfn, PgProt, Pte,
-    PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, view,
+    Access, BitField, Cause, Change, CpuConfig, CpuFeature, EntryBits, Fpb, KernelRules, Level, Pfn, PgProt,
+    Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk, view,
 };
 use bitflags::Flags;
 
@@ -41,9 +41,9 @@ pub trait EntryFormat: Sized {
     // Bits of a present entry.
 
     /// The named bits of a leaf entry.
-    type Bits: Flags<Bits = u64> + Copy;
+    type Bits: EntryBits + Flags<Bits = u64>;
     /// The named bits of an entry that points to a table.
-    type TableBits: Flags<Bits = u64> + Copy;
+    type TableBits: EntryBits + Flags<Bits = u64>;
 
     /// The frame number's field.
     const PFN_MASK: u64;
@@ -81,16 +81,16 @@ pub trait EntryFormat: Sized {
     /// One of a contiguous block, where there are such.
     const CONT: Option<Self::Bits> = None;
 
-    /// Written since `clear_refs`; empty where that is not tracked.
+    /// Written since `clear_refs`; 0 where that is not tracked.
     #[inline]
-    fn soft_dirty_bit(&self) -> Self::Bits {
-        Self::Bits::empty()
+    fn soft_dirty_bit(&self) -> u64 {
+        0
     }
 
     // Bits of a software entry.
 
     /// The named bits of a software entry.
-    type SoftBits: Flags<Bits = u64> + Copy;
+    type SoftBits: EntryBits + Flags<Bits = u64>;
 
     /// The type's field.
     const SOFT_TYPE_MASK: u64;
@@ -118,11 +118,11 @@ pub trait EntryFormat: Sized {
 
     /// All bits of a leaf entry that say `attrs`, frame number and protection key apart.
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
-        PgProt(self.plain_bits(attrs).bits())
+        PgProt(self.plain_bits(attrs))
     }
 
     /// The bits that say attributes, where one bit says one.
-    fn plain_bits(&self, attrs: PteAttrs) -> Self::Bits {
+    fn plain_bits(&self, attrs: PteAttrs) -> u64 {
         view::plain_bits(self, attrs)
     }
 
@@ -156,7 +156,7 @@ pub trait EntryFormat: Sized {
     /// An entry that points to a table in frame `pfn` (`pmd_populate`).
     #[inline]
     fn mk_table(&self, pfn: Pfn) -> Pte {
-        self.pfn_pte(pfn, PgProt(Self::TABLE.bits()))
+        self.pfn_pte(pfn, PgProt(Self::TABLE.word()))
     }
 
     /// The protection of a mapping with these flags (`vm_get_page_prot`).
@@ -180,7 +180,7 @@ pub trait EntryFormat: Sized {
     /// A page that Linux regards as present, accessible or not.
     #[inline]
     fn pte_present(&self, pte: Pte) -> bool {
-        pte.has(Self::VALID.union(Self::PROTNONE))
+        pte.has(Self::VALID.word() | Self::PROTNONE.word())
     }
 
     /// Frame of a present entry.
@@ -388,11 +388,11 @@ pub trait EntryFormat: Sized {
     /// The bits in which entries of one batch may differ: what [`batch_clean`](Self::batch_clean) evens out.
     #[inline]
     fn batch_ignore(&self, flags: Fpb) -> u64 {
-        let mut mask = Self::YOUNG;
-        mask.set(Self::DIRTY_BITS, !flags.contains(Fpb::RESPECT_DIRTY));
-        mask.set(self.soft_dirty_bit(), !flags.contains(Fpb::RESPECT_SOFT_DIRTY));
-        mask.set(Self::WRITE, !flags.contains(Fpb::RESPECT_WRITE));
-        mask.bits()
+        let ignored = |flag, bits: u64| if flags.contains(flag) { 0 } else { bits };
+        Self::YOUNG.word()
+            | ignored(Fpb::RESPECT_DIRTY, Self::DIRTY_BITS.word())
+            | ignored(Fpb::RESPECT_SOFT_DIRTY, self.soft_dirty_bit())
+            | ignored(Fpb::RESPECT_WRITE, Self::WRITE.word())
     }
 
     /// Whether a mask says all of it: two words are one when cleaned exactly where they differ in no bit outside
@@ -400,7 +400,7 @@ pub trait EntryFormat: Sized {
     /// dirty, which of them does follows write permission: taking it away moves dirtiness from one to the other.
     #[inline]
     fn batch_by_mask(&self, flags: Fpb) -> bool {
-        Self::DIRTY_BITS.bits() == Self::DIRTY.bits()
+        Self::DIRTY_BITS.word() == Self::DIRTY.word()
             || !flags.contains(Fpb::RESPECT_DIRTY)
             || flags.contains(Fpb::RESPECT_WRITE)
     }
@@ -451,7 +451,7 @@ pub trait EntryFormat: Sized {
     /// Whether soft-dirty tracking is configured (`CONFIG_MEM_SOFT_DIRTY`).
     #[inline]
     fn has_soft_dirty(&self) -> bool {
-        !self.soft_dirty_bit().is_empty()
+        self.soft_dirty_bit() != 0
     }
 
     // What a call's arguments mean to this architecture.

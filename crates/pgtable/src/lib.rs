@@ -32,6 +32,7 @@ mod tlb;
 mod view;
 mod vm_flags;
 
+#[doc(hidden)]
 pub use bitflags::bitflags;
 
 pub use account::{CountingHw, FlushHw, RecordingHw};
@@ -39,7 +40,7 @@ pub use addr::{Pfn, VirtAddr};
 pub use cause::{Cause, Why};
 pub use changes::{Change, Probe, Shows, Turn};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
-pub use entry::{BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk};
+pub use entry::{BitField, Cydp, EntryBits, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk};
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
 pub use format::{Arch, EntryFormat};
 pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};

@@ -1,6 +1,6 @@
 //! Words in neutral terms, by what a port says of its bits.
 
-use crate::{BitField, EntryFormat, Level, Mapping, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf};
+use crate::{BitField, EntryBits, EntryFormat, Level, Mapping, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf};
 use bitflags::Flags;
 use std::fmt::Write;
 
@@ -21,23 +21,19 @@ pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteVie
 }
 
 fn decode_attrs<A: EntryFormat>(arch: &A, pte: Pte) -> PteAttrs {
-    let said = [
-        (PteAttrs::PROTNONE, !pte.has(A::VALID)),
-        (PteAttrs::USER, pte.has(A::USER)),
-        (PteAttrs::WRITE, arch.pte_write(pte)),
-        (PteAttrs::EXEC, arch.pte_exec(pte)),
-        (PteAttrs::YOUNG, arch.pte_young(pte)),
-        (PteAttrs::DIRTY, arch.pte_dirty(pte)),
-        (PteAttrs::SOFT_DIRTY, arch.pte_soft_dirty(pte)),
-        (PteAttrs::SPECIAL, arch.pte_special(pte)),
-        (PteAttrs::UFFD, arch.pte_uffd_wp(pte)),
-        (PteAttrs::CONT, A::CONT.is_some_and(|bit| pte.has(bit))),
-    ];
-    let mut attrs = PteAttrs::empty();
-    for (attr, is) in said {
-        attrs.set(attr, is);
-    }
-    attrs
+    let says = |attr: PteAttrs, is: bool| if is { attr.bits() } else { 0 };
+    PteAttrs::from_bits_retain(
+        says(PteAttrs::PROTNONE, !pte.has(A::VALID))
+            | says(PteAttrs::USER, pte.has(A::USER))
+            | says(PteAttrs::WRITE, arch.pte_write(pte))
+            | says(PteAttrs::EXEC, arch.pte_exec(pte))
+            | says(PteAttrs::YOUNG, arch.pte_young(pte))
+            | says(PteAttrs::DIRTY, arch.pte_dirty(pte))
+            | says(PteAttrs::SOFT_DIRTY, arch.pte_soft_dirty(pte))
+            | says(PteAttrs::SPECIAL, arch.pte_special(pte))
+            | says(PteAttrs::UFFD, arch.pte_uffd_wp(pte))
+            | says(PteAttrs::CONT, A::CONT.is_some_and(|bit| pte.has(bit))),
+    )
 }
 
 /// The word for a view: the one that says all of it, if the port has one.
@@ -80,22 +76,20 @@ fn leaf<A: EntryFormat>(arch: &A, m: &Mapping) -> Pte {
 }
 
 /// The bits that say attributes, where one bit says one.
-pub(crate) fn plain_bits<A: EntryFormat>(arch: &A, attrs: PteAttrs) -> A::Bits {
-    let none = A::Bits::empty();
-    let said = [
-        (PteAttrs::PROTNONE, A::PROTNONE),
-        (PteAttrs::USER, A::USER),
-        (PteAttrs::WRITE, A::WRITE),
-        (PteAttrs::EXEC, A::EXEC.unwrap_or(none)),
-        (PteAttrs::YOUNG, A::YOUNG),
-        (PteAttrs::DIRTY, A::DIRTY),
-        (PteAttrs::SOFT_DIRTY, arch.soft_dirty_bit()),
-        (PteAttrs::SPECIAL, A::SPECIAL),
-        (PteAttrs::UFFD, A::UFFD),
-        (PteAttrs::CONT, A::CONT.unwrap_or(none)),
-    ];
-    let valid = if attrs.contains(PteAttrs::PROTNONE) { none } else { A::VALID };
-    said.into_iter().filter(|(attr, _)| attrs.contains(*attr)).fold(valid, |bits, (_, bit)| bits.union(bit))
+pub(crate) fn plain_bits<A: EntryFormat>(arch: &A, attrs: PteAttrs) -> u64 {
+    let said = |attr, bits: u64| if attrs.contains(attr) { bits } else { 0 };
+    let optional = |bit: Option<A::Bits>| bit.map_or(0, A::Bits::word);
+    let valid = if attrs.contains(PteAttrs::PROTNONE) { A::PROTNONE } else { A::VALID };
+    valid.word()
+        | said(PteAttrs::USER, A::USER.word())
+        | said(PteAttrs::WRITE, A::WRITE.word())
+        | said(PteAttrs::EXEC, optional(A::EXEC))
+        | said(PteAttrs::YOUNG, A::YOUNG.word())
+        | said(PteAttrs::DIRTY, A::DIRTY.word())
+        | said(PteAttrs::SOFT_DIRTY, arch.soft_dirty_bit())
+        | said(PteAttrs::SPECIAL, A::SPECIAL.word())
+        | said(PteAttrs::UFFD, A::UFFD.word())
+        | said(PteAttrs::CONT, optional(A::CONT))
 }
 
 /// A software entry. Its word is neither empty nor one of a page.
@@ -107,7 +101,7 @@ pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte>
         return None;
     }
     let said = A::SOFT_FLAGS.iter().filter(|(flag, _)| leaf.flags.contains(*flag));
-    let flags = said.fold(0, |bits, (_, bit)| bits | bit.bits());
+    let flags = said.fold(0, |bits, (_, bit)| bits | bit.word());
     let word = Pte((ty.bits(leaf.ty.into()) | offset.bits(packed) | flags) ^ A::SOFT_INVERTED);
     (!arch.pte_none(word)).then_some(word)
 }

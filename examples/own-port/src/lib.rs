@@ -7,13 +7,12 @@
 use ptelab_pgtable::laws::{PortFacts, Setting};
 use ptelab_pgtable::{
     Arch, Change, CpuConfig, EntryFormat, KernelRules, Level, ModifyProt, PgProt, Pte, PteOps, SoftFlags,
-    TlbOps, VmFlags, bitflags, changes,
+    TlbOps, VmFlags, changes, entry_bits,
 };
 
-bitflags! {
+entry_bits! {
     /// Bits of a present entry. The frame number stands in bits 53:10.
-    #[derive(Clone, Copy, Debug)]
-    pub struct PteBits: u64 {
+    pub struct PteBits {
         /// Valid to hardware.
         const VALID = 1 << 0;
         /// User code may read.
@@ -37,10 +36,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of a software entry. The type stands in bits 10:6, the offset in bits 61:12.
-    #[derive(Clone, Copy, Debug)]
-    pub struct SoftBits: u64 {
+    pub struct SoftBits {
         /// The page was exclusive.
         const EXCLUSIVE = 1 << 2;
         /// userfaultfd write protection.

@@ -205,7 +205,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pte_dirty(pte: Pte) -> bool;
         fn recorded(pte: Pte) -> u64;
         fn pte_pkey(pte: Pte) -> u8;
-        fn soft_dirty_bit() -> P::Bits;
+        fn soft_dirty_bit() -> u64;
         fn pte_young(pte: Pte) -> bool;
         fn pte_special(pte: Pte) -> bool;
         fn pte_protnone(pte: Pte) -> bool;
