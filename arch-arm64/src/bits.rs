@@ -1,14 +1,12 @@
 //! The bits of the entry format: Arm ARM D8.3 "Translation table descriptor formats", and Linux's use of the
 //! software bits (`arch/arm64/include/asm/pgtable-hwdef.h`, `pgtable-prot.h`, 7.3).
 
-use bitflags::bitflags;
-use ptelab_pgtable::Pte;
+use ptelab_pgtable::{BitField, entry_bits};
 
-bitflags! {
+entry_bits! {
     /// Bits of a present entry. Fields beside them: the frame number in bits 47:12, memory attributes in bits 4:2,
     /// shareability in bits 9:8, and the permission overlay in bits 62:60.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PteBits: u64 {
+    pub struct PteBits {
         /// Valid to hardware.
         const VALID = 1 << 0;
         /// A page or, above the last level, a table; a block where it is clear.
@@ -40,10 +38,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of an entry that points to a table, beside `VALID` and `PAGE`.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct TableBits: u64 {
+    pub struct TableBits {
         /// Valid to hardware.
         const VALID = 1 << 0;
         /// Not a block.
@@ -55,10 +52,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of a software entry. The type stands in bits 10:6, the offset in bits 61:12.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SoftBits: u64 {
+    pub struct SoftBits {
         /// The page was exclusive.
         const EXCLUSIVE = 1 << 2;
         /// userfaultfd write protection.
@@ -67,59 +63,19 @@ bitflags! {
 }
 
 /// The frame number's field.
-pub(crate) const PFN_MASK: u64 = ((1 << 36) - 1) << PFN_SHIFT;
-pub(crate) const PFN_SHIFT: u32 = 12;
+pub(crate) const PFN_MASK: u64 = ((1 << 36) - 1) << 12;
 /// Memory attributes, as an index into MAIR: 0 is normal memory.
-pub(crate) const ATTR_MASK: u64 = 0x7 << ATTR_SHIFT;
-const ATTR_SHIFT: u32 = 2;
+pub(crate) const ATTR: BitField = BitField { name: "AttrIndx", mask: 0x7 << 2 };
 /// Shareability.
-pub(crate) const SH_MASK: u64 = 0x3 << SH_SHIFT;
-const SH_SHIFT: u32 = 8;
+pub(crate) const SH: BitField = BitField { name: "SH", mask: 0x3 << 8 };
 /// Inner shareable: what all of Linux's memory is.
-pub(crate) const SH_INNER: u64 = 0x3 << SH_SHIFT;
+pub(crate) const SH_INNER: u64 = SH.bits(3);
 /// Permission overlay index: to Linux, the protection key.
-pub(crate) const POE_MASK: u64 = 0x7 << POE_SHIFT;
-pub(crate) const POE_SHIFT: u32 = 60;
+pub(crate) const POE: BitField = BitField { name: "POIndex", mask: 0x7 << 60 };
 /// The type's field in a software entry.
-pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << SOFT_TYPE_SHIFT;
-pub(crate) const SOFT_TYPE_SHIFT: u32 = 6;
+pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << 6;
 /// The offset's field in a software entry, 50 bits.
-pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << SOFT_OFFSET_SHIFT;
-pub(crate) const SOFT_OFFSET_SHIFT: u32 = 12;
+pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << 12;
 
 /// Bits that mean nothing to hardware (`PTE_SWBITS_MASK`): 63 and 58:55.
 pub(crate) const SOFTWARE_BITS: u64 = 1 << 63 | 0xf << 55;
-
-/// The index of an entry's memory attributes.
-pub(crate) const fn attr_index(pte: Pte) -> u8 {
-    ((pte.0 & ATTR_MASK) >> ATTR_SHIFT) as u8
-}
-
-/// An entry's shareability.
-pub(crate) const fn shareability(pte: Pte) -> u8 {
-    ((pte.0 & SH_MASK) >> SH_SHIFT) as u8
-}
-
-/// An entry's protection key, 0 to 7.
-#[inline]
-pub(crate) const fn pkey(pte: Pte) -> u8 {
-    ((pte.0 & POE_MASK) >> POE_SHIFT) as u8
-}
-
-/// Whether any of `bits` is set.
-#[inline]
-pub(crate) const fn has(pte: Pte, bits: PteBits) -> bool {
-    pte.0 & bits.bits() != 0
-}
-
-/// The entry with `bits`.
-#[inline]
-pub(crate) const fn set(pte: Pte, bits: PteBits) -> Pte {
-    Pte(pte.0 | bits.bits())
-}
-
-/// The entry without `bits`.
-#[inline]
-pub(crate) const fn clear(pte: Pte, bits: PteBits) -> Pte {
-    Pte(pte.0 & !bits.bits())
-}

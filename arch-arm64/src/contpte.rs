@@ -6,9 +6,8 @@
 //! behalf of all of them.
 
 use crate::Arm64;
-use crate::bits::{PFN_MASK, PFN_SHIFT, PteBits, clear, has, set};
+use crate::bits::{PFN_MASK, PteBits};
 use crate::cause;
-use crate::ops::Seen;
 use ptelab_pgtable::{EntryFormat, Event, Hw, Level, Pte, Ptep, VirtAddr};
 
 const CONT_PTES: usize = Arm64::CONT_PTES;
@@ -30,13 +29,13 @@ pub(crate) const fn is_valid_cont(pte: Pte) -> bool {
 
 /// The entry by itself.
 #[inline]
-pub(crate) const fn mknoncont(pte: Pte) -> Pte {
-    clear(pte, PteBits::CONT)
+pub(crate) fn mknoncont(pte: Pte) -> Pte {
+    pte.without(PteBits::CONT)
 }
 
 #[inline]
-const fn mkcont(pte: Pte) -> Pte {
-    set(pte, PteBits::CONT)
+fn mkcont(pte: Pte) -> Pte {
+    pte.with(PteBits::CONT)
 }
 
 /// The entry of its block's first frame.
@@ -49,13 +48,13 @@ const fn align_frame(pte: Pte) -> Pte {
 #[inline]
 const fn is_last_of_block(addr: VirtAddr, pte: Pte) -> bool {
     let last = CONT_PTES as u64 - 1;
-    (addr.get() >> PFN_SHIFT) & (pte.0 >> PFN_SHIFT) & last == last
+    (addr.get() >> Arm64::PAGE_SHIFT) & (pte.0 >> Arm64::PFN_SHIFT) & last == last
 }
 
 /// Whether an entry may become one of a block, neighbours apart.
 #[inline]
-const fn is_foldable(pte: Pte) -> bool {
-    has(pte, PteBits::VALID) && !has(pte, PteBits::CONT.union(PteBits::SPECIAL))
+fn is_foldable(pte: Pte) -> bool {
+    pte.has(PteBits::VALID) && !pte.has(PteBits::CONT.union(PteBits::SPECIAL))
 }
 
 impl Arm64 {
@@ -116,12 +115,12 @@ impl Arm64 {
     /// dirty as any was.
     fn contpte_convert<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
         let (addr, p) = (addr.align_down(CONT_SIZE), p.align_down(CONT_PTES));
-        let mut seen = Seen::default();
-        hw.swap_run(p, CONT_PTES, |old| seen.add(old));
-        if !self.bbml3 {
+        let mut recorded = 0;
+        hw.swap_run(p, CONT_PTES, |old| recorded |= self.recorded(old));
+        if !self.cpu.bbml3 {
             self.flush_pages(hw, addr, addr.add(CONT_SIZE));
         }
-        let first = seen.merge_into(self, align_frame(pte));
+        let first = self.pte_mkrecorded(align_frame(pte), recorded);
         hw.store_run(p, first, Self::PAGE_SIZE, CONT_PTES);
     }
 
@@ -133,9 +132,9 @@ impl Arm64 {
         if self.rules.contpte_get_stops_early {
             return self.gather_until_found(hw, start, pte);
         }
-        let mut seen = Seen::default();
-        hw.load_run(start, CONT_PTES, |other| seen.add(other));
-        seen.merge_into(self, pte)
+        let mut recorded = 0;
+        hw.load_run(start, CONT_PTES, |other| recorded |= self.recorded(other));
+        self.pte_mkrecorded(pte, recorded)
     }
 
     /// Gathers up to the first entry that is dirty or young, then on to the first that is the other. A dirty
@@ -165,7 +164,7 @@ impl Arm64 {
     /// the rest.
     pub(crate) fn contpte_set_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte, nr: usize) {
         let congruent = (addr.get() ^ (pte.0 & PFN_MASK)) & (CONT_SIZE - 1) & !(Self::PAGE_SIZE - 1) == 0;
-        let may_join = has(pte, PteBits::VALID) || self.rules.cont_on_invalid;
+        let may_join = pte.has(PteBits::VALID) || self.rules.cont_on_invalid;
         let head = p.offset_in(CONT_PTES).wrapping_neg() % CONT_PTES;
         if !congruent || !may_join || nr < head + CONT_PTES {
             return hw.store_run(p, pte, Self::PAGE_SIZE, nr);
@@ -183,10 +182,10 @@ impl Arm64 {
     /// A run of entries widened to the blocks that it touches, where its ends are parts of blocks.
     pub(crate) fn contpte_align<H: Hw>(hw: &mut H, p: Ptep, nr: usize) -> (Ptep, usize) {
         let mut end = p.add(nr);
-        if has(hw.load(p.add(nr - 1)), PteBits::CONT) {
+        if hw.load(p.add(nr - 1)).has(PteBits::CONT) {
             end = p.add(nr - 1).align_down(CONT_PTES).add(CONT_PTES);
         }
-        let start = if has(hw.load(p), PteBits::CONT) { p.align_down(CONT_PTES) } else { p };
+        let start = if hw.load(p).has(PteBits::CONT) { p.align_down(CONT_PTES) } else { p };
         (start, (end.0 - start.0) as usize)
     }
 

@@ -14,71 +14,39 @@ mod modify_prot;
 mod ops;
 mod pte;
 mod tlb;
-mod view;
 
 pub use bits::{PteBits, SoftBits};
 pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+
+cpu_features! {
+    /// What a CPU may have or lack. By default it is an Armv8.7-A core.
+    struct Cpu;
+    hafdbs, true, "hardware sets the access flag and dirty state (FEAT_HAFDBS)";
+    range_tlbi, true, "one instruction invalidates a range (FEAT_TLBIRANGE)";
+    bbml3, false, "block size may change without break-before-make (FEAT_BBML3)";
+    bti, true, "branch target identification (FEAT_BTI)";
+    epan, true, "execute-only memory (FEAT_PAN3)";
+    poe, false, "permission overlays: protection keys (FEAT_S1POE)";
+    erratum_2645198, false, "losing execute permission takes break-before-make (Cortex-A715 erratum 2645198)";
+}
 
 /// A 64-bit Arm machine with 4K pages, 48-bit addresses and four levels of tables.
-#[expect(clippy::struct_excessive_bools, reason = "one for each feature that a CPU has or lacks")]
 #[derive(Clone, Copy, Debug)]
 pub struct Arm64 {
-    hafdbs: bool,
-    range_tlbi: bool,
-    bbml3: bool,
-    bti: bool,
-    epan: bool,
-    poe: bool,
-    erratum_2645198: bool,
+    cpu: Cpu,
     rules: Rules,
 }
 
-/// By default an Armv8.7-A core.
 impl Arch for Arm64 {
     const NAME: &'static str = "arm64";
     const ALIASES: &'static [&'static str] = &["aarch64"];
-    const CHANGES: &'static [&'static Change] = Rules::CHANGES;
-    const FEATURES: &'static [CpuFeature] = &[
-        CpuFeature {
-            name: "hafdbs",
-            default: true,
-            doc: "hardware sets the access flag and dirty state (FEAT_HAFDBS)",
-        },
-        CpuFeature {
-            name: "range_tlbi",
-            default: true,
-            doc: "one instruction invalidates a range (FEAT_TLBIRANGE)",
-        },
-        CpuFeature {
-            name: "bbml3",
-            default: false,
-            doc: "block size may change without break-before-make (FEAT_BBML3)",
-        },
-        CpuFeature { name: "bti", default: true, doc: "branch target identification (FEAT_BTI)" },
-        CpuFeature { name: "epan", default: true, doc: "execute-only memory (FEAT_PAN3)" },
-        CpuFeature { name: "poe", default: false, doc: "permission overlays: protection keys (FEAT_S1POE)" },
-        CpuFeature {
-            name: "erratum_2645198",
-            default: false,
-            doc: "losing execute permission takes break-before-make (Cortex-A715 erratum 2645198)",
-        },
-    ];
-
+    const FEATURES: &'static [CpuFeature] = Cpu::FEATURES;
     const CAUSES: &'static [&'static Cause] = cause::ALL;
+    const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
     fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
-        let has = |name| cpu.has(Self::FEATURES, name);
-        Self {
-            hafdbs: has("hafdbs"),
-            range_tlbi: has("range_tlbi"),
-            bbml3: has("bbml3"),
-            bti: has("bti"),
-            epan: has("epan"),
-            poe: has("poe"),
-            erratum_2645198: has("erratum_2645198"),
-            rules: Rules::of(kernel),
-        }
+        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel) }
     }
 }

@@ -1,7 +1,7 @@
 //! The transaction in which a protection changes (`arch/arm64/mm/mmu.c`, 7.3).
 
 use crate::Arm64;
-use crate::bits::{PteBits, has};
+use crate::bits::PteBits;
 use crate::cause;
 use ptelab_pgtable::{EntryFormat, Hw, ModifyProt, Pte, PteOps, Ptep, VirtAddr};
 
@@ -15,7 +15,7 @@ impl ModifyProt for Arm64 {
     #[inline]
     fn modify_prot_start_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) -> Pte {
         let old = self.get_and_clear_ptes(hw, addr, p, nr);
-        if self.erratum_2645198 && self.pte_present(old) && !has(old, PteBits::UXN) {
+        if self.cpu.erratum_2645198 && self.pte_present(old) && !old.has(PteBits::UXN) {
             let end = addr.add(nr as u64 * Self::PAGE_SIZE);
             hw.because(&cause::erratum_2645198, |hw| self.flush_pages(hw, addr, end));
         }

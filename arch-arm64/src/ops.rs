@@ -2,57 +2,18 @@
 //! of [`contpte`](crate::contpte) where a contiguous block is involved.
 
 use crate::Arm64;
-use crate::bits::{PteBits, clear, has, set};
+use crate::bits::PteBits;
 use crate::cause;
 use crate::contpte::{is_valid_cont, mknoncont};
-use ptelab_pgtable::{Cydp, EntryFormat, Hw, Level, MmuGather, Pte, PteOps, Ptep, VirtAddr};
+use ptelab_pgtable::{Cydp, EntryFormat, Hw, Level, Pte, PteOps, Ptep, VirtAddr};
 
 /// What a fault may add to an entry.
 const ACCESS_BITS: PteBits = PteBits::AF.union(PteBits::DBM).union(PteBits::DIRTY);
 
-/// Rewrites an entry with a compare-exchange, so that no bit that hardware sets meanwhile is lost. `old` is
-/// what the entry was read as; returns what it held when it was replaced.
-#[inline]
-fn update<H: Hw>(hw: &mut H, p: Ptep, mut old: Pte, new: impl Fn(Pte) -> Pte) -> Pte {
-    while let Err(now) = hw.compare_swap(p, old, new(old)) {
-        old = now;
-    }
-    old
-}
-
-/// The union of what a run of entries records.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Seen {
-    bits: u64,
-    hw_dirty: u64,
-}
-
-impl Seen {
-    /// One more entry. Without branches, so that runs become vector code.
-    #[inline]
-    pub(crate) fn add(&mut self, pte: Pte) {
-        const DBM_TO_RDONLY: u32 =
-            PteBits::DBM.bits().trailing_zeros() - PteBits::RDONLY.bits().trailing_zeros();
-        self.bits |= pte.0;
-        self.hw_dirty |= (pte.0 >> DBM_TO_RDONLY) & !pte.0;
-    }
-
-    /// `pte`, dirty and young if any entry was.
-    #[inline]
-    pub(crate) fn merge_into(self, arch: &Arm64, mut pte: Pte) -> Pte {
-        if has(Pte(self.bits), PteBits::DIRTY) || has(Pte(self.hw_dirty), PteBits::RDONLY) {
-            pte = arch.pte_mkdirty(pte);
-        }
-        if has(Pte(self.bits), PteBits::AF) {
-            pte = arch.pte_mkyoung(pte);
-        }
-        pte
-    }
-}
-
 impl PteOps for Arm64 {
+    const ATOMIC: bool = true;
     const HAVE_MOVE_TABLES: bool = true;
-    const MMU_GATHER_RCU_TABLE_FREE: bool = true;
+
     #[inline]
     fn ptep_get<H: Hw>(&self, hw: &mut H, p: Ptep) -> Pte {
         let pte = hw.load(p);
@@ -94,9 +55,9 @@ impl PteOps for Arm64 {
         }
         self.contpte_try_unfold_partial(hw, addr, p, nr);
         let first = hw.swap(p, Pte::NONE);
-        let mut seen = Seen::default();
-        hw.swap_run(p.add(1), nr - 1, |pte| seen.add(pte));
-        seen.merge_into(self, first)
+        let mut recorded = 0;
+        hw.swap_run(p.add(1), nr - 1, |pte| recorded |= self.recorded(pte));
+        self.pte_mkrecorded(first, recorded)
     }
 
     #[inline]
@@ -115,11 +76,11 @@ impl PteOps for Arm64 {
     fn wrprotect_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
         if nr == 1 {
             let mut old = hw.load(p);
-            if has(old, PteBits::CONT) {
+            if old.has(PteBits::CONT) {
                 self.contpte_unfold(hw, addr, p, old);
                 old = mknoncont(old);
             }
-            update(hw, p, old, |pte| self.pte_wrprotect(pte));
+            hw.update(p, old, |pte| self.pte_wrprotect(pte));
             return;
         }
         self.contpte_try_unfold_partial(hw, addr, p, nr);
@@ -128,7 +89,7 @@ impl PteOps for Arm64 {
 
     #[inline]
     fn clear_young_dirty_ptes<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep, nr: usize, flags: Cydp) {
-        if nr == 1 && !has(hw.load(p), PteBits::CONT) {
+        if nr == 1 && !hw.load(p).has(PteBits::CONT) {
             return self.clear_young_dirty_run(hw, p, 1, flags);
         }
         let (p, nr) = Self::contpte_align(hw, p, nr);
@@ -162,16 +123,6 @@ impl PteOps for Arm64 {
     }
 
     #[inline]
-    fn pmdp_get_and_clear<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep) -> Pte {
-        hw.swap(p, Pte::NONE)
-    }
-
-    #[inline]
-    fn pmdp_set_wrprotect<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep) {
-        self.update_run(hw, p, 1, |pmd| self.pte_wrprotect(pmd));
-    }
-
-    #[inline]
     fn pmdp_set_access_flags<H: Hw>(
         &self,
         hw: &mut H,
@@ -182,32 +133,6 @@ impl PteOps for Arm64 {
     ) -> bool {
         self.set_access_flags(hw, addr, p, entry, write.then_some(Level::Pmd))
     }
-
-    #[inline]
-    fn pte_needs_flush(&self, old: Pte, new: Pte) -> bool {
-        self.needs_flush(old, new)
-    }
-
-    #[inline]
-    fn huge_pmd_needs_flush(&self, old: Pte, new: Pte) -> bool {
-        self.needs_flush(old, new)
-    }
-
-    fn flush_tlb_range<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
-        self.flush_with_tables(hw, start, end, level);
-    }
-
-    fn flush_tlb_page<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
-        self.flush_pages(hw, addr, addr.add(Self::PAGE_SIZE));
-    }
-
-    fn flush_tlb_mm<H: Hw>(&self, hw: &mut H) {
-        Self::flush_all(hw);
-    }
-
-    fn tlb_flush<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
-        self.flush_gathered(hw, tlb);
-    }
 }
 
 impl Arm64 {
@@ -216,7 +141,7 @@ impl Arm64 {
     fn update_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize, new: impl Fn(Pte) -> Pte) {
         for i in 0..nr {
             let old = hw.load(p.add(i));
-            update(hw, p.add(i), old, &new);
+            hw.update(p.add(i), old, &new);
         }
     }
 
@@ -226,7 +151,7 @@ impl Arm64 {
         let mut young = false;
         for i in 0..nr {
             let old = hw.load(p.add(i));
-            young |= self.pte_young(update(hw, p.add(i), old, |pte| self.pte_mkold(pte)));
+            young |= self.pte_young(hw.update(p.add(i), old, |pte| self.pte_mkold(pte)));
         }
         young
     }
@@ -267,9 +192,9 @@ impl Arm64 {
             return false;
         }
         let added = PteBits::from_bits_retain(entry.0).intersection(ACCESS_BITS);
-        update(hw, p, old, |pte| {
-            let pte = set(pte, added);
-            if has(entry, PteBits::RDONLY) { pte } else { clear(pte, PteBits::RDONLY) }
+        hw.update(p, old, |pte| {
+            let pte = pte.with(added);
+            if entry.has(PteBits::RDONLY) { pte } else { pte.without(PteBits::RDONLY) }
         });
         if let Some(level) = flush {
             self.flush_after_fault(hw, addr, addr.add(Self::entry_size(level)), level);

@@ -1,12 +1,12 @@
-//! Entries: predicates, and one entry made from another (`arch/arm64/include/asm/pgtable.h`, 7.3).
+//! Entries: where their bits stand, and what is said in another way than by one bit
+//! (`arch/arm64/include/asm/pgtable.h`, 7.3).
 
 use crate::Arm64;
 use crate::bits::{
-    ATTR_MASK, PFN_MASK, PFN_SHIFT, POE_MASK, POE_SHIFT, PteBits, SH_INNER, TableBits, clear, has, pkey, set,
+    ATTR, PFN_MASK, POE, PteBits, SH, SH_INNER, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits, TableBits,
 };
-use crate::view::fits;
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk,
+    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, VmFlags, Walk,
 };
 
 /// What every user page has.
@@ -19,32 +19,17 @@ const PAGE_NONE: u64 = PAGE_DEFAULT & !PteBits::VALID.bits() | PteBits::RDONLY.u
 const PAGE_EXECONLY: u64 = PAGE_DEFAULT | PteBits::RDONLY.bits();
 const PAGE_READONLY_EXEC: u64 = PAGE_EXECONLY | PteBits::USER.bits();
 
-/// What a protection decides; all other bits belong to the page.
-const PROT_MASK: u64 = PteBits::VALID
-    .union(PteBits::USER)
-    .union(PteBits::RDONLY)
-    .union(PteBits::NG)
-    .union(PteBits::GP)
-    .union(PteBits::DBM)
-    .union(PteBits::PXN)
-    .union(PteBits::UXN)
-    .bits()
-    | ATTR_MASK
-    | POE_MASK;
-
 /// `PROT_BTI` of `mmap` and `mprotect`.
 const PROT_BTI: u64 = 0x10;
 
-/// Hardware's account of dirtiness: writable, and no longer read-only.
-#[inline]
-const fn hw_dirty(pte: Pte) -> bool {
-    pte.0 & (PteBits::DBM.bits() | PteBits::RDONLY.bits()) == PteBits::DBM.bits()
-}
+/// From the bit that makes an entry not writable as of now up to the one by which hardware may change that.
+const RDONLY_TO_DBM: u32 = PteBits::DBM.bits().trailing_zeros() - PteBits::RDONLY.bits().trailing_zeros();
 
-/// Makes software's account of dirtiness as good as hardware's, which is about to go.
+/// Makes software's account of dirtiness as good as hardware's, which is about to go: writable, and no longer read-only.
 #[inline]
-const fn save_dirty(pte: Pte) -> Pte {
-    if hw_dirty(pte) { set(pte, PteBits::DIRTY) } else { pte }
+fn save_dirty(pte: Pte) -> Pte {
+    let hw_dirty = pte.has(PteBits::DBM) && !pte.has(PteBits::RDONLY);
+    if hw_dirty { pte.with(PteBits::DIRTY) } else { pte }
 }
 
 impl EntryFormat for Arm64 {
@@ -52,52 +37,55 @@ impl EntryFormat for Arm64 {
     const TABLE_SHIFT: u32 = 9;
     const ROOT: Level = Level::Pgd;
     const CONT_PTES: usize = 16;
-    const SWP_PFN_BITS: u32 = 36;
     const TASK_SIZE: u64 = 1 << 48;
-    const VM_ARCH_CLEAR: VmFlags = VmFlags::ARM64_BTI;
 
-    fn decode(&self, pte: Pte, level: Level) -> PteView {
-        self.view(pte, level)
-    }
+    type Bits = PteBits;
+    type TableBits = TableBits;
+    const PFN_MASK: u64 = PFN_MASK;
+    const PKEY: Option<BitField> = Some(POE);
+    const FIELDS: &'static [BitField] = &[SH, ATTR];
+    const PROT_MASK: u64 = PteBits::VALID
+        .union(PteBits::USER)
+        .union(PteBits::RDONLY)
+        .union(PteBits::NG)
+        .union(PteBits::GP)
+        .union(PteBits::DBM)
+        .union(PteBits::PXN)
+        .union(PteBits::UXN)
+        .bits()
+        | ATTR.mask
+        | POE.mask;
+    const TABLE: TableBits = TableBits::all();
+    const VALID: PteBits = PteBits::VALID;
+    const PROTNONE: PteBits = PteBits::NG;
+    const USER: PteBits = PteBits::USER;
+    const WRITE: PteBits = PteBits::DBM;
+    const YOUNG: PteBits = PteBits::AF;
+    const DIRTY: PteBits = PteBits::DIRTY;
+    const DIRTY_BITS: PteBits = PteBits::DIRTY.union(PteBits::DBM);
+    const SPECIAL: PteBits = PteBits::SPECIAL;
+    const UFFD: PteBits = PteBits::UFFD;
+    const CONT: Option<PteBits> = Some(PteBits::CONT);
 
-    /// There is no word for soft-dirty, leaves above the PMD, huge pages that are not aligned, and keys where
-    /// there are none; a contiguous block of huge pages is hugetlb's. Refused as senseless: an access allowed
-    /// under `PROTNONE`, no access without it (those are the kernel's pages), and writing without reading.
-    fn encode(&self, view: PteView, level: Level) -> Option<Pte> {
-        match view {
-            PteView::None => Some(Pte::NONE),
-            PteView::Table(pfn) => (level != Level::Pte && fits(pfn)).then(|| self.mk_table(pfn)),
-            PteView::Soft(leaf) => (level <= Level::Pmd).then(|| self.soft_leaf(leaf)).flatten(),
-            PteView::Present(m) => (m.level == level).then(|| self.encode_mapping(m)).flatten(),
-        }
-    }
+    type SoftBits = SoftBits;
+    const SOFT_TYPE_MASK: u64 = SOFT_TYPE_MASK;
+    const SOFT_OFFSET_MASK: u64 = SOFT_OFFSET_MASK;
+    const SOFT_FLAGS: &'static [(SoftFlags, SoftBits)] =
+        &[(SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE), (SoftFlags::UFFD, SoftBits::UFFD)];
+    const SWP_PFN_BITS: u32 = 36;
 
-    fn describe(&self, pte: Pte, level: Level) -> String {
-        self.names(pte, level)
-    }
-
-    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField> {
-        self.bits_of(pte, level)
-    }
-
-    #[inline]
-    fn pfn_mask(&self) -> u64 {
-        PFN_MASK
-    }
-
-    #[inline]
-    fn pfn_pte(&self, pfn: Pfn, prot: PgProt) -> Pte {
-        Pte((pfn.get() << PFN_SHIFT) & PFN_MASK | prot.0)
+    /// A dirty page that is writable is dirty to hardware too.
+    fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
+        let mut bits = PteBits::NG | PteBits::PXN | PteBits::PAGE;
+        bits.set(PteBits::UXN, !attrs.contains(PteAttrs::EXEC));
+        bits.set(PteBits::RDONLY, !attrs.contains(PteAttrs::WRITE | PteAttrs::DIRTY));
+        PgProt(self.plain_bits(attrs) | bits.bits() | SH_INNER)
     }
 
     /// `VALID` stays as it is: a huge page under `PROT_NONE` is invalid too.
     #[inline]
     fn pmd_mkhuge(&self, pte: Pte) -> Pte {
-        clear(pte, PteBits::PAGE)
-    }
-
-    fn mk_table(&self, pfn: Pfn) -> Pte {
-        self.pfn_pte(pfn, PgProt(TableBits::all().bits()))
+        pte.without(PteBits::PAGE)
     }
 
     /// `arch/arm64/mm/mmap.c` (7.3). All of them are accessed. A shared mapping's writable pages start clean,
@@ -106,7 +94,7 @@ impl EntryFormat for Arm64 {
     fn vm_get_page_prot(&self, flags: VmFlags) -> PgProt {
         let access = flags & VmFlags::ACCESS;
         let mut prot = match access {
-            VmFlags::EXEC if self.epan => PAGE_EXECONLY,
+            VmFlags::EXEC if self.cpu.epan => PAGE_EXECONLY,
             _ if access.is_empty() => PAGE_NONE,
             _ => PAGE_READONLY_EXEC,
         };
@@ -119,40 +107,21 @@ impl EntryFormat for Arm64 {
         if flags.contains(VmFlags::ARM64_BTI) {
             prot |= PteBits::GP.bits();
         }
-        if self.poe {
-            prot |= u64::from(flags.pkey()) << POE_SHIFT & POE_MASK;
+        if self.cpu.poe {
+            prot |= POE.bits(flags.pkey().into());
         }
         PgProt(prot)
     }
 
     #[inline]
-    fn pte_present(&self, pte: Pte) -> bool {
-        has(pte, PteBits::VALID.union(PteBits::NG))
+    fn pte_exec(&self, pte: Pte) -> bool {
+        !pte.has(PteBits::UXN)
     }
 
+    /// Hardware's account of dirtiness, writable and no longer read-only, stands where Linux's writable does.
     #[inline]
-    fn pte_pfn(&self, pte: Pte) -> Pfn {
-        Pfn::new((pte.0 & PFN_MASK) >> PFN_SHIFT)
-    }
-
-    #[inline]
-    fn pte_write(&self, pte: Pte) -> bool {
-        has(pte, PteBits::DBM)
-    }
-
-    #[inline]
-    fn pte_dirty(&self, pte: Pte) -> bool {
-        has(pte, PteBits::DIRTY) || hw_dirty(pte)
-    }
-
-    #[inline]
-    fn pte_young(&self, pte: Pte) -> bool {
-        has(pte, PteBits::AF)
-    }
-
-    #[inline]
-    fn pte_special(&self, pte: Pte) -> bool {
-        has(pte, PteBits::SPECIAL)
+    fn recorded(&self, pte: Pte) -> u64 {
+        pte.0 & !(pte.0 << RDONLY_TO_DBM & PteBits::DBM.bits())
     }
 
     /// Invalid, and neither read nor executed by user code: a huge page that is invalid for a change keeps its
@@ -164,76 +133,41 @@ impl EntryFormat for Arm64 {
     }
 
     #[inline]
-    fn pte_uffd_wp(&self, pte: Pte) -> bool {
-        has(pte, PteBits::UFFD)
-    }
-
-    #[inline]
     fn pmd_leaf(&self, pmd: Pte) -> bool {
-        self.pte_present(pmd) && !has(pmd, PteBits::PAGE)
+        self.pte_present(pmd) && !pmd.has(PteBits::PAGE)
     }
 
     /// Older kernels clear `RDONLY` of a clean entry too, which makes it dirty to hardware.
     #[inline]
     fn pte_mkwrite(&self, pte: Pte) -> Pte {
-        let writable = set(pte, PteBits::DBM);
-        if self.rules.mkwrite_dirties_clean || has(pte, PteBits::DIRTY) {
-            return clear(writable, PteBits::RDONLY);
+        let writable = pte.with(PteBits::DBM);
+        if self.rules.mkwrite_dirties_clean || pte.has(PteBits::DIRTY) {
+            return writable.without(PteBits::RDONLY);
         }
         writable
     }
 
     #[inline]
     fn pte_wrprotect(&self, pte: Pte) -> Pte {
-        set(clear(save_dirty(pte), PteBits::DBM), PteBits::RDONLY)
+        save_dirty(pte).without(PteBits::DBM).with(PteBits::RDONLY)
     }
 
     #[inline]
     fn pte_mkdirty(&self, pte: Pte) -> Pte {
-        let dirty = set(pte, PteBits::DIRTY);
-        if has(pte, PteBits::DBM) { clear(dirty, PteBits::RDONLY) } else { dirty }
+        let dirty = pte.with(PteBits::DIRTY);
+        if pte.has(PteBits::DBM) { dirty.without(PteBits::RDONLY) } else { dirty }
     }
 
     #[inline]
     fn pte_mkclean(&self, pte: Pte) -> Pte {
-        set(clear(pte, PteBits::DIRTY), PteBits::RDONLY)
-    }
-
-    #[inline]
-    fn pte_mkyoung(&self, pte: Pte) -> Pte {
-        set(pte, PteBits::AF)
-    }
-
-    #[inline]
-    fn pte_mkold(&self, pte: Pte) -> Pte {
-        clear(pte, PteBits::AF)
-    }
-
-    #[inline]
-    fn pte_mkspecial(&self, pte: Pte) -> Pte {
-        set(pte, PteBits::SPECIAL)
-    }
-
-    #[inline]
-    fn pte_mkuffd_wp(&self, pte: Pte) -> Pte {
-        self.pte_wrprotect(set(pte, PteBits::UFFD))
-    }
-
-    #[inline]
-    fn pte_clear_uffd_wp(&self, pte: Pte) -> Pte {
-        clear(pte, PteBits::UFFD)
+        pte.without(PteBits::DIRTY).with(PteBits::RDONLY)
     }
 
     /// A dirty page that becomes writable is dirty to hardware at once, which spares it a fault or an update.
     #[inline]
     fn pte_modify(&self, pte: Pte, prot: PgProt) -> Pte {
-        let new = Pte(save_dirty(pte).0 & !PROT_MASK | prot.0 & PROT_MASK);
-        if has(new, PteBits::DIRTY) { self.pte_mkdirty(new) } else { new }
-    }
-
-    #[inline]
-    fn pmd_mkinvalid(&self, pmd: Pte) -> Pte {
-        set(clear(pmd, PteBits::VALID), PteBits::NG)
+        let new = Pte(save_dirty(pte).0 & !Self::PROT_MASK | prot.0 & Self::PROT_MASK);
+        if new.has(PteBits::DIRTY) { self.pte_mkdirty(new) } else { new }
     }
 
     #[inline]
@@ -245,57 +179,43 @@ impl EntryFormat for Arm64 {
         mask.bits()
     }
 
-    /// With write permission evened out, hardware's and software's account of dirtiness are one.
-    #[inline]
-    fn batch_by_mask(&self, flags: Fpb) -> bool {
-        !flags.contains(Fpb::RESPECT_DIRTY) || flags.contains(Fpb::RESPECT_WRITE)
-    }
-
-    fn soft_leaf(&self, leaf: SoftLeaf) -> Option<Pte> {
-        Self::encode_soft(leaf)
-    }
-
-    /// Arm ARM D8.4 and D8.5. A key other than 0 denies all data, as the value of `POR_EL0` does that processes
-    /// start with.
+    /// Arm ARM D8.4 and D8.5: a writable entry is not so as of now while it is clean.
     #[inline]
     fn walk(&self, pte: Pte, level: Level, access: Access) -> Walk {
-        let is_leaf = has(pte, PteBits::PAGE) == (level == Level::Pte) && level <= Level::Pmd;
-        let usable = has(pte, PteBits::VALID) && has(pte, PteBits::USER);
-        if !is_leaf || !usable || self.poe && pkey(pte) != 0 {
+        let usable = pte.has(PteBits::VALID) && pte.has(PteBits::USER) && self.is_leaf(pte, level);
+        let sets = self.cpu.hafdbs;
+        if !usable || self.denies_key(pte) || !pte.has(PteBits::AF) && !sets {
             return Walk::Fault;
         }
-        if !has(pte, PteBits::AF) && !self.hafdbs {
-            return Walk::Fault;
-        }
-        let young = set(pte, PteBits::AF);
+        let young = pte.with(PteBits::AF);
         match access {
             Access::Read => Walk::Allowed(young),
-            Access::Write if !has(pte, PteBits::RDONLY) => Walk::Allowed(young),
-            Access::Write if has(pte, PteBits::DBM) && self.hafdbs => {
-                Walk::Allowed(clear(young, PteBits::RDONLY))
-            }
+            Access::Write if !pte.has(PteBits::RDONLY) => Walk::Allowed(young),
+            Access::Write if pte.has(PteBits::DBM) && sets => Walk::Allowed(young.without(PteBits::RDONLY)),
             Access::Write => Walk::Fault,
         }
     }
 
     fn wants_old_prefaulted_pte(&self) -> bool {
-        self.hafdbs
-    }
-
-    fn arch_max_pkey(&self) -> Option<u8> {
-        Some(if self.poe { 8 } else { 1 })
+        self.cpu.hafdbs
     }
 
     fn arch_prot_bits(&self) -> u64 {
-        if self.bti { PROT_BTI } else { 0 }
+        if self.cpu.bti { PROT_BTI } else { 0 }
     }
 
     fn arch_calc_vm_prot_bits(&self, prot: u64) -> VmFlags {
         if prot & self.arch_prot_bits() == 0 { VmFlags::empty() } else { VmFlags::ARM64_BTI }
     }
 
+    const VM_ARCH_CLEAR: VmFlags = VmFlags::ARM64_BTI;
+
     /// Without execute-only memory, what may be executed may be read (`do_page_fault`).
     fn vm_read_flags(&self) -> VmFlags {
-        if self.epan { VmFlags::READ | VmFlags::WRITE } else { VmFlags::ACCESS }
+        if self.cpu.epan { VmFlags::READ | VmFlags::WRITE } else { VmFlags::ACCESS }
+    }
+
+    fn arch_max_pkey(&self) -> Option<u8> {
+        Some(if self.cpu.poe { 8 } else { 1 })
     }
 }

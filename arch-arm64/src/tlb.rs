@@ -4,7 +4,7 @@
 use crate::Arm64;
 use crate::bits::{PteBits, SOFTWARE_BITS};
 use crate::cause;
-use ptelab_pgtable::{Barrier, EntryFormat, Hw, Level, MmuGather, Pte, TlbScope, Tlbi, VirtAddr};
+use ptelab_pgtable::{Barrier, EntryFormat, Hw, Level, MmuGather, Pte, TlbOps, TlbScope, Tlbi, VirtAddr};
 
 /// Without range invalidation, this many instructions or more become one for the whole address space.
 const MAX_DVM_OPS: u64 = 1 << Arm64::TABLE_SHIFT;
@@ -55,25 +55,51 @@ impl Flush {
     }
 }
 
-impl Arm64 {
-    /// Whether a cached translation must go after its entry changed (`__pte_flags_need_flush`): one of an entry
-    /// that was invalid is not cached, and hardware does not see software's bits. Older kernels flush always.
+impl TlbOps for Arm64 {
+    const MMU_GATHER_RCU_TABLE_FREE: bool = true;
+
+    /// `__pte_flags_need_flush`: what was invalid is not cached, and hardware does not see software's bits. Older kernels
+    /// flush always.
     #[inline]
-    pub(crate) const fn needs_flush(&self, old: Pte, new: Pte) -> bool {
-        !self.rules.needs_flush_arm64
-            || old.0 & PteBits::VALID.bits() != 0 && (old.0 ^ new.0) & !SOFTWARE_BITS != 0
+    fn pte_needs_flush(&self, old: Pte, new: Pte) -> bool {
+        !self.rules.needs_flush_arm64 || old.has(PteBits::VALID) && (old.0 ^ new.0) & !SOFTWARE_BITS != 0
     }
 
-    /// Flushes the pages of a range, leaves only.
-    pub(crate) fn flush_pages<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr) {
-        self.flush(hw, Flush::leaves(start, end, Level::Pte));
+    #[inline]
+    fn huge_pmd_needs_flush(&self, old: Pte, new: Pte) -> bool {
+        self.pte_needs_flush(old, new)
     }
 
-    /// Flushes one leaf of `level` and all walk caches to it, or a range of pages without a hint.
-    pub(crate) fn flush_with_tables<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+    /// One leaf of `level` and all walk caches to it, or a range of pages without a hint.
+    fn flush_tlb_range<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let hint = if level == Level::Pte { TTL_UNKNOWN } else { level.ttl() };
         let leaves = Flush::leaves(start, end, level);
         self.flush(hw, Flush { ttl: hint, walk_cache: WalkCache::Dropped, ..leaves });
+    }
+
+    fn flush_tlb_page<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
+        self.flush_pages(hw, addr, addr.add(Self::PAGE_SIZE));
+    }
+
+    fn flush_tlb_mm<H: Hw>(&self, hw: &mut H) {
+        hw.barrier(Barrier::DsbIshst);
+        hw.tlbi(Tlbi { scope: TlbScope::All, level: TTL_UNKNOWN, last_level: false, local: false, ops: 1 });
+        hw.barrier(Barrier::DsbIsh);
+    }
+
+    /// `arch/arm64/include/asm/tlb.h` (7.3).
+    fn tlb_flush<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
+        let Some((start, end)) = tlb.range() else { return };
+        let walk_cache = if tlb.freed_tables() { WalkCache::Dropped } else { WalkCache::Kept };
+        let ttl = tlb.only_level().map_or(TTL_UNKNOWN, Level::ttl);
+        self.flush(hw, Flush { ttl, walk_cache, ..Flush::leaves(start, end, tlb.unmap_level()) });
+    }
+}
+
+impl Arm64 {
+    /// Flushes the pages of a range, leaves only.
+    pub(crate) fn flush_pages<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr) {
+        self.flush(hw, Flush::leaves(start, end, Level::Pte));
     }
 
     /// Flushes leaves to which a fault gave more permission. Other CPUs may keep their stale entries: they
@@ -83,27 +109,12 @@ impl Arm64 {
         self.flush(hw, Flush { reach, ..Flush::leaves(start, end, level) });
     }
 
-    /// Flushes what a call gathered (`arch/arm64/include/asm/tlb.h:tlb_flush`, 7.3).
-    pub(crate) fn flush_gathered<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
-        let Some((start, end)) = tlb.range() else { return };
-        let walk_cache = if tlb.freed_tables() { WalkCache::Dropped } else { WalkCache::Kept };
-        let ttl = tlb.only_level().map_or(TTL_UNKNOWN, Level::ttl);
-        self.flush(hw, Flush { ttl, walk_cache, ..Flush::leaves(start, end, tlb.unmap_level()) });
-    }
-
-    /// Flushes the whole address space.
-    pub(crate) fn flush_all<H: Hw>(hw: &mut H) {
-        hw.barrier(Barrier::DsbIshst);
-        hw.tlbi(Tlbi { scope: TlbScope::All, level: TTL_UNKNOWN, last_level: false, local: false, ops: 1 });
-        hw.barrier(Barrier::DsbIsh);
-    }
-
     fn flush<H: Hw>(&self, hw: &mut H, flush: Flush) {
         let start = flush.start.align_down(flush.stride);
         let len = flush.end.since(start).next_multiple_of(flush.stride);
         let pages = len / Self::PAGE_SIZE;
         if self.is_excessive(pages, flush.stride) {
-            return hw.because(&cause::flush_excess, Self::flush_all);
+            return hw.because(&cause::flush_excess, |hw| self.flush_tlb_mm(hw));
         }
         let local = flush.reach == Reach::ThisCpu;
         let (before, after) = match flush.reach {
@@ -123,7 +134,7 @@ impl Arm64 {
 
     /// Whether a range is flushed with the whole address space (`__flush_tlb_range_limit_excess`).
     const fn is_excessive(&self, pages: u64, stride: u64) -> bool {
-        if self.range_tlbi {
+        if self.cpu.range_tlbi {
             pages > MAX_RANGE_PAGES
         } else {
             pages * Self::PAGE_SIZE >= MAX_DVM_OPS * stride
@@ -133,7 +144,7 @@ impl Arm64 {
     /// Instructions that invalidate `pages` pages: one a leaf or, with range invalidation, one for every scale
     /// that has a part in the number of pages, from the largest down, and one for a last odd page.
     const fn ops(&self, mut pages: u64, stride: u64) -> u32 {
-        if !self.range_tlbi {
+        if !self.cpu.range_tlbi {
             return (pages * Self::PAGE_SIZE / stride) as u32;
         }
         let mut ops = 0;

@@ -1,12 +1,10 @@
 //! The bits of the entry format, which is this port's own.
 
-use bitflags::bitflags;
-use ptelab_pgtable::Pte;
+use ptelab_pgtable::entry_bits;
 
-bitflags! {
+entry_bits! {
     /// Bits of a present entry. The frame number stands in bits 51:12.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PteBits: u64 {
+    pub struct PteBits {
         /// Valid to hardware.
         const PRESENT = 1 << 0;
         /// Invalid to hardware and present to Linux, where `PRESENT` is clear.
@@ -30,10 +28,9 @@ bitflags! {
     }
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of a software entry. The type stands in bits 8:4, the offset in bits 61:12.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SoftBits: u64 {
+    pub struct SoftBits {
         /// The page was exclusive.
         const EXCLUSIVE = 1 << 2;
         /// userfaultfd write protection.
@@ -44,29 +41,8 @@ bitflags! {
 }
 
 /// The frame number's field.
-pub(crate) const PFN_MASK: u64 = ((1 << 40) - 1) << PFN_SHIFT;
-pub(crate) const PFN_SHIFT: u32 = 12;
+pub(crate) const PFN_MASK: u64 = ((1 << 40) - 1) << 12;
 /// The type's field in a software entry.
-pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << SOFT_TYPE_SHIFT;
-pub(crate) const SOFT_TYPE_SHIFT: u32 = 4;
+pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << 4;
 /// The offset's field in a software entry, 50 bits.
-pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << SOFT_OFFSET_SHIFT;
-pub(crate) const SOFT_OFFSET_SHIFT: u32 = 12;
-
-/// Whether any of `bits` is set.
-#[inline]
-pub(crate) const fn has(pte: Pte, bits: PteBits) -> bool {
-    pte.0 & bits.bits() != 0
-}
-
-/// The entry with `bits`.
-#[inline]
-pub(crate) const fn set(pte: Pte, bits: PteBits) -> Pte {
-    Pte(pte.0 | bits.bits())
-}
-
-/// The entry without `bits`.
-#[inline]
-pub(crate) const fn clear(pte: Pte, bits: PteBits) -> Pte {
-    Pte(pte.0 & !bits.bits())
-}
+pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << 12;

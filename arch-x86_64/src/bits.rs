@@ -1,13 +1,11 @@
 //! The bits of the entry format: Intel SDM volume 3, 4.5 "4-level paging", and Linux's use of the software bits
 //! (`arch/x86/include/asm/pgtable_types.h`, 7.3).
 
-use bitflags::bitflags;
-use ptelab_pgtable::Pte;
+use ptelab_pgtable::{BitField, entry_bits};
 
-bitflags! {
+entry_bits! {
     /// Bits of a present entry. The frame number stands in bits 51:12, the protection key in bits 62:59.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct PteBits: u64 {
+    pub struct PteBits {
         /// Valid to hardware.
         const PRESENT = 1 << 0;
         /// Writable.
@@ -44,10 +42,9 @@ impl PteBits {
     pub const DIRTY_BITS: Self = Self::DIRTY.union(Self::SAVED_DIRTY);
 }
 
-bitflags! {
+entry_bits! {
     /// Bits of a software entry. The type stands in bits 63:59, the inverted offset in bits 58:9.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct SoftBits: u64 {
+    pub struct SoftBits {
         /// Soft-dirty.
         const SOFT_DIRTY = 1 << 1;
         /// userfaultfd write protection.
@@ -58,40 +55,12 @@ bitflags! {
 }
 
 /// The frame number's field.
-pub(crate) const PFN_MASK: u64 = ((1 << 40) - 1) << PFN_SHIFT;
+pub(crate) const PFN_MASK: u64 = ((1 << 40) - 1) << 12;
 /// The frame number's field of a huge page.
 pub(crate) const PMD_PFN_MASK: u64 = PFN_MASK & !((1 << 21) - 1);
-pub(crate) const PFN_SHIFT: u32 = 12;
 /// The protection key's field.
-pub(crate) const PKEY_MASK: u64 = 0xf << PKEY_SHIFT;
-pub(crate) const PKEY_SHIFT: u32 = 59;
-/// The offset's field in a software entry, 50 bits.
-pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << SOFT_OFFSET_SHIFT;
-pub(crate) const SOFT_OFFSET_SHIFT: u32 = 9;
+pub(crate) const PKEY: BitField = BitField { name: "pkey", mask: 0xf << 59 };
 /// The type's field in a software entry.
-pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << SOFT_TYPE_SHIFT;
-pub(crate) const SOFT_TYPE_SHIFT: u32 = 59;
-
-/// The protection key of an entry, 0 to 15.
-#[inline]
-pub(crate) const fn pkey(pte: Pte) -> u8 {
-    ((pte.0 & PKEY_MASK) >> PKEY_SHIFT) as u8
-}
-
-/// Whether any of `bits` is set.
-#[inline]
-pub(crate) const fn has(pte: Pte, bits: PteBits) -> bool {
-    pte.0 & bits.bits() != 0
-}
-
-/// The entry with `bits`.
-#[inline]
-pub(crate) const fn set(pte: Pte, bits: PteBits) -> Pte {
-    Pte(pte.0 | bits.bits())
-}
-
-/// The entry without `bits`.
-#[inline]
-pub(crate) const fn clear(pte: Pte, bits: PteBits) -> Pte {
-    Pte(pte.0 & !bits.bits())
-}
+pub(crate) const SOFT_TYPE_MASK: u64 = 0x1f << 59;
+/// The offset's field in a software entry, 50 bits.
+pub(crate) const SOFT_OFFSET_MASK: u64 = ((1 << 50) - 1) << 9;

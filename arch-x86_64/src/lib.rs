@@ -13,36 +13,34 @@ mod modify_prot;
 mod ops;
 mod pte;
 mod tlb;
-mod view;
 
 pub use bits::{PteBits, SoftBits};
 pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+
+cpu_features! {
+    /// What a CPU, or its kernel's configuration, may have or lack.
+    struct Cpu;
+    soft_dirty, true, "soft-dirty tracking (CONFIG_MEM_SOFT_DIRTY)";
+    pku, true, "protection keys for user pages";
+}
 
 /// A 64-bit x86 machine with 4K pages and four levels of tables.
 #[derive(Clone, Copy, Debug)]
 pub struct X86_64 {
-    /// Soft-dirty tracking is configured.
-    soft_dirty: bool,
-    /// The CPU has protection keys for user pages.
-    pku: bool,
+    cpu: Cpu,
     rules: Rules,
 }
 
 impl Arch for X86_64 {
     const NAME: &'static str = "x86_64";
     const ALIASES: &'static [&'static str] = &["x86-64", "amd64"];
-    const CHANGES: &'static [&'static Change] = Rules::CHANGES;
-    const FEATURES: &'static [CpuFeature] = &[
-        CpuFeature { name: "soft_dirty", default: true, doc: "soft-dirty tracking (CONFIG_MEM_SOFT_DIRTY)" },
-        CpuFeature { name: "pku", default: true, doc: "protection keys for user pages" },
-    ];
-
+    const FEATURES: &'static [CpuFeature] = Cpu::FEATURES;
     const CAUSES: &'static [&'static Cause] = cause::ALL;
+    const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
     fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
-        let has = |name| cpu.has(Self::FEATURES, name);
-        Self { soft_dirty: has("soft_dirty"), pku: has("pku"), rules: Rules::of(kernel) }
+        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel) }
     }
 }

@@ -1,16 +1,12 @@
-//! Entries: predicates, and one entry made from another (`arch/x86/include/asm/pgtable.h`, 7.3).
+//! Entries: where their bits stand, and what is said in another way than by one bit
+//! (`arch/x86/include/asm/pgtable.h`, 7.3).
 
 use crate::X86_64;
-use crate::bits::{PFN_MASK, PFN_SHIFT, PKEY_SHIFT, PMD_PFN_MASK, PteBits, clear, has, pkey, set};
-use crate::view::fits;
-use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Fpb, Level, Pfn, PgProt, Pte, PteView, SoftLeaf, VmFlags, Walk,
-};
+use crate::bits::{PFN_MASK, PKEY, PMD_PFN_MASK, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits};
+use ptelab_pgtable::{BitField, EntryFormat, Level, Pfn, PgProt, Pte, PteAttrs, SoftFlags, VmFlags};
 
 const PAGE_NONE: PteBits = PteBits::ACCESSED.union(PteBits::PROTNONE);
 const PAGE_READONLY_EXEC: PteBits = PteBits::PRESENT.union(PteBits::USER).union(PteBits::ACCESSED);
-/// An entry that points to a table: all permission is decided by the leaf.
-const TABLE: PteBits = PAGE_READONLY_EXEC.union(PteBits::RW).union(PteBits::DIRTY);
 
 /// What a changed protection keeps of an entry, beside the frame and soft-dirty (`_PAGE_CHG_MASK`,
 /// `_HPAGE_CHG_MASK`: PAT of the one is PSE of the other).
@@ -33,86 +29,85 @@ const fn inversion(word: u64) -> u64 {
 
 /// Saves the dirtiness of an entry that is not writable, so that it is no shadow stack (`pte_mksaveddirty`).
 #[inline]
-pub(crate) const fn save_dirty(pte: Pte) -> Pte {
-    let moves = has(pte, PteBits::DIRTY) && !has(pte, PteBits::RW);
-    if moves { set(clear(pte, PteBits::DIRTY), PteBits::SAVED_DIRTY) } else { pte }
+fn save_dirty(pte: Pte) -> Pte {
+    let moves = pte.has(PteBits::DIRTY) && !pte.has(PteBits::RW);
+    if moves { pte.without(PteBits::DIRTY).with(PteBits::SAVED_DIRTY) } else { pte }
 }
 
 /// Gives a writable entry its saved dirtiness back (`pte_clear_saveddirty`).
 #[inline]
-const fn restore_dirty(pte: Pte) -> Pte {
-    let moves = has(pte, PteBits::SAVED_DIRTY) && has(pte, PteBits::RW);
-    if moves { set(clear(pte, PteBits::SAVED_DIRTY), PteBits::DIRTY) } else { pte }
+fn restore_dirty(pte: Pte) -> Pte {
+    let moves = pte.has(PteBits::SAVED_DIRTY) && pte.has(PteBits::RW);
+    if moves { pte.without(PteBits::SAVED_DIRTY).with(PteBits::DIRTY) } else { pte }
 }
 
 impl X86_64 {
-    /// The soft-dirty bit, where it is configured.
-    #[inline]
-    const fn soft_dirty_bit(&self) -> PteBits {
-        if self.soft_dirty { PteBits::SOFT_DIRTY } else { PteBits::empty() }
-    }
-
     /// `old` with what `prot` decides replaced; `keep` stays, and `frame` is inverted where the new entry asks
     /// for it.
     #[inline]
-    const fn modify(&self, old: Pte, prot: PgProt, keep: u64, frame: u64) -> Pte {
-        let keep = keep | self.soft_dirty_bit().bits();
-        let word = old.0 & keep | prot.0 & !(CHG_MASK | self.soft_dirty_bit().bits());
+    fn modify(&self, old: Pte, prot: PgProt, keep: u64, frame: u64) -> Pte {
+        let soft_dirty = self.soft_dirty_bit();
+        let word = old.0 & (keep | soft_dirty) | prot.0 & Self::PROT_MASK & !soft_dirty;
         let new = Pte(word ^ (inversion(old.0) ^ inversion(word)) & frame);
-        if has(old, PteBits::RW) { save_dirty(new) } else { restore_dirty(new) }
+        if old.has(PteBits::RW) { save_dirty(new) } else { restore_dirty(new) }
     }
 }
 
+/// There is no word for pages that user code may not use at all: that is what the supervisor's pages are.
 impl EntryFormat for X86_64 {
     const PAGE_SHIFT: u32 = 12;
     const TABLE_SHIFT: u32 = 9;
     const ROOT: Level = Level::Pgd;
-    const SWP_PFN_BITS: u32 = 34;
-    const TASK_SIZE: u64 = (1 << 47) - (1 << Self::PAGE_SHIFT);
+    const TASK_SIZE: u64 = (1 << 47) - Self::PAGE_SIZE;
 
-    fn decode(&self, pte: Pte, level: Level) -> PteView {
-        self.view(pte, level)
-    }
-
-    /// There is no word for contiguous blocks, leaves above the PMD, huge pages that are not aligned,
-    /// soft-dirty where it is not configured and keys where there are none. Refused as senseless: an access
-    /// allowed under `PROTNONE`, and pages that user code may not use at all (that is what the supervisor's
-    /// pages are).
-    fn encode(&self, view: PteView, level: Level) -> Option<Pte> {
-        match view {
-            PteView::None => Some(Pte::NONE),
-            PteView::Table(pfn) => (level != Level::Pte && fits(pfn)).then(|| self.mk_table(pfn)),
-            PteView::Soft(leaf) => (level <= Level::Pmd).then(|| self.soft_leaf(leaf)).flatten(),
-            PteView::Present(m) => (m.level == level).then(|| self.encode_mapping(m)).flatten(),
-        }
-    }
-
-    fn describe(&self, pte: Pte, level: Level) -> String {
-        self.names(pte, level)
-    }
-
-    fn fields(&self, pte: Pte, level: Level) -> Vec<BitField> {
-        self.bits_of(pte, level)
-    }
+    type Bits = PteBits;
+    type TableBits = PteBits;
+    const PFN_MASK: u64 = PFN_MASK;
+    const PKEY: Option<BitField> = Some(PKEY);
+    const PROT_MASK: u64 = !CHG_MASK;
+    /// All permission is decided by the leaf.
+    const TABLE: PteBits = PAGE_READONLY_EXEC.union(PteBits::RW).union(PteBits::DIRTY);
+    const VALID: PteBits = PteBits::PRESENT;
+    const PROTNONE: PteBits = PteBits::PROTNONE;
+    const USER: PteBits = PteBits::USER;
+    const WRITE: PteBits = PteBits::RW;
+    const YOUNG: PteBits = PteBits::ACCESSED;
+    const DIRTY: PteBits = PteBits::DIRTY;
+    const DIRTY_BITS: PteBits = PteBits::DIRTY_BITS;
+    const SPECIAL: PteBits = PteBits::SPECIAL;
+    const UFFD: PteBits = PteBits::UFFD;
 
     #[inline]
-    fn pfn_mask(&self) -> u64 {
-        PFN_MASK
+    fn soft_dirty_bit(&self) -> u64 {
+        if self.cpu.soft_dirty { PteBits::SOFT_DIRTY.bits() } else { 0 }
+    }
+
+    type SoftBits = SoftBits;
+    const SOFT_TYPE_MASK: u64 = SOFT_TYPE_MASK;
+    const SOFT_OFFSET_MASK: u64 = SOFT_OFFSET_MASK;
+    const SOFT_FLAGS: &'static [(SoftFlags, SoftBits)] = &[
+        (SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE),
+        (SoftFlags::SOFT_DIRTY, SoftBits::SOFT_DIRTY),
+        (SoftFlags::UFFD, SoftBits::UFFD),
+    ];
+    const SOFT_INVERTED: u64 = SOFT_OFFSET_MASK;
+    const SWP_PFN_BITS: u32 = 34;
+
+    fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
+        let may = attrs.intersects(PteAttrs::PROTNONE | PteAttrs::EXEC);
+        let nx = if may { 0 } else { PteBits::NX.bits() };
+        PgProt(save_dirty(Pte(self.plain_bits(attrs) | nx)).0)
     }
 
     #[inline]
     fn pfn_pte(&self, pfn: Pfn, prot: PgProt) -> Pte {
-        Pte(((pfn.get() << PFN_SHIFT) ^ inversion(prot.0)) & PFN_MASK | prot.0)
+        Pte(((pfn.get() << Self::PFN_SHIFT) ^ inversion(prot.0)) & PFN_MASK | prot.0)
     }
 
     /// The low bits of the frame number are not inverted in a huge page's entry.
     #[inline]
     fn pmd_mkhuge(&self, pte: Pte) -> Pte {
-        Pte(pte.0 & !(PFN_MASK & !PMD_PFN_MASK) | PteBits::PSE.bits())
-    }
-
-    fn mk_table(&self, pfn: Pfn) -> Pte {
-        self.pfn_pte(pfn, PgProt(TABLE.bits()))
+        Pte(pte.0 & !(PFN_MASK & !PMD_PFN_MASK)).with(PteBits::PSE)
     }
 
     /// `arch/x86/mm/pgprot.c` (7.3). All of them are accessed; a private mapping's writable pages start
@@ -124,132 +119,57 @@ impl EntryFormat for X86_64 {
             prot.set(PteBits::NX, !flags.contains(VmFlags::EXEC));
             prot.set(PteBits::RW, flags.contains(VmFlags::WRITE | VmFlags::SHARED));
         }
-        let key = if self.pku { flags.pkey() } else { 0 };
-        PgProt(prot.bits() | u64::from(key) << PKEY_SHIFT)
+        let key = if self.cpu.pku { flags.pkey() } else { 0 };
+        PgProt(prot.bits() | PKEY.bits(key.into()))
     }
 
     #[inline]
     fn pgprot_modify(&self, old: PgProt, new: PgProt) -> PgProt {
-        let keep = CHG_MASK | self.soft_dirty_bit().bits();
+        let keep = CHG_MASK | self.soft_dirty_bit();
         PgProt(old.0 & keep | new.0 & !keep)
     }
 
     /// Accessed and dirty alone are nothing: an erratum sets them in empty entries.
     #[inline]
     fn pte_none(&self, pte: Pte) -> bool {
-        clear(pte, PteBits::ACCESSED.union(PteBits::DIRTY)) == Pte::NONE
-    }
-
-    #[inline]
-    fn pte_present(&self, pte: Pte) -> bool {
-        has(pte, PteBits::PRESENT.union(PteBits::PROTNONE))
+        pte.without(PteBits::ACCESSED.union(PteBits::DIRTY)) == Pte::NONE
     }
 
     #[inline]
     fn pte_pfn(&self, pte: Pte) -> Pfn {
-        let mask = if has(pte, PteBits::PSE) { PMD_PFN_MASK } else { PFN_MASK };
-        Pfn::new(((pte.0 ^ inversion(pte.0)) & mask) >> PFN_SHIFT)
+        let mask = if pte.has(PteBits::PSE) { PMD_PFN_MASK } else { PFN_MASK };
+        Pfn::new(((pte.0 ^ inversion(pte.0)) & mask) >> Self::PFN_SHIFT)
     }
 
     #[inline]
-    fn pte_write(&self, pte: Pte) -> bool {
-        has(pte, PteBits::RW)
-    }
-
-    #[inline]
-    fn pte_dirty(&self, pte: Pte) -> bool {
-        has(pte, PteBits::DIRTY_BITS)
-    }
-
-    #[inline]
-    fn pte_young(&self, pte: Pte) -> bool {
-        has(pte, PteBits::ACCESSED)
-    }
-
-    #[inline]
-    fn pte_special(&self, pte: Pte) -> bool {
-        has(pte, PteBits::SPECIAL)
-    }
-
-    #[inline]
-    fn pte_protnone(&self, pte: Pte) -> bool {
-        !has(pte, PteBits::PRESENT) && has(pte, PteBits::PROTNONE)
-    }
-
-    #[inline]
-    fn pte_soft_dirty(&self, pte: Pte) -> bool {
-        has(pte, self.soft_dirty_bit())
-    }
-
-    #[inline]
-    fn pte_uffd_wp(&self, pte: Pte) -> bool {
-        has(pte, PteBits::UFFD)
+    fn pte_exec(&self, pte: Pte) -> bool {
+        pte.has(PteBits::USER) && !pte.has(PteBits::NX)
     }
 
     #[inline]
     fn pmd_leaf(&self, pmd: Pte) -> bool {
-        has(pmd, PteBits::PSE)
+        pmd.has(PteBits::PSE)
     }
 
     /// The PSE bit stays while a huge page is made invalid for a change.
     #[inline]
     fn pmd_present(&self, pmd: Pte) -> bool {
-        has(pmd, PteBits::PRESENT.union(PteBits::PROTNONE).union(PteBits::PSE))
+        pmd.has(PteBits::PRESENT.union(PteBits::PROTNONE).union(PteBits::PSE))
     }
 
     #[inline]
     fn pte_mkwrite(&self, pte: Pte) -> Pte {
-        restore_dirty(set(pte, PteBits::RW))
+        restore_dirty(pte.with(PteBits::RW))
     }
 
     #[inline]
     fn pte_wrprotect(&self, pte: Pte) -> Pte {
-        save_dirty(clear(pte, PteBits::RW))
+        save_dirty(pte.without(PteBits::RW))
     }
 
     #[inline]
     fn pte_mkdirty(&self, pte: Pte) -> Pte {
-        save_dirty(set(pte, PteBits::DIRTY.union(self.soft_dirty_bit())))
-    }
-
-    #[inline]
-    fn pte_mkclean(&self, pte: Pte) -> Pte {
-        clear(pte, PteBits::DIRTY_BITS)
-    }
-
-    #[inline]
-    fn pte_mkyoung(&self, pte: Pte) -> Pte {
-        set(pte, PteBits::ACCESSED)
-    }
-
-    #[inline]
-    fn pte_mkold(&self, pte: Pte) -> Pte {
-        clear(pte, PteBits::ACCESSED)
-    }
-
-    #[inline]
-    fn pte_mkspecial(&self, pte: Pte) -> Pte {
-        set(pte, PteBits::SPECIAL)
-    }
-
-    #[inline]
-    fn pte_mkuffd_wp(&self, pte: Pte) -> Pte {
-        self.pte_wrprotect(set(pte, PteBits::UFFD))
-    }
-
-    #[inline]
-    fn pte_clear_uffd_wp(&self, pte: Pte) -> Pte {
-        clear(pte, PteBits::UFFD)
-    }
-
-    #[inline]
-    fn pte_mksoft_dirty(&self, pte: Pte) -> Pte {
-        set(pte, self.soft_dirty_bit())
-    }
-
-    #[inline]
-    fn pte_clear_soft_dirty(&self, pte: Pte) -> Pte {
-        clear(pte, self.soft_dirty_bit())
+        save_dirty(pte.with(PteBits::DIRTY.bits() | self.soft_dirty_bit()))
     }
 
     #[inline]
@@ -266,7 +186,7 @@ impl EntryFormat for X86_64 {
 
     #[inline]
     fn pmd_mkinvalid(&self, pmd: Pte) -> Pte {
-        let word = clear(pmd, PteBits::PRESENT.union(PteBits::PROTNONE));
+        let word = pmd.without(PteBits::PRESENT.union(PteBits::PROTNONE));
         Pte(word.0 ^ (inversion(pmd.0) ^ inversion(word.0)) & PMD_PFN_MASK)
     }
 
@@ -275,52 +195,12 @@ impl EntryFormat for X86_64 {
         if inversion(pte.0) == 0 { Self::PAGE_SIZE } else { Self::PAGE_SIZE.wrapping_neg() }
     }
 
-    #[inline]
-    fn batch_ignore(&self, flags: Fpb) -> u64 {
-        let mut mask = PteBits::ACCESSED;
-        mask.set(PteBits::DIRTY_BITS, !flags.contains(Fpb::RESPECT_DIRTY));
-        mask.set(self.soft_dirty_bit(), !flags.contains(Fpb::RESPECT_SOFT_DIRTY));
-        mask.set(PteBits::RW, !flags.contains(Fpb::RESPECT_WRITE));
-        mask.bits()
-    }
-
-    /// With write permission evened out, dirty and saved dirty are one.
-    #[inline]
-    fn batch_by_mask(&self, flags: Fpb) -> bool {
-        !flags.contains(Fpb::RESPECT_DIRTY) || flags.contains(Fpb::RESPECT_WRITE)
-    }
-
-    fn soft_leaf(&self, leaf: SoftLeaf) -> Option<Pte> {
-        self.encode_soft(leaf)
-    }
-
-    /// A key other than 0 denies all data, as the value of PKRU does that processes start with.
-    #[inline]
-    fn walk(&self, pte: Pte, level: Level, access: Access) -> Walk {
-        let is_leaf = has(pte, PteBits::PSE) == (level == Level::Pmd) && level <= Level::Pmd;
-        let usable = has(pte, PteBits::PRESENT) && has(pte, PteBits::USER);
-        if !is_leaf || !usable || self.pku && pkey(pte) != 0 {
-            return Walk::Fault;
-        }
-        let young = set(pte, PteBits::ACCESSED);
-        match access {
-            Access::Read => Walk::Allowed(young),
-            Access::Write if has(pte, PteBits::RW) => Walk::Allowed(set(young, PteBits::DIRTY)),
-            Access::Write => Walk::Fault,
-        }
-    }
-
-    #[inline]
-    fn has_soft_dirty(&self) -> bool {
-        self.soft_dirty
-    }
-
     fn arch_max_pkey(&self) -> Option<u8> {
-        Some(if self.pku { 16 } else { 0 })
+        Some(if self.cpu.pku { 16 } else { 0 })
     }
 
     /// The first key that a process gets.
     fn execute_only_pkey(&self) -> Option<u8> {
-        self.pku.then_some(1)
+        self.cpu.pku.then_some(1)
     }
 }

@@ -2,7 +2,7 @@
 
 use arch_arm64::{Arm64, Rules};
 use ptelab_pgtable::{
-    Arch, Barrier, CpuConfig, KernelRules, Level, MmuGather, Pte, PteOps, Record, RecordingHw, TableMemory,
+    Arch, Barrier, CpuConfig, KernelRules, Level, MmuGather, Pte, Record, RecordingHw, TableMemory, TlbOps,
     TlbScope, Tlbi, VirtAddr,
 };
 

@@ -2,7 +2,7 @@
 
 use arch_generic::Generic;
 use ptelab_pgtable::{
-    Level, MmuGather, Pte, PteOps, Record, RecordingHw, TableMemory, TlbScope, Tlbi, VirtAddr,
+    Level, MmuGather, Pte, Record, RecordingHw, TableMemory, TlbOps, TlbScope, Tlbi, VirtAddr,
 };
 
 #[test]

@@ -2,7 +2,7 @@
 
 use arch_x86_64::X86_64;
 use ptelab_pgtable::{
-    Arch, CpuConfig, KernelRules, Level, MmuGather, Pte, PteOps, Record, RecordingHw, TableMemory, TlbScope,
+    Arch, CpuConfig, KernelRules, Level, MmuGather, Pte, Record, RecordingHw, TableMemory, TlbOps, TlbScope,
     Tlbi, VirtAddr,
 };
 

@@ -3,8 +3,8 @@
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
     Access, Arch, BitField, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather,
-    ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf, TlbScope, Tlbi,
-    VirtAddr, VmFlags, Walk, marker, swp_type,
+    ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf, TlbOps, TlbScope,
+    Tlbi, VirtAddr, VmFlags, Walk, marker, swp_type,
 };
 use ptelab_machine::{Change, KernelRules};
 use std::fmt;
@@ -101,9 +101,14 @@ impl<P: Arch> Faulty<P> {
 
 impl<P: PortFacts> PortFacts for Faulty<P> {
     const EMPTY_SOFT_OFFSET: Option<u64> = P::EMPTY_SOFT_OFFSET;
+    const EXECUTE_ONLY: bool = P::EXECUTE_ONLY;
 
-    fn is_expressible(on: &Setting, m: Mapping) -> bool {
-        P::is_expressible(on, m)
+    fn unsaid(on: &Setting) -> PteAttrs {
+        P::unsaid(on)
+    }
+
+    fn pkeys(on: &Setting) -> u8 {
+        P::pkeys(on)
     }
 
     fn walker_sets(on: &Setting) -> bool {
@@ -157,9 +162,35 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     const TASK_SIZE: u64 = P::TASK_SIZE;
     const VM_ARCH_CLEAR: VmFlags = P::VM_ARCH_CLEAR;
 
+    type Bits = P::Bits;
+    type TableBits = P::TableBits;
+    type SoftBits = P::SoftBits;
+    const PFN_MASK: u64 = P::PFN_MASK;
+    const PFN_SHIFT: u32 = P::PFN_SHIFT;
+    const PKEY: Option<BitField> = P::PKEY;
+    const FIELDS: &'static [BitField] = P::FIELDS;
+    const PROT_MASK: u64 = P::PROT_MASK;
+    const TABLE: P::TableBits = P::TABLE;
+    const VALID: P::Bits = P::VALID;
+    const PROTNONE: P::Bits = P::PROTNONE;
+    const USER: P::Bits = P::USER;
+    const WRITE: P::Bits = P::WRITE;
+    const EXEC: Option<P::Bits> = P::EXEC;
+    const YOUNG: P::Bits = P::YOUNG;
+    const DIRTY: P::Bits = P::DIRTY;
+    const DIRTY_BITS: P::Bits = P::DIRTY_BITS;
+    const SPECIAL: P::Bits = P::SPECIAL;
+    const UFFD: P::Bits = P::UFFD;
+    const CONT: Option<P::Bits> = P::CONT;
+    const SOFT_TYPE_MASK: u64 = P::SOFT_TYPE_MASK;
+    const SOFT_OFFSET_MASK: u64 = P::SOFT_OFFSET_MASK;
+    const SOFT_FLAGS: &'static [(SoftFlags, P::SoftBits)] = P::SOFT_FLAGS;
+    const SOFT_INVERTED: u64 = P::SOFT_INVERTED;
+
     as_port! {
         fn decode(pte: Pte, level: Level) -> PteView;
         fn encode(view: PteView, level: Level) -> Option<Pte>;
+        fn attr_bits(attrs: PteAttrs) -> PgProt;
         fn describe(pte: Pte, level: Level) -> String;
         fn fields(pte: Pte, level: Level) -> Vec<BitField>;
         fn pfn_mask() -> u64;
@@ -170,7 +201,11 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pte_none(pte: Pte) -> bool;
         fn pte_present(pte: Pte) -> bool;
         fn pte_write(pte: Pte) -> bool;
+        fn pte_exec(pte: Pte) -> bool;
         fn pte_dirty(pte: Pte) -> bool;
+        fn recorded(pte: Pte) -> u64;
+        fn pte_pkey(pte: Pte) -> u8;
+        fn soft_dirty_bit() -> u64;
         fn pte_young(pte: Pte) -> bool;
         fn pte_special(pte: Pte) -> bool;
         fn pte_protnone(pte: Pte) -> bool;
@@ -283,8 +318,7 @@ impl<P: Arch> Faulty<P> {
 }
 
 impl<P: Arch> PteOps for Faulty<P> {
-    const MMU_GATHER_MERGE_VMAS: bool = P::MMU_GATHER_MERGE_VMAS;
-    const MMU_GATHER_RCU_TABLE_FREE: bool = P::MMU_GATHER_RCU_TABLE_FREE;
+    const ATOMIC: bool = P::ATOMIC;
     const ARCH_SUPPORTS_PT_RECLAIM: bool = P::ARCH_SUPPORTS_PT_RECLAIM;
     const HAVE_MOVE_TABLES: bool = P::HAVE_MOVE_TABLES;
 
@@ -300,9 +334,6 @@ impl<P: Arch> PteOps for Faulty<P> {
         fn pmdp_invalidate_ad(addr: VirtAddr, p: Ptep) -> Pte;
         fn pmdp_set_wrprotect(addr: VirtAddr, p: Ptep);
         fn pmdp_set_access_flags(addr: VirtAddr, p: Ptep, entry: Pte, write: bool) -> bool;
-        fn flush_tlb_page(addr: VirtAddr);
-        fn flush_pmd_tlb_range(addr: VirtAddr);
-        fn flush_tlb_mm();
     }
 
     fn pte_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
@@ -370,6 +401,17 @@ impl<P: Arch> PteOps for Faulty<P> {
             Fault::NoFlushAfterCopy => self.port.ptep_get_and_clear(hw, addr, p),
             _ => self.port.ptep_clear_flush(hw, addr, p),
         }
+    }
+}
+
+impl<P: Arch> TlbOps for Faulty<P> {
+    const MMU_GATHER_MERGE_VMAS: bool = P::MMU_GATHER_MERGE_VMAS;
+    const MMU_GATHER_RCU_TABLE_FREE: bool = P::MMU_GATHER_RCU_TABLE_FREE;
+
+    as_port! { hw:
+        fn flush_tlb_page(addr: VirtAddr);
+        fn flush_pmd_tlb_range(addr: VirtAddr);
+        fn flush_tlb_mm();
     }
 
     fn pte_needs_flush(&self, old: Pte, new: Pte) -> bool {

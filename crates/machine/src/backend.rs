@@ -57,6 +57,7 @@ pub struct Usage {
 
 /// What plays calls and shows tables. Addresses and lengths are in bytes.
 ///
+/// # Errors
 /// A query fails where there is no such process.
 #[enum_dispatch]
 #[expect(clippy::missing_errors_doc, reason = "queries fail for one reason, which stands above")]

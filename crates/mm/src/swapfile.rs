@@ -101,8 +101,10 @@ impl Device {
     /// Free slots in one cluster, from `at` on.
     fn find_in(&self, cluster: u64, at: u64, order: u8) -> Option<u64> {
         let n = 1 << order;
-        let of_order = self.clusters[cluster as usize].order == order || order == 0;
+        let Cluster { order: of, used, .. } = self.clusters[cluster as usize];
         let end = ((cluster + 1) * self.cluster_size).min(self.slots);
+        let has_room = used + n <= end - cluster * self.cluster_size;
+        let of_order = has_room && (of == order || order == 0);
         let mut first = at.max(1).next_multiple_of(n);
         while of_order && first + n <= end {
             match self.used.range(first..first + n).next_back() {

@@ -168,13 +168,13 @@ macro_rules! changes {
                 file: $file:expr,
                 probe: $probe:expr $(,)?
             }
-        )+
+        )*
     ) => {
         $(#[$attr])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(clippy::struct_excessive_bools, reason = "one for each row of the table")]
         $vis struct $rules {
-            $($(#[doc = $what])+ $vis $id: bool,)+
+            $($(#[doc = $what])+ $vis $id: bool,)*
         }
 
         #[allow(non_upper_case_globals, reason = "a row is named as the field that it decides")]
@@ -189,14 +189,15 @@ macro_rules! changes {
                 $crate::Change::new(
                     stringify!($id), concat!($($what),+), (since, until), $file, $probe,
                 )
-            };)+
+            };)*
 
             /// The table.
-            $vis const CHANGES: &'static [&'static $crate::Change] = &[$(Self::$id),+];
+            $vis const CHANGES: &'static [&'static $crate::Change] = &[$(Self::$id),*];
 
             /// Which of the changes hold in a kernel.
             $vis fn of(kernel: &$crate::KernelRules) -> Self {
-                Self { $($id: kernel.has(Self::$id)),+ }
+                let _ = kernel;
+                Self { $($id: kernel.has(Self::$id)),* }
             }
         }
     };

@@ -69,6 +69,49 @@ impl CpuConfig {
     }
 }
 
+/// The table of a port's CPU features, and the struct of bools that says which of them a CPU has: each line is a feature's name, its
+/// default, and what it is.
+///
+/// ```
+/// ptelab_pgtable::cpu_features! {
+///     /// What a CPU may have or lack.
+///     pub struct Cpu;
+///
+///     hafdbs, true, "hardware sets the access flag and dirty state";
+/// }
+/// use ptelab_pgtable::CpuConfig;
+/// assert!(!Cpu::of(&CpuConfig::default().with("hafdbs", false)).hafdbs);
+/// assert_eq!(Cpu::FEATURES[0].name, "hafdbs");
+/// ```
+#[macro_export]
+macro_rules! cpu_features {
+    (
+        $(#[$attr:meta])*
+        $vis:vis struct $cpu:ident;
+        $($name:ident, $default:literal, $doc:literal;)*
+    ) => {
+        $(#[$attr])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(clippy::struct_excessive_bools, reason = "one for each feature that a CPU has or lacks")]
+        $vis struct $cpu {
+            $(#[doc = $doc] $vis $name: bool,)*
+        }
+
+        impl $cpu {
+            /// The table.
+            $vis const FEATURES: &'static [$crate::CpuFeature] = &[
+                $($crate::CpuFeature { name: stringify!($name), default: $default, doc: $doc },)*
+            ];
+
+            /// Which of the features a CPU has.
+            $vis fn of(config: &$crate::CpuConfig) -> Self {
+                let _ = config;
+                Self { $($name: config.has(Self::FEATURES, stringify!($name)),)* }
+            }
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,12 +12,75 @@ pub struct Pte(pub u64);
 impl Pte {
     /// The empty entry.
     pub const NONE: Self = Self(0);
+
+    /// Whether any of `bits` is set.
+    #[inline]
+    pub fn has(self, bits: impl EntryBits) -> bool {
+        self.0 & bits.word() != 0
+    }
+
+    /// The entry with `bits`.
+    #[inline]
+    #[must_use]
+    pub fn with(self, bits: impl EntryBits) -> Self {
+        Self(self.0 | bits.word())
+    }
+
+    /// The entry without `bits`.
+    #[inline]
+    #[must_use]
+    pub fn without(self, bits: impl EntryBits) -> Self {
+        Self(self.0 & !bits.word())
+    }
 }
 
 impl fmt::Debug for Pte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#018x}", self.0)
     }
+}
+
+/// Bits of an entry: a set of named ones that [`entry_bits!`](crate::entry_bits) made, or a word of them.
+pub trait EntryBits: Copy {
+    /// As they stand in an entry.
+    fn word(self) -> u64;
+}
+
+impl EntryBits for u64 {
+    #[inline]
+    fn word(self) -> u64 {
+        self
+    }
+}
+
+/// Makes a set of named bits of an entry, as `bitflags!` does: a doc comment and a constant for each.
+///
+/// ```
+/// ptelab_pgtable::entry_bits! {
+///     /// Bits of a present entry.
+///     pub struct PteBits {
+///         /// Valid to hardware.
+///         const VALID = 1 << 0;
+///     }
+/// }
+/// assert!(ptelab_pgtable::Pte(3).has(PteBits::VALID));
+/// ```
+#[macro_export]
+macro_rules! entry_bits {
+    ($(#[$attr:meta])* $vis:vis struct $name:ident { $($bits:tt)* }) => {
+        $crate::bitflags! {
+            $(#[$attr])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            $vis struct $name: u64 { $($bits)* }
+        }
+
+        impl $crate::EntryBits for $name {
+            #[inline]
+            fn word(self) -> u64 {
+                self.bits()
+            }
+        }
+    };
 }
 
 /// A protection: every bit of a leaf entry that is not its frame number (`pgprot_t`).
@@ -161,27 +224,18 @@ pub struct BitField {
 
 impl BitField {
     /// What it holds in a word.
+    #[inline]
     pub const fn value(&self, pte: Pte) -> u64 {
         (pte.0 & self.mask) >> self.mask.trailing_zeros()
     }
-}
 
-/// The named bits of a set, and fields beside them, from the lowest bit up.
-pub fn bit_fields<B: bitflags::Flags<Bits = u64>>(beside: &[(&'static str, u64)]) -> Vec<BitField> {
-    let named = B::FLAGS.iter().map(|flag| (flag.name(), flag.value().bits()));
-    let fields = named.chain(beside.iter().copied()).map(|(name, mask)| BitField { name, mask });
-    let mut fields: Vec<BitField> = fields.collect();
-    fields.sort_by_key(|field| field.mask.trailing_zeros());
-    fields
-}
-
-/// The names of the bits that are set, joined by `|`; bits without a name follow as one number. Empty for no bits.
-pub fn bit_names<B: bitflags::Flags<Bits = u64>>(bits: &B) -> String {
-    let mut names = bits.iter_names();
-    let mut out: Vec<String> = names.by_ref().map(|(name, _)| name.to_owned()).collect();
-    let rest = names.remaining().bits();
-    if rest != 0 {
-        out.push(format!("{rest:#x}"));
+    /// The bits of a word in which it holds `value`, as far as it fits.
+    pub const fn bits(&self, value: u64) -> u64 {
+        value << self.mask.trailing_zeros() & self.mask
     }
-    out.join("|")
+
+    /// The largest value that it can hold.
+    pub const fn max(&self) -> u64 {
+        self.mask >> self.mask.trailing_zeros()
+    }
 }

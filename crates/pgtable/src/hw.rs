@@ -193,6 +193,16 @@ pub trait Hw {
         let _ = (p, n, cause);
     }
 
+    /// Rewrites an entry with compare-exchanges, so that no bit that hardware sets meanwhile is lost. `old` is what the
+    /// entry was read as; returns what it held when it was replaced.
+    #[inline]
+    fn update(&mut self, p: Ptep, mut old: Pte, new: impl Fn(Pte) -> Pte) -> Pte {
+        while let Err(now) = self.compare_swap(p, old, new(old)) {
+            old = now;
+        }
+        old
+    }
+
     /// Reads `n` entries in order.
     #[inline]
     fn load_run(&mut self, p: Ptep, n: usize, mut each: impl FnMut(Pte)) {

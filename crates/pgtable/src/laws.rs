@@ -15,16 +15,28 @@ pub mod race;
 mod tables;
 mod words;
 
-use crate::{Arch, CpuConfig, CpuFeature, KernelRules, Level, Mapping, Pte, PteView};
+use crate::{Arch, CpuConfig, CpuFeature, KernelRules, Level, Mapping, Pte, PteAttrs, PteView};
 use std::fmt;
 
 /// What a port says of itself for the laws to hold it to.
 pub trait PortFacts: Arch {
     /// The offset at which a software entry of type 0 without flags would be the empty entry.
-    const EMPTY_SOFT_OFFSET: Option<u64>;
+    const EMPTY_SOFT_OFFSET: Option<u64> = None;
 
-    /// Which mappings have a word.
-    fn is_expressible(on: &Setting, m: Mapping) -> bool;
+    /// Whether there is a word for a page that may be executed and not read.
+    const EXECUTE_ONLY: bool = true;
+
+    /// The attributes that no word says.
+    fn unsaid(on: &Setting) -> PteAttrs {
+        let _ = on;
+        PteAttrs::SOFT_DIRTY | PteAttrs::CONT
+    }
+
+    /// How many protection keys entries tell apart.
+    fn pkeys(on: &Setting) -> u8 {
+        let _ = on;
+        1
+    }
 
     /// Whether the walker sets accessed and dirty, rather than to fault for software to do it.
     fn walker_sets(on: &Setting) -> bool {
@@ -56,6 +68,26 @@ pub trait PortFacts: Arch {
         false
     }
 }
+
+/// Whether a mapping has a word. It is readable or of an access that a port allows without, or `PROTNONE` and nothing else; blocks
+/// are of small pages.
+pub(crate) fn is_expressible<P: PortFacts>(on: &Setting, m: &Mapping) -> bool {
+    let is = |attr| m.attrs.contains(attr);
+    let accesses: &[PteAttrs] = match (is(PteAttrs::PROTNONE), P::EXECUTE_ONLY) {
+        (true, _) => &[PteAttrs::empty()],
+        (false, true) => &[READ, READ_WRITE, READ_EXEC, ACCESS, PteAttrs::EXEC],
+        (false, false) => &[READ, READ_WRITE, READ_EXEC, ACCESS],
+    };
+    accesses.contains(&(m.attrs & ACCESS))
+        && !m.attrs.intersects(P::unsaid(on))
+        && !(is(PteAttrs::CONT) && m.level == Level::Pmd)
+        && m.pkey < P::pkeys(on)
+}
+
+const READ: PteAttrs = PteAttrs::USER;
+const READ_WRITE: PteAttrs = PteAttrs::USER.union(PteAttrs::WRITE);
+const READ_EXEC: PteAttrs = PteAttrs::USER.union(PteAttrs::EXEC);
+const ACCESS: PteAttrs = READ_WRITE.union(PteAttrs::EXEC);
 
 /// A CPU of a port and a kernel's rules.
 #[derive(Clone, Debug)]

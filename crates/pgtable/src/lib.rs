@@ -1,14 +1,16 @@
 //! The seam between memory management and architecture ports.
 //!
-//! A port is written against four small traits and nothing else:
+//! A port is written against five traits and nothing else:
 //!
 //! * [`Hw`]: the machine primitives. Ports reach page tables through them only, which is why one port runs
 //!   unchanged on the plain, the counting and the recording machine.
 //! * [`EntryFormat`]: what the port's words look like.
 //! * [`PteOps`]: what touches tables.
+//! * [`TlbOps`]: when cached translations must go, and how.
 //! * [`ModifyProt`]: the transaction in which a protection changes.
 //!
-//! Every default of the last two is Linux's generic fallback, so a port shows only what it does differently.
+//! A default is Linux's generic fallback or, of words, one bit for each thing to be said: so a port shows only what it does
+//! differently.
 
 mod account;
 mod addr;
@@ -27,25 +29,27 @@ mod release;
 mod rules;
 mod softleaf;
 mod tlb;
+mod view;
 mod vm_flags;
+
+#[doc(hidden)]
+pub use bitflags::bitflags;
 
 pub use account::{CountingHw, FlushHw, RecordingHw};
 pub use addr::{Pfn, VirtAddr};
 pub use cause::{Cause, Why};
 pub use changes::{Change, Probe, Shows, Turn};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
-pub use entry::{
-    BitField, Cydp, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk, bit_fields, bit_names,
-};
+pub use entry::{BitField, Cydp, EntryBits, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk};
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
 pub use format::{Arch, EntryFormat};
 pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};
 pub use modify_prot::ModifyProt;
-pub use ops::{Merge, PteOps};
+pub use ops::PteOps;
 pub use plain::PlainHw;
 pub use ptelab_uapi::Access;
 pub use release::{NotARelease, Release};
 pub use rules::KernelRules;
 pub use softleaf::{SoftFlags, SoftLeaf, marker, swp_type};
-pub use tlb::MmuGather;
+pub use tlb::{MmuGather, TlbOps};
 pub use vm_flags::VmFlags;

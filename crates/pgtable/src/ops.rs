@@ -1,16 +1,14 @@
 //! What touches tables. Every default is Linux's generic fallback (`include/linux/pgtable.h`, 7.3).
 
-use crate::{Cydp, EntryFormat, Hw, Level, MmuGather, Pte, Ptep, TlbScope, Tlbi, VirtAddr};
+use crate::{Cydp, Hw, Pte, Ptep, TlbOps, VirtAddr};
 
-/// Operations on the entries of user tables, single and in runs, and the TLB flushes that belong to them.
+/// Operations on the entries of user tables, single and in runs.
 ///
 /// `addr` is the address that the entry at `p` maps. A run of `nr` entries never leaves its table.
-pub trait PteOps: EntryFormat + Sized {
-    /// Whether one gather flushes for all VMAs of a call (`CONFIG_MMU_GATHER_MERGE_VMAS`), or for each by itself.
-    const MMU_GATHER_MERGE_VMAS: bool = false;
-
-    /// Whether emptied tables may be freed while others walk (`CONFIG_MMU_GATHER_RCU_TABLE_FREE`).
-    const MMU_GATHER_RCU_TABLE_FREE: bool = false;
+pub trait PteOps: TlbOps {
+    /// Whether entries are changed with exchanges, as hardware may set bits of them at any time, and not with a load and a store as
+    /// Linux's fallbacks do.
+    const ATOMIC: bool = false;
 
     /// Whether kernels before 7.3 free the tables that `MADV_DONTNEED` empties (`CONFIG_ARCH_SUPPORTS_PT_RECLAIM`).
     const ARCH_SUPPORTS_PT_RECLAIM: bool = false;
@@ -55,33 +53,37 @@ pub trait PteOps: EntryFormat + Sized {
     #[inline]
     fn ptep_get_and_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         let _ = addr;
-        let old = hw.load(p);
-        hw.store(p, Pte::NONE);
-        old
+        take::<Self, H>(hw, p)
     }
 
     /// Clears `nr` entries and returns the first, accessed and dirty if any of them was (`get_and_clear_full_ptes`).
     #[inline]
     fn get_and_clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) -> Pte {
         let _ = addr;
-        let mut merge = Merge::new(self);
-        hw.take_run(p, nr, |pte| merge.add(pte));
-        merge.finish()
+        let first = take::<Self, H>(hw, p);
+        let mut recorded = 0;
+        take_run::<Self, H>(hw, p.add(1), nr - 1, |pte| recorded |= self.recorded(pte));
+        self.pte_mkrecorded(first, recorded)
     }
 
     /// Clears `nr` entries whose contents nobody needs (`clear_full_ptes`).
     #[inline]
     fn clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
         let _ = addr;
-        hw.take_run(p, nr, |_| ());
+        take_run::<Self, H>(hw, p, nr, |_| ());
     }
 
     /// Takes write permission from `nr` entries.
     #[inline]
     fn wrprotect_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
         for i in 0..nr {
-            let old = hw.load(p.add(i));
-            self.set_pte_at(hw, addr.add(i as u64 * Self::PAGE_SIZE), p.add(i), self.pte_wrprotect(old));
+            let (addr, p) = (addr.add(i as u64 * Self::PAGE_SIZE), p.add(i));
+            let old = hw.load(p);
+            if Self::ATOMIC {
+                hw.update(p, old, |pte| self.pte_wrprotect(pte));
+            } else {
+                self.set_pte_at(hw, addr, p, self.pte_wrprotect(old));
+            }
         }
     }
 
@@ -109,11 +111,14 @@ pub trait PteOps: EntryFormat + Sized {
     #[inline]
     fn ptep_test_and_clear_young<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> bool {
         let pte = hw.load(p);
-        let young = self.pte_young(pte);
-        if young {
-            self.set_pte_at(hw, addr, p, self.pte_mkold(pte));
+        if !self.pte_young(pte) {
+            return false;
         }
-        young
+        if Self::ATOMIC {
+            return self.pte_young(hw.update(p, pte, |pte| self.pte_mkold(pte)));
+        }
+        self.set_pte_at(hw, addr, p, self.pte_mkold(pte));
+        true
     }
 
     /// Gives an entry more permission, or accessed or dirty, after a fault; says whether anything changed. `write` tells
@@ -159,9 +164,7 @@ pub trait PteOps: EntryFormat + Sized {
     #[inline]
     fn pmdp_get_and_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         let _ = addr;
-        let old = hw.load(p);
-        hw.store(p, Pte::NONE);
-        old
+        take::<Self, H>(hw, p)
     }
 
     /// Makes a huge leaf invalid to hardware, flushes it, and returns what it was (`pmdp_invalidate`).
@@ -183,7 +186,11 @@ pub trait PteOps: EntryFormat + Sized {
     #[inline]
     fn pmdp_set_wrprotect<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
         let old = hw.load(p);
-        self.set_pmd_at(hw, addr, p, self.pte_wrprotect(old));
+        if Self::ATOMIC {
+            hw.update(p, old, |pmd| self.pte_wrprotect(pmd));
+        } else {
+            self.set_pmd_at(hw, addr, p, self.pte_wrprotect(old));
+        }
     }
 
     /// As [`ptep_set_access_flags`](Self::ptep_set_access_flags), for a huge leaf.
@@ -204,94 +211,21 @@ pub trait PteOps: EntryFormat + Sized {
         }
         changed
     }
-
-    // TLB.
-
-    /// Whether a page's cached translation must go after its entry changed from `old` to `new`.
-    #[inline]
-    fn pte_needs_flush(&self, old: Pte, new: Pte) -> bool {
-        let _ = (old, new);
-        true
-    }
-
-    /// Whether a huge page's cached translation must go.
-    #[inline]
-    fn huge_pmd_needs_flush(&self, old: Pte, new: Pte) -> bool {
-        let _ = (old, new);
-        true
-    }
-
-    /// Flushes translations of a range, in bytes, of leaves of `level`.
-    #[inline]
-    fn flush_tlb_range<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
-        let stride = Self::entry_size(level);
-        let scope = TlbScope::Range { start, end, stride };
-        hw.tlbi(Tlbi { scope, level: 0, last_level: false, local: false, ops: 1 });
-    }
-
-    /// Flushes the translation of one page.
-    #[inline]
-    fn flush_tlb_page<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
-        self.flush_tlb_range(hw, addr, addr.add(Self::PAGE_SIZE), Level::Pte);
-    }
-
-    /// Flushes the translation of one huge page.
-    #[inline]
-    fn flush_pmd_tlb_range<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
-        self.flush_tlb_range(hw, addr, addr.add(Self::entry_size(Level::Pmd)), Level::Pmd);
-    }
-
-    /// Flushes everything of an address space.
-    #[inline]
-    fn flush_tlb_mm<H: Hw>(&self, hw: &mut H) {
-        hw.tlbi(Tlbi { scope: TlbScope::All, level: 0, last_level: false, local: false, ops: 1 });
-    }
-
-    /// Flushes what a call gathered.
-    #[inline]
-    fn tlb_flush<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
-        if let Some((start, end)) = tlb.range() {
-            self.flush_tlb_range(hw, start, end, tlb.unmap_level());
-        }
-    }
 }
 
-/// Collects accessed and dirty over a run of entries: the first entry, with what the others add.
-pub struct Merge<'a, A> {
-    arch: &'a A,
-    first: Option<Pte>,
-    dirty: bool,
-    young: bool,
+/// Clears one entry and returns it.
+#[inline]
+fn take<A: PteOps, H: Hw>(hw: &mut H, p: Ptep) -> Pte {
+    if A::ATOMIC {
+        return hw.swap(p, Pte::NONE);
+    }
+    let old = hw.load(p);
+    hw.store(p, Pte::NONE);
+    old
 }
 
-impl<'a, A: EntryFormat> Merge<'a, A> {
-    /// Nothing collected yet.
-    #[inline]
-    pub const fn new(arch: &'a A) -> Self {
-        Self { arch, first: None, dirty: false, young: false }
-    }
-
-    /// The next entry of the run.
-    #[inline]
-    pub fn add(&mut self, pte: Pte) {
-        if self.first.is_none() {
-            self.first = Some(pte);
-            return;
-        }
-        self.dirty |= self.arch.pte_dirty(pte);
-        self.young |= self.arch.pte_young(pte);
-    }
-
-    /// The merged entry; empty for an empty run.
-    #[inline]
-    pub fn finish(self) -> Pte {
-        let mut pte = self.first.unwrap_or(Pte::NONE);
-        if self.dirty {
-            pte = self.arch.pte_mkdirty(pte);
-        }
-        if self.young {
-            pte = self.arch.pte_mkyoung(pte);
-        }
-        pte
-    }
+/// Clears `nr` entries and shows each.
+#[inline]
+fn take_run<A: PteOps, H: Hw>(hw: &mut H, p: Ptep, nr: usize, each: impl FnMut(Pte)) {
+    if A::ATOMIC { hw.swap_run(p, nr, each) } else { hw.take_run(p, nr, each) }
 }

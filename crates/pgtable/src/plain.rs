@@ -180,7 +180,7 @@ impl TableMemory for PlainHw {
     fn set_folio(&mut self, span: FolioSpan) {
         let end = span.end().index();
         if self.orders.len() < end {
-            self.orders.resize(end.next_multiple_of(512), 0);
+            self.orders.resize(end.next_multiple_of(self.table_len), 0);
         }
         self.orders[span.head.index()..end].fill(span.order as u8);
     }

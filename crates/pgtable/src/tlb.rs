@@ -1,6 +1,6 @@
-//! Requests for TLB flushes, gathered over a call (`include/asm-generic/tlb.h`, 7.3).
+//! TLB flushes, and requests for them, gathered over a call (`include/asm-generic/tlb.h`, 7.3).
 
-use crate::{Level, VirtAddr};
+use crate::{EntryFormat, Hw, Level, Pte, TlbScope, Tlbi, VirtAddr};
 
 /// The union of everything a call changed that cached translations may still show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,63 @@ impl MmuGather {
     /// The level of all leaves that changed, where it is one and no table was freed (arm64's `tlb_get_level`).
     pub const fn only_level(&self) -> Option<Level> {
         if self.cleared.is_power_of_two() && !self.freed_tables { Some(self.unmap_level()) } else { None }
+    }
+}
+
+/// When cached translations must go, and how. Every default is Linux's generic fallback (`include/asm-generic/tlb.h`, 7.3).
+pub trait TlbOps: EntryFormat {
+    /// Whether one gather flushes for all VMAs of a call (`CONFIG_MMU_GATHER_MERGE_VMAS`), or for each by itself.
+    const MMU_GATHER_MERGE_VMAS: bool = false;
+
+    /// Whether emptied tables may be freed while others walk (`CONFIG_MMU_GATHER_RCU_TABLE_FREE`).
+    const MMU_GATHER_RCU_TABLE_FREE: bool = false;
+
+    /// Whether a page's cached translation must go after its entry changed from `old` to `new`.
+    #[inline]
+    fn pte_needs_flush(&self, old: Pte, new: Pte) -> bool {
+        let _ = (old, new);
+        true
+    }
+
+    /// Whether a huge page's cached translation must go.
+    #[inline]
+    fn huge_pmd_needs_flush(&self, old: Pte, new: Pte) -> bool {
+        let _ = (old, new);
+        true
+    }
+
+    /// Flushes translations of a range, in bytes, of leaves of `level`.
+    #[inline]
+    fn flush_tlb_range<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+        let stride = Self::entry_size(level);
+        let scope = TlbScope::Range { start, end, stride };
+        hw.tlbi(Tlbi { scope, level: 0, last_level: false, local: false, ops: 1 });
+    }
+
+    /// Flushes the translation of one page.
+    #[inline]
+    fn flush_tlb_page<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
+        self.flush_tlb_range(hw, addr, addr.add(Self::PAGE_SIZE), Level::Pte);
+    }
+
+    /// Flushes the translation of one huge page.
+    #[inline]
+    fn flush_pmd_tlb_range<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
+        self.flush_tlb_range(hw, addr, addr.add(Self::entry_size(Level::Pmd)), Level::Pmd);
+    }
+
+    /// Flushes everything of an address space.
+    #[inline]
+    fn flush_tlb_mm<H: Hw>(&self, hw: &mut H) {
+        hw.tlbi(Tlbi { scope: TlbScope::All, level: 0, last_level: false, local: false, ops: 1 });
+    }
+
+    /// Flushes what a call gathered.
+    #[inline]
+    fn tlb_flush<H: Hw>(&self, hw: &mut H, tlb: &MmuGather) {
+        if let Some((start, end)) = tlb.range() {
+            self.flush_tlb_range(hw, start, end, tlb.unmap_level());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod other;
 #[deny(clippy::undocumented_unsafe_blocks)]
 pub mod qemu;
 mod real;
+pub mod shape;
 pub mod thp;
 
 #[cfg(target_os = "linux")]

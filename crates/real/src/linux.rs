@@ -1,6 +1,7 @@
 //! Memory of this process, and the real calls on it.
 
 use crate::RegionError;
+use crate::shape::{PAGE, PMD_SIZE};
 use ptelab_uapi::{Advice, Prot};
 use rustix::io::Errno;
 use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
@@ -8,12 +9,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use std::ffi::c_void;
 use std::ptr;
 
-/// Huge pages are aligned to this, in bytes; a region's start is, too.
-const ALIGN: u64 = 2 << 20;
-/// Bytes from one write to the next when every page is to be written: the smallest page there is.
-const PAGE: u64 = 4096;
-
-/// Private anonymous memory, aligned to 2 MiB, unmapped when dropped.
+/// Private anonymous memory, aligned as huge pages are, unmapped when dropped.
 #[derive(Debug)]
 pub struct Region {
     base: *mut c_void,
@@ -31,13 +27,13 @@ impl Region {
     /// # Errors
     /// Where there is no memory, or no address space, of that size.
     pub fn map(len: u64) -> Result<Self, RegionError> {
-        let mapped = usize::try_from(len + ALIGN).map_err(|_| RegionError::Range { offset: 0, len })?;
+        let mapped = usize::try_from(len + PMD_SIZE).map_err(|_| RegionError::Range { offset: 0, len })?;
         // SAFETY: a new mapping at an address that the kernel chooses touches nothing that exists.
         let base = unsafe {
             mm::mmap_anonymous(ptr::null_mut(), mapped, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
         };
         let base = base.map_err(|errno| failed("mmap", errno))?;
-        let skip = (base as u64).next_multiple_of(ALIGN) - base as u64;
+        let skip = (base as u64).next_multiple_of(PMD_SIZE) - base as u64;
         Ok(Self { base, mapped, skip, len, sharers: Vec::new() })
     }
 

@@ -5,6 +5,7 @@ mod tables;
 
 use crate::command;
 use crate::real::{RealError, RealKernel, TableWord, WordFile};
+use crate::shape::ENTRIES;
 use cpio::newc::{self, Builder};
 use gdb::Gdb;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
@@ -17,7 +18,7 @@ use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
-use tables::{ENTRIES, Format};
+use tables::Format;
 use tempfile::TempDir;
 
 /// How long the guest may be silent.

@@ -1,5 +1,6 @@
 //! What any real kernel is to those who ask it, and what its /proc says about memory.
 
+use crate::shape::ENTRIES;
 use procfs_core::FromBufRead;
 use procfs_core::process::{MemoryMaps, MemoryPageFlags};
 use procfs_core::{PhysicalPageFlags, ProcError};
@@ -222,9 +223,6 @@ fn frames_in_row(words: &[u64]) -> usize {
     1 + words.windows(2).take_while(follows).count()
 }
 
-/// Pages of the largest folio.
-const MAX_FOLIO: u64 = 512;
-
 /// Folios, looked up by their frames.
 struct Folios<'a> {
     kernel: &'a mut dyn RealKernel,
@@ -247,8 +245,8 @@ impl Folios<'_> {
 
     /// The folio of a frame that belongs to a compound page.
     fn look_up(&mut self, pfn: u64) -> Result<(u64, u32), RealError> {
-        let from = pfn.saturating_sub(MAX_FOLIO - 1);
-        let window = self.kernel.words(WordFile::KPageFlags, from, 2 * MAX_FOLIO)?;
+        let from = pfn.saturating_sub(ENTRIES - 1);
+        let window = self.kernel.words(WordFile::KPageFlags, from, 2 * ENTRIES)?;
         let is_tail = |&word: &u64| {
             PhysicalPageFlags::from_bits_truncate(word).contains(PhysicalPageFlags::COMPOUND_TAIL)
         };

@@ -1,5 +1,6 @@
 //! Which sizes of huge pages the running kernel's settings allow (`/sys/kernel/mm/transparent_hugepage`).
 
+use crate::shape::{PAGE, PMD_SIZE, TABLE_SHIFT};
 use std::fs;
 
 const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
@@ -28,11 +29,8 @@ fn allowed(bytes: u64) -> bool {
 
 /// Folio sizes above 4 KiB that Linux knows for anonymous memory with 4K pages, largest first, in bytes.
 pub fn sizes() -> impl Iterator<Item = u64> {
-    (13..=21).rev().map(|shift| 1 << shift)
+    (1..=TABLE_SHIFT).rev().map(|order| PAGE << order)
 }
-
-/// Bytes that a huge leaf maps.
-pub const PMD_SIZE: u64 = 2 << 20;
 
 /// Whether a fault in advised memory gets a folio of exactly this many bytes, where memory has one and no huge leaf fits;
 /// otherwise which file stands in the way, and what to write there.

@@ -520,7 +520,7 @@ function decodeOne(course) {
   for (const [name, low, width] of machine.kinds[machine.words[shown.word][4]]) {
     const a = value(before.entry, low, width), b = value(now, low, width);
     const range = width === 1 ? low : `${low + width - 1}:${low}`;
-    const isFrame = name === 'frame' || name === 'table frame';
+    const isFrame = name === 'frame';
     const changed = before.changed && a !== b && !isFrame;
     const text = isFrame ? '…' : changed ? `${a}→${b}` : String(b);
     bits.append(element('li', { class: changed ? 'changed' : b ? 'set' : '' }, `${range} ${name} ${text}`));

@@ -2,9 +2,9 @@
 //!
 //! What is printed reads back to an equal value, for every value that the parser can make.
 
-use std::fmt::{self, Display, Formatter, Write};
-
 use crate::ast::{Expect, Item, Line, Repeat, Scenario};
+use ptelab_uapi::Outcome;
+use std::fmt::{self, Display, Formatter, Write};
 
 const INDENT: usize = 2;
 
@@ -33,8 +33,7 @@ impl Display for Expect {
     /// The result as it stands behind the `=`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value(value) if *value < 4096 => write!(f, "{value}"),
-            Self::Value(value) => write!(f, "{value:#x}"),
+            Self::Value(value) => Outcome::Value(*value).fmt(f),
             Self::Errno(errno) => write!(f, "-1 {errno}"),
             Self::Signal(signal) => write!(f, "{signal}"),
         }

@@ -78,11 +78,14 @@ impl Outcome {
     }
 }
 
+/// The largest number that people read as a number; what is larger is an address.
+const PLAIN: u64 = 4095;
+
 impl fmt::Display for Outcome {
     /// As strace prints results: `0`, `0x40000000`, `-1 ENOMEM`, `SIGSEGV`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value(n) if *n < 4096 => write!(f, "{n}"),
+            Self::Value(n) if *n <= PLAIN => write!(f, "{n}"),
             Self::Value(n) => write!(f, "{n:#x}"),
             Self::Failed(error @ CallError::Errno(_)) => write!(f, "-1 {error}"),
             Self::Failed(error) => write!(f, "{error}"),

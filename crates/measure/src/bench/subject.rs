@@ -6,7 +6,7 @@ use ptelab_machine::{
     Access, Advice, Backend, Builder, Call, Config, MapFlags, Prot, Snapshot, ThpKey, ThpMode,
 };
 use ptelab_real as kernel;
-use ptelab_real::thp::PMD_SIZE;
+use ptelab_real::shape::PMD_SIZE;
 
 /// Where an emulated machine's memory is mapped.
 const BASE: u64 = 1 << 30;

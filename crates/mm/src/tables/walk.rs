@@ -67,8 +67,8 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// The table that an entry points to. The entry is neither empty nor a leaf.
     #[inline]
     pub(crate) fn table_of(&self, entry: Pte) -> Ptep {
-        let pfn = (entry.0 & self.arch.pfn_mask()) >> A::PAGE_SHIFT;
-        Ptep((pfn - TABLE_PFN.get()) << A::TABLE_SHIFT)
+        let pfn = self.arch.pte_pfn(entry);
+        Ptep((pfn.get() - TABLE_PFN.get()) << A::TABLE_SHIFT)
     }
 
     /// The PMD entry for `addr`, or how many bytes its missing table would map.

@@ -166,19 +166,21 @@ fn less_is_flushed_at<P: PortFacts>(
 type Ask<'a> = Box<dyn Fn(&mut RecordingHw) + 'a>;
 
 /// Flushes to try: leaves of a level, the number of the first and how many.
-const RANGES: [(Level, u64, u64); 7] = [
-    (Level::Pte, 0, 1),
-    (Level::Pte, 3, 2),
-    (Level::Pte, 5, 33),
-    (Level::Pte, 1, 512),
-    (Level::Pte, 0, 70_000),
-    (Level::Pmd, 1, 1),
-    (Level::Pmd, 0, 40),
-];
+const fn ranges<P: PortFacts>() -> [(Level, u64, u64); 7] {
+    [
+        (Level::Pte, 0, 1),
+        (Level::Pte, 3, 2),
+        (Level::Pte, 5, 33),
+        (Level::Pte, 1, P::PTRS_PER_TABLE as u64),
+        (Level::Pte, 0, 70_000),
+        (Level::Pmd, 1, 1),
+        (Level::Pmd, 0, 40),
+    ]
+}
 
 pub(super) fn flushes_cover_the_range<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
-    for (level, at, n) in RANGES {
+    for (level, at, n) in ranges::<P>() {
         let size = P::entry_size(level);
         let start = VirtAddr::new(0x4000_0000 + at * size);
         let end = start.add(n * size);

@@ -22,7 +22,12 @@ pub(super) fn huge_operations<P: PortFacts>(t: &mut Trial<'_, P>) -> Result<(), 
     let port = t.port;
     for access in [PteAttrs::USER, PteAttrs::USER | PteAttrs::WRITE, PteAttrs::PROTNONE] {
         for recorded in [PteAttrs::empty(), PteAttrs::YOUNG, PteAttrs::DIRTY, RECORDED] {
-            let m = Mapping { pfn: Pfn::new(0x200), level: Level::Pmd, attrs: access | recorded, pkey: 0 };
+            let m = Mapping {
+                pfn: Pfn::new(1 << P::PMD_ORDER),
+                level: Level::Pmd,
+                attrs: access | recorded,
+                pkey: 0,
+            };
             if let Some(word) = port.encode(PteView::Present(m), Level::Pmd) {
                 one_leaf(t, m, word)?;
             }

@@ -1,6 +1,6 @@
 //! Laws of words: what an entry says, and what is made of it.
 
-use super::{Broken, PortFacts, Trial, word_text};
+use super::{Broken, PortFacts, Trial, is_expressible, word_text};
 use crate::{Access, Fpb, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk};
 
 type Held = Result<(), Broken>;
@@ -11,8 +11,9 @@ pub(super) fn all_attrs() -> impl Iterator<Item = PteAttrs> {
 }
 
 /// Some mappings with all subsets of attributes, whether or not a word says them.
-fn mappings() -> impl Iterator<Item = Mapping> {
-    let frames = [(Level::Pte, 0x1), (Level::Pte, 0x4_5671), (Level::Pmd, 0x200), (Level::Pmd, 0x12_3400)];
+fn mappings<P: PortFacts>() -> impl Iterator<Item = Mapping> {
+    let huge = |nr: u64| (Level::Pmd, nr << P::PMD_ORDER);
+    let frames = [(Level::Pte, 0x1), (Level::Pte, 0x4_5671), huge(1), huge(0x91a)];
     all_attrs().flat_map(move |attrs| {
         frames.into_iter().flat_map(move |(level, pfn)| {
             [0, 1, 7, 15, 16].map(|pkey| Mapping { pfn: Pfn::new(pfn), level, attrs, pkey })
@@ -22,14 +23,14 @@ fn mappings() -> impl Iterator<Item = Mapping> {
 
 /// Every mapping that has a word, with the word.
 pub(super) fn encoded<P: PortFacts>(port: &P) -> impl Iterator<Item = (Mapping, Pte)> + '_ {
-    mappings().filter_map(|m| Some((m, port.encode(PteView::Present(m), m.level)?)))
+    mappings::<P>().filter_map(|m| Some((m, port.encode(PteView::Present(m), m.level)?)))
 }
 
 pub(super) fn decode_undoes_encode<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
-    for m in mappings() {
+    for m in mappings::<P>() {
         let word = t.port.encode(PteView::Present(m), m.level);
         let level = m.level;
-        let is = P::is_expressible(t.on, m);
+        let is = is_expressible::<P>(t.on, &m);
         t.same(|| format!("has a word: {m:?}"), (Pte::NONE, level), word.is_some(), is)?;
         let Some(word) = word else { continue };
         t.word(|| "decode(encode(view))".to_owned(), (word, level), word, PteView::Present(m))?;
@@ -46,14 +47,15 @@ pub(super) fn what_does_not_fit_has_no_word<P: PortFacts>(t: &mut Trial<'_, P>) 
         let mapping = Mapping { pfn: Pfn::new(pfn), level, attrs, pkey: 0 };
         port.encode(PteView::Present(mapping), at)
     };
-    let frames = port.pfn_mask() >> P::PAGE_SHIFT;
+    let pages = |level| P::entry_size(level) >> P::PAGE_SHIFT;
+    let frames = port.pfn_mask() >> P::PFN_SHIFT;
     let last = encode(Level::Pte, Level::Pte, frames);
     t.same(|| "the last frame has a word".to_owned(), (Pte::NONE, Level::Pte), last.is_some(), true)?;
     let none = [
         ("a frame too many", encode(Level::Pte, Level::Pte, frames + 1)),
-        ("a page at PMD level", encode(Level::Pte, Level::Pmd, 0x200)),
-        ("a huge page that is not aligned", encode(Level::Pmd, Level::Pmd, 0x201)),
-        ("a leaf at PUD level", encode(Level::Pud, Level::Pud, 0x4_0000)),
+        ("a page at PMD level", encode(Level::Pte, Level::Pmd, pages(Level::Pmd))),
+        ("a huge page that is not aligned", encode(Level::Pmd, Level::Pmd, pages(Level::Pmd) + 1)),
+        ("a leaf at PUD level", encode(Level::Pud, Level::Pud, pages(Level::Pud))),
         ("a table in a frame too many", port.encode(PteView::Table(Pfn::new(frames + 1)), Level::Pmd)),
         ("a table under a page entry", port.encode(PteView::Table(Pfn::new(1)), Level::Pte)),
         ("a marker at PUD level", port.encode(PteView::Soft(SoftLeaf::GUARD), Level::Pud)),
@@ -224,7 +226,7 @@ pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held 
 
 pub(super) fn advancing_changes_the_frame_only<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     for (m, word) in encoded(t.port).filter(|(m, _)| m.level == Level::Pte) {
-        for n in [0, 1, 15, 511] {
+        for n in [0, 1, 15, P::PTRS_PER_TABLE - 1] {
             let next = t.port.pte_advance_pfn(word, n);
             let expected = PteView::Present(Mapping { pfn: m.pfn.add(n as u64), ..m });
             t.word(|| format!("pte_advance_pfn by {n}"), (word, m.level), next, expected)?;
@@ -249,7 +251,7 @@ pub(super) fn invalid_huge_pages<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
 pub(super) fn huge_pages_are_made_of_small_ones<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
     for flags in (0..16).map(VmFlags::from_bits_retain) {
-        let small = port.pfn_pte(Pfn::new(0x400), port.vm_get_page_prot(flags));
+        let small = port.pfn_pte(Pfn::new(2 << P::PMD_ORDER), port.vm_get_page_prot(flags));
         let huge = port.pmd_mkhuge(small);
         let PteView::Present(m) = port.decode(small, Level::Pte) else { continue };
         let expected = PteView::Present(Mapping { level: Level::Pmd, ..m });

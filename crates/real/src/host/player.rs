@@ -4,6 +4,7 @@
 
 use crate::command::{self, failed};
 use crate::linux::last_errno;
+use crate::shape::PAGE;
 use ptelab_uapi::{Access, Advice, Call, CallError, Outcome, SigCode, SigInfo, Signal as SigNumber};
 use rustix::fd::OwnedFd;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
@@ -17,8 +18,6 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Bytes that a message has at most.
 pub(super) const MAX_MESSAGE: usize = 256;
-/// Bytes from one access to the next when every page is to be touched; what is not 4K is not played.
-const PAGE: u64 = 4096;
 /// Bytes of the stack on which accesses are made.
 const STACK: usize = 64 << 10;
 

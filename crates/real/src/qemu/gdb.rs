@@ -126,7 +126,7 @@ impl Gdb {
                 self.stream.write_all(b"+")?;
                 return Ok(packet);
             }
-            let mut bytes = [0; 4096];
+            let mut bytes = [0; 8 << 10];
             match self.stream.read(&mut bytes)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 n => self.received.extend(&bytes[..n]),

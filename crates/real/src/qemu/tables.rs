@@ -1,15 +1,11 @@
 //! Walking page tables as the hardware does, in physical memory that somebody reads.
 
 use crate::real::TableWord;
+use crate::shape::{ENTRIES, PAGE_SHIFT, TABLE_SHIFT};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 
-/// Entries of a table: a 4K page of words.
-pub(super) const ENTRIES: u64 = 512;
-/// Bits of an address that one level decides.
-const LEVEL_BITS: u32 = 9;
-const PAGE_SHIFT: u32 = 12;
 /// The topmost level, where pages are level 0.
 const TOP: u8 = 3;
 
@@ -41,7 +37,7 @@ pub(super) fn walk(
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => unknown.insert(read(table)?),
             };
-            let shift = PAGE_SHIFT + LEVEL_BITS * u32::from(level);
+            let shift = PAGE_SHIFT + TABLE_SHIFT * u32::from(level);
             let index = (addr >> shift) % ENTRIES;
             let word = entries.get(index as usize).copied().ok_or(io::ErrorKind::UnexpectedEof)?;
             if level == 0 || word & format.table_mask != format.table_value {
@@ -49,7 +45,7 @@ pub(super) fn walk(
             }
             (level, table) = (level - 1, word & format.pfn_mask);
         };
-        let size = 1 << (PAGE_SHIFT + LEVEL_BITS * u32::from(level));
+        let size = 1 << (PAGE_SHIFT + TABLE_SHIFT * u32::from(level));
         let first = addr - addr % size;
         words.push(TableWord { addr: first, level, word });
         addr = first + size;

@@ -1,7 +1,8 @@
-//! Tests of the scenario language from outside.
+//! Tests of the scenario language and of the log reader from outside.
 
 mod grammar;
 mod hostile;
 mod mistakes;
 mod round_trip;
 mod steps;
+mod strace;

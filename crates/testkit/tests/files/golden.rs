@@ -1,13 +1,12 @@
 //! Every golden file, word for word; and the judge itself: a spoiled file must be found to differ.
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use ptelab::Golden;
 use ptelab::golden::{GoldenCall, GoldenEntry};
 use ptelab_testkit::{fixtures, stem};
 use std::path::Path;
 
-fn main() {
-    let args = Arguments::from_args();
+pub(crate) fn trials() -> Vec<Trial> {
     let files = fixtures("golden", "json");
     assert!(files.len() > 200, "golden files are missing: {}", files.len());
     let mut trials: Vec<Trial> = files
@@ -17,7 +16,7 @@ fn main() {
     trials.extend(
         SPOILS.iter().map(|(what, spoil)| Trial::test(format!("judge::{what}"), move || differs(*spoil))),
     );
-    libtest_mimic::run(&args, trials).exit();
+    trials
 }
 
 fn name(path: &Path) -> String {

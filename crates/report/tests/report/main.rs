@@ -1,5 +1,7 @@
 //! What a report holds: the data behind it, its size, and that nothing in a source can get out of it.
 
+mod causes;
+
 use ptelab::exec::Watch;
 use ptelab::observe::{self, Observer, Seen};
 use ptelab::replay::Options;
@@ -10,7 +12,7 @@ use ptelab_report::{
 };
 use std::path::{Path, PathBuf};
 
-const T2: &str = include_str!("../../../fixtures/scenarios/t2-two-megabytes.scn");
+const T2: &str = include_str!("../../../../fixtures/scenarios/t2-two-megabytes.scn");
 
 fn matrix(ports: &str, kernels: &str) -> Matrix {
     Matrix::new().ports(ports).and_then(|m| m.kernels(kernels)).expect("ports and kernels exist")

@@ -5,7 +5,7 @@ use ptelab_uapi::{
     Advice, Errno, MAP, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot, SHMGET, ShmFlags,
 };
 
-use crate::{call, read};
+use super::{call, read};
 
 const NONE: Fd = Fd { number: -1, path: None, deleted: false };
 

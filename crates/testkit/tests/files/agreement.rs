@@ -1,7 +1,7 @@
 //! Every scenario, also those of golden files, on every port and kernel: they agree in the neutral view, but for what differs by
 //! right (`fixtures/agreement.toml`). Raw words are held by snapshots and golden files.
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use ptelab::compare::{Comparison, compare_pair};
 use ptelab::{Golden, HwKind, RunReport, golden};
 use ptelab_testkit::agreement::{ByRight, DifferingWords, Reason, differing};
@@ -12,8 +12,7 @@ use std::sync::Arc;
 /// It runs at 1 GiB, and dumps nothing.
 const TOO_LARGE: &str = "seed";
 
-fn main() {
-    let args = Arguments::from_args();
+pub(crate) fn trials() -> Vec<Trial> {
     let by_right = Arc::new(ByRight::read());
     let cases = cases();
     let named: BTreeSet<&String> = by_right.causes.iter().flat_map(|cause| &cause.scenarios).collect();
@@ -21,9 +20,9 @@ fn main() {
     assert!(unknown.is_empty(), "fixtures/agreement.toml names scenarios that there are not: {unknown:?}");
     let trials = cases.into_values().map(|case| {
         let by_right = Arc::clone(&by_right);
-        Trial::test(case.name.clone(), move || agree(&case, &by_right))
+        Trial::test(format!("agreement::{}", case.name), move || agree(&case, &by_right))
     });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    trials.collect()
 }
 
 /// All scenarios, each once: a golden file's is the same for all ports and kernels.

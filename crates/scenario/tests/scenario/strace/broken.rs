@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read};
 
 use ptelab_scenario::strace::{Cut, LogEvent, MAX_LINE, MAX_NAMES, PROBED, ReadError, Reader};
 
-use crate::{errors, lines, read};
+use super::{errors, lines, read};
 
 fn messages(log: &[u8]) -> Vec<String> {
     errors(log).0.iter().map(ToString::to_string).collect()

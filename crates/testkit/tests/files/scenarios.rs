@@ -1,7 +1,7 @@
 //! Every scenario on every port and kernel: results as expected, the same on every kind of machine, states as in the
 //! snapshots.
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use ptelab::mm::Rules;
 use ptelab::{HwKind, KernelRules, RunReport, kernel_names, port_names};
 use ptelab_testkit::{Case, fixtures, root};
@@ -11,37 +11,31 @@ use std::sync::Arc;
 /// It runs at 1 GiB and has a driver of its own.
 const TOO_LARGE: &str = "seed";
 
-fn main() {
-    let args = Arguments::from_args();
+pub(crate) fn trials() -> Vec<Trial> {
     let cases = fixtures("scenarios", "scn").into_iter().map(|path| Arc::new(Case::read(&path)));
     let mut trials = Vec::new();
     for case in cases {
-        trials.push(trial(format!("{}::prints", case.name), &case, prints));
+        trials.push(trial("prints", &case, prints));
         if case.name == TOO_LARGE {
             continue;
         }
-        trials.push(trial(format!("{}::side_by_side", case.name), &case, side_by_side));
+        trials.push(trial("side_by_side", &case, side_by_side));
         for port in port_names() {
             for kernel in kernel_names() {
-                let name = format!("{}::{port}::{kernel}", case.name);
-                trials.push(trial(name, &case, move |case| runs(case, port, kernel)));
+                trials.push(trial(&format!("{port}::{kernel}"), &case, move |case| runs(case, port, kernel)));
             }
-            trials.push(trial(format!("{}::{port}::snapshot", case.name), &case, move |case| {
+            trials.push(trial(&format!("{port}::snapshot"), &case, move |case| {
                 snapshot(case, port);
                 Ok(())
             }));
         }
     }
-    libtest_mimic::run(&args, trials).exit();
+    trials
 }
 
-fn trial(
-    name: String,
-    case: &Arc<Case>,
-    test: impl Fn(&Case) -> Result<(), Failed> + Send + 'static,
-) -> Trial {
+fn trial(name: &str, case: &Arc<Case>, test: impl Fn(&Case) -> Result<(), Failed> + Send + 'static) -> Trial {
     let case = Arc::clone(case);
-    Trial::test(name, move || test(&case))
+    Trial::test(format!("scenarios::{}::{name}", case.name), move || test(&case))
 }
 
 /// Parsing what was printed gives the same scenario.

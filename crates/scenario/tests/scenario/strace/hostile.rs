@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use ptelab_scenario::strace::{LogEvent, Reader};
 
-use crate::lines;
+use super::lines;
 
 /// Reads all of it; gives how many calls were delivered.
 fn survive(log: &[u8]) -> u64 {

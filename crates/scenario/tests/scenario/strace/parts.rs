@@ -3,7 +3,7 @@
 use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, Stats, Syscall, Unfinished};
 use ptelab_uapi::Prot;
 
-use crate::{lines, read, read_all};
+use super::{lines, read, read_all};
 
 /// Line, last line, process and name of an entry.
 type Row = (u64, u64, Option<u32>, String);

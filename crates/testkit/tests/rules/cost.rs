@@ -27,7 +27,7 @@ fn files() -> Vec<Measured> {
 fn coefficients_are_a_fresh_calibration() {
     let files = files();
     let fresh = cost::calibrate(&files.iter().collect::<Vec<_>>());
-    assert_eq!(fresh.to_toml(), include_str!("../../measure/src/cost/coefficients.toml"));
+    assert_eq!(fresh.to_toml(), include_str!("../../../measure/src/cost/coefficients.toml"));
     assert_eq!(&fresh, Models::built_in());
     assert_eq!(cost::calibrate(&files.iter().collect::<Vec<_>>()).to_toml(), fresh.to_toml());
 }

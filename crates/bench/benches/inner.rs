@@ -1,4 +1,4 @@
-//! The inner pieces of mprotect, by port: the batch scan, the transaction, folding, the walk. `cargo bench -p ptelab-machine`.
+//! The inner pieces of mprotect, by port: the batch scan, the transaction, folding, the walk. `cargo bench -p ptelab-bench`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ptelab_machine::{Access, Builder, Call, MapFlags, Prot};

@@ -1,7 +1,7 @@
 //! Logs of real programs on every port and kernel: every result the log's, every mapping the program's own maps file's,
 //! summaries as in the snapshots.
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use ptelab::exec::Watch;
 use ptelab::replay::{self, FaultIn, MapsReport, Options, Replay};
 use ptelab::scenario::strace::{self, Reader};
@@ -11,19 +11,18 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-fn main() {
-    let args = Arguments::from_args();
+pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for path in fixtures("strace", "strace") {
         let mut trial = |name: &str, test: fn(&Path) -> Result<(), Failed>| {
             let path = path.clone();
-            trials.push(Trial::test(format!("{}::{name}", stem(&path)), move || test(&path)));
+            trials.push(Trial::test(format!("logs::{}::{name}", stem(&path)), move || test(&path)));
         };
         trial("judges", judges);
         trial("summary", summary);
         trial("scenario", scenario);
     }
-    libtest_mimic::run(&args, trials).exit();
+    trials
 }
 
 fn machines(ports: &str, kernels: &str) -> Matrix {

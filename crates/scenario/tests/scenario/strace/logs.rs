@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, Reader, Stats, Syscall, open};
 use ptelab_uapi::Advice;
 
-use crate::lines;
+use super::lines;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/strace").join(format!("{name}.strace"))

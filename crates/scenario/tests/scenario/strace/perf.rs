@@ -3,7 +3,7 @@
 use ptelab_scenario::strace::{Clock, Fd, LogEvent, LoggedOutcome, Syscall, Touch};
 use ptelab_uapi::{Advice, Errno, MapFlags, MremapFlags, Prot};
 
-use crate::read;
+use super::read;
 
 fn calls(log: &str) -> Vec<(Option<u32>, Syscall, LoggedOutcome)> {
     let (entries, _) = read(log);

@@ -1,0 +1,3 @@
+//! The causes that this port applies: none.
+
+ptelab_pgtable::causes! {}

@@ -1,0 +1,14 @@
+//! Tests that are files: one trial or more for each scenario, golden file and log.
+
+mod agreement;
+mod golden;
+mod logs;
+mod scenarios;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let args = Arguments::from_args();
+    let trials = [agreement::trials(), golden::trials(), logs::trials(), scenarios::trials()];
+    libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
+}

@@ -1,0 +1,9 @@
+//! What holds of all ports, kernels and machines, and of the house itself.
+
+mod checks;
+mod cost;
+mod house;
+mod kernels;
+mod machines;
+mod modules;
+mod seed;
