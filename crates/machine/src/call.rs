@@ -81,9 +81,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             Call::Numa { nodes } => self.done(pid, |k, _| numa(k, nodes)),
             Call::NumaAlloc { node } => self.done(pid, |k, _| numa_alloc(k, (node < 64).then_some(node))),
             // How many pages were looked at is the kernel's own business.
-            Call::NumaScan { addr, len } => {
-                self.value(pid, |k, mm| Ok(mm::numa_scan(&mut k.pt, mm, at(addr), len))).map(|_| 0)
-            }
+            Call::NumaScan { addr, len } => self.done(pid, |k, mm| {
+                mm::numa_scan(&mut k.pt, mm, at(addr), len);
+                Ok(())
+            }),
             Call::Swapon { size } => self.done(pid, |k, _| k.swap.swapon(&k.pt.arch, size)),
             Call::Dump { .. } | Call::Time { .. } => self.mm(pid).map(|_| 0),
             Call::Brk { addr } => self.value(pid, |k, mm| Ok(mm::brk(k, mm, at(addr)).get())),

@@ -4,7 +4,7 @@ use crate::address_space::ObjectKind;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::vm_area::Vma;
-use crate::vma::vma_modify_as;
+use crate::vma::vma_modify;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn name_vma<A: Arch, H: TableMemory>(
     }
     if vma.anon_name.as_ref() != name {
         // Too many VMAs is the one way in which this fails; it is called EAGAIN.
-        vma_modify_as(k, mm, range, |vma| vma.anon_name = name.cloned()).map_err(|_| Errno::EAGAIN)?;
+        vma_modify(k, mm, range, |vma| vma.anon_name = name.cloned()).map_err(|_| Errno::EAGAIN)?;
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ ptelab_pgtable::causes! {
         "Present entries of one folio change in one transaction; a write upgrade goes by runs of equal AnonExclusive.";
     mprotect_huge, "mm/huge_memory.c:change_huge_pmd",
         "A huge leaf that lies in the range whole changes whole.";
-    mprotect_softleaf, "mm/mprotect.c:change_pte_range",
+    mprotect_softleaf, "mm/mprotect.c:change_softleaf_pte",
         "Of software entries only permission to write is taken: a writable migration or device entry becomes readable.";
     write_upgrade, "mm/mprotect.c:can_change_pte_writable",
         "A page that nobody else has, or shared memory that is dirty already, becomes writable without a fault.";
@@ -84,7 +84,7 @@ ptelab_pgtable::causes! {
 
     numa_hint, "mm/mempolicy.c:change_prot_numa",
         "NUMA balancing takes access away, so that the next access is noticed.";
-    numa_skip, "mm/mprotect.c:prot_numa_skip",
+    numa_skip, "mm/mempolicy.c:folio_can_map_prot_numa",
         "NUMA balancing passes over what a hint fault could do nothing for: pages that are shared, on the CPU's own node, or inaccessible already.";
     migrate_misplaced, "mm/migrate.c:migrate_misplaced_folio",
         "A folio on another node moves to that of the CPU that accessed it.";
@@ -171,7 +171,7 @@ ptelab_pgtable::causes! {
         "userfaultfd's write protection is a bit of the entry, or a marker where none is present, and no permission to write.";
     uffd_wp_resolve, "mm/userfaultfd.c:uffd_wp_range",
         "userfaultfd lets writes through again: its bit, or its marker, goes.";
-    uffd_wp_softleaf, "mm/mprotect.c:change_pte_range",
+    uffd_wp_softleaf, "mm/mprotect.c:change_softleaf_pte",
         "Where no page is present, userfaultfd's write protection is a flag of the software entry, or a marker.";
     uffd_async, "mm/memory.c:do_wp_page",
         "With WP_ASYNC, a write lifts the write protection by itself.";

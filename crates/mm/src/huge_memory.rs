@@ -21,7 +21,7 @@ use ptelab_uapi::Signal;
 
 /// Maps a huge page at an empty PMD, if the VMA may have one there and memory has one. Says whether it did; otherwise the
 /// fault goes on with single entries (`do_huge_pmd_anonymous_page`).
-pub(crate) fn create_huge_pmd<A: Arch, H: TableMemory>(
+pub(crate) fn do_huge_pmd_anonymous_page<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
     vma: &Vma,

@@ -8,7 +8,7 @@
 //! * anon_vmas, [`Swap`], objects whose pages outlive a mapping;
 //! * [`Kernel`]: all of that, with settings;
 //! * calls and faults: functions over it, in files named as Linux's: `change_pte_range` is in `mprotect.rs`,
-//!   `copy_pte_range` and `zap_pte_range`, as everything of `mm/memory.c`, under `memory/`.
+//!   `copy_pte_range` and `zap_pte_range`, as most of `mm/memory.c`, under `memory/`.
 
 mod access;
 mod address_space;

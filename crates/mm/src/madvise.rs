@@ -15,7 +15,7 @@ use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
 use crate::vm_area::Vma;
-use crate::vma::vma_modify;
+use crate::vma::vma_modify_flags;
 use ptelab_pgtable::{Access, Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Advice, Errno};
 
@@ -107,7 +107,7 @@ fn madvise_update_vma<A: Arch, H: TableMemory>(
         return Ok(());
     }
     // Too many VMAs is the one way in which this fails; madvise calls it EAGAIN.
-    vma_modify(k, mm, start, end, flags).map_err(|_| Errno::EAGAIN)?;
+    vma_modify_flags(k, mm, start, end, flags).map_err(|_| Errno::EAGAIN)?;
     Ok(())
 }
 

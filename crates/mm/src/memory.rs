@@ -12,7 +12,7 @@ pub(crate) mod zap;
 
 use crate::cause;
 use crate::errno::FaultError;
-use crate::huge_memory::{create_huge_pmd, huge_pmd_fault};
+use crate::huge_memory::{do_huge_pmd_anonymous_page, huge_pmd_fault};
 use crate::kernel::Kernel;
 use crate::memory::anon::do_anonymous_page;
 use crate::memory::do_fault::do_fault;
@@ -51,7 +51,7 @@ pub(crate) fn handle_mm_fault<A: Arch, H: TableMemory>(
     let fault = Fault { addr: addr.align_down(A::PAGE_SIZE), access, uffd_wp: false };
     let pmdp = k.pt.pmd_alloc(mm, addr)?;
     match k.pt.pmd_state(pmdp) {
-        PmdState::None if create_huge_pmd(k, mm, &vma, pmdp, fault)? => return Ok(()),
+        PmdState::None if do_huge_pmd_anonymous_page(k, mm, &vma, pmdp, fault)? => return Ok(()),
         PmdState::Huge(pmd) if huge_pmd_fault(k, mm, &vma, pmdp, pmd, fault)? => return Ok(()),
         PmdState::Soft(_) => return Err(FaultError::Migrating),
         _ => {}

@@ -2,7 +2,7 @@
 
 use crate::cause;
 use crate::mm_types::Mm;
-use crate::mprotect::change::{Change, CpFlags};
+use crate::mprotect::change::CpFlags;
 use crate::mprotect::change_protection;
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
@@ -13,34 +13,25 @@ fn change_prot_numa<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &mut Mm,
     vma: &Vma,
-    start: VirtAddr,
-    end: VirtAddr,
-) -> u64 {
-    let none = pt.arch.vm_get_page_prot(VmFlags::empty());
-    let change = Change { vma, newprot: none, cp_flags: CpFlags::PROT_NUMA };
+    range: (VirtAddr, VirtAddr),
+) {
     let mut tlb = MmuGather::default();
     pt.because(&cause::numa_hint, |pt| {
-        let pages = change_protection(pt, mm, &mut tlb, change, start, end);
+        change_protection(pt, mm, &mut tlb, vma, range, CpFlags::PROT_NUMA);
         pt.tlb_finish(&mut tlb);
-        pages
-    })
+    });
 }
 
-/// One pass of the NUMA scanner over a range: pages that a hint fault could move to this CPU's node become inaccessible.
-/// Returns the pages looked at (`task_numa_work`).
+/// One pass of the NUMA scanner over a range: pages that a hint fault could move to this CPU's node become inaccessible
+/// (`task_numa_work`).
 #[tracing::instrument(level = "trace", skip(pt, mm))]
-pub fn numa_scan<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    mm: &mut Mm,
-    start: VirtAddr,
-    len: u64,
-) -> u64 {
-    let Some(end) = A::page_end(start.align_down(A::PAGE_SIZE), len) else { return 0 };
+pub fn numa_scan<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &mut Mm, start: VirtAddr, len: u64) {
     let start = start.align_down(A::PAGE_SIZE);
+    let Some(end) = A::page_end(start, len) else { return };
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
-    vmas.iter()
-        // Shared memory has a policy of its own, which does not ask for balancing (`vma_policy_mof`).
-        .filter(|vma| vma.flags.intersects(VmFlags::ACCESS) && vma.is_anonymous())
-        .map(|vma| change_prot_numa(pt, mm, vma, vma.start.max(start), vma.end.min(end)))
-        .sum()
+    // Shared memory has a policy of its own, which does not ask for balancing (`vma_policy_mof`).
+    let scanned = |vma: &&Vma| vma.flags.intersects(VmFlags::ACCESS) && vma.is_anonymous();
+    for vma in vmas.iter().filter(scanned) {
+        change_prot_numa(pt, mm, vma, (vma.start.max(start), vma.end.min(end)));
+    }
 }

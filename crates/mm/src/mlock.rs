@@ -1,4 +1,4 @@
-//! `mlock` and its family (`mm/mlock.c`, 7.3). Nothing is ever swapped here, so locking is flags, and faulting in. There is no
+//! `mlock` and its family (`mm/mlock.c`, 7.3). Locking is flags, and faulting in; reclaim passes over locked pages. There is no
 //! `RLIMIT_MEMLOCK`: callers count as privileged.
 
 use crate::errno::FaultError;
@@ -6,7 +6,7 @@ use crate::gup::{mm_populate, populate_vma_page_range};
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::vm_area::{LOCKED_MASK, Vma};
-use crate::vma::vma_modify;
+use crate::vma::vma_modify_flags;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, MclFlags, MlockFlags};
 
@@ -159,7 +159,7 @@ fn mlock_fixup<A: Arch, H: TableMemory>(
     if flags == vma.flags || vma.flags.intersects(exempt) {
         return Ok(());
     }
-    vma_modify(k, mm, start, end, flags)?;
+    vma_modify_flags(k, mm, start, end, flags)?;
     Ok(())
 }
 

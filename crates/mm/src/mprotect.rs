@@ -1,23 +1,25 @@
 //! `mprotect`, from the call down to the entries (`mm/mprotect.c`, 7.3). As there, the entries come first.
 //!
 //! The entries of a large folio usually differ in nothing but their frame, so since 6.17 they are taken in batches: one look at
-//! the page struct, one transaction and one flush request for all of them. On arm64 that pays twice, as a batch that covers a
+//! the page struct, one transaction and one flush request for all of them (of private memory: one commit for each run of
+//! equal `AnonExclusive`). On arm64 that pays twice, as a batch that covers a
 //! contiguous block need not unfold it.
 
 pub(crate) mod change;
 pub(crate) mod entries;
 pub(crate) mod numa;
+pub(crate) mod softleaf;
 pub(crate) mod writable;
 
 use crate::cause;
 use crate::gup::populate_vma_page_range;
-use crate::huge_memory::change::{change_huge_pmd, changed_softleaf};
+use crate::huge_memory::change::change_huge_pmd;
 use crate::kernel::Kernel;
-use crate::mm_inline::uffd_changed;
 use crate::mm_types::Mm;
-use crate::mprotect::change::{Change, CpFlags};
-use crate::mprotect::entries::{Entries, Walk};
+use crate::mprotect::change::CpFlags;
+use crate::mprotect::entries::{ChangeWalk, Entries};
 use crate::mprotect::numa::folio_can_map_prot_numa;
+use crate::mprotect::softleaf::{changed_softleaf, uffd_changed};
 use crate::mprotect::writable::{
     SetWrite, can_change_pte_writable, can_change_shared_pte_writable, maybe_change_pte_writable,
 };
@@ -26,16 +28,17 @@ use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::util::{charge, uncharge};
 use crate::vm_area::Vma;
-use crate::vma::{vma_modify, vma_set_page_prot, wants_write_upgrade};
+use crate::vma::{vma_modify_flags, vma_set_page_prot, vma_wants_manual_pte_write_upgrade};
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Fpb, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
 };
 use ptelab_uapi::{Errno, PkeyRights, Prot};
+use std::ops::Range;
 
 /// `PKEY_ACCESS_MASK`
 const PKEY_ACCESS_MASK: PkeyRights = PkeyRights::DISABLE_ACCESS.union(PkeyRights::DISABLE_WRITE);
 
-/// Entries in a transaction: what start returned of the first, and what it is to be.
+/// A batch in its transaction: `oldpte` is what start returned for the first entry, `ptent` what it is to become.
 #[derive(Clone, Copy)]
 struct Batch {
     addr: VirtAddr,
@@ -61,36 +64,31 @@ fn mprotect_folio_pte_batch<A: Arch, H: TableMemory>(
     }
 }
 
-/// Whether NUMA hinting passes over an entry, and the entry's folio where that was looked up.
-fn prot_numa_skip<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    vma: &Vma,
-    oldpte: Pte,
-) -> (bool, Option<FolioSpan>) {
-    if pt.arch.pte_protnone(oldpte) {
-        return (true, None);
-    }
-    let folio = pt.vm_normal_folio(oldpte);
-    (!folio.is_some_and(|folio| folio_can_map_prot_numa(pt, vma, folio)), folio)
+/// Whether NUMA hinting passes over an entry (6.16).
+fn prot_numa_skip<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, vma: &Vma, oldpte: Pte) -> bool {
+    pt.arch.pte_protnone(oldpte)
+        || !pt.vm_normal_folio(oldpte).is_some_and(|folio| folio_can_map_prot_numa(pt, vma, folio))
 }
 
-/// Closes the transaction on `nr_ptes` entries of a batch, from the one with number `idx` on, and requests the flush they need.
+/// Closes the transaction on those entries of a batch whose numbers are `idx`, and requests the flush they need.
 #[inline]
 fn prot_commit_flush_ptes<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     batch: &Batch,
-    (idx, nr_ptes): (usize, usize),
+    idx: Range<usize>,
     set_write: SetWrite,
 ) {
-    let addr = batch.addr.add(idx as u64 * A::PAGE_SIZE);
-    let ptep = batch.ptep.add(idx);
-    let oldpte = pt.arch.pte_advance_pfn(batch.oldpte, idx);
-    let ptent = set_write.apply(pt, pt.arch.pte_advance_pfn(batch.ptent, idx));
-    note_commit(pt, walk.change.vma, oldpte);
-    set_write.because(pt, |pt| pt.modify_prot_commit_ptes(addr, ptep, oldpte, ptent, nr_ptes));
+    let addr = batch.addr.add(idx.start as u64 * A::PAGE_SIZE);
+    let ptep = batch.ptep.add(idx.start);
+    let oldpte = pt.arch.pte_advance_pfn(batch.oldpte, idx.start);
+    let ptent = set_write.mkwrite(pt, pt.arch.pte_advance_pfn(batch.ptent, idx.start));
+    note_commit(pt, walk.vma, oldpte);
+    pt.because_some(set_write.cause(), |pt| {
+        pt.modify_prot_commit_ptes(addr, ptep, oldpte, ptent, idx.len());
+    });
     if pt.arch.pte_needs_flush(oldpte, ptent) {
-        tlb_flush_pte_range(pt, walk, addr, nr_ptes);
+        tlb_flush_pte_range(pt, walk, addr, idx.len());
     }
 }
 
@@ -99,7 +97,7 @@ fn prot_commit_flush_ptes<A: Arch, H: TableMemory>(
 #[inline]
 fn commit_anon_folio_batch<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     folio: FolioSpan,
     batch: &Batch,
 ) {
@@ -111,7 +109,7 @@ fn commit_anon_folio_batch<A: Arch, H: TableMemory>(
         let page = first_page.add(idx as u64);
         let (exclusive, len) = pt.pages.page_anon_exclusive_sub_batch(page, batch.nr_ptes - idx);
         let set_write = if exclusive { SetWrite::Yes } else { SetWrite::No(&cause::write_not_exclusive) };
-        prot_commit_flush_ptes(pt, walk, batch, (idx, len), set_write);
+        prot_commit_flush_ptes(pt, walk, batch, idx..idx + len, set_write);
         idx += len;
     }
 }
@@ -120,100 +118,112 @@ fn commit_anon_folio_batch<A: Arch, H: TableMemory>(
 #[inline]
 fn set_write_prot_commit_flush_ptes<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     folio: Option<FolioSpan>,
     batch: &Batch,
 ) {
     pt.hw.event(Event::WriteCheck);
-    let vma = walk.change.vma;
-    let whole = (0, batch.nr_ptes);
-    let maybe = maybe_change_pte_writable(pt, vma, batch.ptent);
+    let vma = walk.vma;
     if vma.flags.contains(VmFlags::SHARED) {
-        let set_write = maybe.and_then(|()| can_change_shared_pte_writable(pt, batch.ptent)).into();
-        return prot_commit_flush_ptes(pt, walk, batch, whole, set_write);
+        let set_write = can_change_shared_pte_writable(pt, vma, batch.ptent).into();
+        return prot_commit_flush_ptes(pt, walk, batch, 0..batch.nr_ptes, set_write);
     }
-    match (maybe, folio.filter(|&folio| pt.pages.is_anon(folio))) {
-        (Ok(()), Some(folio)) => commit_anon_folio_batch(pt, walk, folio, batch),
-        (Ok(()), None) => {
-            prot_commit_flush_ptes(pt, walk, batch, whole, SetWrite::No(&cause::write_not_anon));
-        }
-        (Err(why), _) => prot_commit_flush_ptes(pt, walk, batch, whole, SetWrite::No(why)),
+    let anon = || folio.filter(|&folio| pt.pages.is_anon(folio)).ok_or(&cause::write_not_anon);
+    match maybe_change_pte_writable(pt, vma, batch.ptent).and_then(|()| anon()) {
+        Ok(folio) => commit_anon_folio_batch(pt, walk, folio, batch),
+        Err(why) => prot_commit_flush_ptes(pt, walk, batch, 0..batch.nr_ptes, SetWrite::No(why)),
     }
 }
 
-/// Changes an entry that maps no page: a software entry, or an empty one that userfaultfd is to protect.
+/// Changes a software entry, or an empty one that userfaultfd is to protect.
 fn change_softleaf_pte<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &ChangeWalk<'_>,
     addr: VirtAddr,
     ptep: Ptep,
     oldpte: Pte,
 ) {
-    let empty = pt.arch.pte_none(oldpte);
-    pt.hw.event(if empty { Event::EmptyEntry } else { Event::NotPresent });
-    if empty && !walk.change.cp_flags.contains(CpFlags::UFFD_WP) {
-        return;
-    }
-    let (newpte, why) = changed_softleaf(pt, &walk.change, oldpte);
+    let (newpte, why) = changed_softleaf(pt, walk, oldpte);
     if newpte == oldpte {
         return;
     }
-    walk.pages += 1;
-    pt.hw.begin_cause(why);
-    if pt.arch.pte_none(newpte) {
-        pt.pte_clear(addr, ptep);
-    } else {
-        pt.set_pte_at(addr, ptep, newpte);
+    pt.because(why, |pt| {
+        if pt.arch.pte_none(newpte) {
+            pt.pte_clear(addr, ptep);
+        } else {
+            pt.set_pte_at(addr, ptep, newpte);
+        }
+    });
+}
+
+/// Changes an entry that maps no page.
+fn change_nonpresent_pte<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &ChangeWalk<'_>,
+    addr: VirtAddr,
+    ptep: Ptep,
+    oldpte: Pte,
+) {
+    let none = pt.arch.pte_none(oldpte);
+    pt.hw.event(if none { Event::EmptyEntry } else { Event::NotPresent });
+    if !none || walk.cp_flags.contains(CpFlags::UFFD_WP) {
+        change_softleaf_pte(pt, walk, addr, ptep, oldpte);
     }
-    pt.hw.end_cause();
+}
+
+/// Changes a batch of present entries: one transaction, and one commit for each run of equal `AnonExclusive` where that decides.
+#[inline]
+fn change_present_ptes<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    walk: &mut ChangeWalk<'_>,
+    folio: Option<FolioSpan>,
+    (addr, ptep): (VirtAddr, Ptep),
+    nr_ptes: usize,
+) {
+    pt.hw.event(Event::Batch(nr_ptes as u32));
+    pt.because(&cause::mprotect_batch, |pt| {
+        let oldpte = pt.modify_prot_start_ptes(addr, ptep, nr_ptes);
+        note_gathered(pt, oldpte, nr_ptes);
+        let ptent = uffd_changed(pt, pt.arch.pte_modify(oldpte, walk.newprot), walk.cp_flags);
+        let batch = Batch { addr, ptep, oldpte, ptent, nr_ptes };
+        if walk.cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(ptent) {
+            set_write_prot_commit_flush_ptes(pt, walk, folio, &batch);
+        } else {
+            prot_commit_flush_ptes(pt, walk, &batch, 0..nr_ptes, SetWrite::NotAsked);
+        }
+    });
 }
 
 /// Changes the entries of `addr..end`, which lies under one table, batch by batch.
+///
+/// [`Entries`] hands out what must be looked at: what repeats a period already changed is changed in there.
 fn change_pte_range<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     table: Ptep,
     addr: VirtAddr,
     end: VirtAddr,
 ) {
-    let Change { vma, newprot, cp_flags } = walk.change;
+    let prot_numa = walk.cp_flags.contains(CpFlags::PROT_NUMA);
     let mut entries = Entries::new::<A>(table, addr, end);
-    while let Some((addr, ptep, max_nr_ptes)) = entries.next(pt, walk) {
+    while let Some((addr, ptep, max_nr_ptes)) = entries.repeat_then_next(pt, walk) {
+        let mut nr_ptes = 1;
         let oldpte = pt.ptep_get(ptep);
         if !pt.arch.pte_present(oldpte) {
-            change_softleaf_pte(pt, walk, addr, ptep, oldpte);
-            entries.step::<A>(1);
-            continue;
-        }
-        let mut folio = None;
-        if cp_flags.contains(CpFlags::PROT_NUMA) {
-            let skip;
-            (skip, folio) = prot_numa_skip(pt, vma, oldpte);
+            change_nonpresent_pte(pt, walk, addr, ptep, oldpte);
+        } else if prot_numa && pt.arch.pte_protnone(oldpte) {
+            pt.hw.keeps(ptep, 1, &cause::numa_skip);
+        } else {
+            let folio = pt.vm_normal_folio(oldpte);
+            let skip = prot_numa && !folio.is_some_and(|folio| folio_can_map_prot_numa(pt, walk.vma, folio));
+            let flags = if skip { Fpb::empty() } else { Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE };
+            nr_ptes = mprotect_folio_pte_batch(pt, folio, ptep, oldpte, max_nr_ptes, flags);
             if skip {
-                let nr_ptes = mprotect_folio_pte_batch(pt, folio, ptep, oldpte, max_nr_ptes, Fpb::empty());
                 pt.hw.keeps(ptep, nr_ptes, &cause::numa_skip);
-                walk.pages += nr_ptes as u64;
-                entries.step::<A>(nr_ptes);
-                continue;
+            } else {
+                change_present_ptes(pt, walk, folio, (addr, ptep), nr_ptes);
             }
         }
-        let folio = folio.or_else(|| pt.vm_normal_folio(oldpte));
-        let flags = Fpb::RESPECT_SOFT_DIRTY | Fpb::RESPECT_WRITE;
-        let nr_ptes = mprotect_folio_pte_batch(pt, folio, ptep, oldpte, max_nr_ptes, flags);
-
-        pt.hw.event(Event::Batch(nr_ptes as u32));
-        pt.hw.begin_cause(&cause::mprotect_batch);
-        let oldpte = pt.modify_prot_start_ptes(addr, ptep, nr_ptes);
-        note_gathered(pt, oldpte, nr_ptes);
-        let ptent = uffd_changed(pt, pt.arch.pte_modify(oldpte, newprot), cp_flags);
-        let batch = Batch { addr, ptep, oldpte, ptent, nr_ptes };
-        if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(ptent) {
-            set_write_prot_commit_flush_ptes(pt, walk, folio, &batch);
-        } else {
-            prot_commit_flush_ptes(pt, walk, &batch, (0, nr_ptes), SetWrite::NotAsked);
-        }
-        pt.hw.end_cause();
-        walk.pages += nr_ptes as u64;
         entries.step::<A>(nr_ptes);
     }
 }
@@ -221,43 +231,42 @@ fn change_pte_range<A: Arch, H: TableMemory>(
 /// The same as 6.16 had it: one entry at a time.
 fn change_pte_range_by_entry<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     table: Ptep,
     addr: VirtAddr,
     end: VirtAddr,
 ) {
-    let Change { vma, newprot, cp_flags } = walk.change;
+    let ChangeWalk { vma, newprot, cp_flags, .. } = *walk;
     let mut entries = Entries::new::<A>(table, addr, end);
-    while let Some((addr, ptep, _)) = entries.next(pt, walk) {
+    while let Some((addr, ptep, _)) = entries.repeat_then_next(pt, walk) {
         entries.step::<A>(1);
         let oldpte = pt.ptep_get(ptep);
         if !pt.arch.pte_present(oldpte) {
-            change_softleaf_pte(pt, walk, addr, ptep, oldpte);
+            change_nonpresent_pte(pt, walk, addr, ptep, oldpte);
             continue;
         }
-        walk.pages += 1;
-        if cp_flags.contains(CpFlags::PROT_NUMA) && prot_numa_skip(pt, vma, oldpte).0 {
+        if cp_flags.contains(CpFlags::PROT_NUMA) && prot_numa_skip(pt, vma, oldpte) {
             pt.hw.keeps(ptep, 1, &cause::numa_skip);
             continue;
         }
-        pt.hw.begin_cause(&cause::mprotect_entry);
-        let oldpte = pt.ptep_modify_prot_start(addr, ptep);
-        let mut ptent = uffd_changed(pt, pt.arch.pte_modify(oldpte, newprot), cp_flags);
-        let mut set_write = SetWrite::NotAsked;
-        if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(ptent) {
-            set_write = can_change_pte_writable(pt, vma, ptent).into();
-            ptent = set_write.apply(pt, ptent);
-        }
-        note_commit(pt, vma, oldpte);
-        set_write.because(pt, |pt| pt.ptep_modify_prot_commit(addr, ptep, oldpte, ptent));
-        if pt.arch.pte_needs_flush(oldpte, ptent) {
-            tlb_flush_pte_range(pt, walk, addr, 1);
-        }
-        pt.hw.end_cause();
+        pt.because(&cause::mprotect_entry, |pt| {
+            let oldpte = pt.ptep_modify_prot_start(addr, ptep);
+            let mut ptent = uffd_changed(pt, pt.arch.pte_modify(oldpte, newprot), cp_flags);
+            let mut set_write = SetWrite::NotAsked;
+            if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(ptent) {
+                set_write = can_change_pte_writable(pt, vma, ptent).into();
+                ptent = set_write.mkwrite(pt, ptent);
+            }
+            note_commit(pt, vma, oldpte);
+            pt.because_some(set_write.cause(), |pt| pt.ptep_modify_prot_commit(addr, ptep, oldpte, ptent));
+            if pt.arch.pte_needs_flush(oldpte, ptent) {
+                tlb_flush_pte_range(pt, walk, addr, 1);
+            }
+        });
     }
 }
 
-/// Takes note that dirty entries were made one.
+/// Notes the dirty bits that start gathered into the first entry; all of a dirty batch count as dirty.
 #[inline]
 fn note_gathered<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, oldpte: Pte, nr_ptes: usize) {
     if pt.arch.pte_dirty(oldpte) && nr_ptes > 1 {
@@ -280,7 +289,7 @@ fn note_commit<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, vma: &Vma, ol
 #[inline]
 fn tlb_flush_pte_range<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     addr: VirtAddr,
     nr_ptes: usize,
 ) {
@@ -292,8 +301,9 @@ fn tlb_flush_pte_range<A: Arch, H: TableMemory>(
 fn change_pmd_range<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &mut Mm,
-    walk: &mut Walk<'_>,
-    (mut addr, end): (VirtAddr, VirtAddr),
+    walk: &mut ChangeWalk<'_>,
+    mut addr: VirtAddr,
+    end: VirtAddr,
 ) {
     loop {
         let (empty, pmd) = pt.next_pmd_after(mm, addr, end);
@@ -305,7 +315,7 @@ fn change_pmd_range<A: Arch, H: TableMemory>(
                 change_huge_pmd(pt, walk, from, pmdp, pmd);
                 continue;
             }
-            pt.split_huge_pmd(mm, walk.change.vma, pmdp, from);
+            pt.split_huge_pmd(mm, walk.vma, pmdp, from);
         }
         let PmdState::Table(table) = pt.pmd_state(pmdp) else { continue };
         pt.hw.event(Event::TableWalk);
@@ -317,18 +327,19 @@ fn change_pmd_range<A: Arch, H: TableMemory>(
     }
 }
 
-/// Changes the entries of a range; returns the number of pages looked at (`change_protection`, `change_protection_range`).
+/// Changes the entries of `addr..end`, which lies in one VMA, to what its protection says now (`change_protection_range`).
 pub(crate) fn change_protection<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &mut Mm,
     tlb: &mut MmuGather,
-    change: Change<'_>,
-    start: VirtAddr,
-    end: VirtAddr,
-) -> u64 {
-    let mut walk = Walk::new(tlb, change);
-    change_pmd_range(pt, mm, &mut walk, (start, end));
-    walk.pages
+    vma: &Vma,
+    (addr, end): (VirtAddr, VirtAddr),
+    cp_flags: CpFlags,
+) {
+    let numa = cp_flags.contains(CpFlags::PROT_NUMA);
+    let newprot = if numa { pt.arch.vm_get_page_prot(VmFlags::empty()) } else { vma.page_prot };
+    change_pmd_range(pt, mm, &mut ChangeWalk::new(tlb, vma, newprot, cp_flags), addr, end);
+    pt.tlb_end_vma(tlb);
 }
 
 /// Gives `start..end`, which lies in one VMA, new flags: accounts, splits or merges, then changes the entries
@@ -359,7 +370,7 @@ fn mprotect_fixup<A: Arch, H: TableMemory>(
         flags -= VmFlags::ACCOUNT;
     }
     charge(k, charged)?;
-    let at = match vma_modify(k, mm, start, end, flags) {
+    let at = match vma_modify_flags(k, mm, start, end, flags) {
         Ok(at) => at,
         Err(errno) => {
             uncharge(k, charged);
@@ -371,14 +382,16 @@ fn mprotect_fixup<A: Arch, H: TableMemory>(
     }
     vma_set_page_prot(k, mm, at);
     let vma = mm.vmas.at(at).clone();
-    let cp_flags = if wants_write_upgrade(k, &vma) { CpFlags::TRY_CHANGE_WRITABLE } else { CpFlags::empty() };
-    let change = Change { vma: &vma, newprot: vma.page_prot, cp_flags };
+    let cp_flags = if vma_wants_manual_pte_write_upgrade(k, &vma) {
+        CpFlags::TRY_CHANGE_WRITABLE
+    } else {
+        CpFlags::empty()
+    };
     k.pt.hw.event(Event::VmaChange);
-    change_protection(&mut k.pt, mm, tlb, change, start, end);
-    k.pt.tlb_end_vma(tlb);
-    let locked = VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED;
-    if old & locked == VmFlags::LOCKED && flags.contains(VmFlags::WRITE) {
-        // As mmap of locked memory does, it ignores what cannot be faulted in.
+    change_protection(&mut k.pt, mm, tlb, &vma, (start, end), cp_flags);
+    let locked_mask = VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED;
+    if old & locked_mask == VmFlags::LOCKED && flags.contains(VmFlags::WRITE) {
+        // What cannot be faulted in is ignored, as when locked memory is mapped.
         let _ = populate_vma_page_range(k, mm, &vma, (start, end));
     }
     Ok(())

@@ -430,7 +430,7 @@ impl Pages {
 
     /// Whether a write to a page that is not exclusive may take the folio over instead of copying
     /// (`mm/memory.c:wp_can_reuse_anon_folio`, 7.3).
-    pub fn can_reuse(&self, span: FolioSpan) -> bool {
+    pub fn wp_can_reuse_anon_folio(&self, span: FolioSpan) -> bool {
         if span.order == 0 {
             return self.folio_ref_count(span) == 1;
         }
@@ -555,9 +555,9 @@ mod tests {
         let pages = &mut pt.pages;
         pages.set_anon(folio, 0, 0);
         pages.map(folio, folio.head, Ptes(4), 1);
-        assert!(!pages.maybe_mapped_shared(folio) && pages.can_reuse(folio));
+        assert!(!pages.maybe_mapped_shared(folio) && pages.wp_can_reuse_anon_folio(folio));
         pages.map(folio, folio.head, Ptes(2), 2);
-        assert!(pages.maybe_mapped_shared(folio) && !pages.can_reuse(folio));
+        assert!(pages.maybe_mapped_shared(folio) && !pages.wp_can_reuse_anon_folio(folio));
         assert_eq!((pages.page_mapcount(folio, folio.head), pages.folio_mapcount(folio)), (2, 6));
         assert!(!pages.unmap(folio, folio.head, Ptes(2), 2));
         assert!(!pages.maybe_mapped_shared(folio), "the first has all of it again");

@@ -34,7 +34,7 @@ pub(crate) fn prepare_execute_only<A: Arch, H: TableMemory>(pt: &PageTables<A, H
 
 #[inline]
 fn only_exec(prot: Prot) -> bool {
-    prot & (Prot::READ | Prot::WRITE | Prot::EXEC) == Prot::EXEC
+    prot == Prot::EXEC
 }
 
 /// The protection key that memory gets where the call names none: the hidden one where it may only be executed, else that of

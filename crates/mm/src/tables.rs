@@ -84,6 +84,18 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         self.hw.end_cause();
         done
     }
+
+    /// The same, where there is a cause.
+    #[inline]
+    pub(crate) fn because_some(&mut self, cause: Option<&'static Cause>, does: impl FnOnce(&mut Self)) {
+        if let Some(cause) = cause {
+            self.hw.begin_cause(cause);
+        }
+        does(self);
+        if cause.is_some() {
+            self.hw.end_cause();
+        }
+    }
 }
 
 /// What unit tests of the layers below calls work on.

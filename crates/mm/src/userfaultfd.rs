@@ -8,12 +8,12 @@ use crate::address_space::ObjectKind;
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
-use crate::mprotect::change::{Change, CpFlags};
+use crate::mprotect::change::CpFlags;
 use crate::mprotect::change_protection;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::{Userfaultfd, Vma};
-use crate::vma::{vma_modify_as, vma_set_page_prot, wants_write_upgrade};
+use crate::vma::{vma_modify, vma_set_page_prot, vma_wants_manual_pte_write_upgrade};
 use ptelab_pgtable::{Arch, Level, MmuGather, SoftLeaf, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, Switch, UffdFeatures};
 
@@ -198,7 +198,7 @@ fn set_uffd<A: Arch, H: TableMemory>(
     end: VirtAddr,
     uffd: Option<Userfaultfd>,
 ) -> Result<(), Errno> {
-    let at = vma_modify_as(k, mm, (start, end), |vma| vma.set_uffd(uffd))?;
+    let at = vma_modify(k, mm, (start, end), |vma| vma.set_uffd(uffd))?;
     if mm.vmas.at(at).flags.contains(VmFlags::SHARED) {
         vma_set_page_prot(k, mm, at);
     }
@@ -222,22 +222,23 @@ pub(crate) fn uffd_wp_range<A: Arch, H: TableMemory>(
     (start, end): (VirtAddr, VirtAddr),
     how: Switch,
 ) -> Result<(), Errno> {
-    let flags = match how {
+    let cp_flags = match how {
         Switch::On => CpFlags::UFFD_WP,
-        Switch::Off if wants_write_upgrade(k, vma) => CpFlags::UFFD_WP_RESOLVE | CpFlags::TRY_CHANGE_WRITABLE,
+        Switch::Off if vma_wants_manual_pte_write_upgrade(k, vma) => {
+            CpFlags::UFFD_WP_RESOLVE | CpFlags::TRY_CHANGE_WRITABLE
+        }
         Switch::Off => CpFlags::UFFD_WP_RESOLVE,
     };
     if how == Switch::On && vma.uffd_wp_use_markers() {
         populate_tables(&mut k.pt, mm, start, end)?;
     }
     let mut tlb = MmuGather::default();
-    let change = Change { vma, newprot: vma.page_prot, cp_flags: flags };
     let cause = match how {
         Switch::On => &cause::uffd_wp,
         Switch::Off => &cause::uffd_wp_resolve,
     };
     k.because(cause, |k| {
-        change_protection(&mut k.pt, mm, &mut tlb, change, start, end);
+        change_protection(&mut k.pt, mm, &mut tlb, vma, (start, end), cp_flags);
         k.pt.tlb_finish(&mut tlb);
     });
     Ok(())

@@ -1,4 +1,4 @@
-//! VMAs: the tree, and when they split and merge (`mm/vma.c`, 7.3).
+//! When VMAs split and merge, and what protection they have (`mm/vma.c`, 7.3).
 
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
@@ -101,18 +101,18 @@ const fn sticky_flags<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> VmFlags
 
 /// Gives `start..end` of the VMA that holds it new flags, merging with neighbours or splitting the VMA. Returns the start of
 /// the VMA that holds the range now (`vma_modify_flags`). The protection is the caller's to set.
-pub(crate) fn vma_modify<A: Arch, H: TableMemory>(
+pub(crate) fn vma_modify_flags<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
     start: VirtAddr,
     end: VirtAddr,
     flags: VmFlags,
 ) -> Result<VirtAddr, Errno> {
-    vma_modify_as(k, mm, (start, end), |vma| vma.flags = flags)
+    vma_modify(k, mm, (start, end), |vma| vma.flags = flags)
 }
 
 /// The same for whatever keeps VMAs from merging: flags, name, userfaultfd (`vma_modify`).
-pub(crate) fn vma_modify_as<A: Arch, H: TableMemory>(
+pub(crate) fn vma_modify<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
     (start, end): (VirtAddr, VirtAddr),
@@ -339,7 +339,7 @@ pub(crate) fn isolate<A: Arch, H: TableMemory>(
 pub(crate) fn vma_set_page_prot<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, start: VirtAddr) {
     let vma = mm.vmas.at_mut(start);
     let full = page_prot_for(&k.pt, vma.page_prot, vma.flags);
-    vma.page_prot = if wants_writenotify(k, vma, full) {
+    vma.page_prot = if vma_wants_writenotify(k, vma, full) {
         page_prot_for(&k.pt, full, vma.flags - VmFlags::SHARED)
     } else {
         full
@@ -355,9 +355,12 @@ fn page_prot_for<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, old: PgProt, fl
 /// (`vma_wants_manual_pte_write_upgrade`). Shared memory whose first writes are noticed does not: its protection is
 /// already not what its flags say.
 #[inline]
-pub(crate) fn wants_write_upgrade<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma) -> bool {
+pub(crate) fn vma_wants_manual_pte_write_upgrade<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    vma: &Vma,
+) -> bool {
     if vma.flags.contains(VmFlags::SHARED) {
-        wants_writenotify(k, vma, vma.page_prot)
+        vma_wants_writenotify(k, vma, vma.page_prot)
     } else {
         vma.flags.contains(VmFlags::WRITE)
     }
@@ -365,15 +368,15 @@ pub(crate) fn wants_write_upgrade<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma
 
 /// Whether first writes to a shared VMA with this protection must fault (`vma_wants_writenotify`).
 #[inline]
-fn wants_writenotify<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, page_prot: PgProt) -> bool {
+fn vma_wants_writenotify<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, page_prot: PgProt) -> bool {
     let unchanged = || page_prot == page_prot_for(&k.pt, page_prot, vma.flags);
     vma.flags.contains(VmFlags::WRITE | VmFlags::SHARED)
         && (k.objects.has_page_mkwrite(vma)
-            || unchanged() && (soft_dirty_enabled(&k.pt, vma) || vma.uffd_wp()))
+            || unchanged() && (vma_soft_dirty_enabled(&k.pt, vma) || vma.uffd_wp()))
 }
 
 /// Whether the first write after `clear_refs` must be noticed in this VMA (`vma_soft_dirty_enabled`).
 #[inline]
-pub(crate) fn soft_dirty_enabled<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> bool {
+pub(crate) fn vma_soft_dirty_enabled<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> bool {
     pt.arch.has_soft_dirty() && !vma.flags.contains(VmFlags::SOFTDIRTY)
 }

@@ -79,7 +79,7 @@ pub enum Event {
     TableWalk,
     /// mprotect passed an empty entry.
     EmptyEntry,
-    /// mprotect passed an entry that is neither empty nor present: a marker.
+    /// mprotect met a software entry.
     NotPresent,
     /// mprotect met an entry of the zero page.
     SpecialEntry,
@@ -246,7 +246,7 @@ counters! {
     TableWalks = "tables walked",
     /// Empty entries that mprotect passed.
     EmptyEntries = "empty entries",
-    /// Markers that mprotect passed.
+    /// Software entries that mprotect met.
     NotPresent = "entries not present",
     /// Entries of the zero page that mprotect met.
     SpecialEntries = "special entries",

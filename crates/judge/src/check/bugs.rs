@@ -7,7 +7,6 @@ use ptelab_machine::KernelRules;
 use ptelab_machine::mm::MREMAP_KEEPS_UFFD_WP;
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 /// How a bug is put back.
 #[derive(Clone, Copy, Debug)]
@@ -206,8 +205,7 @@ impl Bug {
 
     /// What random programs find from a seed, within so many of them.
     pub fn fuzz(&self, seed: u64, cases: u64, checks: Checks, stop: &AtomicBool) -> Option<Found> {
-        let time = Some(Duration::from_secs(60));
-        let fuzz = Fuzz { seed, cases, time, size: Size::SMALL };
+        let fuzz = Fuzz { seed, cases, time: None, size: Size::SMALL };
         fuzz.run(&self.plan(checks), stop, &|_, _| ()).found
     }
 

@@ -8,14 +8,14 @@ use crate::pages::MapLevel;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
-use crate::vma::soft_dirty_enabled;
+use crate::vma::vma_soft_dirty_enabled;
 use ptelab_pgtable::{
     Arch, FolioSpan, Fpb, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, VmFlags, marker,
     swp_type,
 };
 use ptelab_uapi::Errno;
 
-/// What is copied at one table: the VMA on both sides, and where.
+/// What is copied: the parent, its VMA, and whether write protection by userfaultfd goes along.
 pub(crate) struct CopySrc<'a> {
     pub(crate) src_mm: &'a Mm,
     pub(crate) vma: &'a Vma,
@@ -136,7 +136,7 @@ fn copy_present_ptes<A: Arch, H: TableMemory>(
         if (0..nr).any(|i| pt.arch.pte_write(pt.hw.peek(src.add(i)))) {
             pte = pt.arch.pte_mkwrite(pte);
         }
-        dup_rmap(pt, child, folio, pte, nr);
+        folio_try_dup_anon_rmap_ptes(pt, child, folio, pte, nr);
     }
     if vma.flags.is_cow() && pt.arch.pte_write(pte) {
         pt.wrprotect_ptes(addr, src, nr);
@@ -158,14 +158,14 @@ fn fork_respects<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> F
     if !vma.flags.contains(VmFlags::SHARED) {
         respect |= Fpb::RESPECT_DIRTY;
     }
-    if soft_dirty_enabled(pt, vma) {
+    if vma_soft_dirty_enabled(pt, vma) {
         respect |= Fpb::RESPECT_SOFT_DIRTY;
     }
     respect
 }
 
 /// The child maps these pages too; nobody has them for himself any more.
-fn dup_rmap<A: Arch, H: TableMemory>(
+fn folio_try_dup_anon_rmap_ptes<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     child: &Mm,
     folio: FolioSpan,

@@ -1,15 +1,16 @@
 //! Faults of NUMA hinting (`mm/memory.c`, `do_numa_page`, 7.3).
 
 use crate::cause;
+use crate::huge_memory::change::can_change_pmd_writable;
 use crate::kernel::Kernel;
 use crate::memory::fault::Fault;
 use crate::misplaced::{migrate_huge, migrate_misplaced_folio};
 use crate::mm_types::Mm;
-use crate::mprotect::writable::{can_change_pmd_writable, can_change_pte_writable};
+use crate::mprotect::writable::can_change_pte_writable;
 use crate::pages::CPU_NODE;
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
-use crate::vma::wants_write_upgrade;
+use crate::vma::vma_wants_manual_pte_write_upgrade;
 use ptelab_pgtable::{Arch, Event, FaultKind, FolioSpan, Level, Pte, Ptep, TableMemory, VirtAddr};
 
 /// A hint fault: the folio moves to this CPU's node, or its entries become accessible again (`do_numa_page`).
@@ -41,7 +42,7 @@ pub(crate) fn do_numa_page<A: Arch, H: TableMemory>(
 
 fn could_be_writable<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, vma: &Vma, pte: Pte) -> bool {
     k.pt.arch.pte_write(pte)
-        || wants_write_upgrade(k, vma) && can_change_pte_writable(&mut k.pt, vma, pte).is_ok()
+        || vma_wants_manual_pte_write_upgrade(k, vma) && can_change_pte_writable(&mut k.pt, vma, pte).is_ok()
 }
 
 fn numa_rebuild_single_mapping<A: Arch, H: TableMemory>(
@@ -106,7 +107,7 @@ pub(crate) fn do_huge_pmd_numa_page<A: Arch, H: TableMemory>(
     }
     let mut pmd = k.pt.arch.pte_mkyoung(k.pt.arch.pmd_modify(pmd, vma.page_prot));
     if !k.pt.arch.pte_write(pmd)
-        && wants_write_upgrade(k, vma)
+        && vma_wants_manual_pte_write_upgrade(k, vma)
         && can_change_pmd_writable(&mut k.pt, vma, pmd).is_ok()
     {
         pmd = k.pt.arch.pte_mkwrite(pmd);

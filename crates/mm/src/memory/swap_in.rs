@@ -10,7 +10,7 @@ use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
-use crate::vma::soft_dirty_enabled;
+use crate::vma::vma_soft_dirty_enabled;
 use ptelab_pgtable::{
     Access, Arch, Event, FaultKind, FolioSpan, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VmFlags, marker,
     swp_type,
@@ -107,7 +107,7 @@ fn swapped_in_pte<A: Arch, H: TableMemory>(
     if leaf.flags.contains(SoftFlags::UFFD) {
         pte = pt.arch.pte_mkuffd_wp(pte);
     }
-    let unnoticed_write = soft_dirty_enabled(pt, vma) && !pt.arch.pte_soft_dirty(pte);
+    let unnoticed_write = vma_soft_dirty_enabled(pt, vma) && !pt.arch.pte_soft_dirty(pte);
     let watched = vma.flags.contains(VmFlags::UFFD_WP) && pt.arch.pte_uffd_wp(pte);
     if exclusive && vma.flags.contains(VmFlags::WRITE) && !unnoticed_write && !watched {
         pte = pt.arch.pte_mkwrite(pte);

@@ -41,7 +41,7 @@ pub(crate) fn do_wp_page<A: Arch, H: TableMemory>(
     let pfn = k.pt.arch.pte_pfn(pte);
     if let Some(folio) = folio
         && k.pt.pages.is_anon(folio)
-        && (k.pt.pages.is_exclusive(pfn) || k.pt.pages.can_reuse(folio))
+        && (k.pt.pages.is_exclusive(pfn) || k.pt.pages.wp_can_reuse_anon_folio(folio))
     {
         if !k.pt.pages.is_exclusive(pfn) {
             take_over(&mut k.pt, vma, folio, pfn);

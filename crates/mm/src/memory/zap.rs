@@ -2,7 +2,7 @@
 
 use crate::cause;
 use crate::kernel::Kernel;
-use crate::mm_inline::uffd_mark_zapped;
+use crate::mm_inline::zap_install_uffd_wp_if_needed;
 use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::tables::PageTables;
@@ -30,7 +30,7 @@ fn outlives_contents(vma: &Vma, leaf: SoftLeaf) -> bool {
 
 /// Takes software entries away, neighbouring slots of swap together; returns how many entries it is done with
 /// (`zap_nonpresent_ptes`).
-fn zap_nonpresent<A: Arch, H: TableMemory>(
+fn zap_nonpresent_ptes<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &Mm,
     vma: &Vma,
@@ -62,7 +62,7 @@ fn zap_nonpresent<A: Arch, H: TableMemory>(
     }
     k.pt.clear_nonpresent_ptes(addr, p, nr);
     if how != Zap::Unmap {
-        uffd_mark_zapped(&mut k.pt, vma, addr, p, leaf.flags.contains(SoftFlags::UFFD), nr);
+        zap_install_uffd_wp_if_needed(&mut k.pt, vma, addr, p, leaf.flags.contains(SoftFlags::UFFD), nr);
     }
     nr
 }
@@ -152,21 +152,21 @@ pub(crate) fn zap_pte_range<A: Arch, H: TableMemory>(
         let nr = if k.pt.arch.pte_none(pte) {
             1
         } else if k.pt.arch.pte_present(pte) {
-            let nr = zap_present(&mut k.pt, mm, tlb, addr, p, pte, max);
+            let nr = zap_present_ptes(&mut k.pt, mm, tlb, addr, p, pte, max);
             if how != Zap::Unmap {
                 let uffd_wp = k.pt.arch.pte_uffd_wp(pte);
-                uffd_mark_zapped(&mut k.pt, vma, addr, p, uffd_wp, nr);
+                zap_install_uffd_wp_if_needed(&mut k.pt, vma, addr, p, uffd_wp, nr);
             }
             nr
         } else {
-            zap_nonpresent(k, mm, vma, (addr, p), pte, max, how)
+            zap_nonpresent_ptes(k, mm, vma, (addr, p), pte, max, how)
         };
         p = p.add(nr);
         addr = addr.add(nr as u64 * A::PAGE_SIZE);
     }
 }
 
-fn zap_present<A: Arch, H: TableMemory>(
+fn zap_present_ptes<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &Mm,
     tlb: &mut MmuGather,

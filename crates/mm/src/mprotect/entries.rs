@@ -1,44 +1,46 @@
-//! The entries of a table in the steps in which mprotect changes them.
+//! mprotect's walk over one table, with a short cut for what repeats.
 //!
 //! Most tables go on as they begin: entry after entry, or batch after batch, the words are alike but for their frames, the
 //! folios have one order, their pages are all exclusive or none is. What mprotect does to such a stretch repeats itself with
-//! a *period*: the length of a batch, or of a contiguous block where that is longer. So [`Entries`] shows one period to
-//! mprotect, which changes it step by step through the port, and sees what became of it; every further period gets the same
-//! words for its own frames, and counts the same. Linux has nothing like it.
+//! a *period*: the length of a batch, or of a contiguous block where that is longer. So [`Entries`] hands one period to
+//! mprotect, which changes it step by step through the port, and observes what became of it; every further period gets the
+//! same words for its own frames, and counts the same. Linux has nothing like it.
 //!
 //! What is looked at to know that a period is like the one seen is what the kernel itself would look at: every word, the
 //! order of every folio that is looked up, `AnonExclusive` of every page. On machines that keep primitives in order,
-//! every entry is shown.
+//! every entry is handed to mprotect.
 
-use crate::mprotect::change::{Change, CpFlags};
+use crate::mprotect::change::CpFlags;
 use crate::tables::PageTables;
-use ptelab_pgtable::{Arch, Counters, Level, MmuGather, Pfn, Pte, Ptep, TableMemory, VirtAddr, VmFlags};
+use crate::vm_area::Vma;
+use ptelab_pgtable::{
+    Arch, Counters, Level, MmuGather, Pfn, PgProt, Pte, Ptep, TableMemory, VirtAddr, VmFlags,
+};
 
-/// One walk, as far as it has come.
-pub(crate) struct Walk<'a> {
+/// One walk of `change_protection`: what changes, to what, and what has come of it so far.
+pub(crate) struct ChangeWalk<'a> {
     pub(crate) tlb: &'a mut MmuGather,
-    pub(crate) change: Change<'a>,
-    /// Pages looked at.
-    pub(crate) pages: u64,
-    /// What entries were like that were changed, and what became of them.
-    pub(crate) seen: Seen,
+    pub(crate) vma: &'a Vma,
+    pub(crate) newprot: PgProt,
+    pub(crate) cp_flags: CpFlags,
+    seen: Seen,
 }
 
-impl<'a> Walk<'a> {
-    pub(crate) fn new(tlb: &'a mut MmuGather, change: Change<'a>) -> Self {
-        Self { tlb, change, pages: 0, seen: Seen::default() }
+impl<'a> ChangeWalk<'a> {
+    pub(crate) fn new(tlb: &'a mut MmuGather, vma: &'a Vma, newprot: PgProt, cp_flags: CpFlags) -> Self {
+        Self { tlb, vma, newprot, cp_flags, seen: Seen::default() }
     }
 }
 
 /// What a walk has seen so far.
 #[derive(Clone, Default)]
-pub(crate) struct Seen {
+struct Seen {
     period: Option<Box<Period>>,
     /// What was met last and not kept.
-    met: Option<Likeness>,
-    /// Where the next stretch can begin: up to there, it is known to be too short.
+    met: Option<Pattern>,
+    /// Before this entry no stretch begins: the one there was found too short.
     from: Ptep,
-    changing: Option<Box<Changing>>,
+    observed: Option<Box<Observed>>,
 }
 
 impl Seen {
@@ -52,7 +54,7 @@ impl Seen {
 
 /// What decides what becomes of a period of entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Likeness {
+struct Pattern {
     /// The words, without their frames.
     bits: u64,
     /// Place of the first entry and of its frame in the period.
@@ -66,7 +68,7 @@ struct Likeness {
 /// Entries that are alike, in whole periods.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
-    like: Likeness,
+    like: Pattern,
     /// First frame.
     pfn: Pfn,
     period: usize,
@@ -77,7 +79,7 @@ struct Stretch {
 /// One period, and what became of it.
 #[derive(Clone)]
 struct Period {
-    like: Likeness,
+    like: Pattern,
     pfn: Pfn,
     /// The first word afterwards, and how the words go on.
     new: Pte,
@@ -88,7 +90,7 @@ struct Period {
 
 /// A period that is being changed, to be looked at when that is done.
 #[derive(Clone)]
-struct Changing {
+struct Observed {
     addr: VirtAddr,
     p: Ptep,
     stretch: Stretch,
@@ -110,16 +112,17 @@ impl Entries {
         Self { p: table.add(A::index(addr, Level::Pte)), addr, end }
     }
 
-    /// The next entry to change, and how many there are from it on, as far as one step may go; nothing where all are changed.
+    /// The next entry that mprotect must change itself, and how many a step may take; `None` at the end. What is like a period
+    /// that was changed already is changed on the way.
     #[inline(always)]
-    pub(crate) fn next<A: Arch, H: TableMemory>(
+    pub(crate) fn repeat_then_next<A: Arch, H: TableMemory>(
         &mut self,
         pt: &mut PageTables<A, H>,
-        walk: &mut Walk<'_>,
+        walk: &mut ChangeWalk<'_>,
     ) -> Option<(VirtAddr, Ptep, usize)> {
         let left = self.left::<A>();
-        if walk.seen.changing.is_some() || left > 1 && walk.seen.may_begin::<A, H>(self.p) {
-            let (at, max) = self.pass_over(pt, walk);
+        if walk.seen.observed.is_some() || left > 1 && walk.seen.may_begin::<A, H>(self.p) {
+            let (at, max) = self.repeat_from(pt, walk);
             *self = at;
             return max.map(|max| (self.addr, self.p, max));
         }
@@ -132,20 +135,20 @@ impl Entries {
         (self.end.since(self.addr) >> A::PAGE_SHIFT) as usize
     }
 
-    /// Passes over stretches of entries like those that were changed, changing them too. Returns where that ends, and how far a
+    /// Passes over stretches of entries like those that were changed, observed them too. Returns where that ends, and how far a
     /// step may go there.
     #[inline(never)]
-    fn pass_over<A: Arch, H: TableMemory>(
+    fn repeat_from<A: Arch, H: TableMemory>(
         mut self,
         pt: &mut PageTables<A, H>,
-        walk: &mut Walk<'_>,
+        walk: &mut ChangeWalk<'_>,
     ) -> (Self, Option<usize>) {
-        if let Some(changing) = &walk.seen.changing {
-            let left = changing.stretch.period - (self.p.0 - changing.p.0) as usize;
+        if let Some(observed) = &walk.seen.observed {
+            let left = observed.stretch.period - (self.p.0 - observed.p.0) as usize;
             if left > 0 {
                 return (self, Some(left));
             }
-            changed(pt, walk);
+            finish_period(pt, walk);
         }
         while self.addr < self.end {
             match repeat(pt, walk, self.addr, self.p, self.left::<A>()) {
@@ -156,7 +159,7 @@ impl Entries {
         (self, None)
     }
 
-    /// `nr` entries from the last one shown on are done with.
+    /// `nr` entries from the last one handed out are done with.
     #[inline]
     pub(crate) fn step<A: Arch>(&mut self, nr: usize) {
         self.p = self.p.add(nr);
@@ -176,7 +179,7 @@ enum Repeat {
 #[inline]
 fn repeat<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     addr: VirtAddr,
     p: Ptep,
     max: usize,
@@ -195,7 +198,7 @@ fn repeat<A: Arch, H: TableMemory>(
     }
     if !known {
         let (counters, tlb) = (pt.hw.counters().copied(), std::mem::take(walk.tlb));
-        walk.seen.changing = Some(Box::new(Changing { addr, p, stretch, counters, tlb }));
+        walk.seen.observed = Some(Box::new(Observed { addr, p, stretch, counters, tlb }));
         return Repeat::Not(stretch.period);
     }
     repeat_period(pt, walk, addr, p, &stretch);
@@ -205,9 +208,9 @@ fn repeat<A: Arch, H: TableMemory>(
 /// A period was changed: keeps what became of it, unless its entries did not come out alike.
 #[cold]
 #[inline(never)]
-fn changed<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, walk: &mut Walk<'_>) {
-    let Some(changing) = walk.seen.changing.take() else { return };
-    let Changing { addr, p, stretch, counters, tlb } = *changing;
+fn finish_period<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, walk: &mut ChangeWalk<'_>) {
+    let Some(observed) = walk.seen.observed.take() else { return };
+    let Observed { addr, p, stretch, counters, tlb } = *observed;
     let flushed = std::mem::replace(walk.tlb, tlb).range();
     if let Some((start, end)) = flushed {
         walk.tlb.flush_range(start, end.since(start), Level::Pte);
@@ -230,13 +233,13 @@ fn changed<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, walk: &mut Walk<'_>) 
 #[inline]
 fn stretch<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
-    walk: &Walk<'_>,
+    walk: &ChangeWalk<'_>,
     addr: VirtAddr,
     p: Ptep,
     max: usize,
 ) -> Option<Stretch> {
     let pte = pt.hw.peek(p);
-    let numa = walk.change.cp_flags.contains(CpFlags::PROT_NUMA);
+    let numa = walk.cp_flags.contains(CpFlags::PROT_NUMA);
     if numa || !pt.arch.pte_present(pte) || pt.arch.pte_special(pte) {
         return None;
     }
@@ -269,13 +272,12 @@ fn stretch<A: Arch, H: TableMemory>(
     }
     let mask = period as u64 - 1;
     let phase = ((addr.get() >> A::PAGE_SHIFT) & mask, pfn.get() & mask);
-    let like = Likeness { bits: pte.0 & !pt.arch.pfn_mask(), phase, order, exclusive };
+    let like = Pattern { bits: pte.0 & !pt.arch.pfn_mask(), phase, order, exclusive };
     Some(Stretch { like, pfn, period, n: n - n % period })
 }
 
-fn reads_exclusive(walk: &Walk<'_>) -> bool {
-    walk.change.cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE)
-        && !walk.change.vma.flags.contains(VmFlags::SHARED)
+fn reads_exclusive(walk: &ChangeWalk<'_>) -> bool {
+    walk.cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !walk.vma.flags.contains(VmFlags::SHARED)
 }
 
 /// Whether the folio of a page is anonymous, and how many pages on, at most `max`, are as it, a look every `stride`.
@@ -295,7 +297,7 @@ fn anon_run<A: Arch, H: TableMemory>(
 #[inline]
 fn repeat_period<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
-    walk: &mut Walk<'_>,
+    walk: &mut ChangeWalk<'_>,
     addr: VirtAddr,
     p: Ptep,
     stretch: &Stretch,
@@ -310,5 +312,4 @@ fn repeat_period<A: Arch, H: TableMemory>(
     if period.flushed {
         walk.tlb.flush_range(addr, stretch.n as u64 * A::PAGE_SIZE, Level::Pte);
     }
-    walk.pages += stretch.n as u64;
 }

@@ -3,7 +3,7 @@
 use crate::cause;
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
-use crate::vma::soft_dirty_enabled;
+use crate::vma::vma_soft_dirty_enabled;
 use ptelab_pgtable::{Arch, Cause, Event, FolioSpan, Pfn, Pte, TableMemory, VmFlags};
 
 /// Whether an entry's own state allows making it writable without a fault, or why not.
@@ -15,7 +15,7 @@ pub(crate) fn maybe_change_pte_writable<A: Arch, H: TableMemory>(
 ) -> Result<(), &'static Cause> {
     if pt.arch.pte_protnone(pte) {
         Err(&cause::write_numa_hint)
-    } else if soft_dirty_enabled(pt, vma) && !pt.arch.pte_soft_dirty(pte) {
+    } else if vma_soft_dirty_enabled(pt, vma) && !pt.arch.pte_soft_dirty(pte) {
         Err(&cause::write_soft_dirty)
     } else if vma.uffd_wp() && pt.arch.pte_uffd_wp(pte) {
         Err(&cause::write_uffd_wp)
@@ -24,8 +24,7 @@ pub(crate) fn maybe_change_pte_writable<A: Arch, H: TableMemory>(
     }
 }
 
-/// Whether a page that is mapped read-only may be mapped writable without a fault: shared memory that is dirty
-/// already, or a private page that nobody else has; or why not.
+/// Whether an entry that is read-only may be made writable without a fault, or why not.
 #[inline]
 pub(crate) fn can_change_pte_writable<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
@@ -33,24 +32,28 @@ pub(crate) fn can_change_pte_writable<A: Arch, H: TableMemory>(
     pte: Pte,
 ) -> Result<(), &'static Cause> {
     pt.hw.event(Event::WriteCheck);
-    maybe_change_pte_writable(pt, vma, pte)?;
     if vma.flags.contains(VmFlags::SHARED) {
-        return can_change_shared_pte_writable(pt, pte);
+        return can_change_shared_pte_writable(pt, vma, pte);
     }
+    maybe_change_pte_writable(pt, vma, pte)?;
     let folio = pt.vm_normal_folio(pte).ok_or(&cause::write_not_anon)?;
     can_change_private_pte_writable(pt, folio, pt.arch.pte_pfn(pte))
 }
 
+/// Shared memory must be dirty already: its first write is to be noticed.
 #[inline]
 pub(crate) fn can_change_shared_pte_writable<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
+    vma: &Vma,
     pte: Pte,
 ) -> Result<(), &'static Cause> {
+    maybe_change_pte_writable(pt, vma, pte)?;
     if pt.arch.pte_dirty(pte) { Ok(()) } else { Err(&cause::write_shared_clean) }
 }
 
+/// A private page must be nobody else's. The entry's own state was asked before.
 #[inline]
-fn can_change_private_pte_writable<A: Arch, H: TableMemory>(
+pub(crate) fn can_change_private_pte_writable<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     folio: FolioSpan,
     page: Pfn,
@@ -65,24 +68,10 @@ fn can_change_private_pte_writable<A: Arch, H: TableMemory>(
     }
 }
 
-pub(crate) fn can_change_pmd_writable<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    vma: &Vma,
-    pmd: Pte,
-) -> Result<(), &'static Cause> {
-    pt.hw.event(Event::WriteCheck);
-    maybe_change_pte_writable(pt, vma, pmd)?;
-    if vma.flags.contains(VmFlags::SHARED) {
-        return can_change_shared_pte_writable(pt, pmd);
-    }
-    let folio = pt.vm_normal_folio_pmd(pmd).ok_or(&cause::write_not_anon)?;
-    can_change_private_pte_writable(pt, folio, folio.head)
-}
-
 /// Whether entries become writable without a fault, or why they stay read-only.
 #[derive(Clone, Copy)]
 pub(crate) enum SetWrite {
-    /// That is not the question.
+    /// Not asked: the mapping wants no upgrade, or the entry is writable already.
     NotAsked,
     Yes,
     No(&'static Cause),
@@ -98,7 +87,7 @@ impl From<Result<(), &'static Cause>> for SetWrite {
 impl SetWrite {
     /// The entry, writable where it may be.
     #[inline]
-    pub(crate) fn apply<A: Arch, H: TableMemory>(self, pt: &mut PageTables<A, H>, pte: Pte) -> Pte {
+    pub(crate) fn mkwrite<A: Arch, H: TableMemory>(self, pt: &mut PageTables<A, H>, pte: Pte) -> Pte {
         if !matches!(self, Self::Yes) {
             return pte;
         }
@@ -106,24 +95,13 @@ impl SetWrite {
         pt.arch.pte_mkwrite(pte)
     }
 
-    /// Does something for this cause.
+    /// Why the entry comes out writable or not, where that was asked.
     #[inline]
-    pub(crate) fn because<A: Arch, H: TableMemory>(
-        self,
-        pt: &mut PageTables<A, H>,
-        does: impl FnOnce(&mut PageTables<A, H>),
-    ) {
-        let why = match self {
+    pub(crate) const fn cause(self) -> Option<&'static Cause> {
+        match self {
             Self::NotAsked => None,
             Self::Yes => Some(&cause::write_upgrade),
             Self::No(why) => Some(why),
-        };
-        if let Some(why) = why {
-            pt.hw.begin_cause(why);
-        }
-        does(pt);
-        if why.is_some() {
-            pt.hw.end_cause();
         }
     }
 }
