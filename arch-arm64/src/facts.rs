@@ -1,10 +1,10 @@
 //! What this port says of itself for the laws of all ports to hold it to.
 
-use crate::{Arm64, Rules};
+use crate::{Granule, Rules};
 use ptelab_pgtable::PteAttrs;
 use ptelab_pgtable::laws::{PortFacts, Setting};
 
-impl PortFacts for Arm64 {
+impl<const SHIFT: u32> PortFacts for Granule<SHIFT> {
     const EMPTY_SOFT_OFFSET: Option<u64> = Some(0);
 
     fn unsaid(_: &Setting) -> PteAttrs {

@@ -1,7 +1,7 @@
-//! The arm64 port, with the 4K granule.
+//! The arm64 port, with the 4K, 16K and 64K granules.
 //!
-//! What it does differently: sixteen entries that map a naturally aligned 64K may be joined to a contiguous
-//! block, and this port joins and separates them behind the operations' backs; hardware keeps dirtiness as
+//! What it does differently: so many entries (16 of 4K, 128 of 16K, 32 of 64K) that map a naturally aligned block may be joined to a
+//! contiguous one, and this port joins and separates them behind the operations' backs; hardware keeps dirtiness as
 //! "writable, and no longer read-only", so that a writable page starts clean; changing the size of a
 //! translation takes break-before-make; TLB invalidations are broadcast and framed by barriers.
 
@@ -32,16 +32,21 @@ cpu_features! {
     erratum_2645198, false, "losing execute permission takes break-before-make (Cortex-A715 erratum 2645198)";
 }
 
-/// A 64-bit Arm machine with 4K pages, 48-bit addresses and four levels of tables.
+/// A 64-bit Arm machine with pages of `1 << SHIFT` bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Arm64 {
+pub struct Granule<const SHIFT: u32> {
     cpu: Cpu,
     rules: Rules,
 }
 
-impl Arch for Arm64 {
-    const NAME: &'static str = "arm64";
-    const ALIASES: &'static [&'static str] = &["aarch64"];
+/// With 4K pages, 48-bit addresses and four levels of tables.
+pub type Arm64 = Granule<12>;
+/// With 16K pages, 47-bit addresses and three levels of tables.
+pub type Arm64With16K = Granule<14>;
+
+impl<const SHIFT: u32> Arch for Granule<SHIFT> {
+    const NAME: &'static str = if SHIFT == 12 { "arm64" } else { "arm64-16k" };
+    const ALIASES: &'static [&'static str] = if SHIFT == 12 { &["aarch64"] } else { &["aarch64-16k"] };
     const FEATURES: &'static [CpuFeature] = Cpu::FEATURES;
     const CAUSES: &'static [&'static Cause] = cause::ALL;
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;

@@ -1,11 +1,11 @@
 //! The transaction in which a protection changes (`arch/arm64/mm/mmu.c`, 7.3).
 
-use crate::Arm64;
+use crate::Granule;
 use crate::bits::PteBits;
 use crate::cause;
 use ptelab_pgtable::{EntryFormat, Hw, ModifyProt, Pte, PteOps, Ptep, VirtAddr};
 
-impl ModifyProt for Arm64 {
+impl<const SHIFT: u32> ModifyProt for Granule<SHIFT> {
     #[inline]
     fn ptep_modify_prot_start<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         self.modify_prot_start_ptes(hw, addr, p, 1)

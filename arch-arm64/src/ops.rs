@@ -1,7 +1,7 @@
 //! What touches tables (`arch/arm64/include/asm/pgtable.h`, 7.3): each operation in its plain form, and by way
 //! of [`contpte`](crate::contpte) where a contiguous block is involved.
 
-use crate::Arm64;
+use crate::Granule;
 use crate::bits::PteBits;
 use crate::cause;
 use crate::contpte::{is_valid_cont, mknoncont};
@@ -10,7 +10,7 @@ use ptelab_pgtable::{Cydp, EntryFormat, Hw, Level, Pte, PteOps, Ptep, VirtAddr};
 /// What a fault may add to an entry.
 const ACCESS_BITS: PteBits = PteBits::AF.union(PteBits::DBM).union(PteBits::DIRTY);
 
-impl PteOps for Arm64 {
+impl<const SHIFT: u32> PteOps for Granule<SHIFT> {
     const ATOMIC: bool = true;
     const HAVE_MOVE_TABLES: bool = true;
 
@@ -135,7 +135,7 @@ impl PteOps for Arm64 {
     }
 }
 
-impl Arm64 {
+impl<const SHIFT: u32> Granule<SHIFT> {
     /// Rewrites each of `nr` entries with a load and a compare-exchange.
     #[inline]
     fn update_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize, new: impl Fn(Pte) -> Pte) {

@@ -1,7 +1,7 @@
 //! Entries: where their bits stand, and what is said in another way than by one bit
 //! (`arch/arm64/include/asm/pgtable.h`, 7.3).
 
-use crate::Arm64;
+use crate::Granule;
 use crate::bits::{
     ATTR, PFN_MASK, POE, PteBits, SH, SH_INNER, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits, TableBits,
 };
@@ -32,16 +32,22 @@ fn save_dirty(pte: Pte) -> Pte {
     if hw_dirty { pte.with(PteBits::DIRTY) } else { pte }
 }
 
-impl EntryFormat for Arm64 {
-    const PAGE_SHIFT: u32 = 12;
-    const TABLE_SHIFT: u32 = 9;
-    const ROOT: Level = Level::Pgd;
-    const CONT_PTES: usize = 16;
-    const TASK_SIZE: u64 = 1 << 48;
+impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
+    const PAGE_SHIFT: u32 = SHIFT;
+    const TABLE_SHIFT: u32 = SHIFT - 3;
+    const ROOT: Level = if SHIFT == 12 { Level::P4d } else { Level::Pud };
+    /// `CONFIG_ARM64_CONT_PTE_SHIFT`.
+    const CONT_PTES: usize = match SHIFT {
+        12 => 16,
+        14 => 128,
+        _ => 32,
+    };
+    const TASK_SIZE: u64 = if SHIFT == 14 { 1 << 47 } else { 1 << 48 };
+    const MAX_PAGE_ORDER: u32 = if SHIFT == 14 { 11 } else { 10 };
 
     type Bits = PteBits;
     type TableBits = TableBits;
-    const PFN_MASK: u64 = PFN_MASK;
+    const PFN_MASK: u64 = PFN_MASK & !((1 << SHIFT) - 1);
     const PKEY: Option<BitField> = Some(POE);
     const FIELDS: &'static [BitField] = &[SH, ATTR];
     const PROT_MASK: u64 = PteBits::VALID
@@ -72,7 +78,7 @@ impl EntryFormat for Arm64 {
     const SOFT_OFFSET_MASK: u64 = SOFT_OFFSET_MASK;
     const SOFT_FLAGS: &'static [(SoftFlags, SoftBits)] =
         &[(SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE), (SoftFlags::UFFD, SoftBits::UFFD)];
-    const SWP_PFN_BITS: u32 = 36;
+    const SWP_PFN_BITS: u32 = 48 - SHIFT;
 
     /// A dirty page that is writable is dirty to hardware too.
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {

@@ -1,13 +1,15 @@
 //! TLB flushes: when one is needed, and how (`arch/arm64/include/asm/tlbflush.h`, 7.3). Kernel page-table
 //! isolation, which doubles every instruction, is not modelled.
 
-use crate::Arm64;
+use crate::Granule;
 use crate::bits::{PteBits, SOFTWARE_BITS};
 use crate::cause;
 use ptelab_pgtable::{Barrier, EntryFormat, Hw, Level, MmuGather, Pte, TlbOps, TlbScope, Tlbi, VirtAddr};
 
 /// Without range invalidation, this many instructions or more become one for the whole address space.
-const MAX_DVM_OPS: u64 = 1 << Arm64::TABLE_SHIFT;
+const fn max_dvm_ops(page_shift: u32) -> u64 {
+    1 << (page_shift - 3)
+}
 
 /// Pages that the largest range instruction covers; more become one for the whole address space.
 const MAX_RANGE_PAGES: u64 = range_pages(MAX_RANGE_NUM, MAX_RANGE_SCALE);
@@ -49,13 +51,13 @@ struct Flush {
 
 impl Flush {
     /// A flush of leaves only, on all CPUs.
-    fn leaves(start: VirtAddr, end: VirtAddr, level: Level) -> Self {
-        let stride = Arm64::entry_size(level);
+    fn leaves<A: EntryFormat>(start: VirtAddr, end: VirtAddr, level: Level) -> Self {
+        let stride = A::entry_size(level);
         Self { start, end, stride, ttl: level.ttl(), walk_cache: WalkCache::Kept, reach: Reach::AllCpus }
     }
 }
 
-impl TlbOps for Arm64 {
+impl<const SHIFT: u32> TlbOps for Granule<SHIFT> {
     const MMU_GATHER_RCU_TABLE_FREE: bool = true;
 
     /// `__pte_flags_need_flush`: what was invalid is not cached, and hardware does not see software's bits. Older kernels
@@ -73,7 +75,7 @@ impl TlbOps for Arm64 {
     /// One leaf of `level` and all walk caches to it, or a range of pages without a hint.
     fn flush_tlb_range<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let hint = if level == Level::Pte { TTL_UNKNOWN } else { level.ttl() };
-        let leaves = Flush::leaves(start, end, level);
+        let leaves = Flush::leaves::<Self>(start, end, level);
         self.flush(hw, Flush { ttl: hint, walk_cache: WalkCache::Dropped, ..leaves });
     }
 
@@ -92,21 +94,21 @@ impl TlbOps for Arm64 {
         let Some((start, end)) = tlb.range() else { return };
         let walk_cache = if tlb.freed_tables() { WalkCache::Dropped } else { WalkCache::Kept };
         let ttl = tlb.only_level().map_or(TTL_UNKNOWN, Level::ttl);
-        self.flush(hw, Flush { ttl, walk_cache, ..Flush::leaves(start, end, tlb.unmap_level()) });
+        self.flush(hw, Flush { ttl, walk_cache, ..Flush::leaves::<Self>(start, end, tlb.unmap_level()) });
     }
 }
 
-impl Arm64 {
+impl<const SHIFT: u32> Granule<SHIFT> {
     /// Flushes the pages of a range, leaves only.
     pub(crate) fn flush_pages<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr) {
-        self.flush(hw, Flush::leaves(start, end, Level::Pte));
+        self.flush(hw, Flush::leaves::<Self>(start, end, Level::Pte));
     }
 
     /// Flushes leaves to which a fault gave more permission. Other CPUs may keep their stale entries: they
     /// fault and find out.
     pub(crate) fn flush_after_fault<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let reach = if self.rules.fault_flush_local { Reach::ThisCpu } else { Reach::AllCpus };
-        self.flush(hw, Flush { reach, ..Flush::leaves(start, end, level) });
+        self.flush(hw, Flush { reach, ..Flush::leaves::<Self>(start, end, level) });
     }
 
     fn flush<H: Hw>(&self, hw: &mut H, flush: Flush) {
@@ -137,7 +139,7 @@ impl Arm64 {
         if self.cpu.range_tlbi {
             pages > MAX_RANGE_PAGES
         } else {
-            pages * Self::PAGE_SIZE >= MAX_DVM_OPS * stride
+            pages * Self::PAGE_SIZE >= max_dvm_ops(SHIFT) * stride
         }
     }
 

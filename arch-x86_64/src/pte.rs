@@ -57,7 +57,7 @@ impl X86_64 {
 impl EntryFormat for X86_64 {
     const PAGE_SHIFT: u32 = 12;
     const TABLE_SHIFT: u32 = 9;
-    const ROOT: Level = Level::Pgd;
+    const ROOT: Level = Level::P4d;
     const TASK_SIZE: u64 = (1 << 47) - Self::PAGE_SIZE;
 
     type Bits = PteBits;

@@ -160,6 +160,8 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     const SWP_PFN_BITS: u32 = P::SWP_PFN_BITS;
     const CONT_PTES: usize = P::CONT_PTES;
     const TASK_SIZE: u64 = P::TASK_SIZE;
+    const MAP_WINDOW: u64 = P::MAP_WINDOW;
+    const MAX_PAGE_ORDER: u32 = P::MAX_PAGE_ORDER;
     const VM_ARCH_CLEAR: VmFlags = P::VM_ARCH_CLEAR;
 
     type Bits = P::Bits;
@@ -201,6 +203,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pte_none(pte: Pte) -> bool;
         fn pte_present(pte: Pte) -> bool;
         fn pte_write(pte: Pte) -> bool;
+        fn pte_user(pte: Pte) -> bool;
         fn pte_exec(pte: Pte) -> bool;
         fn pte_dirty(pte: Pte) -> bool;
         fn recorded(pte: Pte) -> u64;

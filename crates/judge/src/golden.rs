@@ -232,10 +232,9 @@ impl GoldenEntry {
             value: value.to_owned(),
             wanted,
         };
-        let level = [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd];
-        let level = *level
+        let level = *Level::ALL
             .get(usize::from(self.level))
-            .ok_or_else(|| bad("level", &self.level.to_string(), "a level from 0 to 3"))?;
+            .ok_or_else(|| bad("level", &self.level.to_string(), "a level from 0 to 4"))?;
         let addr = hex(&self.va).ok_or_else(|| bad("va", &self.va, "an address in hex"))?;
         let bits = hex(&self.bits).ok_or_else(|| bad("bits", &self.bits, "a word in hex"))?;
         let pagemap = self.pagemap.as_deref();

@@ -72,6 +72,8 @@ macro_rules! ports {
 ports! {
     Arm64 = arch_arm64::Arm64,
     X86_64 = arch_x86_64::X86_64,
+    Riscv64 = arch_riscv64::Riscv64,
+    Arm64With16K = arch_arm64::Arm64With16K,
     Generic = arch_generic::Generic,
 }
 

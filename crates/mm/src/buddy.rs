@@ -2,9 +2,6 @@
 
 use crate::bitmap::Bitmap;
 
-/// Log2 of the largest block that is kept whole.
-const MAX_ORDER: u32 = 10;
-
 /// The free blocks of one order: a bit a block says whether it is free; the stack says where to look first.
 #[derive(Clone, Debug, Default)]
 struct FreeArea {
@@ -57,7 +54,8 @@ impl FreeArea {
 /// The frames of a machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Buddy {
-    areas: [FreeArea; MAX_ORDER as usize + 1],
+    /// By order.
+    areas: Vec<FreeArea>,
     /// Frames below were handed out at least once or are in a free area; those above were never touched.
     frontier: u64,
     end: u64,
@@ -65,9 +63,14 @@ pub(crate) struct Buddy {
 
 impl Buddy {
     /// So many frames, from the first multiple of the largest block that is not below `first`.
-    pub(crate) fn new(first: u64, frames: u64) -> Self {
-        let frontier = first.next_multiple_of(1 << MAX_ORDER);
-        Self { areas: Default::default(), frontier, end: frontier.saturating_add(frames) }
+    pub(crate) fn new(first: u64, frames: u64, max_order: u32) -> Self {
+        let frontier = first.next_multiple_of(1 << max_order);
+        let areas = vec![FreeArea::default(); max_order as usize + 1];
+        Self { areas, frontier, end: frontier.saturating_add(frames) }
+    }
+
+    const fn max_order(&self) -> u32 {
+        self.areas.len() as u32 - 1
     }
 
     /// The first frame that was never handed out.
@@ -78,7 +81,7 @@ impl Buddy {
     /// First frame of a block of `1 << order`, or `None` where no such block is left.
     pub(crate) fn alloc(&mut self, order: u32) -> Option<u64> {
         loop {
-            for from in order..=MAX_ORDER {
+            for from in order..=self.max_order() {
                 if let Some(block) = self.areas[from as usize].take() {
                     return Some(self.split(block << from, from, order));
                 }
@@ -102,7 +105,7 @@ impl Buddy {
         if left == 0 {
             return None;
         }
-        let order = left.ilog2().min(MAX_ORDER);
+        let order = left.ilog2().min(self.max_order());
         self.areas[order as usize].put(self.frontier >> order);
         self.frontier += 1 << order;
         Some(())
@@ -111,7 +114,7 @@ impl Buddy {
     /// Gives a block back; it joins its free neighbours.
     pub(crate) fn free(&mut self, first: u64, mut order: u32) {
         let mut block = first >> order;
-        while order < MAX_ORDER && self.areas[order as usize].is_free(block ^ 1) {
+        while order < self.max_order() && self.areas[order as usize].is_free(block ^ 1) {
             self.areas[order as usize].remove(block ^ 1);
             block >>= 1;
             order += 1;
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn blocks_are_aligned_split_and_joined() {
-        let mut b = Buddy::new(1000, 1536);
+        let mut b = Buddy::new(1000, 1536, 10);
         let small = b.alloc(0).expect("memory is free");
         let large = b.alloc(9).expect("memory is free");
         assert_eq!(large % 512, 0);
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_frame_is_handed_out_once() {
-        let mut b = Buddy::new(1024, 777);
+        let mut b = Buddy::new(1024, 777, 10);
         let mut all: Vec<u64> = std::iter::from_fn(|| b.alloc(0)).collect();
         all.sort_unstable();
         assert_eq!(all, (1024..1024 + 777).collect::<Vec<_>>());

@@ -176,7 +176,7 @@ pub(crate) fn get_unmapped_area<A: Arch>(
 
 /// The start of the highest free range of `len` bytes below the stack's gap.
 fn highest_gap<A: Arch>(mm: &Mm, len: u64) -> Option<VirtAddr> {
-    let mut top = (A::TASK_SIZE - STACK_GAP) & !(A::PAGE_SIZE - 1);
+    let mut top = (A::MAP_WINDOW - STACK_GAP) & !(A::PAGE_SIZE - 1);
     for vma in mm.vmas.iter().rev() {
         if vma.end.get() <= top && top - vma.end.get() >= len {
             break;

@@ -3,7 +3,7 @@
 use crate::bitmap::Bitmap;
 use crate::buddy::Buddy;
 use crate::content::{Contents, Saved};
-use ptelab_pgtable::{Event, FolioSpan, Pfn, TableMemory};
+use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory};
 use ptelab_uapi::Errno;
 use std::collections::BTreeMap;
 
@@ -92,13 +92,14 @@ pub struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new<H: TableMemory>(hw: &mut H, total: u64, page_size: u64, pmd_order: u32) -> Self {
-        let huge_zero = FolioSpan { head: Pfn::new(1 << pmd_order), order: pmd_order };
+    pub(crate) fn new<A: Arch, H: TableMemory>(hw: &mut H, total: u64) -> Self {
+        let (page_size, order) = (A::PAGE_SIZE, A::PMD_ORDER);
+        let huge_zero = FolioSpan { head: Pfn::new(1 << order), order };
         let first = huge_zero.end().get();
         let mut pages = Self {
             alloc_node: None,
             migrations: BTreeMap::new(),
-            buddy: Buddy::new(first, total),
+            buddy: Buddy::new(first, total, A::MAX_PAGE_ORDER),
             huge_zero,
             total,
             used: 0,

@@ -72,7 +72,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// The tables of a machine that just booted.
     pub(crate) fn new(arch: A, rules: Rules, memory: u64) -> Self {
         let mut hw = H::with_tables_of(A::PTRS_PER_TABLE);
-        let pages = Pages::new(&mut hw, memory >> A::PAGE_SHIFT, A::PAGE_SIZE, A::PMD_ORDER);
+        let pages = Pages::new::<A, H>(&mut hw, memory >> A::PAGE_SHIFT);
         Self { arch, hw, pages, rules }
     }
 

@@ -104,24 +104,30 @@ pub enum Level {
     Pmd = 1,
     /// The level above.
     Pud = 2,
-    /// The root of a four-level tree.
-    Pgd = 3,
+    /// The level above that: the root of a four-level tree, which Linux calls PGD then.
+    P4d = 3,
+    /// The root of a five-level tree.
+    Pgd = 4,
 }
 
 impl Level {
+    /// All of them, from the last up.
+    pub const ALL: [Self; 5] = [Self::Pte, Self::Pmd, Self::Pud, Self::P4d, Self::Pgd];
+
     /// The level its entries point to, or `None` from the last.
     pub const fn below(self) -> Option<Self> {
         match self {
             Self::Pte => None,
             Self::Pmd => Some(Self::Pte),
             Self::Pud => Some(Self::Pmd),
-            Self::Pgd => Some(Self::Pud),
+            Self::P4d => Some(Self::Pud),
+            Self::Pgd => Some(Self::P4d),
         }
     }
 
     /// The hint that a TLB invalidation names leaves of this level by: hardware counts levels from the root (Arm ARM, TTL field).
     pub const fn ttl(self) -> u8 {
-        3 - self as u8
+        3 - if (self as u8) < 3 { self as u8 } else { 3 }
     }
 }
 

@@ -24,6 +24,10 @@ pub trait EntryFormat: Sized {
     const CONT_PTES: usize = 1;
     /// End of user addresses, in bytes.
     const TASK_SIZE: u64;
+    /// End of the addresses that a mapping gets without asking for more, in bytes (`DEFAULT_MAP_WINDOW`).
+    const MAP_WINDOW: u64 = Self::TASK_SIZE;
+    /// Order of the largest block of free memory (`MAX_PAGE_ORDER`).
+    const MAX_PAGE_ORDER: u32 = 10;
 
     /// Bytes in a page.
     const PAGE_SIZE: u64 = 1 << Self::PAGE_SHIFT;
@@ -214,6 +218,12 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn pte_write(&self, pte: Pte) -> bool {
         pte.has(Self::WRITE)
+    }
+
+    /// User code may read it.
+    #[inline]
+    fn pte_user(&self, pte: Pte) -> bool {
+        pte.has(Self::USER)
     }
 
     /// User code may execute it.

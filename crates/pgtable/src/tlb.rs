@@ -55,7 +55,8 @@ impl MmuGather {
         match self.cleared.trailing_zeros() {
             1 => Level::Pmd,
             2 => Level::Pud,
-            3 => Level::Pgd,
+            3 => Level::P4d,
+            4 => Level::Pgd,
             _ => Level::Pte,
         }
     }

@@ -24,7 +24,7 @@ fn decode_attrs<A: EntryFormat>(arch: &A, pte: Pte) -> PteAttrs {
     let says = |attr: PteAttrs, is: bool| if is { attr.bits() } else { 0 };
     PteAttrs::from_bits_retain(
         says(PteAttrs::PROTNONE, !pte.has(A::VALID))
-            | says(PteAttrs::USER, pte.has(A::USER))
+            | says(PteAttrs::USER, arch.pte_user(pte))
             | says(PteAttrs::WRITE, arch.pte_write(pte))
             | says(PteAttrs::EXEC, arch.pte_exec(pte))
             | says(PteAttrs::YOUNG, arch.pte_young(pte))

@@ -83,8 +83,8 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
             let next = A::entry_end(addr, end, Level::Pmd);
             match self.pmd_offset(mm, addr) {
                 Err(size) => {
-                    let level = [Level::Pud, Level::Pgd].into_iter().find(|&l| A::entry_size(l) == size);
-                    let level = level.unwrap_or(Level::Pgd);
+                    let level = Level::ALL.into_iter().find(|&level| A::entry_size(level) == size);
+                    let level = level.expect("a size is that of a level's entries");
                     let base = addr.align_down(size);
                     each(LeafEntry::empty(base, level));
                     addr = VirtAddr::new(base.get().saturating_add(size));

@@ -68,13 +68,14 @@ pub(super) fn what_does_not_fit_has_no_word<P: PortFacts>(t: &mut Trial<'_, P>) 
 
 pub(super) fn tables_are_told_from_leaves<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
-    for level in [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd] {
+    for level in Level::ALL {
         let none = port.encode(PteView::None, level);
         t.same(|| "encode(None)".to_owned(), (Pte::NONE, level), none, Some(Pte::NONE))?;
         t.word(|| "the empty entry".to_owned(), (Pte::NONE, level), Pte::NONE, PteView::None)?;
     }
     let frame = Pfn::new(0x1234);
-    for level in [Level::Pmd, Level::Pud, Level::Pgd] {
+    for level in &Level::ALL[1..] {
+        let level = *level;
         let table = port.mk_table(frame);
         t.word(|| "mk_table".to_owned(), (Pte::NONE, level), table, PteView::Table(frame))?;
         let again = port.encode(PteView::Table(frame), level);

@@ -1,0 +1,3 @@
+//! Tests of the riscv64 port.
+
+mod laws;
