@@ -3,7 +3,9 @@
 
 use crate::Riscv64;
 use crate::bits::{MT, PFN_MASK, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits};
-use ptelab_pgtable::{Access, BitField, EntryFormat, Level, PgProt, Pte, PteAttrs, SoftFlags, VmFlags, Walk};
+use ptelab_pgtable::{
+    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, VmFlags, Walk,
+};
 
 /// No access: invalid to hardware, and readable but for that.
 const PAGE_NONE: PteBits = PteBits::G.union(PteBits::R);
@@ -110,6 +112,17 @@ impl EntryFormat for Riscv64 {
     #[inline]
     fn pte_mkdirty(&self, pte: Pte) -> Pte {
         pte.with(PteBits::D.bits() | self.soft_dirty_bit())
+    }
+
+    /// What write protection evens out.
+    #[inline]
+    fn batch_ignore(&self, flags: Fpb) -> u64 {
+        let ignored = |flag, bits: PteBits| if flags.contains(flag) { 0 } else { bits.bits() };
+        let protected = if self.rules.wrprotect_sets_read { PteBits::W | PteBits::R } else { PteBits::W };
+        PteBits::A.bits()
+            | ignored(Fpb::RESPECT_DIRTY, PteBits::D)
+            | if flags.contains(Fpb::RESPECT_SOFT_DIRTY) { 0 } else { self.soft_dirty_bit() }
+            | ignored(Fpb::RESPECT_WRITE, protected)
     }
 
     /// Accessed is one of a protection's bits, and none that it takes away.

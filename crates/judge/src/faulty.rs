@@ -102,6 +102,9 @@ impl<P: Arch> Faulty<P> {
 impl<P: PortFacts> PortFacts for Faulty<P> {
     const EMPTY_SOFT_OFFSET: Option<u64> = P::EMPTY_SOFT_OFFSET;
     const EXECUTE_ONLY: bool = P::EXECUTE_ONLY;
+    const HUGE_BY_PLACE: bool = P::HUGE_BY_PLACE;
+    const MODIFY_MAKES_YOUNG: bool = P::MODIFY_MAKES_YOUNG;
+    const SOFT_DIRTY_LOOKS_HUGE: bool = P::SOFT_DIRTY_LOOKS_HUGE;
 
     fn unsaid(on: &Setting) -> PteAttrs {
         P::unsaid(on)
@@ -113,6 +116,10 @@ impl<P: PortFacts> PortFacts for Faulty<P> {
 
     fn walker_sets(on: &Setting) -> bool {
         P::walker_sets(on)
+    }
+
+    fn wrprotect_makes_readable(on: &Setting) -> bool {
+        P::wrprotect_makes_readable(on)
     }
 
     fn mkwrite_dirties(on: &Setting) -> bool {

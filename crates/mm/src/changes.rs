@@ -49,6 +49,24 @@ changes! {
         },
     }
 
+    /// A write takes a large folio over that nobody else maps any more; before, only one of a single page.
+    wp_reuses_large_folios {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/memory.c, wp_can_reuse_anon_folio",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("64kB", "always")
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                fork() = 2
+                2: exit()
+                touch(0x40000000, 4K, WRITE)
+                dump(0x40000000, 64K, "taken over, or copied")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// mremap moves contiguous blocks whole.
     mremap_batches {
         since: Turn::at("6.17"),

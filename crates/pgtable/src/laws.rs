@@ -26,6 +26,15 @@ pub trait PortFacts: Arch {
     /// Whether there is a word for a page that may be executed and not read.
     const EXECUTE_ONLY: bool = true;
 
+    /// Whether a huge leaf is told from a page by the table that it stands in only.
+    const HUGE_BY_PLACE: bool = false;
+
+    /// Whether a protection that allows an access makes an entry young.
+    const MODIFY_MAKES_YOUNG: bool = false;
+
+    /// Whether the soft-dirty bit of a software entry makes it present, and a leaf, where it stands for a huge page.
+    const SOFT_DIRTY_LOOKS_HUGE: bool = false;
+
     /// The attributes that no word says.
     fn unsaid(on: &Setting) -> PteAttrs {
         let _ = on;
@@ -42,6 +51,12 @@ pub trait PortFacts: Arch {
     fn walker_sets(on: &Setting) -> bool {
         let _ = on;
         true
+    }
+
+    /// Whether write protection makes a page readable that could only be executed.
+    fn wrprotect_makes_readable(on: &Setting) -> bool {
+        let _ = on;
+        false
     }
 
     /// Whether making a clean entry writable makes it dirty.

@@ -41,7 +41,7 @@ pub(crate) fn do_wp_page<A: Arch, H: TableMemory>(
     let pfn = k.pt.arch.pte_pfn(pte);
     if let Some(folio) = folio
         && k.pt.pages.is_anon(folio)
-        && (k.pt.pages.is_exclusive(pfn) || k.pt.pages.wp_can_reuse_anon_folio(folio))
+        && (k.pt.pages.is_exclusive(pfn) || wp_can_reuse_anon_folio(&k.pt, folio))
     {
         if !k.pt.pages.is_exclusive(pfn) {
             take_over(&mut k.pt, vma, folio, pfn);
@@ -50,6 +50,10 @@ pub(crate) fn do_wp_page<A: Arch, H: TableMemory>(
         return Ok(());
     }
     wp_page_copy(k, mm, vma, p, pte, fault)
+}
+
+fn wp_can_reuse_anon_folio<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, folio: FolioSpan) -> bool {
+    (folio.order == 0 || pt.rules.wp_reuses_large_folios) && pt.pages.wp_can_reuse_anon_folio(folio)
 }
 
 /// Makes a page that turned out to be nobody else's exclusive. An order-0 folio moves to the VMA's own anon_vma

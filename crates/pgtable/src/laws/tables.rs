@@ -1,7 +1,7 @@
 //! Laws of operations on tables, single and in runs. What they should do is worked out entry by entry, on neutral views.
 
 use super::board::{Board, Layout, RECORDED, attrs, block, len, parts, with, without_cont};
-use super::words::KEPT;
+use super::words::under;
 use super::{Broken, PortFacts, Trial, view_text, word_text};
 use crate::{Cydp, Level, Mapping, Pfn, PgProt, Pte, PteAttrs, PteView, TableMemory, VmFlags, Walk};
 
@@ -94,7 +94,7 @@ fn prots<P: PortFacts>(port: &P) -> [(&'static str, PgProt); 4] {
 /// What an entry becomes under another protection.
 fn modified<P: PortFacts>(port: &P, view: &PteView, prot: PgProt) -> PteView {
     let fresh = port.decode(port.pfn_pte(Pfn::new(1), prot), Level::Pte);
-    with(view, |old| old & KEPT | attrs(&fresh).difference(KEPT))
+    with(view, |old| under::<P>(old, attrs(&fresh)))
 }
 
 pub(super) fn modify_prot<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {

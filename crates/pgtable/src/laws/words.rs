@@ -97,7 +97,7 @@ pub(super) fn software_entries_round_trip<P: PortFacts>(t: &mut Trial<'_, P>) ->
             }
         }
     }
-    for (ty, offset) in [(32, 1), (0, 1 << 50)] {
+    for (ty, offset) in [(32, 1), (0, 1 << P::SOFT_OFFSET_MASK.count_ones())] {
         let leaf = SoftLeaf { ty, offset, flags: SoftFlags::empty() };
         let word = port.soft_leaf(leaf);
         t.same(|| format!("soft_leaf({leaf:x?})"), (Pte::NONE, Level::Pte), word, None)?;
@@ -116,7 +116,11 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     let has_word = !(unsaid || empty || records || no_frame);
     t.same(says, (Pte::NONE, Level::Pte), word.is_some(), has_word)?;
     let Some(word) = word else { return Ok(()) };
+    let looks_huge = P::SOFT_DIRTY_LOOKS_HUGE && leaf.flags.contains(SoftFlags::SOFT_DIRTY);
     for level in [Level::Pte, Level::Pmd] {
+        if looks_huge && level == Level::Pmd {
+            continue;
+        }
         t.word(says, (word, level), word, PteView::Soft(leaf))?;
         let again = port.encode(PteView::Soft(leaf), level);
         t.same(|| "encode(decode(word))".to_owned(), (word, level), again, Some(word))?;
@@ -125,7 +129,7 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     }
     let seen = [port.pte_none(word), port.pte_present(word), port.pmd_present(word), port.pmd_leaf(word)];
     let what = || "pte_none, pte_present, pmd_present, pmd_leaf".to_owned();
-    t.same(what, (word, Level::Pte), seen, [false; 4])
+    t.same(what, (word, Level::Pte), seen, [false, false, looks_huge, looks_huge])
 }
 
 pub(super) fn predicates_say_what_the_view_says<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
@@ -147,7 +151,8 @@ pub(super) fn predicates_say_what_the_view_says<P: PortFacts>(t: &mut Trial<'_, 
         let there = (p.pte_present(word), p.pmd_present(word), p.pte_none(word));
         t.same(|| "pte_present, pmd_present, pte_none".to_owned(), at, there, (true, true, false))?;
         t.same(|| "pte_pfn".to_owned(), at, p.pte_pfn(word), m.pfn)?;
-        t.same(|| "pmd_leaf".to_owned(), at, p.pmd_leaf(word), m.level == Level::Pmd)?;
+        let huge = m.level == Level::Pmd || P::HUGE_BY_PLACE;
+        t.same(|| "pmd_leaf".to_owned(), at, p.pmd_leaf(word), huge)?;
     }
     Ok(())
 }
@@ -178,7 +183,12 @@ pub(super) fn helpers_change_what_they_name<P: PortFacts>(t: &mut Trial<'_, P>) 
     let table = helpers(t);
     for (m, word) in encoded(t.port) {
         for &(name, helper, adds, takes) in &table {
-            let attrs = m.attrs.difference(takes) | adds;
+            let mut attrs = m.attrs.difference(takes) | adds;
+            let readable = takes.contains(PteAttrs::WRITE) && P::wrprotect_makes_readable(t.on);
+            attrs.set(
+                PteAttrs::USER,
+                attrs.contains(PteAttrs::USER) || readable && !attrs.contains(PteAttrs::PROTNONE),
+            );
             let expected = PteView::Present(Mapping { attrs, ..m });
             t.word(|| name.to_owned(), (word, m.level), helper(t.port, word), expected)?;
         }
@@ -187,12 +197,18 @@ pub(super) fn helpers_change_what_they_name<P: PortFacts>(t: &mut Trial<'_, P>) 
 }
 
 /// What a change of protection leaves alone.
-pub(super) const KEPT: PteAttrs = PteAttrs::YOUNG
+const KEPT: PteAttrs = PteAttrs::YOUNG
     .union(PteAttrs::DIRTY)
     .union(PteAttrs::SOFT_DIRTY)
     .union(PteAttrs::SPECIAL)
     .union(PteAttrs::UFFD)
     .union(PteAttrs::CONT);
+
+/// What a page says under another protection, of which a fresh page says `fresh`.
+pub(super) fn under<P: PortFacts>(old: PteAttrs, fresh: PteAttrs) -> PteAttrs {
+    let made = if P::MODIFY_MAKES_YOUNG { fresh & PteAttrs::YOUNG } else { PteAttrs::empty() };
+    old & KEPT | fresh.difference(KEPT) | made
+}
 
 pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
@@ -202,7 +218,7 @@ pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held 
             let PteView::Present(fresh) = port.decode(port.pfn_pte(Pfn::new(1), prot), Level::Pte) else {
                 continue;
             };
-            let attrs = m.attrs & KEPT | fresh.attrs.difference(KEPT);
+            let attrs = under::<P>(m.attrs, fresh.attrs);
             let expected = Mapping { attrs, pkey: fresh.pkey, ..m };
             if m.level == Level::Pte {
                 let new = port.pte_modify(word, prot);
@@ -280,6 +296,9 @@ pub(super) fn the_walker_honours_permissions<P: PortFacts>(t: &mut Trial<'_, P>)
             if let Walk::Allowed(after) = walk {
                 let expected = PteView::Present(Mapping { attrs: m.attrs | records, ..m });
                 t.word(what, (word, m.level), after, expected)?;
+            }
+            if P::HUGE_BY_PLACE {
+                continue;
             }
             let elsewhere = if m.level == Level::Pte { Level::Pmd } else { Level::Pte };
             let walk = port.walk(word, elsewhere, access);

@@ -18,7 +18,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("arch-riscv64", &["ptelab-pgtable"]),
     (
         "ptelab-machine",
-        &["ptelab-uapi", "ptelab-pgtable", "ptelab-mm", "arch-generic", "arch-arm64", "arch-x86_64", "arch-riscv64"],
+        &[
+            "ptelab-uapi",
+            "ptelab-pgtable",
+            "ptelab-mm",
+            "arch-generic",
+            "arch-arm64",
+            "arch-x86_64",
+            "arch-riscv64",
+        ],
     ),
     ("ptelab-real", &["ptelab-uapi"]),
     ("ptelab-run", &["ptelab-machine", "ptelab-scenario"]),
