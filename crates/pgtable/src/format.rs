@@ -439,7 +439,7 @@ pub trait EntryFormat: Sized {
     /// Whether the protection key denies all data.
     #[inline]
     fn denies_key(&self, pte: Pte) -> bool {
-        self.arch_max_pkey() > Some(1) && self.pte_pkey(pte) != 0
+        self.pte_pkey(pte) != 0 && self.arch_max_pkey() > Some(1)
     }
 
     /// Whether pages that are mapped along with a fault start old (`arch_wants_old_prefaulted_pte`).
