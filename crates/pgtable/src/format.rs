@@ -189,6 +189,12 @@ pub trait EntryFormat: Sized {
         Pfn::new((pte.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)
     }
 
+    /// Frame of the table that an entry points to (`pmd_pgtable`).
+    #[inline]
+    fn table_pfn(&self, entry: Pte) -> Pfn {
+        Pfn::new((entry.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)
+    }
+
     /// Linux regards it as writable.
     #[inline]
     fn pte_write(&self, pte: Pte) -> bool {
