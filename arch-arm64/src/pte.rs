@@ -215,6 +215,7 @@ impl EntryFormat for Arm64 {
         if self.cpu.epan { VmFlags::READ | VmFlags::WRITE } else { VmFlags::ACCESS }
     }
 
+    #[inline]
     fn arch_max_pkey(&self) -> Option<u8> {
         Some(if self.cpu.poe { 8 } else { 1 })
     }
