@@ -221,6 +221,7 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
         if self.cpu.epan { VmFlags::READ | VmFlags::WRITE } else { VmFlags::ACCESS }
     }
 
+    #[inline]
     fn arch_max_pkey(&self) -> Option<u8> {
         Some(if self.cpu.poe { 8 } else { 1 })
     }

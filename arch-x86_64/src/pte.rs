@@ -195,6 +195,7 @@ impl EntryFormat for X86_64 {
         if inversion(pte.0) == 0 { Self::PAGE_SIZE } else { Self::PAGE_SIZE.wrapping_neg() }
     }
 
+    #[inline]
     fn arch_max_pkey(&self) -> Option<u8> {
         Some(if self.cpu.pku { 16 } else { 0 })
     }

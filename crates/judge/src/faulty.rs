@@ -209,6 +209,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pgprot_modify(old: PgProt, new: PgProt) -> PgProt;
         fn pte_none(pte: Pte) -> bool;
         fn pte_present(pte: Pte) -> bool;
+        fn table_pfn(entry: Pte) -> Pfn;
         fn pte_write(pte: Pte) -> bool;
         fn pte_user(pte: Pte) -> bool;
         fn pte_exec(pte: Pte) -> bool;

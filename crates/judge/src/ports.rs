@@ -27,18 +27,19 @@ pub(crate) trait Checked: Send + Sync {
 
 struct Of<P>(PhantomData<fn() -> P>);
 
+/// A port without a fault is tried as one that might have one, too: laws and races are compiled once for each.
 impl<P: PortFacts> Checked for Of<P> {
     fn laws(&self) -> Vec<LawRow> {
-        score_card::<P>()
+        score_card::<Faulty<P>>()
     }
 
     fn race(&self, rules: &'static KernelRules) -> Vec<RaceRow> {
-        race_of::<P>(rules)
+        race_of::<Faulty<P>>(rules)
     }
 
     fn replay_race(&self, rules: &'static KernelRules, id: &str) -> Option<Replayed> {
-        let on = Setting::of::<P>(CpuConfig::default(), rules);
-        race::replay(&P::new(on.cpu(), on.rules), &on, id)
+        let on = Setting::of::<Faulty<P>>(CpuConfig::default(), rules);
+        race::replay(&Faulty::<P>::with(Fault::None, on.cpu(), on.rules), &on, id)
     }
 
     fn broken_law(&self, rules: &'static KernelRules, fault: Fault) -> Option<(&'static str, u64)> {

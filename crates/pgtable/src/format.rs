@@ -214,6 +214,12 @@ pub trait EntryFormat: Sized {
         Pfn::new((pte.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)
     }
 
+    /// Frame of the table that an entry points to (`pmd_pgtable`).
+    #[inline]
+    fn table_pfn(&self, entry: Pte) -> Pfn {
+        Pfn::new((entry.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)
+    }
+
     /// Linux regards it as writable.
     #[inline]
     fn pte_write(&self, pte: Pte) -> bool {
@@ -470,7 +476,7 @@ pub trait EntryFormat: Sized {
     /// Whether the protection key denies all data.
     #[inline]
     fn denies_key(&self, pte: Pte) -> bool {
-        self.arch_max_pkey() > Some(1) && self.pte_pkey(pte) != 0
+        self.pte_pkey(pte) != 0 && self.arch_max_pkey() > Some(1)
     }
 
     /// Whether pages that are mapped along with a fault start old (`arch_wants_old_prefaulted_pte`).

@@ -13,10 +13,10 @@ pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteVie
     if !present {
         return PteView::Soft(decode_soft::<A>(pte));
     }
-    let pfn = arch.pte_pfn(pte);
     if level != Level::Pte && !arch.pmd_leaf(pte) {
-        return PteView::Table(pfn);
+        return PteView::Table(arch.table_pfn(pte));
     }
+    let pfn = arch.pte_pfn(pte);
     PteView::Present(Mapping { pfn, level, attrs: decode_attrs(arch, pte), pkey: arch.pte_pkey(pte) })
 }
 

@@ -10,7 +10,7 @@ use std::iter::Sum;
 /// Results that are kept one by one; of those after, a digest is kept.
 pub const MAX_RESULTS: usize = 1 << 20;
 /// Lines whose cost is kept line by line: the first ones.
-pub const MAX_LINES: usize = 1 << 12;
+pub const MAX_LINES: usize = 4 * 1024;
 /// Unexpected results that are kept.
 const MAX_UNEXPECTED: usize = 100;
 

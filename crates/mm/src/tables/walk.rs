@@ -67,7 +67,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// The table that an entry points to. The entry is neither empty nor a leaf.
     #[inline]
     pub(crate) fn table_of(&self, entry: Pte) -> Ptep {
-        let pfn = self.arch.pte_pfn(entry);
+        let pfn = self.arch.table_pfn(entry);
         Ptep((pfn.get() - TABLE_PFN.get()) << A::TABLE_SHIFT)
     }
 

@@ -72,14 +72,170 @@ fn arrows_point_down() {
     }
 }
 
+/// The names of a folder's files.
+fn names_in(dir: &str) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(root().join(dir)).expect("a folder of the workspace");
+    entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// What a port has beside the files of the generic one.
+const OWN_FILES: &[(&str, &[&str])] = &[("arm64", &["contpte.rs", "block.rs"])];
+
 #[test]
 fn ports_have_the_same_files() {
-    for port in port_names() {
-        for file in ["lib", "pte", "ops", "modify_prot", "tlb"] {
-            let path = root().join(format!("arch-{port}/src/{file}.rs"));
-            assert!(path.is_file(), "{} is missing", path.display());
+    for dir in ["", "src", "tests/port"] {
+        let pattern = names_in(&format!("arch-generic/{dir}"));
+        for port in port_names() {
+            let own = OWN_FILES.iter().find(|(name, _)| *name == port).map_or(&[] as &[_], |(_, own)| own);
+            let mut found = names_in(&format!("arch-{port}/{dir}"));
+            found.retain(|name| !own.contains(&name.as_str()));
+            assert_eq!(found, pattern, "arch-{port}/{dir} and arch-generic/{dir}");
         }
     }
+}
+
+/// The items of a block of this heading, in order: functions, constants and types.
+fn items_of(text: &str, heading: &str) -> Vec<String> {
+    let Some((_, block)) = text.split_once(heading) else { return Vec::new() };
+    let words = ["fn", "const", "type"];
+    let named = |line: &str| {
+        let (word, rest) = line.strip_prefix("    ")?.split_once(' ')?;
+        let name = rest.split(|c: char| c != '_' && !c.is_alphanumeric()).next()?;
+        words.contains(&word).then(|| name.to_owned())
+    };
+    block.lines().take_while(|line| *line != "}").filter_map(named).collect()
+}
+
+/// A port is read beside its sisters: what it says stands in the order in which the seam asks for it.
+#[test]
+fn ports_have_the_same_order() {
+    let seam = |file: &str, heading: &str| {
+        let text =
+            std::fs::read_to_string(root().join("crates/pgtable/src").join(file)).expect("it is there");
+        let items = items_of(&text, heading);
+        assert!(!items.is_empty(), "{file} has no `{heading}`");
+        items
+    };
+    let traits = [
+        ("Arch", "lib.rs", seam("format.rs", "pub trait Arch:")),
+        ("EntryFormat", "pte.rs", seam("format.rs", "pub trait EntryFormat:")),
+        ("PteOps", "ops.rs", seam("ops.rs", "pub trait PteOps:")),
+        ("TlbOps", "tlb.rs", seam("tlb.rs", "pub trait TlbOps:")),
+        ("ModifyProt", "modify_prot.rs", seam("modify_prot.rs", "pub trait ModifyProt:")),
+        ("PortFacts", "facts.rs", seam("laws.rs", "pub trait PortFacts:")),
+    ];
+    for port in port_names() {
+        for (name, file, order) in &traits {
+            let path = root().join(format!("arch-{port}/src/{file}"));
+            let text = std::fs::read_to_string(&path).expect("every port has it");
+            assert!(text.contains(&format!("impl {name} for ")), "{}: no {name}", path.display());
+            let items = items_of(&text, &format!("impl {name} for "));
+            let mut sorted = items.clone();
+            sorted.sort_by_key(|item| order.iter().position(|known| known == item));
+            assert_eq!(items, sorted, "{}: {name} in another order than the seam's", path.display());
+        }
+    }
+}
+
+/// Where numbers may stand that are sizes of pages and tables, and why.
+const MAY_HAVE_SIZES: &[(&str, &str)] = &[
+    ("crates/real/src/shape.rs", "the real kernels that are asked have 4K pages"),
+    ("crates/judge/", "its programs have 4K pages"),
+    ("crates/measure/", "its layouts have 4K pages"),
+    ("crates/replay/", "its logs are of programs with 4K pages"),
+    ("crates/mm/src/changes.rs", "flags in the scenarios of its probes"),
+    ("crates/scenario/src/render.rs", "columns of a terminal"),
+    ("crates/scenario/src/strace/error.rs", "a line of a log"),
+    ("crates/xtask/", "it makes golden files of such kernels"),
+];
+
+/// Sizes of pages and tables are the port's to say: where one is written down, a port of another shape cannot be.
+#[test]
+fn sizes_of_pages_and_tables_are_written_down_in_ports() {
+    let sizes = [
+        "4096", "4 << 10", "1 << 12", "0x1000", "0xfff", "512", "511", "1 << 9", "0x200", "2 << 20",
+        "1 << 21",
+    ];
+    let shifts = ["<< 12", ">> 12", "<< 9", ">> 9", "<< 21", ">> 21", "SHIFT: u32 = 12", "SHIFT: u32 = 9"];
+    let mut found = Vec::new();
+    for path in sources() {
+        let inside =
+            path.strip_prefix(root()).expect("sources are below the root").to_string_lossy().into_owned();
+        let may = MAY_HAVE_SIZES.iter().any(|(place, _)| inside.starts_with(place));
+        if may || !inside.starts_with("crates/") || !inside.contains("/src/") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("sources are text");
+        let code = code_of(&text).filter(|(_, line)| !is_flag(line));
+        let sized = code.filter(|(_, line)| sizes.iter().chain(&shifts).any(|size| has_number(line, size)));
+        found.extend(sized.map(|(at, line)| format!("{inside}:{at}: {}", line.trim())));
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// The lines of a file that are code, with their numbers: neither comments nor tests.
+fn code_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = text.lines().enumerate().take_while(|(_, line)| *line != "#[cfg(test)]");
+    code.filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(at, line)| (at + 1, line))
+}
+
+/// A flag of a set, which may be any number: `NAME = 1 << 9;` or a row of a table.
+fn is_flag(line: &str) -> bool {
+    let line = line.trim().trim_start_matches("const ");
+    let name = line.split_once(" = ").map_or("", |(name, _)| name);
+    let is_name =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    is_name || line.starts_with("Named::flag(")
+}
+
+/// Whether a line has a number by itself: it does not go on in more digits, or as a number of something larger.
+fn has_number(line: &str, number: &str) -> bool {
+    line.match_indices(number).any(|(at, _)| {
+        let goes_on = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+        let after = &line[at + number.len()..];
+        !line[..at].ends_with(goes_on) && !after.starts_with(goes_on) && !after.starts_with(" <<")
+    })
+}
+
+/// Who may call a function that can fail learns when it does; of a trait's, the trait may say it.
+#[test]
+fn public_functions_say_when_they_fail() {
+    let mut silent = Vec::new();
+    for path in sources().iter().filter(|path| path.iter().any(|part| part == "src")) {
+        let text = std::fs::read_to_string(path).expect("sources are text");
+        let lines: Vec<&str> = text.lines().take_while(|line| *line != "#[cfg(test)]").collect();
+        let mut said_of_trait = None;
+        for (at, line) in lines.iter().enumerate() {
+            let says = || docs_above(&lines, at).any(|line| line.contains("# Errors"));
+            match *line {
+                "}" => said_of_trait = None,
+                line if line.starts_with("pub trait ") => said_of_trait = Some(says()),
+                _ => {}
+            }
+            let in_trait = said_of_trait.is_some() && line.starts_with("    fn ");
+            let public =
+                in_trait || ["pub fn ", "pub const fn "].iter().any(|it| line.trim_start().starts_with(it));
+            if public && fails(&lines[at..]) && said_of_trait != Some(true) && !says() {
+                silent.push(format!("{}:{}", path.display(), at + 1));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "no `# Errors`: {silent:#?}");
+}
+
+/// The doc comment and the attributes of a line's item.
+fn docs_above<'a>(lines: &'a [&str], at: usize) -> impl Iterator<Item = &'a str> {
+    let above = lines[..at].iter().rev().map(|line| line.trim_start());
+    above.take_while(|line| line.starts_with("///") || line.starts_with("#["))
+}
+
+/// Whether the function that begins here gives a `Result`.
+fn fails(lines: &[&str]) -> bool {
+    let length = lines.iter().position(|line| line.ends_with('{') || line.ends_with(';'));
+    let length = length.map_or(lines.len(), |at| at + 1);
+    let signature = lines[..length].concat();
+    let gives = signature.rsplit_once(") -> ").map_or("", |(_, gives)| gives);
+    gives.starts_with("Result<") || gives.starts_with("io::Result<")
 }
 
 /// All Rust files of the workspace.
