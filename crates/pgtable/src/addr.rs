@@ -132,6 +132,64 @@ impl fmt::Debug for Pfn {
     }
 }
 
+/// One entry of a table, as an index into the machine's table memory. Tables are aligned blocks, so the
+/// low bits are the index in the table, as a pointer's low bits are on a real machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Ptep(pub u64);
+
+impl Ptep {
+    /// The entry `n` further on.
+    #[inline]
+    #[must_use]
+    pub const fn add(self, n: usize) -> Self {
+        Self(self.0 + n as u64)
+    }
+
+    /// The first entry of the aligned block of `n` (a power of two) that holds this one.
+    #[inline]
+    #[must_use]
+    pub const fn align_down(self, n: usize) -> Self {
+        Self(self.0 & !(n as u64 - 1))
+    }
+
+    /// Index in the aligned block of `n` (a power of two).
+    #[inline]
+    pub const fn offset_in(self, n: usize) -> usize {
+        (self.0 & (n as u64 - 1)) as usize
+    }
+}
+
+/// A folio as a page struct shows it: the naturally aligned block of frames that a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FolioSpan {
+    /// First frame.
+    pub head: Pfn,
+    /// Log2 of its frames.
+    pub order: u32,
+}
+
+impl FolioSpan {
+    /// Number of frames.
+    #[inline]
+    pub const fn nr_pages(self) -> usize {
+        1 << self.order
+    }
+
+    /// The frame after its last.
+    #[inline]
+    #[must_use]
+    pub const fn end(self) -> Pfn {
+        self.head.add(1 << self.order)
+    }
+
+    /// The folios of a smaller order that it would make.
+    pub fn parts(self, order: u32) -> impl Iterator<Item = Self> {
+        let heads = (0..self.nr_pages() as u64).step_by(1 << order);
+        heads.map(move |i| Self { head: self.head.add(i), order })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

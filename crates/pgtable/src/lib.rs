@@ -14,6 +14,7 @@
 
 mod account;
 mod addr;
+mod arch;
 mod cause;
 mod changes;
 mod cpu;
@@ -29,6 +30,7 @@ mod release;
 mod rules;
 mod softleaf;
 mod tlb;
+mod tlbi;
 mod view;
 mod vm_flags;
 
@@ -36,14 +38,15 @@ mod vm_flags;
 pub use bitflags::bitflags;
 
 pub use account::{CountingHw, FlushHw, RecordingHw};
-pub use addr::{Pfn, VirtAddr};
+pub use addr::{FolioSpan, Pfn, Ptep, VirtAddr};
+pub use arch::Arch;
 pub use cause::{Cause, Why};
 pub use changes::{Change, Probe, Shows, Turn};
 pub use cpu::{CpuConfig, CpuFeature, UnknownFeature};
 pub use entry::{BitField, Cydp, EntryBits, Fpb, Level, Mapping, PgProt, Pte, PteAttrs, PteView, Walk};
 pub use event::{Counter, Counters, Event, FaultKind, HISTOGRAM, Record};
-pub use format::{Arch, EntryFormat};
-pub use hw::{Barrier, FolioSpan, Hw, Ptep, TableMemory, TlbScope, Tlbi};
+pub use format::EntryFormat;
+pub use hw::{Hw, TableMemory};
 pub use modify_prot::ModifyProt;
 pub use ops::PteOps;
 pub use plain::PlainHw;
@@ -52,4 +55,5 @@ pub use release::{NotARelease, Release};
 pub use rules::KernelRules;
 pub use softleaf::{SoftFlags, SoftLeaf, marker, swp_type};
 pub use tlb::{MmuGather, TlbOps};
+pub use tlbi::{Barrier, TlbScope, Tlbi};
 pub use vm_flags::VmFlags;

@@ -1,6 +1,6 @@
 //! A table on which operations are tried: three contiguous blocks' worth of entries of one folio, and what they mean.
 
-use super::{Broken, PortFacts, Trial, mapping_text, word_text};
+use super::trial::{Broken, PortFacts, Trial, mapping_text, word_text};
 use crate::{
     FolioSpan, Hw, Level, Mapping, Pfn, Pte, PteAttrs, PteView, Ptep, RecordingHw, TableMemory, VirtAddr,
 };

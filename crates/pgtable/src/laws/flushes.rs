@@ -2,8 +2,8 @@
 
 use super::board::{Board, Layout, parts};
 use super::tables::Op;
+use super::trial::{Broken, PortFacts, Trial, view_text, word_text};
 use super::words::encoded;
-use super::{Broken, PortFacts, Trial, view_text, word_text};
 use crate::{
     Access, Level, Mapping, MmuGather, Pte, PteAttrs, PteView, Record, RecordingHw, TableMemory, TlbScope,
     Tlbi, VirtAddr, VmFlags, Walk,

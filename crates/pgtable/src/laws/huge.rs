@@ -2,7 +2,7 @@
 
 use super::board::RECORDED;
 use super::flushes::tlbis;
-use super::{Broken, PortFacts, Trial};
+use super::trial::{Broken, PortFacts, Trial};
 use crate::{
     Access, Hw, Level, Mapping, Pfn, Pte, PteAttrs, PteView, Ptep, RecordingHw, TableMemory, VirtAddr, Walk,
 };

@@ -8,7 +8,7 @@
 //! two translations of one address that must not be cached together are.
 
 use super::board::{Board, Layout, attrs, block};
-use super::{PortFacts, Setting, word_text};
+use super::trial::{PortFacts, Setting, word_text};
 use crate::{
     Access, Barrier, FolioSpan, Hw, Level, MmuGather, Pfn, PgProt, Pte, PteAttrs, PteView, Ptep, RecordingHw,
     TableMemory, Tlbi, VmFlags, Walk,

@@ -1,8 +1,8 @@
 //! Laws of operations on tables, single and in runs. What they should do is worked out entry by entry, on neutral views.
 
 use super::board::{Board, Layout, RECORDED, attrs, block, len, parts, with, without_cont};
+use super::trial::{Broken, PortFacts, Trial, view_text, word_text};
 use super::words::under;
-use super::{Broken, PortFacts, Trial, view_text, word_text};
 use crate::{Cydp, Level, Mapping, Pfn, PgProt, Pte, PteAttrs, PteView, TableMemory, VmFlags, Walk};
 
 type Held = Result<(), Broken>;

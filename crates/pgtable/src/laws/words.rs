@@ -1,6 +1,6 @@
 //! Laws of words: what an entry says, and what is made of it.
 
-use super::{Broken, PortFacts, Trial, is_expressible, word_text};
+use super::trial::{Broken, PortFacts, Trial, is_expressible, word_text};
 use crate::{Access, Fpb, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk};
 
 type Held = Result<(), Broken>;
