@@ -4,9 +4,12 @@
 //! mappings went, where the heap is, who the children are. It must then return what the log says it returned.
 
 mod call;
+mod effects;
+mod life;
 mod maps;
 mod memory;
 mod options;
+mod parts;
 mod player;
 mod replay;
 mod script;

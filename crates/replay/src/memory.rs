@@ -1,6 +1,7 @@
 //! Memory calls of a log, made again: where the log says that the kernel put something, it goes.
 
 use crate::call::{Caller, Got, Logged};
+use crate::effects::needs;
 use crate::options::FaultIn;
 use crate::player::Player;
 use crate::tally::AdoptedRange;
@@ -18,8 +19,7 @@ impl<O: Observer> Player<O> {
     /// Makes a call that is about memory.
     pub(crate) fn memory_call(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
         let pid = caller.pid;
-        let succeeds = matches!(logged.call.outcome, LoggedOutcome::Value(_));
-        if succeeds && let Some((addr, len)) = needs_mapped(&logged.call.call) {
+        if let Some((addr, len)) = needs(logged.call) {
             self.adopt(caller, logged.line, addr, len);
         }
         match &logged.call.call {
@@ -32,7 +32,7 @@ impl<O: Observer> Player<O> {
             {
                 Got::Skipped("on another process")
             }
-            Syscall::Mremap { .. } => self.mremap(pid, logged),
+            Syscall::Mremap { .. } => self.mremap(caller, logged),
             &Syscall::Brk { addr } => self.brk(caller, logged, addr),
             Syscall::GetThpDisable => Got::AsLogged,
             Syscall::Shmget { .. }
@@ -73,21 +73,20 @@ impl<O: Observer> Player<O> {
         let flags = if fixed { flags } else { flags | MapFlags::FIXED_NOREPLACE };
         let call = Call::Mmap { addr: at, len, prot, flags, fd, offset };
         let mut got = self.make(caller.pid, &call);
-        if got == Err(CallError::Errno(Errno::EEXIST)) && self.unmap_early((at, at.saturating_add(len))) {
+        if got == Err(CallError::Errno(Errno::EEXIST)) && !fixed && self.unmap_unseen(caller, (at, len)) {
             got = self.make(caller.pid, &call);
         }
         Got::Result(got)
     }
 
-    /// Makes the calls that other tasks have begun to unmap memory of a range; says whether there were any.
-    fn unmap_early(&mut self, range: (u64, u64)) -> bool {
-        let begun = self.tasks().take_begun_unmaps(range);
-        for (pid, call) in &begun {
-            if let Syscall::Munmap { addr, len } = call.call {
-                let _ = self.make(*pid, &Call::Munmap { addr, len });
-            }
+    /// Unmaps what the log shows to be free again, where somebody may have unmapped it of whom the log has no lines.
+    fn unmap_unseen(&mut self, caller: Caller, (addr, len): (u64, u64)) -> bool {
+        let may_be = self.may_lack_lines(caller);
+        if may_be {
+            let _ = self.make(caller.pid, &Call::Munmap { addr, len });
+            self.tally.freed_unseen += 1;
         }
-        !begun.is_empty()
+        may_be
     }
 
     /// The file behind a descriptor: by the path that the log has, or that the log showed being opened, or by its number.
@@ -111,7 +110,8 @@ impl<O: Observer> Player<O> {
     }
 
     /// Moves memory to where the log says it went.
-    fn mremap(&mut self, pid: Pid, logged: Logged<'_>) -> Got {
+    fn mremap(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
+        let pid = caller.pid;
         let Syscall::Mremap { old_addr, old_len, new_len, flags, new_addr } = logged.call.call else {
             return Got::Skipped("that are not about memory");
         };
@@ -122,7 +122,7 @@ impl<O: Observer> Player<O> {
             );
         };
         let moves = at != old_addr && !flags.contains(MremapFlags::FIXED);
-        if moves && self.is_mapped(pid, at, new_len) && !self.unmap_early((at, at.saturating_add(new_len))) {
+        if moves && self.is_mapped(pid, at, new_len) && !self.unmap_unseen(caller, (at, new_len)) {
             return Got::Result(Err(Errno::EEXIST.into()));
         }
         let (flags, new_addr) = if moves { (flags | MremapFlags::FIXED, at) } else { (flags, new_addr) };
@@ -263,21 +263,6 @@ impl<O: Observer> Player<O> {
             .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::WRITE)));
         let access = if writable { Access::Write } else { Access::Read };
         self.use_pages(caller, (addr, addr.saturating_add(1)), access);
-    }
-}
-
-/// The range that must be mapped for a call to succeed.
-fn needs_mapped(call: &Syscall) -> Option<(u64, u64)> {
-    match *call {
-        Syscall::Mprotect { addr, len, .. }
-        | Syscall::Madvise { addr, len, .. }
-        | Syscall::Mlock { addr, len, .. }
-        | Syscall::Munlock { addr, len }
-        | Syscall::Msync { addr, len, .. }
-        | Syscall::Mincore { addr, len }
-        | Syscall::SetVmaAnonName { addr, len, .. }
-        | Syscall::Mremap { old_addr: addr, old_len: len, .. } => Some((addr, len)),
-        _ => None,
     }
 }
 

@@ -3,15 +3,17 @@
 use crate::call::{Caller, Got, Logged};
 use crate::maps::{MapsLine, MapsReport, Moment};
 use crate::options::{FaultIn, Options};
+use crate::parts::{self, Parts};
 use crate::script::Script;
-use crate::tally::{LogDifference, ProcessReport, Tally};
-use crate::tasks::{Birth, Tasks};
+use crate::tally::{LogDifference, Tally};
+use crate::tasks::{Birth, Life};
 use ptelab_machine::{Backend, Call, CallError, Counters, Outcome, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
 use ptelab_run::observe::{Observer, Seen};
 use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// What is remembered of a process, beside its report.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +25,6 @@ pub(crate) struct Process {
     /// Memory that was there before the log begins.
     pub(crate) adopted: Vec<(u64, u64)>,
 }
-
-/// A task ends.
-const END: Call = Call::ExitGroup { status: 0 };
-
-/// Entries of tasks that nobody has announced, which are kept until somebody does.
-const MAX_WAITING: usize = 1 << 16;
 
 /// Calls of a task after it opened its maps in which it may not have read them yet.
 const MAX_READING: u32 = 64;
@@ -45,10 +41,9 @@ pub(crate) struct Player<O> {
     pub(crate) script: Option<Script>,
     /// Who is told of every call.
     pub(crate) observer: Option<O>,
-    tasks: Tasks,
+    pub(crate) life: Life,
+    parts: Parts,
     meter: Meter,
-    waiting: BTreeMap<u32, Vec<LogEntry>>,
-    waiting_count: usize,
     /// The maps file to compare with.
     maps_file: Option<Vec<MapsLine>>,
     /// How it compared since the program last opened its maps.
@@ -83,11 +78,10 @@ impl<O: Observer> Player<O> {
             segments: HashMap::new(),
             fault_in: options.fault_in,
             script,
-            tasks: Tasks::default(),
+            life: Life::default(),
+            parts: Parts::default(),
             observer,
             meter,
-            waiting: BTreeMap::new(),
-            waiting_count: 0,
             maps_file: options.maps.clone(),
             maps: None,
             reading: None,
@@ -97,98 +91,52 @@ impl<O: Observer> Player<O> {
     }
 
     /// Replays entries, in a tracing span of the machine.
-    pub(crate) fn entries(&mut self, entries: &[LogEntry]) {
+    pub(crate) fn entries(&mut self, entries: &[Arc<LogEntry>]) {
         let _span =
             tracing::debug_span!("replay", arch = self.vm.arch(), kernel = self.vm.rules().name).entered();
         for entry in entries {
-            self.entry(entry);
+            self.parts.push(entry);
+            self.play(false);
         }
     }
 
-    fn entry(&mut self, entry: &LogEntry) {
+    /// Replays what it is known of what came of it; after the last entry, everything.
+    fn play(&mut self, last: bool) {
+        while let Some(entry) = self.parts.pop(last) {
+            if let LogEvent::Begun(_) = entry.kind {
+                self.begin(&entry);
+            } else if !self.parts.was_made(&entry) {
+                self.entry(&entry);
+            }
+        }
+    }
+
+    /// A call that the log prints in parts begins: it is made now, unless what follows shows that it was made later.
+    fn begin(&mut self, begun: &Arc<LogEntry>) {
+        if let Some(end) = self.parts.end_of(begun) {
+            if !self.parts.put_off(begun, &end, &*self.vm, &self.life.tasks) {
+                self.parts.made(begun.line);
+                self.entry(&end);
+            }
+        } else if let Some(entry) = parts::shown(begun, &self.parts, &self.life.tasks) {
+            self.parts.made(begun.line);
+            self.entry(&entry);
+        }
+    }
+
+    pub(crate) fn entry(&mut self, entry: &LogEntry) {
         let Some(caller) = self.caller(entry) else { return };
         match &entry.kind {
-            LogEvent::Begun(call) => self.tasks.begin(entry.pid, call.clone()),
-            LogEvent::Call(call) => {
-                let printed_in_parts = entry.line != entry.end_line;
-                self.call(caller, Logged { line: entry.line, call }, printed_in_parts);
-            }
-            LogEvent::Exited { .. } | LogEvent::Killed { .. } => self.exit(entry.pid),
-            LogEvent::Superseded { .. } | LogEvent::Signal { .. } => {}
+            LogEvent::Call(call) => self.call(caller, Logged { line: entry.line, call }),
+            LogEvent::Exited { .. } | LogEvent::Killed { .. } => self.end_task(caller),
+            LogEvent::Superseded { by } => self.supersede(*by, entry.pid),
+            LogEvent::Signal { ended: Some(child), .. } => self.child_ended(*child),
+            LogEvent::Signal { .. } | LogEvent::Begun(_) => {}
             LogEvent::Touch(touch) => self.touch(caller, entry.line, touch),
         }
     }
 
-    /// Who made an entry. The first task of a log is the machine's process 1; one that nobody has announced is what another
-    /// has begun to make, or has to wait until somebody did.
-    fn caller(&mut self, entry: &LogEntry) -> Option<Caller> {
-        let log_pid = entry.pid;
-        if self.tasks.is_empty() && self.processes.is_empty() {
-            let process = self.new_process(log_pid);
-            self.tasks.add(log_pid, 1, process);
-        }
-        if let Some(task) = self.tasks.find(log_pid) {
-            return Some(Caller { log_pid, pid: task.emulated, process: task.process });
-        }
-        if let Some((parent, process, birth)) = self.tasks.expecting() {
-            self.give_birth(log_pid, (parent, process), birth).ok()?;
-            return self.caller(entry);
-        }
-        if matches!(entry.kind, LogEvent::Exited { .. } | LogEvent::Killed { .. }) {
-            return None;
-        }
-        if self.waiting_count < MAX_WAITING {
-            self.waiting_count += 1;
-            self.waiting.entry(log_pid.unwrap_or(0)).or_default().push(entry.clone());
-        } else {
-            self.tally.skip("of processes whose beginning the log does not show");
-        }
-        None
-    }
-
-    fn new_process(&mut self, log_pid: Option<u32>) -> usize {
-        self.processes.push(Process::default());
-        self.tally.processes.push(ProcessReport { pid: log_pid, threads: 1, ..ProcessReport::default() });
-        self.processes.len() - 1
-    }
-
-    /// Makes a task, and lets it catch up with what it did before it was known.
-    fn give_birth(
-        &mut self,
-        log_pid: Option<u32>,
-        (parent, process): (Pid, usize),
-        birth: Birth,
-    ) -> Result<u64, CallError> {
-        let made = match birth {
-            Birth::Fork => self.make(parent, &Call::Fork {})?,
-            Birth::SharesMemory | Birth::Thread => self.make(parent, &Call::CloneVm {})?,
-        };
-        let child = made as Pid;
-        let process = if birth == Birth::Thread {
-            self.tally.processes[process].threads += 1;
-            process
-        } else {
-            let (known, program) =
-                (self.processes[process].clone(), self.tally.processes[process].program.clone());
-            let new = self.new_process(log_pid);
-            self.processes[new] = known;
-            if let Some(script) = &mut self.script {
-                script.fork(process, new);
-            }
-            self.tally.processes[new].program = program;
-            new
-        };
-        self.tasks.add(log_pid, child, process);
-        let waiting = self.waiting.remove(&log_pid.unwrap_or(0)).unwrap_or_default();
-        self.waiting_count -= waiting.len();
-        for entry in &waiting {
-            self.entry(entry);
-        }
-        Ok(made)
-    }
-
-    fn call(&mut self, caller: Caller, logged: Logged<'_>, printed_in_parts: bool) {
-        let begun = self.tasks.take_begun(caller.log_pid);
+    fn call(&mut self, caller: Caller, logged: Logged<'_>) {
         let Logged { line, call } = logged;
         if let Syscall::Open { path, .. } = &call.call {
             let path = path.as_ref().filter(|path| !path.truncated).map(|path| path.text.as_str());
@@ -204,10 +152,7 @@ impl<O: Observer> Player<O> {
             let taken = self.meter.take(&mut *self.vm);
             return self.tell(caller, logged, (Got::AsLogged, true), [taken, Taken::default()]);
         }
-        // A call of which another task's needed the effect was made then.
-        let done_before = printed_in_parts && begun.is_none() && matches!(call.call, Syscall::Munmap { .. });
         let got = match call.outcome {
-            _ if done_before => Got::AsLogged,
             LoggedOutcome::Unknown | LoggedOutcome::Restarted => Got::Skipped("that did not return"),
             _ => self.perform(caller, logged),
         };
@@ -269,10 +214,7 @@ impl<O: Observer> Player<O> {
         if let Some(birth) = Birth::of(&call.call) {
             let LoggedOutcome::Value(child) = call.outcome else { return Got::AsLogged };
             let Ok(child) = u32::try_from(child) else { return Got::Skipped("with a strange child") };
-            if self.tasks.find(Some(child)).is_some() {
-                return Got::AsLogged;
-            }
-            let born = self.give_birth(Some(child), (caller.pid, caller.process), birth);
+            let born = self.give_birth(child, (caller.pid, caller.process), birth);
             return born.map_or_else(|error| Got::Result(Err(error)), |_| Got::AsLogged);
         }
         if let Syscall::Execve { path, .. } = &call.call {
@@ -318,17 +260,6 @@ impl<O: Observer> Player<O> {
         equal
     }
 
-    fn execve(&mut self, caller: Caller) -> Got {
-        for task in self.tasks.remove_process(caller.process, Some(caller.pid)) {
-            let _ = self.make(task.emulated, &END);
-        }
-        let done = self.make(caller.pid, &Call::Execve {});
-        // Descriptors live on, unless they are closed on exec; the memory is new.
-        let process = &mut self.processes[caller.process];
-        (process.brk_known, process.adopted) = (false, Vec::new());
-        Got::Result(done)
-    }
-
     fn open(&mut self, caller: Caller, line: u64, call: &LoggedCall, path: Option<&str>) {
         let LoggedOutcome::Value(fd) = call.outcome else { return };
         let Some(path) = call.result_path.as_deref().or(path) else { return };
@@ -339,7 +270,7 @@ impl<O: Observer> Player<O> {
         let whose = match whose {
             Whose::Caller => Some(caller),
             Whose::Task(pid) => {
-                let task = self.tasks.find(Some(pid));
+                let task = self.life.tasks.find(Some(pid));
                 task.map(|task| Caller { log_pid: Some(pid), pid: task.emulated, process: task.process })
             }
         };
@@ -394,37 +325,12 @@ impl<O: Observer> Player<O> {
         }
     }
 
-    fn exit(&mut self, log_pid: Option<u32>) {
-        if let Some(task) = self.tasks.find(log_pid) {
-            let caller = Caller { log_pid, pid: task.emulated, process: task.process };
-            self.end_task(caller);
-        }
-    }
-
-    fn end_task(&mut self, caller: Caller) {
-        let Some(task) = self.tasks.remove(caller.log_pid) else { return };
-        if !self.tasks.has(task.process) {
-            self.note_end(Caller { pid: task.emulated, ..caller });
-        }
-        let _ = self.make(task.emulated, &END);
-    }
-
-    fn end_process(&mut self, caller: Caller) {
-        self.note_end(caller);
-        for task in self.tasks.remove_process(caller.process, None) {
-            let _ = self.make(task.emulated, &END);
-        }
-    }
-
     /// Tasks that still live at the end of the log.
     pub(crate) fn finish(&mut self) {
-        for entries in std::mem::take(&mut self.waiting).into_values() {
-            for _ in entries {
-                self.tally.skip("of processes whose beginning the log does not show");
-            }
-        }
+        self.play(true);
+        self.give_up_waiting();
         for process in 0..self.processes.len() {
-            if let Some((log_pid, pid)) = self.tasks.of_process(process) {
+            if let Some((log_pid, pid)) = self.life.tasks.of_process(process) {
                 self.note_end(Caller { log_pid, pid, process });
             }
         }
@@ -443,8 +349,13 @@ impl<O: Observer> Player<O> {
         report.peak_resident = report.peak_resident.max(resident);
     }
 
+    /// What was taken since is no call's.
+    pub(crate) fn forget_costs(&mut self) {
+        let _ = self.meter.take(&mut *self.vm);
+    }
+
     /// What a process has at its end.
-    fn note_end(&mut self, caller: Caller) {
+    pub(crate) fn note_end(&mut self, caller: Caller) {
         if let Some((whose, addr, len)) = self.dumped
             && (whose == self.tally.processes[caller.process].pid || whose.is_none() && caller.process == 0)
         {
@@ -454,11 +365,12 @@ impl<O: Observer> Player<O> {
             script.exit(caller.process);
         }
         let Ok(vmas) = self.vm.vmas(caller.pid, 0, u64::MAX) else { return };
-        let folded = self.folded(caller.pid);
+        let (folded, mapped) = (self.folded(caller.pid), self.vm.mapped(caller.pid).unwrap_or(0));
         let report = &mut self.tally.processes[caller.process];
         report.resident = vmas.iter().map(|vma| vma.rss).sum();
         report.huge = vmas.iter().map(|vma| vma.anon_huge).sum();
         report.folded = folded;
+        report.peak_mapped = report.peak_mapped.max(mapped);
     }
 
     fn folded(&self, pid: Pid) -> u64 {
@@ -466,10 +378,6 @@ impl<O: Observer> Player<O> {
         let is_folded = |view| matches!(view, Some(PteView::Present(m)) if m.attrs.contains(PteAttrs::CONT));
         let runs = snapshot.runs.iter().filter(|run| is_folded(run.view));
         runs.map(|run| run.n * snapshot.page_size).sum()
-    }
-
-    pub(crate) fn tasks(&mut self) -> &mut Tasks {
-        &mut self.tasks
     }
 }
 

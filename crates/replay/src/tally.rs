@@ -106,6 +106,8 @@ pub struct Tally {
     pub equal: u64,
     /// Ranges that were adopted.
     pub adopted: u64,
+    /// Ranges that the log shows to be free again, and not who unmapped them.
+    pub freed_unseen: u64,
     /// The first of them.
     pub adopted_ranges: Vec<AdoptedRange>,
     /// Calls that could not be judged, by reason.

@@ -32,6 +32,8 @@ pub enum LogEvent {
         name: String,
         /// The address that caused it, for the signals that have one.
         addr: Option<u64>,
+        /// The child whose end it tells of: `SIGCHLD {si_code=CLD_EXITED, si_pid=7}`.
+        ended: Option<u32>,
     },
     /// `+++ exited with 0 +++`
     Exited {

@@ -274,7 +274,7 @@ impl Log {
                 }
                 let displaced = self.pending.begin(at.begun(spec, body.to_vec()));
                 self.give_up(displaced);
-                None
+                self.begun(spec, body, at)
             }
         }
     }

@@ -39,7 +39,14 @@ fn signal(inner: &str) -> Option<LogEvent> {
         let word = rest.split([',', '}', ' ']).next()?;
         if word == "NULL" { Some(0) } else { number(word) }
     });
-    Some(LogEvent::Signal { name: name.to_owned(), addr })
+    Some(LogEvent::Signal { name: name.to_owned(), addr, ended: ended_child(rest) })
+}
+
+/// The child that `si_pid` names, where `si_code` says that it is no more.
+fn ended_child(rest: &str) -> Option<u32> {
+    let field = |name| rest.split_once(name).and_then(|(_, rest)| rest.split([',', '}', ' ']).next());
+    let is_end = ["CLD_EXITED", "CLD_KILLED", "CLD_DUMPED"].contains(&field("si_code=")?);
+    if is_end { field("si_pid=")?.parse().ok() } else { None }
 }
 
 fn end(inner: &str) -> Option<LogEvent> {
@@ -69,10 +76,12 @@ pub(super) fn message_at(line: &[u8]) -> Option<usize> {
     line.windows(PROCESS.len()).rposition(|part| part == PROCESS)
 }
 
-/// The process of `strace: Process 7 attached`.
+/// The process of `strace: Process 7 attached`, and of `strace: Process 7 attached with 3 threads`.
 pub(super) fn attached(message: &[u8]) -> Option<u32> {
-    let number = message.strip_prefix(PROCESS)?.strip_suffix(b" attached")?;
-    std::str::from_utf8(number).ok()?.parse().ok()
+    let text = std::str::from_utf8(message.strip_prefix(PROCESS)?).ok()?;
+    let (number, threads) = text.split_once(" attached")?;
+    let is_whole = threads.is_empty() || threads.starts_with(" with ");
+    number.parse().ok().filter(|_| is_whole)
 }
 
 #[cfg(test)]
@@ -82,7 +91,11 @@ mod tests {
 
     #[test]
     fn signals_and_ends() {
-        let signal = |name: &str, addr| Some(Mark::Event(LogEvent::Signal { name: name.to_owned(), addr }));
+        let signal = |name: &str, addr| {
+            Some(Mark::Event(LogEvent::Signal { name: name.to_owned(), addr, ended: None }))
+        };
+        let child =
+            Some(Mark::Event(LogEvent::Signal { name: "SIGCHLD".to_owned(), addr: None, ended: Some(7) }));
         let killed = |signal: &str, core_dumped| {
             Some(Mark::Event(LogEvent::Killed { signal: signal.to_owned(), core_dumped }))
         };
@@ -93,6 +106,8 @@ mod tests {
             ),
             ("--- SIGBUS {si_signo=7 /* SIGBUS */, si_addr=NULL} ---", signal("SIGBUS", Some(0))),
             ("--- SIGCHLD {si_signo=SIGCHLD, si_pid=7} ---", signal("SIGCHLD", None)),
+            ("--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=7, si_uid=0} ---", child),
+            ("--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_STOPPED, si_pid=7} ---", signal("SIGCHLD", None)),
             ("--- SIGRT_1 (Real-time signal 1) @ 0 (0) ---", signal("SIGRT_1", None)),
             ("--- stopped by SIGSTOP ---", Some(Mark::Stopped)),
             ("+++ exited with 3 +++", Some(Mark::Event(LogEvent::Exited { code: 3 }))),
@@ -113,6 +128,7 @@ mod tests {
         assert_eq!(message_at(b"vfork(strace: Process 12 attached"), Some(6));
         assert_eq!(message_at(b"vfork() = 12"), None);
         assert_eq!(attached(b"strace: Process 12 attached"), Some(12));
+        assert_eq!(attached(b"strace: Process 12 attached with 3 threads"), Some(12));
         assert_eq!(attached(b"strace: Process 12 detached"), None);
     }
 }
