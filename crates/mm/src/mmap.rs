@@ -6,6 +6,7 @@ use crate::gup::mm_populate;
 use crate::kernel::Kernel;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
+use crate::mseal::check_unsealed;
 use crate::pkeys::{override_pkey, prepare_execute_only};
 use crate::util::{charge, enough_memory, uncharge};
 use crate::vm_area::{FileId, Vma};
@@ -342,6 +343,7 @@ pub(crate) fn unmap_range<A: Arch, H: TableMemory>(
     if punches && mm.vmas.len() as u64 >= k.config().max_map_count {
         return Err(Errno::ENOMEM);
     }
+    check_unsealed(mm.vmas.range(start, end))?;
     isolate(k, mm, start, end)?;
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
     let floor = mm.vmas.before(start).map_or(VirtAddr::new(0), |vma| vma.end);

@@ -10,6 +10,7 @@ mod maps;
 mod memory;
 mod options;
 mod parts;
+mod pkeys;
 mod player;
 mod replay;
 mod script;

@@ -29,7 +29,11 @@ impl<O: Observer> Player<O> {
         if self.life.tasks.find(log_pid).is_none() {
             self.introduce(entry)?;
         }
-        self.life.tasks.see(log_pid);
+        if self.life.tasks.see(log_pid)
+            && let Some(pid) = log_pid
+        {
+            self.tally.silent.remove(&pid);
+        }
         let task = self.life.tasks.find(log_pid)?;
         Some(Caller { log_pid, pid: task.emulated, process: task.process })
     }
@@ -58,6 +62,7 @@ impl<O: Observer> Player<O> {
         let of_perf = entry.time.is_some_and(|time| time.clock == Clock::Start);
         if !of_perf && let Some(known_as) = self.life.tasks.first_unseen() {
             self.life.tasks.rename(known_as, Some(pid));
+            self.tally.silent.remove(&known_as);
             return Some(());
         }
         if self.life.attached && !of_perf {
@@ -136,6 +141,7 @@ impl<O: Observer> Player<O> {
             self.child_of(process, log_pid)
         };
         self.life.tasks.add(log_pid, made as Pid, process);
+        self.tally.silent.insert(child);
         let waiting = self.life.waiting.remove(&child).unwrap_or_default();
         self.life.waiting_count -= waiting.len();
         for entry in &waiting {
@@ -164,6 +170,7 @@ impl<O: Observer> Player<O> {
         // Descriptors live on, unless they are closed on exec; the memory is new.
         let process = &mut self.processes[caller.process];
         (process.brk_known, process.adopted) = (false, Vec::new());
+        process.pkeys.clear();
         Got::Result(done)
     }
 

@@ -35,15 +35,34 @@ impl<O: Observer> Player<O> {
             Syscall::Mremap { .. } => self.mremap(caller, logged),
             &Syscall::Brk { addr } => self.brk(caller, logged, addr),
             Syscall::GetThpDisable => Got::AsLogged,
+            Syscall::PkeyAlloc { .. }
+            | Syscall::PkeyFree { .. }
+            | Syscall::Mprotect { pkey: Some(_), .. } => self.pkey(caller, logged),
             Syscall::Shmget { .. }
             | Syscall::Shmat { .. }
             | Syscall::Shmdt { .. }
             | Syscall::ShmRemove { .. } => self.shm(pid, logged),
             other => match as_logged(other) {
-                Ok(call) => Got::Result(self.make(pid, &call)),
+                Ok(call) => Got::Result(self.make_logged(pid, logged, &call)),
                 Err(why) => Got::Skipped(why),
             },
         }
+    }
+
+    /// Makes a call of the log here, if it did something there: a call that was refused is not carried out, whatever it would
+    /// come to. What it may have done before it failed is done.
+    fn make_logged(&mut self, pid: Pid, logged: Logged<'_>, call: &Call) -> Result<u64, CallError> {
+        if let LoggedOutcome::Failed(_) | LoggedOutcome::FailedOther(_) = logged.call.outcome {
+            self.try_call(pid, call)
+        } else {
+            self.make(pid, call)
+        }
+    }
+
+    /// Makes a call only if it fails.
+    pub(crate) fn try_call(&mut self, pid: Pid, call: &Call) -> Result<u64, CallError> {
+        let foreseen = self.vm.foresee(pid, call).result();
+        if foreseen.is_ok() { foreseen } else { self.make(pid, call) }
     }
 
     /// Makes a call here.
@@ -62,11 +81,8 @@ impl<O: Observer> Player<O> {
             if of_file {
                 return Got::Skipped("that a file refused");
             }
-            let got = self.make(caller.pid, &Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
-            if let Ok(addr) = got {
-                let _ = self.make(caller.pid, &Call::Munmap { addr, len });
-            }
-            return Got::Result(got);
+            let call = Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 };
+            return Got::Result(self.try_call(caller.pid, &call));
         };
         let fd = if of_file { self.file(caller, fd.as_ref()) } else { -1 };
         let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
@@ -117,9 +133,8 @@ impl<O: Observer> Player<O> {
         };
         let new_addr = new_addr.unwrap_or(0);
         let LoggedOutcome::Value(at) = logged.call.outcome else {
-            return Got::Result(
-                self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }),
-            );
+            let call = Call::Mremap { old_addr, old_len, new_len, flags, new_addr };
+            return Got::Result(self.try_call(pid, &call));
         };
         let moves = at != old_addr && !flags.contains(MremapFlags::FIXED);
         if moves && self.is_mapped(pid, at, new_len) && !self.unmap_unseen(caller, (at, new_len)) {
@@ -272,9 +287,7 @@ fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
     Ok(match *call {
         Syscall::Munmap { addr, len } => Call::Munmap { addr, len },
         Syscall::Mprotect { addr, len, prot, pkey: None } => Call::Mprotect { addr, len, prot },
-        Syscall::Mprotect { addr, len, prot, pkey: Some(pkey) } => {
-            Call::PkeyMprotect { addr, len, prot, pkey }
-        }
+        Syscall::Mseal { addr, len, flags } => Call::Mseal { addr, len, flags },
         Syscall::Madvise { addr, len, advice } => Call::Madvise { addr, len, advice },
         Syscall::ProcessMadvise { ref ranges, advice, flags, .. } => {
             let ranges = ranges.as_ref().ok_or(LACKS)?;
@@ -295,6 +308,9 @@ fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
         }
         Syscall::Mmap { .. }
         | Syscall::Mremap { .. }
+        | Syscall::Mprotect { .. }
+        | Syscall::PkeyAlloc { .. }
+        | Syscall::PkeyFree { .. }
         | Syscall::Brk { .. }
         | Syscall::Shmget { .. }
         | Syscall::Shmat { .. }

@@ -22,6 +22,8 @@ pub(crate) struct Process {
     pub(crate) brk_known: bool,
     /// Paths of descriptors that the log shows being opened.
     pub(crate) opened: BTreeMap<i32, String>,
+    /// The machine's protection keys, by the log's.
+    pub(crate) pkeys: BTreeMap<i32, i32>,
     /// Memory that was there before the log begins.
     pub(crate) adopted: Vec<(u64, u64)>,
 }

@@ -2,7 +2,7 @@
 
 use crate::maps::MapsReport;
 use crate::replay::{Played, Replay};
-use crate::tally::{DearCall, ProcessReport};
+use crate::tally::{DearCall, ProcessReport, Tally};
 use ptelab_machine::{Counter, HISTOGRAM};
 use ptelab_measure::cost::{LIMITS, before_after};
 use ptelab_run::show::{self, size};
@@ -64,12 +64,14 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     text
 }
 
-/// `288 lines: 240 calls, 240 with the log's result; 3 ranges adopted`
+/// `288 lines: 12 not judged; 240 calls, 240 with the log's result; 3 ranges mapped before the log begins`
 fn headline(replay: &Replay, first: &Played) -> String {
     let tally = &first.tally;
     let lines = counted(replay.stats.lines, "line");
-    let mut line =
-        format!("{}: {}, {} with the log's result", lines, counted(tally.calls, "call"), tally.equal);
+    let not_judged = not_judged(replay, first);
+    let not_judged = if not_judged > 0 { format!("{not_judged} not judged; ") } else { String::new() };
+    let calls = counted(tally.calls, "call");
+    let mut line = format!("{lines}: {not_judged}{calls}, {} with the log's result", tally.equal);
     if tally.differences_count > 0 {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
@@ -80,6 +82,31 @@ fn headline(replay: &Replay, first: &Played) -> String {
         line.push_str(" (stopped)");
     }
     line
+}
+
+/// Lines of calls about memory that nothing can be said of.
+fn not_judged(replay: &Replay, first: &Played) -> u64 {
+    let stats = &replay.stats;
+    first.tally.skipped.values().sum::<u64>() + stats.orphans + stats.mistakes + stats.unfinished_count
+}
+
+/// Processes and threads that the log has no lines of.
+fn silent(text: &mut String, tally: &Tally) {
+    if !tally.silent.is_empty() {
+        let pids: Vec<String> = tally.silent.iter().take(5).map(u32::to_string).collect();
+        let more = if tally.silent.len() > 5 { ", ..." } else { "" };
+        let _ = writeln!(
+            text,
+            "  no lines of {} that it shows being made ({}{more}): strace -f logs all of them; files of -ff are to be put \
+             together by strace-log-merge",
+            counted(tally.silent.len() as u64, "task"),
+            pids.join(", ")
+        );
+    }
+    if tally.freed_unseen > 0 {
+        let ranges = counted(tally.freed_unseen, "range");
+        let _ = writeln!(text, "  taken as unmapped by tasks that the log has no lines of: {ranges}");
+    }
 }
 
 /// What was not replayed, and why.
@@ -94,7 +121,15 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
         let _ = writeln!(text, "  not about memory: {} ({})", counted(other, "call"), names.join(", "));
     }
     for (why, count) in &first.tally.skipped {
-        let _ = writeln!(text, "  {count} not judged: {why}");
+        let _ = writeln!(text, "  {} not judged: {why}", counted(*count, "call"));
+    }
+    silent(text, &first.tally);
+    if stats.orphans > 0 {
+        let _ = writeln!(
+            text,
+            "  {} not judged: of which the log has only the end",
+            counted(stats.orphans, "call")
+        );
     }
     if let Some(line) = stats.first_unrecognised {
         let _ = writeln!(
@@ -314,6 +349,9 @@ pub fn json(replay: &Replay, pid: Option<u32>) -> Value {
         "skipped": skipped,
         "skipped_calls": stats.skipped,
         "not_judged": tally.skipped,
+        "not_judged_count": not_judged(replay, first),
+        "silent": tally.silent,
+        "freed_unseen": tally.freed_unseen,
         "differences": tally.differences,
         "differences_count": tally.differences_count,
         "maps": first.maps,

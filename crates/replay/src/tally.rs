@@ -4,7 +4,7 @@ use ptelab_machine::{Counter, Counters};
 use ptelab_measure::cost::Model;
 use ptelab_run::Cost;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Differences, adopted ranges and dear calls that are kept one by one.
 const MAX_DIFFERENCES: usize = 1000;
@@ -108,6 +108,8 @@ pub struct Tally {
     pub adopted: u64,
     /// Ranges that the log shows to be free again, and not who unmapped them.
     pub freed_unseen: u64,
+    /// Processes and threads that the log shows being made, and has no line of.
+    pub silent: BTreeSet<u32>,
     /// The first of them.
     pub adopted_ranges: Vec<AdoptedRange>,
     /// Calls that could not be judged, by reason.

@@ -83,15 +83,13 @@ impl Tasks {
         }
     }
 
-    /// The log has a line of a task.
-    pub(crate) fn see(&mut self, pid: Option<u32>) {
+    /// The log has a line of a task; says whether that is the first.
+    pub(crate) fn see(&mut self, pid: Option<u32>) -> bool {
         let task = match pid {
             Some(pid) => self.numbered.get_mut(&pid),
             None => self.nameless.as_mut(),
         };
-        if let Some(task) = task {
-            task.seen = true;
-        }
+        task.is_some_and(|task| !std::mem::replace(&mut task.seen, true))
     }
 
     /// A number that nobody announced is the nameless task's; says whether there is one.

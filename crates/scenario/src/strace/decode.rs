@@ -5,7 +5,7 @@ use crate::strace::argument::LoggedRange;
 use crate::strace::process;
 use crate::strace::scan::Items;
 use crate::strace::syscall::{Decoded, Syscall};
-use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot};
+use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, PkeyRights, Prot};
 
 /// A call that is decoded.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ const SPECS: &[Spec] = &[
     Spec { name: "munlockall", decode: |_| Ok(Some(Syscall::Munlockall)) },
     Spec { name: "msync", decode: msync },
     Spec { name: "mincore", decode: |args| range(args, |addr, len| Syscall::Mincore { addr, len }) },
+    Spec { name: "mseal", decode: mseal },
+    Spec { name: "pkey_alloc", decode: pkey_alloc },
+    Spec { name: "pkey_free", decode: |args| Ok(Some(Syscall::PkeyFree { pkey: args.int((0, "pkey"))? })) },
     Spec { name: "prctl", decode: process::prctl },
     Spec { name: "shmget", decode: process::shmget },
     Spec { name: "shmat", decode: process::shmat },
@@ -143,4 +146,14 @@ fn mlock(args: &Args<'_>) -> Decoded {
 fn msync(args: &Args<'_>) -> Decoded {
     let flags = args.named::<MsFlags>((2, "flags"))?;
     Ok(Some(Syscall::Msync { addr: addr(args)?, len: args.number(LEN)?, flags }))
+}
+
+fn mseal(args: &Args<'_>) -> Decoded {
+    let (len, flags) = (args.number(LEN)?, args.number((2, "flags"))?);
+    Ok(Some(Syscall::Mseal { addr: addr(args)?, len, flags }))
+}
+
+fn pkey_alloc(args: &Args<'_>) -> Decoded {
+    let rights = args.named::<PkeyRights>((1, "init_val"))?;
+    Ok(Some(Syscall::PkeyAlloc { flags: args.number((0, "flags"))?, rights }))
 }
