@@ -45,6 +45,16 @@ pub(crate) fn gets(call: &LoggedCall) -> Option<Range> {
     }
 }
 
+/// What is mapped after a call that succeeded, wherever the caller wanted it.
+pub(crate) fn makes(call: &LoggedCall) -> Option<Range> {
+    let LoggedOutcome::Value(at) = call.outcome else { return None };
+    match call.call {
+        Syscall::Mmap { len, .. } => Some((at, len)),
+        Syscall::Mremap { new_len, .. } => Some((at, new_len)),
+        _ => gets(call),
+    }
+}
+
 /// What was mapped when a call succeeded.
 pub(crate) fn needs(call: &LoggedCall) -> Option<Range> {
     let succeeds = matches!(call.outcome, LoggedOutcome::Value(_));

@@ -12,6 +12,8 @@ mod options;
 mod parts;
 mod pkeys;
 mod player;
+mod reading;
+mod reads;
 mod replay;
 mod script;
 mod show;

@@ -21,19 +21,23 @@ impl<O: Observer> Player<O> {
     /// Who made an entry. The first task of a log is the machine's process 1.
     pub(crate) fn caller(&mut self, entry: &LogEntry) -> Option<Caller> {
         let log_pid = entry.pid;
+        if let LogEvent::Killed { signal, .. } = &entry.kind {
+            self.note_how(log_pid, format!("killed by {signal}"));
+        } else if let LogEvent::Exited { code } = entry.kind {
+            self.note_how(log_pid, format!("exited with {code}"));
+        }
         if self.processes.is_empty() {
             self.life.attached = !begins_program(entry);
             let process = self.new_process(log_pid);
             self.life.tasks.add(log_pid, 1, process);
         }
+        if let Some(pid) = log_pid {
+            self.tally.silent.remove(&pid);
+        }
         if self.life.tasks.find(log_pid).is_none() {
             self.introduce(entry)?;
         }
-        if self.life.tasks.see(log_pid)
-            && let Some(pid) = log_pid
-        {
-            self.tally.silent.remove(&pid);
-        }
+        self.life.tasks.see(log_pid);
         let task = self.life.tasks.find(log_pid)?;
         Some(Caller { log_pid, pid: task.emulated, process: task.process })
     }
@@ -138,10 +142,12 @@ impl<O: Observer> Player<O> {
             self.tally.processes[process].threads += 1;
             process
         } else {
-            self.child_of(process, log_pid)
+            self.child_of(process, log_pid, birth)
         };
         self.life.tasks.add(log_pid, made as Pid, process);
         self.tally.silent.insert(child);
+        let report = &mut self.tally.processes[process];
+        report.peak_mapped = report.peak_mapped.max(self.vm.mapped(made as Pid).unwrap_or(0));
         let waiting = self.life.waiting.remove(&child).unwrap_or_default();
         self.life.waiting_count -= waiting.len();
         for entry in &waiting {
@@ -151,14 +157,16 @@ impl<O: Observer> Player<O> {
     }
 
     /// A process that knows what its parent does.
-    fn child_of(&mut self, parent: usize, log_pid: Option<u32>) -> usize {
+    fn child_of(&mut self, parent: usize, log_pid: Option<u32>, birth: Birth) -> usize {
         let (known, program) = (self.processes[parent].clone(), self.tally.processes[parent].program.clone());
         let new = self.new_process(log_pid);
         self.processes[new] = known;
         if let Some(script) = &mut self.script {
             script.fork(parent, new);
         }
-        self.tally.processes[new].program = program;
+        let made_by = self.tally.processes[parent].pid;
+        let report = &mut self.tally.processes[new];
+        (report.program, report.made_by, report.born) = (program, made_by, Some(birth.name()));
         new
     }
 
@@ -189,6 +197,14 @@ impl<O: Observer> Player<O> {
             self.end_process(caller);
             self.forget_costs();
         }
+    }
+
+    /// How a process ended, as the log has it.
+    pub(crate) fn note_how(&mut self, log_pid: Option<u32>, how: String) {
+        let Some(report) = self.tally.processes.iter_mut().rev().find(|report| report.pid == log_pid) else {
+            return;
+        };
+        report.end.get_or_insert(how);
     }
 
     pub(crate) fn end_task(&mut self, caller: Caller) {

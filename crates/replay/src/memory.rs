@@ -5,12 +5,16 @@ use crate::effects::needs;
 use crate::options::FaultIn;
 use crate::player::Player;
 use crate::tally::AdoptedRange;
+use ptelab_machine::mm::Rules;
 use ptelab_machine::{Access, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags};
 use ptelab_run::observe::Observer;
 use ptelab_scenario::strace::{Fd, LoggedOutcome, Syscall};
 
 /// The largest mapping, in bytes, of which first use is assumed: what is larger is a reservation.
 const MAX_FAULT_IN: u64 = 1 << 30;
+
+/// A rule of old releases.
+const MANY_VMAS: &str = "EFAULT where mremap moves several mappings at once, which it may from 6.17 on";
 
 /// The name of memory that was mapped before a log begins.
 const BEFORE: &str = "[before the log]";
@@ -111,15 +115,15 @@ impl<O: Observer> Player<O> {
         let opened = || self.processes[caller.process].opened.get(&number).cloned();
         let path = fd.and_then(|fd| fd.path.clone()).or_else(opened);
         let path = path.unwrap_or_else(|| format!("descriptor {number}"));
-        self.open_file(path)
+        self.open_file(caller.pid, path)
     }
 
-    fn open_file(&mut self, path: String) -> i32 {
+    fn open_file(&mut self, pid: Pid, path: String) -> i32 {
         if let Some(&known) = self.files.get(&path) {
             return known;
         }
         let mode = FileMode::READ | FileMode::WRITE;
-        let opened = self.make(1, &Call::Open { path: path.clone(), mode, size: None });
+        let opened = self.make(pid, &Call::Open { path: path.clone(), mode, size: None });
         let file = opened.ok().and_then(|file| i32::try_from(file).ok()).unwrap_or(-1);
         self.files.insert(path, file);
         file
@@ -141,7 +145,32 @@ impl<O: Observer> Player<O> {
             return Got::Result(Err(Errno::EEXIST.into()));
         }
         let (flags, new_addr) = if moves { (flags | MremapFlags::FIXED, at) } else { (flags, new_addr) };
-        Got::Result(self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }))
+        let got = self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr });
+        let refused = got == Err(Errno::EFAULT.into()) && old_len == new_len && !moves;
+        if refused
+            && !Rules::of(self.vm.rules()).mremap_many_vmas
+            && self.move_each(pid, (old_addr, old_len), new_addr)
+        {
+            return Got::ByRule(MANY_VMAS);
+        }
+        Got::Result(got)
+    }
+
+    /// Moves the mappings of a range one by one, where it has several and begins with one; says whether that is so.
+    fn move_each(&mut self, pid: Pid, (from, len): (u64, u64), to: u64) -> bool {
+        let end = from.saturating_add(len);
+        let Ok(areas) = self.vm.areas(pid, from, len) else { return false };
+        let starts = areas.first().is_some_and(|area| area.start.get() <= from);
+        if !starts || areas.len() < 2 {
+            return false;
+        }
+        for area in areas {
+            let (start, end) = (area.start.get().max(from), area.end.get().min(end));
+            let (flags, len) = (MremapFlags::MAYMOVE | MremapFlags::FIXED, end - start);
+            let (old_addr, old_len, new_len, new_addr) = (start, len, len, to + (start - from));
+            let _ = self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr });
+        }
+        true
     }
 
     fn brk(&mut self, caller: Caller, logged: Logged<'_>, addr: u64) -> Got {
@@ -218,7 +247,7 @@ impl<O: Observer> Player<O> {
     }
 
     fn adopt_range(&mut self, caller: Caller, line: u64, start: u64, end: u64) {
-        let file = self.open_file(BEFORE.to_owned());
+        let file = self.open_file(caller.pid, BEFORE.to_owned());
         let (prot, flags, name) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE, None);
         let (addr, len, offset) = (start, end - start, start);
         let adopted = Call::Adopt { addr, len, prot, flags, fd: file, offset, name };
@@ -323,6 +352,8 @@ fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
         | Syscall::Execve { .. }
         | Syscall::Exit { .. }
         | Syscall::ExitGroup { .. }
+        | Syscall::Read { .. }
+        | Syscall::Close { .. }
         | Syscall::Open { .. } => return Err("that are not about memory"),
     })
 }

@@ -3,7 +3,7 @@
 //! Such a call was made somewhere between its parts. Here it is made as early as the lines in between allow: what it frees or makes
 //! is in force from its first part on, but for what another line shows to have come before it.
 
-use crate::effects::{frees, gets, lacks, meet, needs};
+use crate::effects::{frees, gets, lacks, makes, meet, needs};
 use crate::tasks::{Birth, Tasks};
 use ptelab_machine::Backend;
 use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall};
@@ -148,7 +148,7 @@ impl Parts {
             let before = meet(needs(other), frees(call))
                 || meet(frees(other), is_taken)
                 || meet(frees(other), lacking)
-                || meet(gets(other), needed);
+                || meet(makes(other), needed);
             if before {
                 last = Some(at);
             }

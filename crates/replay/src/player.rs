@@ -1,9 +1,10 @@
 //! One machine that a log is replayed on.
 
 use crate::call::{Caller, Got, Logged};
-use crate::maps::{MapsLine, MapsReport, Moment};
+use crate::maps::{MapsLine, MapsReport};
 use crate::options::{FaultIn, Options};
 use crate::parts::{self, Parts};
+use crate::reading::OpenMaps;
 use crate::script::Script;
 use crate::tally::{LogDifference, Tally};
 use crate::tasks::{Birth, Life};
@@ -11,7 +12,7 @@ use ptelab_machine::{Backend, Call, CallError, Counters, Outcome, Pid, PteAttrs,
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
 use ptelab_run::observe::{Observer, Seen};
-use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall, Touch};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -27,9 +28,6 @@ pub(crate) struct Process {
     /// Memory that was there before the log begins.
     pub(crate) adopted: Vec<(u64, u64)>,
 }
-
-/// Calls of a task after it opened its maps in which it may not have read them yet.
-const MAX_READING: u32 = 64;
 
 /// One machine, and where it stands.
 pub(crate) struct Player<O> {
@@ -47,11 +45,11 @@ pub(crate) struct Player<O> {
     parts: Parts,
     meter: Meter,
     /// The maps file to compare with.
-    maps_file: Option<Vec<MapsLine>>,
+    pub(crate) maps_file: Option<Vec<MapsLine>>,
     /// How it compared since the program last opened its maps.
     pub(crate) maps: Option<MapsReport>,
-    /// The task whose maps they are, and for how many more calls of its the file may not have been read.
-    reading: Option<(Pid, u32)>,
+    /// Maps that a program is reading.
+    pub(crate) open_maps: Option<OpenMaps>,
     /// Snapshot of the memory that was asked for, where its process has ended.
     dump: Option<Snapshot>,
     dumped: Option<(Option<u32>, u64, u64)>,
@@ -86,7 +84,7 @@ impl<O: Observer> Player<O> {
             meter,
             maps_file: options.maps.clone(),
             maps: None,
-            reading: None,
+            open_maps: None,
             dump: None,
             dumped: options.dump,
         })
@@ -144,6 +142,9 @@ impl<O: Observer> Player<O> {
             let path = path.as_ref().filter(|path| !path.truncated).map(|path| path.text.as_str());
             return self.open(caller, line, call, path);
         }
+        if let Syscall::Read { fd } | Syscall::Close { fd } = call.call {
+            return self.read_maps(caller, call, fd);
+        }
         if let Syscall::Exit { .. } | Syscall::ExitGroup { .. } = call.call {
             if let Syscall::Exit { .. } = call.call {
                 self.end_task(caller);
@@ -168,7 +169,7 @@ impl<O: Observer> Player<O> {
             *self.tally.mprotect_sizes.entry(pages.ilog2()).or_default() += 1;
         }
         self.first_use(caller, logged);
-        self.compare_maps(caller, line);
+        self.compare_maps(caller.process);
         let faults = self.meter.take(&mut *self.vm);
         if let Some(counters) = &faults.counters {
             self.tally.faults.add(counters);
@@ -187,6 +188,7 @@ impl<O: Observer> Player<O> {
         let outcome = match got {
             Got::Result(result) => Outcome::from(result).to_string(),
             Got::AsLogged => logged_text(&call.outcome),
+            Got::ByRule(rule) => rule.to_owned(),
             Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
         };
         tracing::debug!(line = logged.line, call = %call_without_result(&call.text), %outcome);
@@ -229,7 +231,7 @@ impl<O: Observer> Player<O> {
             return self.execve(caller);
         }
         let got = self.memory_call(caller, logged);
-        if let (Some(script), Got::Result(_) | Got::AsLogged) = (&mut self.script, got) {
+        if let (Some(script), Got::Result(_) | Got::ByRule(_) | Got::AsLogged) = (&mut self.script, got) {
             script.call(caller.process, logged);
         }
         got
@@ -240,6 +242,12 @@ impl<O: Observer> Player<O> {
         let equal = match got {
             Got::Skipped(why) => {
                 self.tally.skip(why);
+                return true;
+            }
+            Got::ByRule(rule) => {
+                *self.tally.by_rule.entry(rule).or_default() += 1;
+                self.tally.calls += 1;
+                self.tally.processes[caller.process].calls += 1;
                 return true;
             }
             Got::AsLogged => true,
@@ -260,43 +268,6 @@ impl<O: Observer> Player<O> {
             self.tally.differ(difference);
         }
         equal
-    }
-
-    fn open(&mut self, caller: Caller, line: u64, call: &LoggedCall, path: Option<&str>) {
-        let LoggedOutcome::Value(fd) = call.outcome else { return };
-        let Some(path) = call.result_path.as_deref().or(path) else { return };
-        if let Ok(fd) = i32::try_from(fd) {
-            self.processes[caller.process].opened.insert(fd, path.to_owned());
-        }
-        let Some(whose) = maps_of(path) else { return };
-        let whose = match whose {
-            Whose::Caller => Some(caller),
-            Whose::Task(pid) => {
-                let task = self.life.tasks.find(Some(pid));
-                task.map(|task| Caller { log_pid: Some(pid), pid: task.emulated, process: task.process })
-            }
-        };
-        // Where the log names no process, the only one opens its own by number.
-        let whose = whose.unwrap_or(caller);
-        self.maps = None;
-        self.reading = Some((whose.pid, MAX_READING));
-        self.compare_maps(whose, line);
-    }
-
-    /// Compares with the maps file. A log shows where that was opened, not where it was read, so the best of the moments
-    /// from there on counts.
-    fn compare_maps(&mut self, caller: Caller, line: u64) {
-        let (Some(file), Some((pid, left))) = (&self.maps_file, self.reading) else { return };
-        if pid != caller.pid || left == 0 || self.maps.as_ref().is_some_and(MapsReport::is_equal) {
-            return;
-        }
-        let Ok(vmas) = self.vm.vmas(pid, 0, u64::MAX) else { return };
-        let adopted = self.processes[caller.process].adopted.clone();
-        let report = Moment { line, vmas, adopted, page_size: self.vm.page_size() }.compare(file);
-        self.reading = Some((pid, left - 1));
-        if self.maps.as_ref().is_none_or(|best| report.differing() < best.differing()) {
-            self.maps = Some(report);
-        }
     }
 
     /// A page fault of the log: an access to the page.
@@ -405,24 +376,5 @@ fn logged_text(outcome: &LoggedOutcome) -> String {
         LoggedOutcome::Failed(errno) => format!("-1 {}", errno.name()),
         LoggedOutcome::FailedOther(text) => format!("-1 {text}"),
         LoggedOutcome::Restarted | LoggedOutcome::Unknown => "?".to_owned(),
-    }
-}
-
-/// Whose maps a file shows.
-enum Whose {
-    Caller,
-    Task(u32),
-}
-
-/// Whose maps a path shows, if any's: `/proc/self/maps`, `/proc/42/smaps`.
-fn maps_of(path: &str) -> Option<Whose> {
-    let (whose, file) = path.strip_prefix("/proc/")?.split_once('/')?;
-    if !["maps", "smaps"].contains(&file) {
-        return None;
-    }
-    if ["self", "thread-self"].contains(&whose) {
-        Some(Whose::Caller)
-    } else {
-        whose.parse().ok().map(Whose::Task)
     }
 }

@@ -24,7 +24,7 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     let _ = writeln!(text, "{}", headline(replay, first));
     notes(&mut text, replay, first);
     for played in &replay.machines {
-        differences(&mut text, played, played == first);
+        differences(&mut text, played);
     }
     if let Some(maps) = &first.maps {
         maps_text(&mut text, maps);
@@ -72,6 +72,10 @@ fn headline(replay: &Replay, first: &Played) -> String {
     let not_judged = if not_judged > 0 { format!("{not_judged} not judged; ") } else { String::new() };
     let calls = counted(tally.calls, "call");
     let mut line = format!("{lines}: {not_judged}{calls}, {} with the log's result", tally.equal);
+    let by_rule: u64 = tally.by_rule.values().sum();
+    if by_rule > 0 {
+        let _ = write!(line, ", {by_rule} with that of the release");
+    }
     if tally.differences_count > 0 {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
@@ -156,10 +160,15 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
     }
 }
 
-fn differences(text: &mut String, played: &Played, is_first: bool) {
+fn differences(text: &mut String, played: &Played) {
     let tally = &played.tally;
-    if !is_first && tally.differences_count == 0 {
-        return;
+    for (rule, count) in &tally.by_rule {
+        let calls = counted(*count, "call");
+        let _ = writeln!(
+            text,
+            "  {}: {calls} with another result by a rule of that release: {rule}",
+            played.machine()
+        );
     }
     for difference in tally.differences.iter().take(SHOWN) {
         let (line, call) = (difference.line, &difference.call);
@@ -178,8 +187,9 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
     let MapsReport { line, equal, missing, extra, left_out } = maps;
     let _ = writeln!(
         text,
-        "maps at line {line}: {equal} mappings equal, {} missing, {} that it does not have ({left_out} left out: from \
+        "maps at line {line}: {} equal, {} missing, {} that it does not have ({left_out} left out: from \
          before the log, or the kernel's own)",
+        counted(*equal as u64, "mapping"),
         missing.len(),
         extra.len()
     );
@@ -195,11 +205,14 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
 
 fn process_text(text: &mut String, process: &ProcessReport) {
     let pid = process.pid.map_or_else(|| "(no number)".to_owned(), |pid| pid.to_string());
-    let program = process.program.as_deref().unwrap_or("");
+    let program = process.program.as_deref().unwrap_or("(a program that the log does not name)");
     let threads = if process.threads > 1 { format!(", {} threads", process.threads) } else { String::new() };
+    let made_by = process.made_by.map(|pid| format!(" of {pid}")).unwrap_or_default();
+    let born = process.born.map(|born| format!(" ({born}{made_by})")).unwrap_or_default();
+    let end = process.end.as_deref().map(|end| format!("; {end}")).unwrap_or_default();
     let _ = writeln!(
         text,
-        "  {pid} {program}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves",
+        "  {pid} {program}{born}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves{end}",
         counted(process.calls, "call"),
         size_text(process.peak_mapped),
         size_text(process.resident),
@@ -352,6 +365,7 @@ pub fn json(replay: &Replay, pid: Option<u32>) -> Value {
         "not_judged_count": not_judged(replay, first),
         "silent": tally.silent,
         "freed_unseen": tally.freed_unseen,
+        "by_rule": tally.by_rule,
         "differences": tally.differences,
         "differences_count": tally.differences_count,
         "maps": first.maps,

@@ -77,6 +77,12 @@ pub struct ProcessReport {
     pub pid: Option<u32>,
     /// The last program that it executed.
     pub program: Option<String>,
+    /// How it was made: `fork`, `vfork`; nothing where it was there when the log began.
+    pub born: Option<&'static str>,
+    /// The process that made it, by its number in the log.
+    pub made_by: Option<u32>,
+    /// How it ended, in the log's words: `exited with 0`, `killed by SIGKILL`; nothing where the log does not say.
+    pub end: Option<String>,
     /// Calls that were judged.
     pub calls: u64,
     /// Of these equal.
@@ -114,6 +120,8 @@ pub struct Tally {
     pub adopted_ranges: Vec<AdoptedRange>,
     /// Calls that could not be judged, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// Calls with other results by what a release does otherwise, by what that is.
+    pub by_rule: BTreeMap<&'static str, u64>,
     /// Calls with other results: the first of them.
     pub differences: Vec<LogDifference>,
     /// How many there are.

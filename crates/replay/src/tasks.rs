@@ -54,6 +54,16 @@ pub(crate) enum Birth {
 }
 
 impl Birth {
+    /// What it is called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Vfork => "vfork",
+            Self::SharesMemory => "shares memory",
+            Self::Thread => "thread",
+        }
+    }
+
     /// What a call makes, if it makes a task.
     pub(crate) fn of(call: &Syscall) -> Option<Self> {
         match *call {
@@ -83,13 +93,15 @@ impl Tasks {
         }
     }
 
-    /// The log has a line of a task; says whether that is the first.
-    pub(crate) fn see(&mut self, pid: Option<u32>) -> bool {
+    /// The log has a line of a task.
+    pub(crate) fn see(&mut self, pid: Option<u32>) {
         let task = match pid {
             Some(pid) => self.numbered.get_mut(&pid),
             None => self.nameless.as_mut(),
         };
-        task.is_some_and(|task| !std::mem::replace(&mut task.seen, true))
+        if let Some(task) = task {
+            task.seen = true;
+        }
     }
 
     /// A number that nobody announced is the nameless task's; says whether there is one.

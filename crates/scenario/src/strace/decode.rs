@@ -14,6 +14,13 @@ pub(super) struct Spec {
     pub(super) decode: fn(&Args<'_>) -> Decoded,
 }
 
+impl Spec {
+    /// Whether it is of interest only where its descriptor is.
+    pub(super) fn of_descriptor(&self) -> bool {
+        ["read", "pread64", "close"].contains(&self.name)
+    }
+}
+
 const SPECS: &[Spec] = &[
     Spec { name: "mmap", decode: mmap },
     Spec { name: "munmap", decode: |args| range(args, |addr, len| Syscall::Munmap { addr, len }) },
@@ -56,6 +63,9 @@ const SPECS: &[Spec] = &[
     Spec { name: "shmctl", decode: process::shmctl },
     Spec { name: "open", decode: process::open },
     Spec { name: "openat2", decode: process::openat },
+    Spec { name: "read", decode: process::read },
+    Spec { name: "pread64", decode: process::read },
+    Spec { name: "close", decode: process::close },
 ];
 
 /// The call of this name, if it is decoded.

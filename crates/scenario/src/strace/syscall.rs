@@ -77,6 +77,10 @@ pub enum Syscall {
     ShmRemove { id: i32 },
     /// `open`, `openat` and `openat2`. The outcome is the descriptor, and the result's path the file's.
     Open { dir: Option<Fd>, path: Option<LoggedText> },
+    /// `read` and `pread64`, of a process's maps; others are counted.
+    Read { fd: i32 },
+    /// `close`, the same.
+    Close { fd: i32 },
 }
 
 /// The call, or nothing if it concerns no memory, or what is wrong with it.
