@@ -1,5 +1,6 @@
 //! What a log is made of.
 
+use crate::strace::argument::LoggedRange;
 use crate::strace::syscall::Syscall;
 use ptelab_uapi::Errno;
 
@@ -54,6 +55,8 @@ pub enum LogEvent {
     },
     /// A page fault, as `perf trace -F all` prints it.
     Touch(Touch),
+    /// `+++ in use 0x7f0000000000+8192 +++`: pages that were seen in use since the last such line, as `ptelab watch` writes it.
+    InUse(Vec<LoggedRange>),
 }
 
 /// A call that returned, or that never does.

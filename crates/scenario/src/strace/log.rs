@@ -136,6 +136,7 @@ impl Log {
                 let displaced = self.pending.hand_over(Some(*by), pid);
                 self.give_up(displaced);
             }
+            LogEvent::InUse(_) => self.stats.touches += 1,
             _ => self.stats.signals += 1,
         }
         let line = self.stats.lines;

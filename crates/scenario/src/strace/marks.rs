@@ -1,5 +1,6 @@
 //! Lines that are no calls: signals, ends of processes, strace's own messages.
 
+use crate::strace::argument::LoggedRange;
 use crate::strace::entry::LogEvent;
 use crate::strace::value::number;
 
@@ -57,9 +58,18 @@ fn end(inner: &str) -> Option<LogEvent> {
         let digits = by.split(|c: char| !c.is_ascii_digit()).next()?;
         return Some(LogEvent::Superseded { by: digits.parse().ok()? });
     }
+    if let Some(ranges) = inner.strip_prefix("in use ") {
+        return ranges.split(' ').map(range).collect::<Option<_>>().map(LogEvent::InUse);
+    }
     let signal = inner.strip_prefix("killed by ")?;
     let name = signal.strip_suffix(" (core dumped)");
     Some(LogEvent::Killed { signal: name.unwrap_or(signal).to_owned(), core_dumped: name.is_some() })
+}
+
+/// `0x7f0000000000+8192`
+fn range(text: &str) -> Option<LoggedRange> {
+    let (addr, len) = text.split_once('+')?;
+    Some(LoggedRange { addr: number(addr)?, len: number(len)? })
 }
 
 /// What strace says of itself.
@@ -87,6 +97,7 @@ pub(super) fn attached(message: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::{Mark, attached, mark, message_at};
+    use crate::strace::argument::LoggedRange;
     use crate::strace::entry::LogEvent;
 
     #[test]
@@ -114,6 +125,13 @@ mod tests {
             ("+++ killed by SIGKILL +++", killed("SIGKILL", false)),
             ("+++ killed by SIGSEGV (core dumped) +++", killed("SIGSEGV", true)),
             ("+++ superseded by execve in pid 12 +++", Some(Mark::Event(LogEvent::Superseded { by: 12 }))),
+            (
+                "+++ in use 0x1000+4096 0x7f0000000000+8192 +++",
+                Some(Mark::Event(LogEvent::InUse(
+                    [(0x1000, 4096), (0x7f00_0000_0000, 8192)].map(|(addr, len)| LoggedRange { addr, len }).to_vec(),
+                ))),
+            ),
+            ("+++ in use 0x1000 +++", None),
             ("+++ exited with", None),
             ("--- a/file", None),
             ("--- --- ---", None),
