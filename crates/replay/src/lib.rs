@@ -17,11 +17,13 @@ mod reads;
 mod replay;
 mod script;
 mod show;
+mod smaps;
 mod tally;
 mod tasks;
 
 pub use maps::{MapsError, MapsLine, MapsReport, parse_maps};
-pub use options::{FaultIn, Options};
+pub use options::{FaultIn, Options, Used};
 pub use replay::{Played, Replay, ReplayError, replay, replay_observed};
 pub use show::{json, text};
+pub use smaps::{SmapsArea, parse_smaps};
 pub use tally::{AdoptedRange, DearCall, LogDifference, ProcessReport, Tally, work};

@@ -49,7 +49,7 @@ pub fn parse_maps(text: &str) -> Result<Vec<MapsLine>, Vec<MapsError>> {
 }
 
 impl MapsLine {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
         let perms = words.next().filter(|perms| perms.len() == 4)?;

@@ -4,6 +4,7 @@ use crate::call::{Caller, Got, Logged};
 use crate::effects::needs;
 use crate::options::FaultIn;
 use crate::player::Player;
+use crate::smaps::used_of;
 use crate::tally::AdoptedRange;
 use ptelab_machine::mm::Rules;
 use ptelab_machine::{Access, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags};
@@ -233,7 +234,7 @@ impl<O: Observer> Player<O> {
     }
 
     /// Takes in what a range lacks: the log shows that it was mapped.
-    fn adopt(&mut self, caller: Caller, line: u64, addr: u64, len: u64) {
+    pub(crate) fn adopt(&mut self, caller: Caller, line: u64, addr: u64, len: u64) {
         let page = self.vm.page_size();
         let (start, end) = (addr - addr % page, addr.saturating_add(len).next_multiple_of(page));
         let Ok(areas) = self.vm.areas(caller.pid, start, end.saturating_sub(start)) else { return };
@@ -273,7 +274,7 @@ impl<O: Observer> Player<O> {
             }
             _ => return,
         };
-        if self.fault_in == FaultIn::None {
+        if self.fault_in == FaultIn::None && self.smaps.is_empty() {
             return;
         }
         let Ok(areas) = self.vm.areas(caller.pid, addr, len) else { return };
@@ -282,12 +283,18 @@ impl<O: Observer> Player<O> {
             let writable = area.flags.contains(VmFlags::WRITE);
             let readable = area.flags.contains(VmFlags::READ);
             let (from, to) = (area.start.get().max(addr), area.end.get().min(end));
-            let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
-            if writable && !reserved {
-                self.use_pages(caller, (from, to), Access::Write);
-            } else if readable && !reserved && self.fault_in == FaultIn::All {
-                self.use_pages(caller, (from, to), Access::Read);
+            let (used, unknown) = used_of(&self.smaps, (from, to));
+            if writable || readable {
+                let access = if writable { Access::Write } else { Access::Read };
+                used.into_iter().for_each(|part| self.use_pages(caller, part, access));
             }
+            let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
+            let access = match self.fault_in {
+                FaultIn::Writable | FaultIn::All if writable && !reserved => Access::Write,
+                FaultIn::All if readable && !reserved => Access::Read,
+                _ => continue,
+            };
+            unknown.into_iter().for_each(|part| self.use_pages(caller, part, access));
         }
     }
 
@@ -299,14 +306,19 @@ impl<O: Observer> Player<O> {
         }
     }
 
-    /// One access to a page, a write where the mapping allows it.
+    /// One access to a page.
     pub(crate) fn access_page(&mut self, caller: Caller, addr: u64) {
-        let writable = self
-            .vm
-            .areas(caller.pid, addr, 1)
-            .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::WRITE)));
-        let access = if writable { Access::Write } else { Access::Read };
-        self.use_pages(caller, (addr, addr.saturating_add(1)), access);
+        self.access(caller, (addr, addr.saturating_add(1)));
+    }
+
+    /// An access to every page of a range, a write where the mapping allows it.
+    pub(crate) fn access(&mut self, caller: Caller, (from, to): (u64, u64)) {
+        let Ok(areas) = self.vm.areas(caller.pid, from, to - from) else { return };
+        for area in areas {
+            let part = (area.start.get().max(from), area.end.get().min(to));
+            let writable = area.flags.contains(VmFlags::WRITE);
+            self.use_pages(caller, part, if writable { Access::Write } else { Access::Read });
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Parts {
             LogEvent::Call(_) | LogEvent::Exited { .. } | LogEvent::Killed { .. } => {
                 self.open.remove(&entry.pid);
             }
-            LogEvent::Signal { .. } | LogEvent::Touch(_) => {}
+            LogEvent::Signal { .. } | LogEvent::Touch(_) | LogEvent::InUse(_) => {}
         }
         self.queue.push_back(entry.clone());
     }
@@ -128,7 +128,7 @@ impl Parts {
             return others.map(|(at, _)| at).last();
         }
         let mapped = |(addr, len): (u64, u64)| vm.areas(task.emulated, addr, len).unwrap_or_default();
-        let is_taken =
+        let mut taken =
             gets(call).filter(|range| !mapped(*range).is_empty() && !meet(Some(*range), frees(call)));
         let is_whole = |range: (u64, u64)| {
             let (from, to) = (range.0, range.0.saturating_add(range.1));
@@ -145,12 +145,18 @@ impl Parts {
             if meet(gets(other), frees(call)) {
                 break;
             }
+            // Who gets what this call gets has it until it is freed.
+            if meet(gets(other), gets(call)) {
+                taken = gets(call);
+            }
             let before = meet(needs(other), frees(call))
-                || meet(frees(other), is_taken)
+                || meet(frees(other), taken)
                 || meet(frees(other), lacking)
                 || meet(makes(other), needed);
             if before {
                 last = Some(at);
+            } else if meet(frees(other), gets(call)) {
+                break;
             }
         }
         last

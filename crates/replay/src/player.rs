@@ -2,17 +2,18 @@
 
 use crate::call::{Caller, Got, Logged};
 use crate::maps::{MapsLine, MapsReport};
-use crate::options::{FaultIn, Options};
+use crate::options::{FaultIn, Options, Used};
 use crate::parts::{self, Parts};
 use crate::reading::OpenMaps;
 use crate::script::Script;
+use crate::smaps::SmapsArea;
 use crate::tally::{LogDifference, Tally};
 use crate::tasks::{Birth, Life};
 use ptelab_machine::{Backend, Call, CallError, Counters, Outcome, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
 use ptelab_run::observe::{Observer, Seen};
-use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, Syscall, Touch};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, LoggedRange, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub(crate) struct Player<O> {
     pub(crate) files: HashMap<String, i32>,
     pub(crate) segments: HashMap<i32, i32>,
     pub(crate) fault_in: FaultIn,
+    /// How much of each mapping was resident at some time.
+    pub(crate) smaps: Vec<SmapsArea>,
     /// The scenario that is written along.
     pub(crate) script: Option<Script>,
     /// Who is told of every call.
@@ -70,13 +73,19 @@ impl<O: Observer> Player<O> {
         }
         let meter = Meter::new(&mut *vm);
         let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
+        let used = if options.smaps.is_some() {
+            Used::Smaps(options.fault_in)
+        } else {
+            Used::Assumed(options.fault_in)
+        };
         Ok(Self {
             vm,
-            tally: Tally { model, ..Tally::default() },
+            tally: Tally { model, used, ..Tally::default() },
             processes: Vec::new(),
             files: HashMap::new(),
             segments: HashMap::new(),
             fault_in: options.fault_in,
+            smaps: options.smaps.clone().unwrap_or_default(),
             script,
             life: Life::default(),
             parts: Parts::default(),
@@ -133,6 +142,7 @@ impl<O: Observer> Player<O> {
             LogEvent::Signal { ended: Some(child), .. } => self.child_ended(*child),
             LogEvent::Signal { .. } | LogEvent::Begun(_) => {}
             LogEvent::Touch(touch) => self.touch(caller, entry.line, touch),
+            LogEvent::InUse(ranges) => self.in_use(caller, entry.line, ranges),
         }
     }
 
@@ -273,7 +283,7 @@ impl<O: Observer> Player<O> {
     /// A page fault of the log: an access to the page.
     fn touch(&mut self, caller: Caller, line: u64, touch: &Touch) {
         // A log that shows which pages are used leaves nothing to assume.
-        self.fault_in = FaultIn::None;
+        (self.fault_in, self.tally.used) = (FaultIn::None, Used::Logged);
         let in_file = || self.vm.find_file(caller.pid, touch.map.as_deref()?, touch.offset?).ok()?;
         let Some(addr) = touch.addr.or_else(in_file) else {
             return self.tally.skip("page faults without an address");
@@ -296,6 +306,20 @@ impl<O: Observer> Player<O> {
             };
             observer.seen(&*self.vm, seen);
         }
+    }
+
+    /// Pages that were seen in use: accesses to them. What is not mapped here was mapped before the log begins.
+    fn in_use(&mut self, caller: Caller, line: u64, ranges: &[LoggedRange]) {
+        (self.fault_in, self.tally.used) = (FaultIn::None, Used::Logged);
+        for &LoggedRange { addr, len } in ranges {
+            self.adopt(caller, line, addr, len);
+            self.access(caller, (addr, addr.saturating_add(len)));
+        }
+        let taken = self.meter.take(&mut *self.vm);
+        if let Some(counters) = &taken.counters {
+            self.tally.faults.add(counters);
+        }
+        self.note_peaks(caller);
     }
 
     /// Tasks that still live at the end of the log.

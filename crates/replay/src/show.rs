@@ -32,13 +32,16 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     let most = first.tally.processes.iter().map(|process| process.peak_resident).max().unwrap_or(0);
     let _ = writeln!(
         text,
-        "\nProcesses (on {}; at most {} resident in all of them):",
+        "\nProcesses (on {}; at most {} resident in all of them{}):",
         first.machine(),
-        size_text(most)
+        size_text(most),
+        first.tally.used.proviso()
     );
     let shown = |process: &&ProcessReport| pid.is_none_or(|pid| process.pid == Some(pid));
     let processes: Vec<_> = first.tally.processes.iter().filter(shown).collect();
-    processes.iter().take(SHOWN).for_each(|process| process_text(&mut text, process));
+    for process in processes.iter().take(SHOWN) {
+        process_text(&mut text, process, first.tally.used.proviso());
+    }
     more(&mut text, processes.len());
     sizes(&mut text, first);
     costs(&mut text, &replay.machines);
@@ -203,7 +206,7 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
     more(text, extra.len());
 }
 
-fn process_text(text: &mut String, process: &ProcessReport) {
+fn process_text(text: &mut String, process: &ProcessReport, proviso: &str) {
     let pid = process.pid.map_or_else(|| "(no number)".to_owned(), |pid| pid.to_string());
     let program = process.program.as_deref().unwrap_or("(a program that the log does not name)");
     let threads = if process.threads > 1 { format!(", {} threads", process.threads) } else { String::new() };
@@ -212,7 +215,7 @@ fn process_text(text: &mut String, process: &ProcessReport) {
     let end = process.end.as_deref().map(|end| format!("; {end}")).unwrap_or_default();
     let _ = writeln!(
         text,
-        "  {pid} {program}{born}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves{end}",
+        "  {pid} {program}{born}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves{proviso}{end}",
         counted(process.calls, "call"),
         size_text(process.peak_mapped),
         size_text(process.resident),
@@ -262,6 +265,10 @@ fn costs(text: &mut String, machines: &[Played]) {
             let names: Vec<String> = port.iter().map(Played::machine).collect();
             let costs: Vec<Cost> = port.iter().map(cost).collect();
             if let Some(table) = table::costs_table(&names, what, &costs) {
+                let proviso = port.first().map_or("", |played| played.tally.used.proviso());
+                if let Some(proviso) = proviso.strip_prefix(", ") {
+                    let _ = writeln!(text, "\nCounts, {proviso}:");
+                }
                 let _ = writeln!(text, "\n{}", table.trim_fmt());
             }
         }
@@ -274,7 +281,8 @@ fn predicted(text: &mut String, machines: &[Played]) {
         |port: &[Played]| before_after(&port.iter().filter_map(Played::mprotects).collect::<Vec<_>>());
     let lines: Vec<String> = by_port(machines).filter_map(mprotects).collect();
     if !lines.is_empty() {
-        let _ = writeln!(text, "\nPredicted, from measurements of real kernels:");
+        let proviso = machines.first().map_or("", |first| first.tally.used.proviso());
+        let _ = writeln!(text, "\nPredicted, from measurements of real kernels{proviso}:");
         for line in lines {
             let _ = writeln!(text, "  {line}");
         }
@@ -300,7 +308,8 @@ fn dearest(text: &mut String, port: &[Played]) {
         let _ = writeln!(
             text,
             "\nThe dearest calls on {arch}, in steps: reads and writes of entries, looks at page structs, barriers, TLB \
-             instructions\n    line{}  call",
+             instructions{}\n    line{}  call",
+            played.tally.used.proviso(),
             names.concat()
         );
     }
@@ -329,8 +338,9 @@ fn blocks(text: &mut String, played: &Played) {
     let (folded, resident) = (size_text(folded), size_text(resident));
     let _ = writeln!(
         text,
-        "\n{}: {folded} of {resident} are in folded contiguous blocks at the ends of their processes",
-        played.machine()
+        "\n{}: {folded} of {resident} are in folded contiguous blocks at the ends of their processes{}",
+        played.machine(),
+        played.tally.used.proviso()
     );
     if played.tally.broke_count > 0 {
         let _ = writeln!(
@@ -369,6 +379,7 @@ pub fn json(replay: &Replay, pid: Option<u32>) -> Value {
         "differences": tally.differences,
         "differences_count": tally.differences_count,
         "maps": first.maps,
+        "used": tally.used.word(),
         "processes": tally.processes.iter().filter(shown).collect::<Vec<_>>(),
         "mprotect_sizes": mprotect_sizes(first),
         "machines": replay.machines.iter().map(machine).collect::<Vec<_>>(),

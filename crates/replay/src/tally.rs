@@ -1,5 +1,6 @@
 //! What a replay adds up to on one machine.
 
+use crate::options::Used;
 use ptelab_machine::{Counter, Counters};
 use ptelab_measure::cost::Model;
 use ptelab_run::Cost;
@@ -106,6 +107,8 @@ pub struct ProcessReport {
 pub struct Tally {
     /// What mprotect is predicted by; nothing where there is no model of the port.
     pub(crate) model: Option<&'static Model>,
+    /// How it is known which pages were used.
+    pub used: Used,
     /// Calls that were judged.
     pub calls: u64,
     /// Of these with the log's result.

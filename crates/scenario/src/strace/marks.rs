@@ -128,7 +128,9 @@ mod tests {
             (
                 "+++ in use 0x1000+4096 0x7f0000000000+8192 +++",
                 Some(Mark::Event(LogEvent::InUse(
-                    [(0x1000, 4096), (0x7f00_0000_0000, 8192)].map(|(addr, len)| LoggedRange { addr, len }).to_vec(),
+                    [(0x1000, 4096), (0x7f00_0000_0000, 8192)]
+                        .map(|(addr, len)| LoggedRange { addr, len })
+                        .to_vec(),
                 ))),
             ),
             ("+++ in use 0x1000 +++", None),
