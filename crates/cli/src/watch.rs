@@ -44,11 +44,13 @@ pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
     let _ = std::fs::remove_file(&part);
     let took = begun.elapsed().as_secs_f64();
     if !output::is_stdout(&args.output) {
+        let (processes, most) = (log.resident.len(), log.resident.values().max().unwrap_or(&0) / 1024);
         out.line(format!(
-            "{name}: {} lines, {} looks at the pages of {} processes; {took:.2} s under strace, of which looking took {:.2} s",
+            "{name}: {} lines, {} looks at {processes} process{}, of which one had at most {most}M resident; {took:.2} s under \
+             strace, of which looking took {:.2} s",
             log.lines,
             log.samples,
-            log.pages.len(),
+            if processes == 1 { "" } else { "es" },
             looking.as_secs_f64()
         ))?;
     }
@@ -76,13 +78,16 @@ struct Log {
     pages: BTreeMap<u32, Pages>,
     lines: u64,
     samples: u64,
+    /// The most that each process had resident, in KiB.
+    resident: BTreeMap<u32, u64>,
 }
 
 impl Log {
     fn new(from: &Path, to: &Path) -> std::io::Result<Self> {
         let (from, to) = (BufReader::new(File::open(from)?), BufWriter::new(File::create(to)?));
         let (alive, pages) = (BTreeSet::new(), BTreeMap::new());
-        Ok(Self { from, to, part: Vec::new(), alive, pages, lines: 0, samples: 0 })
+        let resident = BTreeMap::new();
+        Ok(Self { from, to, part: Vec::new(), alive, pages, lines: 0, samples: 0, resident })
     }
 
     /// Copies what there is by now, then says which pages are in use that were not at the last sample.
@@ -97,6 +102,9 @@ impl Log {
             let new = now.without(before);
             *before = now;
             self.samples += 1;
+            if let Some(most) = pages::most_resident(process) {
+                self.resident.insert(process, most);
+            }
             if !new.is_empty() {
                 writeln!(self.to, "{process} +++ in use {new} +++")?;
             }

@@ -15,8 +15,17 @@ pub(crate) type Mapping = (u64, u64);
 
 /// The process that a thread belongs to.
 pub(crate) fn process_of(pid: u32) -> Option<u32> {
+    status(pid, "Tgid:")?.parse().ok()
+}
+
+/// The most that a process had resident so far, in KiB.
+pub(crate) fn most_resident(pid: u32) -> Option<u64> {
+    status(pid, "VmHWM:")?.strip_suffix(" kB")?.trim().parse().ok()
+}
+
+fn status(pid: u32, field: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok())
+    status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
 }
 
 /// The mappings of a process, but for those that nobody can access.
