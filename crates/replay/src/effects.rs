@@ -68,6 +68,18 @@ pub(crate) fn lacks(call: &LoggedCall) -> Option<Range> {
     named(&call.call).filter(|_| fails)
 }
 
+/// Where a call may have changed mappings; nothing where the log does not say it.
+pub(crate) fn touched(call: &LoggedCall) -> Option<Vec<Range>> {
+    match call.call {
+        Syscall::Mmap { .. } => makes(call).map(|range| vec![range]),
+        Syscall::Munmap { addr, len } => Some(vec![(addr, len)]),
+        Syscall::Mremap { .. } => {
+            makes(call).map(|made| named(&call.call).into_iter().chain([made]).collect())
+        }
+        ref other => named(other).map(|range| vec![range]),
+    }
+}
+
 /// The range that must be mapped for a call to succeed.
 fn named(call: &Syscall) -> Option<Range> {
     match *call {

@@ -286,7 +286,9 @@ impl<O: Observer> Player<O> {
             let (used, unknown) = used_of(&self.smaps, (from, to));
             if writable || readable {
                 let access = if writable { Access::Write } else { Access::Read };
-                used.into_iter().for_each(|part| self.use_pages(caller, part, access));
+                for part in used {
+                    self.use_pages(caller, part, access);
+                }
             }
             let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
             let access = match self.fault_in {
@@ -294,7 +296,9 @@ impl<O: Observer> Player<O> {
                 FaultIn::All if readable && !reserved => Access::Read,
                 _ => continue,
             };
-            unknown.into_iter().for_each(|part| self.use_pages(caller, part, access));
+            for part in unknown {
+                self.use_pages(caller, part, access);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One machine that a log is replayed on.
 
 use crate::call::{Caller, Got, Logged};
+use crate::effects::touched;
 use crate::maps::{MapsLine, MapsReport};
 use crate::options::{FaultIn, Options, Used};
 use crate::parts::{self, Parts};
@@ -214,6 +215,7 @@ impl<O: Observer> Player<O> {
             pid: caller.pid,
             name: call.name,
             text: call_without_result(&call.text),
+            ranges: touched(call),
             outcome,
             as_expected: equal,
             counters,
@@ -289,6 +291,11 @@ impl<O: Observer> Player<O> {
             return self.tally.skip("page faults without an address");
         };
         self.access_page(caller, addr);
+        self.note_accesses(caller, line, &format!("page fault at {addr:#x}"));
+    }
+
+    /// Accesses were made that the log shows: what they took is no call's.
+    fn note_accesses(&mut self, caller: Caller, line: u64, text: &str) {
         let taken = self.meter.take(&mut *self.vm);
         if let Some(counters) = &taken.counters {
             self.tally.faults.add(counters);
@@ -298,7 +305,8 @@ impl<O: Observer> Player<O> {
                 line,
                 pid: caller.pid,
                 name: "page fault",
-                text: &format!("page fault at {addr:#x}"),
+                text,
+                ranges: None,
                 outcome: String::new(),
                 as_expected: true,
                 counters: taken.counters.unwrap_or_default(),
@@ -315,10 +323,7 @@ impl<O: Observer> Player<O> {
             self.adopt(caller, line, addr, len);
             self.access(caller, (addr, addr.saturating_add(len)));
         }
-        let taken = self.meter.take(&mut *self.vm);
-        if let Some(counters) = &taken.counters {
-            self.tally.faults.add(counters);
-        }
+        self.note_accesses(caller, line, "pages seen in use");
         self.note_peaks(caller);
     }
 

@@ -38,8 +38,11 @@ fn rss(line: &str) -> Option<u64> {
     line.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
+/// First addresses and ends.
+type Bounds = Vec<(u64, u64)>;
+
 /// Of a range, the parts that smaps shows in use, and those that it does not know.
-pub(crate) fn used_of(areas: &[SmapsArea], (from, to): (u64, u64)) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+pub(crate) fn used_of(areas: &[SmapsArea], (from, to): (u64, u64)) -> (Bounds, Bounds) {
     let (mut used, mut unknown, mut at) = (Vec::new(), Vec::new(), from);
     for area in areas.iter().filter(|area| area.start < to && from < area.end) {
         if at < area.start {
