@@ -300,7 +300,7 @@ pub(crate) struct Replay {
     /// Which pages the program uses, as a log does not say it: none, writable (once they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
-    /// Compare with what the program read from /proc/PID/maps, at the point where it opened that
+    /// Compare with what the program read from /proc/PID/maps, from where it opened that to where it closed it
     #[arg(long, value_name = "FILE")]
     pub(crate) maps: Option<PathBuf>,
     /// Which pages the program uses, as its /proc/PID/smaps said: so much of each mapping; --fault-in is for what that does not show
