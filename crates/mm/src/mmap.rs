@@ -9,7 +9,7 @@ use crate::mm_types::Mm;
 use crate::mseal::check_unsealed;
 use crate::pkeys::{override_pkey, prepare_execute_only};
 use crate::util::{charge, enough_memory, uncharge};
-use crate::vm_area::{FileId, Vma};
+use crate::vm_area::{FileId, STACK_GUARD_PAGES, Vma};
 use crate::vma::{insert_vma, isolate, release, vma_set_page_prot};
 use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, FileMode, HUGE_SHIFT, MapFlags, Prot};
@@ -177,13 +177,18 @@ pub(crate) fn get_unmapped_area<A: Arch>(
 
 /// The start of the highest free range of `len` bytes below the stack's gap.
 fn highest_gap<A: Arch>(mm: &Mm, len: u64) -> Option<VirtAddr> {
-    let mut top = (A::TASK_SIZE - STACK_GAP) & !(A::PAGE_SIZE - 1);
-    for vma in mm.vmas.iter().rev() {
+    let limit = VirtAddr::new((A::TASK_SIZE - STACK_GAP) & !(A::PAGE_SIZE - 1));
+    let from = mm.vmas.search_from(len, limit);
+    let mut top = from.get();
+    // A stack above may keep its gap free below.
+    let reach = from.add(STACK_GUARD_PAGES << A::PAGE_SHIFT);
+    for vma in mm.vmas.range(VirtAddr::new(0), reach).rev() {
         if vma.end.get() <= top && top - vma.end.get() >= len {
             break;
         }
         top = top.min(vma.vm_start_gap(A::PAGE_SHIFT).get());
     }
+    mm.vmas.note_full(len, VirtAddr::new(top));
     let start = top.checked_sub(len)?;
     (start >= MMAP_MIN_ADDR).then(|| VirtAddr::new(start))
 }
