@@ -225,6 +225,7 @@ static const struct {
 	{ "mlock2", SYS_mlock2 },	{ "munlock", SYS_munlock },	  { "mlockall", SYS_mlockall },
 	{ "munlockall", SYS_munlockall }, { "msync", SYS_msync },	  { "pkey_alloc", SYS_pkey_alloc },
 	{ "pkey_free", SYS_pkey_free }, { "pkey_mprotect", SYS_pkey_mprotect },
+	{ "mseal", 462 /* SYS_mseal, which older headers do not have */ },
 };
 
 static long system_call(const char *call, const word *a)

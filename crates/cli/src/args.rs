@@ -42,6 +42,8 @@ pub(crate) enum Command {
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
         Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always")]
     Replay(Replay),
+    /// Run a program under strace, and write its log with the pages that it uses
+    Watch(Watch),
     /// Predict how many instructions each mprotect of a scenario takes on real kernels
     #[command(
         after_help = format!("Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}\n\
@@ -270,6 +272,19 @@ pub(crate) struct Machines {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Watch {
+    /// The log to write, which replay, report and the others read
+    #[arg(short, long, value_name = "OUT.strace")]
+    pub(crate) output: PathBuf,
+    /// How often to look which pages are in use, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) every: u64,
+    /// The program, with its arguments
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Replay {
     /// The log, gzip'ed or not; - for standard input
     #[arg(value_name = "LOG")]
@@ -285,9 +300,12 @@ pub(crate) struct Replay {
     /// Which pages the program uses, as a log does not say it: none, writable (once they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
-    /// Compare with what the program read from /proc/PID/maps, at the point where it opened that
+    /// Compare with what the program read from /proc/PID/maps, from where it opened that to where it closed it
     #[arg(long, value_name = "FILE")]
     pub(crate) maps: Option<PathBuf>,
+    /// Which pages the program uses, as its /proc/PID/smaps said: so much of each mapping; --fault-in is for what that does not show
+    #[arg(long, value_name = "FILE")]
+    pub(crate) smaps: Option<PathBuf>,
     /// Replay up to this line of the log
     #[arg(long, value_name = "LINE")]
     pub(crate) until: Option<u64>,

@@ -32,6 +32,7 @@ mod verdict;
 mod verify;
 #[cfg_attr(not(target_os = "linux"), path = "verify_other.rs")]
 mod verify_real;
+mod watch;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args, &mut out),
         Command::Verify(args) => verify::verify(args, &mut out),
         Command::Replay(args) => replay::replay(args, &mut out),
+        Command::Watch(args) => watch::watch(args, &mut out),
         Command::Cost(args) => cost::cost(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),
         Command::Check(args) => check::check(args, &mut out),

@@ -7,7 +7,7 @@ use crate::progress::{self, STOP};
 use crate::{input, machines};
 use ptelab::HwKind;
 use ptelab::exec::Watch;
-use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError};
+use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError, SmapsArea};
 use ptelab::scenario::strace::{self, Reader};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -29,6 +29,7 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
         until: args.until,
         dump: args.dump.map(|(addr, len)| (args.pid, addr, len)),
         maps: args.maps.as_deref().map(maps).transpose()?,
+        smaps: args.smaps.as_deref().map(smaps).transpose()?,
     };
     let name = args.file.display();
     let failed = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{name}: {error}"));
@@ -87,6 +88,14 @@ fn maps(path: &Path) -> Result<Vec<MapsLine>, Failed> {
             texts.push(format!("and {} more", errors.len() - MAX_SHOWN));
         }
         Failed::Unusable(texts.join("\nptelab: "))
+    })
+}
+
+fn smaps(path: &Path) -> Result<Vec<SmapsArea>, Failed> {
+    let bytes = input::read(path)?;
+    replay::parse_smaps(&String::from_utf8_lossy(&bytes)).map_err(|_| {
+        let text = "no mapping with its `Rss:` in it, as /proc/PID/smaps has them (smaps_rollup has one sum, which tells of no mapping)";
+        Failed::Unusable(format!("{}: {text}", path.display()))
     })
 }
 

@@ -66,6 +66,8 @@ pub trait Backend: std::fmt::Debug + Send {
     fn about(&self) -> About;
     /// Makes a call in a process, and says what it came to.
     fn call(&mut self, pid: Pid, call: &Call) -> Outcome;
+    /// The same without making it: what the call would come to.
+    fn foresee(&self, pid: Pid, call: &Call) -> Outcome;
 
     /// Processes that live.
     fn processes(&self) -> Vec<Pid>;

@@ -114,6 +114,9 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             Call::PkeyMprotect { addr, len, prot, pkey } => {
                 self.done(pid, |k, mm| mm::pkey_mprotect(k, mm, at(addr), len, prot, pkey))
             }
+            Call::Mseal { addr, len, flags } => {
+                self.done(pid, |k, mm| mm::mseal(k, mm, at(addr), len, flags))
+            }
             Call::SetVmaAnonName { addr, len, ref name } => {
                 self.done(pid, |k, mm| mm::set_anon_vma_name(k, mm, at(addr), len, name.as_deref()))
             }

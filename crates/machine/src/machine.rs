@@ -76,7 +76,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     }
 }
 
-impl<A: Arch, H: TableMemory + Send> Backend for PortMachine<A, H> {
+impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
     fn about(&self) -> About {
         let shape = Shape {
             page_shift: A::PAGE_SHIFT,
@@ -89,6 +89,10 @@ impl<A: Arch, H: TableMemory + Send> Backend for PortMachine<A, H> {
 
     fn call(&mut self, pid: Pid, call: &Call) -> Outcome {
         self.make(pid, call)
+    }
+
+    fn foresee(&self, pid: Pid, call: &Call) -> Outcome {
+        self.clone().make(pid, call)
     }
 
     fn processes(&self) -> Vec<Pid> {

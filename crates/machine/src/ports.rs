@@ -39,7 +39,7 @@ macro_rules! ports {
         /// A machine of any port, on one kind of primitives.
         #[enum_dispatch(Backend)]
         #[derive(Clone, Debug)]
-        pub(crate) enum Ports<H: TableMemory + Send> { $($port(PortMachine<$arch, H>),)* }
+        pub(crate) enum Ports<H: TableMemory + Clone + Send> { $($port(PortMachine<$arch, H>),)* }
 
         /// Ports of this project, in the order in which they are shown.
         const PORTS: &[PortInfo] = &[$(PortInfo::of::<$arch>(),)*];
@@ -52,7 +52,7 @@ macro_rules! ports {
             None
         }
 
-        impl<H: TableMemory + Send> Ports<H> {
+        impl<H: TableMemory + Clone + Send> Ports<H> {
             /// A machine of the port of this name, if there is one.
             fn build(
                 name: &str,
@@ -120,7 +120,7 @@ fn build_registered<P: PortFacts>(
     rules: &'static KernelRules,
     config: Config,
 ) -> Box<dyn Backend> {
-    fn boxed<P: PortFacts, H: TableMemory + Send + 'static>(
+    fn boxed<P: PortFacts, H: TableMemory + Clone + Send + 'static>(
         cpu: &CpuConfig,
         rules: &'static KernelRules,
         config: Config,
@@ -168,7 +168,7 @@ pub(crate) fn build(
     rules: &'static KernelRules,
     config: Config,
 ) -> Option<Box<dyn Backend>> {
-    fn boxed<H: TableMemory + Send + 'static>(ports: Ports<H>) -> Box<dyn Backend> {
+    fn boxed<H: TableMemory + Clone + Send + 'static>(ports: Ports<H>) -> Box<dyn Backend> {
         Box::new(ports)
     }
     let own = match kind {

@@ -14,6 +14,7 @@ use crate::madvise::guard::{madvise_guard_install, madvise_guard_remove};
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
+use crate::mseal::check_madvise;
 use crate::vm_area::Vma;
 use crate::vma::vma_modify_flags;
 use ptelab_pgtable::{Access, Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
@@ -54,6 +55,7 @@ fn madvise_vma<A: Arch, H: TableMemory>(
     range: Range,
     advice: Advice,
 ) -> Result<(), Errno> {
+    check_madvise(vma, advice)?;
     match advice {
         Advice::WILLNEED => Ok(()),
         Advice::DONTNEED => madvise_dontneed(k, mm, vma, range, VmFlags::LOCKED),

@@ -6,9 +6,10 @@ use crate::gup::mm_populate;
 use crate::kernel::Kernel;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
+use crate::mseal::check_unsealed;
 use crate::pkeys::{override_pkey, prepare_execute_only};
 use crate::util::{charge, enough_memory, uncharge};
-use crate::vm_area::{FileId, Vma};
+use crate::vm_area::{FileId, STACK_GUARD_PAGES, Vma};
 use crate::vma::{insert_vma, isolate, release, vma_set_page_prot};
 use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, FileMode, HUGE_SHIFT, MapFlags, Prot};
@@ -176,13 +177,18 @@ pub(crate) fn get_unmapped_area<A: Arch>(
 
 /// The start of the highest free range of `len` bytes below the stack's gap.
 fn highest_gap<A: Arch>(mm: &Mm, len: u64) -> Option<VirtAddr> {
-    let mut top = (A::MAP_WINDOW - STACK_GAP) & !(A::PAGE_SIZE - 1);
-    for vma in mm.vmas.iter().rev() {
+    let limit = VirtAddr::new((A::MAP_WINDOW - STACK_GAP) & !(A::PAGE_SIZE - 1));
+    let from = mm.vmas.search_from(len, limit);
+    let mut top = from.get();
+    // A stack above may keep its gap free below.
+    let reach = from.add(STACK_GUARD_PAGES << A::PAGE_SHIFT);
+    for vma in mm.vmas.range(VirtAddr::new(0), reach).rev() {
         if vma.end.get() <= top && top - vma.end.get() >= len {
             break;
         }
         top = top.min(vma.vm_start_gap(A::PAGE_SHIFT).get());
     }
+    mm.vmas.note_full(len, VirtAddr::new(top));
     let start = top.checked_sub(len)?;
     (start >= MMAP_MIN_ADDR).then(|| VirtAddr::new(start))
 }
@@ -342,6 +348,7 @@ pub(crate) fn unmap_range<A: Arch, H: TableMemory>(
     if punches && mm.vmas.len() as u64 >= k.config().max_map_count {
         return Err(Errno::ENOMEM);
     }
+    check_unsealed(mm.vmas.range(start, end))?;
     isolate(k, mm, start, end)?;
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
     let floor = mm.vmas.before(start).map_or(VirtAddr::new(0), |vma| vma.end);

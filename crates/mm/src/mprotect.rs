@@ -23,6 +23,7 @@ use crate::mprotect::softleaf::{changed_softleaf, uffd_changed};
 use crate::mprotect::writable::{
     SetWrite, can_change_pte_writable, can_change_shared_pte_writable, maybe_change_pte_writable,
 };
+use crate::mseal::check_unsealed;
 use crate::pkeys::{allocated_pkey, override_pkey, prepare_execute_only};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
@@ -353,6 +354,7 @@ fn mprotect_fixup<A: Arch, H: TableMemory>(
     tlb: &mut MmuGather,
 ) -> Result<(), Errno> {
     let vma = mm.vmas.find(start).expect("the caller found it");
+    check_unsealed([vma])?;
     let old = vma.flags;
     if flags == old {
         return Ok(());

@@ -6,6 +6,7 @@ use crate::gup::mm_populate;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::mmap::{get_unmapped_area, unmap_range};
+use crate::mseal::check_unsealed;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::userfaultfd::userfaultfd_reset;
@@ -103,6 +104,7 @@ fn check_mremap_params<A: Arch>(r: &Remap) -> Result<(), Errno> {
 /// Whether the VMA at the old address allows what is asked.
 fn check_prep_vma(mm: &Mm, r: &Remap) -> Result<(), Errno> {
     let vma = mm.vmas.find(r.addr).ok_or(Errno::EFAULT)?;
+    check_unsealed([vma])?;
     let shrinks = r.new_len < r.old_len;
     if !r.implies_new_addr() && r.new_len <= r.old_len {
         return Ok(());

@@ -2,6 +2,7 @@
 
 use crate::vm_area::Vma;
 use ptelab_pgtable::VirtAddr;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// The VMAs of an address space, by start address.
@@ -9,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct VmaTree {
     pub(crate) by_start: BTreeMap<VirtAddr, Vma>,
     bytes: u64,
+    /// No gap of so many bytes lies above an address: what was searched in vain need not be again.
+    full_above: Cell<Option<(u64, VirtAddr)>>,
 }
 
 impl VmaTree {
@@ -52,7 +55,7 @@ impl VmaTree {
     }
 
     /// VMAs that intersect a range, ascending.
-    pub fn range(&self, start: VirtAddr, end: VirtAddr) -> impl Iterator<Item = &Vma> {
+    pub fn range(&self, start: VirtAddr, end: VirtAddr) -> impl DoubleEndedIterator<Item = &Vma> {
         let first = self.find(start).filter(|_| start < end).map_or(start, |vma| vma.start);
         self.by_start.range(first..end.max(first)).map(|(_, vma)| vma)
     }
@@ -70,6 +73,24 @@ impl VmaTree {
         self.by_start.get_mut(&start).expect("the VMA was just found")
     }
 
+    /// Where a search from the top for a gap of `len` bytes may begin, at or below `top`.
+    pub(crate) fn search_from(&self, len: u64, top: VirtAddr) -> VirtAddr {
+        self.full_above.get().filter(|(full, _)| *full <= len).map_or(top, |(_, above)| above.min(top))
+    }
+
+    /// A search from the top found no gap of `len` bytes above an address.
+    pub(crate) fn note_full(&self, len: u64, above: VirtAddr) {
+        // What is known of small gaps holds for large ones too.
+        if self.full_above.get().is_none_or(|(full, _)| len <= full) {
+            self.full_above.set(Some((len, above)));
+        }
+    }
+
+    /// Something above which it was full goes.
+    fn note_freed(&mut self, end: VirtAddr) {
+        self.full_above.get_mut().take_if(|(_, above)| end > *above);
+    }
+
     pub(crate) fn insert(&mut self, vma: Vma) {
         self.bytes += vma.end.since(vma.start);
         let known = self.by_start.insert(vma.start, vma);
@@ -79,15 +100,16 @@ impl VmaTree {
     pub(crate) fn remove(&mut self, start: VirtAddr) -> Option<Vma> {
         let vma = self.by_start.remove(&start)?;
         self.bytes -= vma.end.since(vma.start);
+        self.note_freed(vma.end);
         Some(vma)
     }
 
     /// The VMA that starts at `start` ends at `end`, which is inside it, from now on.
     pub(crate) fn shorten(&mut self, start: VirtAddr, end: VirtAddr) {
         let vma = self.at_mut(start);
-        let gone = vma.end.since(end);
-        vma.end = end;
-        self.bytes -= gone;
+        let old_end = std::mem::replace(&mut vma.end, end);
+        self.bytes -= old_end.since(end);
+        self.note_freed(old_end);
     }
 }
 

@@ -75,6 +75,8 @@ bitflags! {
         const PKEY_BIT3 = 1 << 35;
         /// `MAP_DROPPABLE`.
         const DROPPABLE = 1 << 40;
+        /// `mseal`ed: it stays mapped, as it is.
+        const SEALED = 1 << 42;
         /// arm64 branch target identification (`PROT_BTI`).
         const ARM64_BTI = 1 << 36;
     }
@@ -162,6 +164,7 @@ const SMAPS_NAMES: &[(VmFlags, &str)] = &[
     (VmFlags::MERGEABLE, "mg"),
     (VmFlags::ARM64_BTI, "bt"),
     (VmFlags::DROPPABLE, "dp"),
+    (VmFlags::SEALED, "sl"),
 ];
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(crate) struct Logged<'a> {
 pub(crate) enum Got {
     /// This.
     Result(Result<u64, CallError>),
+    /// Something else, by a rule of the machine's release.
+    ByRule(&'static str),
     /// Whatever the log says: a number that only the kernel of the log can know.
     AsLogged,
     /// It cannot be judged.

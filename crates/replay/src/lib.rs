@@ -4,18 +4,26 @@
 //! mappings went, where the heap is, who the children are. It must then return what the log says it returned.
 
 mod call;
+mod effects;
+mod life;
 mod maps;
 mod memory;
 mod options;
+mod parts;
+mod pkeys;
 mod player;
+mod reading;
+mod reads;
 mod replay;
 mod script;
 mod show;
+mod smaps;
 mod tally;
 mod tasks;
 
 pub use maps::{MapsError, MapsLine, MapsReport, parse_maps};
-pub use options::{FaultIn, Options};
+pub use options::{FaultIn, Options, Used};
 pub use replay::{Played, Replay, ReplayError, replay, replay_observed};
 pub use show::{json, text};
+pub use smaps::{SmapsArea, parse_smaps};
 pub use tally::{AdoptedRange, DearCall, LogDifference, ProcessReport, Tally, work};

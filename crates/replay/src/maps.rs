@@ -49,7 +49,7 @@ pub fn parse_maps(text: &str) -> Result<Vec<MapsLine>, Vec<MapsError>> {
 }
 
 impl MapsLine {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
         let perms = words.next().filter(|perms| perms.len() == 4)?;
@@ -98,7 +98,7 @@ impl fmt::Display for MapsLine {
 /// How the VMAs of a process compare with its maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MapsReport {
-    /// The log's line after which they were compared: where the program opened the file, or a little later.
+    /// The log's line where the program opened the file; each line of it is compared from there until it was closed.
     pub line: u64,
     /// Lines that are equal.
     pub equal: usize,
@@ -112,20 +112,14 @@ pub struct MapsReport {
 
 impl MapsReport {
     /// Whether nothing differs.
-    pub fn is_equal(&self) -> bool {
-        self.differing() == 0
-    }
-
-    /// How many lines differ.
-    pub(crate) fn differing(&self) -> usize {
-        self.missing.len() + self.extra.len()
+    pub const fn is_equal(&self) -> bool {
+        self.missing.is_empty() && self.extra.is_empty()
     }
 }
 
 /// VMAs of a process at one moment, and which of their memory was adopted: it was there before the log begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Moment {
-    pub(crate) line: u64,
     pub(crate) vmas: Vec<VmaFacts>,
     pub(crate) adopted: Vec<(u64, u64)>,
     pub(crate) page_size: u64,
@@ -136,33 +130,83 @@ impl Moment {
         self.adopted.iter().any(|&(from, to)| start < to && from < end)
     }
 
-    /// Compares with a maps file. Left out are memory of the kernel's own, and what was mapped before the log begins: files
-    /// that nothing of the log mapped there, and memory without a name that goes on after such a file (the program's
-    /// own variables).
-    pub(crate) fn compare(&self, file: &[MapsLine]) -> MapsReport {
+    /// How each line of a maps file compares, and what VMAs it has no line for. Left out are memory of the kernel's own, and what
+    /// was mapped before the log begins: files that nothing of the log mapped there, and memory without a name that goes
+    /// on after such a file (the program's own variables).
+    fn compare(&self, file: &[MapsLine]) -> (Vec<Held>, Vec<String>) {
         let ours: Vec<MapsLine> = self.vmas.iter().map(|vma| MapsLine::of(vma, self.page_size)).collect();
-        let mut report = MapsReport { line: self.line, ..MapsReport::default() };
         let mut before_end = None;
+        let mut held = Vec::new();
         for line in file {
             let met = self.vmas.iter().any(|vma| vma.start.get() < line.end && line.start < vma.end.get());
             let before = line.file || before_end == Some(line.start) && line.name.is_empty();
-            if line.is_kernels() || before && (!met || self.is_adopted(line.start, line.end)) {
-                report.left_out += 1;
+            held.push(if line.is_kernels() || before && (!met || self.is_adopted(line.start, line.end)) {
                 before_end = Some(line.end);
+                Held::LeftOut
             } else if ours.iter().any(|own| own.same(line)) {
-                report.equal += 1;
+                Held::Equal
             } else {
-                report.missing.push(line.to_string());
-            }
+                Held::Not
+            });
         }
+        let mut extra = Vec::new();
         for (own, vma) in ours.iter().zip(&self.vmas) {
             let known = file.iter().any(|line| own.same(line));
             let before = self.is_adopted(own.start, own.end) || vma.flags.contains(VmFlags::GROWSDOWN);
             if !known && !before {
-                report.extra.push(own.to_string());
+                extra.push(own.to_string());
             }
         }
-        report
+        (held, extra)
+    }
+}
+
+/// What a line of a maps file was at the best of the moments at which it may have been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Held {
+    Not,
+    LeftOut,
+    Equal,
+}
+
+/// A maps file while the program reads it, which it may do in pieces: each line held at some moment from the open to the close,
+/// and what had no line did not stay all the while.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    line: u64,
+    held: Vec<Held>,
+    extra: Option<Vec<String>>,
+}
+
+impl Reading {
+    /// It was opened at a line of the log.
+    pub(crate) const fn opened(line: u64) -> Self {
+        Self { line, held: Vec::new(), extra: None }
+    }
+
+    /// One of the moments.
+    pub(crate) fn look(&mut self, moment: &Moment, file: &[MapsLine]) {
+        let (held, extra) = moment.compare(file);
+        self.held.resize(file.len(), Held::Not);
+        for (best, now) in self.held.iter_mut().zip(held) {
+            *best = now.max(*best);
+        }
+        match &mut self.extra {
+            Some(stayed) => stayed.retain(|line| extra.contains(line)),
+            None => self.extra = Some(extra),
+        }
+    }
+
+    pub(crate) fn report(&self, file: &[MapsLine]) -> MapsReport {
+        let count = |what| self.held.iter().filter(|held| **held == what).count();
+        let missing = file.iter().zip(&self.held).filter(|(_, held)| **held == Held::Not);
+        MapsReport {
+            line: self.line,
+            equal: count(Held::Equal),
+            missing: missing.map(|(line, _)| line.to_string()).collect(),
+            extra: self.extra.clone().unwrap_or_default(),
+            left_out: count(Held::LeftOut),
+        }
     }
 }
 

@@ -1,15 +1,21 @@
 //! Memory calls of a log, made again: where the log says that the kernel put something, it goes.
 
 use crate::call::{Caller, Got, Logged};
+use crate::effects::needs;
 use crate::options::FaultIn;
 use crate::player::Player;
+use crate::smaps::used_of;
 use crate::tally::AdoptedRange;
+use ptelab_machine::mm::Rules;
 use ptelab_machine::{Access, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags};
 use ptelab_run::observe::Observer;
 use ptelab_scenario::strace::{Fd, LoggedOutcome, Syscall};
 
 /// The largest mapping, in bytes, of which first use is assumed: what is larger is a reservation.
 const MAX_FAULT_IN: u64 = 1 << 30;
+
+/// A rule of old releases.
+const MANY_VMAS: &str = "EFAULT where mremap moves several mappings at once, which it may from 6.17 on";
 
 /// The name of memory that was mapped before a log begins.
 const BEFORE: &str = "[before the log]";
@@ -18,8 +24,7 @@ impl<O: Observer> Player<O> {
     /// Makes a call that is about memory.
     pub(crate) fn memory_call(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
         let pid = caller.pid;
-        let succeeds = matches!(logged.call.outcome, LoggedOutcome::Value(_));
-        if succeeds && let Some((addr, len)) = needs_mapped(&logged.call.call) {
+        if let Some((addr, len)) = needs(logged.call) {
             self.adopt(caller, logged.line, addr, len);
         }
         match &logged.call.call {
@@ -32,18 +37,37 @@ impl<O: Observer> Player<O> {
             {
                 Got::Skipped("on another process")
             }
-            Syscall::Mremap { .. } => self.mremap(pid, logged),
+            Syscall::Mremap { .. } => self.mremap(caller, logged),
             &Syscall::Brk { addr } => self.brk(caller, logged, addr),
             Syscall::GetThpDisable => Got::AsLogged,
+            Syscall::PkeyAlloc { .. }
+            | Syscall::PkeyFree { .. }
+            | Syscall::Mprotect { pkey: Some(_), .. } => self.pkey(caller, logged),
             Syscall::Shmget { .. }
             | Syscall::Shmat { .. }
             | Syscall::Shmdt { .. }
             | Syscall::ShmRemove { .. } => self.shm(pid, logged),
             other => match as_logged(other) {
-                Ok(call) => Got::Result(self.make(pid, &call)),
+                Ok(call) => Got::Result(self.make_logged(pid, logged, &call)),
                 Err(why) => Got::Skipped(why),
             },
         }
+    }
+
+    /// Makes a call of the log here, if it did something there: a call that was refused is not carried out, whatever it would
+    /// come to. What it may have done before it failed is done.
+    fn make_logged(&mut self, pid: Pid, logged: Logged<'_>, call: &Call) -> Result<u64, CallError> {
+        if let LoggedOutcome::Failed(_) | LoggedOutcome::FailedOther(_) = logged.call.outcome {
+            self.try_call(pid, call)
+        } else {
+            self.make(pid, call)
+        }
+    }
+
+    /// Makes a call only if it fails.
+    pub(crate) fn try_call(&mut self, pid: Pid, call: &Call) -> Result<u64, CallError> {
+        let foreseen = self.vm.foresee(pid, call).result();
+        if foreseen.is_ok() { foreseen } else { self.make(pid, call) }
     }
 
     /// Makes a call here.
@@ -62,32 +86,28 @@ impl<O: Observer> Player<O> {
             if of_file {
                 return Got::Skipped("that a file refused");
             }
-            let got = self.make(caller.pid, &Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
-            if let Ok(addr) = got {
-                let _ = self.make(caller.pid, &Call::Munmap { addr, len });
-            }
-            return Got::Result(got);
+            let call = Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 };
+            return Got::Result(self.try_call(caller.pid, &call));
         };
         let fd = if of_file { self.file(caller, fd.as_ref()) } else { -1 };
         let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
         let flags = if fixed { flags } else { flags | MapFlags::FIXED_NOREPLACE };
         let call = Call::Mmap { addr: at, len, prot, flags, fd, offset };
         let mut got = self.make(caller.pid, &call);
-        if got == Err(CallError::Errno(Errno::EEXIST)) && self.unmap_early((at, at.saturating_add(len))) {
+        if got == Err(CallError::Errno(Errno::EEXIST)) && !fixed && self.unmap_unseen(caller, (at, len)) {
             got = self.make(caller.pid, &call);
         }
         Got::Result(got)
     }
 
-    /// Makes the calls that other tasks have begun to unmap memory of a range; says whether there were any.
-    fn unmap_early(&mut self, range: (u64, u64)) -> bool {
-        let begun = self.tasks().take_begun_unmaps(range);
-        for (pid, call) in &begun {
-            if let Syscall::Munmap { addr, len } = call.call {
-                let _ = self.make(*pid, &Call::Munmap { addr, len });
-            }
+    /// Unmaps what the log shows to be free again, where somebody may have unmapped it of whom the log has no lines.
+    fn unmap_unseen(&mut self, caller: Caller, (addr, len): (u64, u64)) -> bool {
+        let may_be = self.may_lack_lines(caller);
+        if may_be {
+            let _ = self.make(caller.pid, &Call::Munmap { addr, len });
+            self.tally.freed_unseen += 1;
         }
-        !begun.is_empty()
+        may_be
     }
 
     /// The file behind a descriptor: by the path that the log has, or that the log showed being opened, or by its number.
@@ -96,37 +116,62 @@ impl<O: Observer> Player<O> {
         let opened = || self.processes[caller.process].opened.get(&number).cloned();
         let path = fd.and_then(|fd| fd.path.clone()).or_else(opened);
         let path = path.unwrap_or_else(|| format!("descriptor {number}"));
-        self.open_file(path)
+        self.open_file(caller.pid, path)
     }
 
-    fn open_file(&mut self, path: String) -> i32 {
+    fn open_file(&mut self, pid: Pid, path: String) -> i32 {
         if let Some(&known) = self.files.get(&path) {
             return known;
         }
         let mode = FileMode::READ | FileMode::WRITE;
-        let opened = self.make(1, &Call::Open { path: path.clone(), mode, size: None });
+        let opened = self.make(pid, &Call::Open { path: path.clone(), mode, size: None });
         let file = opened.ok().and_then(|file| i32::try_from(file).ok()).unwrap_or(-1);
         self.files.insert(path, file);
         file
     }
 
     /// Moves memory to where the log says it went.
-    fn mremap(&mut self, pid: Pid, logged: Logged<'_>) -> Got {
+    fn mremap(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
+        let pid = caller.pid;
         let Syscall::Mremap { old_addr, old_len, new_len, flags, new_addr } = logged.call.call else {
             return Got::Skipped("that are not about memory");
         };
         let new_addr = new_addr.unwrap_or(0);
         let LoggedOutcome::Value(at) = logged.call.outcome else {
-            return Got::Result(
-                self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }),
-            );
+            let call = Call::Mremap { old_addr, old_len, new_len, flags, new_addr };
+            return Got::Result(self.try_call(pid, &call));
         };
         let moves = at != old_addr && !flags.contains(MremapFlags::FIXED);
-        if moves && self.is_mapped(pid, at, new_len) && !self.unmap_early((at, at.saturating_add(new_len))) {
+        if moves && self.is_mapped(pid, at, new_len) && !self.unmap_unseen(caller, (at, new_len)) {
             return Got::Result(Err(Errno::EEXIST.into()));
         }
         let (flags, new_addr) = if moves { (flags | MremapFlags::FIXED, at) } else { (flags, new_addr) };
-        Got::Result(self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr }))
+        let got = self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr });
+        let refused = got == Err(Errno::EFAULT.into()) && old_len == new_len && !moves;
+        if refused
+            && !Rules::of(self.vm.rules()).mremap_many_vmas
+            && self.move_each(pid, (old_addr, old_len), new_addr)
+        {
+            return Got::ByRule(MANY_VMAS);
+        }
+        Got::Result(got)
+    }
+
+    /// Moves the mappings of a range one by one, where it has several and begins with one; says whether that is so.
+    fn move_each(&mut self, pid: Pid, (from, len): (u64, u64), to: u64) -> bool {
+        let end = from.saturating_add(len);
+        let Ok(areas) = self.vm.areas(pid, from, len) else { return false };
+        let starts = areas.first().is_some_and(|area| area.start.get() <= from);
+        if !starts || areas.len() < 2 {
+            return false;
+        }
+        for area in areas {
+            let (start, end) = (area.start.get().max(from), area.end.get().min(end));
+            let (flags, len) = (MremapFlags::MAYMOVE | MremapFlags::FIXED, end - start);
+            let (old_addr, old_len, new_len, new_addr) = (start, len, len, to + (start - from));
+            let _ = self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr });
+        }
+        true
     }
 
     fn brk(&mut self, caller: Caller, logged: Logged<'_>, addr: u64) -> Got {
@@ -189,7 +234,7 @@ impl<O: Observer> Player<O> {
     }
 
     /// Takes in what a range lacks: the log shows that it was mapped.
-    fn adopt(&mut self, caller: Caller, line: u64, addr: u64, len: u64) {
+    pub(crate) fn adopt(&mut self, caller: Caller, line: u64, addr: u64, len: u64) {
         let page = self.vm.page_size();
         let (start, end) = (addr - addr % page, addr.saturating_add(len).next_multiple_of(page));
         let Ok(areas) = self.vm.areas(caller.pid, start, end.saturating_sub(start)) else { return };
@@ -203,7 +248,7 @@ impl<O: Observer> Player<O> {
     }
 
     fn adopt_range(&mut self, caller: Caller, line: u64, start: u64, end: u64) {
-        let file = self.open_file(BEFORE.to_owned());
+        let file = self.open_file(caller.pid, BEFORE.to_owned());
         let (prot, flags, name) = (Prot::READ | Prot::WRITE, MapFlags::PRIVATE, None);
         let (addr, len, offset) = (start, end - start, start);
         let adopted = Call::Adopt { addr, len, prot, flags, fd: file, offset, name };
@@ -229,7 +274,7 @@ impl<O: Observer> Player<O> {
             }
             _ => return,
         };
-        if self.fault_in == FaultIn::None {
+        if self.fault_in == FaultIn::None && self.smaps.is_empty() {
             return;
         }
         let Ok(areas) = self.vm.areas(caller.pid, addr, len) else { return };
@@ -238,11 +283,21 @@ impl<O: Observer> Player<O> {
             let writable = area.flags.contains(VmFlags::WRITE);
             let readable = area.flags.contains(VmFlags::READ);
             let (from, to) = (area.start.get().max(addr), area.end.get().min(end));
+            let (used, unknown) = used_of(&self.smaps, (from, to));
+            if writable || readable {
+                let access = if writable { Access::Write } else { Access::Read };
+                for part in used {
+                    self.use_pages(caller, part, access);
+                }
+            }
             let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
-            if writable && !reserved {
-                self.use_pages(caller, (from, to), Access::Write);
-            } else if readable && !reserved && self.fault_in == FaultIn::All {
-                self.use_pages(caller, (from, to), Access::Read);
+            let access = match self.fault_in {
+                FaultIn::Writable | FaultIn::All if writable && !reserved => Access::Write,
+                FaultIn::All if readable && !reserved => Access::Read,
+                _ => continue,
+            };
+            for part in unknown {
+                self.use_pages(caller, part, access);
             }
         }
     }
@@ -255,29 +310,19 @@ impl<O: Observer> Player<O> {
         }
     }
 
-    /// One access to a page, a write where the mapping allows it.
+    /// One access to a page.
     pub(crate) fn access_page(&mut self, caller: Caller, addr: u64) {
-        let writable = self
-            .vm
-            .areas(caller.pid, addr, 1)
-            .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::WRITE)));
-        let access = if writable { Access::Write } else { Access::Read };
-        self.use_pages(caller, (addr, addr.saturating_add(1)), access);
+        self.access(caller, (addr, addr.saturating_add(1)));
     }
-}
 
-/// The range that must be mapped for a call to succeed.
-fn needs_mapped(call: &Syscall) -> Option<(u64, u64)> {
-    match *call {
-        Syscall::Mprotect { addr, len, .. }
-        | Syscall::Madvise { addr, len, .. }
-        | Syscall::Mlock { addr, len, .. }
-        | Syscall::Munlock { addr, len }
-        | Syscall::Msync { addr, len, .. }
-        | Syscall::Mincore { addr, len }
-        | Syscall::SetVmaAnonName { addr, len, .. }
-        | Syscall::Mremap { old_addr: addr, old_len: len, .. } => Some((addr, len)),
-        _ => None,
+    /// An access to every page of a range, a write where the mapping allows it.
+    pub(crate) fn access(&mut self, caller: Caller, (from, to): (u64, u64)) {
+        let Ok(areas) = self.vm.areas(caller.pid, from, to - from) else { return };
+        for area in areas {
+            let part = (area.start.get().max(from), area.end.get().min(to));
+            let writable = area.flags.contains(VmFlags::WRITE);
+            self.use_pages(caller, part, if writable { Access::Write } else { Access::Read });
+        }
     }
 }
 
@@ -287,9 +332,7 @@ fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
     Ok(match *call {
         Syscall::Munmap { addr, len } => Call::Munmap { addr, len },
         Syscall::Mprotect { addr, len, prot, pkey: None } => Call::Mprotect { addr, len, prot },
-        Syscall::Mprotect { addr, len, prot, pkey: Some(pkey) } => {
-            Call::PkeyMprotect { addr, len, prot, pkey }
-        }
+        Syscall::Mseal { addr, len, flags } => Call::Mseal { addr, len, flags },
         Syscall::Madvise { addr, len, advice } => Call::Madvise { addr, len, advice },
         Syscall::ProcessMadvise { ref ranges, advice, flags, .. } => {
             let ranges = ranges.as_ref().ok_or(LACKS)?;
@@ -310,6 +353,9 @@ fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
         }
         Syscall::Mmap { .. }
         | Syscall::Mremap { .. }
+        | Syscall::Mprotect { .. }
+        | Syscall::PkeyAlloc { .. }
+        | Syscall::PkeyFree { .. }
         | Syscall::Brk { .. }
         | Syscall::Shmget { .. }
         | Syscall::Shmat { .. }
@@ -322,6 +368,8 @@ fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
         | Syscall::Execve { .. }
         | Syscall::Exit { .. }
         | Syscall::ExitGroup { .. }
+        | Syscall::Read { .. }
+        | Syscall::Close { .. }
         | Syscall::Open { .. } => return Err("that are not about memory"),
     })
 }

@@ -1,6 +1,7 @@
 //! How a log is replayed.
 
 use crate::maps::MapsLine;
+use crate::smaps::SmapsArea;
 use ptelab_machine::{ThpKey, ThpMode};
 
 /// Which pages a program uses of its memory: a log does not say.
@@ -13,6 +14,47 @@ pub enum FaultIn {
     Writable,
     /// Those of readable memory as well.
     All,
+}
+
+/// How it is known which pages were used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// It is assumed.
+    Assumed(FaultIn),
+    /// A saved smaps says how many of each mapping; the rest is assumed.
+    Smaps(FaultIn),
+    /// The log says it.
+    Logged,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self::Assumed(FaultIn::default())
+    }
+}
+
+impl Used {
+    /// What figures rest on that follow from which pages were used, to be put behind them; nothing where it was seen.
+    pub const fn proviso(self) -> &'static str {
+        match self {
+            Self::Assumed(FaultIn::Writable) => ", if all writable memory was used",
+            Self::Assumed(FaultIn::All) => ", if all readable memory was used",
+            Self::Assumed(FaultIn::None) => ", if no memory was used but what calls fill",
+            Self::Smaps(_) => ", by smaps; what that does not show is assumed",
+            Self::Logged => "",
+        }
+    }
+
+    /// The same in one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Assumed(FaultIn::Writable) => "assumed: writable",
+            Self::Assumed(FaultIn::All) => "assumed: all",
+            Self::Assumed(FaultIn::None) => "assumed: none",
+            Self::Smaps(_) => "smaps",
+            Self::Logged => "logged",
+        }
+    }
 }
 
 /// How a log is replayed.
@@ -28,4 +70,6 @@ pub struct Options {
     pub dump: Option<(Option<u32>, u64, u64)>,
     /// What the program's maps file held, to compare with.
     pub maps: Option<Vec<MapsLine>>,
+    /// How much of each mapping was resident, as the program's smaps said at some time.
+    pub smaps: Option<Vec<SmapsArea>>,
 }

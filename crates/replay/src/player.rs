@@ -1,17 +1,22 @@
 //! One machine that a log is replayed on.
 
 use crate::call::{Caller, Got, Logged};
-use crate::maps::{MapsLine, MapsReport, Moment};
-use crate::options::{FaultIn, Options};
+use crate::effects::touched;
+use crate::maps::{MapsLine, MapsReport};
+use crate::options::{FaultIn, Options, Used};
+use crate::parts::{self, Parts};
+use crate::reading::OpenMaps;
 use crate::script::Script;
-use crate::tally::{LogDifference, ProcessReport, Tally};
-use crate::tasks::{Birth, Tasks};
+use crate::smaps::SmapsArea;
+use crate::tally::{LogDifference, Tally};
+use crate::tasks::{Birth, Life};
 use ptelab_machine::{Backend, Call, CallError, Counters, Outcome, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
 use ptelab_run::observe::{Observer, Seen};
-use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall, Touch};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, LoggedRange, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// What is remembered of a process, beside its report.
 #[derive(Clone, Debug, Default)]
@@ -20,18 +25,11 @@ pub(crate) struct Process {
     pub(crate) brk_known: bool,
     /// Paths of descriptors that the log shows being opened.
     pub(crate) opened: BTreeMap<i32, String>,
+    /// The machine's protection keys, by the log's.
+    pub(crate) pkeys: BTreeMap<i32, i32>,
     /// Memory that was there before the log begins.
     pub(crate) adopted: Vec<(u64, u64)>,
 }
-
-/// A task ends.
-const END: Call = Call::ExitGroup { status: 0 };
-
-/// Entries of tasks that nobody has announced, which are kept until somebody does.
-const MAX_WAITING: usize = 1 << 16;
-
-/// Calls of a task after it opened its maps in which it may not have read them yet.
-const MAX_READING: u32 = 64;
 
 /// One machine, and where it stands.
 pub(crate) struct Player<O> {
@@ -41,20 +39,21 @@ pub(crate) struct Player<O> {
     pub(crate) files: HashMap<String, i32>,
     pub(crate) segments: HashMap<i32, i32>,
     pub(crate) fault_in: FaultIn,
+    /// How much of each mapping was resident at some time.
+    pub(crate) smaps: Vec<SmapsArea>,
     /// The scenario that is written along.
     pub(crate) script: Option<Script>,
     /// Who is told of every call.
     pub(crate) observer: Option<O>,
-    tasks: Tasks,
+    pub(crate) life: Life,
+    parts: Parts,
     meter: Meter,
-    waiting: BTreeMap<u32, Vec<LogEntry>>,
-    waiting_count: usize,
     /// The maps file to compare with.
-    maps_file: Option<Vec<MapsLine>>,
+    pub(crate) maps_file: Option<Vec<MapsLine>>,
     /// How it compared since the program last opened its maps.
     pub(crate) maps: Option<MapsReport>,
-    /// The task whose maps they are, and for how many more calls of its the file may not have been read.
-    reading: Option<(Pid, u32)>,
+    /// Maps that a program is reading.
+    pub(crate) open_maps: Option<OpenMaps>,
     /// Snapshot of the memory that was asked for, where its process has ended.
     dump: Option<Snapshot>,
     dumped: Option<(Option<u32>, u64, u64)>,
@@ -75,124 +74,87 @@ impl<O: Observer> Player<O> {
         }
         let meter = Meter::new(&mut *vm);
         let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
+        let used = if options.smaps.is_some() {
+            Used::Smaps(options.fault_in)
+        } else {
+            Used::Assumed(options.fault_in)
+        };
         Ok(Self {
             vm,
-            tally: Tally { model, ..Tally::default() },
+            tally: Tally { model, used, ..Tally::default() },
             processes: Vec::new(),
             files: HashMap::new(),
             segments: HashMap::new(),
             fault_in: options.fault_in,
+            smaps: options.smaps.clone().unwrap_or_default(),
             script,
-            tasks: Tasks::default(),
+            life: Life::default(),
+            parts: Parts::default(),
             observer,
             meter,
-            waiting: BTreeMap::new(),
-            waiting_count: 0,
             maps_file: options.maps.clone(),
             maps: None,
-            reading: None,
+            open_maps: None,
             dump: None,
             dumped: options.dump,
         })
     }
 
     /// Replays entries, in a tracing span of the machine.
-    pub(crate) fn entries(&mut self, entries: &[LogEntry]) {
+    pub(crate) fn entries(&mut self, entries: &[Arc<LogEntry>]) {
         let _span =
             tracing::debug_span!("replay", arch = self.vm.arch(), kernel = self.vm.rules().name).entered();
         for entry in entries {
-            self.entry(entry);
+            self.parts.push(entry);
+            self.play(false);
         }
     }
 
-    fn entry(&mut self, entry: &LogEntry) {
+    /// Replays what it is known of what came of it; after the last entry, everything.
+    fn play(&mut self, last: bool) {
+        while let Some(entry) = self.parts.pop(last) {
+            if let LogEvent::Begun(_) = entry.kind {
+                self.begin(&entry);
+            } else if !self.parts.was_made(&entry) {
+                self.entry(&entry);
+            }
+        }
+    }
+
+    /// A call that the log prints in parts begins: it is made now, unless what follows shows that it was made later.
+    fn begin(&mut self, begun: &Arc<LogEntry>) {
+        if let Some(end) = self.parts.end_of(begun) {
+            if !self.parts.put_off(begun, &end, &*self.vm, &self.life.tasks) {
+                self.parts.made(begun.line);
+                self.entry(&end);
+            }
+        } else if let Some(entry) = parts::shown(begun, &self.parts, &self.life.tasks) {
+            self.parts.made(begun.line);
+            self.entry(&entry);
+        }
+    }
+
+    pub(crate) fn entry(&mut self, entry: &LogEntry) {
         let Some(caller) = self.caller(entry) else { return };
         match &entry.kind {
-            LogEvent::Begun(call) => self.tasks.begin(entry.pid, call.clone()),
-            LogEvent::Call(call) => {
-                let printed_in_parts = entry.line != entry.end_line;
-                self.call(caller, Logged { line: entry.line, call }, printed_in_parts);
-            }
-            LogEvent::Exited { .. } | LogEvent::Killed { .. } => self.exit(entry.pid),
-            LogEvent::Superseded { .. } | LogEvent::Signal { .. } => {}
+            LogEvent::Call(call) => self.call(caller, Logged { line: entry.line, call }),
+            LogEvent::Exited { .. } | LogEvent::Killed { .. } => self.end_task(caller),
+            LogEvent::Superseded { by } => self.supersede(*by, entry.pid),
+            LogEvent::Signal { ended: Some(child), .. } => self.child_ended(*child),
+            LogEvent::Signal { .. } | LogEvent::Begun(_) => {}
             LogEvent::Touch(touch) => self.touch(caller, entry.line, touch),
+            LogEvent::InUse(ranges) => self.in_use(caller, entry.line, ranges),
         }
     }
 
-    /// Who made an entry. The first task of a log is the machine's process 1; one that nobody has announced is what another
-    /// has begun to make, or has to wait until somebody did.
-    fn caller(&mut self, entry: &LogEntry) -> Option<Caller> {
-        let log_pid = entry.pid;
-        if self.tasks.is_empty() && self.processes.is_empty() {
-            let process = self.new_process(log_pid);
-            self.tasks.add(log_pid, 1, process);
-        }
-        if let Some(task) = self.tasks.find(log_pid) {
-            return Some(Caller { log_pid, pid: task.emulated, process: task.process });
-        }
-        if let Some((parent, process, birth)) = self.tasks.expecting() {
-            self.give_birth(log_pid, (parent, process), birth).ok()?;
-            return self.caller(entry);
-        }
-        if matches!(entry.kind, LogEvent::Exited { .. } | LogEvent::Killed { .. }) {
-            return None;
-        }
-        if self.waiting_count < MAX_WAITING {
-            self.waiting_count += 1;
-            self.waiting.entry(log_pid.unwrap_or(0)).or_default().push(entry.clone());
-        } else {
-            self.tally.skip("of processes whose beginning the log does not show");
-        }
-        None
-    }
-
-    fn new_process(&mut self, log_pid: Option<u32>) -> usize {
-        self.processes.push(Process::default());
-        self.tally.processes.push(ProcessReport { pid: log_pid, threads: 1, ..ProcessReport::default() });
-        self.processes.len() - 1
-    }
-
-    /// Makes a task, and lets it catch up with what it did before it was known.
-    fn give_birth(
-        &mut self,
-        log_pid: Option<u32>,
-        (parent, process): (Pid, usize),
-        birth: Birth,
-    ) -> Result<u64, CallError> {
-        let made = match birth {
-            Birth::Fork => self.make(parent, &Call::Fork {})?,
-            Birth::SharesMemory | Birth::Thread => self.make(parent, &Call::CloneVm {})?,
-        };
-        let child = made as Pid;
-        let process = if birth == Birth::Thread {
-            self.tally.processes[process].threads += 1;
-            process
-        } else {
-            let (known, program) =
-                (self.processes[process].clone(), self.tally.processes[process].program.clone());
-            let new = self.new_process(log_pid);
-            self.processes[new] = known;
-            if let Some(script) = &mut self.script {
-                script.fork(process, new);
-            }
-            self.tally.processes[new].program = program;
-            new
-        };
-        self.tasks.add(log_pid, child, process);
-        let waiting = self.waiting.remove(&log_pid.unwrap_or(0)).unwrap_or_default();
-        self.waiting_count -= waiting.len();
-        for entry in &waiting {
-            self.entry(entry);
-        }
-        Ok(made)
-    }
-
-    fn call(&mut self, caller: Caller, logged: Logged<'_>, printed_in_parts: bool) {
-        let begun = self.tasks.take_begun(caller.log_pid);
+    fn call(&mut self, caller: Caller, logged: Logged<'_>) {
         let Logged { line, call } = logged;
         if let Syscall::Open { path, .. } = &call.call {
             let path = path.as_ref().filter(|path| !path.truncated).map(|path| path.text.as_str());
             return self.open(caller, line, call, path);
+        }
+        if let Syscall::Read { fd } | Syscall::Close { fd } = call.call {
+            return self.read_maps(caller, call, fd);
         }
         if let Syscall::Exit { .. } | Syscall::ExitGroup { .. } = call.call {
             if let Syscall::Exit { .. } = call.call {
@@ -204,10 +166,7 @@ impl<O: Observer> Player<O> {
             let taken = self.meter.take(&mut *self.vm);
             return self.tell(caller, logged, (Got::AsLogged, true), [taken, Taken::default()]);
         }
-        // A call of which another task's needed the effect was made then.
-        let done_before = printed_in_parts && begun.is_none() && matches!(call.call, Syscall::Munmap { .. });
         let got = match call.outcome {
-            _ if done_before => Got::AsLogged,
             LoggedOutcome::Unknown | LoggedOutcome::Restarted => Got::Skipped("that did not return"),
             _ => self.perform(caller, logged),
         };
@@ -221,7 +180,7 @@ impl<O: Observer> Player<O> {
             *self.tally.mprotect_sizes.entry(pages.ilog2()).or_default() += 1;
         }
         self.first_use(caller, logged);
-        self.compare_maps(caller, line);
+        self.compare_maps(caller.process);
         let faults = self.meter.take(&mut *self.vm);
         if let Some(counters) = &faults.counters {
             self.tally.faults.add(counters);
@@ -240,6 +199,7 @@ impl<O: Observer> Player<O> {
         let outcome = match got {
             Got::Result(result) => Outcome::from(result).to_string(),
             Got::AsLogged => logged_text(&call.outcome),
+            Got::ByRule(rule) => rule.to_owned(),
             Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
         };
         tracing::debug!(line = logged.line, call = %call_without_result(&call.text), %outcome);
@@ -255,6 +215,7 @@ impl<O: Observer> Player<O> {
             pid: caller.pid,
             name: call.name,
             text: call_without_result(&call.text),
+            ranges: touched(call),
             outcome,
             as_expected: equal,
             counters,
@@ -269,10 +230,7 @@ impl<O: Observer> Player<O> {
         if let Some(birth) = Birth::of(&call.call) {
             let LoggedOutcome::Value(child) = call.outcome else { return Got::AsLogged };
             let Ok(child) = u32::try_from(child) else { return Got::Skipped("with a strange child") };
-            if self.tasks.find(Some(child)).is_some() {
-                return Got::AsLogged;
-            }
-            let born = self.give_birth(Some(child), (caller.pid, caller.process), birth);
+            let born = self.give_birth(child, (caller.pid, caller.process), birth);
             return born.map_or_else(|error| Got::Result(Err(error)), |_| Got::AsLogged);
         }
         if let Syscall::Execve { path, .. } = &call.call {
@@ -285,7 +243,7 @@ impl<O: Observer> Player<O> {
             return self.execve(caller);
         }
         let got = self.memory_call(caller, logged);
-        if let (Some(script), Got::Result(_) | Got::AsLogged) = (&mut self.script, got) {
+        if let (Some(script), Got::Result(_) | Got::ByRule(_) | Got::AsLogged) = (&mut self.script, got) {
             script.call(caller.process, logged);
         }
         got
@@ -296,6 +254,12 @@ impl<O: Observer> Player<O> {
         let equal = match got {
             Got::Skipped(why) => {
                 self.tally.skip(why);
+                return true;
+            }
+            Got::ByRule(rule) => {
+                *self.tally.by_rule.entry(rule).or_default() += 1;
+                self.tally.calls += 1;
+                self.tally.processes[caller.process].calls += 1;
                 return true;
             }
             Got::AsLogged => true,
@@ -318,63 +282,20 @@ impl<O: Observer> Player<O> {
         equal
     }
 
-    fn execve(&mut self, caller: Caller) -> Got {
-        for task in self.tasks.remove_process(caller.process, Some(caller.pid)) {
-            let _ = self.make(task.emulated, &END);
-        }
-        let done = self.make(caller.pid, &Call::Execve {});
-        // Descriptors live on, unless they are closed on exec; the memory is new.
-        let process = &mut self.processes[caller.process];
-        (process.brk_known, process.adopted) = (false, Vec::new());
-        Got::Result(done)
-    }
-
-    fn open(&mut self, caller: Caller, line: u64, call: &LoggedCall, path: Option<&str>) {
-        let LoggedOutcome::Value(fd) = call.outcome else { return };
-        let Some(path) = call.result_path.as_deref().or(path) else { return };
-        if let Ok(fd) = i32::try_from(fd) {
-            self.processes[caller.process].opened.insert(fd, path.to_owned());
-        }
-        let Some(whose) = maps_of(path) else { return };
-        let whose = match whose {
-            Whose::Caller => Some(caller),
-            Whose::Task(pid) => {
-                let task = self.tasks.find(Some(pid));
-                task.map(|task| Caller { log_pid: Some(pid), pid: task.emulated, process: task.process })
-            }
-        };
-        // Where the log names no process, the only one opens its own by number.
-        let whose = whose.unwrap_or(caller);
-        self.maps = None;
-        self.reading = Some((whose.pid, MAX_READING));
-        self.compare_maps(whose, line);
-    }
-
-    /// Compares with the maps file. A log shows where that was opened, not where it was read, so the best of the moments
-    /// from there on counts.
-    fn compare_maps(&mut self, caller: Caller, line: u64) {
-        let (Some(file), Some((pid, left))) = (&self.maps_file, self.reading) else { return };
-        if pid != caller.pid || left == 0 || self.maps.as_ref().is_some_and(MapsReport::is_equal) {
-            return;
-        }
-        let Ok(vmas) = self.vm.vmas(pid, 0, u64::MAX) else { return };
-        let adopted = self.processes[caller.process].adopted.clone();
-        let report = Moment { line, vmas, adopted, page_size: self.vm.page_size() }.compare(file);
-        self.reading = Some((pid, left - 1));
-        if self.maps.as_ref().is_none_or(|best| report.differing() < best.differing()) {
-            self.maps = Some(report);
-        }
-    }
-
     /// A page fault of the log: an access to the page.
     fn touch(&mut self, caller: Caller, line: u64, touch: &Touch) {
         // A log that shows which pages are used leaves nothing to assume.
-        self.fault_in = FaultIn::None;
+        (self.fault_in, self.tally.used) = (FaultIn::None, Used::Logged);
         let in_file = || self.vm.find_file(caller.pid, touch.map.as_deref()?, touch.offset?).ok()?;
         let Some(addr) = touch.addr.or_else(in_file) else {
             return self.tally.skip("page faults without an address");
         };
         self.access_page(caller, addr);
+        self.note_accesses(caller, line, &format!("page fault at {addr:#x}"));
+    }
+
+    /// Accesses were made that the log shows: what they took is no call's.
+    fn note_accesses(&mut self, caller: Caller, line: u64, text: &str) {
         let taken = self.meter.take(&mut *self.vm);
         if let Some(counters) = &taken.counters {
             self.tally.faults.add(counters);
@@ -384,7 +305,8 @@ impl<O: Observer> Player<O> {
                 line,
                 pid: caller.pid,
                 name: "page fault",
-                text: &format!("page fault at {addr:#x}"),
+                text,
+                ranges: None,
                 outcome: String::new(),
                 as_expected: true,
                 counters: taken.counters.unwrap_or_default(),
@@ -394,37 +316,23 @@ impl<O: Observer> Player<O> {
         }
     }
 
-    fn exit(&mut self, log_pid: Option<u32>) {
-        if let Some(task) = self.tasks.find(log_pid) {
-            let caller = Caller { log_pid, pid: task.emulated, process: task.process };
-            self.end_task(caller);
+    /// Pages that were seen in use: accesses to them. What is not mapped here was mapped before the log begins.
+    fn in_use(&mut self, caller: Caller, line: u64, ranges: &[LoggedRange]) {
+        (self.fault_in, self.tally.used) = (FaultIn::None, Used::Logged);
+        for &LoggedRange { addr, len } in ranges {
+            self.adopt(caller, line, addr, len);
+            self.access(caller, (addr, addr.saturating_add(len)));
         }
-    }
-
-    fn end_task(&mut self, caller: Caller) {
-        let Some(task) = self.tasks.remove(caller.log_pid) else { return };
-        if !self.tasks.has(task.process) {
-            self.note_end(Caller { pid: task.emulated, ..caller });
-        }
-        let _ = self.make(task.emulated, &END);
-    }
-
-    fn end_process(&mut self, caller: Caller) {
-        self.note_end(caller);
-        for task in self.tasks.remove_process(caller.process, None) {
-            let _ = self.make(task.emulated, &END);
-        }
+        self.note_accesses(caller, line, "pages seen in use");
+        self.note_peaks(caller);
     }
 
     /// Tasks that still live at the end of the log.
     pub(crate) fn finish(&mut self) {
-        for entries in std::mem::take(&mut self.waiting).into_values() {
-            for _ in entries {
-                self.tally.skip("of processes whose beginning the log does not show");
-            }
-        }
+        self.play(true);
+        self.give_up_waiting();
         for process in 0..self.processes.len() {
-            if let Some((log_pid, pid)) = self.tasks.of_process(process) {
+            if let Some((log_pid, pid)) = self.life.tasks.of_process(process) {
                 self.note_end(Caller { log_pid, pid, process });
             }
         }
@@ -443,8 +351,13 @@ impl<O: Observer> Player<O> {
         report.peak_resident = report.peak_resident.max(resident);
     }
 
+    /// What was taken since is no call's.
+    pub(crate) fn forget_costs(&mut self) {
+        let _ = self.meter.take(&mut *self.vm);
+    }
+
     /// What a process has at its end.
-    fn note_end(&mut self, caller: Caller) {
+    pub(crate) fn note_end(&mut self, caller: Caller) {
         if let Some((whose, addr, len)) = self.dumped
             && (whose == self.tally.processes[caller.process].pid || whose.is_none() && caller.process == 0)
         {
@@ -454,11 +367,12 @@ impl<O: Observer> Player<O> {
             script.exit(caller.process);
         }
         let Ok(vmas) = self.vm.vmas(caller.pid, 0, u64::MAX) else { return };
-        let folded = self.folded(caller.pid);
+        let (folded, mapped) = (self.folded(caller.pid), self.vm.mapped(caller.pid).unwrap_or(0));
         let report = &mut self.tally.processes[caller.process];
         report.resident = vmas.iter().map(|vma| vma.rss).sum();
         report.huge = vmas.iter().map(|vma| vma.anon_huge).sum();
         report.folded = folded;
+        report.peak_mapped = report.peak_mapped.max(mapped);
     }
 
     fn folded(&self, pid: Pid) -> u64 {
@@ -466,10 +380,6 @@ impl<O: Observer> Player<O> {
         let is_folded = |view| matches!(view, Some(PteView::Present(m)) if m.attrs.contains(PteAttrs::CONT));
         let runs = snapshot.runs.iter().filter(|run| is_folded(run.view));
         runs.map(|run| run.n * snapshot.page_size).sum()
-    }
-
-    pub(crate) fn tasks(&mut self) -> &mut Tasks {
-        &mut self.tasks
     }
 }
 
@@ -495,24 +405,5 @@ fn logged_text(outcome: &LoggedOutcome) -> String {
         LoggedOutcome::Failed(errno) => format!("-1 {}", errno.name()),
         LoggedOutcome::FailedOther(text) => format!("-1 {text}"),
         LoggedOutcome::Restarted | LoggedOutcome::Unknown => "?".to_owned(),
-    }
-}
-
-/// Whose maps a file shows.
-enum Whose {
-    Caller,
-    Task(u32),
-}
-
-/// Whose maps a path shows, if any's: `/proc/self/maps`, `/proc/42/smaps`.
-fn maps_of(path: &str) -> Option<Whose> {
-    let (whose, file) = path.strip_prefix("/proc/")?.split_once('/')?;
-    if !["maps", "smaps"].contains(&file) {
-        return None;
-    }
-    if ["self", "thread-self"].contains(&whose) {
-        Some(Whose::Caller)
-    } else {
-        whose.parse().ok().map(Whose::Task)
     }
 }

@@ -12,6 +12,7 @@ use ptelab_run::observe::{Observer, Seen};
 use ptelab_run::{Matrix, parallel};
 use ptelab_scenario::strace::{LogEntry, ReadError, Reader, Stats};
 use std::io::{self, BufRead, Write};
+use std::sync::Arc;
 
 /// What a log came to on one machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,7 +151,7 @@ fn replay_with<R: BufRead, O: Observer>(
 /// Reads the next entries; says whether there may be more.
 fn fill<R: BufRead>(
     reader: &mut Reader<R>,
-    chunk: &mut Vec<LogEntry>,
+    chunk: &mut Vec<Arc<LogEntry>>,
     mistakes: &mut Vec<String>,
     until: Option<u64>,
 ) -> Result<bool, ReadError> {
@@ -158,7 +159,7 @@ fn fill<R: BufRead>(
         match reader.next() {
             None => return Ok(false),
             Some(Ok(entry)) if until.is_some_and(|last| entry.end_line > last) => return Ok(false),
-            Some(Ok(entry)) => chunk.push(entry),
+            Some(Ok(entry)) => chunk.push(Arc::new(entry)),
             Some(Err(error)) if error.is_recoverable() => {
                 if mistakes.len() < MAX_MISTAKES {
                     mistakes.push(error.to_string());

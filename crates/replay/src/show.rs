@@ -2,7 +2,7 @@
 
 use crate::maps::MapsReport;
 use crate::replay::{Played, Replay};
-use crate::tally::{DearCall, ProcessReport};
+use crate::tally::{DearCall, ProcessReport, Tally};
 use ptelab_machine::{Counter, HISTOGRAM};
 use ptelab_measure::cost::{LIMITS, before_after};
 use ptelab_run::show::{self, size};
@@ -24,7 +24,7 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     let _ = writeln!(text, "{}", headline(replay, first));
     notes(&mut text, replay, first);
     for played in &replay.machines {
-        differences(&mut text, played, played == first);
+        differences(&mut text, played);
     }
     if let Some(maps) = &first.maps {
         maps_text(&mut text, maps);
@@ -32,13 +32,16 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     let most = first.tally.processes.iter().map(|process| process.peak_resident).max().unwrap_or(0);
     let _ = writeln!(
         text,
-        "\nProcesses (on {}; at most {} resident in all of them):",
+        "\nProcesses (on {}; at most {} resident in all of them{}):",
         first.machine(),
-        size_text(most)
+        size_text(most),
+        first.tally.used.proviso()
     );
     let shown = |process: &&ProcessReport| pid.is_none_or(|pid| process.pid == Some(pid));
     let processes: Vec<_> = first.tally.processes.iter().filter(shown).collect();
-    processes.iter().take(SHOWN).for_each(|process| process_text(&mut text, process));
+    for process in processes.iter().take(SHOWN) {
+        process_text(&mut text, process, first.tally.used.proviso());
+    }
     more(&mut text, processes.len());
     sizes(&mut text, first);
     costs(&mut text, &replay.machines);
@@ -64,12 +67,18 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     text
 }
 
-/// `288 lines: 240 calls, 240 with the log's result; 3 ranges adopted`
+/// `288 lines: 12 not judged; 240 calls, 240 with the log's result; 3 ranges mapped before the log begins`
 fn headline(replay: &Replay, first: &Played) -> String {
     let tally = &first.tally;
     let lines = counted(replay.stats.lines, "line");
-    let mut line =
-        format!("{}: {}, {} with the log's result", lines, counted(tally.calls, "call"), tally.equal);
+    let not_judged = not_judged(replay, first);
+    let not_judged = if not_judged > 0 { format!("{not_judged} not judged; ") } else { String::new() };
+    let calls = counted(tally.calls, "call");
+    let mut line = format!("{lines}: {not_judged}{calls}, {} with the log's result", tally.equal);
+    let by_rule: u64 = tally.by_rule.values().sum();
+    if by_rule > 0 {
+        let _ = write!(line, ", {by_rule} with that of the release");
+    }
     if tally.differences_count > 0 {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
@@ -80,6 +89,31 @@ fn headline(replay: &Replay, first: &Played) -> String {
         line.push_str(" (stopped)");
     }
     line
+}
+
+/// Lines of calls about memory that nothing can be said of.
+fn not_judged(replay: &Replay, first: &Played) -> u64 {
+    let stats = &replay.stats;
+    first.tally.skipped.values().sum::<u64>() + stats.orphans + stats.mistakes + stats.unfinished_count
+}
+
+/// Processes and threads that the log has no lines of.
+fn silent(text: &mut String, tally: &Tally) {
+    if !tally.silent.is_empty() {
+        let pids: Vec<String> = tally.silent.iter().take(5).map(u32::to_string).collect();
+        let more = if tally.silent.len() > 5 { ", ..." } else { "" };
+        let _ = writeln!(
+            text,
+            "  no lines of {} that it shows being made ({}{more}): strace -f logs all of them; files of -ff are to be put \
+             together by strace-log-merge",
+            counted(tally.silent.len() as u64, "task"),
+            pids.join(", ")
+        );
+    }
+    if tally.freed_unseen > 0 {
+        let ranges = counted(tally.freed_unseen, "range");
+        let _ = writeln!(text, "  taken as unmapped by tasks that the log has no lines of: {ranges}");
+    }
 }
 
 /// What was not replayed, and why.
@@ -94,7 +128,15 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
         let _ = writeln!(text, "  not about memory: {} ({})", counted(other, "call"), names.join(", "));
     }
     for (why, count) in &first.tally.skipped {
-        let _ = writeln!(text, "  {count} not judged: {why}");
+        let _ = writeln!(text, "  {} not judged: {why}", counted(*count, "call"));
+    }
+    silent(text, &first.tally);
+    if stats.orphans > 0 {
+        let _ = writeln!(
+            text,
+            "  {} not judged: of which the log has only the end",
+            counted(stats.orphans, "call")
+        );
     }
     if let Some(line) = stats.first_unrecognised {
         let _ = writeln!(
@@ -121,10 +163,15 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
     }
 }
 
-fn differences(text: &mut String, played: &Played, is_first: bool) {
+fn differences(text: &mut String, played: &Played) {
     let tally = &played.tally;
-    if !is_first && tally.differences_count == 0 {
-        return;
+    for (rule, count) in &tally.by_rule {
+        let calls = counted(*count, "call");
+        let _ = writeln!(
+            text,
+            "  {}: {calls} with another result by a rule of that release: {rule}",
+            played.machine()
+        );
     }
     for difference in tally.differences.iter().take(SHOWN) {
         let (line, call) = (difference.line, &difference.call);
@@ -143,8 +190,9 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
     let MapsReport { line, equal, missing, extra, left_out } = maps;
     let _ = writeln!(
         text,
-        "maps at line {line}: {equal} mappings equal, {} missing, {} that it does not have ({left_out} left out: from \
+        "maps at line {line}: {} equal, {} missing, {} that it does not have ({left_out} left out: from \
          before the log, or the kernel's own)",
+        counted(*equal as u64, "mapping"),
         missing.len(),
         extra.len()
     );
@@ -158,13 +206,16 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
     more(text, extra.len());
 }
 
-fn process_text(text: &mut String, process: &ProcessReport) {
+fn process_text(text: &mut String, process: &ProcessReport, proviso: &str) {
     let pid = process.pid.map_or_else(|| "(no number)".to_owned(), |pid| pid.to_string());
-    let program = process.program.as_deref().unwrap_or("");
+    let program = process.program.as_deref().unwrap_or("(a program that the log does not name)");
     let threads = if process.threads > 1 { format!(", {} threads", process.threads) } else { String::new() };
+    let made_by = process.made_by.map(|pid| format!(" of {pid}")).unwrap_or_default();
+    let born = process.born.map(|born| format!(" ({born}{made_by})")).unwrap_or_default();
+    let end = process.end.as_deref().map(|end| format!("; {end}")).unwrap_or_default();
     let _ = writeln!(
         text,
-        "  {pid} {program}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves",
+        "  {pid} {program}{born}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves{proviso}{end}",
         counted(process.calls, "call"),
         size_text(process.peak_mapped),
         size_text(process.resident),
@@ -214,6 +265,10 @@ fn costs(text: &mut String, machines: &[Played]) {
             let names: Vec<String> = port.iter().map(Played::machine).collect();
             let costs: Vec<Cost> = port.iter().map(cost).collect();
             if let Some(table) = table::costs_table(&names, what, &costs) {
+                let proviso = port.first().map_or("", |played| played.tally.used.proviso());
+                if let Some(proviso) = proviso.strip_prefix(", ") {
+                    let _ = writeln!(text, "\nCounts, {proviso}:");
+                }
                 let _ = writeln!(text, "\n{}", table.trim_fmt());
             }
         }
@@ -226,7 +281,8 @@ fn predicted(text: &mut String, machines: &[Played]) {
         |port: &[Played]| before_after(&port.iter().filter_map(Played::mprotects).collect::<Vec<_>>());
     let lines: Vec<String> = by_port(machines).filter_map(mprotects).collect();
     if !lines.is_empty() {
-        let _ = writeln!(text, "\nPredicted, from measurements of real kernels:");
+        let proviso = machines.first().map_or("", |first| first.tally.used.proviso());
+        let _ = writeln!(text, "\nPredicted, from measurements of real kernels{proviso}:");
         for line in lines {
             let _ = writeln!(text, "  {line}");
         }
@@ -252,7 +308,8 @@ fn dearest(text: &mut String, port: &[Played]) {
         let _ = writeln!(
             text,
             "\nThe dearest calls on {arch}, in steps: reads and writes of entries, looks at page structs, barriers, TLB \
-             instructions\n    line{}  call",
+             instructions{}\n    line{}  call",
+            played.tally.used.proviso(),
             names.concat()
         );
     }
@@ -281,8 +338,9 @@ fn blocks(text: &mut String, played: &Played) {
     let (folded, resident) = (size_text(folded), size_text(resident));
     let _ = writeln!(
         text,
-        "\n{}: {folded} of {resident} are in folded contiguous blocks at the ends of their processes",
-        played.machine()
+        "\n{}: {folded} of {resident} are in folded contiguous blocks at the ends of their processes{}",
+        played.machine(),
+        played.tally.used.proviso()
     );
     if played.tally.broke_count > 0 {
         let _ = writeln!(
@@ -314,9 +372,14 @@ pub fn json(replay: &Replay, pid: Option<u32>) -> Value {
         "skipped": skipped,
         "skipped_calls": stats.skipped,
         "not_judged": tally.skipped,
+        "not_judged_count": not_judged(replay, first),
+        "silent": tally.silent,
+        "freed_unseen": tally.freed_unseen,
+        "by_rule": tally.by_rule,
         "differences": tally.differences,
         "differences_count": tally.differences_count,
         "maps": first.maps,
+        "used": tally.used.word(),
         "processes": tally.processes.iter().filter(shown).collect::<Vec<_>>(),
         "mprotect_sizes": mprotect_sizes(first),
         "machines": replay.machines.iter().map(machine).collect::<Vec<_>>(),

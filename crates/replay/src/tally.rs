@@ -1,10 +1,11 @@
 //! What a replay adds up to on one machine.
 
+use crate::options::Used;
 use ptelab_machine::{Counter, Counters};
 use ptelab_measure::cost::Model;
 use ptelab_run::Cost;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Differences, adopted ranges and dear calls that are kept one by one.
 const MAX_DIFFERENCES: usize = 1000;
@@ -77,6 +78,12 @@ pub struct ProcessReport {
     pub pid: Option<u32>,
     /// The last program that it executed.
     pub program: Option<String>,
+    /// How it was made: `fork`, `vfork`; nothing where it was there when the log began.
+    pub born: Option<&'static str>,
+    /// The process that made it, by its number in the log.
+    pub made_by: Option<u32>,
+    /// How it ended, in the log's words: `exited with 0`, `killed by SIGKILL`; nothing where the log does not say.
+    pub end: Option<String>,
     /// Calls that were judged.
     pub calls: u64,
     /// Of these equal.
@@ -100,16 +107,24 @@ pub struct ProcessReport {
 pub struct Tally {
     /// What mprotect is predicted by; nothing where there is no model of the port.
     pub(crate) model: Option<&'static Model>,
+    /// How it is known which pages were used.
+    pub used: Used,
     /// Calls that were judged.
     pub calls: u64,
     /// Of these with the log's result.
     pub equal: u64,
     /// Ranges that were adopted.
     pub adopted: u64,
+    /// Ranges that the log shows to be free again, and not who unmapped them.
+    pub freed_unseen: u64,
+    /// Processes and threads that the log shows being made, and has no line of.
+    pub silent: BTreeSet<u32>,
     /// The first of them.
     pub adopted_ranges: Vec<AdoptedRange>,
     /// Calls that could not be judged, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// Calls with other results by what a release does otherwise, by what that is.
+    pub by_rule: BTreeMap<&'static str, u64>,
     /// Calls with other results: the first of them.
     pub differences: Vec<LogDifference>,
     /// How many there are.

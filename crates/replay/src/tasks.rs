@@ -1,8 +1,8 @@
 //! Who is who: the log's process and thread numbers, and the emulated machine's.
 
 use ptelab_machine::Pid;
-use ptelab_scenario::strace::{LoggedCall, Syscall};
-use std::collections::BTreeMap;
+use ptelab_scenario::strace::{LogEntry, Syscall};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A thread of the log.
 #[derive(Clone, Debug)]
@@ -11,19 +11,33 @@ pub(crate) struct Task {
     pub(crate) emulated: Pid,
     /// The process that it is a thread of, as an index into the list of all.
     pub(crate) process: usize,
-    /// A call that it has begun.
-    begun: Option<LoggedCall>,
+    /// Whether the log has a line of it.
+    pub(crate) seen: bool,
 }
 
-/// All threads that live. Before a log names processes, there is one without a number.
+/// All threads that live. Where a log does not name processes, there is one without a number.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks {
     nameless: Option<Task>,
     numbered: BTreeMap<u32, Task>,
+    /// Numbers of tasks that have ended.
+    gone: BTreeSet<u32>,
 }
 
-/// `CLONE_VM` and `CLONE_THREAD` (`include/uapi/linux/sched.h`).
+/// Who lives, and who may yet turn out to.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) tasks: Tasks,
+    /// Whether the log begins in the middle of a program: others may run that it does not introduce.
+    pub(crate) attached: bool,
+    /// What tasks did that nobody has announced.
+    pub(crate) waiting: BTreeMap<u32, Vec<LogEntry>>,
+    pub(crate) waiting_count: usize,
+}
+
+/// `CLONE_VM`, `CLONE_VFORK` and `CLONE_THREAD` (`include/uapi/linux/sched.h`).
 const CLONE_VM: u64 = 0x100;
+const CLONE_VFORK: u64 = 0x4000;
 const CLONE_THREAD: u64 = 0x1_0000;
 
 /// What a new task shares with its parent.
@@ -31,6 +45,8 @@ const CLONE_THREAD: u64 = 0x1_0000;
 pub(crate) enum Birth {
     /// Nothing: a copy.
     Fork,
+    /// The address space, until it executes a program, which the parent waits for.
+    Vfork,
     /// The address space, until it executes a program.
     SharesMemory,
     /// The process.
@@ -38,19 +54,28 @@ pub(crate) enum Birth {
 }
 
 impl Birth {
+    /// What it is called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Vfork => "vfork",
+            Self::SharesMemory => "shares memory",
+            Self::Thread => "thread",
+        }
+    }
+
     /// What a call makes, if it makes a task.
     pub(crate) fn of(call: &Syscall) -> Option<Self> {
         match *call {
             Syscall::Fork => Some(Self::Fork),
-            Syscall::Vfork => Some(Self::SharesMemory),
+            Syscall::Vfork => Some(Self::Vfork),
             Syscall::Clone { flags, .. } => {
-                let flags = flags.unwrap_or(0);
-                Some(if flags & CLONE_THREAD != 0 {
-                    Self::Thread
-                } else if flags & CLONE_VM != 0 {
-                    Self::SharesMemory
-                } else {
-                    Self::Fork
+                let has = |flag| flags.unwrap_or(0) & flag != 0;
+                Some(match () {
+                    () if has(CLONE_THREAD) => Self::Thread,
+                    () if has(CLONE_VM) && has(CLONE_VFORK) => Self::Vfork,
+                    () if has(CLONE_VM) => Self::SharesMemory,
+                    () => Self::Fork,
                 })
             }
             _ => None,
@@ -59,49 +84,83 @@ impl Birth {
 }
 
 impl Tasks {
-    /// The task of a line. The first number that a log names without having announced it is the nameless one's.
-    pub(crate) fn find(&mut self, pid: Option<u32>) -> Option<&mut Task> {
-        let Some(pid) = pid else {
-            let only = self.numbered.len() == 1 && self.nameless.is_none();
-            return if only { self.numbered.values_mut().next() } else { self.nameless.as_mut() };
-        };
-        if !self.numbered.contains_key(&pid)
-            && self.births().next().is_none()
-            && let Some(task) = self.nameless.take()
-        {
-            self.numbered.insert(pid, task);
+    /// The task of a line: the one of its number, or the nameless one. A line without a number in a log that has numbers is
+    /// of the only task that is left, or else of the first.
+    pub(crate) fn find(&self, pid: Option<u32>) -> Option<&Task> {
+        match pid {
+            Some(pid) => self.numbered.get(&pid),
+            None => self.nameless.as_ref().or_else(|| self.numbered.values().min_by_key(|task| task.process)),
         }
-        self.numbered.get_mut(&pid)
+    }
+
+    /// The log has a line of a task.
+    pub(crate) fn see(&mut self, pid: Option<u32>) {
+        let task = match pid {
+            Some(pid) => self.numbered.get_mut(&pid),
+            None => self.nameless.as_mut(),
+        };
+        if let Some(task) = task {
+            task.seen = true;
+        }
+    }
+
+    /// A number that nobody announced is the nameless task's; says whether there is one.
+    pub(crate) fn name(&mut self, pid: u32) -> bool {
+        let Some(task) = self.nameless.take() else { return false };
+        self.numbered.insert(pid, task);
+        true
     }
 
     pub(crate) fn add(&mut self, pid: Option<u32>, emulated: Pid, process: usize) {
-        let task = Task { emulated, process, begun: None };
+        let task = Task { emulated, process, seen: false };
         match pid {
-            Some(pid) => drop(self.numbered.insert(pid, task)),
+            Some(pid) => {
+                self.gone.remove(&pid);
+                self.numbered.insert(pid, task);
+            }
             None => self.nameless = Some(task),
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.nameless.is_none() && self.numbered.is_empty()
+    /// Whether a number is or was a task's.
+    pub(crate) fn was_seen(&self, pid: u32) -> bool {
+        self.numbered.contains_key(&pid) || self.gone.contains(&pid)
     }
 
     /// Takes a task away.
     pub(crate) fn remove(&mut self, pid: Option<u32>) -> Option<Task> {
         match pid {
-            Some(pid) => self.numbered.remove(&pid),
+            Some(pid) => {
+                let task = self.numbered.remove(&pid)?;
+                self.gone.insert(pid);
+                Some(task)
+            }
             None => self.nameless.take(),
         }
+    }
+
+    /// A task goes on under another number, that of a task which is no more.
+    pub(crate) fn rename(&mut self, from: u32, to: Option<u32>) -> Option<Task> {
+        let goes_on = self.remove(Some(from))?;
+        let ended = self.remove(to);
+        match to {
+            Some(to) => {
+                self.gone.remove(&to);
+                self.numbered.insert(to, goes_on);
+            }
+            None => self.nameless = Some(goes_on),
+        }
+        ended
     }
 
     /// Takes all tasks of a process away, but for one of this number.
     pub(crate) fn remove_process(&mut self, process: usize, but: Option<Pid>) -> Vec<Task> {
         let goes = |task: &Task| task.process == process && Some(task.emulated) != but;
-        let mut gone: Vec<Task> = self.nameless.take_if(|task| goes(task)).into_iter().collect();
+        let mut ended: Vec<Task> = self.nameless.take_if(|task| goes(task)).into_iter().collect();
         let numbers: Vec<u32> =
             self.numbered.iter().filter(|(_, task)| goes(task)).map(|(pid, _)| *pid).collect();
-        gone.extend(numbers.iter().filter_map(|pid| self.numbered.remove(pid)));
-        gone
+        ended.extend(numbers.iter().filter_map(|pid| self.remove(Some(*pid))));
+        ended
     }
 
     /// A task of a process: its number in the log, and here.
@@ -111,52 +170,23 @@ impl Tasks {
         all.find(|(_, task)| task.process == process).map(|(pid, task)| (pid, task.emulated))
     }
 
-    /// Whether a process has a task.
-    pub(crate) fn has(&self, process: usize) -> bool {
-        self.all().any(|task| task.process == process)
+    /// How many tasks a process has.
+    pub(crate) fn count(&self, process: usize) -> usize {
+        self.all().filter(|task| task.process == process).count()
+    }
+
+    /// The first task, by its number here, of which the log has no line yet, and which is no thread of another.
+    pub(crate) fn first_unseen(&self) -> Option<u32> {
+        let unseen = self.numbered.iter().filter(|(_, task)| !task.seen && self.count(task.process) == 1);
+        unseen.min_by_key(|(_, task)| task.emulated).map(|(pid, _)| *pid)
+    }
+
+    /// Whether a process has a task of which the log has no line: it may do what the log does not show.
+    pub(crate) fn has_unseen(&self, process: usize) -> bool {
+        self.all().any(|task| task.process == process && !task.seen)
     }
 
     fn all(&self) -> impl Iterator<Item = &Task> {
         self.nameless.iter().chain(self.numbered.values())
-    }
-
-    /// Notes that a call has begun.
-    pub(crate) fn begin(&mut self, pid: Option<u32>, call: LoggedCall) {
-        if let Some(task) = self.find(pid) {
-            task.begun = Some(call);
-        }
-    }
-
-    /// The call that a task had begun, which is over.
-    pub(crate) fn take_begun(&mut self, pid: Option<u32>) -> Option<LoggedCall> {
-        self.find(pid)?.begun.take()
-    }
-
-    /// Tasks that have begun to make a task, with what they make.
-    fn births(&self) -> impl Iterator<Item = (Pid, usize, Birth)> {
-        self.all().filter_map(|task| {
-            let birth = Birth::of(&task.begun.as_ref()?.call)?;
-            Some((task.emulated, task.process, birth))
-        })
-    }
-
-    /// The parent of a task that nobody has announced: the only one that is making one, or the first of several.
-    pub(crate) fn expecting(&self) -> Option<(Pid, usize, Birth)> {
-        self.births().next()
-    }
-
-    /// Calls that other tasks have begun to unmap memory of `range`; they are taken as done.
-    pub(crate) fn take_begun_unmaps(&mut self, range: (u64, u64)) -> Vec<(Pid, LoggedCall)> {
-        let mut taken = Vec::new();
-        for task in self.nameless.iter_mut().chain(self.numbered.values_mut()) {
-            let unmaps = task.begun.as_ref().is_some_and(|begun| match begun.call {
-                Syscall::Munmap { addr, len } => addr < range.1 && range.0 < addr.saturating_add(len),
-                _ => false,
-            });
-            if unmaps && let Some(begun) = task.begun.take() {
-                taken.push((task.emulated, begun));
-            }
-        }
-        taken
     }
 }

@@ -309,27 +309,35 @@ impl Tracer {
         ranges.into_iter().map(change).collect()
     }
 
-    /// How the VMAs of an address space differ from those that it had when last looked at.
-    fn look_at_vmas(&mut self, vm: &dyn Backend, space: Pid, user: Pid) -> Option<VmaChange> {
-        let areas = vm.areas(user, 0, u64::MAX).ok()?;
+    /// How the VMAs of an address space differ from those that it had when last looked at: everywhere, or only where ranges
+    /// say that they may.
+    fn look_at_vmas(
+        &mut self,
+        vm: &dyn Backend,
+        user: Pid,
+        space: Pid,
+        ranges: Option<&[(u64, u64)]>,
+    ) -> Vec<VmaChange> {
         let old = self.vmas.entry(space).or_default();
-        let same = |(old, new): &(&NamedArea, &Area)| old.area == **new;
-        let at = old.iter().zip(&areas).take_while(same).count();
-        let kept = old[at..].iter().rev().zip(areas[at..].iter().rev()).take_while(same).count();
-        let removed = old.len() - at - kept;
-        let changed = &areas[at..areas.len() - kept];
-        if removed == 0 && changed.is_empty() {
-            return None;
-        }
-        let added = match changed {
-            [] => Vec::new(),
-            [first, .., last] | [first @ last] => {
-                let backings = vm.backings(user, first.start.get(), last.end.since(first.start)).ok()?;
-                changed.iter().zip(backings).map(|(&area, backing)| NamedArea { area, backing }).collect()
+        let everywhere = [(0, u64::MAX)];
+        let ranges = if old.is_empty() { None } else { ranges };
+        let changes = ranges.unwrap_or(&everywhere).iter().filter_map(|&range| {
+            let (first, areas) = around(vm, user, old, range)?;
+            let window = &old[first.0..first.1];
+            let same = |(old, new): &(&NamedArea, &Area)| old.area == **new;
+            let kept_before = window.iter().zip(&areas).take_while(same).count();
+            let rest = (&window[kept_before..], &areas[kept_before..]);
+            let kept = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(same).count();
+            let (at, removed) = (first.0 + kept_before, rest.0.len() - kept);
+            let changed = &rest.1[..rest.1.len() - kept];
+            if removed == 0 && changed.is_empty() {
+                return None;
             }
-        };
-        old.splice(at..at + removed, added.iter().cloned());
-        Some(VmaChange { space, at, removed, added })
+            let added = named(vm, user, changed)?;
+            old.splice(at..at + removed, added.iter().cloned());
+            Some(VmaChange { space, at, removed, added })
+        });
+        changes.collect()
     }
 
     /// Forgets address spaces that have ended.
@@ -342,6 +350,37 @@ impl Tracer {
             self.states.retain(|(space, _), _| !ended.contains(space));
         }
         ended
+    }
+}
+
+/// Areas with what they are of.
+fn named(vm: &dyn Backend, user: Pid, areas: &[Area]) -> Option<Vec<NamedArea>> {
+    let (Some(first), Some(last)) = (areas.first(), areas.last()) else { return Some(Vec::new()) };
+    let backings = vm.backings(user, first.start.get(), last.end.since(first.start)).ok()?;
+    Some(areas.iter().zip(backings).map(|(&area, backing)| NamedArea { area, backing }).collect())
+}
+
+/// The VMAs at a range and beside it, as they were, by their places in the list, and as they are: so many that both begin and end
+/// at the same addresses.
+fn around(
+    vm: &dyn Backend,
+    user: Pid,
+    old: &[NamedArea],
+    (addr, len): (u64, u64),
+) -> Option<((usize, usize), Vec<Area>)> {
+    let (mut from, mut to) = (addr.saturating_sub(1), addr.saturating_add(len).saturating_add(1));
+    loop {
+        let areas = vm.areas(user, from, to - from).ok()?;
+        let first = old.partition_point(|known| known.area.end.get() <= from);
+        let last = old.partition_point(|known| known.area.start.get() < to).max(first);
+        let known = old[first..last].iter().map(|known| &known.area);
+        let (lowest, highest) = known
+            .chain(&areas)
+            .fold((from, to), |(low, high), area| (low.min(area.start.get()), high.max(area.end.get())));
+        if (lowest, highest) == (from, to) {
+            return Some(((first, last), areas));
+        }
+        (from, to) = (lowest, highest);
     }
 }
 
@@ -360,7 +399,8 @@ impl Observer for Tracer {
             }
         }
         let looked_at = spaces.iter().filter(|(label, _)| Some(**label) == space || !known.contains(label));
-        let vmas = looked_at.filter_map(|(&label, &user)| self.look_at_vmas(vm, label, user)).collect();
+        let ranges = seen.ranges.as_deref();
+        let vmas = looked_at.flat_map(|(&label, &user)| self.look_at_vmas(vm, user, label, ranges)).collect();
         let (mut events, mut reasons) = (Vec::new(), Vec::new());
         if self.is_detailed() {
             self.lane.detailed += 1;

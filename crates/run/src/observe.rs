@@ -17,6 +17,8 @@ pub struct Seen<'a> {
     pub name: &'a str,
     /// Its text.
     pub text: &'a str,
+    /// Where it may have changed mappings, as first addresses and lengths; nothing where that is not known.
+    pub ranges: Option<Vec<(u64, u64)>>,
     /// What it came to.
     pub outcome: String,
     /// Whether that is what the source expects.
@@ -63,6 +65,7 @@ fn seen<'a>(text: &'a str, done: exec::Done<'a>) -> Seen<'a> {
         pid: done.line.pid.unwrap_or(1),
         name: done.line.call.name(),
         text,
+        ranges: None,
         outcome: done.outcome.to_string(),
         as_expected: done.as_expected,
         counters: done.counters.unwrap_or_default(),

@@ -205,6 +205,8 @@ calls! {
         PkeyFree = "pkey_free" { pkey: Pkey };
         /// pkey_mprotect(2). No access goes through to memory with another key than 0.
         PkeyMprotect = "pkey_mprotect" { addr: Addr, len: Len, prot: Prot, pkey: Pkey };
+        /// mseal(2): what is mapped there stays, as it is.
+        Mseal = "mseal" { addr: Addr, len: Len, flags: Plain };
     }
     Emulated {
         /// Private pages there go to a device's memory. Large folios are split first.

@@ -150,3 +150,177 @@ fn page_faults_of_a_log_are_what_it_touched() {
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     assert!(text.contains("rss 4K"), "{text}");
 }
+
+/// A log as it goes to the terminal: no number on the first process's lines until there are two.
+#[test]
+fn forms_of_logs_are_told_apart() {
+    let map = "mmap(NULL, 65536, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7fd03b0fe000\n";
+    let exec = "execve(\"/bin/sh\", [\"sh\"], 0x7ffd /* 35 vars */) = 0\n";
+    let unmap = "munmap(0x7fd03b0fe000, 65536) = 0\n";
+    let on_terminal = format!(
+        "{exec}{map}fork(strace: Process 11 attached\n)      = 11\n\
+         [pid    10] madvise(0x7fd03b0fe000, 4096, MADV_DONTNEED) = 0\n[pid    11] {unmap}\
+         [pid    11] exit_group(0) = ?\n[pid    11] +++ exited with 0 +++\n{unmap}exit_group(0) = ?\n+++ exited with 0 +++\n"
+    );
+    let fork = |child: u32| format!("fork() = {child}\n");
+    let ended =
+        |child: u32| format!("--- SIGCHLD {{si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid={child}}} ---\n");
+    let without_f =
+        [exec, map, &fork(11), &fork(12), &ended(11), &fork(13), unmap, &ended(12), &ended(13)].concat();
+    // The same address again, which another thread unmapped.
+    let one_of_ff = format!("{map}{map}{unmap}exit(0) = ?\n+++ exited with 0 +++\n");
+    // A thread that did nothing until now.
+    let attached = format!("[pid 20] {map}[pid 21] {unmap}[pid 22] {map}");
+    let cut = format!("7 <... munmap resumed>) = 0\n7 {map}7 {unmap}");
+    for (name, log, calls, processes) in [
+        ("terminal", &on_terminal, 6, 2),
+        ("without-f", &without_f, 6, 4),
+        ("one-of-ff", &one_of_ff, 3, 1),
+        ("attached", &attached, 3, 1),
+        ("cut", &cut, 2, 1),
+    ] {
+        let output = ptelab(&["replay", &file(&format!("{name}.strace"), log.as_bytes()), "--json"]);
+        let json = parsed(&output);
+        assert_eq!(output.status.code(), Some(0), "{name}: {json}");
+        assert_eq!((&json["calls"], &json["equal"]), (&calls.into(), &calls.into()), "{name}: {json}");
+        assert_eq!(json["processes"].as_array().map(Vec::len), Some(processes), "{name}: {json}");
+        assert_eq!(json["not_judged_count"], u64::from(name == "cut"), "{name}: {json}");
+    }
+    let text = stdout(&ptelab(&["replay", &file("cut.strace", cut.as_bytes())]));
+    assert!(text.starts_with("3 lines: 1 not judged; 2 calls, 2 with the log's result"), "{text}");
+    let text = stdout(&ptelab(&["replay", &file("without-f.strace", without_f.as_bytes())]));
+    assert!(text.contains("no lines of 3 tasks that it shows being made (11, 12, 13)"), "{text}");
+}
+
+/// Calls that a kernel or CPU may lack, or that one release knows by another rule, are the log's.
+#[test]
+fn what_decides_later_results_is_modelled_or_taken_from_the_log() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 mmap(0x40000000, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x40000000\n\
+        7 pkey_alloc(0, PKEY_DISABLE_WRITE) = 1\n\
+        7 pkey_mprotect(0x40000000, 4096, PROT_READ|PROT_WRITE, 1) = 0\n\
+        7 pkey_mprotect(0x40001000, 4096, PROT_READ, 5) = 0\n\
+        7 pkey_mprotect(0x40001000, 4096, PROT_READ, 6) = -1 EINVAL (Invalid argument)\n\
+        7 mremap(0x40000000, 8192, 8192, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000000) = 0x50000000\n\
+        7 mprotect(0x50001000, 4096, PROT_READ|PROT_WRITE) = 0\n\
+        7 mseal(0x50000000, 4096, 0) = 0\n\
+        7 munmap(0x50000000, 8192) = -1 EPERM (Operation not permitted)\n\
+        7 mprotect(0x50000000, 8192, PROT_NONE) = -1 EPERM (Operation not permitted)\n\
+        7 munmap(0x50001000, 4096) = 0\n";
+    let path = file("kernel.strace", log.as_bytes());
+    for cpu in ["x86_64.pku=on", "x86_64.pku=off"] {
+        let output = ptelab(&[
+            "replay",
+            &path,
+            "--arch",
+            "x86_64,arm64",
+            "--kernel",
+            "6.16,7.3",
+            "--cpu",
+            cpu,
+            "--json",
+        ]);
+        let json = parsed(&output);
+        assert_eq!(output.status.code(), Some(0), "{cpu}: {json}");
+        assert_eq!((&json["calls"], &json["equal"]), (&12.into(), &11.into()), "{json}");
+    }
+    let text = stdout(&ptelab(&["replay", &path, "--arch", "x86_64", "--kernel", "6.16"]));
+    assert!(text.contains("12 calls, 11 with the log's result, 1 with that of the release"), "{text}");
+}
+
+/// What the log says was refused is not carried out, so that what comes after it is judged by what was.
+#[test]
+fn a_refused_call_is_not_carried_out() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000\n\
+        7 munmap(0x7f0000000000, 8192) = -1 EPERM (Operation not permitted)\n\
+        7 mmap(0x7f0000000000, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED_NOREPLACE, -1, 0) = -1 EEXIST (File exists)\n";
+    let text = stdout(&ptelab(&["replay", &file("refused.strace", log.as_bytes())]));
+    assert!(text.starts_with("4 lines: 4 calls, 3 with the log's result, 1 with another\n"), "{text}");
+}
+
+/// A child is made once: by vfork, whose second part comes last, and where it has ended by then.
+#[test]
+fn a_child_is_made_once() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 vfork( <unfinished ...>\n\
+        8 execve(\"/bin/true\", [\"true\"], 0x7ffd /* 35 vars */ <unfinished ...>\n\
+        7 <... vfork resumed>) = 8\n\
+        8 <... execve resumed>) = 0\n\
+        7 clone(child_stack=NULL, flags=SIGCHLD <unfinished ...>\n\
+        9 exit_group(3) = ?\n\
+        9 +++ exited with 3 +++\n\
+        7 <... clone resumed>) = 9\n\
+        8 +++ killed by SIGKILL +++\n";
+    let path = file("once.strace", log.as_bytes());
+    let json = parsed(&ptelab(&["replay", &path, "--json"]));
+    let of = |name| {
+        json["processes"].as_array().map(|all| all.iter().map(|one| one[name].clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(of("pid"), Some(vec![7.into(), 8.into(), 9.into()]), "{json}");
+    assert_eq!(of("born"), Some(vec![serde_json::Value::Null, "vfork".into(), "fork".into()]), "{json}");
+    let text = stdout(&ptelab(&["replay", &path]));
+    assert!(text.contains("8 /bin/true (vfork of 7):") && text.contains("; killed by SIGKILL"), "{text}");
+}
+
+/// Each line of a maps file that was read in pieces held at some moment; what never did is a difference.
+#[test]
+fn maps_may_be_read_in_pieces() {
+    let mmap = |at: u64, prot: &str| {
+        format!("7 mmap({at:#x}, 4096, {prot}, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = {at:#x}\n")
+    };
+    let log = [
+        "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n",
+        &mmap(0x4000_0000, "PROT_READ"),
+        "7 openat(AT_FDCWD, \"/proc/self/maps\", O_RDONLY) = 3\n7 read(3, \"...\"..., 4096) = 4000\n",
+        &mmap(0x5000_0000, "PROT_READ"),
+        "7 munmap(0x40000000, 4096) = 0\n7 read(3, \"...\"..., 4096) = 50\n7 close(3) = 0\n",
+        &mmap(0x6000_0000, "PROT_READ"),
+    ]
+    .concat();
+    let log = file("pieces.strace", log.as_bytes());
+    let held = "40000000-40001000 r--p 00000000 00:00 0\n50000000-50001000 r--p 00000000 00:00 0\n";
+    let never = format!("{held}60000000-60001000 r--p 00000000 00:00 0\n");
+    for (maps, code) in [(held.to_owned(), 0), (never, 1)] {
+        let output = ptelab(&["replay", &log, "--maps", &file("pieces.maps", maps.as_bytes())]);
+        assert_eq!(output.status.code(), Some(code), "{}", stdout(&output));
+    }
+}
+
+/// Figures that rest on a guess say so, and those by smaps or by what was seen say that.
+#[test]
+fn figures_say_what_they_rest_on() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 mmap(0x40000000, 65536, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x40000000\n";
+    let seen = format!("{log}7 +++ in use 0x40000000+4096 0x40004000+8192 +++\n");
+    let smaps = file("used.smaps", b"40000000-40010000 rw-p 00000000 00:00 0\nRss: 8 kB\n");
+    let (log, seen) = (file("guess.strace", log.as_bytes()), file("seen.strace", seen.as_bytes()));
+    for (args, says) in [
+        (vec!["replay", &log], "64.0K resident, 0 in huge leaves, if all writable memory was used"),
+        (vec!["replay", &log, "--smaps", &smaps], "8.0K resident, 0 in huge leaves, by smaps"),
+    ] {
+        let text = stdout(&ptelab(&args));
+        assert!(text.contains(says), "{text}");
+    }
+    let text = stdout(&ptelab(&["replay", &seen, "--fault-in", "none"]));
+    assert!(text.contains("12.0K resident, 0 in huge leaves\n"), "{text}");
+    let rollup = file("rollup", b"40000000-7ffff000 ---p 00000000 00:00 0 [rollup]\nRss: 8 kB\n");
+    let output = ptelab(&["replay", &log, "--smaps", &rollup]);
+    assert!(stderr(&output).contains("smaps_rollup has one sum"), "{}", stderr(&output));
+}
+
+/// What strace writes of a program, and which pages that used, are one log.
+#[test]
+fn a_program_is_watched() {
+    let output = file("watched.strace", b"");
+    let done = ptelab(&["watch", "-o", &output, "--", "/bin/sh", "-c", "true; exit 0"]);
+    let text = stderr(&done);
+    if text.contains("strace, which is not there") || text.contains("ptrace") {
+        return;
+    }
+    assert_eq!(done.status.code(), Some(0), "{text}");
+    let log = std::fs::read_to_string(&output).expect("it is written");
+    assert!(log.contains(" execve(\"/bin/sh\"") && log.contains(" +++ in use "), "{log}");
+    let json = parsed(&ptelab(&["replay", &output, "--json"]));
+    assert_eq!((&json["calls"], &json["used"]), (&json["equal"], &"logged".into()), "{json}");
+}

@@ -108,7 +108,86 @@ static inline long uffd_range(unsigned long request, long addr, long len, long m
 	return ioctl(uffd_fd, request, arg);
 }
 
+/* What the program sets, and what it was before; the last has no path. */
+static struct setting {
+	const char *path;
+	char was[128];
+} settings[] = {
+	/* SETTINGS */
+	{ 0, "" },
+};
+
+/* Several words with the one that holds in brackets, or one. */
+static inline void read_settings(void)
+{
+	for (struct setting *s = settings; s->path; s++) {
+		int fd = open(s->path, O_RDONLY);
+		long n = fd < 0 ? -1 : read(fd, s->was, sizeof(s->was) - 1);
+		char *word = n > 0 ? strchr(s->was, '[') : 0;
+
+		if (fd >= 0)
+			close(fd);
+		s->was[n > 0 ? n : 0] = 0;
+		if (word) {
+			memmove(s->was, word + 1, strlen(word));
+			s->was[strcspn(s->was, "]")] = 0;
+		}
+	}
+}
+
+static inline void put_settings_back(void)
+{
+	for (struct setting *s = settings; s->path; s++)
+		if (*s->was && write_file(s->path, s->was) < 0)
+			fprintf(stderr, "%s could not be set back to %s\n", s->path, s->was);
+}
+
+static int play(void);
+static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGPIPE };
+static volatile sig_atomic_t ended_by;
+static volatile pid_t player;
+
+static void on_end(int sig)
+{
+	ended_by = sig;
+	if (player > 0)
+		kill(-player, SIGKILL);
+}
+
+/* The calls are made by other processes; this one puts back what they set, however they end. */
 int main(void)
+{
+	struct sigaction end = { .sa_handler = on_end };
+	int status = 0;
+
+	read_settings();
+	for (unsigned int i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		sigaction(ends[i], &end, 0);
+	player = fork();
+	if (player == 0) {
+		setpgid(0, 0);
+		for (unsigned int i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+			signal(ends[i], SIG_DFL);
+		exit(play());
+	}
+	if (player > 0)
+		setpgid(player, player);
+	/* A signal may have come before there was a player to end. */
+	if (ended_by && player > 0)
+		kill(-player, SIGKILL);
+	while (player > 0 && waitpid(player, &status, 0) < 0 && errno == EINTR)
+		;
+	if (player > 0)
+		kill(-player, SIGKILL);
+	put_settings_back();
+	if (ended_by) {
+		signal(ended_by, SIG_DFL);
+		raise(ended_by);
+	}
+	return player > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static int play(void)
 {
 	int me = 1, sig;
 

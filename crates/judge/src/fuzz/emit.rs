@@ -4,6 +4,7 @@ use super::case::Found;
 use ptelab_machine::uapi::{Class, Value};
 use ptelab_machine::{Access, Call, Switch};
 use ptelab_scenario::Line;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The scenario, with what it broke as a comment. `bug` names what was broken on purpose, if anything was.
@@ -26,6 +27,12 @@ pub fn scenario_text(found: &Found, bug: Option<&str>) -> String {
 
 const HEAD: &str = include_str!("emit.c");
 
+/// Where in the head the settings go.
+const SETTINGS: &str = "/* SETTINGS */";
+
+/// Where the switches of huge pages are.
+const THP: &str = "/sys/kernel/mm/transparent_hugepage";
+
 const TAIL: &str = r"	while (wait(0) > 0)
 		;
 	return 0;
@@ -33,9 +40,10 @@ const TAIL: &str = r"	while (wait(0) > 0)
 ";
 
 /// A C program that makes the same calls on a real kernel, as root where sysfs is written, and prints what they come to.
-/// Calls that a program cannot make (a migration that stands still, a device) are printed as such.
+/// Calls that a program cannot make (a migration that stands still, a device) are printed as such. However the program ends, but for
+/// a SIGKILL, it puts back what it set.
 pub fn c_program(lines: &[Line]) -> String {
-    let mut text = HEAD.to_owned();
+    let mut text = HEAD.replace(SETTINGS, &settings(lines));
     let mut children = 1;
     for (i, line) in lines.iter().enumerate() {
         let pid = line.pid.unwrap_or(1);
@@ -50,6 +58,15 @@ pub fn c_program(lines: &[Line]) -> String {
         let _ = writeln!(text, "\t\tif (me == {pid})\n\t\t\t*turn = {};\n\t}}", i + 1);
     }
     text + TAIL
+}
+
+/// The files that a program writes to, as rows of a table.
+fn settings(lines: &[Line]) -> String {
+    let files = lines.iter().filter_map(|line| match &line.call {
+        Call::Thp { size, .. } => Some(format!("{{ \"{THP}/{}\", \"\" }},", size.file())),
+        _ => None,
+    });
+    files.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("\n\t")
 }
 
 fn c_statement(i: usize, call: &Call) -> String {
@@ -83,8 +100,7 @@ fn c_call(call: &Call) -> Option<String> {
         Call::Check { addr, .. } => format!("*(volatile unsigned char *){addr:#x}"),
         Call::ClearRefs { what } => format!("write_file(\"/proc/self/clear_refs\", \"{what}\")"),
         Call::Thp { size, mode } => {
-            let folder = "/sys/kernel/mm/transparent_hugepage";
-            format!("write_file(\"{folder}/{}\", \"{}\")", size.file(), mode.name())
+            format!("write_file(\"{THP}/{}\", \"{}\")", size.file(), mode.name())
         }
         Call::Uffd { .. } | Call::PagemapScan { .. } => format!("{name}({})", arguments()?),
         Call::UffdUnregister { addr, len } => format!("uffd_range(UFFDIO_UNREGISTER, {addr:#x}, {len}, 0)"),
@@ -118,6 +134,7 @@ fn c_call(call: &Call) -> Option<String> {
         | Call::PkeyAlloc { .. }
         | Call::PkeyFree { .. }
         | Call::PkeyMprotect { .. }
+        | Call::Mseal { .. }
         | Call::DevicePrivate { .. }
         | Call::DeviceExclusive { .. }
         | Call::Brk { .. }

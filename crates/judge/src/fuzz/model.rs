@@ -421,6 +421,7 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
         | Call::PkeyAlloc { .. }
         | Call::PkeyFree { .. }
         | Call::PkeyMprotect { .. }
+        | Call::Mseal { .. }
         | Call::SetVmaAnonName { .. }
         | Call::SetThpDisable { .. }
         | Call::GetThpDisable {}

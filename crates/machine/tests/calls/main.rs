@@ -6,6 +6,7 @@ mod migration;
 mod mlock;
 mod names;
 mod numa;
+mod places;
 mod processes;
 mod stack;
 mod sync;
@@ -94,6 +95,7 @@ calls! {
     pkey_alloc(flags: u64, rights: PkeyRights) -> i32 = PkeyAlloc { flags, rights };
     pkey_free(pkey: i32) -> () = PkeyFree { pkey };
     pkey_mprotect(addr: u64, len: u64, prot: Prot, pkey: i32) -> () = PkeyMprotect { addr, len, prot, pkey };
+    mseal(addr: u64, len: u64, flags: u64) -> () = Mseal { addr, len, flags };
     set_anon_vma_name(addr: u64, len: u64, name: Option<&str>) -> () =
         SetVmaAnonName { addr, len, name: name.map(str::to_owned) };
     set_thp_disable(on: u64, flags: u64) -> () = SetThpDisable { on, flags };

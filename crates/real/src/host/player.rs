@@ -111,6 +111,7 @@ const NUMBERS: &[(&str, c_long)] = &[
     ("pkey_alloc", libc::SYS_pkey_alloc),
     ("pkey_free", libc::SYS_pkey_free),
     ("pkey_mprotect", libc::SYS_pkey_mprotect),
+    ("mseal", libc::SYS_mseal),
 ];
 
 fn system_call(call: &Call) -> Outcome {

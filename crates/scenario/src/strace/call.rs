@@ -44,6 +44,14 @@ pub(super) fn name(body: &[u8]) -> Option<&str> {
     if named { std::str::from_utf8(&body[..end]).ok() } else { None }
 }
 
+/// The descriptor that a call is about, as its first argument.
+pub(super) fn descriptor(name: &str, body: &[u8]) -> Option<i32> {
+    let inner = body.get(name.len() + 1..)?;
+    let inner = inner.strip_prefix(b"fd: ").unwrap_or(inner);
+    let end = inner.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&inner[..end]).ok()?.parse().ok()
+}
+
 /// Whether a text with a name and a parenthesis has a call's end too: a result, or a remark in its place.
 pub(super) fn has_end(body: &[u8]) -> bool {
     if body.ends_with(b"...>") || body.ends_with(b"...") {

@@ -5,13 +5,20 @@ use crate::strace::argument::LoggedRange;
 use crate::strace::process;
 use crate::strace::scan::Items;
 use crate::strace::syscall::{Decoded, Syscall};
-use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot};
+use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, PkeyRights, Prot};
 
 /// A call that is decoded.
 #[derive(Debug)]
 pub(super) struct Spec {
     pub(super) name: &'static str,
     pub(super) decode: fn(&Args<'_>) -> Decoded,
+}
+
+impl Spec {
+    /// Whether it is of interest only where its descriptor is.
+    pub(super) fn of_descriptor(&self) -> bool {
+        ["read", "pread64", "close"].contains(&self.name)
+    }
 }
 
 const SPECS: &[Spec] = &[
@@ -46,6 +53,9 @@ const SPECS: &[Spec] = &[
     Spec { name: "munlockall", decode: |_| Ok(Some(Syscall::Munlockall)) },
     Spec { name: "msync", decode: msync },
     Spec { name: "mincore", decode: |args| range(args, |addr, len| Syscall::Mincore { addr, len }) },
+    Spec { name: "mseal", decode: mseal },
+    Spec { name: "pkey_alloc", decode: pkey_alloc },
+    Spec { name: "pkey_free", decode: |args| Ok(Some(Syscall::PkeyFree { pkey: args.int((0, "pkey"))? })) },
     Spec { name: "prctl", decode: process::prctl },
     Spec { name: "shmget", decode: process::shmget },
     Spec { name: "shmat", decode: process::shmat },
@@ -53,6 +63,9 @@ const SPECS: &[Spec] = &[
     Spec { name: "shmctl", decode: process::shmctl },
     Spec { name: "open", decode: process::open },
     Spec { name: "openat2", decode: process::openat },
+    Spec { name: "read", decode: process::read },
+    Spec { name: "pread64", decode: process::read },
+    Spec { name: "close", decode: process::close },
 ];
 
 /// The call of this name, if it is decoded.
@@ -143,4 +156,14 @@ fn mlock(args: &Args<'_>) -> Decoded {
 fn msync(args: &Args<'_>) -> Decoded {
     let flags = args.named::<MsFlags>((2, "flags"))?;
     Ok(Some(Syscall::Msync { addr: addr(args)?, len: args.number(LEN)?, flags }))
+}
+
+fn mseal(args: &Args<'_>) -> Decoded {
+    let (len, flags) = (args.number(LEN)?, args.number((2, "flags"))?);
+    Ok(Some(Syscall::Mseal { addr: addr(args)?, len, flags }))
+}
+
+fn pkey_alloc(args: &Args<'_>) -> Decoded {
+    let rights = args.named::<PkeyRights>((1, "init_val"))?;
+    Ok(Some(Syscall::PkeyAlloc { flags: args.number((0, "flags"))?, rights }))
 }

@@ -1,5 +1,6 @@
 //! What a log is made of.
 
+use crate::strace::argument::LoggedRange;
 use crate::strace::syscall::Syscall;
 use ptelab_uapi::Errno;
 
@@ -32,6 +33,8 @@ pub enum LogEvent {
         name: String,
         /// The address that caused it, for the signals that have one.
         addr: Option<u64>,
+        /// The child whose end it tells of: `SIGCHLD {si_code=CLD_EXITED, si_pid=7}`.
+        ended: Option<u32>,
     },
     /// `+++ exited with 0 +++`
     Exited {
@@ -52,6 +55,8 @@ pub enum LogEvent {
     },
     /// A page fault, as `perf trace -F all` prints it.
     Touch(Touch),
+    /// `+++ in use 0x7f0000000000+8192 +++`: pages that were seen in use since the last such line, as `ptelab watch` writes it.
+    InUse(Vec<LoggedRange>),
 }
 
 /// A call that returned, or that never does.

@@ -3,13 +3,15 @@
 use crate::strace::call::{self, Fault};
 use crate::strace::columns::{Columns, columns};
 use crate::strace::decode::{Spec, spec};
-use crate::strace::entry::{Clock, LogEntry, LogEvent, Stamp};
+use crate::strace::entry::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Stamp};
 use crate::strace::error::ReadError;
 use crate::strace::marks::{self, Mark};
 use crate::strace::pending::{Begun, Pending};
 use crate::strace::perf::{self, What};
 use crate::strace::processes::Processes;
 use crate::strace::stats::Stats;
+use crate::strace::syscall::Syscall;
+use std::collections::BTreeSet;
 
 /// What a line may come to.
 pub(super) type Item = Option<Result<LogEntry, ReadError>>;
@@ -22,6 +24,8 @@ pub(super) struct Log {
     pending: Pending,
     /// A call in the middle of which strace announced a process, and which goes on in the next line.
     held: Option<Begun>,
+    /// Descriptors of maps, in any process.
+    maps: BTreeSet<i32>,
 }
 
 /// Where and when a call was made.
@@ -132,6 +136,7 @@ impl Log {
                 let displaced = self.pending.hand_over(Some(*by), pid);
                 self.give_up(displaced);
             }
+            LogEvent::InUse(_) => self.stats.touches += 1,
             _ => self.stats.signals += 1,
         }
         let line = self.stats.lines;
@@ -145,12 +150,32 @@ impl Log {
         self.give_up(left);
     }
 
+    /// The call of this name, if it is to be decoded: reads and closes are where they are of a process's maps.
+    fn spec(&self, name: &str, body: &[u8]) -> Option<&'static Spec> {
+        let watched = || call::descriptor(name, body).is_some_and(|fd| self.maps.contains(&fd));
+        spec(name.as_bytes()).filter(|spec| !spec.of_descriptor() || watched())
+    }
+
+    /// Notes that a process's maps are opened.
+    fn watch(&mut self, call: &LoggedCall) {
+        let (Syscall::Open { path, .. }, LoggedOutcome::Value(fd)) = (&call.call, &call.outcome) else {
+            return;
+        };
+        let path = call.result_path.as_deref().or(path.as_ref().map(|path| path.text.as_str()));
+        let Ok(fd) = i32::try_from(*fd) else { return };
+        if path.is_some_and(|path| path.starts_with("/proc/") && path.ends_with("maps")) {
+            self.maps.insert(fd);
+        } else {
+            self.maps.remove(&fd);
+        }
+    }
+
     fn strace_call(&mut self, columns: Columns<'_>) -> Item {
         let body = columns.rest;
         let Some(name) = call::name(body) else {
             return self.unrecognised();
         };
-        if let Some(spec) = spec(name.as_bytes()) {
+        if let Some(spec) = self.spec(name, body) {
             let pid = self.pid(columns.pid);
             let at = At { line: self.stats.lines, pid, time: columns.time, duration: None, perf: false };
             return self.call(spec, body, at);
@@ -182,7 +207,7 @@ impl Log {
         let pid = self.pid(columns.pid);
         let spec = spec(name)?;
         let Some(begun) = self.pending.resume(pid, spec) else {
-            self.stats.orphans += 1;
+            self.stats.orphans += u64::from(!spec.of_descriptor());
             return None;
         };
         if let (Some(pid), None) = (pid, begun.pid) {
@@ -213,6 +238,7 @@ impl Log {
         match call::decode(spec, body, at.perf) {
             Ok(Some(mut call)) => {
                 self.stats.calls += 1;
+                self.watch(&call);
                 call.duration = call.duration.or(at.duration);
                 Some(Ok(self.entry(at, LogEvent::Call(call))))
             }
@@ -265,7 +291,7 @@ impl Log {
             What::Continued { name, rest } => self.perf_continued(spec(name)?, rest, at),
             What::Call(body) | What::Interrupted(body) => {
                 let name = call::name(body)?;
-                let Some(spec) = spec(name.as_bytes()) else {
+                let Some(spec) = self.spec(name, body) else {
                     self.stats.skip(name);
                     return None;
                 };
@@ -274,14 +300,14 @@ impl Log {
                 }
                 let displaced = self.pending.begin(at.begun(spec, body.to_vec()));
                 self.give_up(displaced);
-                None
+                self.begun(spec, body, at)
             }
         }
     }
 
     fn perf_continued(&mut self, spec: &'static Spec, rest: &[u8], at: At) -> Item {
         let Some(begun) = self.pending.resume(at.pid, spec) else {
-            self.stats.orphans += 1;
+            self.stats.orphans += u64::from(!spec.of_descriptor());
             return None;
         };
         self.resume(begun, rest, at.duration, true)

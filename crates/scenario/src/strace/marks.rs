@@ -1,5 +1,6 @@
 //! Lines that are no calls: signals, ends of processes, strace's own messages.
 
+use crate::strace::argument::LoggedRange;
 use crate::strace::entry::LogEvent;
 use crate::strace::value::number;
 
@@ -39,7 +40,14 @@ fn signal(inner: &str) -> Option<LogEvent> {
         let word = rest.split([',', '}', ' ']).next()?;
         if word == "NULL" { Some(0) } else { number(word) }
     });
-    Some(LogEvent::Signal { name: name.to_owned(), addr })
+    Some(LogEvent::Signal { name: name.to_owned(), addr, ended: ended_child(rest) })
+}
+
+/// The child that `si_pid` names, where `si_code` says that it is no more.
+fn ended_child(rest: &str) -> Option<u32> {
+    let field = |name| rest.split_once(name).and_then(|(_, rest)| rest.split([',', '}', ' ']).next());
+    let is_end = ["CLD_EXITED", "CLD_KILLED", "CLD_DUMPED"].contains(&field("si_code=")?);
+    if is_end { field("si_pid=")?.parse().ok() } else { None }
 }
 
 fn end(inner: &str) -> Option<LogEvent> {
@@ -50,9 +58,18 @@ fn end(inner: &str) -> Option<LogEvent> {
         let digits = by.split(|c: char| !c.is_ascii_digit()).next()?;
         return Some(LogEvent::Superseded { by: digits.parse().ok()? });
     }
+    if let Some(ranges) = inner.strip_prefix("in use ") {
+        return ranges.split(' ').map(range).collect::<Option<_>>().map(LogEvent::InUse);
+    }
     let signal = inner.strip_prefix("killed by ")?;
     let name = signal.strip_suffix(" (core dumped)");
     Some(LogEvent::Killed { signal: name.unwrap_or(signal).to_owned(), core_dumped: name.is_some() })
+}
+
+/// `0x7f0000000000+8192`
+fn range(text: &str) -> Option<LoggedRange> {
+    let (addr, len) = text.split_once('+')?;
+    Some(LoggedRange { addr: number(addr)?, len: number(len)? })
 }
 
 /// What strace says of itself.
@@ -69,20 +86,27 @@ pub(super) fn message_at(line: &[u8]) -> Option<usize> {
     line.windows(PROCESS.len()).rposition(|part| part == PROCESS)
 }
 
-/// The process of `strace: Process 7 attached`.
+/// The process of `strace: Process 7 attached`, and of `strace: Process 7 attached with 3 threads`.
 pub(super) fn attached(message: &[u8]) -> Option<u32> {
-    let number = message.strip_prefix(PROCESS)?.strip_suffix(b" attached")?;
-    std::str::from_utf8(number).ok()?.parse().ok()
+    let text = std::str::from_utf8(message.strip_prefix(PROCESS)?).ok()?;
+    let (number, threads) = text.split_once(" attached")?;
+    let is_whole = threads.is_empty() || threads.starts_with(" with ");
+    number.parse().ok().filter(|_| is_whole)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Mark, attached, mark, message_at};
+    use crate::strace::argument::LoggedRange;
     use crate::strace::entry::LogEvent;
 
     #[test]
     fn signals_and_ends() {
-        let signal = |name: &str, addr| Some(Mark::Event(LogEvent::Signal { name: name.to_owned(), addr }));
+        let signal = |name: &str, addr| {
+            Some(Mark::Event(LogEvent::Signal { name: name.to_owned(), addr, ended: None }))
+        };
+        let child =
+            Some(Mark::Event(LogEvent::Signal { name: "SIGCHLD".to_owned(), addr: None, ended: Some(7) }));
         let killed = |signal: &str, core_dumped| {
             Some(Mark::Event(LogEvent::Killed { signal: signal.to_owned(), core_dumped }))
         };
@@ -93,12 +117,23 @@ mod tests {
             ),
             ("--- SIGBUS {si_signo=7 /* SIGBUS */, si_addr=NULL} ---", signal("SIGBUS", Some(0))),
             ("--- SIGCHLD {si_signo=SIGCHLD, si_pid=7} ---", signal("SIGCHLD", None)),
+            ("--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=7, si_uid=0} ---", child),
+            ("--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_STOPPED, si_pid=7} ---", signal("SIGCHLD", None)),
             ("--- SIGRT_1 (Real-time signal 1) @ 0 (0) ---", signal("SIGRT_1", None)),
             ("--- stopped by SIGSTOP ---", Some(Mark::Stopped)),
             ("+++ exited with 3 +++", Some(Mark::Event(LogEvent::Exited { code: 3 }))),
             ("+++ killed by SIGKILL +++", killed("SIGKILL", false)),
             ("+++ killed by SIGSEGV (core dumped) +++", killed("SIGSEGV", true)),
             ("+++ superseded by execve in pid 12 +++", Some(Mark::Event(LogEvent::Superseded { by: 12 }))),
+            (
+                "+++ in use 0x1000+4096 0x7f0000000000+8192 +++",
+                Some(Mark::Event(LogEvent::InUse(
+                    [(0x1000, 4096), (0x7f00_0000_0000, 8192)]
+                        .map(|(addr, len)| LoggedRange { addr, len })
+                        .to_vec(),
+                ))),
+            ),
+            ("+++ in use 0x1000 +++", None),
             ("+++ exited with", None),
             ("--- a/file", None),
             ("--- --- ---", None),
@@ -113,6 +148,7 @@ mod tests {
         assert_eq!(message_at(b"vfork(strace: Process 12 attached"), Some(6));
         assert_eq!(message_at(b"vfork() = 12"), None);
         assert_eq!(attached(b"strace: Process 12 attached"), Some(12));
+        assert_eq!(attached(b"strace: Process 12 attached with 3 threads"), Some(12));
         assert_eq!(attached(b"strace: Process 12 detached"), None);
     }
 }

@@ -59,6 +59,14 @@ pub(super) fn openat(args: &Args<'_>) -> Decoded {
     Ok(Some(Syscall::Open { dir: args.fd((0, "dfd"))?, path: args.string((1, "filename")) }))
 }
 
+pub(super) fn read(args: &Args<'_>) -> Decoded {
+    Ok(args.fd((0, "fd"))?.map(|fd| Syscall::Read { fd: fd.number }))
+}
+
+pub(super) fn close(args: &Args<'_>) -> Decoded {
+    Ok(args.fd((0, "fd"))?.map(|fd| Syscall::Close { fd: fd.number }))
+}
+
 pub(super) fn prctl(args: &Args<'_>) -> Decoded {
     let tables = [&PR];
     // The options that are not in the table have arguments of all kinds.

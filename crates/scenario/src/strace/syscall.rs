@@ -1,7 +1,7 @@
 //! The calls that are decoded.
 
 use crate::strace::argument::{Fd, LoggedRange, LoggedText};
-use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, Prot, ShmFlags};
+use ptelab_uapi::{Advice, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, PkeyRights, Prot, ShmFlags};
 
 /// A decoded call: addresses, lengths and offsets in bytes, flags as [`ptelab_uapi`] has them.
 ///
@@ -42,6 +42,12 @@ pub enum Syscall {
     Msync { addr: u64, len: u64, flags: MsFlags },
     /// `mincore`
     Mincore { addr: u64, len: u64 },
+    /// `mseal`
+    Mseal { addr: u64, len: u64, flags: u64 },
+    /// `pkey_alloc`
+    PkeyAlloc { flags: u64, rights: PkeyRights },
+    /// `pkey_free`
+    PkeyFree { pkey: i32 },
     /// `fork`
     Fork,
     /// `vfork`
@@ -71,6 +77,10 @@ pub enum Syscall {
     ShmRemove { id: i32 },
     /// `open`, `openat` and `openat2`. The outcome is the descriptor, and the result's path the file's.
     Open { dir: Option<Fd>, path: Option<LoggedText> },
+    /// `read` and `pread64`, of a process's maps; others are counted.
+    Read { fd: i32 },
+    /// `close`, the same.
+    Close { fd: i32 },
 }
 
 /// The call, or nothing if it concerns no memory, or what is wrong with it.

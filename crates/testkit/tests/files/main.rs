@@ -3,12 +3,14 @@
 mod agreement;
 mod golden;
 mod logs;
+mod parts;
 mod scenarios;
 
 use libtest_mimic::Arguments;
 
 fn main() {
     let args = Arguments::from_args();
-    let trials = [agreement::trials(), golden::trials(), logs::trials(), scenarios::trials()];
+    let trials =
+        [agreement::trials(), golden::trials(), logs::trials(), parts::trials(), scenarios::trials()];
     libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
 }

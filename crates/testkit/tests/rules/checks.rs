@@ -47,19 +47,71 @@ fn programs_are_scenarios_and_the_same_for_the_same_seed() {
     assert_ne!(program_of(5, 0, Size::SMALL), program_of(6, 0, Size::SMALL));
 }
 
-/// What `--emit-c` writes is accepted without a warning, whatever calls a program makes.
+/// What `--emit-c` writes is accepted without a warning, whatever calls a program makes, by every port's compiler that is there.
 #[test]
 fn c_programs_compile() {
-    for case in 0..24 {
-        let flags = ["-x", "c", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-"];
-        let Ok(mut compiler) = Command::new("cc").args(flags).stdin(Stdio::piped()).spawn() else {
-            eprintln!("skipped: there is no cc");
-            return;
-        };
-        let text = c_program(&program_of(3, case, Size::SMALL));
-        compiler.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it is read");
-        assert!(compiler.wait().expect("it ends").success(), "case {case}:\n{text}");
+    let compilers = ["cc", "aarch64-linux-gnu-gcc", "x86_64-linux-gnu-gcc", "riscv64-linux-gnu-gcc"];
+    let is_there = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
+    for compiler in compilers.iter().filter(is_there) {
+        for case in 0..24 {
+            let text = c_program(&program_of(3, case, Size::SMALL));
+            let done = compile(compiler, &text, &["-fsyntax-only"]);
+            assert!(done, "{compiler}, case {case}:\n{text}");
+        }
     }
+}
+
+fn compile(compiler: &str, text: &str, args: &[&str]) -> bool {
+    let flags = ["-x", "c", "-Wall", "-Wextra", "-Werror", "-"];
+    let mut compiler = Command::new(compiler)
+        .args(args)
+        .args(flags)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it was there just now");
+    compiler.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it is read");
+    compiler.wait().expect("it ends").success()
+}
+
+/// A program puts back what it set: when it ends, when a process of it is killed, and when it is told to end.
+#[test]
+fn c_programs_put_settings_back() {
+    if Command::new("cc").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no cc");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("ptelab-emit-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("hugepages-64kB")).expect("a folder for temporary files");
+    let (file, binary) = (folder.join("hugepages-64kB/enabled"), folder.join("program"));
+    let scenario = scenario::parse("thp(\"64kB\", \"never\")\nfork() = 2\n").expect("a scenario");
+    let lines: Vec<_> = scenario.steps().map(|step| step.line.clone()).collect();
+    let program =
+        c_program(&lines).replace("/sys/kernel/mm/transparent_hugepage", &folder.display().to_string());
+    let with =
+        |end: &str| program.replacen("\twhile (wait(0) > 0)", &format!("\t{end}\n\twhile (wait(0) > 0)"), 1);
+    for (end, signal) in
+        [("", None), ("abort();", None), ("pause();", Some("TERM")), ("pause();", Some("INT"))]
+    {
+        std::fs::write(&file, "always [madvise] never\n").expect("it is written");
+        if !compile("cc", &with(end), &["-o", &binary.display().to_string()]) {
+            continue;
+        }
+        let mut running =
+            Command::new(&binary).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+        if let Some(signal) = signal {
+            while !std::fs::read_to_string(&file).expect("it is there").starts_with("never") {
+                std::thread::yield_now();
+            }
+            Command::new("kill")
+                .args([&format!("-{signal}"), &running.id().to_string()])
+                .status()
+                .expect("kill");
+        }
+        running.wait().expect("it ends");
+        let now = std::fs::read_to_string(&file).expect("it is there");
+        assert!(now.starts_with("madvise"), "after {end} {signal:?}: {now}");
+    }
+    std::fs::remove_dir_all(&folder).expect("it is removed");
 }
 
 /// Every bug is found by a law, or else by random programs, or else where hardware interferes.

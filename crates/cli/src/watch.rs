@@ -1,0 +1,145 @@
+//! `ptelab watch`: strace runs a program, and beside its lines stands which pages are in use.
+//!
+//! A sample is taken between two lines: first which mappings there are, then every line that strace has written by now, then which of
+//! their pages are in use. So a page never stands before the line that mapped it. Programs wait a little before they end or
+//! execute another, to be seen once more.
+
+mod pages;
+
+use crate::args;
+use crate::exit::{DIFFERS, FINE};
+use crate::output::{self, Failed, Out};
+use pages::{Mapping, Pages};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// The calls that a replay looks at.
+const CALLS: &str = "trace=%memory,%process,openat,prctl,shmget,shmat,shmdt,shmctl";
+
+pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
+    let every = Duration::from_millis(args.every);
+    let name = args.output.display();
+    let part = args.output.with_extension("part");
+    let failed = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{name}: {error}"));
+    File::create(&part).map_err(|error| failed(&error))?;
+    let mut strace = start(args, &part)?;
+    let begun = Instant::now();
+    let mut log = Log::new(&part, &args.output).map_err(|error| failed(&error))?;
+    let mut looking = Duration::ZERO;
+    let status = loop {
+        let ended = strace.try_wait().map_err(|error| failed(&error))?;
+        let look = Instant::now();
+        log.sample().map_err(|error| failed(&error))?;
+        looking += look.elapsed();
+        if let Some(status) = ended {
+            break status;
+        }
+        std::thread::sleep(every);
+    };
+    log.finish().map_err(|error| failed(&error))?;
+    let _ = std::fs::remove_file(&part);
+    let took = begun.elapsed().as_secs_f64();
+    if !output::is_stdout(&args.output) {
+        let (processes, most) = (log.resident.len(), log.resident.values().max().unwrap_or(&0) / 1024);
+        out.line(format!(
+            "{name}: {} lines, {} looks at {processes} process{}, of which one had at most {most}M resident; {took:.2} s under \
+             strace, of which looking took {:.2} s",
+            log.lines,
+            log.samples,
+            if processes == 1 { "" } else { "es" },
+            looking.as_secs_f64()
+        ))?;
+    }
+    Ok(if status.success() { FINE } else { DIFFERS })
+}
+
+fn start(args: &args::Watch, log: &Path) -> Result<Child, Failed> {
+    let wait = format!("inject=exit_group,execve:delay_enter={}", args.every * 2500);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-q", "-y", "-e", CALLS, "-e", &wait, "-o"]).arg(log).arg("--").args(&args.program);
+    command.spawn().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failed::Unusable("watch needs strace, which is not there".to_owned()),
+        _ => Failed::Unusable(format!("strace: {error}")),
+    })
+}
+
+/// strace's log, copied line by line, with the samples in between.
+struct Log {
+    from: BufReader<File>,
+    to: BufWriter<File>,
+    /// The beginning of a line that strace has not ended.
+    part: Vec<u8>,
+    alive: BTreeSet<u32>,
+    /// What is in use, by process.
+    pages: BTreeMap<u32, Pages>,
+    lines: u64,
+    samples: u64,
+    /// The most that each process had resident, in KiB.
+    resident: BTreeMap<u32, u64>,
+}
+
+impl Log {
+    fn new(from: &Path, to: &Path) -> std::io::Result<Self> {
+        let (from, to) = (BufReader::new(File::open(from)?), BufWriter::new(File::create(to)?));
+        let (alive, pages) = (BTreeSet::new(), BTreeMap::new());
+        let resident = BTreeMap::new();
+        Ok(Self { from, to, part: Vec::new(), alive, pages, lines: 0, samples: 0, resident })
+    }
+
+    /// Copies what there is by now, then says which pages are in use that were not at the last sample.
+    fn sample(&mut self) -> std::io::Result<()> {
+        let processes: BTreeSet<u32> = self.alive.iter().filter_map(|&pid| pages::process_of(pid)).collect();
+        let mapped: Vec<(u32, Vec<Mapping>)> =
+            processes.into_iter().map(|process| (process, pages::mappings(process))).collect();
+        self.copy()?;
+        for (process, mappings) in mapped {
+            let now = Pages::of(process, &mappings);
+            let before = self.pages.entry(process).or_default();
+            let new = now.without(before);
+            *before = now;
+            self.samples += 1;
+            if let Some(most) = pages::most_resident(process) {
+                self.resident.insert(process, most);
+            }
+            if !new.is_empty() {
+                writeln!(self.to, "{process} +++ in use {new} +++")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self) -> std::io::Result<()> {
+        while self.from.read_until(b'\n', &mut self.part)? > 0 && self.part.ends_with(b"\n") {
+            let line = std::mem::take(&mut self.part);
+            let text = String::from_utf8_lossy(&line);
+            let pid = text.split(' ').next().and_then(|pid| pid.parse().ok());
+            self.to.write_all(&line)?;
+            self.lines += 1;
+            match pid {
+                Some(pid) if text.contains(" +++ ") && !text.contains("superseded") => {
+                    self.alive.remove(&pid);
+                    self.pages.remove(&pid);
+                }
+                Some(pid) if self.alive.insert(pid) && self.lines == 1 => {
+                    // From here on, it is not to be guessed.
+                    writeln!(self.to, "{pid} +++ in use 0x0+0 +++")?;
+                }
+                _ => {}
+            }
+            if text.contains(" execve(") && text.contains(" = 0") {
+                self.pages.remove(&pid.unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        self.copy()?;
+        self.to.write_all(&std::mem::take(&mut self.part))?;
+        self.to.flush()
+    }
+}

@@ -1,0 +1,130 @@
+//! Which pages a process has in use, as /proc says it.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+const PAGE: u64 = 4096;
+/// Entries of pagemap that are read at once.
+const CHUNK: usize = 1 << 16;
+/// Present, or in swap.
+const IN_USE: u64 = 1 << 63 | 1 << 62;
+
+/// First address and end of a mapping that may have pages.
+pub(crate) type Mapping = (u64, u64);
+
+/// The process that a thread belongs to.
+pub(crate) fn process_of(pid: u32) -> Option<u32> {
+    status(pid, "Tgid:")?.parse().ok()
+}
+
+/// The most that a process had resident so far, in KiB.
+pub(crate) fn most_resident(pid: u32) -> Option<u64> {
+    status(pid, "VmHWM:")?.strip_suffix(" kB")?.trim().parse().ok()
+}
+
+fn status(pid: u32, field: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
+}
+
+/// The mappings of a process, but for those that nobody can access.
+pub(crate) fn mappings(pid: u32) -> Vec<Mapping> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    maps.lines()
+        .filter(|line| !line.contains(" ---") && !line.ends_with("[vsyscall]"))
+        .filter_map(mapping)
+        .collect()
+}
+
+fn mapping(line: &str) -> Option<Mapping> {
+    let (start, end) = line.split(' ').next()?.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some((number(start)?, number(end)?))
+}
+
+/// Ranges of pages, ascending.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pages(Vec<(u64, u64)>);
+
+impl Pages {
+    /// Those that a process has in use of its mappings.
+    pub(crate) fn of(pid: u32, mappings: &[Mapping]) -> Self {
+        let mut pages = Self::default();
+        let Ok(pagemap) = File::open(format!("/proc/{pid}/pagemap")) else { return pages };
+        let mut bytes = vec![0; CHUNK * 8];
+        for &(start, end) in mappings {
+            let mut at = start / PAGE;
+            while at < end / PAGE {
+                let wanted = (end / PAGE - at).min(CHUNK as u64) as usize * 8;
+                let Ok(read) = pagemap.read_at(&mut bytes[..wanted], at * 8) else { break };
+                if read < 8 {
+                    break;
+                }
+                for word in bytes[..read].chunks_exact(8) {
+                    let word = word.try_into().map_or(0, u64::from_ne_bytes);
+                    if word & IN_USE != 0 {
+                        pages.push(at * PAGE);
+                    }
+                    at += 1;
+                }
+            }
+        }
+        pages
+    }
+
+    fn push(&mut self, addr: u64) {
+        match self.0.last_mut() {
+            Some((_, end)) if *end == addr => *end += PAGE,
+            _ => self.0.push((addr, addr + PAGE)),
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that are not among others.
+    pub(crate) fn without(&self, others: &Self) -> Self {
+        let mut left = Vec::new();
+        let mut rest = others.0.as_slice();
+        for &(mut start, end) in &self.0 {
+            rest = &rest[rest.partition_point(|other| other.1 <= start)..];
+            for &(from, to) in rest.iter().take_while(|other| other.0 < end) {
+                if start < from {
+                    left.push((start, from));
+                }
+                start = to.max(start);
+            }
+            if start < end {
+                left.push((start, end));
+            }
+        }
+        Self(left)
+    }
+}
+
+impl fmt::Display for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (start, end)) in self.0.iter().enumerate() {
+            write!(f, "{}{start:#x}+{}", if i == 0 { "" } else { " " }, end - start)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pages;
+
+    #[test]
+    fn what_is_new_is_what_was_not_there() {
+        let pages = |ranges: &[(u64, u64)]| Pages(ranges.to_vec());
+        let now = pages(&[(0, 10), (20, 30), (40, 50)]);
+        let before = pages(&[(2, 4), (8, 22), (25, 26), (45, 60)]);
+        assert_eq!(now.without(&before).0, [(0, 2), (4, 8), (22, 25), (26, 30), (40, 45)]);
+        assert_eq!(now.without(&pages(&[])).0, now.0);
+        assert!(now.without(&now).is_empty());
+        assert_eq!(pages(&[(0x1000, 0x3000), (0x5000, 0x6000)]).to_string(), "0x1000+8192 0x5000+4096");
+    }
+}
