@@ -429,9 +429,12 @@ pub(crate) struct Verify {
     /// Write what the image did as a golden file; of several scenarios, files of this folder
     #[arg(long, value_name = "OUT.json", requires = "qemu")]
     pub(crate) write: Option<PathBuf>,
-    /// The folder with the guest program that `cargo xtask guest` makes
-    #[arg(long, value_name = "FOLDER", requires = "qemu", default_value = "target/guest")]
-    pub(crate) guest: PathBuf,
+    /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
+    #[arg(long, value_name = "FOLDER", requires = "qemu")]
+    pub(crate) guest: Option<PathBuf>,
+    /// Boot the image anew for each scenario
+    #[arg(long, requires = "qemu")]
+    pub(crate) fresh: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,10 +4,10 @@ use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{args, input, machines, verdict};
-use ptelab::Verdict;
+use ptelab::{Golden, Verdict};
 use ptelab::exec::Watch;
 use ptelab::real::host::{Host, HostFacts};
-use ptelab::real::qemu::Image;
+use ptelab::real::qemu::{Boots, Image, Player};
 use ptelab::real::{Helpers, VerifyError};
 use ptelab::scenario::Scenario;
 use ptelab::verdict::VerdictTotals;
@@ -111,32 +111,54 @@ pub(crate) fn host(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     verdicts.end(Some(host.facts()), out)
 }
 
+/// What came of a scenario on an image.
+struct Played {
+    golden: Golden,
+    verdict: Result<Verdict, VerifyError>,
+}
+
 pub(crate) fn qemu(args: &args::Verify, image: &Path, out: &mut Out) -> Result<u8, Failed> {
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
     let port = args.arch.as_deref().unwrap_or_default();
-    let image = Image::new(port, image, &args.guest).map_err(VerifyError::from)?;
+    let boots = if args.fresh { Boots::Always } else { Boots::Rarely };
+    let image = Image::new(port, image, args.guest.clone()).map_err(VerifyError::from)?.boots(boots);
+    let file = |n: usize| args.files[n].display().to_string();
     let mut verdicts = Verdicts::new(args);
-    for (path, scenario) in args.files.iter().zip(&scenarios) {
-        let file = path.display().to_string();
-        if let Some(reason) = image.why_not(scenario) {
-            let arch = port.to_owned();
-            verdicts.add(Verdict { file, arch, skipped: Some(reason), ..Verdict::default() }, out)?;
-            continue;
+    let play = |player: &mut Player, n: usize| {
+        if let Some(reason) = image.why_not(&scenarios[n]) {
+            return Ok(Some(Err(reason)));
         }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = args.files[n].file_stem().unwrap_or_default().to_string_lossy();
         let name = name.split('.').next().unwrap_or_default();
-        let Some(golden) = image.golden(name, scenario, watch())? else { break };
-        let verdict = golden.verify(&file).map_err(VerifyError::from)?;
-        if let Some(to) = &args.write {
-            let several = args.files.len() > 1;
-            let to = if several { to.join(golden.file_name()) } else { to.clone() };
-            let failed = |error| Failed::Unusable(format!("{}: {error}", to.display()));
-            std::fs::write(&to, golden.to_text()).map_err(failed)?;
-        }
-        verdicts.add(verdict, out)?;
-    }
+        let Some(golden) = player.golden(name, &scenarios[n], watch())? else { return Ok(None) };
+        let verdict = player.verdict(&file(n), &golden);
+        Ok(Some(Ok(Played { golden, verdict })))
+    };
+    let mut each = |n: usize, played: Result<Option<Result<Played, String>>, VerifyError>| {
+        let verdict = Verdict { file: file(n), arch: port.to_owned(), ..Verdict::default() };
+        let verdict = match played {
+            Ok(None) => return Ok(()),
+            Ok(Some(Err(reason))) => Verdict { skipped: Some(reason), ..verdict },
+            Ok(Some(Ok(Played { golden, verdict }))) => {
+                write(args, &golden)?;
+                verdict?
+            }
+            Err(lost) => Verdict { differences: vec![lost.to_string()], ..verdict },
+        };
+        verdicts.add(verdict, out)
+    };
+    image.play_all(args.files.len(), watch(), play, &mut each)?;
     verdicts.end(None, out)
+}
+
+/// Writes what the image did, where that is wanted.
+fn write(args: &args::Verify, golden: &Golden) -> Result<(), Failed> {
+    let Some(to) = &args.write else { return Ok(()) };
+    let several = args.files.len() > 1;
+    let to = if several { to.join(golden.file_name()) } else { to.clone() };
+    let failed = |error| Failed::Unusable(format!("{}: {error}", to.display()));
+    std::fs::write(&to, golden.to_text()).map_err(failed)
 }
 
 fn print_facts(facts: &HostFacts, out: &mut Out) -> Result<(), Failed> {

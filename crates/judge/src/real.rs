@@ -8,6 +8,7 @@ pub mod qemu;
 mod record;
 mod recording;
 mod view;
+mod walk;
 
 pub use moving::AddrRange;
 pub use ptelab_real::RealError;
@@ -24,4 +25,11 @@ pub enum VerifyError {
     /// What it answered makes no sense.
     #[error(transparent)]
     Golden(#[from] GoldenError),
+}
+
+impl VerifyError {
+    /// Whether a kernel was lost while it played; another may be booted.
+    pub const fn is_loss(&self) -> bool {
+        matches!(self, Self::Real(error) if !matches!(error, RealError::Missing(_)))
+    }
 }

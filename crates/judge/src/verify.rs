@@ -12,10 +12,15 @@ impl Golden {
     /// # Errors
     /// Where the file is not usable; a difference is none.
     pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
+        self.verify_on(file, Builder::new(&self.arch).memory(GUEST_MEMORY))
+    }
+
+    /// Runs its scenario on a machine that is built so, under the rules of its kernel, and compares.
+    pub(crate) fn verify_on(&self, file: &str, machine: Builder) -> Result<Verdict, GoldenError> {
         let named = Release::parse(&self.kernel).and_then(kernels::of_release);
         let NamedKernel { rules, note } = named.ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
         let scenario = self.scenario()?;
-        let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
+        let mut vm = machine.kernel(rules).build()?;
         let verdict = Verdict {
             file: file.to_owned(),
             arch: self.arch.clone(),
