@@ -34,9 +34,9 @@ pub(crate) enum Command {
     /// Hold the emulator against real kernels: page tables in golden files, word for word, or the running kernel
     #[command(after_help = "Examples: ptelab verify fixtures/golden/*.json\n          \
         ptelab verify --host fixtures/scenarios/*.scn\n          \
-        ptelab verify --qemu vmlinuz-6.17-arm64 --arch arm64 fixtures/scenarios/contpte-fold.scn\n\
-        A kernel image is in Debian's packages linux-image-*-cloud-arm64 and -amd64, as boot/vmlinuz-*; `cargo xtask guest` \
-        needs\ngcc-aarch64-linux-gnu and libc6-dev-arm64-cross for arm64, QEMU is in qemu-system-arm and qemu-system-x86.")]
+        ptelab verify --kernel vmlinuz-6.17-arm64 fixtures/scenarios/contpte-fold.scn\n\
+        A kernel image is in Debian's packages linux-image-*-cloud-arm64 and -amd64, as boot/vmlinuz-*; the guest program is \
+        compiled by\ngcc-aarch64-linux-gnu with libc6-dev-arm64-cross for arm64, QEMU is in qemu-system-arm and qemu-system-x86.")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
@@ -144,6 +144,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Fuzz {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
     #[arg(long, value_name = "PORTS", default_value = "all")]
@@ -162,6 +163,9 @@ pub(crate) struct Fuzz {
     /// Programs over several tables, with huge pages
     #[arg(long)]
     pub(crate) large: bool,
+    /// On an image: go on after the first program that is found, and show all
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Write the shortest program that breaks a check to this scenario file
     #[arg(long, value_name = "OUT.scn")]
     pub(crate) out: Option<PathBuf>,
@@ -248,6 +252,9 @@ pub(crate) struct Scenario {
     /// Memory of each machine, with K, M, G or T (powers of 1024) [default: 64G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
+    /// Take the guest program of kernel images from this folder, where `cargo xtask guest` left it, instead of compiling it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) guest: Option<PathBuf>,
     /// Show what each line took, not only each kind of call
     #[arg(long)]
     pub(crate) per_call: bool,
@@ -307,7 +314,8 @@ pub(crate) struct Replay {
 
 fn kernels_help() -> String {
     format!(
-        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all",
+        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all; in run, compare, verify and fuzz also \
+        images, as arch/arm64/boot/Image",
         machines::known()
     )
 }
@@ -315,7 +323,8 @@ fn kernels_help() -> String {
 fn held_against_help() -> String {
     let known = machines::known();
     format!(
-        "Rules to hold it against: {known}, or a file of rules [default: the running kernel's, or the nearest]"
+        "The image to play on; with --host or --qemu, rules to hold the kernel against: {known}, or a file of rules [default: the \
+        nearest]"
     )
 }
 
@@ -418,22 +427,18 @@ pub(crate) struct Verify {
     /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. As root more is seen
     #[arg(long)]
     pub(crate) host: bool,
-    #[arg(long, value_name = "KERNEL", requires = "host", help = held_against_help())]
+    #[arg(long, value_name = "KERNEL", help = held_against_help())]
     pub(crate) kernel: Option<String>,
     /// Play scenarios on this kernel image under QEMU, and compare its page tables word for word
-    #[arg(long, value_name = "IMAGE", requires = "arch", conflicts_with = "host")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "host")]
     pub(crate) qemu: Option<PathBuf>,
-    /// The port of the image: arm64 or x86_64
-    #[arg(long, value_name = "PORT", requires = "qemu")]
-    pub(crate) arch: Option<String>,
+    #[command(flatten)]
+    pub(crate) guest: Guest,
     /// Write what the image did as a golden file; of several scenarios, files of this folder
-    #[arg(long, value_name = "OUT.json", requires = "qemu")]
+    #[arg(long, value_name = "OUT.json")]
     pub(crate) write: Option<PathBuf>,
-    /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
-    #[arg(long, value_name = "FOLDER", requires = "qemu")]
-    pub(crate) guest: Option<PathBuf>,
     /// Boot the image anew for each scenario
-    #[arg(long, requires = "qemu")]
+    #[arg(long)]
     pub(crate) fresh: bool,
     /// Print JSON
     #[arg(long)]
@@ -443,7 +448,29 @@ pub(crate) struct Verify {
     pub(crate) quiet: bool,
 }
 
+/// How kernel images are played.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Guest {
+    /// The port of an image, where the image does not say it: arm64 or x86_64
+    #[arg(long = "arch", value_name = "PORT")]
+    pub(crate) port: Option<String>,
+    /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) guest: Option<PathBuf>,
+}
+
 impl Scenario {
+    /// The kernel images among the kernels that the options name.
+    pub(crate) fn images(&self) -> Vec<PathBuf> {
+        machines::images(self.machines.kernel.as_deref().unwrap_or_default())
+    }
+
+    /// Whether nothing but images is named.
+    pub(crate) fn images_only(&self) -> bool {
+        let names = self.machines.kernel.as_deref();
+        names.is_some_and(|names| machines::emulated(names).is_empty())
+    }
+
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
         let matrix = self.machines.matrix(arch, kernel)?;
@@ -455,7 +482,8 @@ impl Machines {
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
         let matrix = Matrix::new().ports(self.arch.as_deref().unwrap_or(arch))?;
-        let mut matrix = machines::of(matrix, self.kernel.as_deref().unwrap_or(kernel))?;
+        let named = self.kernel.as_deref().map(machines::emulated).filter(|named| !named.is_empty());
+        let mut matrix = machines::of(matrix, named.as_deref().unwrap_or(kernel))?;
         for switch in &self.cpu {
             matrix = matrix.cpu(switch)?;
         }

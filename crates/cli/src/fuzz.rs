@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::machines;
+use crate::{fuzz_real, machines};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use ptelab::Matrix;
@@ -33,6 +33,11 @@ struct FoundReport<'a> {
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
+    match machines::images(&args.kernel).as_slice() {
+        [] => {}
+        [image] if machines::emulated(&args.kernel).is_empty() => return fuzz_real::fuzz(args, image, out),
+        _ => return Err(Failed::Unusable("one image at a time, and no other kernel beside it".to_owned())),
+    }
     let matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
     progress::stop_on_ctrl_c();
     let size = if args.large { Size::LARGE } else { Size::SMALL };
@@ -62,7 +67,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     })
 }
 
-fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
+pub(crate) fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
     let write = |path: &Path, text: String| {
         std::fs::write(path, text)
             .map_err(|error| Failed::Unusable(format!("cannot write {}: {error}", path.display())))

@@ -16,6 +16,8 @@ mod cost;
 mod exit;
 mod explain;
 mod fuzz;
+#[cfg_attr(not(target_os = "linux"), path = "fuzz_other.rs")]
+mod fuzz_real;
 mod input;
 mod kernels;
 mod machines;

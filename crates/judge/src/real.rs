@@ -4,13 +4,18 @@
 
 pub mod host;
 mod moving;
+#[cfg(feature = "fuzz")]
+pub mod programs;
 pub mod qemu;
 mod record;
 mod recording;
+mod report;
 mod view;
 mod walk;
 
 pub use moving::AddrRange;
+pub use report::as_seen;
+pub use crate::verify::Beside;
 pub use ptelab_real::RealError;
 pub use ptelab_real::host::{Helpers, keep, play};
 

@@ -5,16 +5,19 @@ use super::host::has_feature;
 use super::moving::AddrRange;
 use super::record;
 use super::recording::{PAGE, RealDump, Recording};
+use super::report;
 use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use crate::verdict::Verdict;
-use ptelab_machine::{Backend, Builder, Call, Pte, port_named};
+use crate::verify::Beside;
+use ptelab_machine::{Backend, Builder, Call, KernelRules, Pte, Release, port_named};
 use ptelab_real::RealError;
 use ptelab_real::qemu::{DISK, Qemu, Setup};
 use ptelab_run::exec::Watch;
-use ptelab_run::parallel;
+use ptelab_run::kernels::{self, NamedKernel};
+use ptelab_run::{RunReport, parallel};
 use ptelab_scenario::Scenario;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
@@ -39,19 +42,19 @@ pub enum Boots {
 }
 
 impl Image {
-    /// An image of a port's architecture; the guest program is compiled here, or lies in a folder as `cargo xtask guest` leaves it.
-    /// Nothing is booted yet.
+    /// An image of a port's architecture, which most images say themselves; the guest program is compiled here, or lies in a folder as
+    /// `cargo xtask guest` leaves it. Nothing is booted yet.
     ///
     /// # Errors
-    /// A port that QEMU has no machine for; an image or a compiler that is not there.
-    pub fn new(port: &str, image: impl Into<PathBuf>, guests: Option<PathBuf>) -> Result<Self, RealError> {
-        let port = port_named(port).map_or(port, |known| known.name);
-        let guest = Guest::of(port).ok_or_else(|| {
-            let known: Vec<&str> = GUESTS.iter().map(|guest| guest.port).collect();
-            RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known.join(", ")))
-        })?;
+    /// A port that QEMU has no machine for, or that the image is not of; an image or a compiler that is not there.
+    pub fn new(
+        port: Option<&str>,
+        image: impl Into<PathBuf>,
+        guests: Option<PathBuf>,
+    ) -> Result<Self, RealError> {
         let image = image.into();
         ptelab_real::qemu::look_for_image(&image)?;
+        let guest = guest_of(port, &image)?;
         let (guests, program) = match guests {
             Some(guests) => (guests, None),
             None => {
@@ -174,6 +177,26 @@ impl<T, E: From<VerifyError>, F: FnMut(usize, Result<T, VerifyError>) -> Result<
     }
 }
 
+fn guest_of(port: Option<&str>, image: &Path) -> Result<&'static Guest, RealError> {
+    let says = Guest::of_image(image);
+    let known = || GUESTS.iter().map(|guest| guest.port).collect::<Vec<_>>().join(", ");
+    let at = image.display();
+    let Some(port) = port else {
+        let why = format!("{at} does not say which architecture it is of: --arch, one of {}", known());
+        return says.ok_or(RealError::Missing(why));
+    };
+    let port = port_named(port).map_or(port, |known| known.name);
+    let guest = Guest::of(port).ok_or_else(|| {
+        RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known()))
+    })?;
+    match says {
+        Some(other) if other.port != port => {
+            Err(RealError::Missing(format!("{at} is a kernel of {}, not of {port}", other.port)))
+        }
+        _ => Ok(guest),
+    }
+}
+
 /// What a scenario needs of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Need {
@@ -202,6 +225,16 @@ pub struct Player {
 }
 
 impl Player {
+    /// The image.
+    pub const fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The port of the image's architecture.
+    pub const fn port(&self) -> &'static str {
+        self.image.port()
+    }
+
     /// What the kernel is and was built with.
     ///
     /// # Errors
@@ -234,6 +267,8 @@ impl Player {
         let boot = || {
             let mut machine = Qemu::boot(&setup)?;
             machine.restart()?;
+            // What it said while it booted is no scenario's fault.
+            machine.take_alarms();
             Ok(machine)
         };
         let machine = boot().map_err(|error: RealError| match error {
@@ -262,9 +297,26 @@ impl Player {
     ///
     /// # Errors
     /// Where no rules are near the kernel's release.
-    pub fn verdict(&mut self, file: &str, golden: &Golden) -> Result<Verdict, VerifyError> {
-        let machine = built_alike(self.image.port(), self.facts()?);
-        Ok(golden.verify_on(file, machine)?)
+    pub fn verdict(
+        &mut self,
+        file: &str,
+        golden: &Golden,
+        rules: Option<&'static KernelRules>,
+    ) -> Result<Verdict, VerifyError> {
+        let beside = self.beside(rules)?;
+        Ok(golden.verify_on(file, &beside)?)
+    }
+
+    /// The emulated kernel beside this one: of the nearest rules, unless others are wanted, and built alike.
+    ///
+    /// # Errors
+    /// Where the kernel does not come up.
+    pub fn beside(&mut self, rules: Option<&'static KernelRules>) -> Result<Beside, VerifyError> {
+        let port = self.image.port();
+        let facts = self.facts()?;
+        let NamedKernel { rules, note } =
+            rules.map_or_else(|| nearest(&facts.release), |rules| NamedKernel { rules, note: None });
+        Ok(Beside { machine: built_alike(port, facts).kernel(rules), rules, note })
     }
 
     /// What a kernel said is wrong with it, since last asked.
@@ -283,8 +335,31 @@ impl Player {
         watch: Watch<'_>,
     ) -> Result<Option<Golden>, VerifyError> {
         let Some(recording) = self.play(scenario, watch)? else { return Ok(None) };
+        Ok(Some(self.as_golden(name, scenario, &recording)))
+    }
+
+    /// Plays a scenario, and reports what it came to under this name, as of an emulated machine; nothing where it was stopped. With
+    /// it comes what the emulated machine beside the kernel made of it.
+    ///
+    /// # Errors
+    /// Where the kernel does not come up, or is lost.
+    pub fn report(
+        &mut self,
+        name: &'static str,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Option<RunReport>, VerifyError> {
+        let Some(recording) = self.play(scenario, watch)? else { return Ok(None) };
+        let golden = self.as_golden(name, scenario, &recording);
+        let mut vm = self.beside(None)?.machine.build().map_err(GoldenError::from)?;
+        let beside = RunReport::of(&mut *vm, scenario, watch);
+        let words = (&beside, &*self.port);
+        Ok(Some(report::report(name, scenario, &recording, &golden, words)?))
+    }
+
+    fn as_golden(&self, name: &str, scenario: &Scenario, recording: &Recording) -> Golden {
         let release = self.facts.as_ref().map_or("", |facts| facts.release.as_str());
-        Ok(Some(Golden {
+        Golden {
             name: name.to_owned(),
             arch: self.image.port().to_owned(),
             kernel: version(release).to_owned(),
@@ -295,8 +370,18 @@ impl Player {
                 .map(|call| GoldenCall::new(call.text.clone(), call.reply))
                 .collect(),
             dumps: recording.dumps.iter().map(|dump| golden_dump(dump, &*self.port)).collect(),
-        }))
+        }
     }
+}
+
+/// The rules that are nearest to a release, whatever it is.
+fn nearest(release: &str) -> NamedKernel {
+    let known = Release::parse(version(release)).and_then(kernels::of_release);
+    known.unwrap_or_else(|| {
+        let rules = KernelRules::of_release(KernelRules::OLDEST);
+        let note = format!("{release} is not known: the rules of {}", rules.name);
+        NamedKernel { rules, note: Some(note) }
+    })
 }
 
 /// A machine that is built as a kernel image was.

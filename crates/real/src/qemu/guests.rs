@@ -1,5 +1,12 @@
 //! The architectures that QEMU emulates for us.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Bytes of an image that say what it is.
+const HEAD: u64 = 64 << 10;
+
 /// An architecture that QEMU emulates.
 #[derive(Debug)]
 pub struct Guest {
@@ -62,8 +69,54 @@ impl Guest {
         GUESTS.iter().find(|guest| guest.port == port)
     }
 
+    /// The guest that an image is a kernel of, as the image's first bytes say it.
+    pub fn of_image(path: &Path) -> Option<&'static Self> {
+        let mut head = Vec::new();
+        File::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+        port_of_image(&head).and_then(Self::of)
+    }
+
     /// The name of the file that holds the guest program, packed for the kernel.
     pub fn initramfs(&self) -> String {
         format!("guest-{}.cpio", self.port)
+    }
+}
+
+/// By the boot protocol's header (`Documentation/arch/x86/boot.rst`, `Documentation/arch/arm64/booting.rst`), or the machine that
+/// an EFI program is for.
+fn port_of_image(head: &[u8]) -> Option<&'static str> {
+    if head.get(0x202..0x206) == Some(b"HdrS") {
+        return Some("x86_64");
+    }
+    if head.get(56..60) == Some(b"ARM\x64") {
+        return Some("arm64");
+    }
+    let at = u32::from_le_bytes(head.get(0x3c..0x40)?.try_into().ok()?) as usize;
+    match head.get(at..at.checked_add(6)?)? {
+        b"PE\0\0\x64\xaa" => Some("arm64"),
+        b"PE\0\0\x64\x86" => Some("x86_64"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_say_what_they_are() {
+        let with = |at: usize, bytes: &[u8]| {
+            let mut head = vec![0; 1024];
+            head[at..at + bytes.len()].copy_from_slice(bytes);
+            head
+        };
+        assert_eq!(port_of_image(&with(0x202, b"HdrS")), Some("x86_64"));
+        assert_eq!(port_of_image(&with(56, b"ARM\x64")), Some("arm64"));
+        let mut zboot = with(0x40, b"PE\0\0\x64\xaa");
+        zboot[0x3c] = 0x40;
+        assert_eq!(port_of_image(&zboot), Some("arm64"));
+        for other in [&b""[..], b"MZ", &[0xff; 70]] {
+            assert_eq!(port_of_image(other), None);
+        }
     }
 }
