@@ -18,6 +18,9 @@
  *   clear_refs PID WHAT   writes to /proc/PID/clear_refs
  *   smaps PID             the lines of /proc/PID/smaps that are asked for
  *   words PID|kpageflags|kpagecount INDEX COUNT    words of /proc/PID/pagemap, /proc/kpageflags, /proc/kpagecount
+ *   pages PID INDEX COUNT what stands for pages of a process, a line `BITS COUNT [FRAME HEAD PAGES MAPPED]` for pages that follow each
+ *                         other: bits 63:52 of pagemap's word, and where it is mapped the frame, its folio's first frame and pages, and
+ *                         kpagecount
  *   off                   switches the machine off
  *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the number of the child. Beside those
  *                         `userfaultfd` answers with a file descriptor;
@@ -865,6 +868,95 @@ static void words(const char *name, word index, word count)
 	answer(0);
 }
 
+/* A word of a file; 0 where it has none. */
+static uint64_t word_at(int fd, word index)
+{
+	uint64_t value = 0;
+
+	pread(fd, &value, sizeof(value), index * sizeof(value));
+	return value;
+}
+
+#define HEAD (1UL << 15)
+#define TAIL (1UL << 16)
+
+/* The first frame and the pages of the folio of a frame; a folio lies at a multiple of its size. */
+static void find_folio(int flags, word frame, word *head, word *pages)
+{
+	*head = frame;
+	*pages = 1;
+	if (!(word_at(flags, frame) & (HEAD | TAIL)))
+		return;
+	for (int order = 1; order <= 10 && !(word_at(flags, *head) & HEAD); order++)
+		*head = frame & ~((1UL << order) - 1);
+	while (*pages <= 512 && word_at(flags, *head + *pages) & TAIL)
+		*pages *= 2;
+}
+
+/* Pages that follow each other, and are alike. */
+struct alike {
+	word bits, count, frame, head, pages, mapped;
+};
+
+static void say_alike(const struct alike *a)
+{
+	if (a->count && a->frame)
+		say("@| %lx %lx %lx %lx %lx %lx\n", a->bits, a->count, a->frame, a->head, a->pages, a->mapped);
+	else if (a->count)
+		say("@| %lx %lx\n", a->bits, a->count);
+}
+
+static void pages(struct process *process, word index, word count)
+{
+	static int flags, counts;
+	static uint64_t buffer[512];
+	struct alike last = { 0 };
+	char path[64];
+	int fd;
+
+	if (!flags) {
+		flags = open("/proc/kpageflags", O_RDONLY);
+		counts = open("/proc/kpagecount", O_RDONLY);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", process ? process->pid : 0);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || flags < 0) {
+		answer(-1);
+		return;
+	}
+	while (count) {
+		word n = count < 512 ? count : 512;
+		long got = pread(fd, buffer, n * sizeof(*buffer), index * sizeof(*buffer)) / (long)sizeof(*buffer);
+
+		if (got <= 0)
+			break;
+		for (long i = 0; i < got; i++) {
+			word present = buffer[i] >> 63, frame = present ? buffer[i] & ((1UL << 55) - 1) : 0;
+			struct alike now = { .bits = buffer[i] >> 52, .count = 1, .frame = frame };
+
+			if (frame && frame - last.head < last.pages && last.frame) {
+				now.head = last.head;
+				now.pages = last.pages;
+			} else if (frame)
+				find_folio(flags, frame, &now.head, &now.pages);
+			if (frame)
+				now.mapped = word_at(counts, frame);
+			if (last.count && now.bits == last.bits && now.head == last.head && now.pages == last.pages &&
+			    now.mapped == last.mapped && (frame ? frame == last.frame + last.count : !last.frame)) {
+				last.count++;
+				continue;
+			}
+			say_alike(&last);
+			last = now;
+		}
+		index += got;
+		count -= got;
+	}
+	say_alike(&last);
+	close(fd);
+	answer(0);
+}
+
 static void clear_refs(struct process *process, const char *what)
 {
 	char path[64];
@@ -975,6 +1067,8 @@ static void serve(const char *line)
 		smaps(process);
 	else if (!strcmp(first, "words"))
 		words(second, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
+	else if (!strcmp(first, "pages"))
+		pages(process, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "off"))
 		reboot(RB_POWER_OFF);
 	else if (rest)

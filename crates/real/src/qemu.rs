@@ -16,7 +16,7 @@ pub use program::build as build_program;
 pub use setup::{DISK, Setup, look_for_image};
 
 use crate::command;
-use crate::real::{RealError, RealKernel, WordFile};
+use crate::real::{Frame, RealError, RealKernel, RealPage, WordFile};
 use console::Console;
 use gdb::Gdb;
 use mailbox::Mailbox;
@@ -42,6 +42,8 @@ const STOPS: u32 = 2000;
 const SCAN: u64 = 8000;
 /// Words of a file that are asked for at once, so that the answer fits.
 const WORDS: u64 = 4096;
+/// Pages that are asked for at once, so that the answer fits.
+const PAGES: u64 = 2048;
 /// Free pieces of 2M below which a machine is worn out.
 const WORN_OUT: u64 = 32;
 const GUEST: &str = "the guest program";
@@ -281,6 +283,28 @@ impl Answer {
     }
 }
 
+/// `BITS COUNT [FRAME HEAD PAGES MAPPED]` in hex: pages that are alike, of frames that follow each other.
+fn pages_alike(line: &str) -> Option<impl Iterator<Item = RealPage>> {
+    let numbers: Vec<u64> = line
+        .split_ascii_whitespace()
+        .map(|word| u64::from_str_radix(word, 16))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let (bits, count, frame) = match *numbers.as_slice() {
+        [bits, count] => (bits, count, None),
+        [bits, count, pfn, head, pages, mapped] => {
+            let frame = Frame { pfn, head, folio_pages: pages as u32, mapcount: mapped as u32 };
+            (bits, count, Some(frame))
+        }
+        _ => return None,
+    };
+    let page = move |i| RealPage {
+        pagemap: bits as u16,
+        frame: frame.map(|first: Frame| Frame { pfn: first.pfn + i, ..first }),
+    };
+    Some((0..count).map(page))
+}
+
 fn nonsense(said: &str) -> RealError {
     RealError::Nonsense { from: GUEST, said: said.to_owned() }
 }
@@ -349,6 +373,27 @@ impl RealKernel for Qemu {
             }
         }
         Ok(words)
+    }
+
+    fn pages_at_once(
+        &mut self,
+        pid: u32,
+        index: u64,
+        count: u64,
+    ) -> Result<Option<Vec<RealPage>>, RealError> {
+        let mut pages = Vec::new();
+        while (pages.len() as u64) < count {
+            let done = pages.len() as u64;
+            let part = PAGES.min(count - done);
+            let text = self.ask(&format!("pages {pid} {:x} {part:x}", index + done))?.text;
+            for line in text.lines() {
+                pages.extend(pages_alike(line).ok_or_else(|| nonsense(line))?);
+            }
+            if (pages.len() as u64) < done + part {
+                break;
+            }
+        }
+        Ok(Some(pages))
     }
 
     fn root(&mut self, pid: u32) -> Result<Option<u64>, RealError> {

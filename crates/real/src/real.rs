@@ -26,6 +26,13 @@ pub trait RealKernel {
     /// # Errors
     /// Where nobody answers who may read it.
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
+    /// What [`pages`] gives, of `count` pages from the one at `index` on, where the kernel can be asked for all of it at once.
+    ///
+    /// # Errors
+    /// Where nobody answers.
+    fn pages_at_once(&mut self, _: u32, _: u64, _: u64) -> Result<Option<Vec<RealPage>>, RealError> {
+        Ok(None)
+    }
     /// The physical address of a process's topmost table, where tables can be read.
     ///
     /// # Errors
@@ -175,7 +182,11 @@ pub fn pages(
     len: u64,
     page_size: u64,
 ) -> Result<Vec<RealPage>, RealError> {
-    let words = kernel.words(WordFile::Pagemap(pid), start / page_size, len.div_ceil(page_size))?;
+    let (index, count) = (start / page_size, len.div_ceil(page_size));
+    if let Some(pages) = kernel.pages_at_once(pid, index, count)? {
+        return Ok(pages);
+    }
+    let words = kernel.words(WordFile::Pagemap(pid), index, count)?;
     let mut folios = Folios { kernel, last: None };
     let mut pages = Vec::with_capacity(words.len());
     let mut at = 0;
