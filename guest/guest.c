@@ -25,7 +25,8 @@
  *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the number of the child. Beside those
  *                         `userfaultfd` answers with a file descriptor;
  *                         `spin` answers with the address of a word, and stays in user mode, with that word 1, until `stop` comes;
- *                         `wait MS` stays in user mode for so many milliseconds
+ *                         `wait MS` stays in user mode for so many milliseconds;
+ *                         `ticks` answers with the nanoseconds that the call before took
  *
  * PIDs are those of the scenario. Process 1 is not this one: init only passes commands on, through a pair of pipes for each
  * process that there may be. Nothing is allocated, so that there is no heap among the memory of a scenario.
@@ -157,13 +158,13 @@ static void touch(word addr, word len, int write)
 	}
 }
 
-/* An access, or a page that fails; a signal is answered here. */
-static void access_memory(int out, const char *call, const word *a)
+/* An access, or a page that fails; what it comes to, a signal too, is the answer. */
+static void access_memory(const char *call, const word *a, char *answer)
 {
 	volatile word value = 0;
 
 	if (sigsetjmp(fault, 1)) {
-		dprintf(out, "~ %d %d %lx\n", fault_signal, fault_code, fault_address);
+		sprintf(answer, "~ %d %d %lx\n", fault_signal, fault_code, fault_address);
 		return;
 	}
 	if (!strcmp(call, "memset"))
@@ -174,12 +175,12 @@ static void access_memory(int out, const char *call, const word *a)
 		touch(a[0], a[1], a[2]);
 	else if (!strcmp(call, "hwpoison")) {
 		if (syscall(SYS_madvise, a[0], PAGE, 100 /* MADV_HWPOISON */)) {
-			dprintf(out, "! %d\n", errno);
+			sprintf(answer, "! %d\n", errno);
 			return;
 		}
 	} else
 		value = *(volatile unsigned char *)a[0];
-	dprintf(out, "= %lx\n", value);
+	sprintf(answer, "= %lx\n", value);
 }
 
 static void play(int self);
@@ -279,7 +280,7 @@ static void spin(int in, int out)
 	spins = 1;
 	dprintf(out, "= %lx\n", (word)&spins);
 	while (poll(&next, 1, 0) == 0)
-		for (volatile int i = 0; i < 100000; i++)
+		for (volatile int i = 0; i < 5000; i++)
 			;
 	spins = 0;
 	read_line(in, line);
@@ -298,6 +299,22 @@ static void spin_for(word milliseconds)
 	} while ((word)(now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
 }
 
+/* The CPU's own clock, read without the kernel's help. */
+static word clock_now(void)
+{
+#ifdef __aarch64__
+	word ticks, frequency;
+
+	asm volatile("isb; mrs %0, cntvct_el0; mrs %1, cntfrq_el0" : "=r"(ticks), "=r"(frequency)::"memory");
+	return ticks * (1000000000UL / frequency);
+#else
+	uint32_t low, high;
+
+	asm volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
+	return (word)high << 32 | low;
+#endif
+}
+
 static int is_access(const char *call)
 {
 	return !strcmp(call, "memset") || !strcmp(call, "explicit_bzero") || !strcmp(call, "touch") ||
@@ -308,15 +325,23 @@ static int is_access(const char *call)
 static void play(int self)
 {
 	int in = processes[self].commands[0], out = processes[self].answers[1];
-	char line[LINE], call[32];
+	char line[LINE], call[32], answer[64];
+	word ticks = 0;
 
 	while (read_line(in, line)) {
-		word a[6] = { 0 };
+		word a[6] = { 0 }, begun;
 		long result;
 
 		sscanf(line, "%31s %lx %lx %lx %lx %lx %lx", call, a, a + 1, a + 2, a + 3, a + 4, a + 5);
 		if (is_access(call)) {
-			access_memory(out, call, a);
+			begun = clock_now();
+			access_memory(call, a, answer);
+			ticks = clock_now() - begun;
+			dprintf(out, "%s", answer);
+			continue;
+		}
+		if (!strcmp(call, "ticks")) {
+			dprintf(out, "= %lx\n", ticks);
 			continue;
 		}
 		if (!strcmp(call, "spin")) {
@@ -328,7 +353,9 @@ static void play(int self)
 			dprintf(out, "= 0\n");
 			continue;
 		}
+		begun = clock_now();
 		result = system_call(call, a);
+		ticks = clock_now() - begun;
 		if (result == -1)
 			dprintf(out, "! %d\n", errno);
 		else

@@ -42,7 +42,7 @@ pub(crate) enum Command {
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
         Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always")]
     Replay(Replay),
-    /// Predict how many instructions each mprotect of a scenario takes on real kernels
+    /// Predict how many instructions each mprotect of a scenario takes on real kernels; on a kernel image, count those of all calls
     #[command(
         after_help = format!("Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}\n\
         \x20         ptelab cost --check fixtures/cost/*.json", machines::before_and_after())
@@ -57,6 +57,10 @@ pub(crate) enum Command {
     /// Run random programs through every check, and shrink the first that breaks one
     #[command(after_help = "Example: ptelab fuzz --cases 100000 --seed 1 --out found.scn")]
     Fuzz(Fuzz),
+    /// Judge a patch series: play scenarios and random programs on the kernel before it and on the one with it
+    #[command(after_help = "Says what differs between the two, what is wrong with the patched one, and what calls take on either.\n\
+        Example: ptelab series --base ../build-base/arch/arm64/boot/Image --patched ../build-patched/arch/arm64/boot/Image")]
+    Series(Series),
     /// Play a scenario for `verify --host`: commands come from the socket on standard input
     #[command(hide = true)]
     HostPlay,
@@ -365,8 +369,8 @@ fn address(text: &str) -> Result<u64, String> {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Cost {
     /// A scenario, or a cost file with one inside (then its port and kernel unless told otherwise); - for standard input.
-    /// With --check and --calibrate, cost files
-    #[arg(required = true, value_name = "FILE")]
+    /// With --check and --calibrate, cost files; on kernel images none is needed: T1, T2, T3 and other calls
+    #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) machines: Machines,
@@ -448,6 +452,36 @@ pub(crate) struct Verify {
     pub(crate) quiet: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Series {
+    /// Scenarios, or golden files for their scenarios, to be played before random programs
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The image without the series
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: PathBuf,
+    /// The image with it
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) patched: PathBuf,
+    #[command(flatten)]
+    pub(crate) guest: Guest,
+    /// Random programs, at most
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) programs: u64,
+    /// Minutes for random programs, at most
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) minutes: u64,
+    /// The same seed makes the same programs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Do not measure what calls take
+    #[arg(long)]
+    pub(crate) no_cost: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// How kernel images are played.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Guest {
@@ -462,7 +496,7 @@ pub(crate) struct Guest {
 impl Scenario {
     /// The kernel images among the kernels that the options name.
     pub(crate) fn images(&self) -> Vec<PathBuf> {
-        machines::images(self.machines.kernel.as_deref().unwrap_or_default())
+        self.machines.images()
     }
 
     /// Whether nothing but images is named.
@@ -479,6 +513,16 @@ impl Scenario {
 }
 
 impl Machines {
+    /// The kernel images among the kernels that the options name.
+    pub(crate) fn images(&self) -> Vec<PathBuf> {
+        machines::images(self.kernel.as_deref().unwrap_or_default())
+    }
+
+    /// The port that images are of, where the options say it.
+    pub(crate) fn port(&self) -> Option<String> {
+        self.arch.clone()
+    }
+
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
         let matrix = Matrix::new().ports(self.arch.as_deref().unwrap_or(arch))?;

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out, stderr_has_color};
-use crate::{input, progress};
+use crate::{cost_real, input, progress};
 use ptelab::cost::{self, CostCheck, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};
@@ -17,6 +17,10 @@ pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
     }
     if args.check {
         return check(args, out);
+    }
+    let images = args.machines.images();
+    if !images.is_empty() {
+        return cost_real::cost(args, &images, out);
     }
     let [file] = args.files.as_slice() else {
         return Err(Failed::Unusable("one FILE at a time, except with --check and --calibrate".to_owned()));

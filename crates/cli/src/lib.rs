@@ -13,6 +13,8 @@ mod bench;
 mod check;
 mod compare;
 mod cost;
+#[cfg_attr(not(target_os = "linux"), path = "cost_other.rs")]
+mod cost_real;
 mod exit;
 mod explain;
 mod fuzz;
@@ -27,6 +29,8 @@ mod progress;
 mod replay;
 mod report;
 mod run;
+#[cfg_attr(not(target_os = "linux"), path = "series_other.rs")]
+mod series;
 mod step;
 mod timeline;
 mod traced;
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(args, &mut out),
         Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
         Command::Kernels(args) => kernels::kernels(args, &mut out),
+        Command::Series(args) => series::series(args, &mut out),
         Command::HostPlay => verify_real::play(),
         Command::HostKeep => verify_real::keep(),
         Command::Report(args) => report::report(args, &mut out),

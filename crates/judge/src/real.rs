@@ -2,6 +2,7 @@
 //!
 //! [`host::Host`] is the running kernel, [`qemu::Image`] one that QEMU boots.
 
+pub mod cost;
 pub mod host;
 mod moving;
 #[cfg(feature = "fuzz")]
@@ -10,6 +11,10 @@ pub mod qemu;
 mod record;
 mod recording;
 mod report;
+#[cfg(feature = "fuzz")]
+pub mod series;
+#[cfg(feature = "fuzz")]
+mod sound;
 mod view;
 mod walk;
 

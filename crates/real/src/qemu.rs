@@ -64,6 +64,8 @@ pub struct Qemu {
     players: BTreeSet<u32>,
     /// The topmost tables of processes, once they were looked for.
     roots: BTreeMap<u32, u64>,
+    /// What smaps said of a process since the last call.
+    smaps: Option<(u32, String)>,
     /// Number of the next child.
     next: u32,
     /// Pieces of 2M that were free when the last scenario began.
@@ -111,6 +113,7 @@ impl Qemu {
             facts: ImageFacts::default(),
             players: BTreeSet::new(),
             roots: BTreeMap::new(),
+            smaps: None,
             next: 2,
             free: u64::MAX,
         };
@@ -142,8 +145,20 @@ impl Qemu {
         self.free = answer.text.trim().parse().unwrap_or(0);
         self.players = BTreeSet::from([1]);
         self.roots.clear();
+        self.smaps = None;
         self.next = 2;
         Ok(())
+    }
+
+    /// Nanoseconds that the last call of a process took: instructions, where time is counted in them.
+    ///
+    /// # Errors
+    /// Where the guest does not answer.
+    pub fn ticks(&mut self, pid: u32) -> Result<u64, RealError> {
+        match self.ask(&format!("{pid} ticks"))?.reply {
+            Outcome::Value(ticks) => Ok(ticks),
+            _ => Err(RealError::Died(pid)),
+        }
     }
 
     /// Sends a line and waits for the answer.
@@ -328,6 +343,7 @@ impl Drop for Qemu {
 
 impl RealKernel for Qemu {
     fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
+        self.smaps = None;
         let line = match call {
             Call::Fork {} => return self.fork(pid),
             Call::Thp { size, mode } => format!("thp {} {}", size.file(), mode.name()),
@@ -352,7 +368,14 @@ impl RealKernel for Qemu {
     }
 
     fn smaps(&mut self, pid: u32) -> Result<String, RealError> {
-        Ok(self.ask(&format!("smaps {pid}"))?.text)
+        if let Some((of, text)) = &self.smaps
+            && *of == pid
+        {
+            return Ok(text.clone());
+        }
+        let text = self.ask(&format!("smaps {pid}"))?.text;
+        self.smaps = Some((pid, text.clone()));
+        Ok(text)
     }
 
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError> {

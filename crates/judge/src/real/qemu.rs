@@ -1,6 +1,7 @@
 //! Kernel images: scenarios played on them, and golden files of what they did.
 
 use super::VerifyError;
+use super::cost::{self, Instructions};
 use super::host::has_feature;
 use super::moving::AddrRange;
 use super::record;
@@ -230,6 +231,11 @@ impl Player {
         &self.image
     }
 
+    /// A machine that reads its words.
+    pub fn words(&self) -> &dyn Backend {
+        &*self.port
+    }
+
     /// The port of the image's architecture.
     pub const fn port(&self) -> &'static str {
         self.image.port()
@@ -322,6 +328,25 @@ impl Player {
     /// What a kernel said is wrong with it, since last asked.
     pub fn take_alarms(&mut self) -> Vec<String> {
         self.booted.values_mut().flat_map(Qemu::take_alarms).collect()
+    }
+
+    /// Plays a scenario, and measures its calls between `time("on")` and `time("off")`, or all where it says neither; nothing where
+    /// it was stopped. The image's time has to be [counted](Image::icount).
+    ///
+    /// # Errors
+    /// Where the kernel does not come up, or is lost.
+    pub fn measure(
+        &mut self,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Option<Vec<Instructions>>, VerifyError> {
+        let need = Need::of(scenario);
+        let machine = self.machine(need)?;
+        let measured = cost::measure(machine, scenario, watch);
+        if measured.is_err() {
+            self.booted.remove(&need);
+        }
+        Ok(measured?)
     }
 
     /// Plays a scenario and records it as a golden file; nothing where it was stopped.

@@ -1,0 +1,293 @@
+//! A patch series: what its kernel does otherwise than the one before it, and what is wrong with it.
+
+use super::programs::{Programs, with_dumps};
+use super::qemu::{Image, Player};
+use super::{Beside, VerifyError, sound};
+use crate::golden::{Golden, GoldenDump, GoldenEntry, GoldenError};
+use ptelab_machine::{Backend, Builder, Level, Pte};
+use ptelab_run::exec::Watch;
+use ptelab_scenario::{Line, Scenario};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The kernel before a series and the one with it.
+#[derive(Debug)]
+pub struct Pair {
+    /// Before.
+    pub base: Image,
+    /// With it.
+    pub patched: Image,
+}
+
+/// One kind of difference.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Group {
+    /// By what it is told from others.
+    pub cause: String,
+    /// Scenarios and programs that show it.
+    pub count: u64,
+    /// What one of them shows, the shortest so far.
+    pub example: String,
+    /// Where it is one of FILEs: which.
+    pub file: Option<String>,
+    /// Its lines.
+    pub lines: Vec<String>,
+}
+
+/// What two kernels came to.
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct Words {
+    /// Scenarios and programs that both played.
+    pub played: u64,
+    /// What differs between the two kernels.
+    pub changed: Vec<Group>,
+    /// What is wrong with the patched kernel: a table that cannot be right, a warning, a kernel that is lost.
+    pub wrong: Vec<Group>,
+    /// Where the patched kernel differs from the emulator and the base does not.
+    pub unlike_rules: Vec<Group>,
+    /// Programs on which both differ from the emulator, which knows nothing of that then.
+    pub both_unlike_rules: u64,
+    /// Programs a second, of both kernels.
+    pub per_second: u64,
+}
+
+/// A scenario or program to be played, with its name where it is a file's.
+#[derive(Clone, Debug)]
+struct Case {
+    file: Option<String>,
+    scenario: Scenario,
+}
+
+/// What one came to on both kernels.
+struct Both {
+    case: Case,
+    base: Result<Golden, String>,
+    patched: Result<Golden, String>,
+    alarms: Vec<String>,
+    wrong: Option<(String, String)>,
+    unlike: [Option<String>; 2],
+}
+
+impl Pair {
+    /// Plays files and random programs on both kernels, on all CPUs, until `watch` or the time says to stop; `tick` is told of each.
+    ///
+    /// # Errors
+    /// Where a kernel does not come up.
+    pub fn words(
+        &self,
+        files: &[(String, Scenario)],
+        programs: Programs,
+        watch: Watch<'_>,
+        tick: &(dyn Fn(&Words) + Sync),
+    ) -> Result<Words, VerifyError> {
+        let port = Builder::new(self.base.port()).build().map_err(GoldenError::from)?;
+        let others: Mutex<Vec<Player>> = Mutex::new(Vec::new());
+        let begun = Mutex::new(None::<Instant>);
+        let mut words = Words::default();
+        let count = files.len().saturating_add(usize::try_from(programs.cases).unwrap_or(usize::MAX));
+        let play = |base: &mut Player, n: usize| {
+            let other = others.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut patched = other.map_or_else(|| self.patched.player(), Ok)?;
+            let beside = [base.beside(None)?, patched.beside(None)?];
+            let start =
+                *begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+            let late = programs.time.is_some_and(|time| start.elapsed() >= time);
+            let both = if late && n >= files.len() {
+                None
+            } else {
+                play_both(case(files, programs, n, &beside[0])?, [base, &mut patched], &beside, watch)?
+            };
+            others.lock().unwrap_or_else(PoisonError::into_inner).push(patched);
+            Ok(both)
+        };
+        let (all, begun) = (&mut words, &begun);
+        let each = move |_: usize, both: Result<Option<Both>, VerifyError>| {
+            if let Some(both) = both? {
+                all.add(both, &*port);
+                let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
+                let time = begun.map_or(Duration::ZERO, |begun| begun.elapsed()).as_secs_f64();
+                all.per_second = (2.0 * all.played as f64 / time.max(0.001)) as u64;
+                tick(all);
+            }
+            Ok::<(), VerifyError>(())
+        };
+        self.base.play_all(count, watch, play, each)?;
+        Ok(words)
+    }
+}
+
+fn case(
+    files: &[(String, Scenario)],
+    programs: Programs,
+    n: usize,
+    beside: &Beside,
+) -> Result<Case, GoldenError> {
+    if let Some((file, scenario)) = files.get(n) {
+        return Ok(Case { file: Some(file.clone()), scenario: scenario.clone() });
+    }
+    let case = (n - files.len()) as u64;
+    let lines: Vec<Line> = programs.lines(case);
+    let scenario = with_dumps(&lines, programs.size.of_case(case), &beside.machine)?;
+    Ok(Case { file: None, scenario })
+}
+
+/// Nothing where it was stopped. A kernel that is lost is what came of it.
+fn play_both(
+    case: Case,
+    players: [&mut Player; 2],
+    beside: &[Beside; 2],
+    watch: Watch<'_>,
+) -> Result<Option<Both>, VerifyError> {
+    let mut goldens = Vec::new();
+    let mut alarms = Vec::new();
+    for player in players {
+        let played = player.golden("program", &case.scenario, watch);
+        alarms = player.take_alarms();
+        goldens.push(match played {
+            Ok(None) => return Ok(None),
+            Ok(Some(golden)) => Ok(golden),
+            Err(lost) if lost.is_loss() => Err(lost.to_string()),
+            Err(error) => return Err(error),
+        });
+    }
+    let [Some(patched), Some(base)] = [goldens.pop(), goldens.pop()] else { return Ok(None) };
+    let unlike = |golden: &Result<Golden, String>, beside: &Beside| match golden {
+        Ok(golden) => Ok(golden.verify_on("", beside)?.differences.into_iter().next()),
+        Err(_) => Ok::<_, GoldenError>(None),
+    };
+    let unlike = [unlike(&base, &beside[0])?, unlike(&patched, &beside[1])?];
+    let machine = beside[1].machine.build().map_err(GoldenError::from)?;
+    let wrong = patched.as_ref().ok().and_then(|golden| sound::wrong(golden, &*machine));
+    Ok(Some(Both { case, base, patched, alarms, wrong, unlike }))
+}
+
+impl Words {
+    fn add(&mut self, both: Both, port: &dyn Backend) {
+        self.played += 1;
+        let Both { case, base, patched, alarms, wrong, unlike } = both;
+        if let Some(alarm) = alarms.first() {
+            let cause = alarm.split_once("] ").map_or(alarm.as_str(), |(_, said)| said);
+            note(&mut self.wrong, &case, (format!("the kernel says: {cause}"), alarm.clone()));
+        }
+        if let Some(wrong) = wrong {
+            note(&mut self.wrong, &case, wrong);
+        }
+        match (base, patched) {
+            (Ok(base), Ok(patched)) => {
+                if let Some(difference) = differing(&base, &patched, port) {
+                    note(&mut self.changed, &case, difference);
+                }
+            }
+            (_, Err(lost)) => note(&mut self.wrong, &case, ("the patched kernel is lost".to_owned(), lost)),
+            (Err(lost), _) => note(&mut self.changed, &case, ("the base is lost".to_owned(), lost)),
+        }
+        match unlike {
+            [None, Some(text)] => {
+                let cause = text.split(':').next_back().unwrap_or_default().to_owned();
+                note(&mut self.unlike_rules, &case, (cause, text));
+            }
+            [Some(_), Some(_)] => self.both_unlike_rules += 1,
+            [_, None] => {}
+        }
+    }
+}
+
+/// Counts a difference with those of its cause.
+fn note(groups: &mut Vec<Group>, case: &Case, (cause, example): (String, String)) {
+    let text = case.scenario.to_string();
+    let lines: Vec<String> =
+        text.lines().filter(|line| !line.contains("dump(")).map(str::to_owned).collect();
+    let new = Group { cause, count: 1, example, file: case.file.clone(), lines };
+    match groups.iter_mut().find(|known| known.cause == new.cause) {
+        Some(known) => {
+            let count = known.count + 1;
+            if new.lines.len() < known.lines.len() {
+                *known = new;
+            }
+            known.count = count;
+        }
+        None => groups.push(new),
+    }
+}
+
+/// How the second kernel differs from the first: the first call or entry that does, and what tells that difference from others.
+fn differing(base: &Golden, patched: &Golden, port: &dyn Backend) -> Option<(String, String)> {
+    let mut calls = base.calls.iter().zip(&patched.calls);
+    if let Some((a, b)) = calls.find(|(a, b)| a != b) {
+        let name = a.call.split('(').next().unwrap_or_default().rsplit(' ').next().unwrap_or_default();
+        let result = |call: &crate::golden::GoldenCall| {
+            let failed = call.errno.clone().or_else(|| call.signal.clone());
+            failed.or_else(|| call.ret.clone()).unwrap_or_default()
+        };
+        let (was, is) = (result(a), result(b));
+        return Some((format!("{name}: {was}, now {is}"), format!("{}: {was}, now {is}", a.call)));
+    }
+    let (a, b) = base.dumps.iter().zip(&patched.dumps).find(|(a, b)| a != b)?;
+    let after = call_before(base, &a.name);
+    let name = after.split('(').next().unwrap_or_default().rsplit(' ').next().unwrap_or_default();
+    let (cause, text) = differing_dump(a, b, port);
+    Some((format!("{name}: {cause}"), format!("after {after}: {text}")))
+}
+
+/// The call before a dump.
+fn call_before(golden: &Golden, dump: &str) -> String {
+    let name = format!("\"{dump}\")");
+    let at = golden.scenario.iter().position(|line| line.contains("dump(") && line.contains(&name));
+    let before = golden.scenario[..at.unwrap_or(0)].iter().rev();
+    before.map(|line| line.trim()).find(|line| !line.contains("dump(")).unwrap_or_default().to_owned()
+}
+
+fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> (String, String) {
+    if a.vmas != b.vmas {
+        let only = |these: &GoldenDump, those: &GoldenDump| {
+            let first = these.vmas.iter().find(|vma| !those.vmas.contains(vma));
+            first.map_or_else(|| "none".to_owned(), ToString::to_string)
+        };
+        return ("VMAs".to_owned(), format!("VMA {}, now {}", only(a, b), only(b, a)));
+    }
+    let [was, is] = [a, b].map(|dump| dump.entries.iter().flat_map(singles).collect::<Vec<_>>());
+    let Some((was, is)) = was.iter().zip(&is).find(|(was, is)| was != is) else {
+        return ("entries".to_owned(), format!("{} entries, now {}", was.len(), is.len()));
+    };
+    let names = |entry: &GoldenEntry| describe(entry, port);
+    let sets = [names(was), names(is)].map(|names| names.split('|').map(str::to_owned).collect::<BTreeSet<_>>());
+    let list = |sign: &str, from: &BTreeSet<String>, to: &BTreeSet<String>| -> String {
+        from.difference(to).map(|name| format!(" {sign}{name}")).collect()
+    };
+    let bits = list("+", &sets[1], &sets[0]) + &list("-", &sets[0], &sets[1]);
+    let pages = if (was.folio_pages, was.offset) == (is.folio_pages, is.offset) { "" } else { " other folio" };
+    let counts = if was.mapcount == is.mapcount { "" } else { " map count" };
+    let side = |entry: &GoldenEntry| {
+        let page = entry.folio_pages.map_or_else(String::new, |pages| {
+            let (at, mapped) = (entry.offset.unwrap_or(0), entry.mapcount.unwrap_or(0));
+            format!(", page {at} of a folio of {pages}, mapped {mapped}")
+        });
+        format!("{} {}{page}", entry.bits, names(entry))
+    };
+    let cause = format!("{bits}{pages}{counts}");
+    let text = format!("{}: {}; now {}", was.va, side(was), side(is));
+    (if cause.is_empty() { "other entries".to_owned() } else { cause.trim().to_owned() }, text)
+}
+
+fn describe(entry: &GoldenEntry, port: &dyn Backend) -> String {
+    let bits = u64::from_str_radix(entry.bits.trim_start_matches("0x"), 16).unwrap_or(0);
+    if bits == 0 { "empty".to_owned() } else { port.words().describe(Pte(bits), level(entry)) }
+}
+
+pub(super) fn level(entry: &GoldenEntry) -> Level {
+    [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd][usize::from(entry.level.min(3))]
+}
+
+/// The entries of a run, one by one.
+pub(super) fn singles(run: &GoldenEntry) -> impl Iterator<Item = GoldenEntry> + '_ {
+    let first = u64::from_str_radix(run.va.trim_start_matches("0x"), 16).unwrap_or(0);
+    let step = 1_u64 << (9 * u32::from(run.level));
+    (0..run.n).map(move |i| GoldenEntry {
+        va: format!("{:#x}", first + (i * step << 12)),
+        n: 1,
+        offset: run.offset.map(|offset| offset + (i * step) as u32),
+        ..run.clone()
+    })
+}
