@@ -58,8 +58,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example: ptelab fuzz --cases 100000 --seed 1 --out found.scn")]
     Fuzz(Fuzz),
     /// Judge a patch series: play scenarios and random programs on the kernel before it and on the one with it
-    #[command(after_help = "Says what differs between the two, what is wrong with the patched one, and what calls take on either.\n\
-        Example: ptelab series --base ../build-base/arch/arm64/boot/Image --patched ../build-patched/arch/arm64/boot/Image")]
+    #[command(
+        after_help = "Says what differs between the two, what is wrong with the patched one, and what calls take on either.\n\
+        Example: ptelab series --base ../build-base/arch/arm64/boot/Image --patched ../build-patched/arch/arm64/boot/Image"
+    )]
     Series(Series),
     /// Play a scenario for `verify --host`: commands come from the socket on standard input
     #[command(hide = true)]
@@ -92,6 +94,9 @@ pub(crate) enum Command {
     /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
     #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", machines::before_and_after().replace(',', " ")))]
     Kernels(Kernels),
+    /// Print the options that a kernel needs to be asked under QEMU, to be put behind those of `make tinyconfig`
+    #[command(after_help = "Example: ptelab kconfig >> .config && make olddefconfig")]
+    Kconfig,
     /// List the calls that a scenario can make, with their parameters
     #[command(after_help = "Example: ptelab calls | grep mremap")]
     Calls,
@@ -424,6 +429,7 @@ fn hw_kind(name: &str) -> Result<HwKind, String> {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Verify {
     /// Golden files; for real kernels scenarios, or golden files for their scenarios
     #[arg(required = true, value_name = "FILE")]

@@ -2,9 +2,9 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::{fuzz_real, machines};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
+use crate::{fuzz_real, machines};
 use ptelab::Matrix;
 use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, c_program, scenario_text, shrink};
 use serde::Serialize;

@@ -86,9 +86,9 @@ fn to_json<'a>(args: &args::Fuzz, report: &'a ProgramsReport, finished: bool) ->
 fn print(args: &args::Fuzz, report: &ProgramsReport, out: &mut Out) -> Result<(), Failed> {
     let ProgramsReport { cases, time, boots, found } = report;
     let seconds = time.as_secs_f64();
-    let rate = *cases as f64 / seconds.max(f64::EPSILON);
+    let rate = u128::from(*cases) * 1000 / time.as_millis().max(1);
     out.line(format!(
-        "{cases} programs from seed {} in {seconds:.1} s, {rate:.0} a second, {boots} boots",
+        "{cases} programs from seed {} in {seconds:.1} s, {rate} a second, {boots} boots",
         args.seed
     ))?;
     for (n, found) in found.iter().enumerate() {

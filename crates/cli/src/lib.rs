@@ -21,6 +21,7 @@ mod fuzz;
 #[cfg_attr(not(target_os = "linux"), path = "fuzz_other.rs")]
 mod fuzz_real;
 mod input;
+mod kconfig;
 mod kernels;
 mod machines;
 mod manual;
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Timeline(args) => timeline::timeline(args, &mut out),
         Command::Step(args) => step::step(args, &mut out),
+        Command::Kconfig => kconfig::kconfig(&mut out),
         Command::Calls => manual::calls(&mut out),
         Command::Completions { shell } => manual::completions(*shell, &mut out),
         Command::Man => manual::man(&mut out),

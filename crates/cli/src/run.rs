@@ -2,9 +2,9 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::{input, verify_real};
 use crate::output::{Failed, Out};
 use crate::progress;
+use crate::{input, verify_real};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
 use ptelab::{KernelRules, Matrix, RunReport, golden, show, table};

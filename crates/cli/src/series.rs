@@ -95,13 +95,19 @@ fn cost(pair: &Pair, releases: &[String]) -> Result<Vec<[Measured; 2]>, Failed> 
 fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
     let Report { base, patched, arch, words, .. } = report;
     out.line("")?;
-    out.heading(format!("{arch}: {patched} against {base}: {} scenarios and programs on both", words.played))?;
+    out.heading(format!(
+        "{arch}: {patched} against {base}: {} scenarios and programs on both",
+        words.played
+    ))?;
     groups("Changed", "nothing differs between the two", &words.changed, out)?;
     groups("Wrong", "no table, no warning and no crash says that anything is", &words.wrong, out)?;
     let unlike = "where the base is as the emulator has it, so is the patched kernel";
     groups("Unlike the rules of its release", unlike, &words.unlike_rules, out)?;
     if words.both_unlike_rules > 0 {
-        out.line(format!("  ({} programs say nothing here: both kernels differ from the emulator)", words.both_unlike_rules))?;
+        out.line(format!(
+            "  ({} programs say nothing here: both kernels differ from the emulator)",
+            words.both_unlike_rules
+        ))?;
     }
     if !report.cost.is_empty() {
         print_cost(report, out)?;
@@ -136,9 +142,10 @@ fn print_cost(report: &Report, out: &mut Out) -> Result<(), Failed> {
     out.line(format!("  {:12} {:>14} {:>14} {:>7}  call", "workload", "base", "patched", "change"))?;
     for [base, patched] in &report.cost {
         for (was, is) in base.instructions.iter().zip(&patched.instructions) {
-            let times = is.min as f64 / was.min.max(1) as f64;
+            let hundredths = is.min * 100 / was.min.max(1);
+            let times = format!("{}.{:02}x", hundredths / 100, hundredths % 100);
             let (a, b) = (grouped(was.min), grouped(is.min));
-            out.line(format!("  {:12} {a:>14} {b:>14} {times:>6.2}x  {}", base.workload, was.call))?;
+            out.line(format!("  {:12} {a:>14} {b:>14} {times:>7}  {}", base.workload, was.call))?;
         }
     }
     Ok(out.line(LIMITS)?)

@@ -20,7 +20,8 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
         Some("host") => return verify_real::host(args, None, out),
         Some(name) => {
             let Some(image) = kernels::image(name) else {
-                let why = "golden files say their kernel; --kernel names an image or `host` to play scenarios on";
+                let why =
+                    "golden files say their kernel; --kernel names an image or `host` to play scenarios on";
                 return Err(Failed::Unusable(why.to_owned()));
             };
             return verify_real::qemu(args, image, None, out);

@@ -4,13 +4,13 @@ use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{args, input, machines, verdict};
-use ptelab::{Builder, Golden, KernelRules, RunReport, Verdict};
 use ptelab::exec::Watch;
 use ptelab::real::host::{Host, HostFacts};
 use ptelab::real::qemu::{Boots, Image, Player};
 use ptelab::real::{Beside, Helpers, VerifyError};
 use ptelab::scenario::Scenario;
 use ptelab::verdict::VerdictTotals;
+use ptelab::{Builder, Golden, KernelRules, RunReport, Verdict};
 use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -128,7 +128,9 @@ pub(crate) fn print_image(player: &mut Player, rules: Rules, out: &mut Out) -> R
     let port = player.port();
     let facts = player.facts()?;
     out.heading(format!("Linux {} on {port}, held against the rules of {}", facts.release, rules.name))?;
-    for missing in note.into_iter().chain(facts.missing().filter(|line| port == "x86_64" || !line.contains("x86_64"))) {
+    for missing in
+        note.into_iter().chain(facts.missing().filter(|line| port == "x86_64" || !line.contains("x86_64")))
+    {
         out.line(format!("  {missing}"))?;
     }
     Ok(())

@@ -18,11 +18,11 @@ mod sound;
 mod view;
 mod walk;
 
-pub use moving::AddrRange;
-pub use report::as_seen;
 pub use crate::verify::Beside;
+pub use moving::AddrRange;
 pub use ptelab_real::RealError;
 pub use ptelab_real::host::{Helpers, keep, play};
+pub use report::as_seen;
 
 use crate::golden::GoldenError;
 

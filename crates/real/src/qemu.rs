@@ -85,13 +85,14 @@ impl Qemu {
         let initramfs = setup.initramfs(folder.path())?;
         let ram = Ram::new(guest.ram, setup.memory, setup.nodes)?;
         let socket = folder.path().join("gdb");
-        let mut child = setup.command(&ram, &initramfs, &socket).spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                let Guest { qemu, qemu_package, .. } = guest;
-                RealError::Missing(format!("{qemu} is not installed (Debian: {qemu_package})"))
-            }
-            _ => RealError::io(guest.qemu)(error),
-        })?;
+        let mut child =
+            setup.command(&ram, &initramfs, &socket).spawn().map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    let Guest { qemu, qemu_package, .. } = guest;
+                    RealError::Missing(format!("{qemu} is not installed (Debian: {qemu_package})"))
+                }
+                _ => RealError::io(guest.qemu)(error),
+            })?;
         let (Some(wake), Some(output), Some(errors)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {

@@ -34,7 +34,8 @@ pub struct Workload {
     timed: &'static str,
 }
 
-const PROTECT: &str = "mprotect(0x40000000, 16M, PROT_READ)\nmprotect(0x40000000, 16M, PROT_READ|PROT_WRITE)\n";
+const PROTECT: &str =
+    "mprotect(0x40000000, 16M, PROT_READ)\nmprotect(0x40000000, 16M, PROT_READ|PROT_WRITE)\n";
 
 /// The layouts of mprotect, and the other kinds of calls. Each maps [`SIZE`] bytes.
 pub const WORKLOADS: [Workload; 4] = [
@@ -44,7 +45,12 @@ pub const WORKLOADS: [Workload; 4] = [
         set_up: "thp(\"2048kB\", \"always\")\nMAP\nSPLIT",
         timed: PROTECT,
     },
-    Workload { name: "T2", about: "folios of 64K", set_up: "thp(\"64kB\", \"always\")\nMAP\n", timed: PROTECT },
+    Workload {
+        name: "T2",
+        about: "folios of 64K",
+        set_up: "thp(\"64kB\", \"always\")\nMAP\n",
+        timed: PROTECT,
+    },
     Workload { name: "T3", about: "folios of 4K", set_up: "MAP\n", timed: PROTECT },
     Workload {
         name: "kinds",

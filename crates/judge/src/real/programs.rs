@@ -66,7 +66,8 @@ impl Programs {
         let play = |player: &mut Player, n: usize| {
             let before = player.boots();
             let beside = player.beside(rules)?;
-            let start = *begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+            let start =
+                *begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
             if over.load(Ordering::Relaxed) || self.time.is_some_and(|time| start.elapsed() >= time) {
                 return Ok(None);
             }
@@ -181,7 +182,9 @@ fn judge(
     let alarms = player.take_alarms();
     let (check, text) = match (alarms.first(), verdict.differences.first()) {
         (Some(alarm), _) => (Check::Leaks, format!("the kernel says: {alarm}")),
-        (None, Some(first)) => (kind(first), verdict.differences[..verdict.differences.len().min(3)].join("\n")),
+        (None, Some(first)) => {
+            (kind(first), verdict.differences[..verdict.differences.len().min(3)].join("\n"))
+        }
         (None, None) => return Ok(Ok(())),
     };
     Ok(Err(Found {
@@ -197,7 +200,9 @@ fn judge(
 fn kind(difference: &str) -> Check {
     if difference.starts_with("call ") {
         Check::Results
-    } else if difference.contains(": VMA ") || difference.contains("VMA ") && difference.contains("is missing") {
+    } else if difference.contains(": VMA ")
+        || difference.contains("VMA ") && difference.contains("is missing")
+    {
         Check::Vma
     } else {
         Check::Contents

@@ -56,13 +56,12 @@ impl Image {
         let image = image.into();
         ptelab_real::qemu::look_for_image(&image)?;
         let guest = guest_of(port, &image)?;
-        let (guests, program) = match guests {
-            Some(guests) => (guests, None),
-            None => {
-                let folder = TempDir::new().map_err(RealError::io("a folder for the guest program"))?;
-                ptelab_real::qemu::build_program(guest, folder.path())?;
-                (folder.path().to_owned(), Some(Arc::new(folder)))
-            }
+        let (guests, program) = if let Some(guests) = guests {
+            (guests, None)
+        } else {
+            let folder = TempDir::new().map_err(RealError::io("a folder for the guest program"))?;
+            ptelab_real::qemu::build_program(guest, folder.path())?;
+            (folder.path().to_owned(), Some(Arc::new(folder)))
         };
         let setup = Setup {
             guest,
@@ -412,11 +411,7 @@ fn nearest(release: &str) -> NamedKernel {
 /// A machine that is built as a kernel image was.
 fn built_alike(port: &str, facts: &ImageFacts) -> Builder {
     let builder = Builder::new(port).memory(GUEST_MEMORY);
-    if has_feature(port, "soft_dirty") {
-        builder.cpu("soft_dirty", facts.has("soft_dirty"))
-    } else {
-        builder
-    }
+    if has_feature(port, "soft_dirty") { builder.cpu("soft_dirty", facts.has("soft_dirty")) } else { builder }
 }
 
 /// How many NUMA nodes a scenario needs, and whether the kernel moves pages between them of itself: only where the scenario

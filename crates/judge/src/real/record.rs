@@ -73,7 +73,10 @@ fn dump(
     let words = match kernel.root(pid)? {
         Some(root) => {
             let words = walk::walk(port, root, (start, end), |at| kernel.physical(at));
-            Some(words.ok_or_else(|| RealError::Missing("tables stand where there is no memory".to_owned()))?)
+            Some(
+                words
+                    .ok_or_else(|| RealError::Missing("tables stand where there is no memory".to_owned()))?,
+            )
         }
         None => None,
     };

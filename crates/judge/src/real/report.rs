@@ -51,7 +51,9 @@ pub(super) fn report(
 fn add(report: &mut RunReport, line: &Line, outcome: Outcome) {
     let outcome = match (&line.call, outcome) {
         // A real kernel says what stands there, whatever was expected.
-        (Call::Check { byte, .. }, Outcome::Value(is)) if is != u64::from(*byte) => Outcome::Mismatch(is as u8),
+        (Call::Check { byte, .. }, Outcome::Value(is)) if is != u64::from(*byte) => {
+            Outcome::Mismatch(is as u8)
+        }
         _ => outcome,
     };
     report.lines += 1;
@@ -101,8 +103,7 @@ fn read_views(runs: &Runs, end: VirtAddr, words: &dyn Backend) -> Runs {
 
 fn vma_facts(vma: &GoldenVma) -> VmaFacts {
     let addr = |hex: &str| VirtAddr::new(u64::from_str_radix(hex.trim_start_matches("0x"), 16).unwrap_or(0));
-    let names: BTreeMap<String, VmFlags> =
-        VmFlags::all().iter().map(|flag| (flag.smaps(), flag)).collect();
+    let names: BTreeMap<String, VmFlags> = VmFlags::all().iter().map(|flag| (flag.smaps(), flag)).collect();
     let flags = vma.vmflags.split_ascii_whitespace().filter_map(|name| names.get(name)).copied().collect();
     let shared = vma.perms.ends_with('s');
     VmaFacts {

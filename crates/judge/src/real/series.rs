@@ -107,8 +107,8 @@ impl Pair {
             if let Some(both) = both? {
                 all.add(both, &*port);
                 let begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
-                let time = begun.map_or(Duration::ZERO, |begun| begun.elapsed()).as_secs_f64();
-                all.per_second = (2.0 * all.played as f64 / time.max(0.001)) as u64;
+                let time = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+                all.per_second = (u128::from(2 * all.played) * 1000 / time.as_millis().max(1)) as u64;
                 tick(all);
             }
             Ok::<(), VerifyError>(())
@@ -197,8 +197,7 @@ impl Words {
 /// Counts a difference with those of its cause.
 fn note(groups: &mut Vec<Group>, case: &Case, (cause, example): (String, String)) {
     let text = case.scenario.to_string();
-    let lines: Vec<String> =
-        text.lines().filter(|line| !line.contains("dump(")).map(str::to_owned).collect();
+    let lines: Vec<String> = text.lines().filter(|line| !line.contains("dump(")).map(str::to_owned).collect();
     let new = Group { cause, count: 1, example, file: case.file.clone(), lines };
     match groups.iter_mut().find(|known| known.cause == new.cause) {
         Some(known) => {
@@ -252,12 +251,14 @@ fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> (String
         return ("entries".to_owned(), format!("{} entries, now {}", was.len(), is.len()));
     };
     let names = |entry: &GoldenEntry| describe(entry, port);
-    let sets = [names(was), names(is)].map(|names| names.split('|').map(str::to_owned).collect::<BTreeSet<_>>());
+    let sets =
+        [names(was), names(is)].map(|names| names.split('|').map(str::to_owned).collect::<BTreeSet<_>>());
     let list = |sign: &str, from: &BTreeSet<String>, to: &BTreeSet<String>| -> String {
-        from.difference(to).map(|name| format!(" {sign}{name}")).collect()
+        from.difference(to).flat_map(|name| [" ", sign, name]).collect()
     };
     let bits = list("+", &sets[1], &sets[0]) + &list("-", &sets[0], &sets[1]);
-    let pages = if (was.folio_pages, was.offset) == (is.folio_pages, is.offset) { "" } else { " other folio" };
+    let pages =
+        if (was.folio_pages, was.offset) == (is.folio_pages, is.offset) { "" } else { " other folio" };
     let counts = if was.mapcount == is.mapcount { "" } else { " map count" };
     let side = |entry: &GoldenEntry| {
         let page = entry.folio_pages.map_or_else(String::new, |pages| {
@@ -285,7 +286,7 @@ pub(super) fn singles(run: &GoldenEntry) -> impl Iterator<Item = GoldenEntry> + 
     let first = u64::from_str_radix(run.va.trim_start_matches("0x"), 16).unwrap_or(0);
     let step = 1_u64 << (9 * u32::from(run.level));
     (0..run.n).map(move |i| GoldenEntry {
-        va: format!("{:#x}", first + (i * step << 12)),
+        va: format!("{:#x}", first + ((i * step) << 12)),
         n: 1,
         offset: run.offset.map(|offset| offset + (i * step) as u32),
         ..run.clone()

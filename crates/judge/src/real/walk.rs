@@ -61,7 +61,8 @@ mod tests {
             _ => None,
         };
         let base = 1 << 30;
-        let words = walk(&*port, 0x1000, (base + (511 << 12), base + (6 << 20)), read).expect("all are there");
+        let words =
+            walk(&*port, 0x1000, (base + (511 << 12), base + (6 << 20)), read).expect("all are there");
         let word = |addr, level, word| TableWord { addr, level, word };
         assert_eq!(
             words,

@@ -10,7 +10,15 @@ use std::time::Duration;
 const KEPT: usize = 24;
 /// What stands in a line by which a kernel says that something is wrong with it.
 const ALARMS: [&str; 10] = [
-    "WARNING:", "BUG:", "BUG at", "Kernel panic", "KASAN", "Oops", "page_table_check", "Bad page", "bad page",
+    "WARNING:",
+    "BUG:",
+    "BUG at",
+    "Kernel panic",
+    "KASAN",
+    "Oops",
+    "page_table_check",
+    "Bad page",
+    "bad page",
     "Bad rss-counter",
 ];
 

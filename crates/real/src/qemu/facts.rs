@@ -28,7 +28,11 @@ pub const OPTIONS: &[(&str, &str, &str)] = &[
     ("memory_failure", "CONFIG_MEMORY_FAILURE", "no page fails"),
     ("split_huge_pages", "CONFIG_DEBUG_FS", "folios are not split on demand"),
     ("uffd", "CONFIG_USERFAULTFD", "there is no userfaultfd"),
-    ("soft_dirty", "CONFIG_MEM_SOFT_DIRTY (x86_64; wants CONFIG_CHECKPOINT_RESTORE)", "nothing is soft-dirty"),
+    (
+        "soft_dirty",
+        "CONFIG_MEM_SOFT_DIRTY (x86_64; wants CONFIG_CHECKPOINT_RESTORE)",
+        "nothing is soft-dirty",
+    ),
 ];
 
 impl ImageFacts {
@@ -69,7 +73,10 @@ mod tests {
     #[test]
     fn lines_are_facts() {
         let facts = ImageFacts::read("release 7.3.0\nmemory 1000\nthp 10\nthp 20\nswap 1\nhuge 0\nuffd 0\n");
-        assert_eq!((facts.release.as_str(), facts.memory, facts.thp.as_slice()), ("7.3.0", 4096, &[16, 32][..]));
+        assert_eq!(
+            (facts.release.as_str(), facts.memory, facts.thp.as_slice()),
+            ("7.3.0", 4096, &[16, 32][..])
+        );
         assert!(facts.has("swap") && !facts.has("huge") && !facts.has("uffd"));
         assert!(facts.missing().any(|line| line.starts_with("CONFIG_TRANSPARENT_HUGEPAGE is not set")));
     }
