@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Groups of differences that are shown with their programs.
 const SHOWN: usize = 12;
+/// How long one program is made shorter, at most.
+const SHRINK: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Report {
@@ -80,8 +82,10 @@ fn words(args: &args::Series, pair: &Pair) -> Result<Words, Failed> {
         bar.set_position(words.played);
         bar.set_message(format!("{} differ", words.changed.len()));
     };
-    let words = pair.words(&files, programs, Watch { stop: &STOP, tick: &|_| () }, &tick)?;
+    let watch = Watch { stop: &STOP, tick: &|_| () };
+    let mut words = pair.words(&files, programs, watch, &tick)?;
     bar.finish_and_clear();
+    pair.shrink(&mut words, programs, SHRINK, watch)?;
     Ok(words)
 }
 

@@ -3,6 +3,7 @@
 use super::programs::{Programs, with_dumps};
 use super::qemu::{Image, Player};
 use super::{Beside, VerifyError, sound};
+use crate::fuzz::{Check, Coverage, Found, Planned, Violation};
 use crate::golden::{Golden, GoldenDump, GoldenEntry, GoldenError};
 use ptelab_machine::{Backend, Builder, Level, Pte};
 use ptelab_run::exec::Watch;
@@ -32,6 +33,8 @@ pub struct Group {
     pub example: String,
     /// Where it is one of FILEs: which.
     pub file: Option<String>,
+    /// Where it is a random program: its number.
+    pub case: Option<u64>,
     /// Its lines.
     pub lines: Vec<String>,
 }
@@ -57,6 +60,7 @@ pub struct Words {
 #[derive(Clone, Debug)]
 struct Case {
     file: Option<String>,
+    number: Option<u64>,
     scenario: Scenario,
 }
 
@@ -125,12 +129,15 @@ fn case(
     beside: &Beside,
 ) -> Result<Case, GoldenError> {
     if let Some((file, scenario)) = files.get(n) {
-        return Ok(Case { file: Some(file.clone()), scenario: scenario.clone() });
+        return Ok(Case { file: Some(file.clone()), number: None, scenario: scenario.clone() });
     }
     let case = (n - files.len()) as u64;
-    let lines: Vec<Line> = programs.lines(case);
-    let scenario = with_dumps(&lines, programs.size.of_case(case), &beside.machine)?;
-    Ok(Case { file: None, scenario })
+    program(programs, case, &programs.lines(case), beside)
+}
+
+fn program(programs: Programs, case: u64, lines: &[Line], beside: &Beside) -> Result<Case, GoldenError> {
+    let scenario = with_dumps(lines, programs.size.of_case(case), &beside.machine)?;
+    Ok(Case { file: None, number: Some(case), scenario })
 }
 
 /// Nothing where it was stopped. A kernel that is lost is what came of it.
@@ -161,6 +168,81 @@ fn play_both(
     let machine = beside[1].machine.build().map_err(GoldenError::from)?;
     let wrong = patched.as_ref().ok().and_then(|golden| sound::wrong(golden, &*machine));
     Ok(Some(Both { case, base, patched, alarms, wrong, unlike }))
+}
+
+impl Pair {
+    /// Makes the programs of what differs and of what is wrong shorter, each for so long at most: the fewest lines that still show
+    /// the same.
+    ///
+    /// # Errors
+    /// Where a kernel does not come up.
+    pub fn shrink(
+        &self,
+        words: &mut Words,
+        programs: Programs,
+        each: Duration,
+        watch: Watch<'_>,
+    ) -> Result<(), VerifyError> {
+        let (mut base, mut patched) = (self.base.player()?, self.patched.player()?);
+        let beside = [base.beside(None)?, patched.beside(None)?];
+        let port = Builder::new(self.base.port()).build().map_err(GoldenError::from)?;
+        let trial = Trial {
+            players: Mutex::new((base, patched, port)),
+            beside,
+            programs,
+            watch,
+            wanted: Mutex::new((String::new(), Instant::now())),
+        };
+        for group in words.changed.iter_mut().chain(&mut words.wrong) {
+            let Some(case) = group.case.filter(|_| !watch.stopped()) else { continue };
+            let wanted = (group.cause.clone(), Instant::now() + each);
+            *trial.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+            let lines = programs.lines(case);
+            if let Err(found) = trial.run(case, &lines, &mut Coverage::default()) {
+                let found = crate::fuzz::shrink(&trial, found);
+                group.lines = found.lines.iter().map(ToString::to_string).collect();
+                group.example = found.violation.text;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two kernels that are to differ in one way, or to be wrong in one.
+struct Trial<'a> {
+    players: Mutex<(Player, Player, Box<dyn Backend>)>,
+    beside: [Beside; 2],
+    programs: Programs,
+    watch: Watch<'a>,
+    /// The cause, and until when it is looked for.
+    wanted: Mutex<(String, Instant)>,
+}
+
+impl Planned for Trial<'_> {
+    fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
+        let (cause, until) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut players = self.players.lock().unwrap_or_else(PoisonError::into_inner);
+        if Instant::now() > until || self.watch.stopped() {
+            return Ok(());
+        }
+        let (base, patched, port) = &mut *players;
+        let both = program(self.programs, case, lines, &self.beside[0])
+            .map_err(VerifyError::from)
+            .and_then(|case| play_both(case, [base, patched], &self.beside, self.watch));
+        // Where no kernel comes up any more, the program stays as long as it is.
+        let Ok(Some(both)) = both else { return Ok(()) };
+        let mut words = Words::default();
+        words.add(both, &**port);
+        let mut groups = words.changed.into_iter().chain(words.wrong);
+        let Some(group) = groups.find(|group| group.cause == cause) else { return Ok(()) };
+        Err(Found {
+            case,
+            lines: lines.to_vec(),
+            violation: Violation::new(Check::Contents, group.example),
+            machine: String::new(),
+            on: (self.beside[1].rules.name, ""),
+        })
+    }
 }
 
 impl Words {
@@ -198,7 +280,7 @@ impl Words {
 fn note(groups: &mut Vec<Group>, case: &Case, (cause, example): (String, String)) {
     let text = case.scenario.to_string();
     let lines: Vec<String> = text.lines().filter(|line| !line.contains("dump(")).map(str::to_owned).collect();
-    let new = Group { cause, count: 1, example, file: case.file.clone(), lines };
+    let new = Group { cause, count: 1, example, file: case.file.clone(), case: case.number, lines };
     match groups.iter_mut().find(|known| known.cause == new.cause) {
         Some(known) => {
             let count = known.count + 1;
@@ -251,8 +333,8 @@ fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> (String
         return ("entries".to_owned(), format!("{} entries, now {}", was.len(), is.len()));
     };
     let names = |entry: &GoldenEntry| describe(entry, port);
-    let sets =
-        [names(was), names(is)].map(|names| names.split('|').map(str::to_owned).collect::<BTreeSet<_>>());
+    let sets = [names(was), names(is)]
+        .map(|names| names.split(['|', ' ']).map(str::to_owned).collect::<BTreeSet<_>>());
     let list = |sign: &str, from: &BTreeSet<String>, to: &BTreeSet<String>| -> String {
         from.difference(to).flat_map(|name| [" ", sign, name]).collect()
     };
