@@ -273,7 +273,7 @@ pub(crate) struct Scenario {
 }
 
 /// Ports and kernels to run on.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Machines {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
     #[arg(long, value_name = "PORTS")]
@@ -323,7 +323,7 @@ pub(crate) struct Replay {
 
 fn kernels_help() -> String {
     format!(
-        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all; in run, compare, verify and fuzz also \
+        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all; in run, compare, cost and fuzz also \
         images, as arch/arm64/boot/Image",
         machines::known()
     )
@@ -507,13 +507,14 @@ impl Scenario {
 
     /// Whether nothing but images is named.
     pub(crate) fn images_only(&self) -> bool {
-        let names = self.machines.kernel.as_deref();
-        names.is_some_and(|names| machines::emulated(names).is_empty())
+        self.machines.images_only()
     }
 
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
-        let matrix = self.machines.matrix(arch, kernel)?;
+        let named = self.machines.kernel.as_deref().map(machines::emulated);
+        let emulated = Machines { kernel: named.filter(|named| !named.is_empty()), ..self.machines.clone() };
+        let matrix = emulated.matrix(arch, kernel)?;
         Ok(self.memory.map_or(matrix.clone(), |bytes| matrix.memory(bytes)))
     }
 }
@@ -524,6 +525,11 @@ impl Machines {
         machines::images(self.kernel.as_deref().unwrap_or_default())
     }
 
+    /// Whether nothing but images is named.
+    pub(crate) fn images_only(&self) -> bool {
+        self.kernel.as_deref().is_some_and(|names| machines::emulated(names).is_empty())
+    }
+
     /// The port that images are of, where the options say it.
     pub(crate) fn port(&self) -> Option<String> {
         self.arch.clone()
@@ -532,8 +538,7 @@ impl Machines {
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
         let matrix = Matrix::new().ports(self.arch.as_deref().unwrap_or(arch))?;
-        let named = self.kernel.as_deref().map(machines::emulated).filter(|named| !named.is_empty());
-        let mut matrix = machines::of(matrix, named.as_deref().unwrap_or(kernel))?;
+        let mut matrix = machines::of(matrix, self.kernel.as_deref().unwrap_or(kernel))?;
         for switch in &self.cpu {
             matrix = matrix.cpu(switch)?;
         }

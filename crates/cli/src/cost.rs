@@ -20,6 +20,10 @@ pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
     }
     let images = args.machines.images();
     if !images.is_empty() {
+        if !args.machines.images_only() {
+            let why = "images are measured, other kernels predicted: one kind at a time";
+            return Err(Failed::Unusable(why.to_owned()));
+        }
         return cost_real::cost(args, &images, out);
     }
     let [file] = args.files.as_slice() else {
