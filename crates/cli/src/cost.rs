@@ -11,6 +11,9 @@ use ptelab::{Builder, HwKind, KernelRules, parallel};
 use std::path::Path;
 
 pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
+    if args.files.is_empty() && args.machines.images().is_empty() {
+        return Err(Failed::Unusable("no FILE: a scenario, or a cost file".to_owned()));
+    }
     if args.calibrate {
         out.text(cost::calibrate(&measured(args)?.iter().collect::<Vec<_>>()).to_toml())?;
         return Ok(FINE);
