@@ -4,11 +4,10 @@ use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{fuzz_real, machines};
+use crate::{found, fuzz_real, machines};
 use ptelab::Matrix;
-use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, c_program, scenario_text, shrink};
+use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
 use serde::Serialize;
-use std::path::Path;
 use std::time::Duration;
 
 /// Cases where neither their number nor a time is given.
@@ -53,7 +52,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     bar.finish_and_clear();
     let found = outcome.found.clone().map(|found| shrink(&plan, found));
     if let Some(found) = &found {
-        save(args, found)?;
+        found::save(args, found)?;
     }
     if args.json {
         out.json(&report(args, &outcome, found.as_ref()))?;
@@ -65,20 +64,6 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
         None if progress::stopped() => STOPPED,
         None => FINE,
     })
-}
-
-pub(crate) fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
-    let write = |path: &Path, text: String| {
-        std::fs::write(path, text)
-            .map_err(|error| Failed::Unusable(format!("cannot write {}: {error}", path.display())))
-    };
-    if let Some(path) = &args.out {
-        write(path, scenario_text(found, None))?;
-    }
-    match &args.emit_c {
-        Some(path) => write(path, c_program(&found.lines)),
-        None => Ok(()),
-    }
 }
 
 fn report<'a>(args: &args::Fuzz, outcome: &FuzzReport, found: Option<&'a Found>) -> Report<'a> {

@@ -4,7 +4,7 @@ use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{fuzz, verify_real};
+use crate::{found, verify_real};
 use ptelab::exec::Watch;
 use ptelab::fuzz::{Found, Size, scenario_text};
 use ptelab::real::programs::{Programs, ProgramsReport};
@@ -57,7 +57,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
         && !progress::stopped()
     {
         *first = programs.shrink(&image, None, first.clone())?;
-        fuzz::save(args, first)?;
+        found::save(args, first)?;
     }
     let finished = !progress::stopped();
     if args.json {

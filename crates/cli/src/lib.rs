@@ -17,6 +17,7 @@ mod cost;
 mod cost_real;
 mod exit;
 mod explain;
+mod found;
 mod fuzz;
 #[cfg_attr(not(target_os = "linux"), path = "fuzz_other.rs")]
 mod fuzz_real;

@@ -2,10 +2,11 @@
 
 use super::programs::{Programs, with_dumps};
 use super::qemu::{Image, Player};
-use super::{Beside, VerifyError, sound};
+use super::sound::{self, level, singles};
+use super::{Beside, VerifyError};
 use crate::fuzz::{Check, Coverage, Found, Planned, Violation};
 use crate::golden::{Golden, GoldenDump, GoldenEntry, GoldenError};
-use ptelab_machine::{Backend, Builder, Level, Pte};
+use ptelab_machine::{Backend, Builder, Pte};
 use ptelab_run::exec::Watch;
 use ptelab_scenario::{Line, Scenario};
 use serde::Serialize;
@@ -357,20 +358,4 @@ fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> (String
 fn describe(entry: &GoldenEntry, port: &dyn Backend) -> String {
     let bits = u64::from_str_radix(entry.bits.trim_start_matches("0x"), 16).unwrap_or(0);
     if bits == 0 { "empty".to_owned() } else { port.words().describe(Pte(bits), level(entry)) }
-}
-
-pub(super) fn level(entry: &GoldenEntry) -> Level {
-    [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd][usize::from(entry.level.min(3))]
-}
-
-/// The entries of a run, one by one.
-pub(super) fn singles(run: &GoldenEntry) -> impl Iterator<Item = GoldenEntry> + '_ {
-    let first = u64::from_str_radix(run.va.trim_start_matches("0x"), 16).unwrap_or(0);
-    let step = 1_u64 << (9 * u32::from(run.level));
-    (0..run.n).map(move |i| GoldenEntry {
-        va: format!("{:#x}", first + ((i * step) << 12)),
-        n: 1,
-        offset: run.offset.map(|offset| offset + (i * step) as u32),
-        ..run.clone()
-    })
 }

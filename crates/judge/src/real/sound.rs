@@ -1,6 +1,5 @@
 //! What is true of the tables of every sound kernel, whatever its release: so a bug that two kernels have is found too.
 
-use super::series::{level, singles};
 use crate::golden::{Golden, GoldenDump, GoldenEntry, GoldenVma};
 use ptelab_machine::{Backend, Level, Pte, PteAttrs, PteView};
 
@@ -75,4 +74,20 @@ fn is_whole(entries: &[GoldenEntry], n: usize, port: &dyn Backend) -> bool {
     });
     let begins = entry.offset.is_none_or(|offset| u64::from(offset) % block == at);
     follows && begins
+}
+
+pub(super) fn level(entry: &GoldenEntry) -> Level {
+    [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd][usize::from(entry.level.min(3))]
+}
+
+/// The entries of a run, one by one.
+pub(super) fn singles(run: &GoldenEntry) -> impl Iterator<Item = GoldenEntry> + '_ {
+    let first = u64::from_str_radix(run.va.trim_start_matches("0x"), 16).unwrap_or(0);
+    let step = 1_u64 << (9 * u32::from(run.level));
+    (0..run.n).map(move |i| GoldenEntry {
+        va: format!("{:#x}", first + ((i * step) << 12)),
+        n: 1,
+        offset: run.offset.map(|offset| offset + (i * step) as u32),
+        ..run.clone()
+    })
 }
