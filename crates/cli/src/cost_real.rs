@@ -6,7 +6,7 @@ use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{input, verify_real};
 use ptelab::exec::Watch;
-use ptelab::real::cost::{Instructions, SIZE, WORKLOADS};
+use ptelab::real::cost::{Counted, SIZE, WORKLOADS};
 use ptelab::real::qemu::Image;
 use ptelab::scenario::{self, Scenario};
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub(crate) struct Measured {
     pub(crate) workload: String,
     pub(crate) image: String,
     pub(crate) arch: &'static str,
-    pub(crate) instructions: Vec<Instructions>,
+    pub(crate) instructions: Vec<Counted>,
 }
 
 /// The workloads that kernels are compared by, with their names.
@@ -42,7 +42,7 @@ pub(crate) fn measure(
     let mut player = image.player()?;
     let mut all = Vec::new();
     for (workload, scenario) in workloads {
-        let mut best: Option<Vec<Instructions>> = None;
+        let mut best: Option<Vec<Counted>> = None;
         for _ in 0..TRIES {
             let Some(new) = player.measure(scenario, watch)? else { return Ok(all) };
             let least = best.as_ref().map_or_else(|| new.clone(), |best| least(best, &new));
@@ -62,13 +62,13 @@ pub(crate) fn measure(
     Ok(all)
 }
 
-fn least(a: &[Instructions], b: &[Instructions]) -> Vec<Instructions> {
+fn least(a: &[Counted], b: &[Counted]) -> Vec<Counted> {
     let both = a.iter().zip(b);
-    both.map(|(a, b)| Instructions { min: a.min.min(b.min), calls: a.calls + b.calls, ..a.clone() }).collect()
+    both.map(|(a, b)| Counted { min: a.min.min(b.min), calls: a.calls + b.calls, ..a.clone() }).collect()
 }
 
 /// Within one part in two hundred.
-fn agree(a: &[Instructions], b: &[Instructions]) -> bool {
+fn agree(a: &[Counted], b: &[Counted]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.min.abs_diff(b.min) * 200 <= a.min)
 }
 
@@ -103,7 +103,7 @@ pub(crate) const LIMITS: &str = "Instructions under QEMU's icount, of the cheape
 
 fn print(measured: &Measured, scaled: bool, out: &mut Out) -> Result<(), Failed> {
     out.heading(format!("{}, {}, {}", measured.workload, measured.arch, measured.image))?;
-    for Instructions { call, min, calls } in &measured.instructions {
+    for Counted { call, min, calls } in &measured.instructions {
         let scale = (1 << 30) / SIZE;
         let note = if scaled { format!(", {} scaled to 1G", grouped(min * scale)) } else { String::new() };
         out.line(format!("  {:>14}  {call}  (least of {calls}{note})", grouped(*min)))?;

@@ -10,7 +10,7 @@ use ptelab::exec::Watch;
 use ptelab::fuzz::Size;
 use ptelab::real::programs::Programs;
 use ptelab::real::qemu::Image;
-use ptelab::real::series::{Group, Pair, Words};
+use ptelab::real::series::{Group, Pair, SeriesReport};
 use serde::Serialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ struct Report {
     base: String,
     patched: String,
     arch: &'static str,
-    words: Words,
+    words: SeriesReport,
     cost: Vec<[Measured; 2]>,
     seconds: f64,
     finished: bool,
@@ -66,7 +66,7 @@ pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
     })
 }
 
-fn words(args: &args::Series, pair: &Pair) -> Result<Words, Failed> {
+fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     let mut files = Vec::new();
     for path in &args.files {
         let scenario = input::scenario_of(path)?;
@@ -78,7 +78,7 @@ fn words(args: &args::Series, pair: &Pair) -> Result<Words, Failed> {
     let time = Some(Duration::from_secs(args.minutes.saturating_mul(60)));
     let programs = Programs { seed: args.seed, cases: args.programs, time, size: Size::SMALL };
     let bar = progress::bar(u128::from(args.programs) + files.len() as u128, "programs");
-    let tick = |words: &Words| {
+    let tick = |words: &SeriesReport| {
         bar.set_position(words.played);
         bar.set_message(format!("{} differ", words.changed.len()));
     };

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// What the calls of one line took.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
-pub struct Instructions {
+pub struct Counted {
     /// The line.
     pub call: String,
     /// Instructions of the cheapest of its calls, without what every call takes.
@@ -86,11 +86,11 @@ pub(super) fn measure(
     kernel: &mut Qemu,
     scenario: &Scenario,
     watch: Watch<'_>,
-) -> Result<Option<Vec<Instructions>>, RealError> {
+) -> Result<Option<Vec<Counted>>, RealError> {
     let fixed = fixed_part(kernel)?;
     let is_marked = scenario.steps().any(|step| matches!(step.line.call, Call::Time { .. }));
     let mut timed = !is_marked;
-    let mut all: Vec<Instructions> = Vec::new();
+    let mut all: Vec<Counted> = Vec::new();
     for step in scenario.steps() {
         if watch.stopped() {
             return Ok(None);
@@ -106,7 +106,7 @@ pub(super) fn measure(
                     let text = step.line.to_string();
                     match all.iter_mut().find(|known| known.call == text) {
                         Some(known) => (known.min, known.calls) = (known.min.min(took), known.calls + 1),
-                        None => all.push(Instructions { call: text, min: took, calls: 1 }),
+                        None => all.push(Counted { call: text, min: took, calls: 1 }),
                     }
                 }
             }

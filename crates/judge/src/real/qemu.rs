@@ -1,7 +1,7 @@
 //! Kernel images: scenarios played on them, and golden files of what they did.
 
 use super::VerifyError;
-use super::cost::{self, Instructions};
+use super::cost::{self, Counted};
 use super::host::has_feature;
 use super::moving::AddrRange;
 use super::record;
@@ -338,7 +338,7 @@ impl Player {
         &mut self,
         scenario: &Scenario,
         watch: Watch<'_>,
-    ) -> Result<Option<Vec<Instructions>>, VerifyError> {
+    ) -> Result<Option<Vec<Counted>>, VerifyError> {
         let need = Need::of(scenario);
         let machine = self.machine(need)?;
         let measured = cost::measure(machine, scenario, watch);

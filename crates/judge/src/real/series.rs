@@ -42,7 +42,7 @@ pub struct Group {
 
 /// What two kernels came to.
 #[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
-pub struct Words {
+pub struct SeriesReport {
     /// Scenarios and programs that both played.
     pub played: u64,
     /// What differs between the two kernels.
@@ -85,12 +85,12 @@ impl Pair {
         files: &[(String, Scenario)],
         programs: Programs,
         watch: Watch<'_>,
-        tick: &(dyn Fn(&Words) + Sync),
-    ) -> Result<Words, VerifyError> {
+        tick: &(dyn Fn(&SeriesReport) + Sync),
+    ) -> Result<SeriesReport, VerifyError> {
         let port = Builder::new(self.base.port()).build().map_err(GoldenError::from)?;
         let others: Mutex<Vec<Player>> = Mutex::new(Vec::new());
         let begun = Mutex::new(None::<Instant>);
-        let mut words = Words::default();
+        let mut words = SeriesReport::default();
         let count = files.len().saturating_add(usize::try_from(programs.cases).unwrap_or(usize::MAX));
         let play = |base: &mut Player, n: usize| {
             let other = others.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -179,7 +179,7 @@ impl Pair {
     /// Where a kernel does not come up.
     pub fn shrink(
         &self,
-        words: &mut Words,
+        words: &mut SeriesReport,
         programs: Programs,
         each: Duration,
         watch: Watch<'_>,
@@ -232,7 +232,7 @@ impl Planned for Trial<'_> {
             .and_then(|case| play_both(case, [base, patched], &self.beside, self.watch));
         // Where no kernel comes up any more, the program stays as long as it is.
         let Ok(Some(both)) = both else { return Ok(()) };
-        let mut words = Words::default();
+        let mut words = SeriesReport::default();
         words.add(both, &**port);
         let mut groups = words.changed.into_iter().chain(words.wrong);
         let Some(group) = groups.find(|group| group.cause == cause) else { return Ok(()) };
@@ -246,7 +246,7 @@ impl Planned for Trial<'_> {
     }
 }
 
-impl Words {
+impl SeriesReport {
     fn add(&mut self, both: Both, port: &dyn Backend) {
         self.played += 1;
         let Both { case, base, patched, alarms, wrong, unlike } = both;
