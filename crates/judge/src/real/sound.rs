@@ -3,7 +3,7 @@
 use crate::golden::{Golden, GoldenDump, GoldenEntry, GoldenVma};
 use ptelab_machine::{Backend, Level, Pte, PteAttrs, PteView};
 
-/// Entries of a contiguous block that can be told from a dump.
+/// Bytes in a page.
 const PAGE: u64 = 4096;
 
 /// What is wrong with a kernel's tables, if anything: a law, and the entry that breaks it.
