@@ -1,7 +1,9 @@
 /*
- * The guest program of `ptelab verify --qemu`: the only program of an initramfs.
+ * The guest program of kernel images under QEMU: the only program of an initramfs.
  *
- * It takes commands from the console, a line each, and answers each with lines that begin with `@`:
+ * It takes commands from a mailbox: pages of its own memory, which is a file that the other side maps. On the console it says where
+ * they are, and listens for a newline that wakes it; all else there is the kernel's. A command is a line, answered by lines that
+ * begin with `@`:
  *
  *   @| TEXT               a line of text, before the answer
  *   @* START STEP COUNT   numbers START, START + STEP... (hex), before the answer
@@ -9,17 +11,22 @@
  *   @! ERRNO              the answer: it did not (decimal)
  *   @~ SIGNAL CODE ADDR   the answer: an access got this signal, with si_code and si_addr
  *
- *   start                 ends all processes, puts settings to where a scenario starts, and starts process 1
- *   release               the kernel's release
+ *   start                 ends all processes, puts settings to where a scenario starts, and starts process 1; a line says how many
+ *                         pieces of memory of 2M are free
+ *   facts                 what the kernel is and was built with, a line `NAME VALUE` each
  *   thp FILE VALUE        writes to /sys/kernel/mm/transparent_hugepage/FILE
  *   clear_refs PID WHAT   writes to /proc/PID/clear_refs
  *   smaps PID             the lines of /proc/PID/smaps that are asked for
  *   words PID|kpageflags|kpagecount INDEX COUNT    words of /proc/PID/pagemap, /proc/kpageflags, /proc/kpagecount
+ *   pages PID INDEX COUNT what stands for pages of a process, a line `BITS COUNT [FRAME HEAD PAGES MAPPED]` for pages that follow each
+ *                         other: bits 63:52 of pagemap's word, and where it is mapped the frame, its folio's first frame and pages, and
+ *                         kpagecount
  *   off                   switches the machine off
  *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the number of the child. Beside those
  *                         `userfaultfd` answers with a file descriptor;
  *                         `spin` answers with the address of a word, and stays in user mode, with that word 1, until `stop` comes;
- *                         `wait MS` stays in user mode for so many milliseconds
+ *                         `wait MS` stays in user mode for so many milliseconds;
+ *                         `ticks` answers with the nanoseconds that the call before took
  *
  * PIDs are those of the scenario. Process 1 is not this one: init only passes commands on, through a pair of pipes for each
  * process that there may be. Nothing is allocated, so that there is no heap among the memory of a scenario.
@@ -30,18 +37,22 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <termios.h>
 #include <time.h>
@@ -54,6 +65,7 @@
 #define MOVED 4096
 #define REGIONS 4096
 #define SWAP_DEVICES 4
+#define ENOUGH_PIECES 64
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 /* What older headers do not have; their arguments are words: struct pm_scan_arg, struct uffdio_poison. */
@@ -69,19 +81,21 @@ static struct process {
 	int answers[2];
 } processes[PROCESSES];
 
-/* A line from a file, without its end; 0 where there is none. */
+/* The line in a pipe, without its end; 0 where nobody writes to it any more. There is never more than one. */
 static int read_line(int fd, char *line)
 {
 	int n = 0;
-	char c;
 
-	while (read(fd, &c, 1) == 1) {
-		if (c == '\n') {
-			line[n] = 0;
+	while (n < LINE - 1) {
+		int got = read(fd, line + n, LINE - 1 - n);
+
+		if (got <= 0)
+			return 0;
+		n += got;
+		if (line[n - 1] == '\n') {
+			line[n - 1] = 0;
 			return 1;
 		}
-		if (n < LINE - 1 && c != '\r')
-			line[n++] = c;
 	}
 	return 0;
 }
@@ -144,13 +158,13 @@ static void touch(word addr, word len, int write)
 	}
 }
 
-/* An access, or a page that fails; a signal is answered here. */
-static void access_memory(int out, const char *call, const word *a)
+/* An access, or a page that fails; what it comes to, a signal too, is the answer. */
+static void access_memory(const char *call, const word *a, char *answer)
 {
 	volatile word value = 0;
 
 	if (sigsetjmp(fault, 1)) {
-		dprintf(out, "~ %d %d %lx\n", fault_signal, fault_code, fault_address);
+		sprintf(answer, "~ %d %d %lx\n", fault_signal, fault_code, fault_address);
 		return;
 	}
 	if (!strcmp(call, "memset"))
@@ -161,12 +175,12 @@ static void access_memory(int out, const char *call, const word *a)
 		touch(a[0], a[1], a[2]);
 	else if (!strcmp(call, "hwpoison")) {
 		if (syscall(SYS_madvise, a[0], PAGE, 100 /* MADV_HWPOISON */)) {
-			dprintf(out, "! %d\n", errno);
+			sprintf(answer, "! %d\n", errno);
 			return;
 		}
 	} else
 		value = *(volatile unsigned char *)a[0];
-	dprintf(out, "= %lx\n", value);
+	sprintf(answer, "= %lx\n", value);
 }
 
 static void play(int self);
@@ -267,7 +281,7 @@ static void spin(int in, int out)
 	spins = 1;
 	dprintf(out, "= %lx\n", (word)&spins);
 	while (poll(&next, 1, 0) == 0)
-		for (volatile int i = 0; i < 2000000; i++)
+		for (volatile int i = 0; i < 5000; i++)
 			;
 	spins = 0;
 	read_line(in, line);
@@ -286,6 +300,22 @@ static void spin_for(word milliseconds)
 	} while ((word)(now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
 }
 
+/* The CPU's own clock, read without the kernel's help. */
+static word clock_now(void)
+{
+#ifdef __aarch64__
+	word ticks, frequency;
+
+	asm volatile("isb; mrs %0, cntvct_el0; mrs %1, cntfrq_el0" : "=r"(ticks), "=r"(frequency)::"memory");
+	return ticks * (1000000000UL / frequency);
+#else
+	uint32_t low, high;
+
+	asm volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
+	return (word)high << 32 | low;
+#endif
+}
+
 static int is_access(const char *call)
 {
 	return !strcmp(call, "memset") || !strcmp(call, "explicit_bzero") || !strcmp(call, "touch") ||
@@ -296,15 +326,23 @@ static int is_access(const char *call)
 static void play(int self)
 {
 	int in = processes[self].commands[0], out = processes[self].answers[1];
-	char line[LINE], call[32];
+	char line[LINE], call[32], answer[64];
+	word ticks = 0;
 
 	while (read_line(in, line)) {
-		word a[6] = { 0 };
+		word a[6] = { 0 }, begun;
 		long result;
 
 		sscanf(line, "%31s %lx %lx %lx %lx %lx %lx", call, a, a + 1, a + 2, a + 3, a + 4, a + 5);
 		if (is_access(call)) {
-			access_memory(out, call, a);
+			begun = clock_now();
+			access_memory(call, a, answer);
+			ticks = clock_now() - begun;
+			dprintf(out, "%s", answer);
+			continue;
+		}
+		if (!strcmp(call, "ticks")) {
+			dprintf(out, "= %lx\n", ticks);
 			continue;
 		}
 		if (!strcmp(call, "spin")) {
@@ -316,7 +354,9 @@ static void play(int self)
 			dprintf(out, "= 0\n");
 			continue;
 		}
+		begun = clock_now();
 		result = system_call(call, a);
+		ticks = clock_now() - begun;
 		if (result == -1)
 			dprintf(out, "! %d\n", errno);
 		else
@@ -325,14 +365,94 @@ static void play(int self)
 	_exit(0);
 }
 
+/* ---- the mailbox ---- */
+
+#define BOX_PAGES 64
+#define BOX_COMMANDS 8
+#define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
+#define BOX_SPINS 3000
+
+/* Its first page, then pages of commands, then pages of answers (crates/real/src/qemu/mailbox.rs). */
+static union {
+	struct {
+		/* Numbers of the last commands and answers, and whether a newline on the console is needed. */
+		uint32_t asked, answered, sleeps;
+		uint32_t command_length, answer_length;
+		/* The frames that the pages are in. */
+		uint64_t frames[BOX_PAGES];
+	};
+	char bytes[BOX_PAGES * PAGE];
+} box __attribute__((aligned(4096)));
+static char *const commands = box.bytes + PAGE, *const answers = box.bytes + BOX_COMMANDS * PAGE;
+static word answer_length;
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What does not fit is left out, with the answer, so that it is not taken for one. */
+static void say(const char *format, ...)
+{
+	word room = BOX_ANSWERS - answer_length;
+	va_list arguments;
+	int n;
+
+	va_start(arguments, format);
+	n = vsnprintf(answers + answer_length, room, format, arguments);
+	va_end(arguments);
+	if (n >= 0 && (word)n < room)
+		answer_length += n;
+	else
+		answer_length = BOX_ANSWERS;
+}
+
+/* Pages that nobody moves, as a pipe holds them too, and that no child has. */
+static void set_up_box(void)
+{
+	int held[2], pagemap = open("/proc/self/pagemap", O_RDONLY);
+	struct iovec all = { &box, sizeof(box) };
+
+	memset(&box, 0, sizeof(box));
+	if (madvise(&box, sizeof(box), MADV_DONTFORK) || pipe(held) ||
+	    fcntl(held[1], F_SETPIPE_SZ, sizeof(box)) < (int)sizeof(box) || vmsplice(held[1], &all, 1, 0) != sizeof(box))
+		die("the mailbox");
+	if (pread(pagemap, box.frames, sizeof(box.frames), (word)&box / PAGE * 8) != sizeof(box.frames))
+		die("/proc/self/pagemap (CONFIG_PROC_PAGE_MONITOR)");
+	close(pagemap);
+	for (int i = 0; i < BOX_PAGES; i++)
+		box.frames[i] &= (1UL << 55) - 1;
+	dprintf(1, "\n@box %llx\n", (unsigned long long)box.frames[0]);
+}
+
+static uint32_t look(const uint32_t *number)
+{
+	return __atomic_load_n(number, __ATOMIC_SEQ_CST);
+}
+
+/* Waits for the next command: first by looking, then for a newline. */
+static void wait_for_command(void)
+{
+	static char newlines[64];
+
+	for (int i = 0; i < BOX_SPINS; i++) {
+		if (look(&box.asked) != look(&box.answered))
+			return;
+		sched_yield();
+	}
+	while (look(&box.asked) == look(&box.answered)) {
+		__atomic_store_n(&box.sleeps, 1, __ATOMIC_SEQ_CST);
+		if (look(&box.asked) == look(&box.answered) && read(0, newlines, sizeof(newlines)) <= 0)
+			die("the console closed");
+		__atomic_store_n(&box.sleeps, 0, __ATOMIC_SEQ_CST);
+	}
+}
+
 /* ---- what init does ---- */
 
 static void answer(long result)
 {
 	if (result < 0)
-		dprintf(1, "@! %d\n", errno);
+		say("@! %d\n", errno);
 	else
-		dprintf(1, "@= %lx\n", (word)result);
+		say("@= %lx\n", (word)result);
 }
 
 static int write_file(const char *path, const char *text)
@@ -374,8 +494,50 @@ static void settings(void)
 	write_thp("khugepaged/pages_to_scan", "1");
 	write_thp("khugepaged/max_ptes_none", "0");
 	write_file("/sys/kernel/mm/lru_gen/enabled", "0");
+	/* Empties the batches of folios on their way to lists, too. */
+	write_file("/proc/sys/vm/drop_caches", "1");
+}
+
+/* Pieces of free memory that are as large as a huge page of 2M. */
+static word free_pieces(void)
+{
+	static char text[4096];
+	int fd = open("/proc/buddyinfo", O_RDONLY), n = read(fd, text, sizeof(text) - 1);
+	word sum = 0;
+
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	/* `Node 0, zone    DMA32     12     7 ...`: free pieces by order. */
+	for (char *line = strstr(text, "zone"); line; line = strstr(line, "zone")) {
+		char *end;
+
+		line += 4;
+		line += strspn(line, " ");
+		line += strcspn(line, " ");
+		for (int order = 0; line[strspn(line, " ")] != '\n'; order++, line = end) {
+			word count = strtoul(line, &end, 10);
+
+			if (end == line)
+				break;
+			if (order >= 9)
+				sum += count << (order - 9);
+		}
+	}
+	return sum;
+}
+
+/* Memory in large pieces, as after boot. */
+static word tidy_memory(void)
+{
+	static int tidied;
+	word pieces = free_pieces();
+
+	if (tidied && pieces >= ENOUGH_PIECES)
+		return pieces;
+	tidied = 1;
 	write_file("/proc/sys/vm/drop_caches", "3");
 	write_file("/proc/sys/vm/compact_memory", "1");
+	return free_pieces();
 }
 
 static struct process *find(const char *number)
@@ -508,21 +670,34 @@ static long split_folio(struct process *process, word addr, word order)
 	return write_file("/sys/kernel/debug/split_huge_pages", text);
 }
 
+static int devices;
+
+static void swap_off(void)
+{
+	char path[64];
+
+	while (devices) {
+		snprintf(path, sizeof(path), "/dev/swap%d", --devices);
+		swapoff(path);
+	}
+}
+
 /* A disk in memory, of which so many bytes are used. */
 static long swap_on(word size)
 {
 	static char page[PAGE];
-	static int devices;
+	static int loaded;
 	unsigned int info[2] = { 1, size / PAGE - 1 };
 	char path[64];
 	int fd;
 
-	if (!devices) {
+	if (!loaded) {
 		fd = open("/brd.ko", O_RDONLY);
 		if (fd < 0 || syscall(SYS_finit_module, fd, "rd_nr=4 rd_size=262144", 0))
 			return -1;
 		close(fd);
 		write_file("/proc/sys/vm/page-cluster", "0");
+		loaded = 1;
 	}
 	if (devices == SWAP_DEVICES || size < PAGE) {
 		errno = devices == SWAP_DEVICES ? EPERM : EINVAL;
@@ -569,7 +744,7 @@ static void end(struct process *process)
 {
 	kill(process->pid, SIGKILL);
 	while (kill(process->pid, 0) == 0)
-		usleep(1000);
+		sched_yield();
 	process->pid = 0;
 }
 
@@ -586,7 +761,9 @@ static void start(void)
 		if (processes[n].pid)
 			end(&processes[n]);
 	}
+	swap_off();
 	settings();
+	say("@| %lu\n", tidy_memory());
 	processes[1].pid = fork_player(1);
 	answer(processes[1].pid);
 }
@@ -625,7 +802,7 @@ static void call(const char *number, const char *line)
 		processes[child].pid = pid;
 		snprintf(back, sizeof(back), "= %x", child);
 	}
-	dprintf(1, "@%s\n", back);
+	say("@%s\n", back);
 }
 
 static int is_wanted(const char *line)
@@ -636,8 +813,9 @@ static int is_wanted(const char *line)
 
 static void smaps(struct process *process)
 {
-	char path[64], line[LINE];
-	int fd;
+	static char text[16 * PAGE];
+	char path[64];
+	int fd, n = 0, got;
 
 	snprintf(path, sizeof(path), "/proc/%d/smaps", process ? process->pid : 0);
 	fd = open(path, O_RDONLY);
@@ -645,9 +823,17 @@ static void smaps(struct process *process)
 		answer(-1);
 		return;
 	}
-	while (read_line(fd, line)) {
-		if (is_wanted(line))
-			dprintf(1, "@| %s\n", line);
+	while ((got = read(fd, text + n, sizeof(text) - n)) > 0) {
+		char *line = text, *end;
+
+		n += got;
+		for (; (end = memchr(line, '\n', text + n - line)); line = end + 1) {
+			*end = 0;
+			if (is_wanted(line))
+				say("@| %s\n", line);
+		}
+		n -= line - text;
+		memmove(text, line, n);
 	}
 	close(fd);
 	answer(0);
@@ -661,7 +847,7 @@ static struct {
 static void flush_run(void)
 {
 	if (run.count)
-		dprintf(1, "@* %llx %llx %llx\n", (unsigned long long)run.start, (unsigned long long)run.step,
+		say("@* %llx %llx %llx\n", (unsigned long long)run.start, (unsigned long long)run.step,
 			(unsigned long long)run.count);
 	run.count = 0;
 }
@@ -710,6 +896,95 @@ static void words(const char *name, word index, word count)
 	answer(0);
 }
 
+/* A word of a file; 0 where it has none. */
+static uint64_t word_at(int fd, word index)
+{
+	uint64_t value = 0;
+
+	pread(fd, &value, sizeof(value), index * sizeof(value));
+	return value;
+}
+
+#define HEAD (1UL << 15)
+#define TAIL (1UL << 16)
+
+/* The first frame and the pages of the folio of a frame; a folio lies at a multiple of its size. */
+static void find_folio(int flags, word frame, word *head, word *pages)
+{
+	*head = frame;
+	*pages = 1;
+	if (!(word_at(flags, frame) & (HEAD | TAIL)))
+		return;
+	for (int order = 1; order <= 10 && !(word_at(flags, *head) & HEAD); order++)
+		*head = frame & ~((1UL << order) - 1);
+	while (*pages <= 512 && word_at(flags, *head + *pages) & TAIL)
+		*pages *= 2;
+}
+
+/* Pages that follow each other, and are alike. */
+struct alike {
+	word bits, count, frame, head, pages, mapped;
+};
+
+static void say_alike(const struct alike *a)
+{
+	if (a->count && a->frame)
+		say("@| %lx %lx %lx %lx %lx %lx\n", a->bits, a->count, a->frame, a->head, a->pages, a->mapped);
+	else if (a->count)
+		say("@| %lx %lx\n", a->bits, a->count);
+}
+
+static void pages(struct process *process, word index, word count)
+{
+	static int flags, counts;
+	static uint64_t buffer[512];
+	struct alike last = { 0 };
+	char path[64];
+	int fd;
+
+	if (!flags) {
+		flags = open("/proc/kpageflags", O_RDONLY);
+		counts = open("/proc/kpagecount", O_RDONLY);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", process ? process->pid : 0);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || flags < 0) {
+		answer(-1);
+		return;
+	}
+	while (count) {
+		word n = count < 512 ? count : 512;
+		long got = pread(fd, buffer, n * sizeof(*buffer), index * sizeof(*buffer)) / (long)sizeof(*buffer);
+
+		if (got <= 0)
+			break;
+		for (long i = 0; i < got; i++) {
+			word present = buffer[i] >> 63, frame = present ? buffer[i] & ((1UL << 55) - 1) : 0;
+			struct alike now = { .bits = buffer[i] >> 52, .count = 1, .frame = frame };
+
+			if (frame && frame - last.head < last.pages && last.frame) {
+				now.head = last.head;
+				now.pages = last.pages;
+			} else if (frame)
+				find_folio(flags, frame, &now.head, &now.pages);
+			if (frame)
+				now.mapped = word_at(counts, frame);
+			if (last.count && now.bits == last.bits && now.head == last.head && now.pages == last.pages &&
+			    now.mapped == last.mapped && (frame ? frame == last.frame + last.count : !last.frame)) {
+				last.count++;
+				continue;
+			}
+			say_alike(&last);
+			last = now;
+		}
+		index += got;
+		count -= got;
+	}
+	say_alike(&last);
+	close(fd);
+	answer(0);
+}
+
 static void clear_refs(struct process *process, const char *what)
 {
 	char path[64];
@@ -718,12 +993,85 @@ static void clear_refs(struct process *process, const char *what)
 	answer(write_file(path, what));
 }
 
-static void release(void)
+/* ---- what the kernel is ---- */
+
+static int there_is(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+static void flag(const char *name, const char *path)
+{
+	say("@| %s %d\n", name, there_is(path));
+}
+
+/* Whether memory that was never looked at is soft-dirty. */
+static int soft_dirty(void)
+{
+	volatile char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry = 0;
+
+	*page = 1;
+	pread(fd, &entry, sizeof(entry), (word)page / PAGE * sizeof(entry));
+	close(fd);
+	munmap((void *)page, PAGE);
+	return entry >> 55 & 1;
+}
+
+/* The features of userfaultfd, 0 where there is none. */
+static word uffd_features(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	ioctl(fd, UFFDIO_API, &api);
+	close(fd);
+	return api.features;
+}
+
+/* A number from a file, after a text in it. */
+static word number_in(const char *path, const char *after)
+{
+	static char text[4096];
+	int fd = open(path, O_RDONLY), n = read(fd, text, sizeof(text) - 1);
+	const char *found;
+
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	found = strstr(text, after);
+	return found ? strtoul(found + strlen(after), NULL, 10) : 0;
+}
+
+static void facts(void)
 {
 	struct utsname name;
+	char path[64];
+	int nodes = 0;
 
 	uname(&name);
-	dprintf(1, "@| %s\n", name.release);
+	say("@| release %s\n@| soft_dirty %d\n@| uffd %lx\n", name.release, soft_dirty(), uffd_features());
+	say("@| memory %lx\n", number_in("/proc/meminfo", "MemTotal:") << 10);
+	for (int kb = 8; kb <= 2048; kb *= 2) {
+		snprintf(path, sizeof(path), THP "hugepages-%dkB", kb);
+		if (there_is(path))
+			say("@| thp %x\n", kb);
+	}
+	while (snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", nodes), there_is(path))
+		nodes++;
+	say("@| nodes %x\n", nodes ? nodes : 1);
+	flag("swap", "/proc/swaps");
+	flag("compaction", "/proc/sys/vm/compact_memory");
+	flag("huge", THP "enabled");
+	flag("shmem", "/proc/sys/kernel/shmmax");
+	flag("numa_balancing", "/proc/sys/kernel/numa_balancing");
+	flag("memory_failure", "/proc/sys/vm/memory_failure_recovery");
+	flag("split_huge_pages", "/sys/kernel/debug/split_huge_pages");
+	flag("clear_refs", "/proc/self/clear_refs");
+	flag("kpageflags", "/proc/kpageflags");
+	flag("brd", "/brd.ko");
 	answer(0);
 }
 
@@ -737,8 +1085,8 @@ static void serve(const char *line)
 	process = find(second);
 	if (!strcmp(first, "start"))
 		start();
-	else if (!strcmp(first, "release"))
-		release();
+	else if (!strcmp(first, "facts"))
+		facts();
 	else if (!strcmp(first, "thp"))
 		answer(write_thp(second, third));
 	else if (!strcmp(first, "clear_refs"))
@@ -747,18 +1095,19 @@ static void serve(const char *line)
 		smaps(process);
 	else if (!strcmp(first, "words"))
 		words(second, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
+	else if (!strcmp(first, "pages"))
+		pages(process, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "off"))
 		reboot(RB_POWER_OFF);
 	else if (rest)
 		call(first, rest + 1);
 	else
-		dprintf(1, "@? %s\n", line);
+		say("@? %s\n", line);
 }
 
 int main(void)
 {
 	struct termios console;
-	char line[LINE];
 
 	mkdir("/proc", 0755);
 	mkdir("/sys", 0755);
@@ -772,8 +1121,16 @@ int main(void)
 	catch_faults();
 	for (int n = 1; n < PROCESSES; n++)
 		make_pipes(&processes[n]);
-	dprintf(1, "\n@= 0\n");
-	while (read_line(0, line))
-		serve(line);
-	die("the console closed");
+	set_up_box();
+	for (;;) {
+		char *next = commands, *line;
+
+		wait_for_command();
+		answer_length = 0;
+		commands[box.command_length] = 0;
+		while ((line = strsep(&next, "\n")) && *line)
+			serve(line);
+		box.answer_length = answer_length;
+		__atomic_store_n(&box.answered, look(&box.asked), __ATOMIC_SEQ_CST);
+	}
 }

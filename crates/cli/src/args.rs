@@ -34,9 +34,9 @@ pub(crate) enum Command {
     /// Hold the emulator against real kernels: page tables in golden files, word for word, or the running kernel
     #[command(after_help = "Examples: ptelab verify fixtures/golden/*.json\n          \
         ptelab verify --host fixtures/scenarios/*.scn\n          \
-        ptelab verify --qemu vmlinuz-6.17-arm64 --arch arm64 fixtures/scenarios/contpte-fold.scn\n\
-        A kernel image is in Debian's packages linux-image-*-cloud-arm64 and -amd64, as boot/vmlinuz-*; `cargo xtask guest` \
-        needs\ngcc-aarch64-linux-gnu and libc6-dev-arm64-cross for arm64, QEMU is in qemu-system-arm and qemu-system-x86.")]
+        ptelab verify --kernel vmlinuz-6.17-arm64 fixtures/scenarios/contpte-fold.scn\n\
+        A kernel image is in Debian's packages linux-image-*-cloud-arm64 and -amd64, as boot/vmlinuz-*; the guest program is \
+        compiled by\ngcc-aarch64-linux-gnu with libc6-dev-arm64-cross for arm64, QEMU is in qemu-system-arm and qemu-system-x86.")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Run a program under strace, and write its log with the pages that it uses
     Watch(Watch),
-    /// Predict how many instructions each mprotect of a scenario takes on real kernels
+    /// Predict how many instructions each mprotect of a scenario takes on real kernels; on a kernel image, count those of all calls
     #[command(
         after_help = format!("Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}\n\
         \x20         ptelab cost --check fixtures/cost/*.json", machines::before_and_after())
@@ -59,6 +59,12 @@ pub(crate) enum Command {
     /// Run random programs through every check, and shrink the first that breaks one
     #[command(after_help = "Example: ptelab fuzz --cases 100000 --seed 1 --out found.scn")]
     Fuzz(Fuzz),
+    /// Judge a patch series: play scenarios and random programs on the kernel before it and on the one with it
+    #[command(
+        after_help = "Says what differs between the two, what is wrong with the patched one, and what calls take on either.\n\
+        Example: ptelab series --base ../build-base/arch/arm64/boot/Image --patched ../build-patched/arch/arm64/boot/Image"
+    )]
+    Series(Series),
     /// Play a scenario for `verify --host`: commands come from the socket on standard input
     #[command(hide = true)]
     HostPlay,
@@ -90,6 +96,9 @@ pub(crate) enum Command {
     /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
     #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", machines::before_and_after().replace(',', " ")))]
     Kernels(Kernels),
+    /// Print the options that a kernel needs to be asked under QEMU, to be put behind those of `make tinyconfig`
+    #[command(after_help = "Example: ptelab kconfig >> .config && make olddefconfig")]
+    Kconfig,
     /// List the calls that a scenario can make, with their parameters
     #[command(after_help = "Example: ptelab calls | grep mremap")]
     Calls,
@@ -146,6 +155,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Fuzz {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
     #[arg(long, value_name = "PORTS", default_value = "all")]
@@ -164,6 +174,9 @@ pub(crate) struct Fuzz {
     /// Programs over several tables, with huge pages
     #[arg(long)]
     pub(crate) large: bool,
+    /// On an image: go on after the first program that is found, and show all
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Write the shortest program that breaks a check to this scenario file
     #[arg(long, value_name = "OUT.scn")]
     pub(crate) out: Option<PathBuf>,
@@ -250,6 +263,9 @@ pub(crate) struct Scenario {
     /// Memory of each machine, with K, M, G or T (powers of 1024) [default: 64G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
+    /// Take the guest program of kernel images from this folder, where `cargo xtask guest` left it, instead of compiling it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) guest: Option<PathBuf>,
     /// Show what each line took, not only each kind of call
     #[arg(long)]
     pub(crate) per_call: bool,
@@ -259,7 +275,7 @@ pub(crate) struct Scenario {
 }
 
 /// Ports and kernels to run on.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Machines {
     /// Ports, separated by commas: arm64, x86_64, generic, or all
     #[arg(long, value_name = "PORTS")]
@@ -325,7 +341,8 @@ pub(crate) struct Replay {
 
 fn kernels_help() -> String {
     format!(
-        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all",
+        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all; in run, compare, cost and fuzz also \
+        images, as arch/arm64/boot/Image",
         machines::known()
     )
 }
@@ -333,7 +350,8 @@ fn kernels_help() -> String {
 fn held_against_help() -> String {
     let known = machines::known();
     format!(
-        "Rules to hold it against: {known}, or a file of rules [default: the running kernel's, or the nearest]"
+        "The image to play on; with --host or --qemu, rules to hold the kernel against: {known}, or a file of rules [default: the \
+        nearest]"
     )
 }
 
@@ -374,8 +392,8 @@ fn address(text: &str) -> Result<u64, String> {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Cost {
     /// A scenario, or a cost file with one inside (then its port and kernel unless told otherwise); - for standard input.
-    /// With --check and --calibrate, cost files
-    #[arg(required = true, value_name = "FILE")]
+    /// With --check and --calibrate, cost files; on kernel images none is needed: T1, T2, T3 and other calls
+    #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) machines: Machines,
@@ -429,6 +447,7 @@ fn hw_kind(name: &str) -> Result<HwKind, String> {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Verify {
     /// Golden files; for real kernels scenarios, or golden files for their scenarios
     #[arg(required = true, value_name = "FILE")]
@@ -436,20 +455,19 @@ pub(crate) struct Verify {
     /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. As root more is seen
     #[arg(long)]
     pub(crate) host: bool,
-    #[arg(long, value_name = "KERNEL", requires = "host", help = held_against_help())]
+    #[arg(long, value_name = "KERNEL", help = held_against_help())]
     pub(crate) kernel: Option<String>,
     /// Play scenarios on this kernel image under QEMU, and compare its page tables word for word
-    #[arg(long, value_name = "IMAGE", requires = "arch", conflicts_with = "host")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "host")]
     pub(crate) qemu: Option<PathBuf>,
-    /// The port of the image: arm64 or x86_64
-    #[arg(long, value_name = "PORT", requires = "qemu")]
-    pub(crate) arch: Option<String>,
+    #[command(flatten)]
+    pub(crate) guest: Guest,
     /// Write what the image did as a golden file; of several scenarios, files of this folder
-    #[arg(long, value_name = "OUT.json", requires = "qemu")]
+    #[arg(long, value_name = "OUT.json")]
     pub(crate) write: Option<PathBuf>,
-    /// The folder with the guest program that `cargo xtask guest` makes
-    #[arg(long, value_name = "FOLDER", requires = "qemu", default_value = "target/guest")]
-    pub(crate) guest: PathBuf,
+    /// Boot the image anew for each scenario
+    #[arg(long)]
+    pub(crate) fresh: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -458,15 +476,83 @@ pub(crate) struct Verify {
     pub(crate) quiet: bool,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Series {
+    /// Scenarios, or golden files for their scenarios, to be played before random programs
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The image without the series
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: PathBuf,
+    /// The image with it
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) patched: PathBuf,
+    #[command(flatten)]
+    pub(crate) guest: Guest,
+    /// Random programs, at most
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(crate) programs: u64,
+    /// Minutes for random programs, at most
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) minutes: u64,
+    /// The same seed makes the same programs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Do not measure what calls take
+    #[arg(long)]
+    pub(crate) no_cost: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How kernel images are played.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Guest {
+    /// The port of an image, where the image does not say it: arm64 or x86_64
+    #[arg(long = "arch", value_name = "PORT")]
+    pub(crate) port: Option<String>,
+    /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) guest: Option<PathBuf>,
+}
+
 impl Scenario {
+    /// The kernel images among the kernels that the options name.
+    pub(crate) fn images(&self) -> Vec<PathBuf> {
+        self.machines.images()
+    }
+
+    /// Whether nothing but images is named.
+    pub(crate) fn images_only(&self) -> bool {
+        self.machines.images_only()
+    }
+
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
-        let matrix = self.machines.matrix(arch, kernel)?;
+        let named = self.machines.kernel.as_deref().map(machines::emulated);
+        let emulated = Machines { kernel: named.filter(|named| !named.is_empty()), ..self.machines.clone() };
+        let matrix = emulated.matrix(arch, kernel)?;
         Ok(self.memory.map_or(matrix.clone(), |bytes| matrix.memory(bytes)))
     }
 }
 
 impl Machines {
+    /// The kernel images among the kernels that the options name.
+    pub(crate) fn images(&self) -> Vec<PathBuf> {
+        machines::images(self.kernel.as_deref().unwrap_or_default())
+    }
+
+    /// Whether nothing but images is named.
+    pub(crate) fn images_only(&self) -> bool {
+        self.kernel.as_deref().is_some_and(|names| machines::emulated(names).is_empty())
+    }
+
+    /// The port that images are of, where the options say it.
+    pub(crate) fn port(&self) -> Option<String> {
+        self.arch.clone()
+    }
+
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
         let matrix = Matrix::new().ports(self.arch.as_deref().unwrap_or(arch))?;

@@ -3,14 +3,12 @@
 use crate::args;
 use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
-use crate::{input, run};
+use crate::run;
 use ptelab::compare::{self, Differing};
 use ptelab::{RunReport, cost, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args.matrix("all", "all")?;
-    let scenario = input::scenario(&args.file)?;
-    let reports = run::reports(&matrix, &scenario)?;
+    let (scenario, reports) = run::all_reports(args, "all", "all")?;
     let (ports, kernels) = compare::compare(&scenario, &reports);
     if args.json {
         out.json(&cost::comparison_json(&reports, &ports, &kernels))?;
@@ -41,8 +39,9 @@ fn print(
     for report in reports {
         if !seen.contains(&report.arch) {
             seen.push(report.arch);
-            let of_port: Vec<&RunReport> =
-                reports.iter().filter(|other| other.arch == report.arch && other.finished).collect();
+            let counted = |other: &&RunReport| other.finished && !other.costs.is_empty();
+            let of_port = reports.iter().filter(|other| other.arch == report.arch);
+            let of_port: Vec<&RunReport> = of_port.filter(counted).collect();
             let mprotects: Vec<_> =
                 of_port.iter().filter_map(|report| cost::Mprotects::of_run(report)).collect();
             predicted.extend(cost::before_after(&mprotects));

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out, stderr_has_color};
-use crate::{input, progress};
+use crate::{cost_real, input, progress};
 use ptelab::cost::{self, CostCheck, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};
@@ -11,12 +11,23 @@ use ptelab::{Builder, HwKind, KernelRules, parallel};
 use std::path::Path;
 
 pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
+    if args.files.is_empty() && args.machines.images().is_empty() {
+        return Err(Failed::Unusable("no FILE: a scenario, or a cost file".to_owned()));
+    }
     if args.calibrate {
         out.text(cost::calibrate(&measured(args)?.iter().collect::<Vec<_>>()).to_toml())?;
         return Ok(FINE);
     }
     if args.check {
         return check(args, out);
+    }
+    let images = args.machines.images();
+    if !images.is_empty() {
+        if !args.machines.images_only() {
+            let why = "images are measured, other kernels predicted: one kind at a time";
+            return Err(Failed::Unusable(why.to_owned()));
+        }
+        return cost_real::cost(args, &images, out);
     }
     let [file] = args.files.as_slice() else {
         return Err(Failed::Unusable("one FILE at a time, except with --check and --calibrate".to_owned()));

@@ -2,13 +2,12 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
+use crate::{found, fuzz_real, machines};
 use ptelab::Matrix;
-use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, c_program, scenario_text, shrink};
+use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
 use serde::Serialize;
-use std::path::Path;
 use std::time::Duration;
 
 /// Cases where neither their number nor a time is given.
@@ -33,6 +32,11 @@ struct FoundReport<'a> {
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
+    match machines::images(&args.kernel).as_slice() {
+        [] => {}
+        [image] if machines::emulated(&args.kernel).is_empty() => return fuzz_real::fuzz(args, image, out),
+        _ => return Err(Failed::Unusable("one image at a time, and no other kernel beside it".to_owned())),
+    }
     let matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
     progress::stop_on_ctrl_c();
     let size = if args.large { Size::LARGE } else { Size::SMALL };
@@ -48,7 +52,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     bar.finish_and_clear();
     let found = outcome.found.clone().map(|found| shrink(&plan, found));
     if let Some(found) = &found {
-        save(args, found)?;
+        found::save(args, found)?;
     }
     if args.json {
         out.json(&report(args, &outcome, found.as_ref()))?;
@@ -60,20 +64,6 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
         None if progress::stopped() => STOPPED,
         None => FINE,
     })
-}
-
-fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
-    let write = |path: &Path, text: String| {
-        std::fs::write(path, text)
-            .map_err(|error| Failed::Unusable(format!("cannot write {}: {error}", path.display())))
-    };
-    if let Some(path) = &args.out {
-        write(path, scenario_text(found, None))?;
-    }
-    match &args.emit_c {
-        Some(path) => write(path, c_program(&found.lines)),
-        None => Ok(()),
-    }
 }
 
 fn report<'a>(args: &args::Fuzz, outcome: &FuzzReport, found: Option<&'a Found>) -> Report<'a> {

@@ -13,10 +13,16 @@ mod bench;
 mod check;
 mod compare;
 mod cost;
+#[cfg_attr(not(target_os = "linux"), path = "cost_other.rs")]
+mod cost_real;
 mod exit;
 mod explain;
+mod found;
 mod fuzz;
+#[cfg_attr(not(target_os = "linux"), path = "fuzz_other.rs")]
+mod fuzz_real;
 mod input;
+mod kconfig;
 mod kernels;
 mod machines;
 mod manual;
@@ -25,6 +31,8 @@ mod progress;
 mod replay;
 mod report;
 mod run;
+#[cfg_attr(not(target_os = "linux"), path = "series_other.rs")]
+mod series;
 mod step;
 mod timeline;
 mod traced;
@@ -65,12 +73,14 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::check(args, &mut out),
         Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
         Command::Kernels(args) => kernels::kernels(args, &mut out),
+        Command::Series(args) => series::series(args, &mut out),
         Command::HostPlay => verify_real::play(),
         Command::HostKeep => verify_real::keep(),
         Command::Report(args) => report::report(args, &mut out),
         Command::Explain(args) => explain::explain(args, &mut out),
         Command::Timeline(args) => timeline::timeline(args, &mut out),
         Command::Step(args) => step::step(args, &mut out),
+        Command::Kconfig => kconfig::kconfig(&mut out),
         Command::Calls => manual::calls(&mut out),
         Command::Completions { shell } => manual::completions(*shell, &mut out),
         Command::Man => manual::man(&mut out),

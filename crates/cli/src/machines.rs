@@ -4,6 +4,7 @@ use crate::output::Failed;
 use crate::progress;
 use ptelab::kernels::{self, NamedKernel};
 use ptelab::{KernelRules, Matrix, SelectError};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// The kernel of this name; where it has the rules of another, that is said.
@@ -11,6 +12,17 @@ pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
     let NamedKernel { rules, note } = kernels::kernel(name)?;
     note.as_deref().map(progress::warn);
     Ok(rules)
+}
+
+/// The kernel images in a list of kernels.
+pub(crate) fn images(names: &str) -> Vec<PathBuf> {
+    names.split(',').filter_map(|name| kernels::image(name.trim())).map(Path::to_owned).collect()
+}
+
+/// The list without them.
+pub(crate) fn emulated(names: &str) -> String {
+    let rest = names.split(',').filter(|name| kernels::image(name.trim()).is_none());
+    rest.collect::<Vec<_>>().join(",")
 }
 
 /// Machines with these kernels; where one has the rules of another, that is said.

@@ -2,17 +2,15 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::input;
 use crate::output::{Failed, Out};
 use crate::progress;
+use crate::{input, verify_real};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
 use ptelab::{KernelRules, Matrix, RunReport, golden, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args.matrix("all", KernelRules::DEFAULT.name)?;
-    let scenario = input::scenario(&args.file)?;
-    let reports = reports(&matrix, &scenario)?;
+    let (scenario, reports) = all_reports(args, "all", KernelRules::DEFAULT.name)?;
     if args.json {
         let runs: Vec<_> = reports.iter().map(|report| golden::report_json(&scenario, report)).collect();
         out.json(&serde_json::json!({ "runs": runs }))?;
@@ -22,6 +20,26 @@ pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
         }
     }
     Ok(status(&reports))
+}
+
+/// The scenario, and what it came to on the machines and the kernel images that the options choose; `arch` and `kernel` where they
+/// say nothing. Beside images, machines show what images show.
+pub(crate) fn all_reports(
+    args: &args::Scenario,
+    arch: &str,
+    kernel: &str,
+) -> Result<(Scenario, Vec<RunReport>), Failed> {
+    let images = args.images();
+    let matrix = args.matrix(arch, kernel)?;
+    let scenario = input::scenario(&args.file)?;
+    let mut all = if args.images_only() { Vec::new() } else { reports(&matrix, &scenario)? };
+    if !images.is_empty() {
+        let guest = args::Guest { port: None, guest: args.guest.clone() };
+        progress::stop_on_ctrl_c();
+        all = all.into_iter().map(verify_real::as_seen).collect::<Result<_, _>>()?;
+        all.extend(verify_real::reports(&images, &guest, &scenario)?);
+    }
+    Ok((scenario, all))
 }
 
 /// Runs the scenario on all machines, with a bar where that takes long.

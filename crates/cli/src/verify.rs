@@ -5,15 +5,28 @@ use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
 use crate::{input, verdict, verify_real};
 use ptelab::verdict::VerdictTotals;
-use ptelab::{Golden, Verdict, parallel};
+use ptelab::{Golden, Verdict, kernels, parallel};
 use std::path::Path;
 
 pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
+    let kernel = args.kernel.as_deref();
     if args.host {
-        return verify_real::host(args, out);
+        return verify_real::host(args, kernel, out);
     }
     if let Some(image) = &args.qemu {
-        return verify_real::qemu(args, image, out);
+        return verify_real::qemu(args, image, kernel, out);
+    }
+    match kernel {
+        Some("host") => return verify_real::host(args, None, out),
+        Some(name) => {
+            let Some(image) = kernels::image(name) else {
+                let why =
+                    "golden files say their kernel; --kernel names an image or `host` to play scenarios on";
+                return Err(Failed::Unusable(why.to_owned()));
+            };
+            return verify_real::qemu(args, image, None, out);
+        }
+        None => {}
     }
     let done: Vec<Result<Verdict, String>> = parallel::map(&args.files, |path| verify_file(path));
     let (mut verdicts, mut errors) = (Vec::new(), Vec::new());

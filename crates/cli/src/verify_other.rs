@@ -2,17 +2,19 @@
 
 use crate::args;
 use crate::output::{Failed, Out};
-use std::path::Path;
+use ptelab::RunReport;
+use ptelab::scenario::Scenario;
+use std::path::{Path, PathBuf};
 
 fn no_linux() -> Failed {
     Failed::Unusable("the host is no Linux".to_owned())
 }
 
-pub(crate) fn host(_: &args::Verify, _: &mut Out) -> Result<u8, Failed> {
+pub(crate) fn host(_: &args::Verify, _: Option<&str>, _: &mut Out) -> Result<u8, Failed> {
     Err(no_linux())
 }
 
-pub(crate) fn qemu(_: &args::Verify, _: &Path, _: &mut Out) -> Result<u8, Failed> {
+pub(crate) fn qemu(_: &args::Verify, _: &Path, _: Option<&str>, _: &mut Out) -> Result<u8, Failed> {
     Err(no_linux())
 }
 
@@ -21,5 +23,13 @@ pub(crate) fn play() -> Result<u8, Failed> {
 }
 
 pub(crate) fn keep() -> Result<u8, Failed> {
+    Err(no_linux())
+}
+
+pub(crate) fn reports(_: &[PathBuf], _: &args::Guest, _: &Scenario) -> Result<Vec<RunReport>, Failed> {
+    Err(no_linux())
+}
+
+pub(crate) fn as_seen(_: RunReport) -> Result<RunReport, Failed> {
     Err(no_linux())
 }

@@ -4,16 +4,16 @@ use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{args, input, machines, verdict};
-use ptelab::Verdict;
 use ptelab::exec::Watch;
 use ptelab::real::host::{Host, HostFacts};
-use ptelab::real::qemu::Image;
-use ptelab::real::{Helpers, VerifyError};
+use ptelab::real::qemu::{Boots, Image, Player};
+use ptelab::real::{Beside, Helpers, VerifyError};
 use ptelab::scenario::Scenario;
 use ptelab::verdict::VerdictTotals;
+use ptelab::{Builder, Golden, KernelRules, RunReport, Verdict};
 use serde::Serialize;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl From<VerifyError> for Failed {
     fn from(error: VerifyError) -> Self {
@@ -93,8 +93,8 @@ fn scenarios(args: &args::Verify) -> Result<Vec<Scenario>, Failed> {
     args.files.iter().map(|path| input::scenario_of(path)).collect()
 }
 
-pub(crate) fn host(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
-    let rules = args.kernel.as_deref().map(machines::named).transpose()?;
+pub(crate) fn host(args: &args::Verify, rules: Option<&str>, out: &mut Out) -> Result<u8, Failed> {
+    let rules = rules.map(machines::named).transpose()?;
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
     let program = std::env::current_exe()?;
@@ -111,32 +111,109 @@ pub(crate) fn host(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     verdicts.end(Some(host.facts()), out)
 }
 
-pub(crate) fn qemu(args: &args::Verify, image: &Path, out: &mut Out) -> Result<u8, Failed> {
+/// What came of a scenario on an image.
+struct Played {
+    golden: Golden,
+    verdict: Result<Verdict, VerifyError>,
+}
+
+/// The image at a path, as options say how it is played.
+pub(crate) fn image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
+    Ok(Image::new(guest.port.as_deref(), path, guest.guest.clone()).map_err(VerifyError::from)?)
+}
+
+/// Says what an image is, what it was built without, and which rules are near it.
+pub(crate) fn print_image(player: &mut Player, rules: Rules, out: &mut Out) -> Result<(), Failed> {
+    let Beside { rules, note, .. } = player.beside(rules)?;
+    let port = player.port();
+    let facts = player.facts()?;
+    out.heading(format!("Linux {} on {port}, held against the rules of {}", facts.release, rules.name))?;
+    for missing in
+        note.into_iter().chain(facts.missing().filter(|line| port == "x86_64" || !line.contains("x86_64")))
+    {
+        out.line(format!("  {missing}"))?;
+    }
+    Ok(())
+}
+
+type Rules = Option<&'static KernelRules>;
+
+pub(crate) fn qemu(
+    args: &args::Verify,
+    path: &Path,
+    rules: Option<&str>,
+    out: &mut Out,
+) -> Result<u8, Failed> {
+    let rules = rules.map(machines::named).transpose()?;
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
-    let port = args.arch.as_deref().unwrap_or_default();
-    let image = Image::new(port, image, &args.guest).map_err(VerifyError::from)?;
-    let mut verdicts = Verdicts::new(args);
-    for (path, scenario) in args.files.iter().zip(&scenarios) {
-        let file = path.display().to_string();
-        if let Some(reason) = image.why_not(scenario) {
-            let arch = port.to_owned();
-            verdicts.add(Verdict { file, arch, skipped: Some(reason), ..Verdict::default() }, out)?;
-            continue;
-        }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = name.split('.').next().unwrap_or_default();
-        let Some(golden) = image.golden(name, scenario, watch())? else { break };
-        let verdict = golden.verify(&file).map_err(VerifyError::from)?;
-        if let Some(to) = &args.write {
-            let several = args.files.len() > 1;
-            let to = if several { to.join(golden.file_name()) } else { to.clone() };
-            let failed = |error| Failed::Unusable(format!("{}: {error}", to.display()));
-            std::fs::write(&to, golden.to_text()).map_err(failed)?;
-        }
-        verdicts.add(verdict, out)?;
+    let boots = if args.fresh { Boots::Always } else { Boots::Rarely };
+    let image = image(path, &args.guest)?.boots(boots);
+    if !args.json {
+        print_image(&mut image.player()?, rules, out)?;
     }
+    let port = image.port();
+    let file = |n: usize| args.files[n].display().to_string();
+    let mut verdicts = Verdicts::new(args);
+    let play = |player: &mut Player, n: usize| {
+        if let Some(reason) = image.why_not(&scenarios[n]) {
+            return Ok(Some(Err(reason)));
+        }
+        let name = args.files[n].file_stem().unwrap_or_default().to_string_lossy();
+        let name = name.split('.').next().unwrap_or_default();
+        let Some(golden) = player.golden(name, &scenarios[n], watch())? else { return Ok(None) };
+        let verdict = player.verdict(&file(n), &golden, rules);
+        Ok(Some(Ok(Played { golden, verdict })))
+    };
+    let mut each = |n: usize, played: Result<Option<Result<Played, String>>, VerifyError>| {
+        let verdict = Verdict { file: file(n), arch: port.to_owned(), ..Verdict::default() };
+        let verdict = match played {
+            Ok(None) => return Ok(()),
+            Ok(Some(Err(reason))) => Verdict { skipped: Some(reason), ..verdict },
+            Ok(Some(Ok(Played { golden, verdict }))) => {
+                write(args, &golden)?;
+                verdict?
+            }
+            Err(lost) => Verdict { differences: vec![lost.to_string()], ..verdict },
+        };
+        verdicts.add(verdict, out)
+    };
+    image.play_all(args.files.len(), watch(), play, &mut each)?;
     verdicts.end(None, out)
+}
+
+/// What a scenario came to on kernel images.
+pub(crate) fn reports(
+    images: &[PathBuf],
+    guest: &args::Guest,
+    scenario: &Scenario,
+) -> Result<Vec<RunReport>, Failed> {
+    let mut reports = Vec::new();
+    for path in images {
+        let image = image(path, guest)?;
+        if let Some(reason) = image.why_not(scenario) {
+            return Err(Failed::Unusable(format!("{}: {reason}", path.display())));
+        }
+        let mut player = image.player()?;
+        let name: &'static str = Box::leak(path.display().to_string().into_boxed_str());
+        reports.extend(player.report(name, scenario, watch())?);
+    }
+    Ok(reports)
+}
+
+/// An emulated machine's report as those of real kernels are.
+pub(crate) fn as_seen(report: RunReport) -> Result<RunReport, Failed> {
+    let words = Builder::new(report.arch).build()?;
+    Ok(ptelab::real::as_seen(report, &*words))
+}
+
+/// Writes what the image did, where that is wanted.
+fn write(args: &args::Verify, golden: &Golden) -> Result<(), Failed> {
+    let Some(to) = &args.write else { return Ok(()) };
+    let several = args.files.len() > 1;
+    let to = if several { to.join(golden.file_name()) } else { to.clone() };
+    let failed = |error| Failed::Unusable(format!("{}: {error}", to.display()));
+    std::fs::write(&to, golden.to_text()).map_err(failed)
 }
 
 fn print_facts(facts: &HostFacts, out: &mut Out) -> Result<(), Failed> {

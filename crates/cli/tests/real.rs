@@ -129,19 +129,87 @@ fn settings_are_put_back_when_the_program_is_killed() {
 fn what_qemu_needs_is_said() {
     let scenario = fixture("scenarios/errors.scn");
     let said = |args: &[&str]| {
-        let mut program = program(&["verify", &scenario, "--arch", "arm64"]);
+        let mut program = program(&["verify", &scenario]);
         let output = program.args(args).env("PATH", "").output().expect("the program runs");
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let image = file("image", "no kernel");
     let folder = env!("CARGO_TARGET_TMPDIR");
-    let missing = said(&["--qemu", "/nonexistent", "--guest", folder]);
+    let missing = said(&["--qemu", "/nonexistent", "--arch", "arm64", "--guest", folder]);
     assert!(missing.contains("/nonexistent") && missing.contains("linux-image"), "{missing}");
-    let missing = said(&["--qemu", &image, "--guest", "/nonexistent"]);
+    let missing = said(&["--kernel", &image]);
+    assert!(missing.contains("does not say which architecture it is of: --arch, one of arm64"), "{missing}");
+    let missing = said(&["--qemu", &image, "--arch", "arm64"]);
+    assert!(
+        missing.contains("needs aarch64-linux-gnu-gcc") && missing.contains("gcc-aarch64-linux-gnu"),
+        "{missing}"
+    );
+    let missing = said(&["--qemu", &image, "--arch", "arm64", "--guest", "/nonexistent"]);
     assert!(missing.contains("cargo xtask guest") && missing.contains("gcc-aarch64-linux-gnu"), "{missing}");
     file("guest-arm64.cpio", "no archive");
-    let missing = said(&["--qemu", &image, "--guest", folder]);
+    let missing = said(&["--qemu", &image, "--arch", "arm64", "--guest", folder]);
     assert!(missing.contains("qemu-system-aarch64 is not installed (Debian: qemu-system-arm)"), "{missing}");
     assert_eq!(missing.lines().count(), 1, "{missing}");
+}
+
+/// The images that the environment names.
+fn images() -> Vec<String> {
+    let named = ["arm64", "x86_64"].map(|port| std::env::var(format!("PTELAB_IMAGE_{port}")));
+    let images: Vec<String> = named.into_iter().flatten().filter(|image| !image.is_empty()).collect();
+    if images.is_empty() {
+        eprintln!("skipped: PTELAB_IMAGE_arm64 and PTELAB_IMAGE_x86_64 name no kernel image");
+    }
+    images
+}
+
+#[test]
+fn an_image_plays_many_scenarios_in_one_boot() {
+    let names = ["errors", "contpte-fold", "vma-merge", "guard", "exclusive-after-fork"];
+    let files = names.map(|name| fixture(&format!("scenarios/{name}.scn")));
+    for image in images() {
+        let output =
+            program(&["verify", "--kernel", &image]).args(&files).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    }
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    children.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn a_kernel_that_is_lost_costs_one_scenario() {
+    // What one scenario takes long enough to be killed in.
+    let text = "mmap(0x40000000, 4K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        repeat 3000 {\nmprotect(0x40000000, 4K, PROT_NONE)\n}\n";
+    for image in images() {
+        let files: Vec<String> = (0..6).map(|n| file(&format!("long-{n}.scn"), text)).collect();
+        let mut verify = program(&["verify", "--kernel", &image]);
+        let verify = verify.args(&files).stdout(Stdio::piped()).spawn().expect("the program runs");
+        let is_qemu = |pid: &String| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("qemu-system"))
+        };
+        // The first machine only says what it is; those after it play.
+        let mut seen = Vec::new();
+        let victim = (0..1200).find_map(|_| {
+            sleep(Duration::from_millis(100));
+            for pid in children(verify.id()).into_iter().filter(is_qemu) {
+                if !seen.contains(&pid) {
+                    seen.push(pid);
+                }
+            }
+            (seen.len() >= 2).then(|| seen[seen.len() - 1].clone())
+        });
+        let victim = victim.expect("machines are booted");
+        sleep(Duration::from_secs(8));
+        Command::new("kill").args(["-9", &victim]).status().expect("it is our own");
+        let output = verify.wait_with_output().expect("it runs");
+        let text = stdout(&output);
+        let equal = text.matches("3001 of 3001 calls equal").count();
+        assert!(equal >= files.len() - 1, "{text}");
+    }
 }

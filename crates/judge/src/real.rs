@@ -2,16 +2,27 @@
 //!
 //! [`host::Host`] is the running kernel, [`qemu::Image`] one that QEMU boots.
 
+pub mod cost;
 pub mod host;
 mod moving;
+#[cfg(feature = "fuzz")]
+pub mod programs;
 pub mod qemu;
 mod record;
 mod recording;
+mod report;
+#[cfg(feature = "fuzz")]
+pub mod series;
+#[cfg(feature = "fuzz")]
+mod sound;
 mod view;
+mod walk;
 
+pub use crate::verify::Beside;
 pub use moving::AddrRange;
 pub use ptelab_real::RealError;
 pub use ptelab_real::host::{Helpers, keep, play};
+pub use report::as_seen;
 
 use crate::golden::GoldenError;
 
@@ -24,4 +35,11 @@ pub enum VerifyError {
     /// What it answered makes no sense.
     #[error(transparent)]
     Golden(#[from] GoldenError),
+}
+
+impl VerifyError {
+    /// Whether a kernel was lost while it played; another may be booted.
+    pub const fn is_loss(&self) -> bool {
+        matches!(self, Self::Real(error) if !matches!(error, RealError::Missing(_)))
+    }
 }

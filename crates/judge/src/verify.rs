@@ -2,9 +2,20 @@
 
 use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenError, GoldenVma, TEST_AREA};
 use crate::verdict::{self, Recorded, Verdict};
-use ptelab_machine::{Backend, Builder, Difference, Outcome, Release, Run, Snapshot};
+use ptelab_machine::{Backend, Builder, Difference, KernelRules, Outcome, Release, Run, Snapshot};
 use ptelab_run::compare::same_raw;
 use ptelab_run::kernels::{self, NamedKernel};
+
+/// The emulated machine beside a real kernel.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// How it is built.
+    pub machine: Builder,
+    /// Its rules.
+    pub rules: &'static KernelRules,
+    /// Where these are not the kernel's own: whose they are.
+    pub note: Option<String>,
+}
 
 impl Golden {
     /// Runs the file's scenario on a machine of its kind and compares.
@@ -14,13 +25,19 @@ impl Golden {
     pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
         let named = Release::parse(&self.kernel).and_then(kernels::of_release);
         let NamedKernel { rules, note } = named.ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
+        let machine = Builder::new(&self.arch).memory(GUEST_MEMORY).kernel(rules);
+        self.verify_on(file, &Beside { machine, rules, note })
+    }
+
+    /// Runs its scenario on the machine beside its kernel, and compares.
+    pub(crate) fn verify_on(&self, file: &str, beside: &Beside) -> Result<Verdict, GoldenError> {
         let scenario = self.scenario()?;
-        let mut vm = Builder::new(&self.arch).kernel(rules).memory(GUEST_MEMORY).build()?;
+        let mut vm = beside.machine.build()?;
         let verdict = Verdict {
             file: file.to_owned(),
             arch: self.arch.clone(),
             kernel: self.kernel.clone(),
-            notes: note.into_iter().collect(),
+            notes: beside.note.iter().cloned().collect(),
             ..Verdict::default()
         };
         verdict::compare(self, &mut *vm, &scenario, verdict)

@@ -3,7 +3,7 @@
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::vm_area::Vma;
-use crate::vma::vma_modify;
+use crate::vma::vma_modify_flags;
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Advice, Errno};
 
@@ -34,7 +34,7 @@ pub fn mseal<A: Arch, H: TableMemory>(
         let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?;
         let (flags, part_end) = (vma.flags | VmFlags::SEALED, vma.end.min(end));
         if flags != vma.flags {
-            vma_modify(k, mm, at, part_end, flags)?;
+            vma_modify_flags(k, mm, at, part_end, flags)?;
         }
         at = part_end;
     }

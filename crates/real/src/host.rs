@@ -7,7 +7,7 @@ pub use keeper::keep;
 pub use player::play;
 
 use crate::command::{self, failed};
-use crate::real::{RealError, RealKernel, TableWord, WordFile};
+use crate::real::{RealError, RealKernel, WordFile};
 use keeper::Keeper;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use rustix::fd::OwnedFd;
@@ -190,8 +190,12 @@ impl RealKernel for RunningKernel {
         }
     }
 
-    fn table_words(&mut self, _: u32, _: u64, _: u64) -> Result<Option<Vec<TableWord>>, RealError> {
+    fn root(&mut self, _: u32) -> Result<Option<u64>, RealError> {
         Ok(None)
+    }
+
+    fn physical(&self, _: u64) -> Option<u64> {
+        None
     }
 }
 

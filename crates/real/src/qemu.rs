@@ -1,208 +1,140 @@
 //! A kernel image under QEMU, with scenarios played by the guest program (`guest/guest.c`).
 
+mod console;
+mod facts;
 mod gdb;
-mod tables;
+mod guests;
+mod mailbox;
+mod program;
+#[expect(unsafe_code, reason = "the guest's memory is mapped here")]
+mod ram;
+mod setup;
+
+pub use facts::{ImageFacts, OPTIONS};
+pub use guests::{GUESTS, Guest};
+pub use program::build as build_program;
+pub use setup::{DISK, Setup, look_for_image};
 
 use crate::command;
-use crate::real::{RealError, RealKernel, TableWord, WordFile};
-use crate::shape::ENTRIES;
-use cpio::newc::{self, Builder};
+use crate::real::{Frame, RealError, RealKernel, RealPage, WordFile};
+use console::Console;
 use gdb::Gdb;
+use mailbox::Mailbox;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use ram::Ram;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin};
 use std::thread;
-use std::time::Duration;
-use tables::Format;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// How long a kernel may take to come up.
+const BOOT: Duration = Duration::from_secs(180);
 /// How long the guest may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often an answer is looked for before somebody else gets the CPU.
+const LOOKS: u32 = 200;
 /// How often the machine is stopped until it is found in the process whose tables are wanted.
-const STOPS: u32 = 500;
+const STOPS: u32 = 2000;
 /// How long the guest stays in user mode where a scenario says that the kernel's scanner passes over its memory, in ms.
 const SCAN: u64 = 8000;
+/// Words of a file that are asked for at once, so that the answer fits.
+const WORDS: u64 = 4096;
+/// Pages that are asked for at once, so that the answer fits.
+const PAGES: u64 = 2048;
+/// Free pieces of 2M below which a machine is worn out.
+const WORN_OUT: u64 = 32;
 const GUEST: &str = "the guest program";
-
-/// An architecture that QEMU emulates.
-#[derive(Debug)]
-pub struct Guest {
-    /// The port.
-    pub port: &'static str,
-    /// QEMU's program for it.
-    pub qemu: &'static str,
-    /// The Debian package of that.
-    pub qemu_package: &'static str,
-    /// The C compiler that makes the guest program.
-    pub compiler: &'static str,
-    /// The Debian packages of that.
-    pub compiler_packages: &'static str,
-    machine: &'static [&'static str],
-    console: &'static str,
-    /// The register that points to the topmost table.
-    root: &'static str,
-    /// The register that tells user mode, by these bits having this value.
-    mode: (&'static str, u64, u64),
-    format: Format,
-}
-
-/// Every architecture that QEMU emulates for us.
-pub const GUESTS: [Guest; 2] = [
-    Guest {
-        port: "arm64",
-        qemu: "qemu-system-aarch64",
-        qemu_package: "qemu-system-arm",
-        compiler: "aarch64-linux-gnu-gcc",
-        compiler_packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-        machine: &["-M", "virt,gic-version=3", "-cpu", "max,pauth-impdef=on,lpa2=off"],
-        console: "ttyAMA0",
-        root: "TTBR0_EL1",
-        mode: ("cpsr", 0xf, 0),
-        format: Format { pfn_mask: 0x0000_ffff_ffff_f000, table_mask: 0b11, table_value: 0b11 },
-    },
-    Guest {
-        port: "x86_64",
-        qemu: "qemu-system-x86_64",
-        qemu_package: "qemu-system-x86",
-        compiler: "x86_64-linux-gnu-gcc",
-        compiler_packages: "gcc-x86-64-linux-gnu libc6-dev-amd64-cross",
-        machine: &["-M", "q35", "-cpu", "max,la57=off"],
-        console: "ttyS0",
-        root: "cr3",
-        mode: ("cs", 3, 3),
-        format: Format { pfn_mask: 0x000f_ffff_ffff_f000, table_mask: 0x81, table_value: 0x01 },
-    },
-];
-
-impl Guest {
-    /// The guest of a port.
-    pub fn of(port: &str) -> Option<&'static Self> {
-        GUESTS.iter().find(|guest| guest.port == port)
-    }
-
-    /// The bits of a word that hold a frame number.
-    pub const fn pfn_mask(&self) -> u64 {
-        self.format.pfn_mask
-    }
-
-    /// The name of the file that holds the guest program, packed for the kernel.
-    pub fn initramfs(&self) -> String {
-        format!("guest-{}.cpio", self.port)
-    }
-}
-
-/// What a machine of QEMU's is made of.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The architecture.
-    pub guest: &'static Guest,
-    /// The kernel's image.
-    pub image: PathBuf,
-    /// The folder with the guest program, as `cargo xtask guest` leaves it.
-    pub guests: PathBuf,
-    /// NUMA nodes.
-    pub nodes: u8,
-    /// Whether NUMA balancing is on.
-    pub numa_balancing: bool,
-    /// Whether a scenario makes swap devices, which need the image's [`Setup::disk`].
-    pub swaps: bool,
-}
-
-impl Setup {
-    /// The image's module for disks in memory, beside it: `brd-6.17-arm64.ko` for `vmlinuz-6.17-arm64`.
-    pub fn disk(&self) -> PathBuf {
-        let name = self.image.file_name().unwrap_or_default().to_string_lossy();
-        let version = name.strip_prefix("vmlinuz-").unwrap_or(&name);
-        self.image.with_file_name(format!("brd-{version}.ko"))
-    }
-
-    /// What the kernel unpacks at boot: the guest program, and in a folder of our own a module beside it where one is needed.
-    fn initramfs(&self, folder: &Path) -> Result<PathBuf, RealError> {
-        let program = self.guests.join(self.guest.initramfs());
-        let packages = self.guest.compiler_packages;
-        look_for(&program, &format!("cargo xtask guest makes it (Debian: {packages})"))?;
-        if !self.swaps {
-            return Ok(program);
-        }
-        let disk = self.disk();
-        look_for(&disk, DISK)?;
-        let both = folder.join("initramfs");
-        let pack = || {
-            let mut archive = fs::read(&program)?;
-            let module = fs::read(&disk)?;
-            let size = u32::try_from(module.len()).map_err(io::Error::other)?;
-            let mut file = Builder::new("brd.ko").mode(0o100_644).write(&mut archive, size);
-            file.write_all(&module)?;
-            file.finish()?;
-            newc::trailer(&mut archive)?;
-            fs::write(&both, archive)
-        };
-        pack().map_err(RealError::io("an initramfs with the disk's module"))?;
-        Ok(both)
-    }
-}
-
-/// Where the module for disks is had.
-pub const DISK: &str =
-    "it is the kernel's module brd, kernel/drivers/block/brd.ko.xz of its package, unpacked by xz -d";
 
 /// A machine under QEMU, ended when dropped.
 #[derive(Debug)]
 pub struct Qemu {
     guest: &'static Guest,
     child: Child,
-    console: ChildStdin,
-    lines: Receiver<io::Result<String>>,
-    gdb: PathBuf,
+    wake: ChildStdin,
+    console: Console,
+    ram: Ram,
+    mailbox: Mailbox,
+    gdb: Option<Gdb>,
+    socket: PathBuf,
     _folder: TempDir,
-    release: String,
+    facts: ImageFacts,
     players: BTreeSet<u32>,
+    /// The topmost tables of processes, once they were looked for.
+    roots: BTreeMap<u32, u64>,
+    /// What smaps said of a process since the last call.
+    smaps: Option<(u32, String)>,
     /// Number of the next child.
     next: u32,
+    /// Pieces of 2M that were free when the last scenario began.
+    free: u64,
 }
 
 impl Qemu {
     /// Boots the machine.
     ///
     /// # Errors
-    /// Where QEMU, the image or the guest program is missing, in a sentence that says where it is had; where the kernel does
-    /// not come up.
+    /// Where QEMU, the image or what the guest program takes is missing, in a sentence that says where it is had; where the
+    /// kernel does not come up.
     pub fn boot(setup: &Setup) -> Result<Self, RealError> {
         let guest = setup.guest;
-        look_for(&setup.image, "a kernel image is in Debian's linux-image packages, as boot/vmlinuz-*")?;
+        look_for_image(&setup.image)?;
         let folder = TempDir::new().map_err(RealError::io("a folder for QEMU's socket"))?;
         let initramfs = setup.initramfs(folder.path())?;
-        let gdb = folder.path().join("gdb");
-        let mut child = command(setup, &initramfs, &gdb).spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                let Guest { qemu, qemu_package, .. } = guest;
-                RealError::Missing(format!("{qemu} is not installed (Debian: {qemu_package})"))
-            }
-            _ => RealError::io(guest.qemu)(error),
-        })?;
-        let (Some(console), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        let ram = Ram::new(guest.ram, setup.memory, setup.nodes)?;
+        let socket = folder.path().join("gdb");
+        let mut child =
+            setup.command(&ram, &initramfs, &socket).spawn().map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    let Guest { qemu, qemu_package, .. } = guest;
+                    RealError::Missing(format!("{qemu} is not installed (Debian: {qemu_package})"))
+                }
+                _ => RealError::io(guest.qemu)(error),
+            })?;
+        let (Some(wake), Some(output), Some(errors)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
             return Err(RealError::Missing("QEMU has no console".to_owned()));
         };
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            BufReader::new(output).split(b'\n').map(text).try_for_each(|line| sender.send(line))
-        });
-        let (players, next) = (BTreeSet::new(), 2);
-        let release = String::new();
-        let mut qemu = Self { guest, child, console, lines, gdb, _folder: folder, release, players, next };
-        qemu.answer("boot")?;
-        qemu.ask("release")?.text.trim().clone_into(&mut qemu.release);
+        let mut console = Console::new([Box::new(output), Box::new(errors)]);
+        let mut child = Ended(Some(child));
+        let mailbox = find_mailbox(&mut console, &ram)?;
+        let mut qemu = Self {
+            guest,
+            child: child.0.take().ok_or(RealError::Died(0))?,
+            wake,
+            console,
+            ram,
+            mailbox,
+            gdb: None,
+            socket,
+            _folder: folder,
+            facts: ImageFacts::default(),
+            players: BTreeSet::new(),
+            roots: BTreeMap::new(),
+            smaps: None,
+            next: 2,
+            free: u64::MAX,
+        };
+        qemu.facts = ImageFacts::read(&qemu.ask("facts")?.text);
         Ok(qemu)
     }
 
-    /// The kernel's release: `6.17.13+deb13-cloud-arm64`.
-    pub fn release(&self) -> &str {
-        &self.release
+    /// What the kernel is and was built with.
+    pub const fn facts(&self) -> &ImageFacts {
+        &self.facts
+    }
+
+    /// What the kernel said is wrong with it, since last asked.
+    pub fn take_alarms(&mut self) -> Vec<String> {
+        self.console.take_alarms()
+    }
+
+    /// Whether memory in large pieces has become so scarce that only a new boot gives scenarios what a fresh kernel would.
+    pub const fn is_worn_out(&self) -> bool {
+        self.free < WORN_OUT
     }
 
     /// Ends all processes, puts the settings to where a scenario starts, and starts process 1.
@@ -210,43 +142,62 @@ impl Qemu {
     /// # Errors
     /// Where the guest does not answer.
     pub fn restart(&mut self) -> Result<(), RealError> {
-        self.ask("start")?;
+        let answer = self.ask("start")?;
+        self.free = answer.text.trim().parse().unwrap_or(0);
         self.players = BTreeSet::from([1]);
+        self.roots.clear();
+        self.smaps = None;
         self.next = 2;
         Ok(())
     }
 
-    /// Sends a line and waits for the answer.
-    fn ask(&mut self, line: &str) -> Result<Answer, RealError> {
-        writeln!(self.console, "{line}").map_err(RealError::io(GUEST))?;
-        self.answer(line)
+    /// Nanoseconds that the last call of a process took: instructions, where time is counted in them.
+    ///
+    /// # Errors
+    /// Where the guest does not answer.
+    pub fn ticks(&mut self, pid: u32) -> Result<u64, RealError> {
+        match self.ask(&format!("{pid} ticks"))?.reply {
+            Outcome::Value(ticks) => Ok(ticks),
+            _ => Err(RealError::Died(pid)),
+        }
     }
 
-    /// The answer to a line.
-    fn answer(&mut self, to: &str) -> Result<Answer, RealError> {
-        let mut answer = Answer { text: String::new(), words: Vec::new(), reply: Outcome::Value(0) };
+    /// Sends a line and waits for the answer.
+    fn ask(&mut self, line: &str) -> Result<Answer, RealError> {
+        if line.len() > mailbox::MOST {
+            return Err(nonsense(line));
+        }
+        self.mailbox.ask(&self.ram, line).ok_or_else(|| nonsense("nothing"))?;
+        let answers = self.wait(line)?;
+        Answer::read(&String::from_utf8_lossy(&answers))
+    }
+
+    fn wait(&mut self, line: &str) -> Result<Vec<u8>, RealError> {
+        let begun = Instant::now();
+        let mut looks = 0;
         loop {
-            let line = match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => line.map_err(RealError::io(GUEST))?,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    return Err(RealError::Silent(to.to_owned()));
+            if let Some(answers) = self.mailbox.answers(&self.ram) {
+                return Ok(answers);
+            }
+            looks += 1;
+            match looks {
+                0..LOOKS => thread::yield_now(),
+                _ if self.console.lives() && begun.elapsed() < PATIENCE => {
+                    // It may have gone to sleep just before it was asked, so this is looked at again and again.
+                    if self.mailbox.guest_sleeps(&self.ram) {
+                        self.wake.write_all(b"\n").map_err(|_| self.gone(line))?;
+                    }
+                    thread::sleep(Duration::from_micros(u64::from(looks - LOOKS).clamp(10, 500)));
                 }
-            };
-            // What stands before the mark is the kernel's own.
-            let Some((_, said)) = line.split_once('@') else { continue };
-            match said.split_at_checked(1) {
-                Some(("|", text)) => {
-                    // A space at the end of a line of smaps stands for no name.
-                    answer.text.push_str(text.strip_prefix(' ').unwrap_or(text).trim_end_matches('\r'));
-                    answer.text.push('\n');
-                }
-                Some(("*", run)) => answer.words.extend(expand(run).ok_or_else(|| nonsense(said))?),
-                _ => {
-                    answer.reply = command::reply(said).ok_or_else(|| nonsense(said))?;
-                    return Ok(answer);
-                }
+                _ => return Err(self.gone(line)),
             }
         }
+    }
+
+    /// The machine does not answer: why, as far as its console says it.
+    fn gone(&mut self, line: &str) -> RealError {
+        self.console.lives();
+        RealError::Gone { asked: line.to_owned(), console: self.console.last() }
     }
 
     fn fork(&mut self, parent: u32) -> Result<Outcome, RealError> {
@@ -259,34 +210,64 @@ impl Qemu {
         Ok(reply)
     }
 
-    /// Stops the machine while it is in user mode in the process that spins: the one whose word at `spins` is 1.
-    fn stop_in_process(&mut self, spins: u64) -> io::Result<(Gdb, u64)> {
-        let (mode, mask, user) = self.guest.mode;
+    /// The topmost table of the process that spins: the one whose word at `spins` is 1 while the machine is in user mode.
+    fn find_root(&mut self, spins: u64) -> io::Result<u64> {
+        let ((mode, mask, user), (root, bits)) = (self.guest.mode, self.guest.root);
+        let gdb = match &mut self.gdb {
+            Some(gdb) => gdb,
+            none => none.insert(Gdb::connect(&self.socket)?),
+        };
         for _ in 0..STOPS {
-            let mut gdb = Gdb::stop(&self.gdb)?;
-            let registers = gdb.registers()?;
-            let number = |name: &str| {
-                let found = registers.iter().find(|(known, _)| known == name);
-                found
-                    .map(|(_, number)| *number)
-                    .ok_or_else(|| io::Error::other(format!("no register {name}")))
+            gdb.stop()?;
+            let found = if gdb.register(mode)? & mask == user && gdb.word(spins)? == Some(1) {
+                Some(gdb.register(root)? & bits)
+            } else {
+                None
             };
-            if gdb.register(number(mode)?)? & mask == user && gdb.word(spins)? == Some(1) {
-                let root = gdb.register(number(self.guest.root)?)?;
-                return Ok((gdb, root & self.guest.format.pfn_mask));
-            }
             gdb.go()?;
-            thread::sleep(Duration::from_millis(10));
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            thread::sleep(Duration::from_micros(500));
         }
         Err(io::Error::other("the guest is never found in the process whose tables are wanted"))
     }
+}
 
-    fn walk(&mut self, spins: u64, range: (u64, u64)) -> io::Result<Vec<TableWord>> {
-        let (mut gdb, root) = self.stop_in_process(spins)?;
-        let words = tables::walk(self.guest.format, root, range, |at| gdb.physical_words(at, ENTRIES));
-        gdb.go()?;
-        words
+/// A process that is ended when dropped, until somebody else takes it.
+struct Ended(Option<Child>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.as_mut().map(end);
     }
+}
+
+fn end(child: &mut Child) {
+    // Where it has gone already, there is nothing left to do.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Waits until the guest program says where its mailbox is.
+fn find_mailbox(console: &mut Console, ram: &Ram) -> Result<Mailbox, RealError> {
+    let begun = Instant::now();
+    while begun.elapsed() < BOOT {
+        let Some(line) = console.line(Duration::from_millis(200)) else {
+            if console.lives() {
+                continue;
+            }
+            break;
+        };
+        if let Some((_, why)) = line.split_once("@? ") {
+            return Err(nonsense(why));
+        }
+        let frame = line.split_once("@box ").and_then(|(_, frame)| u64::from_str_radix(frame, 16).ok());
+        if let Some(mailbox) = frame.and_then(|frame| Mailbox::find(ram, frame)) {
+            return Ok(mailbox);
+        }
+    }
+    Err(RealError::Gone { asked: "boot".to_owned(), console: console.last() })
 }
 
 /// What the guest says to a line.
@@ -296,12 +277,52 @@ struct Answer {
     reply: Outcome,
 }
 
-fn nonsense(said: &str) -> RealError {
-    RealError::Nonsense { from: GUEST, said: said.to_owned() }
+impl Answer {
+    fn read(said: &str) -> Result<Self, RealError> {
+        let mut answer = Self { text: String::new(), words: Vec::new(), reply: Outcome::Value(0) };
+        for line in said.lines() {
+            let Some(line) = line.strip_prefix('@') else { return Err(nonsense(line)) };
+            match line.split_at_checked(1) {
+                Some(("|", text)) => {
+                    // A space at the end of a line of smaps stands for no name.
+                    answer.text.push_str(text.strip_prefix(' ').unwrap_or(text));
+                    answer.text.push('\n');
+                }
+                Some(("*", run)) => answer.words.extend(expand(run).ok_or_else(|| nonsense(line))?),
+                _ => {
+                    answer.reply = command::reply(line).ok_or_else(|| nonsense(line))?;
+                    return Ok(answer);
+                }
+            }
+        }
+        Err(nonsense(said))
+    }
 }
 
-fn text(line: io::Result<Vec<u8>>) -> io::Result<String> {
-    line.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+/// `BITS COUNT [FRAME HEAD PAGES MAPPED]` in hex: pages that are alike, of frames that follow each other.
+fn pages_alike(line: &str) -> Option<impl Iterator<Item = RealPage>> {
+    let numbers: Vec<u64> = line
+        .split_ascii_whitespace()
+        .map(|word| u64::from_str_radix(word, 16))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let (bits, count, frame) = match *numbers.as_slice() {
+        [bits, count] => (bits, count, None),
+        [bits, count, pfn, head, pages, mapped] => {
+            let frame = Frame { pfn, head, folio_pages: pages as u32, mapcount: mapped as u32 };
+            (bits, count, Some(frame))
+        }
+        _ => return None,
+    };
+    let page = move |i| RealPage {
+        pagemap: bits as u16,
+        frame: frame.map(|first: Frame| Frame { pfn: first.pfn + i, ..first }),
+    };
+    Some((0..count).map(page))
+}
+
+fn nonsense(said: &str) -> RealError {
+    RealError::Nonsense { from: GUEST, said: said.to_owned() }
 }
 
 /// `START STEP COUNT` in hex as the numbers that it stands for.
@@ -315,57 +336,15 @@ fn expand(run: &str) -> Option<impl Iterator<Item = u64>> {
     Some((0..count).map(move |i| start.wrapping_add(step.wrapping_mul(i))))
 }
 
-fn look_for(path: &Path, how: &str) -> Result<(), RealError> {
-    if path.is_file() {
-        Ok(())
-    } else {
-        Err(RealError::Missing(format!("no file {}: {how}", path.display())))
-    }
-}
-
-/// How QEMU is started. What would make two runs differ is switched off: five levels, larger addresses, tables of their own
-/// for user mode, random places, and what clears accessed bits at times of its own.
-fn command(setup: &Setup, initramfs: &Path, gdb: &Path) -> std::process::Command {
-    let Setup { guest, image, nodes, numa_balancing, .. } = setup;
-    let append = format!(
-        "console={} quiet loglevel=0 panic=-1 nokaslr norandmaps nopti damon_stat.enabled=N numa_balancing={}",
-        guest.console,
-        if *numa_balancing { "enable" } else { "disable" }
-    );
-    let mut qemu = std::process::Command::new(guest.qemu);
-    qemu.args(guest.machine).arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
-    qemu.args(["-append", &append, "-m", "512M", "-smp", "1", "-nodefaults", "-nographic", "-no-reboot"]);
-    if *nodes > 1 {
-        qemu.args(["-object", "memory-backend-ram,id=m0,size=256M", "-numa", "node,cpus=0,memdev=m0"]);
-        qemu.args(["-object", "memory-backend-ram,id=m1,size=256M", "-numa", "node,memdev=m1"]);
-    }
-    let socket = format!("socket,id=gdb,server=on,wait=off,path={}", gdb.display());
-    qemu.args(["-serial", "stdio", "-chardev", &socket, "-gdb", "chardev:gdb"]);
-    qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-    end_with_parent(&mut qemu);
-    qemu
-}
-
-#[expect(unsafe_code, reason = "a program that is no part of ours must be told before it starts")]
-fn end_with_parent(command: &mut std::process::Command) {
-    let tell = || {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        Ok(())
-    };
-    // SAFETY: between fork and exec it makes one system call and nothing else.
-    unsafe { command.pre_exec(tell) };
-}
-
 impl Drop for Qemu {
     fn drop(&mut self) {
-        // Where it has gone already, there is nothing left to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 
 impl RealKernel for Qemu {
     fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
+        self.smaps = None;
         let line = match call {
             Call::Fork {} => return self.fork(pid),
             Call::Thp { size, mode } => format!("thp {} {}", size.file(), mode.name()),
@@ -390,7 +369,14 @@ impl RealKernel for Qemu {
     }
 
     fn smaps(&mut self, pid: u32) -> Result<String, RealError> {
-        Ok(self.ask(&format!("smaps {pid}"))?.text)
+        if let Some((of, text)) = &self.smaps
+            && *of == pid
+        {
+            return Ok(text.clone());
+        }
+        let text = self.ask(&format!("smaps {pid}"))?.text;
+        self.smaps = Some((pid, text.clone()));
+        Ok(text)
     }
 
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError> {
@@ -399,15 +385,55 @@ impl RealKernel for Qemu {
             WordFile::KPageFlags => "kpageflags".to_owned(),
             WordFile::KPageCount => "kpagecount".to_owned(),
         };
-        Ok(self.ask(&format!("words {file} {index:x} {count:x}"))?.words)
+        let mut words = Vec::new();
+        while (words.len() as u64) < count {
+            let done = words.len() as u64;
+            let part = WORDS.min(count - done);
+            let got = self.ask(&format!("words {file} {:x} {part:x}", index + done))?.words;
+            let ends = (got.len() as u64) < part;
+            words.extend(got);
+            if ends {
+                break;
+            }
+        }
+        Ok(words)
     }
 
-    fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError> {
+    fn pages_at_once(
+        &mut self,
+        pid: u32,
+        index: u64,
+        count: u64,
+    ) -> Result<Option<Vec<RealPage>>, RealError> {
+        let mut pages = Vec::new();
+        while (pages.len() as u64) < count {
+            let done = pages.len() as u64;
+            let part = PAGES.min(count - done);
+            let text = self.ask(&format!("pages {pid} {:x} {part:x}", index + done))?.text;
+            for line in text.lines() {
+                pages.extend(pages_alike(line).ok_or_else(|| nonsense(line))?);
+            }
+            if (pages.len() as u64) < done + part {
+                break;
+            }
+        }
+        Ok(Some(pages))
+    }
+
+    fn root(&mut self, pid: u32) -> Result<Option<u64>, RealError> {
+        if let Some(root) = self.roots.get(&pid) {
+            return Ok(Some(*root));
+        }
         let Outcome::Value(spins) = self.ask(&format!("{pid} spin"))?.reply else {
             return Err(RealError::Died(pid));
         };
-        let words = self.walk(spins, (start, end)).map_err(RealError::io("QEMU's gdb stub"))?;
+        let root = self.find_root(spins).map_err(RealError::io("QEMU's gdb stub"))?;
         self.ask(&format!("{pid} stop"))?;
-        Ok(Some(words))
+        self.roots.insert(pid, root);
+        Ok(Some(root))
+    }
+
+    fn physical(&self, addr: u64) -> Option<u64> {
+        self.ram.word(addr)
     }
 }

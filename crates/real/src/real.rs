@@ -26,11 +26,20 @@ pub trait RealKernel {
     /// # Errors
     /// Where nobody answers who may read it.
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
-    /// The words of the page tables that map a range of a process, where they can be read.
+    /// What [`pages`] gives, of `count` pages from the one at `index` on, where the kernel can be asked for all of it at once.
     ///
     /// # Errors
-    /// Where the tables should be readable, and are not.
-    fn table_words(&mut self, pid: u32, start: u64, end: u64) -> Result<Option<Vec<TableWord>>, RealError>;
+    /// Where nobody answers.
+    fn pages_at_once(&mut self, _: u32, _: u64, _: u64) -> Result<Option<Vec<RealPage>>, RealError> {
+        Ok(None)
+    }
+    /// The physical address of a process's topmost table, where tables can be read.
+    ///
+    /// # Errors
+    /// Where it should be found, and is not.
+    fn root(&mut self, pid: u32) -> Result<Option<u64>, RealError>;
+    /// The word at a physical address; nothing where it cannot be read.
+    fn physical(&self, addr: u64) -> Option<u64>;
 }
 
 /// Whether a real kernel can be asked for a call.
@@ -41,17 +50,6 @@ pub fn asked(call: &Call) -> bool {
         }
         Class::Emulated | Class::Given => false,
     }
-}
-
-/// A word that points to no further table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableWord {
-    /// First address that it maps.
-    pub addr: u64,
-    /// Level of its table: 0 for page entries.
-    pub level: u8,
-    /// The word.
-    pub word: u64,
 }
 
 /// A file of 64-bit words.
@@ -71,9 +69,14 @@ pub enum RealError {
     /// A process of the scenario is gone, by no call of its own.
     #[error("process {0} of the scenario died")]
     Died(u32),
-    /// Nothing was answered.
-    #[error("the guest program does not answer `{0}`")]
-    Silent(String),
+    /// The machine ended or hangs, and what its console said last.
+    #[error("the kernel does not answer `{asked}`; its console ended with:\n{}", console.join("\n"))]
+    Gone {
+        /// What was asked.
+        asked: String,
+        /// The console's last lines.
+        console: Vec<String>,
+    },
     /// Something was said that is no answer.
     #[error("{from} said {said:?}")]
     Nonsense {
@@ -179,7 +182,11 @@ pub fn pages(
     len: u64,
     page_size: u64,
 ) -> Result<Vec<RealPage>, RealError> {
-    let words = kernel.words(WordFile::Pagemap(pid), start / page_size, len.div_ceil(page_size))?;
+    let (index, count) = (start / page_size, len.div_ceil(page_size));
+    if let Some(pages) = kernel.pages_at_once(pid, index, count)? {
+        return Ok(pages);
+    }
+    let words = kernel.words(WordFile::Pagemap(pid), index, count)?;
     let mut folios = Folios { kernel, last: None };
     let mut pages = Vec::with_capacity(words.len());
     let mut at = 0;

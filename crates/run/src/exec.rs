@@ -50,7 +50,7 @@ pub fn steps(scenario: &Scenario) -> u128 {
 
 /// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds, the process lives,
 /// and nothing waits for what never comes.
-pub(crate) fn meets(outcome: Outcome, expect: Option<Expect>) -> bool {
+pub fn meets(outcome: Outcome, expect: Option<Expect>) -> bool {
     match (expect, outcome) {
         (
             _,

@@ -40,6 +40,14 @@ impl<'a> Kind<'a> {
     }
 }
 
+/// The kernel image that a name is the path of, if it is one's.
+pub fn image(name: &str) -> Option<&Path> {
+    match Kind::of(name) {
+        Some(Kind::Image(path)) => Some(path),
+        _ => None,
+    }
+}
+
 /// The kernel of this name: a release, or a file of rules.
 ///
 /// # Errors

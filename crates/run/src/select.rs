@@ -25,7 +25,9 @@ pub enum SelectError {
     #[error("`host` is the running kernel: `ptelab verify --host FILE` plays scenarios there")]
     Host,
     /// A kernel image, which is no emulated kernel.
-    #[error("`{0}` is a kernel image: `ptelab verify --qemu {0} --arch PORT FILE` plays scenarios there")]
+    #[error(
+        "`{0}` is a kernel image: `run`, `compare`, `verify`, `cost`, `fuzz` and `series` play on images"
+    )]
     Image(String),
     /// A CPU feature is not written as it should be.
     #[error("`{0}` is no CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]

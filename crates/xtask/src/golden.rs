@@ -2,14 +2,17 @@
 
 use ptelab::Golden;
 use ptelab::exec::Watch;
-use ptelab::real::qemu::Image;
+use ptelab::real::VerifyError;
+use ptelab::real::qemu::{Boots, Image, Player};
+use ptelab::scenario::Scenario;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Runs the scenario of every golden file on the image of its port and kernel, and writes what came of it; says whether the
 /// emulator agrees with all of it. Files without an image are left out, and said.
-pub(crate) fn make(out: &Path, images: &Path, only: &str) -> Result<bool, String> {
+pub(crate) fn make(out: &Path, images: &Path, only: &str, fresh: bool) -> Result<bool, String> {
     let known = crate::tree::root().join("fixtures/golden");
     if out.canonicalize().ok() == known.canonicalize().ok() {
         return Err("golden files are made in a folder of their own, to be looked at first".to_owned());
@@ -27,26 +30,62 @@ pub(crate) fn make(out: &Path, images: &Path, only: &str) -> Result<bool, String
             println!("{arch} {kernel}: no image in {}: {} files left out", images.display(), goldens.len());
             continue;
         };
-        let guests = crate::tree::root().join("target/guest");
-        let image = Image::new(arch, image, guests).map_err(|error| error.to_string())?;
-        for (path, known) in goldens {
-            same &= make_one(&image, path, known, out)?;
-        }
+        let image = Image::new(Some(arch), image, None).map_err(|error| error.to_string())?;
+        let image = image.boots(if fresh { Boots::Always } else { Boots::Rarely });
+        let scenarios: Vec<Scenario> = goldens.iter().map(scenario).collect::<Result<_, _>>()?;
+        let begun = Instant::now();
+        let play = |player: &mut Player, n: usize| {
+            if let Some(reason) = image.why_not(&scenarios[n]) {
+                return Ok(Err(reason));
+            }
+            Ok(Ok(player.golden(&goldens[n].1.name, &scenarios[n], Watch::nobody())?))
+        };
+        let each = |n: usize, made: Made| {
+            same &= look(&goldens[n], made, out)?;
+            Ok::<(), Failed>(())
+        };
+        image.play_all(goldens.len(), Watch::nobody(), play, each).map_err(|Failed(why)| why)?;
+        println!("{arch} {kernel}: {} scenarios in {:.1} s", goldens.len(), begun.elapsed().as_secs_f64());
     }
     Ok(same)
 }
 
-fn make_one(image: &Image, path: &Path, known: &Golden, out: &Path) -> Result<bool, String> {
-    let name = path.file_name().unwrap_or_default();
-    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", name.display());
-    let scenario = known.scenario().map_err(|error| failed(&error))?;
-    if let Some(reason) = image.why_not(&scenario) {
-        println!("{}: left out: {reason}", name.display());
-        return Ok(true);
+/// What came of a scenario: nothing where it was stopped, or why it was not played.
+type Made = Result<Result<Option<Golden>, String>, VerifyError>;
+
+/// Why no more files are made.
+struct Failed(String);
+
+impl From<VerifyError> for Failed {
+    fn from(error: VerifyError) -> Self {
+        Self(error.to_string())
     }
-    let made = image.golden(&known.name, &scenario, Watch::nobody()).map_err(|error| failed(&error))?;
-    let made = made.ok_or_else(|| failed(&"stopped"))?;
-    let made = Golden { scenario: known.scenario.clone(), ..made };
+}
+
+fn scenario((path, known): &(PathBuf, Golden)) -> Result<Scenario, String> {
+    known.scenario().map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Writes what was made, and says how it compares; whether the emulator agrees with it.
+fn look((path, known): &(PathBuf, Golden), made: Made, out: &Path) -> Result<bool, Failed> {
+    let name = path.file_name().unwrap_or_default();
+    let failed = |error: &dyn std::fmt::Display| Failed(format!("{}: {error}", name.display()));
+    let made = match made {
+        Ok(Ok(made)) => made.ok_or_else(|| failed(&"stopped"))?,
+        Ok(Err(reason)) => {
+            println!("{}: left out: {reason}", name.display());
+            return Ok(true);
+        }
+        Err(lost) => {
+            println!("{}: {lost}", name.display());
+            return Ok(false);
+        }
+    };
+    // What was asked, in the known file's words.
+    let mut made = Golden { scenario: known.scenario.clone(), ..made };
+    for (made, known) in made.calls.iter_mut().zip(&known.calls) {
+        made.call.clone_from(&known.call);
+    }
     fs::write(out.join(name), made.to_text()).map_err(|error| failed(&error))?;
     let verdict = made.verify(&path.display().to_string()).map_err(|error| failed(&error))?;
     match verdict.differences.first() {

@@ -33,6 +33,9 @@ enum Chore {
         /// Only files whose name contains this
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
+        /// Boot the image anew for each scenario
+        #[arg(long)]
+        fresh: bool,
     },
 }
 
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
 fn run(chore: &Chore) -> Result<bool, String> {
     match chore {
         Chore::Guest => guest::build_all(),
-        Chore::Golden { out, images, only } => golden::make(out, images, only),
+        Chore::Golden { out, images, only, fresh } => golden::make(out, images, only, *fresh),
     }
 }
 

@@ -36,12 +36,12 @@ impl Size {
     pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4 };
 
     /// How large a case is: one of 16 small ones has huge pages.
-    pub(super) fn of_case(self, case: u64) -> Self {
+    pub(crate) fn of_case(self, case: u64) -> Self {
         if self == Self::SMALL && case % 16 == 15 { Self::HUGE } else { self }
     }
 
     /// Bytes that are looked at, at either place: memory may be moved off by some pages.
-    pub(super) const fn span(self) -> u64 {
+    pub(crate) const fn span(self) -> u64 {
         (self.pages + 32) * PAGE
     }
 

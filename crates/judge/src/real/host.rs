@@ -118,7 +118,8 @@ impl Host {
         };
         let fallbacks = thp::fallbacks();
         let area = moving::ranges(&scenario);
-        let recording = record::record(&mut self.real, &scenario, area, watch);
+        let port = self.builder.build().map_err(crate::golden::GoldenError::from)?;
+        let recording = record::record(&mut self.real, &*port, &scenario, area, watch);
         self.real.end();
         let Some(recording) = recording? else { return Ok(None) };
         let verdict = self.best(&recording, &scenario, &Verdict { notes, ..verdict })?;
@@ -240,7 +241,7 @@ fn cpu_features<'a>(
     known.map(|(feature, flag)| (*feature, machine.cpu_flags.iter().any(|has| has == flag)))
 }
 
-fn has_feature(port: &str, feature: &str) -> bool {
+pub(super) fn has_feature(port: &str, feature: &str) -> bool {
     let port = ports().into_iter().find(|known| known.name == port);
     port.is_some_and(|port| port.features.iter().any(|known| known.name == feature))
 }

@@ -1,84 +1,417 @@
-//! Golden files from kernel images, and machines held against them.
+//! Kernel images: scenarios played on them, and golden files of what they did.
 
 use super::VerifyError;
+use super::cost::{self, Counted};
+use super::host::has_feature;
 use super::moving::AddrRange;
 use super::record;
-use super::recording::{PAGE, RealDump};
-use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
-use ptelab_machine::{Backend, Builder, Call, Level, Pte, port_named};
+use super::recording::{PAGE, RealDump, Recording};
+use super::report;
+use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
+use crate::verdict::Verdict;
+use crate::verify::Beside;
+use ptelab_machine::{Backend, Builder, Call, KernelRules, Pte, Release, port_named};
 use ptelab_real::RealError;
 use ptelab_real::qemu::{DISK, Qemu, Setup};
 use ptelab_run::exec::Watch;
+use ptelab_run::kernels::{self, NamedKernel};
+use ptelab_run::{RunReport, parallel};
 use ptelab_scenario::Scenario;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tempfile::TempDir;
 
-pub use ptelab_real::qemu::{GUESTS, Guest};
+pub use ptelab_real::qemu::{GUESTS, Guest, ImageFacts, build_program};
 
 /// A kernel image that runs under QEMU.
-#[derive(Debug)]
-pub struct Image(Setup);
+#[derive(Clone, Debug)]
+pub struct Image {
+    setup: Setup,
+    boots: Boots,
+    _program: Option<Arc<TempDir>>,
+}
+
+/// When a new kernel is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boots {
+    /// When the last one is worn out or lost. Each scenario has processes of its own, and settings as they were.
+    Rarely,
+    /// For every scenario.
+    Always,
+}
 
 impl Image {
-    /// An image of a port's architecture, with the folder where `cargo xtask guest` leaves the guest program. Nothing is
-    /// booted yet.
+    /// An image of a port's architecture, which most images say themselves; the guest program is compiled here, or lies in a folder as
+    /// `cargo xtask guest` leaves it. Nothing is booted yet.
     ///
     /// # Errors
-    /// A port that QEMU has no machine for.
+    /// A port that QEMU has no machine for, or that the image is not of; an image or a compiler that is not there.
     pub fn new(
-        port: &str,
-        image: impl Into<std::path::PathBuf>,
-        guests: impl Into<std::path::PathBuf>,
+        port: Option<&str>,
+        image: impl Into<PathBuf>,
+        guests: Option<PathBuf>,
     ) -> Result<Self, RealError> {
-        let port = port_named(port).map_or(port, |known| known.name);
-        let guest = Guest::of(port).ok_or_else(|| {
-            let known: Vec<&str> = GUESTS.iter().map(|guest| guest.port).collect();
-            RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known.join(", ")))
-        })?;
-        let (image, guests) = (image.into(), guests.into());
-        Ok(Self(Setup { guest, image, guests, nodes: 1, numa_balancing: false, swaps: false }))
+        let image = image.into();
+        ptelab_real::qemu::look_for_image(&image)?;
+        let guest = guest_of(port, &image)?;
+        let (guests, program) = if let Some(guests) = guests {
+            (guests, None)
+        } else {
+            let folder = TempDir::new().map_err(RealError::io("a folder for the guest program"))?;
+            ptelab_real::qemu::build_program(guest, folder.path())?;
+            (folder.path().to_owned(), Some(Arc::new(folder)))
+        };
+        let setup = Setup {
+            guest,
+            image,
+            guests,
+            memory: GUEST_MEMORY,
+            nodes: 1,
+            numa_balancing: false,
+            swaps: false,
+            icount: false,
+        };
+        Ok(Self { setup, boots: Boots::Rarely, _program: program })
+    }
+
+    /// With new kernels at these times.
+    #[must_use]
+    pub const fn boots(mut self, boots: Boots) -> Self {
+        self.boots = boots;
+        self
+    }
+
+    /// With time counted in instructions.
+    #[must_use]
+    pub const fn icount(mut self) -> Self {
+        self.setup.icount = true;
+        self
+    }
+
+    /// The port of its architecture.
+    pub const fn port(&self) -> &'static str {
+        self.setup.guest.port
     }
 
     /// Why a scenario cannot be played on it, if it cannot.
     pub fn why_not(&self, scenario: &Scenario) -> Option<String> {
-        let disk = self.0.disk();
+        let disk = self.setup.disk();
         if swaps(scenario) && !disk.is_file() {
             return Some(format!("no file {}: {DISK}", disk.display()));
         }
         record::why_not(scenario)
     }
 
-    /// Boots the image, plays a scenario there, and records it as a golden file; nothing where it was stopped. Every scenario
-    /// has a kernel that did nothing before.
+    /// Kernels of this image that play one scenario after the other.
     ///
     /// # Errors
-    /// Where QEMU, the image or the guest program is missing, or does not answer.
-    pub fn golden(
+    /// Where the port has no machines.
+    pub fn player(&self) -> Result<Player, VerifyError> {
+        let port = Builder::new(self.port()).build().map_err(GoldenError::from)?;
+        Ok(Player { image: self.clone(), port, booted: BTreeMap::new(), facts: None, count: 0 })
+    }
+
+    /// Plays scenarios on kernels of this image on all CPUs, and gives what came of them in their order; not of those that were
+    /// left when it was stopped. A kernel that is lost costs the scenario that it played.
+    ///
+    /// # Errors
+    /// Where a kernel does not come up, or `each` fails.
+    pub fn play_all<T: Send, E: From<VerifyError> + Send>(
         &self,
+        count: usize,
+        watch: Watch<'_>,
+        play: impl Fn(&mut Player, usize) -> Result<T, VerifyError> + Sync,
+        each: impl FnMut(usize, Result<T, VerifyError>) -> Result<(), E> + Send,
+    ) -> Result<(), E> {
+        let next = AtomicUsize::new(0);
+        let order = Mutex::new(InOrder { next: 0, waiting: BTreeMap::new(), each, failed: None });
+        parallel::on_every_cpu(|| {
+            let mut player = None;
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= count || watch.stopped() {
+                    return;
+                }
+                let done = match player.take().map_or_else(|| self.player(), Ok) {
+                    Ok(ready) => play(player.insert(ready), n),
+                    Err(error) => Err(error),
+                };
+                if !order.lock().unwrap_or_else(PoisonError::into_inner).add(n, done) {
+                    next.store(count, Ordering::Relaxed);
+                }
+            }
+        });
+        order.into_inner().unwrap_or_else(PoisonError::into_inner).failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Results that come in any order, and are handed on in theirs.
+struct InOrder<T, E, F> {
+    next: usize,
+    waiting: BTreeMap<usize, Result<T, VerifyError>>,
+    each: F,
+    failed: Option<E>,
+}
+
+impl<T, E: From<VerifyError>, F: FnMut(usize, Result<T, VerifyError>) -> Result<(), E>> InOrder<T, E, F> {
+    /// Says whether to go on.
+    fn add(&mut self, n: usize, done: Result<T, VerifyError>) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
+        if done.as_ref().is_err_and(|error| !error.is_loss()) {
+            self.failed = done.err().map(E::from);
+            return false;
+        }
+        self.waiting.insert(n, done);
+        while let Some(done) = self.waiting.remove(&self.next) {
+            if let Err(error) = (self.each)(self.next, done) {
+                self.failed = Some(error);
+                return false;
+            }
+            self.next += 1;
+        }
+        true
+    }
+}
+
+fn guest_of(port: Option<&str>, image: &Path) -> Result<&'static Guest, RealError> {
+    let says = Guest::of_image(image);
+    let known = || GUESTS.iter().map(|guest| guest.port).collect::<Vec<_>>().join(", ");
+    let at = image.display();
+    let Some(port) = port else {
+        let why = format!("{at} does not say which architecture it is of: --arch, one of {}", known());
+        return says.ok_or(RealError::Missing(why));
+    };
+    let port = port_named(port).map_or(port, |known| known.name);
+    let guest = Guest::of(port).ok_or_else(|| {
+        RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known()))
+    })?;
+    match says {
+        Some(other) if other.port != port => {
+            Err(RealError::Missing(format!("{at} is a kernel of {}, not of {port}", other.port)))
+        }
+        _ => Ok(guest),
+    }
+}
+
+/// What a scenario needs of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Need {
+    nodes: u8,
+    numa_balancing: bool,
+    swaps: bool,
+}
+
+impl Need {
+    const NOTHING: Self = Self { nodes: 1, numa_balancing: false, swaps: false };
+
+    fn of(scenario: &Scenario) -> Self {
+        let (nodes, numa_balancing) = nodes(scenario);
+        Self { nodes, numa_balancing, swaps: swaps(scenario) }
+    }
+}
+
+/// Kernels of an image that play one scenario after the other, one kernel for each kind of machine.
+#[derive(Debug)]
+pub struct Player {
+    image: Image,
+    port: Box<dyn Backend>,
+    booted: BTreeMap<Need, Qemu>,
+    facts: Option<ImageFacts>,
+    count: u32,
+}
+
+impl Player {
+    /// The image.
+    pub const fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// A machine that reads its words.
+    pub fn words(&self) -> &dyn Backend {
+        &*self.port
+    }
+
+    /// The port of the image's architecture.
+    pub const fn port(&self) -> &'static str {
+        self.image.port()
+    }
+
+    /// What the kernel is and was built with.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn facts(&mut self) -> Result<&ImageFacts, VerifyError> {
+        if self.facts.is_none() {
+            self.machine(Need::NOTHING)?;
+        }
+        self.facts.as_ref().ok_or_else(|| RealError::Died(0).into())
+    }
+
+    /// Kernels that were booted so far.
+    pub const fn boots(&self) -> u32 {
+        self.count
+    }
+
+    /// A machine of this kind, with a fresh process 1.
+    fn machine(&mut self, need: Need) -> Result<&mut Qemu, VerifyError> {
+        let known = self.booted.remove(&need).filter(|_| self.image.boots == Boots::Rarely);
+        let known = known.and_then(|mut known| known.restart().is_ok().then_some(known));
+        let machine = match known.filter(|known| !known.is_worn_out()) {
+            Some(known) => known,
+            None => self.boot(need)?,
+        };
+        Ok(self.booted.entry(need).or_insert(machine))
+    }
+
+    fn boot(&mut self, Need { nodes, numa_balancing, swaps }: Need) -> Result<Qemu, VerifyError> {
+        let setup = Setup { nodes, numa_balancing, swaps, ..self.image.setup.clone() };
+        let boot = || {
+            let mut machine = Qemu::boot(&setup)?;
+            machine.restart()?;
+            // What it said while it booted is no scenario's fault.
+            machine.take_alarms();
+            Ok(machine)
+        };
+        let machine = boot().map_err(|error: RealError| match error {
+            error @ RealError::Missing(_) => error,
+            error => RealError::Missing(format!("{} does not come up: {error}", setup.image.display())),
+        })?;
+        self.count += 1;
+        self.facts.get_or_insert_with(|| machine.facts().clone());
+        Ok(machine)
+    }
+
+    /// Plays a scenario in processes of its own; nothing where it was stopped.
+    fn play(&mut self, scenario: &Scenario, watch: Watch<'_>) -> Result<Option<Recording>, VerifyError> {
+        let need = Need::of(scenario);
+        self.machine(need)?;
+        let Some(machine) = self.booted.get_mut(&need) else { return Err(RealError::Died(0).into()) };
+        let area = vec![AddrRange { start: TEST_AREA.0, end: TEST_AREA.1 }];
+        let recording = record::record(machine, &*self.port, scenario, area, watch);
+        if recording.is_err() || self.image.boots == Boots::Always {
+            self.booted.remove(&need);
+        }
+        Ok(recording?)
+    }
+
+    /// Holds a machine that is built as the kernel was against what it did.
+    ///
+    /// # Errors
+    /// Where no rules are near the kernel's release.
+    pub fn verdict(
+        &mut self,
+        file: &str,
+        golden: &Golden,
+        rules: Option<&'static KernelRules>,
+    ) -> Result<Verdict, VerifyError> {
+        let beside = self.beside(rules)?;
+        Ok(golden.verify_on(file, &beside)?)
+    }
+
+    /// The emulated kernel beside this one: of the nearest rules, unless others are wanted, and built alike.
+    ///
+    /// # Errors
+    /// Where the kernel does not come up.
+    pub fn beside(&mut self, rules: Option<&'static KernelRules>) -> Result<Beside, VerifyError> {
+        let port = self.image.port();
+        let facts = self.facts()?;
+        let NamedKernel { rules, note } =
+            rules.map_or_else(|| nearest(&facts.release), |rules| NamedKernel { rules, note: None });
+        Ok(Beside { machine: built_alike(port, facts).kernel(rules), rules, note })
+    }
+
+    /// What a kernel said is wrong with it, since last asked.
+    pub fn take_alarms(&mut self) -> Vec<String> {
+        self.booted.values_mut().flat_map(Qemu::take_alarms).collect()
+    }
+
+    /// Plays a scenario, and measures its calls between `time("on")` and `time("off")`, or all where it says neither; nothing where
+    /// it was stopped. The image's time has to be [counted](Image::icount).
+    ///
+    /// # Errors
+    /// Where the kernel does not come up, or is lost.
+    pub fn measure(
+        &mut self,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Option<Vec<Counted>>, VerifyError> {
+        let need = Need::of(scenario);
+        let machine = self.machine(need)?;
+        let measured = cost::measure(machine, scenario, watch);
+        if measured.is_err() {
+            self.booted.remove(&need);
+        }
+        Ok(measured?)
+    }
+
+    /// Plays a scenario and records it as a golden file; nothing where it was stopped.
+    ///
+    /// # Errors
+    /// Where the kernel does not come up, or is lost.
+    pub fn golden(
+        &mut self,
         name: &str,
         scenario: &Scenario,
         watch: Watch<'_>,
     ) -> Result<Option<Golden>, VerifyError> {
-        let (nodes, numa_balancing) = nodes(scenario);
-        let setup = Setup { nodes, numa_balancing, swaps: swaps(scenario), ..self.0.clone() };
-        let mut machine = Qemu::boot(&setup)?;
-        machine.restart()?;
-        let area = vec![AddrRange { start: TEST_AREA.0, end: TEST_AREA.1 }];
-        let Some(recording) = record::record(&mut machine, scenario, area, watch)? else { return Ok(None) };
-        let (arch, pfn_mask) = (self.0.guest.port, self.0.guest.pfn_mask());
-        let port = Builder::new(arch).build().map_err(GoldenError::from)?;
-        Ok(Some(Golden {
+        let Some(recording) = self.play(scenario, watch)? else { return Ok(None) };
+        Ok(Some(self.as_golden(name, scenario, &recording)))
+    }
+
+    /// Plays a scenario, and reports what it came to under this name, as of an emulated machine; nothing where it was stopped. With
+    /// it comes what the emulated machine beside the kernel made of it.
+    ///
+    /// # Errors
+    /// Where the kernel does not come up, or is lost.
+    pub fn report(
+        &mut self,
+        name: &'static str,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Option<RunReport>, VerifyError> {
+        let Some(recording) = self.play(scenario, watch)? else { return Ok(None) };
+        let golden = self.as_golden(name, scenario, &recording);
+        let mut vm = self.beside(None)?.machine.build().map_err(GoldenError::from)?;
+        let beside = RunReport::of(&mut *vm, scenario, watch);
+        let words = (&beside, &*self.port);
+        Ok(Some(report::report(name, scenario, &recording, &golden, words)?))
+    }
+
+    fn as_golden(&self, name: &str, scenario: &Scenario, recording: &Recording) -> Golden {
+        let release = self.facts.as_ref().map_or("", |facts| facts.release.as_str());
+        Golden {
             name: name.to_owned(),
-            arch: arch.to_owned(),
-            kernel: version(machine.release()).to_owned(),
+            arch: self.image.port().to_owned(),
+            kernel: version(release).to_owned(),
             scenario: scenario.to_string().lines().map(str::to_owned).collect(),
             calls: recording
                 .calls
                 .iter()
                 .map(|call| GoldenCall::new(call.text.clone(), call.reply))
                 .collect(),
-            dumps: recording.dumps.iter().map(|dump| golden_dump(dump, &*port, pfn_mask)).collect(),
-        }))
+            dumps: recording.dumps.iter().map(|dump| golden_dump(dump, &*self.port)).collect(),
+        }
     }
+}
+
+/// The rules that are nearest to a release, whatever it is.
+fn nearest(release: &str) -> NamedKernel {
+    let known = Release::parse(version(release)).and_then(kernels::of_release);
+    known.unwrap_or_else(|| {
+        let rules = KernelRules::of_release(KernelRules::OLDEST);
+        let note = format!("{release} is not known: the rules of {}", rules.name);
+        NamedKernel { rules, note: Some(note) }
+    })
+}
+
+/// A machine that is built as a kernel image was.
+fn built_alike(port: &str, facts: &ImageFacts) -> Builder {
+    let builder = Builder::new(port).memory(GUEST_MEMORY);
+    if has_feature(port, "soft_dirty") { builder.cpu("soft_dirty", facts.has("soft_dirty")) } else { builder }
 }
 
 /// How many NUMA nodes a scenario needs, and whether the kernel moves pages between them of itself: only where the scenario
@@ -101,19 +434,19 @@ fn version(release: &str) -> &str {
     release.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or(release)
 }
 
-fn golden_dump(dump: &RealDump, port: &dyn Backend, pfn_mask: u64) -> GoldenDump {
+fn golden_dump(dump: &RealDump, port: &dyn Backend) -> GoldenDump {
+    let pfn_mask = port.about().shape.pfn_mask;
     let mut entries: Vec<GoldenEntry> = Vec::new();
     let mut folios = HashMap::new();
     for word in dump.words.iter().flatten() {
         let addr = word.addr.max(dump.start);
         let page = dump.pages.get(((addr - dump.start) / PAGE) as usize).copied().unwrap_or_default();
-        let level = if word.level == 0 { Level::Pte } else { Level::Pmd };
-        let bits = port.words().without_frame(Pte(word.word), level).0 & !pfn_mask;
+        let bits = port.words().without_frame(Pte(word.word), word.level).0 & !pfn_mask;
         let next = folios.len() as u32;
         let folio = page.frame.map(|frame| *folios.entry(frame.head).or_insert(next));
         let entry = GoldenEntry {
             va: format!("{addr:#x}"),
-            level: word.level,
+            level: word.level as u8,
             n: 1,
             bits: format!("{bits:#018x}"),
             folio,

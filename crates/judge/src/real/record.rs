@@ -2,7 +2,7 @@
 
 use super::moving::AddrRange;
 use super::recording::{PAGE, RealCall, RealDump, Recording};
-use super::view;
+use super::{view, walk};
 use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
@@ -10,9 +10,10 @@ use ptelab_real::{RealError, RealKernel};
 use ptelab_run::exec::Watch;
 use ptelab_scenario::Scenario;
 
-/// Plays a scenario; nothing where it was stopped.
+/// Plays a scenario; nothing where it was stopped. `port` reads the tables.
 pub(super) fn record(
     kernel: &mut dyn RealKernel,
+    port: &dyn Backend,
     scenario: &Scenario,
     area: Vec<AddrRange>,
     watch: Watch<'_>,
@@ -27,7 +28,8 @@ pub(super) fn record(
             Call::Numa { .. } | Call::Time { .. } => {}
             Call::Dump { addr, len, name } => {
                 if kernel.lives(pid) {
-                    recording.dumps.push(dump(kernel, pid, name, (*addr, *len), &recording.area)?);
+                    let place = (pid, *addr, *len);
+                    recording.dumps.push(dump(kernel, port, name, place, &recording.area)?);
                 }
             }
             call => {
@@ -46,9 +48,9 @@ const NO_PROCESS: Outcome = Outcome::Failed(CallError::Errno(Errno::ESRCH));
 /// The memory's VMAs and pages.
 fn dump(
     kernel: &mut dyn RealKernel,
-    pid: u32,
+    port: &dyn Backend,
     name: &str,
-    (addr, len): (u64, u64),
+    (pid, addr, len): (u32, u64, u64),
     area: &[AddrRange],
 ) -> Result<RealDump, RealError> {
     let start = addr - addr % PAGE;
@@ -68,7 +70,16 @@ fn dump(
         vmflags: vma.vmflags,
     });
     let vmas = vmas.collect();
-    let words = kernel.table_words(pid, start, end)?;
+    let words = match kernel.root(pid)? {
+        Some(root) => {
+            let words = walk::walk(port, root, (start, end), |at| kernel.physical(at));
+            Some(
+                words
+                    .ok_or_else(|| RealError::Missing("tables stand where there is no memory".to_owned()))?,
+            )
+        }
+        None => None,
+    };
     Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, words })
 }
 

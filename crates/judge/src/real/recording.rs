@@ -1,9 +1,10 @@
 //! What a real kernel did in a scenario.
 
 use super::moving::AddrRange;
+use super::walk::TableWord;
 use crate::golden::GoldenVma;
 use ptelab_machine::Outcome;
-use ptelab_real::{RealPage, TableWord};
+use ptelab_real::RealPage;
 
 /// Bytes in a page: what is not 4K is not played.
 pub(super) const PAGE: u64 = 4096;

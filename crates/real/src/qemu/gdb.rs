@@ -1,41 +1,63 @@
-//! As much of GDB's remote protocol as it takes to read registers and physical memory of a machine that QEMU runs.
+//! As much of GDB's remote protocol as it takes to read registers of a machine that QEMU runs.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// Bytes of memory that one packet asks for.
-const PIECE: u64 = 1024;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A machine that stands still as long as this lives.
+/// The stub of a machine that runs.
 #[derive(Debug)]
 pub(super) struct Gdb {
     stream: UnixStream,
     received: Vec<u8>,
+    /// Numbers of registers, by name.
+    registers: Vec<(String, u64)>,
 }
 
 impl Gdb {
-    /// Connects to the stub, which stops the machine.
-    pub(super) fn stop(socket: &Path) -> io::Result<Self> {
+    /// Connects to the stub; the machine stands still meanwhile.
+    pub(super) fn connect(socket: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut gdb = Self { stream, received: Vec::new() };
+        let mut gdb = Self { stream, received: Vec::new(), registers: Vec::new() };
         gdb.ask("qSupported:xmlRegisters=i386,arm;qXfer:features:read+")?;
         gdb.send("?")?;
         gdb.receive()?;
+        gdb.registers = gdb.numbers()?;
+        gdb.go()?;
         Ok(gdb)
     }
 
+    /// Stops the machine.
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        self.stream.write_all(&[3])?;
+        while !self.receive()?.starts_with(b"T0") {}
+        Ok(())
+    }
+
     /// Lets the machine go on.
-    pub(super) fn go(mut self) -> io::Result<()> {
-        self.ask("D").map(drop)
+    pub(super) fn go(&mut self) -> io::Result<()> {
+        self.send("c")
+    }
+
+    /// The lowest 64 bits of a register.
+    pub(super) fn register(&mut self, name: &str) -> io::Result<u64> {
+        let known = self.registers.iter().find(|(known, _)| known == name);
+        let number = known.map(|(_, number)| *number);
+        let number = number.ok_or_else(|| io::Error::other(format!("no register {name}")))?;
+        self.ask(&format!("p{number:x}")).and_then(|digits| word(&digits))
+    }
+
+    /// The word at an address of the process that runs; nothing where it has none there.
+    pub(super) fn word(&mut self, addr: u64) -> io::Result<Option<u64>> {
+        self.ask(&format!("m{addr:x},8")).map(|digits| word(&digits).ok())
     }
 
     /// The numbers of registers, by their names in the stub's description of the machine.
-    pub(super) fn registers(&mut self) -> io::Result<Vec<(String, u64)>> {
+    fn numbers(&mut self) -> io::Result<Vec<(String, u64)>> {
         let target = self.description("target.xml")?;
         let mut registers = Vec::new();
         let mut next = 0;
@@ -50,39 +72,6 @@ impl Gdb {
             }
         }
         Ok(registers)
-    }
-
-    /// The lowest 64 bits of a register.
-    pub(super) fn register(&mut self, number: u64) -> io::Result<u64> {
-        let bytes = hex(&self.ask(&format!("p{number:x}"))?)?;
-        Ok(bytes.iter().take(8).rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
-    }
-
-    /// Words of physical memory.
-    pub(super) fn physical_words(&mut self, addr: u64, words: u64) -> io::Result<Vec<u64>> {
-        self.ask("Qqemu.PhyMemMode:1")?;
-        self.words(addr, words)
-    }
-
-    /// The word at an address of the process that runs; nothing where it has none there.
-    pub(super) fn word(&mut self, addr: u64) -> io::Result<Option<u64>> {
-        self.ask("Qqemu.PhyMemMode:0")?;
-        Ok(self.words(addr, 1).ok().and_then(|words| words.first().copied()))
-    }
-
-    fn words(&mut self, addr: u64, words: u64) -> io::Result<Vec<u64>> {
-        let mut bytes = Vec::new();
-        let len = words * 8;
-        while (bytes.len() as u64) < len {
-            let (at, n) = (addr + bytes.len() as u64, PIECE.min(len - bytes.len() as u64));
-            let piece = hex(&self.ask(&format!("m{at:x},{n:x}"))?)?;
-            if piece.is_empty() {
-                return Err(io::Error::other(format!("no memory at {at:#x}")));
-            }
-            bytes.extend(piece);
-        }
-        let words = bytes.chunks_exact(8);
-        Ok(words.map(|word| word.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))).collect())
     }
 
     /// A file of the stub's description of the machine.
@@ -133,6 +122,11 @@ impl Gdb {
             }
         }
     }
+}
+
+/// The number that bytes from the lowest up are, of which those above the eighth do not count.
+fn word(digits: &[u8]) -> io::Result<u64> {
+    Ok(hex(digits)?.iter().take(8).rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
 }
 
 /// The text of the first whole packet, `$TEXT#SUM`, and how many bytes end with it.

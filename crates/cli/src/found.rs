@@ -1,0 +1,21 @@
+//! Programs that `ptelab fuzz` found, as files.
+
+use crate::args;
+use crate::output::Failed;
+use ptelab::fuzz::{Found, c_program, scenario_text};
+use std::path::Path;
+
+/// Writes a program where the options say, as a scenario and as a C program.
+pub(crate) fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text)
+            .map_err(|error| Failed::Unusable(format!("cannot write {}: {error}", path.display())))
+    };
+    if let Some(path) = &args.out {
+        write(path, scenario_text(found, None))?;
+    }
+    match &args.emit_c {
+        Some(path) => write(path, c_program(&found.lines)),
+        None => Ok(()),
+    }
+}

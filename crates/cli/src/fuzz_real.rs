@@ -1,0 +1,105 @@
+//! `ptelab fuzz --kernel IMAGE`
+
+use crate::args;
+use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::output::{Failed, Out};
+use crate::progress::{self, STOP};
+use crate::{found, verify_real};
+use ptelab::exec::Watch;
+use ptelab::fuzz::{Found, Size, scenario_text};
+use ptelab::real::programs::{Programs, ProgramsReport};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// Programs where neither their number nor a time is given.
+const CASES: u64 = 1000;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    seed: u64,
+    cases: u64,
+    seconds: f64,
+    boots: u32,
+    found: Vec<FoundReport<'a>>,
+    finished: bool,
+}
+
+#[derive(Serialize)]
+struct FoundReport<'a> {
+    case: u64,
+    text: &'a str,
+    scenario: String,
+}
+
+pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8, Failed> {
+    progress::stop_on_ctrl_c();
+    let port = (args.arch != "all").then(|| args.arch.clone());
+    let image = verify_real::image(image, &args::Guest { port, guest: None })?;
+    if !args.json {
+        verify_real::print_image(&mut image.player()?, None, out)?;
+        out.flush()?;
+    }
+    let size = if args.large { Size::LARGE } else { Size::SMALL };
+    let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
+    let programs = Programs { seed: args.seed, cases, time, size };
+    let bar = progress::spinner("programs");
+    let tick = |found: usize| {
+        bar.inc(1);
+        bar.set_message(format!("{found} found"));
+    };
+    let watch = Watch { stop: &STOP, tick: &|_| () };
+    let most = if args.keep_going { usize::MAX } else { 1 };
+    let mut report = programs.run(&image, None, most, watch, &tick)?;
+    bar.finish_and_clear();
+    if let Some(first) = report.found.first_mut()
+        && !progress::stopped()
+    {
+        *first = programs.shrink(&image, None, first.clone())?;
+        found::save(args, first)?;
+    }
+    let finished = !progress::stopped();
+    if args.json {
+        out.json(&to_json(args, &report, finished))?;
+    } else {
+        print(args, &report, out)?;
+    }
+    Ok(match (report.found.is_empty(), finished) {
+        (false, _) => DIFFERS,
+        (true, false) => STOPPED,
+        (true, true) => FINE,
+    })
+}
+
+fn to_json<'a>(args: &args::Fuzz, report: &'a ProgramsReport, finished: bool) -> Report<'a> {
+    let found = |found: &'a Found| FoundReport {
+        case: found.case,
+        text: &found.violation.text,
+        scenario: scenario_text(found, None),
+    };
+    let ProgramsReport { cases, time, boots, .. } = *report;
+    let found = report.found.iter().map(found).collect();
+    Report { seed: args.seed, cases, seconds: time.as_secs_f64(), boots, found, finished }
+}
+
+fn print(args: &args::Fuzz, report: &ProgramsReport, out: &mut Out) -> Result<(), Failed> {
+    let ProgramsReport { cases, time, boots, found } = report;
+    let seconds = time.as_secs_f64();
+    let rate = u128::from(*cases) * 1000 / time.as_millis().max(1);
+    out.line(format!(
+        "{cases} programs from seed {} in {seconds:.1} s, {rate} a second, {boots} boots",
+        args.seed
+    ))?;
+    for (n, found) in found.iter().enumerate() {
+        let shortest = if n == 0 { "; the shortest program that does so" } else { "" };
+        out.differing(format!("case {}: kernel and emulator differ{shortest}:", found.case))?;
+        for line in found.violation.text.lines() {
+            out.line(format!("# {line}"))?;
+        }
+        for line in &found.lines {
+            out.line(line)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Random programs on kernel images: what a kernel does is held against the emulator, which is built alike, or against what another
+//! kernel does.
+
+use super::qemu::{Image, Player};
+use super::{Beside, VerifyError};
+use crate::fuzz::{BASE, Check, Coverage, ELSEWHERE, Found, Planned, Size, Violation, program_of};
+use crate::golden::GoldenError;
+use ptelab_machine::uapi::Class;
+use ptelab_machine::{Builder, Call, KernelRules};
+use ptelab_run::exec::{self, Watch};
+use ptelab_scenario::{Item, Line, Scenario};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Random programs on a kernel image.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs {
+    /// The first program's number; a program is the same for the same number.
+    pub seed: u64,
+    /// Programs, at most.
+    pub cases: u64,
+    /// Time, at most.
+    pub time: Option<Duration>,
+    /// How large programs are.
+    pub size: Size,
+}
+
+/// What came of programs.
+#[derive(Clone, Debug)]
+pub struct ProgramsReport {
+    /// Programs that were played.
+    pub cases: u64,
+    /// How long that took, without the first boots.
+    pub time: Duration,
+    /// Kernels that were booted.
+    pub boots: u32,
+    /// Programs on which kernel and emulator differ, or the kernel complained or was lost; in their order.
+    pub found: Vec<Found>,
+}
+
+impl Programs {
+    /// The program of a case, of what can be asked of a real kernel.
+    pub fn lines(&self, case: u64) -> Vec<Line> {
+        let mut lines = program_of(self.seed, case, self.size);
+        lines.retain(|line| can_be_played(&line.call));
+        lines
+    }
+
+    /// Plays programs on kernels of an image on all CPUs, and holds each against the emulator. `tick` is told of every program and of
+    /// those that were found so far; it ends where so many were found, the time is over, or `watch` says so.
+    ///
+    /// # Errors
+    /// Where a kernel does not come up.
+    pub fn run(
+        &self,
+        image: &Image,
+        rules: Option<&'static KernelRules>,
+        most: usize,
+        watch: Watch<'_>,
+        tick: &(dyn Fn(usize) + Sync),
+    ) -> Result<ProgramsReport, VerifyError> {
+        let over = AtomicBool::new(false);
+        let (boots, begun) = (AtomicU64::new(0), Mutex::new(None));
+        let mut report = ProgramsReport { cases: 0, time: Duration::ZERO, boots: 0, found: Vec::new() };
+        let play = |player: &mut Player, n: usize| {
+            let before = player.boots();
+            let beside = player.beside(rules)?;
+            let start =
+                *begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+            if over.load(Ordering::Relaxed) || self.time.is_some_and(|time| start.elapsed() >= time) {
+                return Ok(None);
+            }
+            let done = judge(player, &beside, n as u64, &self.lines(n as u64), self.size, watch);
+            boots.fetch_add(u64::from(player.boots() - before), Ordering::Relaxed);
+            done.map(Some)
+        };
+        let each = |n: usize, done: Result<Option<Result<(), Found>>, VerifyError>| {
+            let found = match done {
+                Ok(None) => return Ok(()),
+                Ok(Some(done)) => done.err(),
+                Err(lost) => Some(lost_one(image, n as u64, self.lines(n as u64), &lost)),
+            };
+            report.cases += 1;
+            report.found.extend(found);
+            if report.found.len() >= most {
+                over.store(true, Ordering::Relaxed);
+            }
+            tick(report.found.len());
+            Ok::<(), VerifyError>(())
+        };
+        image.play_all(usize::try_from(self.cases).unwrap_or(usize::MAX), watch, play, each)?;
+        let begun = begun.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.time = begun.map_or(Duration::ZERO, |begun: Instant| begun.elapsed());
+        report.boots = boots.into_inner() as u32;
+        Ok(report)
+    }
+
+    /// The shortest program that a kernel of an image still differs on in the same way.
+    ///
+    /// # Errors
+    /// Where a kernel does not come up.
+    pub fn shrink(
+        &self,
+        image: &Image,
+        rules: Option<&'static KernelRules>,
+        found: Found,
+    ) -> Result<Found, VerifyError> {
+        let mut player = image.player()?;
+        let beside = player.beside(rules)?;
+        let trial = Trial { player: Mutex::new(player), beside, size: self.size };
+        Ok(crate::fuzz::shrink(&trial, found))
+    }
+}
+
+/// One kernel on trial, for who makes programs shorter.
+struct Trial {
+    player: Mutex<Player>,
+    beside: Beside,
+    size: Size,
+}
+
+impl Planned for Trial {
+    fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
+        let mut player = self.player.lock().unwrap_or_else(PoisonError::into_inner);
+        let judged = judge(&mut player, &self.beside, case, lines, self.size, Watch::nobody());
+        judged.unwrap_or_else(|lost| Err(lost_one(player.image(), case, lines.to_vec(), &lost)))
+    }
+}
+
+/// Whether random programs make a call on real kernels: not where it takes another machine, or seconds.
+fn can_be_played(call: &Call) -> bool {
+    let other_machine = matches!(
+        call,
+        Call::Numa { .. }
+            | Call::NumaScan { .. }
+            | Call::NumaAlloc { .. }
+            | Call::Swapon { .. }
+            | Call::MigrateBegin { .. }
+            | Call::MigrateEnd { .. }
+    );
+    ptelab_real::asked(call) && !other_machine
+}
+
+/// A program with dumps: after each call that changes mappings those of its process, and in the end all.
+pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Result<Scenario, GoldenError> {
+    let mut vm = machine.build()?;
+    let mut items = Vec::new();
+    let span = size.span();
+    let dump = |items: &mut Vec<Item>, pid: u32| {
+        for addr in [BASE, ELSEWHERE] {
+            let call = Call::Dump { addr, len: span, name: format!("{}", items.len()) };
+            items.push(Item::Line(Line { pid: Some(pid), ..Line::new(call) }));
+        }
+    };
+    for line in lines {
+        exec::run_line(&mut *vm, line);
+        items.push(Item::Line(Line { expect: None, ..line.clone() }));
+        let pid = line.pid.unwrap_or(1);
+        if line.call.form().class == Class::Memory && vm.processes().contains(&pid) {
+            dump(&mut items, pid);
+        }
+    }
+    for pid in vm.processes() {
+        dump(&mut items, pid);
+    }
+    Ok(Scenario { items })
+}
+
+/// Plays a program on a kernel and on the emulator beside it.
+fn judge(
+    player: &mut Player,
+    beside: &Beside,
+    case: u64,
+    lines: &[Line],
+    size: Size,
+    watch: Watch<'_>,
+) -> Result<Result<(), Found>, VerifyError> {
+    let scenario = with_dumps(lines, size.of_case(case), &beside.machine)?;
+    let Some(golden) = player.golden("program", &scenario, watch)? else { return Ok(Ok(())) };
+    let verdict = golden.verify_on("program", beside)?;
+    let alarms = player.take_alarms();
+    let (check, text) = match (alarms.first(), verdict.differences.first()) {
+        (Some(alarm), _) => (Check::Leaks, format!("the kernel says: {alarm}")),
+        (None, Some(first)) => {
+            (kind(first), verdict.differences[..verdict.differences.len().min(3)].join("\n"))
+        }
+        (None, None) => return Ok(Ok(())),
+    };
+    Ok(Err(Found {
+        case,
+        lines: lines.to_vec(),
+        violation: Violation::new(check, text),
+        machine: format!("{}, Linux {}", golden.arch, golden.kernel),
+        on: (player.port(), beside.rules.name),
+    }))
+}
+
+/// By what two differences are taken for the same.
+fn kind(difference: &str) -> Check {
+    if difference.starts_with("call ") {
+        Check::Results
+    } else if difference.contains(": VMA ")
+        || difference.contains("VMA ") && difference.contains("is missing")
+    {
+        Check::Vma
+    } else {
+        Check::Contents
+    }
+}
+
+fn lost_one(image: &Image, case: u64, lines: Vec<Line>, lost: &VerifyError) -> Found {
+    let violation = Violation::new(Check::Stale, lost.to_string());
+    Found { case, lines, violation, machine: format!("{}, the image", image.port()), on: (image.port(), "") }
+}

@@ -1,0 +1,77 @@
+//! Walking the page tables of a real kernel as its port reads words.
+
+use ptelab_machine::{Backend, Level, Pte, PteView};
+
+/// Levels from the topmost down.
+const LEVELS: [Level; 4] = [Level::Pgd, Level::Pud, Level::Pmd, Level::Pte];
+
+/// A word that points to no further table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TableWord {
+    /// First address that it maps.
+    pub(super) addr: u64,
+    pub(super) level: Level,
+    pub(super) word: u64,
+}
+
+/// The words that map a range, in order; nothing where one of them stands in no memory. `read` gives the word at a physical address.
+pub(super) fn walk(
+    port: &dyn Backend,
+    root: u64,
+    (start, end): (u64, u64),
+    read: impl Fn(u64) -> Option<u64>,
+) -> Option<Vec<TableWord>> {
+    let shape = port.about().shape;
+    let mut words = Vec::new();
+    let mut addr = start;
+    while addr < end {
+        let mut table = root;
+        for level in LEVELS {
+            let shift = shape.page_shift + shape.table_shift * level as u32;
+            let index = (addr >> shift) & ((1 << shape.table_shift) - 1);
+            let word = read(table + 8 * index)?;
+            if let PteView::Table(pfn) = port.words().decode(Pte(word), level) {
+                table = pfn.get() << shape.page_shift;
+                continue;
+            }
+            let first = addr >> shift << shift;
+            words.push(TableWord { addr: first, level, word });
+            addr = first + (1 << shift);
+            break;
+        }
+    }
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ptelab_machine::Builder;
+
+    #[test]
+    fn leaves_are_found_at_every_level() {
+        let port = Builder::new("arm64").build().expect("there is such a port");
+        let read = |at: u64| match at {
+            0x1000 => Some(0x2003),
+            0x2008 => Some(0x3003),
+            0x3000 => Some(0x4003),
+            0x3008 => Some(0x0060_0000_8000_0f41),
+            0x4ff8 => Some(0x0060_0000_0000_6f43),
+            0x1001..=0x4fff => Some(0),
+            _ => None,
+        };
+        let base = 1 << 30;
+        let words =
+            walk(&*port, 0x1000, (base + (511 << 12), base + (6 << 20)), read).expect("all are there");
+        let word = |addr, level, word| TableWord { addr, level, word };
+        assert_eq!(
+            words,
+            [
+                word(base + (511 << 12), Level::Pte, 0x0060_0000_0000_6f43),
+                word(base + (2 << 20), Level::Pmd, 0x0060_0000_8000_0f41),
+                word(base + (4 << 20), Level::Pmd, 0),
+            ]
+        );
+        assert_eq!(walk(&*port, 0x8000, (base, base + 4096), read), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a machine says on its console, and QEMU beside it.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Lines that are kept for who asks what was said last.
+const KEPT: usize = 24;
+/// What stands in a line by which a kernel says that something is wrong with it.
+const ALARMS: [&str; 10] = [
+    "WARNING:",
+    "BUG:",
+    "BUG at",
+    "Kernel panic",
+    "KASAN",
+    "Oops",
+    "page_table_check",
+    "Bad page",
+    "bad page",
+    "Bad rss-counter",
+];
+
+/// Lines as they come.
+#[derive(Debug)]
+pub(super) struct Console {
+    lines: Receiver<String>,
+    last: VecDeque<String>,
+    alarms: Vec<String>,
+    ended: bool,
+}
+
+impl Console {
+    /// What comes out of these, until they end.
+    pub(super) fn new(sources: [Box<dyn Read + Send>; 2]) -> Self {
+        let (sender, lines) = channel();
+        for source in sources {
+            let sender: Sender<String> = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+                    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self { lines, last: VecDeque::new(), alarms: Vec::new(), ended: false }
+    }
+
+    /// The next line, if one comes in time.
+    pub(super) fn line(&mut self, within: Duration) -> Option<String> {
+        let line = self.lines.recv_timeout(within);
+        self.ended |= line == Err(RecvTimeoutError::Disconnected);
+        let line = line.ok()?;
+        self.keep(&line);
+        Some(line)
+    }
+
+    /// Takes what was said meanwhile. Whether more can come.
+    pub(super) fn lives(&mut self) -> bool {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => self.keep(&line),
+                Err(TryRecvError::Empty) => return !self.ended,
+                Err(TryRecvError::Disconnected) => {
+                    self.ended = true;
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, line: &str) {
+        if line.is_empty() {
+            return;
+        }
+        if ALARMS.iter().any(|alarm| line.contains(alarm)) {
+            self.alarms.push(line.to_owned());
+        }
+        self.last.push_back(line.to_owned());
+        if self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+    }
+
+    /// What was said last.
+    pub(super) fn last(&self) -> Vec<String> {
+        self.last.iter().cloned().collect()
+    }
+
+    /// What the kernel said is wrong with it, since last asked.
+    pub(super) fn take_alarms(&mut self) -> Vec<String> {
+        self.lives();
+        std::mem::take(&mut self.alarms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_are_heard_and_the_last_lines_kept() {
+        let text = "one\r\n[    1.0] WARNING: mm/mprotect.c:1 at f\n\n".to_owned() + &"x\n".repeat(40);
+        let mut console = Console::new([Box::new(std::io::Cursor::new(text)), Box::new(std::io::empty())]);
+        assert_eq!(console.line(Duration::from_secs(9)).as_deref(), Some("one"));
+        while console.lives() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(console.take_alarms(), ["[    1.0] WARNING: mm/mprotect.c:1 at f"]);
+        assert_eq!((console.last().len(), console.take_alarms().len()), (KEPT, 0));
+    }
+}

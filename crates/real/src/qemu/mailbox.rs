@@ -1,0 +1,82 @@
+//! Commands to the guest program and its answers, in pages of its memory (`box` in `guest/guest.c`).
+
+use super::ram::Ram;
+use crate::shape::PAGE;
+use std::sync::atomic::Ordering;
+
+/// Pages in all.
+const PAGES: u64 = 64;
+/// The page at which answers begin; commands begin at page 1.
+const ANSWERS: u64 = 8;
+/// Bytes of commands, at most, but for the one that ends them.
+pub(super) const MOST: usize = ((ANSWERS - 1) * PAGE - 8) as usize;
+
+/// Places in the first page.
+const ASKED: u64 = 0;
+const ANSWERED: u64 = 4;
+const SLEEPS: u64 = 8;
+const COMMAND_LENGTH: u64 = 12;
+const ANSWER_LENGTH: u64 = 16;
+const FRAMES: u64 = 24;
+
+/// Where the pages are.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    pages: Vec<u64>,
+    asked: u32,
+}
+
+impl Mailbox {
+    /// The mailbox whose first page is in this frame; nothing where that cannot be.
+    pub(super) fn find(ram: &Ram, frame: u64) -> Option<Self> {
+        let first = frame.checked_mul(PAGE)?;
+        let page = |n| Some(ram.word(first + FRAMES + 8 * n)? * PAGE);
+        let pages: Vec<u64> = (0..PAGES).map(page).collect::<Option<_>>()?;
+        (pages.first() == Some(&first)).then_some(Self { pages, asked: 0 })
+    }
+
+    /// Leaves commands; nothing where the mailbox is in no memory.
+    pub(super) fn ask(&mut self, ram: &Ram, commands: &str) -> Option<()> {
+        self.write(ram, commands.as_bytes());
+        self.asked = self.asked.wrapping_add(1);
+        self.number(ram, COMMAND_LENGTH)?.store(commands.len() as u32, Ordering::SeqCst);
+        self.number(ram, ASKED)?.store(self.asked, Ordering::SeqCst);
+        Some(())
+    }
+
+    /// Whether the guest has to be woken.
+    pub(super) fn guest_sleeps(&self, ram: &Ram) -> bool {
+        self.number(ram, SLEEPS).is_some_and(|number| number.load(Ordering::SeqCst) != 0)
+    }
+
+    /// The answers, once they are there.
+    pub(super) fn answers(&self, ram: &Ram) -> Option<Vec<u8>> {
+        if self.number(ram, ANSWERED)?.load(Ordering::SeqCst) != self.asked {
+            return None;
+        }
+        let len = u64::from(self.number(ram, ANSWER_LENGTH)?.load(Ordering::SeqCst));
+        let words = (0..len.div_ceil(8)).map_while(|n| ram.word(self.place(ANSWERS * PAGE + 8 * n)?));
+        let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+        bytes.truncate(len as usize);
+        Some(bytes)
+    }
+
+    fn write(&self, ram: &Ram, bytes: &[u8]) {
+        for (n, part) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            if let Some(place) = self.place(PAGE + 8 * n as u64) {
+                ram.set_word(place, u64::from_le_bytes(word));
+            }
+        }
+    }
+
+    fn number<'a>(&self, ram: &'a Ram, at: u64) -> Option<&'a std::sync::atomic::AtomicU32> {
+        ram.number(self.place(at)?)
+    }
+
+    /// The physical address of a byte of the mailbox.
+    fn place(&self, at: u64) -> Option<u64> {
+        Some(self.pages.get((at / PAGE) as usize)? + at % PAGE)
+    }
+}

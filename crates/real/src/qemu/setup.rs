@@ -1,0 +1,140 @@
+//! How QEMU is started.
+
+use super::guests::Guest;
+use super::ram::Ram;
+use crate::real::RealError;
+use cpio::newc::{self, Builder};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a machine of QEMU's is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The architecture.
+    pub guest: &'static Guest,
+    /// The kernel's image.
+    pub image: PathBuf,
+    /// The folder with the packed guest program, as [`build_program`](super::build_program) leaves it.
+    pub guests: PathBuf,
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// NUMA nodes.
+    pub nodes: u8,
+    /// Whether NUMA balancing is on.
+    pub numa_balancing: bool,
+    /// Whether a scenario makes swap devices, which need the image's [`Setup::disk`].
+    pub swaps: bool,
+    /// Whether time is counted in instructions: a nanosecond is one.
+    pub icount: bool,
+}
+
+/// Where the module for disks is had.
+pub const DISK: &str =
+    "it is the kernel's module brd, kernel/drivers/block/brd.ko.xz of its package, unpacked by xz -d";
+
+/// Memory that QEMU may have beside the guest's, in bytes: most of it is address space for translated code.
+const QEMU_ITSELF: u64 = 6 << 30;
+
+impl Setup {
+    /// The image's module for disks in memory, beside it: `brd-6.17-arm64.ko` for `vmlinuz-6.17-arm64`.
+    pub fn disk(&self) -> PathBuf {
+        let name = self.image.file_name().unwrap_or_default().to_string_lossy();
+        let version = name.strip_prefix("vmlinuz-").unwrap_or(&name);
+        self.image.with_file_name(format!("brd-{version}.ko"))
+    }
+
+    /// What the kernel unpacks at boot: the guest program, and in a folder of our own a module beside it where one is needed.
+    pub(super) fn initramfs(&self, folder: &Path) -> Result<PathBuf, RealError> {
+        let program = self.guests.join(self.guest.initramfs());
+        let packages = self.guest.compiler_packages;
+        look_for(&program, &format!("cargo xtask guest makes it (Debian: {packages})"))?;
+        if !self.swaps {
+            return Ok(program);
+        }
+        let disk = self.disk();
+        look_for(&disk, DISK)?;
+        let both = folder.join("initramfs");
+        let pack = || {
+            let mut archive = fs::read(&program)?;
+            let module = fs::read(&disk)?;
+            let size = u32::try_from(module.len()).map_err(io::Error::other)?;
+            let mut file = Builder::new("brd.ko").mode(0o100_644).write(&mut archive, size);
+            file.write_all(&module)?;
+            file.finish()?;
+            newc::trailer(&mut archive)?;
+            fs::write(&both, archive)
+        };
+        pack().map_err(RealError::io("an initramfs with the disk's module"))?;
+        Ok(both)
+    }
+
+    /// What would make two runs differ is switched off: five levels, larger addresses, tables of their own for user mode, random
+    /// places, and what clears accessed bits at times of its own. Warnings are shown, and what the kernel does not survive ends it.
+    fn append(&self) -> String {
+        format!(
+            "console={} loglevel=5 panic=-1 oops=panic nokaslr norandmaps nopti damon_stat.enabled=N numa_balancing={}",
+            self.guest.console,
+            if self.numa_balancing { "enable" } else { "disable" }
+        )
+    }
+
+    /// QEMU's command line. It has no network, no disk and no more memory than it needs, and ends with this process.
+    pub(super) fn command(&self, ram: &Ram, initramfs: &Path, gdb: &Path) -> Command {
+        let mut qemu = Command::new(self.guest.qemu);
+        let [machine, cpu] = self.guest.machine;
+        qemu.arg("-kernel").arg(&self.image).arg("-initrd").arg(initramfs);
+        qemu.args(["-cpu", cpu, "-append", &self.append(), "-m", &format!("{}M", self.memory >> 20)]);
+        qemu.args(["-smp", "1", "-nodefaults", "-nographic", "-no-reboot", "-nic", "none"]);
+        let several = self.nodes > 1;
+        for (n, (path, len)) in ram.files().enumerate() {
+            let backend = format!("memory-backend-file,id=m{n},size={len},mem-path={path},share=on");
+            qemu.args(["-object", &backend]);
+            if several {
+                let cpus = if n == 0 { "cpus=0," } else { "" };
+                qemu.args(["-numa", &format!("node,{cpus}memdev=m{n}")]);
+            }
+        }
+        qemu.args(["-M", &if several { machine.to_owned() } else { format!("{machine},memory-backend=m0") }]);
+        if self.icount {
+            qemu.args(["-icount", "shift=0,align=off,sleep=off"]);
+        }
+        let socket = format!("socket,id=gdb,server=on,wait=off,path={}", gdb.display());
+        qemu.args(["-serial", "stdio", "-chardev", &socket, "-gdb", "chardev:gdb"]);
+        qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        confine(&mut qemu, self.memory + QEMU_ITSELF);
+        qemu
+    }
+}
+
+/// Says where kernel images are had, where this is none.
+///
+/// # Errors
+/// That sentence.
+pub fn look_for_image(path: &Path) -> Result<(), RealError> {
+    look_for(path, "a kernel image is in Debian's linux-image packages, as boot/vmlinuz-*")
+}
+
+/// Says where a file is had that is not there.
+fn look_for(path: &Path, how: &str) -> Result<(), RealError> {
+    if path.is_file() {
+        Ok(())
+    } else {
+        Err(RealError::Missing(format!("no file {}: {how}", path.display())))
+    }
+}
+
+/// A program that ends with this one, however that ends, and has at most so many bytes of memory.
+#[expect(unsafe_code, reason = "a program that is no part of ours must be told before it starts")]
+fn confine(command: &mut Command, memory: u64) {
+    let tell = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        setrlimit(Resource::As, Rlimit { current: Some(memory), maximum: Some(memory) })?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes two system calls and nothing else.
+    unsafe { command.pre_exec(tell) };
+}
