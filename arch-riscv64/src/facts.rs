@@ -16,11 +16,11 @@ impl PortFacts for Riscv64 {
         if on.has("svrsw60t59b") { PteAttrs::CONT } else { PteAttrs::CONT | PteAttrs::SOFT_DIRTY }
     }
 
-    fn wrprotect_makes_readable(on: &Setting) -> bool {
-        Rules::of(on.rules).wrprotect_sets_read
-    }
-
     fn walker_sets(on: &Setting) -> bool {
         on.has("svadu")
+    }
+
+    fn wrprotect_makes_readable(on: &Setting) -> bool {
+        Rules::of(on.rules).wrprotect_sets_read
     }
 }

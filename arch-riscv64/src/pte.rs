@@ -87,20 +87,15 @@ impl EntryFormat for Riscv64 {
         pte.has(PteBits::R) && pte.has(PteBits::U)
     }
 
-    /// A word that any of these bits is set in.
-    #[inline]
-    fn pmd_present(&self, pmd: Pte) -> bool {
-        pmd.has(PteBits::V.union(PteBits::G).union(LEAF))
-    }
-
     #[inline]
     fn pmd_leaf(&self, pmd: Pte) -> bool {
         self.pmd_present(pmd) && pmd.has(LEAF)
     }
 
+    /// A word that any of these bits is set in.
     #[inline]
-    fn is_leaf(&self, pte: Pte, level: Level) -> bool {
-        level <= Level::Pmd && pte.has(LEAF)
+    fn pmd_present(&self, pmd: Pte) -> bool {
+        pmd.has(PteBits::V.union(PteBits::G).union(LEAF))
     }
 
     #[inline]
@@ -114,17 +109,6 @@ impl EntryFormat for Riscv64 {
         pte.with(PteBits::D.bits() | self.soft_dirty_bit())
     }
 
-    /// What write protection evens out.
-    #[inline]
-    fn batch_ignore(&self, flags: Fpb) -> u64 {
-        let ignored = |flag, bits: PteBits| if flags.contains(flag) { 0 } else { bits.bits() };
-        let protected = if self.rules.wrprotect_sets_read { PteBits::W | PteBits::R } else { PteBits::W };
-        PteBits::A.bits()
-            | ignored(Fpb::RESPECT_DIRTY, PteBits::D)
-            | if flags.contains(Fpb::RESPECT_SOFT_DIRTY) { 0 } else { self.soft_dirty_bit() }
-            | ignored(Fpb::RESPECT_WRITE, protected)
-    }
-
     /// Accessed is one of a protection's bits, and none that it takes away.
     #[inline]
     fn pte_modify(&self, pte: Pte, prot: PgProt) -> Pte {
@@ -135,6 +119,17 @@ impl EntryFormat for Riscv64 {
     #[inline]
     fn pmd_mkinvalid(&self, pmd: Pte) -> Pte {
         pmd.without(PteBits::V.union(PteBits::G))
+    }
+
+    /// What write protection evens out.
+    #[inline]
+    fn batch_ignore(&self, flags: Fpb) -> u64 {
+        let ignored = |flag, bits: PteBits| if flags.contains(flag) { 0 } else { bits.bits() };
+        let protected = if self.rules.wrprotect_sets_read { PteBits::W | PteBits::R } else { PteBits::W };
+        PteBits::A.bits()
+            | ignored(Fpb::RESPECT_DIRTY, PteBits::D)
+            | if flags.contains(Fpb::RESPECT_SOFT_DIRTY) { 0 } else { self.soft_dirty_bit() }
+            | ignored(Fpb::RESPECT_WRITE, protected)
     }
 
     /// Without Svadu, accessed and dirty are set by faults.
@@ -153,6 +148,11 @@ impl EntryFormat for Riscv64 {
             }
             Access::Read | Access::Write => Walk::Fault,
         }
+    }
+
+    #[inline]
+    fn is_leaf(&self, pte: Pte, level: Level) -> bool {
+        level <= Level::Pmd && pte.has(LEAF)
     }
 
     /// What may be written may be read.

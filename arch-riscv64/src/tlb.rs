@@ -14,7 +14,7 @@ impl TlbOps for Riscv64 {
         let stride = Self::entry_size(level);
         let leaves = end.since(start).div_ceil(stride);
         if leaves > FLUSH_CEILING {
-            return hw.because(&cause::flush_ceiling, |hw| self.flush_tlb_mm(hw));
+            return hw.because(&cause::flush_all_threshold, |hw| self.flush_tlb_mm(hw));
         }
         let scope = TlbScope::Range { start, end, stride };
         hw.tlbi(Tlbi { scope, level: 0, last_level: false, local: false, ops: leaves as u32 });

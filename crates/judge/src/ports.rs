@@ -82,6 +82,16 @@ pub fn register<P: PortFacts>() {
     ptelab_machine::register_with::<P>(&Beside::<P>::CHECKED);
 }
 
+/// Adds the project's own ports that golden files and laws hold, and that scenarios, programs and pages for all ports do not have yet:
+/// they are there where they are named. A new one is a line here, until it stands beside the others.
+pub fn register_early_ports() {
+    fn early<P: PortFacts>() {
+        ptelab_machine::register_early::<P>(&Beside::<P>::CHECKED);
+    }
+    early::<arch_riscv64::Riscv64>();
+    early::<arch_arm64::Arm64With16K>();
+}
+
 /// What a port from outside is registered with.
 struct Beside<P>(PhantomData<P>);
 

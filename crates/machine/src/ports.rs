@@ -72,8 +72,6 @@ macro_rules! ports {
 ports! {
     Arm64 = arch_arm64::Arm64,
     X86_64 = arch_x86_64::X86_64,
-    Riscv64 = arch_riscv64::Riscv64,
-    Arm64With16K = arch_arm64::Arm64With16K,
     Generic = arch_generic::Generic,
 }
 
@@ -83,6 +81,8 @@ struct Registered {
     info: PortInfo,
     build: fn(HwKind, &CpuConfig, &'static KernelRules, Config) -> Box<dyn Backend>,
     beside: &'static (dyn Any + Send + Sync),
+    /// It is built where it is named, and left out where all ports are meant.
+    early: bool,
 }
 
 static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
@@ -101,11 +101,24 @@ pub fn register<P: PortFacts>() {
 /// # Panics
 /// Where the project has a port of this name.
 pub fn register_with<P: PortFacts>(beside: &'static (dyn Any + Send + Sync)) {
+    add::<P>(beside, false);
+}
+
+/// The same for a port of this project that is not yet held to all that the others are: it is built where it is named, and left out
+/// where all ports are meant.
+///
+/// # Panics
+/// Where the project has a port of this name.
+pub fn register_early<P: PortFacts>(beside: &'static (dyn Any + Send + Sync)) {
+    add::<P>(beside, true);
+}
+
+fn add<P: PortFacts>(beside: &'static (dyn Any + Send + Sync), early: bool) {
     let info = PortInfo::of::<P>();
     assert!(PORTS.iter().all(|port| port.name != info.name), "there is a port {} already", info.name);
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     registered.retain(|port| port.info.name != info.name);
-    registered.push(Registered { info, build: build_registered::<P>, beside });
+    registered.push(Registered { info, build: build_registered::<P>, beside, early });
 }
 
 /// What a port from outside was registered with, if there is one of this name.
@@ -137,12 +150,15 @@ fn build_registered<P: PortFacts>(
 /// Every port that machines are built of, in the order in which they are shown.
 pub fn ports() -> Vec<PortInfo> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    PORTS.iter().copied().chain(registered.iter().map(|port| port.info)).collect()
+    let others = registered.iter().filter(|port| !port.early).map(|port| port.info);
+    PORTS.iter().copied().chain(others).collect()
 }
 
 /// The port of this name, or that people know by it.
 pub fn port_named(name: &str) -> Option<PortInfo> {
-    ports().into_iter().find(|port| port.name == name || port.aliases.contains(&name))
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    let mut all = PORTS.iter().copied().chain(registered.iter().map(|port| port.info));
+    all.find(|port| port.name == name || port.aliases.contains(&name))
 }
 
 /// Every change between kernels, with whose it is: mm's, then each port's.

@@ -59,11 +59,11 @@ changes! {
                 mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
                 memset(0x40000000, 7, 64K)
                 fork() = 2
-                2: exit()
+                [pid 2] exit_group(0)
                 touch(0x40000000, 4K, WRITE)
                 dump(0x40000000, 64K, "taken over, or copied")
             "#,
-            shows: Shows::Words,
+            shows: Shows::Pages,
         },
     }
 

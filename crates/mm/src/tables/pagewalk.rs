@@ -84,7 +84,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
             match self.pmd_offset(mm, addr) {
                 Err(size) => {
                     let level = Level::ALL.into_iter().find(|&level| A::entry_size(level) == size);
-                    let level = level.expect("a size is that of a level's entries");
+                    let level = level.unwrap_or(A::ROOT);
                     let base = addr.align_down(size);
                     each(LeafEntry::empty(base, level));
                     addr = VirtAddr::new(base.get().saturating_add(size));

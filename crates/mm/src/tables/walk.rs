@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(pt.pte_offset(&mm, at(PMD + 5 * PAGE)), Some(table.add(5)));
         assert_eq!(pt.pte_offset(&mm, at(0)), None);
         let levels: Vec<Level> = pt.tables(&mm).iter().map(|table| table.level).collect();
-        assert_eq!(levels, [Level::Pgd, Level::Pud, Level::Pmd, Level::Pte]);
+        assert_eq!(levels, [Level::P4d, Level::Pud, Level::Pmd, Level::Pte]);
     }
 
     #[test]

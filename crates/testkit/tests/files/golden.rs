@@ -7,8 +7,9 @@ use ptelab_testkit::{fixtures, stem};
 use std::path::Path;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let files = fixtures("golden", "json");
+    let mut files = fixtures("golden", "json");
     assert!(files.len() > 200, "golden files are missing: {}", files.len());
+    files.extend(fixtures("golden-ports", "json"));
     let mut trials: Vec<Trial> = files
         .into_iter()
         .map(|path| Trial::test(format!("golden::{}", name(&path)), move || equal(&path)))

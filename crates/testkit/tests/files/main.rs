@@ -9,6 +9,7 @@ mod scenarios;
 use libtest_mimic::Arguments;
 
 fn main() {
+    ptelab::register_early_ports();
     let args = Arguments::from_args();
     let trials =
         [agreement::trials(), golden::trials(), logs::trials(), parts::trials(), scenarios::trials()];

@@ -401,7 +401,7 @@ fn no_modules_form_a_circle() {
 fn no_two_public_types_have_one_name() {
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (package, _, file) in targets().iter().filter(|(_, is_library, _)| *is_library) {
-        for module in Modules::read(&package, &file).all.values() {
+        for module in Modules::read(package, file).all.values() {
             for name in module.types.iter().filter(|name| !SHARED_NAMES.contains(&name.as_str())) {
                 types.entry(name.clone()).or_default().push(format!("{package}::{}", module.path.join("::")));
             }
