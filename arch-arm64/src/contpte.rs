@@ -115,7 +115,7 @@ impl<const SHIFT: u32> Granule<SHIFT> {
     fn contpte_convert<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte) {
         let (addr, p) = (addr.align_down(Self::CONT_SIZE), p.align_down(Self::CONT_PTES));
         let mut recorded = 0;
-        hw.swap_run(p, Self::CONT_PTES, |old| recorded |= self.recorded(old));
+        hw.swap_run(p, Pte::NONE, Self::CONT_PTES, |old| recorded |= self.recorded(old));
         if !self.cpu.bbml3 {
             self.flush_pages(hw, addr, addr.add(Self::CONT_SIZE));
         }

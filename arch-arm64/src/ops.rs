@@ -56,7 +56,7 @@ impl<const SHIFT: u32> PteOps for Granule<SHIFT> {
         self.contpte_try_unfold_partial(hw, addr, p, nr);
         let first = hw.swap(p, Pte::NONE);
         let mut recorded = 0;
-        hw.swap_run(p.add(1), nr - 1, |pte| recorded |= self.recorded(pte));
+        hw.swap_run(p.add(1), Pte::NONE, nr - 1, |pte| recorded |= self.recorded(pte));
         self.pte_mkrecorded(first, recorded)
     }
 
@@ -67,7 +67,7 @@ impl<const SHIFT: u32> PteOps for Granule<SHIFT> {
             return;
         }
         self.contpte_try_unfold_partial(hw, addr, p, nr);
-        hw.swap_run(p, nr, |_| ());
+        hw.swap_run(p, Pte::NONE, nr, |_| ());
     }
 
     /// A block whose entries all change stays folded; until the flush that follows, writes may go through or

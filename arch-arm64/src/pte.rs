@@ -34,8 +34,8 @@ fn save_dirty(pte: Pte) -> Pte {
 
 impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
     const PAGE_SHIFT: u32 = SHIFT;
-    const TABLE_SHIFT: u32 = SHIFT - 3;
-    const ROOT: Level = if SHIFT == 12 { Level::P4d } else { Level::Pud };
+    const INDEX_BITS: [u32; Level::ALL.len()] = [SHIFT - 3; Level::ALL.len()];
+    const TOP: Level = if SHIFT == 12 { Level::P4d } else { Level::Pud };
     /// `CONFIG_ARM64_CONT_PTE_SHIFT`.
     const CONT_PTES: usize = match SHIFT {
         12 => 16,

@@ -9,8 +9,8 @@ const PAGE_READONLY: PteBits = PteBits::PRESENT.union(PteBits::READ).union(PteBi
 
 impl EntryFormat for Generic {
     const PAGE_SHIFT: u32 = 12;
-    const TABLE_SHIFT: u32 = 9;
-    const ROOT: Level = Level::P4d;
+    const INDEX_BITS: [u32; Level::ALL.len()] = [9; Level::ALL.len()];
+    const TOP: Level = Level::P4d;
     const TASK_SIZE: u64 = 1 << 47;
 
     type Bits = PteBits;

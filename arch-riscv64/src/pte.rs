@@ -21,8 +21,8 @@ const PROT_WRITE: u64 = 2;
 
 impl EntryFormat for Riscv64 {
     const PAGE_SHIFT: u32 = 12;
-    const TABLE_SHIFT: u32 = 9;
-    const ROOT: Level = Level::Pgd;
+    const INDEX_BITS: [u32; Level::ALL.len()] = [9; Level::ALL.len()];
+    const TOP: Level = Level::Pgd;
     const TASK_SIZE: u64 = 1 << 56;
     const MAP_WINDOW: u64 = 1 << 47;
 
@@ -61,12 +61,6 @@ impl EntryFormat for Riscv64 {
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
         let none = attrs.contains(PteAttrs::PROTNONE);
         PgProt(self.plain_bits(attrs) | if none { PteBits::R.bits() } else { PteBits::U.bits() })
-    }
-
-    /// Nothing makes a leaf huge but where it stands.
-    #[inline]
-    fn pmd_mkhuge(&self, pte: Pte) -> Pte {
-        pte
     }
 
     /// `protection_map`, `arch/riscv/mm/init.c`. All that may be accessed is accessed; a private mapping's writable pages start

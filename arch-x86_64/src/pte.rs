@@ -56,8 +56,8 @@ impl X86_64 {
 /// There is no word for pages that user code may not use at all: that is what the supervisor's pages are.
 impl EntryFormat for X86_64 {
     const PAGE_SHIFT: u32 = 12;
-    const TABLE_SHIFT: u32 = 9;
-    const ROOT: Level = Level::P4d;
+    const INDEX_BITS: [u32; Level::ALL.len()] = [9; Level::ALL.len()];
+    const TOP: Level = Level::P4d;
     const TASK_SIZE: u64 = (1 << 47) - Self::PAGE_SIZE;
 
     type Bits = PteBits;

@@ -34,7 +34,7 @@ impl<H: TableMemory> Block<H> {
     /// Four blocks of room in a table, the second of them at `p`, over one folio of 64 frames; nothing mapped.
     pub(crate) fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
         let mut hw = H::with_tables_of(512);
-        let table = hw.alloc_table();
+        let table = hw.alloc_table(512, Pte::NONE);
         hw.set_folio(FolioSpan { head: Pfn::new(0x100), order: 6 });
         let (p, pfn) = (table.add(BLOCK), Pfn::new(0x110));
         Self { arch: Arm64::new(cpu, rules), hw, p, addr: VirtAddr::new(0x4001_0000), pfn }
@@ -71,7 +71,9 @@ impl<H: TableMemory> Block<H> {
 
     /// The block's words without their frames.
     pub(crate) fn bits(&self) -> [u64; BLOCK] {
-        std::array::from_fn(|i| self.hw.peek(self.p.add(i)).0 & !self.arch.pfn_mask())
+        std::array::from_fn(|i| {
+            self.hw.peek(self.p.add(i)).0 & !self.arch.pfn_mask(Pte::NONE, ptelab_pgtable::Level::Pte)
+        })
     }
 
     /// Whether page `i` has its own frame.

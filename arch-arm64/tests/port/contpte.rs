@@ -23,7 +23,7 @@ fn runs_are_joined_block_by_block() {
         for frame in 0..BLOCK {
             for nr in 2..=3 * BLOCK {
                 let mut hw = PlainHw::with_tables_of(512);
-                let table = hw.alloc_table();
+                let table = hw.alloc_table(512, Pte::NONE);
                 let addr = VirtAddr::new(0x4000_0000 + va as u64 * Arm64::PAGE_SIZE);
                 let first = arch.pfn_pte(Pfn::new(0x100 + frame as u64), ptelab_pgtable::PgProt(RW));
                 arch.set_ptes(&mut hw, addr, table.add(va), first, nr);
@@ -183,7 +183,9 @@ fn runs_take_their_ends_apart() {
         block.arch.clear_ptes(&mut block.hw, addr.add(4 << 12), table.add(4), 3 * BLOCK);
     });
     assert_eq!(counts, [2, 16 + 16 + 48, 2]);
-    let bits = |i: usize| block.hw.peek(table.add(i)).0 & !block.arch.pfn_mask();
+    let bits = |i: usize| {
+        block.hw.peek(table.add(i)).0 & !block.arch.pfn_mask(Pte::NONE, ptelab_pgtable::Level::Pte)
+    };
     assert_eq!([0, 3, 4, 51, 52, 63].map(bits), [RW, RW, 0, 0, RW, RW]);
 }
 

@@ -34,7 +34,7 @@ fn entries_are_read_and_cleared() {
     assert_eq!(outcome(RW, |arch, hw, addr, p| arch.clear_ptes(hw, addr, p, 1)), ([1, 0, 1, 0], 0));
     let take = outcome(RW, |arch, hw, addr, p| {
         let old = arch.ptep_get_and_clear(hw, addr, p);
-        assert_eq!(old.0 & !arch.pfn_mask(), RW);
+        assert_eq!(old.0 & !arch.pfn_mask(Pte::NONE, Level::Pte), RW);
     });
     assert_eq!(take, ([1, 0, 1, 0], 0));
 }
@@ -146,7 +146,7 @@ fn huge_pages_are_invalid_and_flushed_while_they_change() {
 #[test]
 fn faults_on_huge_pages_flush_their_leaf() {
     let (mut block, pmd) = huge(RO);
-    let entry = Pte(RW & !2 | pmd.0 & block.arch.pfn_mask());
+    let entry = Pte(RW & !2 | pmd.0 & block.arch.pfn_mask(Pte::NONE, Level::Pte));
     assert!(block.arch.pmdp_set_access_flags(
         &mut block.hw,
         block.addr.align_down(0x20_0000),

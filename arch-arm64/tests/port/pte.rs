@@ -2,7 +2,7 @@
 
 use arch_arm64::{Arm64, PteBits, Rules};
 use ptelab_pgtable::{
-    Arch, CpuConfig, EntryFormat, KernelRules, Level, Pfn, PgProt, Pte, PteView, SoftFlags, SoftLeaf,
+    Arch, CpuConfig, EntryFormat, KernelRules, Level, PgProt, PhysAddr, Pte, PteView, SoftFlags, SoftLeaf,
     VmFlags, marker, swp_type,
 };
 
@@ -162,7 +162,7 @@ fn words_seen_on_running_kernels() {
     assert!(
         arch.pte_protnone(arch.pmd_modify(huge, prot(none))) && !arch.pte_protnone(arch.pmd_mkinvalid(huge))
     );
-    assert_eq!(arch.mk_table(Pfn::new(0x12345)), Pte(0x0800_0000_1234_5403));
+    assert_eq!(arch.mk_table(PhysAddr::new(0x12345000), Level::Pmd), Pte(0x0800_0000_1234_5403));
 }
 
 /// Bits that a protection decides, by number: valid, memory attributes, AP, nG, GP, DBM, PXN, UXN, overlay.

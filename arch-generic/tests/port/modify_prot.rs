@@ -12,7 +12,7 @@ const READONLY: PgProt = PgProt(0x25);
 
 fn run_of(word: u64) -> (CountingHw, ptelab_pgtable::Ptep) {
     let mut hw = CountingHw::with_tables_of(512);
-    let p = hw.alloc_table();
+    let p = hw.alloc_table(512, Pte::NONE);
     for i in 0..PAGES {
         hw.hardware_store(p.add(i), Pte(word + i as u64 * Generic::PAGE_SIZE));
     }
@@ -28,7 +28,7 @@ fn costs(hw: &CountingHw) -> [u64; 4] {
 fn an_entry_takes_a_load_and_two_stores() {
     let (mut batched, p) = run_of(RW);
     let old = Generic.modify_prot_start_ptes(&mut batched, ADDR, p, PAGES);
-    assert_eq!(batched.peek_table(p)[..PAGES], [0; PAGES]);
+    assert_eq!(batched.peek_table(p, PAGES), [0; PAGES]);
     let new = Generic.pte_modify(old, READONLY);
     Generic.modify_prot_commit_ptes(&mut batched, ADDR, p, old, new, PAGES);
 
@@ -40,6 +40,6 @@ fn an_entry_takes_a_load_and_two_stores() {
         Generic.ptep_modify_prot_commit(&mut single, addr, p, old, Generic.pte_modify(old, READONLY));
     }
     assert_eq!((costs(&batched), costs(&single)), ([16, 0, 32, 0], [32, 0, 32, 0]));
-    assert_eq!(batched.peek_table(p)[..PAGES], single.peek_table(p)[..PAGES]);
+    assert_eq!(batched.peek_table(p, PAGES), single.peek_table(p, PAGES));
     assert_eq!(single.peek(p.add(1)), Pte(0x0123_5065));
 }

@@ -13,7 +13,7 @@ const DIRTY: u64 = 1 << 6;
 /// A table that starts with these words.
 fn table(words: &[u64]) -> (RecordingHw, Ptep) {
     let mut hw = RecordingHw::with_tables_of(512);
-    let p = hw.alloc_table();
+    let p = hw.alloc_table(512, Pte::NONE);
     for (i, &word) in words.iter().enumerate() {
         hw.hardware_store(p.add(i), Pte(word));
     }

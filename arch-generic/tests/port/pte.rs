@@ -1,7 +1,7 @@
 //! Words of the generic format, bit by bit.
 
 use arch_generic::Generic;
-use ptelab_pgtable::{EntryFormat, Level, Pfn, PgProt, Pte, SoftFlags, SoftLeaf, VmFlags};
+use ptelab_pgtable::{EntryFormat, Level, Pfn, PgProt, PhysAddr, Pte, SoftFlags, SoftLeaf, VmFlags};
 
 const NONE: u64 = 0b0010_0010;
 const READONLY: u64 = 0b0010_0101;
@@ -47,8 +47,8 @@ fn words_of_a_page() {
     assert_eq!(Generic.pte_modify(written, PgProt(NONE)), Pte(0x0123_4062));
     assert_eq!(Generic.pte_mkspecial(fresh), Pte(0x0123_4125));
     assert_eq!(Generic.pte_mkuffd_wp(written), Pte(0x0123_4265));
-    assert_eq!(Generic.pmd_mkhuge(Generic.pfn_pte(Pfn::new(0x1200), PgProt(READONLY))), Pte(0x0120_00a5));
-    assert_eq!(Generic.mk_table(Pfn::new(0x1234)), Pte(0x0123_4001));
+    assert_eq!(Generic.pfn_pmd(Pfn::new(0x1200), PgProt(READONLY)), Pte(0x0120_00a5));
+    assert_eq!(Generic.mk_table(PhysAddr::new(0x1234000), Level::Pmd), Pte(0x0123_4001));
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn arch() -> X86_64 {
 
 fn run_of(word: u64) -> (CountingHw, ptelab_pgtable::Ptep) {
     let mut hw = CountingHw::with_tables_of(512);
-    let p = hw.alloc_table();
+    let p = hw.alloc_table(512, Pte::NONE);
     for i in 0..PAGES {
         hw.hardware_store(p.add(i), Pte(word + i as u64 * X86_64::PAGE_SIZE));
     }
@@ -33,7 +33,7 @@ fn costs(hw: &CountingHw) -> [u64; 4] {
 fn an_entry_takes_one_exchange_and_one_store() {
     let (mut batched, p) = run_of(RW);
     let old = arch().modify_prot_start_ptes(&mut batched, ADDR, p, PAGES);
-    assert_eq!(batched.peek_table(p)[..PAGES], [0; PAGES]);
+    assert_eq!(batched.peek_table(p, PAGES), [0; PAGES]);
     let new = arch().pte_modify(old, READONLY);
     arch().modify_prot_commit_ptes(&mut batched, ADDR, p, old, new, PAGES);
 
@@ -48,8 +48,8 @@ fn an_entry_takes_one_exchange_and_one_store() {
 
     // The batch has become soft-dirty by being merged; nothing else differs.
     let soft_dirty = |word: &u64| word | 1 << 11;
-    let expected: Vec<u64> = single.peek_table(p)[..PAGES].iter().map(soft_dirty).collect();
-    assert_eq!(batched.peek_table(p)[..PAGES], expected);
+    let expected: Vec<u64> = single.peek_table(p, PAGES).iter().map(soft_dirty).collect();
+    assert_eq!(batched.peek_table(p, PAGES), expected);
     assert_eq!(single.peek(p), Pte(0x8400_0000_0123_4025));
 }
 
@@ -63,5 +63,5 @@ fn commits_may_follow_in_parts() {
     arch().modify_prot_commit_ptes(&mut hw, ADDR, p, old, whole, 5);
     arch().modify_prot_commit_ptes(&mut hw, addr, p.add(5), at(old, 5), arch().pte_mkwrite(at(whole, 5)), 11);
     let expected = |i: usize| at(whole, i).0 | if i < 5 { 0 } else { 2 };
-    assert_eq!(hw.peek_table(p)[..PAGES], std::array::from_fn::<_, PAGES, _>(expected));
+    assert_eq!(hw.peek_table(p, PAGES), std::array::from_fn::<_, PAGES, _>(expected));
 }

@@ -1,7 +1,7 @@
 //! Words of x86-64 entries, against tables written down from the SDM, Linux, and dumps of running kernels.
 
 use arch_x86_64::{PteBits, Rules, X86_64};
-use ptelab_pgtable::{Access, PteView};
+use ptelab_pgtable::{Access, PhysAddr, PteView};
 use ptelab_pgtable::{
     Arch, CpuConfig, EntryFormat, KernelRules, Level, Pfn, PgProt, Pte, SoftFlags, SoftLeaf, VmFlags, Walk,
     marker, swp_type,
@@ -112,7 +112,7 @@ fn mkdirty_is_soft_dirty_too() {
 #[test]
 fn words_seen_on_running_kernels() {
     let arch = x86_64(KernelRules::DEFAULT);
-    let bits = |pte: Pte| pte.0 & !arch.pfn_mask();
+    let bits = |pte: Pte| pte.0 & !arch.pfn_mask(Pte::NONE, Level::Pte);
     let page = |prot| arch.pfn_pte(Pfn::new(0x1234), PgProt(prot));
 
     let written = arch.pte_mkwrite(arch.pte_mkdirty(page(READONLY)));
@@ -120,13 +120,13 @@ fn words_seen_on_running_kernels() {
     let read = arch.pte_modify(written, PgProt(READONLY));
     assert_eq!(bits(read), 0x8400_0000_0000_0825);
     let none = arch.pte_modify(written, PgProt(NONE));
-    assert_eq!(none, Pte(0x0400_0000_0000_0920 | arch.pfn_mask() ^ 0x123_4000));
+    assert_eq!(none, Pte(0x0400_0000_0000_0920 | arch.pfn_mask(Pte::NONE, Level::Pte) ^ 0x123_4000));
     assert_eq!(arch.pte_modify(none, PgProt(READONLY)), read);
     assert_eq!(arch.pte_mkwrite(read), written);
     assert_eq!(bits(arch.pte_modify(none, PgProt(READONLY_EXEC))), 0x0400_0000_0000_0825);
     assert_eq!(bits(arch.pte_mkold(read)), 0x8400_0000_0000_0805);
     assert_eq!(bits(arch.pte_mkspecial(page(READONLY))), 0x8000_0000_0000_0225);
-    assert_eq!(arch.mk_table(Pfn::new(0x1234)), Pte(0x0123_4067));
+    assert_eq!(arch.mk_table(PhysAddr::new(0x1234000), Level::Pmd), Pte(0x0123_4067));
 }
 
 /// A written huge page made read-only, writable again, and inaccessible; old kernels forget that it was written.
@@ -138,13 +138,17 @@ fn huge_pages_keep_their_dirtiness_in_new_kernels() {
     ];
     for (keeps, expected) in table {
         let arch = x86_64(KernelRules::DEFAULT.with(Rules::pmd_modify_keeps_dirty, keeps));
-        let huge = arch.pmd_mkhuge(arch.pfn_pte(Pfn::new(0x4_5600), PgProt(READONLY)));
+        let huge = arch.pfn_pmd(Pfn::new(0x4_5600), PgProt(READONLY));
         let huge = arch.pte_mkwrite(arch.pte_mkdirty(huge));
         assert_eq!(huge, Pte(0x8000_0000_4560_08e7));
         let read = arch.pmd_modify(huge, PgProt(READONLY));
         let write = arch.pte_mkwrite(arch.pmd_modify(read, PgProt(READONLY)));
         let none = arch.pmd_modify(write, PgProt(NONE));
-        assert_eq!([read, write, none].map(|pmd| pmd.0 & !arch.pfn_mask()), expected, "{keeps}");
+        assert_eq!(
+            [read, write, none].map(|pmd| pmd.0 & !arch.pfn_mask(Pte::NONE, Level::Pte)),
+            expected,
+            "{keeps}"
+        );
         assert_eq!([read, write, none].map(|pmd| arch.pte_pfn(pmd)), [Pfn::new(0x4_5600); 3]);
     }
 }
@@ -167,7 +171,7 @@ fn frames_of_entries_that_are_not_present_are_inverted() {
     assert_eq!(arch.pfn_step(arch.pfn_pte(Pfn::new(0x1), PgProt(READONLY))), 0x1000);
     assert_eq!(arch.pfn_pte(Pfn::new(0x1), PgProt(0)), Pte(0x1000), "an empty protection is no PROT_NONE");
 
-    let huge = arch.pmd_mkhuge(arch.pfn_pte(Pfn::new(0x200), PgProt(NONE)));
+    let huge = arch.pfn_pmd(Pfn::new(0x200), PgProt(NONE));
     assert_eq!(huge, Pte(0x000f_ffff_ffc0_01a0));
     assert_eq!(arch.pmd_modify(huge, PgProt(READONLY)), Pte(0x8000_0000_0020_00a5));
     assert_eq!(arch.pmd_mkinvalid(huge), Pte(0x000f_ffff_ffc0_00a0));

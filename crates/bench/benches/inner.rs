@@ -24,15 +24,15 @@ struct Table<A> {
 impl<A: Arch> Table<A> {
     fn new(order: u32) -> Self {
         let arch = A::new(&CpuConfig::default(), KernelRules::DEFAULT);
-        let mut hw = PlainHw::with_tables_of(A::PTRS_PER_TABLE);
-        for i in 0..A::PTRS_PER_TABLE as u64 >> order {
+        let mut hw = PlainHw::with_tables_of(A::PTRS_PER_PTE);
+        for i in 0..A::PTRS_PER_PTE as u64 >> order {
             hw.set_folio(FolioSpan { head: FRAME.add(i << order), order });
         }
-        let p = hw.alloc_table();
+        let p = hw.alloc_table(A::PTRS_PER_PTE, A::EMPTY[0]);
         let prot = arch.vm_get_page_prot(VmFlags::READ | VmFlags::WRITE);
         let entry = arch.pte_mkwrite(arch.pte_mkdirty(arch.pte_mkyoung(arch.pfn_pte(FRAME, prot))));
         let mut table = Self { arch, hw, p, entry };
-        table.map(A::PTRS_PER_TABLE);
+        table.map(A::PTRS_PER_PTE);
         table
     }
 

@@ -3,8 +3,8 @@
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
     Access, Arch, BitField, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather,
-    ModifyProt, Pfn, PgProt, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf, TlbOps, TlbScope,
-    Tlbi, VirtAddr, VmFlags, Walk, marker, swp_type,
+    ModifyProt, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf, TlbOps,
+    TlbScope, Tlbi, VirtAddr, VmFlags, Walk, marker, swp_type,
 };
 use ptelab_machine::{Change, KernelRules};
 use std::fmt;
@@ -162,8 +162,10 @@ macro_rules! as_port {
 
 impl<P: Arch> EntryFormat for Faulty<P> {
     const PAGE_SHIFT: u32 = P::PAGE_SHIFT;
-    const TABLE_SHIFT: u32 = P::TABLE_SHIFT;
-    const ROOT: Level = P::ROOT;
+    const INDEX_BITS: [u32; Level::ALL.len()] = P::INDEX_BITS;
+    const TOP: Level = P::TOP;
+    const EMPTY: [Pte; Level::ALL.len()] = P::EMPTY;
+    const ZERO_PAGES: u64 = P::ZERO_PAGES;
     const SWP_PFN_BITS: u32 = P::SWP_PFN_BITS;
     const CONT_PTES: usize = P::CONT_PTES;
     const TASK_SIZE: u64 = P::TASK_SIZE;
@@ -202,14 +204,19 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn attr_bits(attrs: PteAttrs) -> PgProt;
         fn describe(pte: Pte, level: Level) -> String;
         fn fields(pte: Pte, level: Level) -> Vec<BitField>;
-        fn pfn_mask() -> u64;
+        fn root() -> Level;
+        fn pfn_mask(pte: Pte, level: Level) -> u64;
         fn pfn_pte(pfn: Pfn, prot: PgProt) -> Pte;
-        fn pmd_mkhuge(pte: Pte) -> Pte;
-        fn mk_table(pfn: Pfn) -> Pte;
+        fn pfn_pmd(pfn: Pfn, prot: PgProt) -> Pte;
+        fn pmd_mkhuge(pmd: Pte) -> Pte;
+        fn pte_pmd(pte: Pte) -> Pte;
+        fn pmd_pte(pmd: Pte) -> Pte;
+        fn mk_table(table: PhysAddr, level: Level) -> Pte;
         fn pgprot_modify(old: PgProt, new: PgProt) -> PgProt;
         fn pte_none(pte: Pte) -> bool;
+        fn is_none(entry: Pte, level: Level) -> bool;
         fn pte_present(pte: Pte) -> bool;
-        fn table_pfn(entry: Pte) -> Pfn;
+        fn table_addr(entry: Pte, level: Level) -> PhysAddr;
         fn pte_write(pte: Pte) -> bool;
         fn pte_user(pte: Pte) -> bool;
         fn pte_exec(pte: Pte) -> bool;
@@ -375,7 +382,7 @@ impl<P: Arch> PteOps for Faulty<P> {
             _ => nr,
         };
         // The table ends where it ends.
-        let room = P::PTRS_PER_TABLE - p.offset_in(P::PTRS_PER_TABLE);
+        let room = P::PTRS_PER_PTE - p.offset_in(P::PTRS_PER_PTE);
         self.port.clear_ptes(hw, addr, p, nr.min(room));
     }
 

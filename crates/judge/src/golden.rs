@@ -1,7 +1,8 @@
 //! Golden files: what real kernels did; and reports of emulated machines in the same shape.
 
 use ptelab_machine::{
-    BuildError, CallError, Errno, Level, Outcome, PageRun, Pagemap, Run, Runs, Snapshot, VirtAddr, VmaFacts,
+    BuildError, CallError, Errno, Level, Outcome, PageRun, Pagemap, Pte, PteView, Run, Runs, Snapshot,
+    VirtAddr, VmaFacts, Words,
 };
 use ptelab_run::{RunReport, json};
 use ptelab_scenario::{Diagnostics, Scenario};
@@ -258,7 +259,7 @@ impl GoldenEntry {
             mapcount: self.mapcount.unwrap_or(0),
             exclusive: None,
         });
-        Ok(Run { addr: VirtAddr::new(addr), level, n: self.n, bits, pagemap, page, view: None })
+        Ok(Run { addr: VirtAddr::new(addr), level, n: self.n, bits, pfn_mask: 0, pagemap, page, view: None })
     }
 }
 
@@ -318,17 +319,20 @@ impl GoldenDump {
             start: format!("{:#x}", snapshot.start.get()),
             len: snapshot.end.since(snapshot.start),
             vmas: vmas.iter().map(GoldenVma::new).collect(),
-            entries: snapshot.runs.as_golden(snapshot.pfn_mask).iter().map(GoldenEntry::new).collect(),
+            entries: snapshot.runs.as_golden().iter().map(GoldenEntry::new).collect(),
         }
     }
 
     /// The entries as runs, cut to the range of `snapshot`: an empty entry of a higher level may reach over its edges.
-    pub(crate) fn runs(&self, snapshot: &Snapshot) -> Result<Runs, GoldenError> {
+    pub(crate) fn runs(&self, snapshot: &Snapshot, words: &dyn Words) -> Result<Runs, GoldenError> {
         let mut runs = snapshot.runs.emptied();
         let mut last = snapshot.start;
         for entry in &self.entries {
             let place = format!("dump {:?}, entry {}", self.name, entry.va);
-            let run = entry.run(&place)?;
+            let mut run = entry.run(&place)?;
+            if run.page.is_none() && words.decode(Pte(run.bits), run.level) == PteView::None {
+                run.bits = 0;
+            }
             if run.addr < last || run.addr >= snapshot.end {
                 let (field, value, wanted) =
                     ("va", entry.va.clone(), "in order and in the range of the dump");

@@ -74,8 +74,8 @@ impl Recorded for Golden {
         let vmas = vm.vmas(pid, TEST_AREA.0, TEST_AREA.1 - TEST_AREA.0).unwrap_or_default();
         let vmas: Vec<GoldenVma> = vmas.iter().map(GoldenVma::new).collect();
         let mut found = verdict::differing_vmas(&vmas, &golden.vmas);
-        let wanted = golden.runs(snapshot)?;
-        let got = snapshot.runs.as_golden(snapshot.pfn_mask);
+        let wanted = golden.runs(snapshot, vm.words())?;
+        let got = snapshot.runs.as_golden();
         let differing = got.differences(&wanted, same_raw);
         found.extend(differing.iter().map(|difference| describe(vm, difference)));
         Ok(found)

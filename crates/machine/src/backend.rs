@@ -6,7 +6,9 @@ use crate::snapshot::{Cell, Snapshot};
 use crate::words::Words;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{Backing, Table, VmaFacts};
-use ptelab_pgtable::{Counters, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{
+    Counters, EntryFormat, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr, VmFlags,
+};
 use ptelab_uapi::{Call, CallError, Outcome, Pid};
 
 /// Where a VMA lies, and its flags.
@@ -23,14 +25,42 @@ pub struct Area {
 /// How tables and pages are laid out on an architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Log2 of the bytes in a page.
-    pub page_shift: u32,
-    /// Log2 of the entries in a table.
-    pub table_shift: u32,
+    /// Log2 of the bytes that one entry maps, by level from the last up.
+    pub entry_shift: [u32; Level::ALL.len()],
+    /// Log2 of the entries in a table, by level from the last up.
+    pub index_bits: [u32; Level::ALL.len()],
+    /// The highest level that there is.
+    pub top: Level,
     /// Entries in a contiguous block of pages, 1 where there are none.
     pub cont_ptes: usize,
-    /// The bits of a word that hold a frame number.
-    pub pfn_mask: u64,
+}
+
+impl Shape {
+    /// That of a port.
+    pub const fn of<A: EntryFormat>() -> Self {
+        let (entry_shift, index_bits) = (A::ENTRY_SHIFT, A::INDEX_BITS);
+        Self { entry_shift, index_bits, top: A::TOP, cont_ptes: A::CONT_PTES }
+    }
+
+    /// Log2 of the bytes in a page.
+    pub const fn page_shift(&self) -> u32 {
+        self.entry_shift[0]
+    }
+
+    /// Bytes that one entry of `level` maps.
+    pub const fn entry_size(&self, level: Level) -> u64 {
+        1 << self.entry_shift[level as usize]
+    }
+
+    /// Pages that one entry of `level` maps.
+    pub const fn pages_per_entry(&self, level: Level) -> u64 {
+        self.entry_size(level) >> self.page_shift()
+    }
+
+    /// Entries in a table of `level`.
+    pub const fn entries(&self, level: Level) -> usize {
+        1 << self.index_bits[level as usize]
+    }
 }
 
 /// What a backend is.
@@ -119,6 +149,6 @@ impl dyn Backend + '_ {
 
     /// Bytes in a page.
     pub fn page_size(&self) -> u64 {
-        1 << self.shape().page_shift
+        self.shape().entry_size(Level::Pte)
     }
 }

@@ -78,12 +78,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
 impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
     fn about(&self) -> About {
-        let shape = Shape {
-            page_shift: A::PAGE_SHIFT,
-            table_shift: A::TABLE_SHIFT,
-            cont_ptes: A::CONT_PTES,
-            pfn_mask: self.kernel.pt.arch.pfn_mask(),
-        };
+        let shape = Shape::of::<A>();
         About { arch: A::NAME, rules: self.kernel.version, shape, records: H::KEEPS_ORDER }
     }
 

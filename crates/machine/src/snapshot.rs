@@ -1,8 +1,9 @@
 //! The state of a range as plain data: VMAs, and entries grouped by likeness.
 
+use crate::backend::Shape;
 use ptelab_mm as mm;
 use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pte, PteView, SoftLeaf, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Level, PteView, SoftLeaf, TableMemory, VirtAddr};
 use std::collections::BTreeMap;
 
 /// VMAs and entries of a range of one process.
@@ -18,8 +19,6 @@ pub struct Snapshot {
     pub end: VirtAddr,
     /// Bytes in a page.
     pub page_size: u64,
-    /// The bits of a word that hold a frame number.
-    pub pfn_mask: u64,
     /// VMAs that intersect the range, whole.
     pub vmas: Vec<VmaFacts>,
     /// The entries.
@@ -71,6 +70,8 @@ pub struct Run {
     pub n: u64,
     /// The raw word without its frame number.
     pub bits: u64,
+    /// The bits of such a word that hold a frame number; none in a snapshot from a file.
+    pub pfn_mask: u64,
     /// pagemap bits, where they are known.
     pub pagemap: Option<Pagemap>,
     /// What they map, where they map pages.
@@ -82,8 +83,8 @@ pub struct Run {
 /// Runs in address order, merged as far as they are alike, so that equal states have equal runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runs {
-    page_shift: u32,
-    table_shift: u32,
+    /// How pages and tables are laid out.
+    pub shape: Shape,
     all: Vec<Run>,
 }
 
@@ -150,9 +151,9 @@ impl Run {
 }
 
 impl Runs {
-    /// No runs yet, for pages of `1 << page_shift` bytes and tables of `1 << table_shift` entries.
-    pub const fn new(page_shift: u32, table_shift: u32) -> Self {
-        Self { page_shift, table_shift, all: Vec::new() }
+    /// No runs yet.
+    pub const fn new(shape: Shape) -> Self {
+        Self { shape, all: Vec::new() }
     }
 
     /// The runs.
@@ -160,32 +161,27 @@ impl Runs {
         self.all.iter()
     }
 
-    /// Pages that one entry of `level` maps.
-    pub const fn pages_per_entry(&self, level: Level) -> u64 {
-        1 << (self.table_shift * level as u32)
-    }
-
     /// The address after a run.
     pub const fn end_of(&self, run: &Run) -> VirtAddr {
-        run.addr.add((run.n * self.pages_per_entry(run.level)) << self.page_shift)
+        run.addr.add(run.n * self.shape.entry_size(run.level))
     }
 
     /// No runs yet, for pages and tables as of these.
     #[must_use]
     pub const fn emptied(&self) -> Self {
-        Self::new(self.page_shift, self.table_shift)
+        Self::new(self.shape)
     }
 
     /// Appends a run, which begins where the last ends or further on, up to `end` at most. Entries join the last run where they continue
     /// it.
     pub fn push(&mut self, mut run: Run, end: VirtAddr) {
         if run.is_none() {
-            let size = self.pages_per_entry(run.level) << self.page_shift;
+            let size = self.shape.entry_size(run.level);
             let past = run.addr.align_down(size).add(run.n * size).min(end);
-            run.n = past.get().saturating_sub(run.addr.get()) >> self.page_shift;
+            run.n = past.get().saturating_sub(run.addr.get()) >> self.shape.page_shift();
             run.level = Level::Pte;
         }
-        let step = self.pages_per_entry(run.level);
+        let (step, size) = (self.shape.pages_per_entry(run.level), self.shape.entry_size(run.level));
         while run.n > 0 {
             let taken = self.all.last_mut().map_or(0, |last| join(last, &run, step));
             if taken == 0 {
@@ -196,7 +192,7 @@ impl Runs {
                 });
             }
             let taken = taken.max(1);
-            run.addr = run.addr.add((taken * step) << self.page_shift);
+            run.addr = run.addr.add(taken * size);
             run.page = run.page.map(|page| page.nth(taken, step));
             run.n -= taken;
         }
@@ -205,8 +201,8 @@ impl Runs {
     /// These runs without what a golden file does not know: who is exclusive, the pages behind software entries, and the bits
     /// that hold frame numbers, of software entries too.
     #[must_use]
-    pub fn as_golden(&self, pfn_mask: u64) -> Self {
-        let mut runs = Self::new(self.page_shift, self.table_shift);
+    pub fn as_golden(&self) -> Self {
+        let mut runs = self.emptied();
         let mut numbers = BTreeMap::new();
         for run in &self.all {
             let mapped = run.page.filter(|_| !matches!(run.view, Some(PteView::Soft(_))));
@@ -216,7 +212,7 @@ impl Runs {
                 ..page
             });
             let pagemap = run.pagemap.filter(|_| page.is_some());
-            let bits = run.bits & !pfn_mask;
+            let bits = run.bits & !run.pfn_mask;
             runs.push(Run { page, pagemap, bits, view: None, ..*run }, self.end_of(run));
         }
         runs
@@ -224,7 +220,7 @@ impl Runs {
 
     /// The number of a run's first folio where only folios count that are mapped by present entries; `numbers` are known.
     fn renumber(&self, numbers: &mut BTreeMap<u32, u32>, run: &Run, page: &PageRun) -> u32 {
-        let last = page.nth(run.n - 1, self.pages_per_entry(run.level)).folio;
+        let last = page.nth(run.n - 1, self.shape.pages_per_entry(run.level)).folio;
         for folio in page.folio..=last {
             let next = numbers.len() as u32;
             numbers.entry(folio).or_insert(next);
@@ -243,8 +239,8 @@ impl Runs {
 
     /// The part of a run that begins at `addr`, inside it.
     fn tail(&self, run: &Run, addr: VirtAddr) -> Run {
-        let step = self.pages_per_entry(run.level);
-        let skip = (addr.since(run.addr) >> self.page_shift) / step;
+        let step = self.shape.pages_per_entry(run.level);
+        let skip = addr.since(run.addr) / self.shape.entry_size(run.level);
         let page = run.page.map(|page| page.nth(skip, step));
         Run { addr: addr.max(run.addr), n: run.n - skip, page, ..*run }
     }
@@ -276,7 +272,7 @@ impl Runs {
 
     /// Whether two runs that begin alike stay so up to `end`: one may repeat a page where the other goes on.
     fn continues_alike(&self, left: &Run, right: &Run, at: VirtAddr, end: VirtAddr) -> bool {
-        let one = self.pages_per_entry(left.level) << self.page_shift;
+        let one = self.shape.entry_size(left.level);
         match (&left.page, &right.page) {
             (Some(a), Some(b)) => a.repeats == b.repeats || end.since(at) <= one,
             _ => true,
@@ -324,7 +320,7 @@ impl Snapshot {
         let mut taker = Taker {
             start,
             end,
-            runs: Runs::new(A::PAGE_SHIFT, A::TABLE_SHIFT),
+            runs: Runs::new(Shape::of::<A>()),
             folios: vec![0; kernel.pt.pages.frames()],
             numbered: 0,
             last: None,
@@ -337,7 +333,6 @@ impl Snapshot {
             start,
             end,
             page_size: A::PAGE_SIZE,
-            pfn_mask: kernel.pt.arch.pfn_mask(),
             vmas: mm::smaps(kernel, mm, start, end),
             runs: taker.runs,
         }
@@ -361,14 +356,14 @@ struct Taker {
 
 impl Taker {
     fn add<A: Arch>(&mut self, arch: &A, entry: &LeafEntry) {
-        let step = self.runs.pages_per_entry(entry.level);
         let addr = entry.addr.max(self.start);
-        if entry.pte == Pte::NONE {
-            let past = entry.addr.get().saturating_add(step << A::PAGE_SHIFT);
+        if arch.is_none(entry.pte, entry.level) {
+            let past = entry.addr.get().saturating_add(A::entry_size(entry.level));
             let n = (past - addr.get()) >> A::PAGE_SHIFT;
             let (bits, page, pagemap) = (0, None, Some(entry.pagemap));
             let view = Some(PteView::None);
-            self.runs.push(Run { addr, level: Level::Pte, n, bits, pagemap, page, view }, self.end);
+            self.runs
+                .push(Run { addr, level: Level::Pte, n, bits, pfn_mask: 0, pagemap, page, view }, self.end);
             return;
         }
         let (bits, view) = self.framing.without_frame(arch, entry);
@@ -382,7 +377,8 @@ impl Taker {
         });
         let view = Some(view);
         let pagemap = Some(entry.pagemap);
-        self.runs.push(Run { addr, level: entry.level, n: 1, bits, pagemap, page, view }, self.end);
+        let pfn_mask = arch.pfn_mask(entry.pte, entry.level);
+        self.runs.push(Run { addr, level: entry.level, n: 1, bits, pfn_mask, pagemap, page, view }, self.end);
     }
 
     fn number(&mut self, folio: FolioSpan) -> u32 {
@@ -414,8 +410,9 @@ impl Cell {
         let (start, end) = limits::<A>(start, len);
         let mut framing = Framing::default();
         kernel.pt.walk_entries(mm, start, end, |entry| {
-            let bits =
-                if entry.pte == Pte::NONE { 0 } else { framing.without_frame(&kernel.pt.arch, &entry).0 };
+            let arch = &kernel.pt.arch;
+            let empty = arch.is_none(entry.pte, entry.level);
+            let bits = if empty { 0 } else { framing.without_frame(arch, &entry).0 };
             let page = entry.page;
             each(Self {
                 addr: entry.addr,
@@ -452,7 +449,7 @@ struct Framing {
 impl Framing {
     /// A word and what it says, without the frame that stands in it: of a software entry that is no page's, all is its meaning.
     fn without_frame<A: Arch>(&mut self, arch: &A, entry: &LeafEntry) -> (u64, PteView) {
-        let mask = if entry.page.is_some() { !arch.pfn_mask() } else { u64::MAX };
+        let mask = if entry.page.is_some() { !arch.pfn_mask(entry.pte, entry.level) } else { u64::MAX };
         let bits = entry.pte.0 & mask;
         if let Some((last_bits, level, view)) = self.last_view
             && (last_bits, level) == (bits, entry.level)
@@ -463,7 +460,7 @@ impl Framing {
         let view = arch.decode(entry.pte, entry.level);
         if let PteView::Soft(leaf) = view {
             let leaf = frameless(leaf);
-            let word = arch.soft_leaf(leaf).unwrap_or(entry.pte);
+            let word = arch.encode(PteView::Soft(leaf), entry.level).unwrap_or(entry.pte);
             return (word.0, PteView::Soft(leaf));
         }
         self.last_view = Some((bits, entry.level, view));

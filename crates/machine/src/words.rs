@@ -11,6 +11,8 @@ pub trait Words {
     fn fields(&self, pte: Pte, level: Level) -> Vec<BitField>;
     /// The names of its bits.
     fn describe(&self, pte: Pte, level: Level) -> String;
+    /// The bits of a word that hold a frame number.
+    fn pfn_mask(&self, pte: Pte, level: Level) -> u64;
     /// A word that is a software entry of a page, without the page's frame number; another as it is.
     fn without_frame(&self, pte: Pte, level: Level) -> Pte;
 }
@@ -28,9 +30,15 @@ impl<A: EntryFormat> Words for A {
         EntryFormat::describe(self, pte, level)
     }
 
+    fn pfn_mask(&self, pte: Pte, level: Level) -> u64 {
+        EntryFormat::pfn_mask(self, pte, level)
+    }
+
     fn without_frame(&self, pte: Pte, level: Level) -> Pte {
         match EntryFormat::decode(self, pte, level) {
-            PteView::Soft(leaf) => self.soft_leaf(frameless(leaf)).unwrap_or(pte),
+            PteView::Soft(leaf) => {
+                EntryFormat::encode(self, PteView::Soft(frameless(leaf)), level).unwrap_or(pte)
+            }
             _ => pte,
         }
     }

@@ -216,5 +216,6 @@ fn hardware_walk<A: Arch, H: TableMemory>(
         pt.hw.because(&cause::hardware, |hw| hw.hardware_store(p, new));
     }
     let within = (addr.get() % A::entry_size(level)) >> A::PAGE_SHIFT;
-    Some(pt.arch.pte_pfn(pte).add(within))
+    let pfn = if level == Level::Pmd { pt.arch.pmd_pfn(pte) } else { pt.arch.pte_pfn(pte) };
+    Some(pfn.add(within))
 }

@@ -52,7 +52,7 @@ fn populated<A: Arch, H: TableMemory>(
 ) -> bool {
     let pte = match pt.pmd_at(mm, addr) {
         PmdState::None | PmdState::Soft(_) => return false,
-        PmdState::Huge(pmd) => pmd,
+        PmdState::Huge(pmd) => pt.arch.pmd_pte(pmd),
         PmdState::Table(table) => pt.hw.peek(table.add(A::index(addr, Level::Pte))),
     };
     pt.arch.pte_present(pte)

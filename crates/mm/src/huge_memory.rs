@@ -75,19 +75,18 @@ fn alloc_huge<A: Arch, H: TableMemory>(
 
 /// The huge leaf of a folio that is new and private: dirty, and writable where the VMA is.
 pub(crate) fn new_huge_entry<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, head: Pfn) -> Pte {
-    let entry = pt.arch.pmd_mkhuge(pt.arch.pfn_pte(head, vma.page_prot));
+    let entry = pt.arch.pfn_pmd(head, vma.page_prot);
     huge_mkwrite_dirty(pt, vma, entry)
 }
 
 fn huge_mkwrite_dirty<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, entry: Pte) -> Pte {
-    let entry = pt.arch.pte_mkdirty(entry);
-    if vma.flags.contains(VmFlags::WRITE) { pt.arch.pte_mkwrite(entry) } else { entry }
+    let entry = pt.arch.pmd_mkdirty(entry);
+    if vma.flags.contains(VmFlags::WRITE) { pt.arch.pmd_mkwrite(entry) } else { entry }
 }
 
 fn huge_zero_entry<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> Pte {
-    let entry = pt.arch.pfn_pte(pt.pages.huge_zero().head, vma.page_prot);
-    let entry = pt.arch.pmd_mkhuge(entry);
-    if pt.rules.huge_zero_special { pt.arch.pte_mkspecial(entry) } else { entry }
+    let entry = pt.arch.pfn_pmd(pt.pages.huge_zero().head, vma.page_prot);
+    if pt.rules.huge_zero_special { pt.arch.pmd_mkspecial(entry) } else { entry }
 }
 
 /// A fault on a huge leaf. Says whether that resolved it; otherwise it was split and the fault goes on.
@@ -100,14 +99,14 @@ pub(crate) fn huge_pmd_fault<A: Arch, H: TableMemory>(
     fault: Fault,
 ) -> Result<bool, FaultError> {
     let base = fault.addr.align_down(A::entry_size(Level::Pmd));
-    if k.pt.arch.pte_protnone(pmd) {
+    if k.pt.arch.pmd_protnone(pmd) {
         k.because(&cause::fault_huge_numa, |k| {
             do_huge_pmd_numa_page(k, mm, vma, pmdp, pmd, base);
         });
         return Ok(true);
     }
-    if fault.access == Access::Write && !k.pt.arch.pte_write(pmd) {
-        if !vma.uffd_wp() || !k.pt.arch.pte_uffd_wp(pmd) {
+    if fault.access == Access::Write && !k.pt.arch.pmd_write(pmd) {
+        if !vma.uffd_wp() || !k.pt.arch.pmd_uffd_wp(pmd) {
             return Ok(do_huge_pmd_wp_page(k, mm, vma, pmdp, pmd, base));
         }
         if !vma.uffd_wp_async() {
@@ -117,8 +116,8 @@ pub(crate) fn huge_pmd_fault<A: Arch, H: TableMemory>(
         return Ok(false);
     }
     let write = fault.access == Access::Write;
-    let entry = k.pt.arch.pte_mkyoung(pmd);
-    let entry = if write { k.pt.arch.pte_mkdirty(entry) } else { entry };
+    let entry = k.pt.arch.pmd_mkyoung(pmd);
+    let entry = if write { k.pt.arch.pmd_mkdirty(entry) } else { entry };
     k.because(&cause::fault_huge_access_flags, |k| {
         k.pt.hw.event(Event::Fault(FaultKind::AccessFlags));
         k.pt.pmdp_set_access_flags(base, pmdp, entry, write);
@@ -147,7 +146,7 @@ fn do_huge_pmd_wp_page<A: Arch, H: TableMemory>(
         folio_move_anon_rmap(&mut k.pt, vma, folio);
         k.pt.pages.set_exclusive(folio.head, 1, true);
     }
-    let entry = huge_mkwrite_dirty(&k.pt, vma, k.pt.arch.pte_mkyoung(pmd));
+    let entry = huge_mkwrite_dirty(&k.pt, vma, k.pt.arch.pmd_mkyoung(pmd));
     k.because(&cause::fault_huge_reuse, |k| {
         k.pt.hw.event(Event::Fault(FaultKind::Reuse));
         k.pt.pmdp_set_access_flags(base, pmdp, entry, true);

@@ -58,10 +58,11 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// `ENOMEM` where no frame is left for its first table.
     pub fn new_mm(&mut self) -> Result<Mm, Errno> {
         self.pt.pages.charge_table()?;
-        let pgd = self.pt.hw.alloc_table();
+        let root = self.pt.arch.root();
+        let pgd = self.pt.new_table(root);
         let id = self.next_mm;
         self.next_mm += 1;
-        Ok(Mm::new(id, pgd))
+        Ok(Mm::new(id, pgd, root))
     }
 
     /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.

@@ -9,7 +9,7 @@ use crate::memory::fault::Fault;
 use crate::memory::swap_in::do_swap_page;
 use crate::memory::zap::{Zap, zap_pte_range};
 use crate::mm_types::{Mm, ThpDisable};
-use crate::pages::{MapLevel, ZERO_PFN};
+use crate::pages::{MapLevel, zero_pfn};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
@@ -74,7 +74,7 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     let head = folio.head;
     k.pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
     for (from, i) in sources.into_iter().zip(0..) {
-        k.pt.pages.copy(from.unwrap_or(ZERO_PFN), head.add(i));
+        k.pt.pages.copy(from.unwrap_or(zero_pfn::<A>(base)), head.add(i));
     }
     k.pt.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
     // The table goes, and with it walk caches: one flush for it and all its entries (`pmdp_collapse_flush`).
@@ -83,7 +83,7 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     k.pt.flush_tlb_range(base, end, Level::Pte);
     k.pt.pages.map(folio, head, MapLevel::Pmd, mm.id);
     k.pt.pages.set_exclusive(head, 1, true);
-    k.pt.hw.free_table(table);
+    k.pt.hw.free_table(table, A::PTRS_PER_PTE);
     let entry = new_huge_entry(&k.pt, vma, head);
     k.pt.set_pmd_at(base, pmdp, entry);
     Ok(())
@@ -97,7 +97,7 @@ fn collapse_swapin<A: Arch, H: TableMemory>(
     table: Ptep,
     base: VirtAddr,
 ) -> Result<(), Errno> {
-    for i in 0..A::PTRS_PER_TABLE {
+    for i in 0..A::PTRS_PER_PTE {
         let pte = k.pt.hw.peek(table.add(i));
         if k.pt.soft_view(pte).is_some_and(SoftLeaf::is_swap) {
             let addr = base.add(i as u64 * A::PAGE_SIZE);
@@ -126,5 +126,5 @@ fn collapse_scan<A: Arch, H: TableMemory>(
             Err(Errno::EINVAL)
         }
     };
-    pt.hw.peek_table(table).iter().map(page).collect()
+    pt.hw.peek_table(table, A::PTRS_PER_PTE).iter().map(page).collect()
 }

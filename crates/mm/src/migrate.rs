@@ -9,7 +9,7 @@ use crate::rmap::{Mapped, folio_entries, folio_pmds, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
+    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
 };
 use ptelab_uapi::Errno;
 
@@ -110,20 +110,20 @@ pub(crate) fn migrated_pte<A: Arch, H: TableMemory>(
 fn migrated_pmd<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, leaf: SoftLeaf, pfn: Pfn) -> Pte {
     let arch = &pt.arch;
     let has = |flag| leaf.flags.contains(flag);
-    let mut pmd = arch.pmd_mkhuge(arch.pfn_pte(pfn, vma.page_prot));
+    let mut pmd = arch.pfn_pmd(pfn, vma.page_prot);
     if has(SoftFlags::SOFT_DIRTY) {
-        pmd = arch.pte_mksoft_dirty(pmd);
+        pmd = arch.pmd_mksoft_dirty(pmd);
     }
     if leaf.ty == swp_type::MIGRATION_WRITE {
-        pmd = arch.pte_mkwrite(pmd);
+        pmd = arch.pmd_mkwrite(pmd);
     }
     if has(SoftFlags::UFFD) {
-        pmd = arch.pte_mkuffd_wp(pmd);
+        pmd = arch.pmd_mkuffd_wp(pmd);
     }
     if !has(SoftFlags::YOUNG) {
-        pmd = arch.pte_mkold(pmd);
+        pmd = arch.pmd_mkold(pmd);
     }
-    if has(SoftFlags::DIRTY) { arch.pte_mkdirty(pmd) } else { pmd }
+    if has(SoftFlags::DIRTY) { arch.pmd_mkdirty(pmd) } else { pmd }
 }
 
 /// The device entry of a page that went to a device.
@@ -214,12 +214,13 @@ fn set_pmd_migration_entry<A: Arch, H: TableMemory>(
     addr: VirtAddr,
 ) {
     let old = pt.pmdp_invalidate(addr, pmdp);
-    if pt.arch.pte_dirty(old) {
+    if pt.arch.pmd_dirty(old) {
         pt.pages.set_dirty(folio, true);
     }
+    let old = pt.arch.pmd_pte(old);
     let leaf = migration_leaf(pt, old, folio.head, pt.pages.is_exclusive(folio.head));
     pt.pages.set_exclusive(folio.head, 1, false);
-    let word = pt.soft_word(leaf);
+    let word = pt.soft_word_pmd(leaf);
     pt.set_pmd_at(addr, pmdp, word);
     pt.migration_entries(folio.head, |entries| entries + 1);
     pt.pages.unmap(folio, folio.head, MapLevel::Pmd, mm.id);
@@ -239,8 +240,8 @@ pub fn migrating_folios<A: Arch, H: TableMemory>(
 ) -> Result<Vec<FolioSpan>, Errno> {
     let mut folios = Vec::new();
     pt.walk_entries(mm, start, aligned_end::<A>(start, len)?, |entry| {
-        let page = pt.soft_view(entry.pte).filter(|leaf| leaf.is_migration());
-        if let Some(pfn) = page.and_then(SoftLeaf::pfn) {
+        let PteView::Soft(leaf) = pt.arch.decode(entry.pte, entry.level) else { return };
+        if let Some(pfn) = leaf.pfn().filter(|_| leaf.is_migration()) {
             folios.push(pt.hw.peek_folio(pfn));
         }
     });
@@ -275,7 +276,7 @@ pub fn remove_migration_ptes<A: Arch, H: TableMemory>(
     to: Destination,
 ) {
     for (vma, addr, pmdp, pmd) in folio_pmds(pt, mm, old) {
-        let Some(leaf) = pt.soft_view(pmd) else { continue };
+        let Some(leaf) = pt.soft_view_pmd(pmd) else { continue };
         pt.pages.map(new, new.head, MapLevel::Pmd, mm.id);
         pt.pages.set_exclusive(new.head, 1, leaf.ty != swp_type::MIGRATION_READ && pt.pages.is_anon(new));
         let pmd = migrated_pmd(pt, &vma, leaf, new.head);

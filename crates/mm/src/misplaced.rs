@@ -71,15 +71,15 @@ pub(crate) fn migrate_huge<A: Arch, H: TableMemory>(
     let Some(new) = pt.copy_folio(folio, CPU_NODE) else { return false };
     let old = pt.pmdp_invalidate(base, pmdp);
     let arch = &pt.arch;
-    let mut pmd = arch.pmd_mkhuge(arch.pfn_pte(new.head, vma.page_prot));
-    if !arch.pte_young(old) {
-        pmd = arch.pte_mkold(pmd);
+    let mut pmd = arch.pfn_pmd(new.head, vma.page_prot);
+    if !arch.pmd_young(old) {
+        pmd = arch.pmd_mkold(pmd);
     }
-    if arch.pte_dirty(old) {
-        pmd = arch.pte_mkdirty(pmd);
+    if arch.pmd_dirty(old) {
+        pmd = arch.pmd_mkdirty(pmd);
     }
-    if arch.pte_soft_dirty(old) {
-        pmd = arch.pte_mksoft_dirty(pmd);
+    if arch.pmd_soft_dirty(old) {
+        pmd = arch.pmd_mksoft_dirty(pmd);
     }
     let exclusive = pt.pages.is_exclusive(folio.head);
     pt.pages.map(new, new.head, MapLevel::Pmd, mm.id);

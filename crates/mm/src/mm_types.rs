@@ -3,7 +3,7 @@
 use crate::pages::MmId;
 use crate::vm_area::Vma;
 use crate::vma_tree::VmaTree;
-use ptelab_pgtable::{Ptep, VirtAddr, VmFlags};
+use ptelab_pgtable::{Level, Ptep, VirtAddr, VmFlags};
 
 /// `PR_THP_DISABLE_EXCEPT_ADVISED` (`include/uapi/linux/prctl.h`, 7.3).
 pub(crate) const EXCEPT_ADVISED: u64 = 1 << 1;
@@ -17,6 +17,8 @@ pub struct Mm {
     pub vmas: VmaTree,
     /// Root table.
     pub pgd: Ptep,
+    /// Its level.
+    pub root: Level,
     /// Tables below the root.
     pub(crate) tables: u64,
     /// Where the heap begins and ends.
@@ -32,11 +34,12 @@ pub struct Mm {
 
 impl Mm {
     /// An empty address space.
-    pub(crate) fn new(id: MmId, pgd: Ptep) -> Self {
+    pub(crate) fn new(id: MmId, pgd: Ptep, root: Level) -> Self {
         Self {
             id,
             vmas: VmaTree::default(),
             pgd,
+            root,
             tables: 0,
             brk: Brk::default(),
             start_stack: VirtAddr::new(0),

@@ -389,7 +389,7 @@ pub fn exit_mmap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mut mm: Mm) {
     let whole = (VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE.next_power_of_two()));
     k.pt.free_pgtables(&mut mm, &mut tlb, whole, whole);
     k.pt.tlb_finish(&mut tlb);
-    k.pt.hw.free_table(mm.pgd);
+    k.pt.hw.free_table(mm.pgd, A::ptrs_per(mm.root));
     k.pt.pages.uncharge_table();
     debug_assert_eq!(mm.tables, 0, "tables leaked");
 }

@@ -369,20 +369,19 @@ fn move_normal_pud<A: Arch, H: TableMemory>(
     to: VirtAddr,
 ) -> Result<bool, Errno> {
     let Ok(src) = pt.pmd_offset(mm, from) else { return Ok(false) };
-    let src_table = src.align_down(A::PTRS_PER_TABLE);
-    let dst = pt.pmd_alloc(mm, to)?.align_down(A::PTRS_PER_TABLE);
-    let empty = pt.hw.peek_table(dst).iter().all(|&word| pt.arch.pte_none(Pte(word)));
-    if !empty {
+    let src_table = src.align_down(A::ptrs_per(Level::Pmd));
+    let dst = pt.pmd_alloc(mm, to)?.align_down(A::ptrs_per(Level::Pmd));
+    if !pt.is_empty_table(dst, Level::Pmd) {
         return Ok(false);
     }
     // The empty table that stands at the new place takes the old one's place, and goes with it.
     let pud = |pt: &PageTables<A, H>, mm: &Mm, addr| pt.pud_offset(mm, addr);
     let (src_pud, dst_pud) = (pud(pt, mm, from), pud(pt, mm, to));
     pt.because(&cause::mremap_table, |pt| {
-        pt.hw.store(src_pud, Pte::NONE);
-        pt.populate(dst_pud, src_table);
+        pt.table_clear(src_pud, Level::Pud);
+        pt.populate(dst_pud, Level::Pud, src_table);
     });
-    pt.free_table(mm, dst);
+    pt.free_table(mm, dst, Level::Pmd);
     pt.flush_moved_table(from, A::entry_size(Level::Pud));
     Ok(true)
 }
@@ -414,8 +413,8 @@ fn move_pmd_extent<A: Arch, H: TableMemory>(
         }
         PmdState::Table(table) if whole && dst_free && A::HAVE_MOVE_TABLES && !loses_uffd(k, old) => {
             k.because(&cause::mremap_table, |k| {
-                k.pt.hw.store(src, Pte::NONE);
-                k.pt.populate(dst, table);
+                k.pt.table_clear(src, Level::Pmd);
+                k.pt.populate(dst, Level::Pmd, table);
                 k.pt.flush_moved_table(from, extent);
             });
             return Ok(());
@@ -436,11 +435,11 @@ fn move_huge_pmd<A: Arch, H: TableMemory>(
 ) {
     let pmd = k.pt.pmdp_get_and_clear(from, src);
     let moved = if !k.pt.arch.pmd_present(pmd) {
-        moved_nonpresent(k, old, pmd)
+        k.pt.arch.pte_pmd(moved_nonpresent(k, old, k.pt.arch.pmd_pte(pmd)))
     } else if loses_uffd(k, old) {
-        k.pt.arch.pte_mksoft_dirty(k.pt.arch.pte_clear_uffd_wp(pmd))
+        k.pt.arch.pmd_mksoft_dirty(k.pt.arch.pmd_clear_uffd_wp(pmd))
     } else {
-        k.pt.arch.pte_mksoft_dirty(pmd)
+        k.pt.arch.pmd_mksoft_dirty(pmd)
     };
     k.pt.set_pmd_at(to, dst, moved);
     k.pt.flush_pmd_tlb_range(from);
@@ -493,7 +492,7 @@ fn move_ptes<A: Arch, H: TableMemory>(
 fn moved_nonpresent<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, mut pte: Pte) -> Pte {
     if loses_uffd(k, vma) {
         if k.pt.is_marker(pte, marker::UFFD_WP) {
-            return Pte::NONE;
+            return A::EMPTY[0];
         }
         pte = k.pt.with_soft_flag(pte, SoftFlags::UFFD, false);
     }

@@ -214,13 +214,13 @@ fn scan_huge<A: Arch, H: TableMemory>(
     pmd: Pte,
     (start, next): (VirtAddr, VirtAddr),
 ) {
-    let categories = scan.vma | leaf_categories(pt, vma, pmd) | PageCategories::HUGE;
+    let categories = scan.vma | leaf_categories(pt, vma, pt.arch.pmd_pte(pmd)) | PageCategories::HUGE;
     if !scan.arg.wants(categories) {
         return;
     }
     let pmdp = pt.pmd_offset(mm, start).expect("its table was just walked");
     let protects = scan.arg.protects() && categories.contains(PageCategories::WRITTEN);
-    let room = scan.arg.max_pages == 0 || scan.found + A::PTRS_PER_TABLE as u64 <= scan.arg.max_pages;
+    let room = scan.arg.max_pages == 0 || scan.found + A::PTRS_PER_PTE as u64 <= scan.arg.max_pages;
     let whole = next.since(start) == A::entry_size(Level::Pmd) && room;
     if protects && !whole {
         pt.split_huge_pmd(mm, vma, pmdp, start);
@@ -231,11 +231,11 @@ fn scan_huge<A: Arch, H: TableMemory>(
     }
     scan.output(categories, start, next);
     if protects && !pt.arch.pmd_present(pmd) {
-        let protected = pt.with_soft_flag(pmd, SoftFlags::UFFD, true);
+        let protected = pt.with_soft_flag_pmd(pmd, SoftFlags::UFFD, true);
         pt.set_pmd_at(start, pmdp, protected);
     } else if protects {
         let old = pt.pmdp_invalidate_ad(start, pmdp);
-        let new = pt.arch.pte_mkuffd_wp(old);
+        let new = pt.arch.pmd_mkuffd_wp(old);
         pt.set_pmd_at(start, pmdp, new);
         pt.flush_tlb_range(start, next, Level::Pmd);
     }
@@ -287,7 +287,7 @@ fn empty_categories<A: Arch, H: TableMemory>(
     }
 }
 
-/// What an entry says of its page, huge or not (`pagemap_page_category`).
+/// What an entry says of its page, huge or not, in the format of a page's (`pagemap_page_category`).
 fn leaf_categories<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, pte: Pte) -> PageCategories {
     let mut categories = PageCategories::empty();
     if pt.arch.pte_present(pte) {

@@ -3,12 +3,16 @@
 use crate::bitmap::Bitmap;
 use crate::buddy::Buddy;
 use crate::content::{Contents, Saved};
-use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory};
+use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 use std::collections::BTreeMap;
 
-/// The frame that all zero-page entries map.
-pub const ZERO_PFN: Pfn = Pfn::new(1);
+/// The frame that an entry of the zero page maps at `addr` (`zero_pfn`, `include/linux/pgtable.h`): there are as many as the port
+/// has, below all memory, and none is frame 0.
+pub(crate) fn zero_pfn<A: Arch>(addr: VirtAddr) -> Pfn {
+    Pfn::new(A::ZERO_PAGES | addr.get() >> A::PAGE_SHIFT & (A::ZERO_PAGES - 1))
+}
+
 /// Tables stand in frames of their own, above all memory: 16 TiB at 4K.
 pub const TABLE_PFN: Pfn = Pfn::new(1 << 32);
 
@@ -112,7 +116,9 @@ impl Pages {
             page_size,
         };
         pages.grow(first);
-        hw.set_folio(FolioSpan { head: ZERO_PFN, order: 0 });
+        for head in (A::ZERO_PAGES..2 * A::ZERO_PAGES).map(Pfn::new) {
+            hw.set_folio(FolioSpan { head, order: 0 });
+        }
         hw.set_folio(huge_zero);
         pages
     }
@@ -469,7 +475,7 @@ impl Pages {
     }
 
     pub(crate) fn copy(&mut self, from: Pfn, to: Pfn) {
-        if from == ZERO_PFN {
+        if self.is_zero_page(from) {
             self.contents.fill_pages(to, 1, 0);
         } else {
             self.contents.copy(from, to);

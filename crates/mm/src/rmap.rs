@@ -175,8 +175,8 @@ pub(crate) fn folio_pmds<A: Arch, H: TableMemory>(
     for (vma, addr) in folio_addresses(pt, mm, folio) {
         let Ok(pmdp) = pt.pmd_offset(mm, addr) else { continue };
         let (pmd, pfn) = match pt.pmd_state(pmdp) {
-            PmdState::Huge(pmd) => (pmd, Some(pt.arch.pte_pfn(pmd))),
-            PmdState::Soft(pmd) => (pmd, pt.migrating_page(pmd)),
+            PmdState::Huge(pmd) => (pmd, Some(pt.arch.pmd_pfn(pmd))),
+            PmdState::Soft(pmd) => (pmd, pt.migrating_page(pt.arch.pmd_pte(pmd))),
             PmdState::None | PmdState::Table(_) => continue,
         };
         if pfn == Some(folio.head) {

@@ -71,7 +71,7 @@ port_ops! {
 impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// The tables of a machine that just booted.
     pub(crate) fn new(arch: A, rules: Rules, memory: u64) -> Self {
-        let mut hw = H::with_tables_of(A::PTRS_PER_TABLE);
+        let mut hw = H::with_tables_of(1 << A::INDEX_BITS.into_iter().max().expect("there are levels"));
         let pages = Pages::new::<A, H>(&mut hw, memory >> A::PAGE_SHIFT);
         Self { arch, hw, pages, rules }
     }
@@ -105,7 +105,7 @@ pub(crate) mod tests {
     use crate::changes::Rules;
     use crate::mm_types::Mm;
     use arch_generic::Generic;
-    use ptelab_pgtable::{KernelRules, PlainHw, TableMemory, VirtAddr};
+    use ptelab_pgtable::{EntryFormat, KernelRules, PlainHw, VirtAddr};
 
     pub(crate) type Plain = PageTables<Generic, PlainHw>;
 
@@ -113,8 +113,9 @@ pub(crate) mod tests {
     pub(crate) fn machine() -> (Plain, Mm) {
         let newest = KernelRules::asked().next_back().expect("kernels are known");
         let mut pt = Plain::new(Generic, Rules::of(newest), 1 << 30);
-        let pgd = pt.hw.alloc_table();
-        (pt, Mm::new(1, pgd))
+        let root = pt.arch.root();
+        let pgd = pt.new_table(root);
+        (pt, Mm::new(1, pgd, root))
     }
 
     pub(crate) const fn at(addr: u64) -> VirtAddr {

@@ -56,12 +56,12 @@ fn smaps_of<A: Arch, H: TableMemory>(k: &Kernel<A, H>, mm: &Mm, vma: &Vma) -> Vm
         addr = next;
         match k.pt.pmd_state(pmdp) {
             PmdState::None => {}
-            PmdState::Huge(pmd) => huge += u64::from(!maps_zero_page(&k.pt, pmd)),
+            PmdState::Huge(pmd) => huge += u64::from(!k.pt.pages.is_zero_page(k.pt.arch.pmd_pfn(pmd))),
             PmdState::Soft(_) => huge += 1,
             PmdState::Table(table) => {
                 let first = A::index(from, Level::Pte);
                 let n = (next.since(from) >> A::PAGE_SHIFT) as usize;
-                let (resident, swapped) = resident(&k.pt, &k.pt.hw.peek_table(table)[first..first + n]);
+                let (resident, swapped) = resident(&k.pt, &k.pt.hw.peek_table(table.add(first), n));
                 pages += resident;
                 swap += swapped;
             }
@@ -83,7 +83,7 @@ fn resident<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, words: &[u64]) -> (u
         let pte = Pte(word);
         if pt.arch.pte_present(pte) {
             found.0 += u64::from(!maps_zero_page(pt, pte));
-        } else if word != 0
+        } else if !pt.arch.pte_none(pte)
             && let Some(leaf) = pt.soft_view(pte)
         {
             found.0 += u64::from(leaf.pfn().is_some());
@@ -128,7 +128,7 @@ fn clear_young<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &Mm, what
                 pt.ptep_test_and_clear_young(addr, p);
             } else if level == Level::Pmd && pt.arch.pmd_present(old) {
                 let old = pt.hw.load(p);
-                pt.set_pmd_at(addr, p, pt.arch.pte_mkold(old));
+                pt.set_pmd_at(addr, p, pt.arch.pmd_mkold(old));
             }
         });
     }
@@ -172,9 +172,9 @@ fn clear_soft_dirty_pmd<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, addr
     let pmd = pt.hw.peek(p);
     let new = if pt.arch.pmd_present(pmd) {
         let old = pt.pmdp_invalidate(addr, p);
-        pt.arch.pte_clear_soft_dirty(pt.arch.pte_wrprotect(old))
+        pt.arch.pmd_clear_soft_dirty(pt.arch.pmd_wrprotect(old))
     } else {
-        pt.with_soft_flag(pmd, SoftFlags::SOFT_DIRTY, false)
+        pt.with_soft_flag_pmd(pmd, SoftFlags::SOFT_DIRTY, false)
     };
     pt.set_pmd_at(addr, p, new);
 }

@@ -161,7 +161,7 @@ fn discard_huge<A: Arch, H: TableMemory>(
     addr: VirtAddr,
 ) {
     let Some(folio) = pt.vm_normal_folio_pmd(pmd) else { return };
-    if !pt.arch.pte_dirty(pmd) && !pt.pages.is_dirty(folio) {
+    if !pt.arch.pmd_dirty(pmd) && !pt.pages.is_dirty(folio) {
         zap_huge_pmd(pt, mm, tlb, pmdp, addr);
     } else if pt.rules.reclaim_splits_written_huge {
         pt.split_huge_pmd(mm, vma, pmdp, addr);

@@ -71,16 +71,16 @@ impl Hw for CountingHw {
     }
 
     #[inline]
-    fn swap_run(&mut self, p: Ptep, n: usize, each: impl FnMut(Pte)) {
+    fn swap_run(&mut self, p: Ptep, new: Pte, n: usize, each: impl FnMut(Pte)) {
         self.counters.add(Counter::Exchanges, n as u64);
-        self.plain.swap_run(p, n, each);
+        self.plain.swap_run(p, new, n, each);
     }
 
     #[inline]
-    fn take_run(&mut self, p: Ptep, n: usize, each: impl FnMut(Pte)) {
+    fn take_run(&mut self, p: Ptep, new: Pte, n: usize, each: impl FnMut(Pte)) {
         self.counters.add(Counter::Loads, n as u64);
         self.counters.add(Counter::Stores, n as u64);
-        self.plain.take_run(p, n, each);
+        self.plain.take_run(p, new, n, each);
     }
 
     #[inline]
@@ -94,20 +94,20 @@ impl Hw for CountingHw {
 /// Forwards what is not accounted to the plain memory inside.
 macro_rules! forward_table_memory {
     () => {
-        fn alloc_table(&mut self) -> Ptep {
-            self.plain.alloc_table()
+        fn alloc_table(&mut self, entries: usize, empty: Pte) -> Ptep {
+            self.plain.alloc_table(entries, empty)
         }
 
-        fn free_table(&mut self, table: Ptep) {
-            self.plain.free_table(table);
+        fn free_table(&mut self, table: Ptep, entries: usize) {
+            self.plain.free_table(table, entries);
         }
 
         fn peek(&self, p: Ptep) -> Pte {
             self.plain.peek(p)
         }
 
-        fn peek_table(&self, table: Ptep) -> &[u64] {
-            self.plain.peek_table(table)
+        fn peek_table(&self, table: Ptep, n: usize) -> &[u64] {
+            self.plain.peek_table(table, n)
         }
 
         #[inline]
@@ -302,7 +302,7 @@ impl Hw for FlushHw {
         fn page_folio(pfn: Pfn) -> FolioSpan;
         fn load_run(p: Ptep, n: usize, each: impl FnMut(Pte));
         fn store_run(p: Ptep, first: Pte, step: u64, n: usize);
-        fn swap_run(p: Ptep, n: usize, each: impl FnMut(Pte));
+        fn swap_run(p: Ptep, new: Pte, n: usize, each: impl FnMut(Pte));
         fn match_run(p: Ptep, expected: Pte, step: u64, ignore: u64, max: usize) -> usize;
     }
 
@@ -333,7 +333,7 @@ mod tests {
     /// Every run operation gives the same entries on every machine, and counts what the primitives would.
     fn exercise<H: TableMemory>() -> (Vec<u64>, Vec<usize>, Vec<u64>, H) {
         let mut hw = H::with_tables_of(64);
-        let t = hw.alloc_table();
+        let t = hw.alloc_table(64, Pte::NONE);
         hw.store_run(t, Pte(0x1001), 0x1000, 40);
         hw.store(t.add(20), Pte(0xdead));
         let matches = vec![
@@ -342,10 +342,10 @@ mod tests {
             hw.match_run(t.add(21), Pte(0x16001), 0x1000, 0, 43),
         ];
         let mut seen = Vec::new();
-        hw.swap_run(t.add(3), 5, |pte| seen.push(pte.0));
-        hw.take_run(t.add(30), 2, |pte| seen.push(pte.0));
+        hw.swap_run(t.add(3), Pte::NONE, 5, |pte| seen.push(pte.0));
+        hw.take_run(t.add(30), Pte::NONE, 2, |pte| seen.push(pte.0));
         hw.load_run(t.add(28), 4, |pte| seen.push(pte.0));
-        (hw.peek_table(t).to_vec(), matches, seen, hw)
+        (hw.peek_table(t, 64).to_vec(), matches, seen, hw)
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn records_say_why() {
         let mut hw = RecordingHw::with_tables_of(8);
-        let t = hw.alloc_table();
+        let t = hw.alloc_table(8, Pte::NONE);
         let stored = |i: usize| Record::Store(t.add(i), Pte(i as u64));
         hw.because(&OUTER, |hw| {
             hw.store(t, Pte(0));
@@ -407,10 +407,10 @@ mod tests {
     #[test]
     fn freed_tables_are_used_again() {
         let mut hw = PlainHw::with_tables_of(512);
-        let a = hw.alloc_table();
-        let b = hw.alloc_table();
+        let a = hw.alloc_table(512, Pte::NONE);
+        let b = hw.alloc_table(512, Pte::NONE);
         assert_eq!(b, a.add(512));
-        hw.free_table(a);
-        assert_eq!(hw.alloc_table(), a);
+        hw.free_table(a, 512);
+        assert_eq!(hw.alloc_table(512, Pte::NONE), a);
     }
 }

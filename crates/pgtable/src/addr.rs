@@ -76,6 +76,30 @@ impl fmt::Debug for VirtAddr {
     }
 }
 
+/// A physical address in bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct PhysAddr(u64);
+
+impl PhysAddr {
+    /// The address with this number of bytes from zero.
+    pub const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// The plain number, in bytes.
+    #[inline]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for PhysAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
 /// A physical frame number: a physical address in units of the port's page.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]

@@ -1,6 +1,6 @@
 //! Page-table words, and what they mean on any architecture.
 
-use crate::{Pfn, SoftLeaf};
+use crate::{Pfn, PhysAddr, SoftLeaf};
 use bitflags::bitflags;
 use std::fmt;
 
@@ -10,7 +10,7 @@ use std::fmt;
 pub struct Pte(pub u64);
 
 impl Pte {
-    /// The empty entry.
+    /// The word of no bits: an empty entry on most ports, but not on all ([`EMPTY`](crate::EntryFormat::EMPTY)).
     pub const NONE: Self = Self(0);
 
     /// Whether any of `bits` is set.
@@ -178,8 +178,8 @@ pub struct Mapping {
 pub enum PteView {
     /// Nothing here.
     None,
-    /// The next table, by the frame it stands in.
-    Table(Pfn),
+    /// The next table, by where it stands.
+    Table(PhysAddr),
     /// A page.
     Present(Mapping),
     /// A software entry.

@@ -1,10 +1,43 @@
 //! What a port's words look like.
 
 use crate::{
-    Access, BitField, EntryBits, Fpb, Level, Pfn, PgProt, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf,
-    VirtAddr, VmFlags, Walk, view,
+    Access, BitField, EntryBits, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteView, SoftFlags,
+    SoftLeaf, VirtAddr, VmFlags, Walk, view,
 };
 use bitflags::Flags;
+
+/// Log2 of what entries map, by level.
+const fn shifts(page: u32, index_bits: [u32; Level::ALL.len()]) -> [u32; Level::ALL.len()] {
+    let mut shifts = [page; Level::ALL.len()];
+    let mut level = 1;
+    while level < shifts.len() {
+        shifts[level] = shifts[level - 1] + index_bits[level - 1];
+        level += 1;
+    }
+    shifts
+}
+
+/// What an entry says, of huge leaves.
+macro_rules! pmd_predicates {
+    ($($pmd:ident = $pte:ident;)*) => {
+        $(#[doc = concat!("As [`", stringify!($pte), "`](Self::", stringify!($pte), "), of a huge leaf.")]
+        #[inline]
+        fn $pmd(&self, pmd: Pte) -> bool {
+            self.$pte(self.pmd_pte(pmd))
+        })*
+    };
+}
+
+/// One entry from another, for huge leaves.
+macro_rules! pmd_changes {
+    ($($pmd:ident = $pte:ident;)*) => {
+        $(#[doc = concat!("As [`", stringify!($pte), "`](Self::", stringify!($pte), "), of a huge leaf.")]
+        #[inline]
+        fn $pmd(&self, pmd: Pte) -> Pte {
+            self.pte_pmd(self.$pte(self.pmd_pte(pmd)))
+        })*
+    };
+}
 
 /// The words of an architecture: where their bits stand, predicates, and the helpers that make one entry from another.
 ///
@@ -16,10 +49,10 @@ pub trait EntryFormat: Sized {
 
     /// Log2 of the bytes in a page.
     const PAGE_SHIFT: u32;
-    /// Log2 of the entries in a table.
-    const TABLE_SHIFT: u32;
-    /// Level of the root table.
-    const ROOT: Level;
+    /// Bits of an address that index a table, by its level, from the last up: log2 of the entries in it.
+    const INDEX_BITS: [u32; Level::ALL.len()];
+    /// The highest level that a root table may have.
+    const TOP: Level;
     /// Entries in a contiguous block of pages, 1 where the architecture has none.
     const CONT_PTES: usize = 1;
     /// End of user addresses, in bytes.
@@ -29,23 +62,42 @@ pub trait EntryFormat: Sized {
     /// Order of the largest block of free memory (`MAX_PAGE_ORDER`).
     const MAX_PAGE_ORDER: u32 = 10;
 
+    /// How many zero pages there are, a power of two below that of a PMD: which one is mapped follows from the address.
+    const ZERO_PAGES: u64 = 1;
+
     /// Bytes in a page.
     const PAGE_SIZE: u64 = 1 << Self::PAGE_SHIFT;
-    /// Entries in a table.
-    const PTRS_PER_TABLE: usize = 1 << Self::TABLE_SHIFT;
     /// Order of a folio that one PMD maps.
-    const PMD_ORDER: u32 = Self::TABLE_SHIFT;
+    const PMD_ORDER: u32 = Self::INDEX_BITS[0];
+    /// Entries in a table of pages.
+    const PTRS_PER_PTE: usize = 1 << Self::PMD_ORDER;
+    /// Log2 of the bytes that one entry maps, by level from the last up.
+    const ENTRY_SHIFT: [u32; Level::ALL.len()] = shifts(Self::PAGE_SHIFT, Self::INDEX_BITS);
+    /// The empty entry, by level from the last up.
+    const EMPTY: [Pte; Level::ALL.len()] = [Pte::NONE; Level::ALL.len()];
+
+    /// Level of the root table of a new address space.
+    #[inline]
+    fn root(&self) -> Level {
+        Self::TOP
+    }
+
+    /// Entries in a table of `level`.
+    #[inline]
+    fn ptrs_per(level: Level) -> usize {
+        1 << Self::INDEX_BITS[level as usize]
+    }
 
     /// Bytes that one entry of `level` maps.
     #[inline]
     fn entry_size(level: Level) -> u64 {
-        1 << (Self::PAGE_SHIFT + Self::TABLE_SHIFT * level as u32)
+        1 << Self::ENTRY_SHIFT[level as usize]
     }
 
     /// Index of the entry for `addr` in a table of `level`.
     #[inline]
     fn index(addr: VirtAddr, level: Level) -> usize {
-        (addr.get() / Self::entry_size(level)) as usize & (Self::PTRS_PER_TABLE - 1)
+        (addr.get() >> Self::ENTRY_SHIFT[level as usize]) as usize & (Self::ptrs_per(level) - 1)
     }
 
     /// The end of the part of `addr..end` that one entry of `level` maps.
@@ -161,9 +213,10 @@ pub trait EntryFormat: Sized {
         view::fields(self, pte, level)
     }
 
-    /// Mask of the frame number in a word.
+    /// The bits of a word of `level` that hold a frame number, or that are left out where words are compared but for it.
     #[inline]
-    fn pfn_mask(&self) -> u64 {
+    fn pfn_mask(&self, pte: Pte, level: Level) -> u64 {
+        let _ = (pte, level);
         Self::PFN_MASK
     }
 
@@ -175,13 +228,35 @@ pub trait EntryFormat: Sized {
         Pte((pfn.get() << Self::PFN_SHIFT) & Self::PFN_MASK | prot.0)
     }
 
-    /// The same entry as a huge leaf of a PMD (`pmd_mkhuge`).
-    fn pmd_mkhuge(&self, pte: Pte) -> Pte;
-
-    /// An entry that points to a table in frame `pfn` (`pmd_populate`).
+    /// A huge leaf of a PMD (`pfn_pmd`).
     #[inline]
-    fn mk_table(&self, pfn: Pfn) -> Pte {
-        self.pfn_pte(pfn, PgProt(Self::TABLE.word()))
+    fn pfn_pmd(&self, pfn: Pfn, prot: PgProt) -> Pte {
+        self.pmd_mkhuge(self.pte_pmd(self.pfn_pte(pfn, prot)))
+    }
+
+    /// What makes a leaf of a PMD one of a huge page (`pmd_mkhuge`). Nothing, where only its place does.
+    #[inline]
+    fn pmd_mkhuge(&self, pmd: Pte) -> Pte {
+        pmd
+    }
+
+    /// A page's entry, present or not, in the format of a huge page's (`pte_pmd`).
+    #[inline]
+    fn pte_pmd(&self, pte: Pte) -> Pte {
+        pte
+    }
+
+    /// A huge page's entry, present or not, in the format of a page's (`pmd_pte`).
+    #[inline]
+    fn pmd_pte(&self, pmd: Pte) -> Pte {
+        pmd
+    }
+
+    /// An entry of `level` that points to a table (`pmd_populate`).
+    #[inline]
+    fn mk_table(&self, table: PhysAddr, level: Level) -> Pte {
+        let _ = level;
+        Pte(table.get() >> Self::PAGE_SHIFT << Self::PFN_SHIFT & Self::PFN_MASK | Self::TABLE.word())
     }
 
     /// The protection of a mapping with these flags (`vm_get_page_prot`).
@@ -199,7 +274,19 @@ pub trait EntryFormat: Sized {
     /// Nothing here.
     #[inline]
     fn pte_none(&self, pte: Pte) -> bool {
-        pte == Pte::NONE
+        pte == Self::EMPTY[0]
+    }
+
+    /// Nothing under an entry of any level.
+    #[inline]
+    fn is_none(&self, entry: Pte, level: Level) -> bool {
+        if level == Level::Pte { self.pte_none(entry) } else { entry == Self::EMPTY[level as usize] }
+    }
+
+    /// Nothing here, of a PMD.
+    #[inline]
+    fn pmd_none(&self, pmd: Pte) -> bool {
+        self.is_none(pmd, Level::Pmd)
     }
 
     /// A page that Linux regards as present, accessible or not.
@@ -214,10 +301,17 @@ pub trait EntryFormat: Sized {
         Pfn::new((pte.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)
     }
 
-    /// Frame of the table that an entry points to (`pmd_pgtable`).
+    /// Frame of a huge leaf.
     #[inline]
-    fn table_pfn(&self, entry: Pte) -> Pfn {
-        Pfn::new((entry.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)
+    fn pmd_pfn(&self, pmd: Pte) -> Pfn {
+        self.pte_pfn(self.pmd_pte(pmd))
+    }
+
+    /// Where the table stands that an entry of `level` points to (`pmd_pgtable`).
+    #[inline]
+    fn table_addr(&self, entry: Pte, level: Level) -> PhysAddr {
+        let _ = level;
+        PhysAddr::new((entry.0 & Self::PFN_MASK) >> Self::PFN_SHIFT << Self::PAGE_SHIFT)
     }
 
     /// Linux regards it as writable.
@@ -291,6 +385,16 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn pte_uffd_wp(&self, pte: Pte) -> bool {
         pte.has(Self::UFFD)
+    }
+
+    pmd_predicates! {
+        pmd_write = pte_write;
+        pmd_dirty = pte_dirty;
+        pmd_young = pte_young;
+        pmd_special = pte_special;
+        pmd_protnone = pte_protnone;
+        pmd_soft_dirty = pte_soft_dirty;
+        pmd_uffd_wp = pte_uffd_wp;
     }
 
     /// Its protection key, 0 where there are none.
@@ -376,6 +480,20 @@ pub trait EntryFormat: Sized {
         pte.without(self.soft_dirty_bit())
     }
 
+    pmd_changes! {
+        pmd_mkwrite = pte_mkwrite;
+        pmd_wrprotect = pte_wrprotect;
+        pmd_mkdirty = pte_mkdirty;
+        pmd_mkclean = pte_mkclean;
+        pmd_mkyoung = pte_mkyoung;
+        pmd_mkold = pte_mkold;
+        pmd_mkspecial = pte_mkspecial;
+        pmd_mkuffd_wp = pte_mkuffd_wp;
+        pmd_clear_uffd_wp = pte_clear_uffd_wp;
+        pmd_mksoft_dirty = pte_mksoft_dirty;
+        pmd_clear_soft_dirty = pte_clear_soft_dirty;
+    }
+
     /// The entry under another protection; what the page itself has recorded stays (`pte_modify`).
     #[inline]
     fn pte_modify(&self, pte: Pte, prot: PgProt) -> Pte {
@@ -385,7 +503,7 @@ pub trait EntryFormat: Sized {
     /// The same for a huge leaf.
     #[inline]
     fn pmd_modify(&self, pmd: Pte, prot: PgProt) -> Pte {
-        self.pte_modify(pmd, prot)
+        self.pte_pmd(self.pte_modify(self.pmd_pte(pmd), prot))
     }
 
     /// A huge leaf that hardware takes for invalid and Linux for present (`pmd_mkinvalid`).
@@ -444,7 +562,8 @@ pub trait EntryFormat: Sized {
 
     // Software entries.
 
-    /// The word of a software entry, or `None` where type, offset or flags do not fit, or it would be the empty one.
+    /// The word of a page's software entry, or `None` where type, offset or flags do not fit, or it would be the empty one.
+    /// That of a huge page is [`pte_pmd`](Self::pte_pmd) of it.
     fn soft_leaf(&self, leaf: SoftLeaf) -> Option<Pte> {
         view::soft_leaf(self, leaf)
     }

@@ -92,21 +92,21 @@ pub trait Hw {
         }
     }
 
-    /// Exchanges `n` entries for zero, in order, and shows each old word.
+    /// Exchanges `n` entries for `new`, in order, and shows each old word.
     #[inline]
-    fn swap_run(&mut self, p: Ptep, n: usize, mut each: impl FnMut(Pte)) {
+    fn swap_run(&mut self, p: Ptep, new: Pte, n: usize, mut each: impl FnMut(Pte)) {
         for i in 0..n {
-            let old = self.swap(p.add(i), Pte::NONE);
+            let old = self.swap(p.add(i), new);
             each(old);
         }
     }
 
-    /// Reads and then clears `n` entries, each with a load and a plain store, and shows each old word.
+    /// Reads `n` entries and then writes `new`, each with a load and a plain store, and shows each old word.
     #[inline]
-    fn take_run(&mut self, p: Ptep, n: usize, mut each: impl FnMut(Pte)) {
+    fn take_run(&mut self, p: Ptep, new: Pte, n: usize, mut each: impl FnMut(Pte)) {
         for i in 0..n {
             let old = self.load(p.add(i));
-            self.store(p.add(i), Pte::NONE);
+            self.store(p.add(i), new);
             each(old);
         }
     }
@@ -131,20 +131,20 @@ pub trait TableMemory: Hw + std::fmt::Debug {
     /// Whether the order of primitives can be seen: then each is made by itself, however often the same is repeated.
     const KEEPS_ORDER: bool;
 
-    /// An empty machine whose tables have `entries` entries (a power of two).
+    /// An empty machine whose largest tables have `entries` entries (a power of two).
     fn with_tables_of(entries: usize) -> Self;
 
-    /// A zeroed table: its first entry.
-    fn alloc_table(&mut self) -> Ptep;
+    /// A new table of `entries` (a power of two) that all hold `empty`: its first entry.
+    fn alloc_table(&mut self, entries: usize, empty: Pte) -> Ptep;
 
-    /// Gives a table back. Every entry of it must be empty.
-    fn free_table(&mut self, table: Ptep);
+    /// Gives a table of `entries` back.
+    fn free_table(&mut self, table: Ptep, entries: usize);
 
     /// Reads an entry without it being an event of the emulated machine.
     fn peek(&self, p: Ptep) -> Pte;
 
-    /// The entries of one table, for reading without events.
-    fn peek_table(&self, table: Ptep) -> &[u64];
+    /// `n` entries of one table, for reading without events.
+    fn peek_table(&self, table: Ptep, n: usize) -> &[u64];
 
     /// The folio a page belongs to, read without an event.
     fn peek_folio(&self, pfn: Pfn) -> FolioSpan;

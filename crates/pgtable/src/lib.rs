@@ -38,7 +38,7 @@ mod vm_flags;
 pub use bitflags::bitflags;
 
 pub use account::{CountingHw, FlushHw, RecordingHw};
-pub use addr::{FolioSpan, Pfn, Ptep, VirtAddr};
+pub use addr::{FolioSpan, Pfn, PhysAddr, Ptep, VirtAddr};
 pub use arch::Arch;
 pub use cause::{Cause, Why};
 pub use changes::{Change, Probe, Shows, Turn};

@@ -4,10 +4,13 @@ use crate::{Hw, Pte, PteOps, Ptep, VirtAddr};
 
 /// `ptep_modify_prot_start` and `_commit`, single and batched (`include/linux/pgtable.h`, `mm/util.c`, 7.3).
 ///
-/// Between start and commit the entries are empty, so that hardware can neither use them nor set bits in them. Start
-/// returns the first entry, accessed and dirty if any entry of the batch was. Commit writes a run of consecutive frames;
+/// Between start and commit hardware can neither use the entries nor set bits in them: they are empty, or marked as invalid
+/// where a port starts in its own way. Start returns the first entry, accessed and dirty if any entry of the batch was. Commit writes a run of consecutive frames;
 /// it may be called several times for one start, on adjoining parts.
 pub trait ModifyProt: PteOps {
+    /// Whether a start leaves an entry empty, as Linux's fallback does.
+    const START_CLEARS: bool = true;
+
     /// Opens the transaction on one entry.
     #[inline]
     fn ptep_modify_prot_start<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
@@ -23,14 +26,23 @@ pub trait ModifyProt: PteOps {
 
     /// Opens the transaction on `nr` entries of one batch.
     ///
-    /// Linux's fallback is a loop of single starts; this is the same run for ports whose single start is
-    /// [`ptep_get_and_clear`](PteOps::ptep_get_and_clear).
+    /// Linux's fallback is a loop of single starts. Where these are
+    /// [`ptep_get_and_clear`](PteOps::ptep_get_and_clear), that is one run.
     #[inline]
     fn modify_prot_start_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) -> Pte {
-        self.get_and_clear_ptes(hw, addr, p, nr)
+        if Self::START_CLEARS {
+            return self.get_and_clear_ptes(hw, addr, p, nr);
+        }
+        let first = self.ptep_modify_prot_start(hw, addr, p);
+        let mut recorded = 0;
+        for i in 1..nr {
+            let addr = addr.add(i as u64 * Self::PAGE_SIZE);
+            recorded |= self.recorded(self.ptep_modify_prot_start(hw, addr, p.add(i)));
+        }
+        self.pte_mkrecorded(first, recorded)
     }
 
-    /// Closes it for `nr` entries. `old` and `new` are those of the first.
+    /// Closes it for `nr` entries. `old` and `new` are those of the first. Linux's fallback is a loop of single commits.
     #[inline]
     fn modify_prot_commit_ptes<H: Hw>(
         &self,
@@ -41,7 +53,12 @@ pub trait ModifyProt: PteOps {
         new: Pte,
         nr: usize,
     ) {
-        let _ = old;
-        self.set_ptes(hw, addr, p, new, nr);
+        if Self::START_CLEARS {
+            return self.set_ptes(hw, addr, p, new, nr);
+        }
+        for i in 0..nr {
+            let (old, new) = (self.pte_advance_pfn(old, i), self.pte_advance_pfn(new, i));
+            self.ptep_modify_prot_commit(hw, addr.add(i as u64 * Self::PAGE_SIZE), p.add(i), old, new);
+        }
     }
 }

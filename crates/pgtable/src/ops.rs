@@ -1,6 +1,6 @@
 //! What touches tables. Every default is Linux's generic fallback (`include/linux/pgtable.h`, 7.3).
 
-use crate::{Cydp, Hw, Pte, Ptep, TlbOps, VirtAddr};
+use crate::{Cydp, Hw, Level, Pte, Ptep, TlbOps, VirtAddr};
 
 /// Operations on the entries of user tables, single and in runs.
 ///
@@ -46,21 +46,21 @@ pub trait PteOps: TlbOps {
     #[inline]
     fn pte_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
         let _ = addr;
-        hw.store(p, Pte::NONE);
+        hw.store(p, Self::EMPTY[0]);
     }
 
     /// Clears one entry and returns it.
     #[inline]
     fn ptep_get_and_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         let _ = addr;
-        take::<Self, H>(hw, p)
+        take::<Self, H>(hw, p, Self::EMPTY[0])
     }
 
     /// Clears `nr` entries and returns the first, accessed and dirty if any of them was (`get_and_clear_full_ptes`).
     #[inline]
     fn get_and_clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) -> Pte {
         let _ = addr;
-        let first = take::<Self, H>(hw, p);
+        let first = take::<Self, H>(hw, p, Self::EMPTY[0]);
         let mut recorded = 0;
         take_run::<Self, H>(hw, p.add(1), nr - 1, |pte| recorded |= self.recorded(pte));
         self.pte_mkrecorded(first, recorded)
@@ -164,7 +164,7 @@ pub trait PteOps: TlbOps {
     #[inline]
     fn pmdp_get_and_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         let _ = addr;
-        take::<Self, H>(hw, p)
+        take::<Self, H>(hw, p, Self::EMPTY[Level::Pmd as usize])
     }
 
     /// Makes a huge leaf invalid to hardware, flushes it, and returns what it was (`pmdp_invalidate`).
@@ -187,9 +187,9 @@ pub trait PteOps: TlbOps {
     fn pmdp_set_wrprotect<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
         let old = hw.load(p);
         if Self::ATOMIC {
-            hw.update(p, old, |pmd| self.pte_wrprotect(pmd));
+            hw.update(p, old, |pmd| self.pmd_wrprotect(pmd));
         } else {
-            self.set_pmd_at(hw, addr, p, self.pte_wrprotect(old));
+            self.set_pmd_at(hw, addr, p, self.pmd_wrprotect(old));
         }
     }
 
@@ -215,17 +215,17 @@ pub trait PteOps: TlbOps {
 
 /// Clears one entry and returns it.
 #[inline]
-fn take<A: PteOps, H: Hw>(hw: &mut H, p: Ptep) -> Pte {
+fn take<A: PteOps, H: Hw>(hw: &mut H, p: Ptep, empty: Pte) -> Pte {
     if A::ATOMIC {
-        return hw.swap(p, Pte::NONE);
+        return hw.swap(p, empty);
     }
     let old = hw.load(p);
-    hw.store(p, Pte::NONE);
+    hw.store(p, empty);
     old
 }
 
 /// Clears `nr` entries and shows each.
 #[inline]
 fn take_run<A: PteOps, H: Hw>(hw: &mut H, p: Ptep, nr: usize, each: impl FnMut(Pte)) {
-    if A::ATOMIC { hw.swap_run(p, nr, each) } else { hw.take_run(p, nr, each) }
+    if A::ATOMIC { hw.swap_run(p, A::EMPTY[0], nr, each) } else { hw.take_run(p, A::EMPTY[0], nr, each) }
 }

@@ -6,8 +6,10 @@ use crate::{Barrier, FolioSpan, Hw, Pfn, Pte, Ptep, TableMemory, Tlbi};
 #[derive(Clone, Debug)]
 pub struct PlainHw {
     entries: Vec<u64>,
+    /// Entries in the largest tables: what memory grows by.
     table_len: usize,
-    free: Vec<Ptep>,
+    /// Free blocks, by log2 of the entries in one.
+    free: [Vec<Ptep>; u64::BITS as usize],
     /// Order of the folio of every frame: the part of a page struct that hot loops read, packed for streaming.
     orders: Vec<u8>,
 }
@@ -74,16 +76,16 @@ impl Hw for PlainHw {
     }
 
     #[inline]
-    fn swap_run(&mut self, p: Ptep, n: usize, mut each: impl FnMut(Pte)) {
+    fn swap_run(&mut self, p: Ptep, new: Pte, n: usize, mut each: impl FnMut(Pte)) {
         for slot in self.run(p, n) {
             each(Pte(*slot));
-            *slot = 0;
+            *slot = new.0;
         }
     }
 
     #[inline]
-    fn take_run(&mut self, p: Ptep, n: usize, each: impl FnMut(Pte)) {
-        self.swap_run(p, n, each);
+    fn take_run(&mut self, p: Ptep, new: Pte, n: usize, each: impl FnMut(Pte)) {
+        self.swap_run(p, new, n, each);
     }
 
     #[inline]
@@ -124,29 +126,34 @@ impl TableMemory for PlainHw {
 
     fn with_tables_of(entries: usize) -> Self {
         assert!(entries.is_power_of_two(), "tables are aligned blocks");
-        Self { entries: Vec::new(), table_len: entries, free: Vec::new(), orders: Vec::new() }
+        let free = [const { Vec::new() }; u64::BITS as usize];
+        Self { entries: Vec::new(), table_len: entries, free, orders: Vec::new() }
     }
 
-    fn alloc_table(&mut self) -> Ptep {
-        self.free.pop().unwrap_or_else(|| {
-            let table = Ptep(self.entries.len() as u64);
-            self.entries.resize(self.entries.len() + self.table_len, 0);
-            table
-        })
+    fn alloc_table(&mut self, entries: usize, empty: Pte) -> Ptep {
+        let free = &mut self.free[entries.ilog2() as usize];
+        let table = free.pop().unwrap_or_else(|| {
+            let block = self.entries.len();
+            self.entries.resize(block + self.table_len, 0);
+            let rest = (block + entries..self.entries.len()).step_by(entries);
+            free.extend(rest.rev().map(|table| Ptep(table as u64)));
+            Ptep(block as u64)
+        });
+        self.run(table, entries).fill(empty.0);
+        table
     }
 
-    fn free_table(&mut self, table: Ptep) {
-        debug_assert!(self.peek_table(table).iter().all(|&word| word == 0), "freed table holds entries");
-        self.free.push(table);
+    fn free_table(&mut self, table: Ptep, entries: usize) {
+        self.free[entries.ilog2() as usize].push(table);
     }
 
     fn peek(&self, p: Ptep) -> Pte {
         Pte(self.entries[p.0 as usize])
     }
 
-    fn peek_table(&self, table: Ptep) -> &[u64] {
+    fn peek_table(&self, table: Ptep, n: usize) -> &[u64] {
         let at = table.0 as usize;
-        &self.entries[at..at + self.table_len]
+        &self.entries[at..at + n]
     }
 
     #[inline]

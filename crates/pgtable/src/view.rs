@@ -6,15 +6,16 @@ use std::fmt::Write;
 
 /// What a word says.
 pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteView {
-    if arch.pte_none(pte) {
+    if arch.is_none(pte, level) {
         return PteView::None;
     }
     let present = if level == Level::Pte { arch.pte_present(pte) } else { arch.pmd_present(pte) };
+    if present && level != Level::Pte && !arch.pmd_leaf(pte) {
+        return PteView::Table(arch.table_addr(pte, level));
+    }
+    let pte = if level == Level::Pte { pte } else { arch.pmd_pte(pte) };
     if !present {
         return PteView::Soft(decode_soft::<A>(pte));
-    }
-    if level != Level::Pte && !arch.pmd_leaf(pte) {
-        return PteView::Table(arch.table_pfn(pte));
     }
     let pfn = arch.pte_pfn(pte);
     PteView::Present(Mapping { pfn, level, attrs: decode_attrs(arch, pte), pkey: arch.pte_pkey(pte) })
@@ -39,9 +40,10 @@ fn decode_attrs<A: EntryFormat>(arch: &A, pte: Pte) -> PteAttrs {
 /// The word for a view: the one that says all of it, if the port has one.
 pub(crate) fn encode<A: EntryFormat>(arch: &A, view: PteView, level: Level) -> Option<Pte> {
     let word = match view {
-        PteView::None => Pte::NONE,
-        PteView::Table(pfn) => arch.mk_table(pfn),
-        PteView::Soft(leaf) if level <= Level::Pmd => arch.soft_leaf(leaf)?,
+        PteView::None => A::EMPTY[level as usize],
+        PteView::Table(addr) => arch.mk_table(addr, level),
+        PteView::Soft(leaf) if level == Level::Pte => arch.soft_leaf(leaf)?,
+        PteView::Soft(leaf) if level == Level::Pmd => arch.pte_pmd(arch.soft_leaf(leaf)?),
         PteView::Present(m) if is_sensible::<A>(&m) && is_key(arch, m.pkey) => leaf(arch, &m),
         PteView::Soft(_) | PteView::Present(_) => return None,
     };
@@ -72,7 +74,7 @@ fn leaf<A: EntryFormat>(arch: &A, m: &Mapping) -> Pte {
     let mut prot = arch.attr_bits(m.attrs);
     prot.0 |= A::PKEY.map_or(0, |key| key.bits(m.pkey.into()));
     let pte = arch.pfn_pte(m.pfn, prot);
-    if m.level == Level::Pte { pte } else { arch.pmd_mkhuge(pte) }
+    if m.level == Level::Pte { pte } else { arch.pmd_mkhuge(arch.pte_pmd(pte)) }
 }
 
 /// The bits that say attributes, where one bit says one.
@@ -132,10 +134,10 @@ pub(crate) fn describe<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> Stri
             let space = if bits.is_empty() { "" } else { " " };
             format!("{bits}{space}type={} offset={:#x}", leaf.ty, leaf.offset)
         }
-        PteView::Table(_) => names::<A::TableBits>(pte, arch.pfn_mask()),
+        PteView::Table(_) => names::<A::TableBits>(pte, arch.pfn_mask(pte, level)),
         PteView::Present(m) => {
             let key = A::PKEY.filter(|_| m.pkey != 0);
-            let fields = leaf_fields::<A>().fold(arch.pfn_mask(), |mask, field| mask | field.mask);
+            let fields = leaf_fields::<A>().fold(arch.pfn_mask(pte, level), |mask, field| mask | field.mask);
             let mut text = names::<A::Bits>(pte, fields);
             for field in A::FIELDS.iter().chain(&key) {
                 let _ = write!(text, " {}={}", field.name, field.value(pte));
@@ -157,7 +159,7 @@ fn leaf_fields<A: EntryFormat>() -> impl Iterator<Item = BitField> {
 
 /// The bits and fields of a word.
 pub(crate) fn fields<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> Vec<BitField> {
-    let frame = BitField { name: "frame", mask: arch.pfn_mask() };
+    let frame = BitField { name: "frame", mask: arch.pfn_mask(pte, level) };
     match arch.decode(pte, level) {
         PteView::Soft(_) => {
             let (ty, offset) = soft_fields::<A>();

@@ -33,7 +33,8 @@ struct Machine {
     arch: &'static str,
     kernel: &'static str,
     page_shift: u32,
-    table_shift: u32,
+    /// Pages that one entry maps, by level from the last up.
+    entry_pages: [u64; ptelab::Level::ALL.len()],
     cont: usize,
     /// Steps with every detail; those after are summarised.
     detailed: usize,
@@ -153,14 +154,14 @@ fn machine(lane: &Lane, tables: &mut Tables) -> Machine {
     Machine {
         arch: lane.arch,
         kernel: lane.kernel,
-        page_shift: lane.shape.page_shift,
-        table_shift: lane.shape.table_shift,
+        page_shift: lane.shape.page_shift(),
+        entry_pages: ptelab::Level::ALL.map(|level| lane.shape.pages_per_entry(level)),
         cont: lane.shape.cont_ptes,
         detailed: lane.detailed.min(lane.steps.len()),
         words: lane.words.all.iter().map(word).collect(),
         kinds: lane.words.kinds.iter().map(fields).collect(),
         reasons: lane.reasons.iter().map(|reasons| reasons_data(reasons, tables)).collect(),
-        steps: lane.steps.iter().map(|s| step(s, lane.shape.page_shift, tables)).collect(),
+        steps: lane.steps.iter().map(|s| step(s, lane.shape.page_shift(), tables)).collect(),
     }
 }
 

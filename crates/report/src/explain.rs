@@ -121,8 +121,8 @@ impl Explainer {
         let found = events(&self.places, self.shape.cont_ptes, records);
         for event in found.into_iter().filter(|found| found.space == space).map(|found| found.event) {
             let covers =
-                |addr: VirtAddr, n: u64| addr <= self.va && self.va < addr.add(n << self.shape.page_shift);
-            let index = |addr: VirtAddr| self.va.since(addr) >> self.shape.page_shift;
+                |addr: VirtAddr, n: u64| addr <= self.va && self.va < addr.add(n << self.shape.page_shift());
+            let index = |addr: VirtAddr| self.va.since(addr) >> self.shape.page_shift();
             let block = self.shape.cont_ptes as u64;
             match event {
                 TraceEvent::Batch(addr, n) if covers(addr, n) => note(By::Batch(addr, n, index(addr))),

@@ -1,6 +1,6 @@
 //! From entries as records name them to addresses.
 
-use ptelab::{Backend, Level, Pid, Ptep, VirtAddr};
+use ptelab::{Backend, Level, Pid, Ptep, Shape, VirtAddr};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ struct Space {
 }
 
 /// The tables of a machine, as of the last look.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Places {
     tables: FxHashMap<Ptep, Place>,
     before: FxHashMap<Ptep, Place>,
@@ -35,29 +35,41 @@ pub(crate) struct Places {
     moved: Vec<Place>,
     spaces: Vec<Space>,
     processes: Vec<Pid>,
-    table_shift: u32,
-    page_shift: u32,
+    shape: Shape,
 }
 
 impl Places {
     pub(crate) fn new(vm: &dyn Backend) -> Self {
-        let shape = vm.shape();
-        let mut places =
-            Self { table_shift: shape.table_shift, page_shift: shape.page_shift, ..Self::default() };
+        let mut places = Self {
+            tables: FxHashMap::default(),
+            before: FxHashMap::default(),
+            moved: Vec::new(),
+            spaces: Vec::new(),
+            processes: Vec::new(),
+            shape: vm.shape(),
+        };
         places.refresh(vm);
         places
     }
 
     /// Bytes that one entry of `level` maps.
     pub(crate) const fn entry_size(&self, level: Level) -> u64 {
-        1 << (self.page_shift + self.table_shift * level as u32)
+        self.shape.entry_size(level)
     }
 
     fn find_in(&self, tables: &FxHashMap<Ptep, Place>, p: Ptep) -> Option<Place> {
-        let entries = 1 << self.table_shift;
-        let table = tables.get(&p.align_down(entries))?;
-        let addr = table.addr.add(p.offset_in(entries) as u64 * self.entry_size(table.level));
-        Some(Place { addr, ..*table })
+        let (first, table) = self.table_of(tables, p)?;
+        let addr = table.addr.add((p.0 - first.0) * self.entry_size(table.level));
+        Some(Place { addr, ..table })
+    }
+
+    /// The table that an entry stands in, and its first entry. Tables of a level are blocks of one size, aligned to it.
+    fn table_of(&self, tables: &FxHashMap<Ptep, Place>, p: Ptep) -> Option<(Ptep, Place)> {
+        Level::ALL.into_iter().find_map(|level| {
+            let first = p.align_down(self.shape.entries(level));
+            let table = tables.get(&first).filter(|table| table.level == level)?;
+            Some((first, *table))
+        })
     }
 
     /// Where an entry stands, or stood before the last look where its table is gone.
@@ -76,9 +88,8 @@ impl Places {
         let mut entries: Vec<Ptep> = Vec::new();
         for p in written {
             // In a table of page entries, one stands for all.
-            let table = p.align_down(1 << self.table_shift);
-            let is_low = self.tables.get(&table).is_some_and(|place| place.level == Level::Pte);
-            let p = if is_low { table } else { p };
+            let table = self.table_of(&self.tables, p).filter(|(_, place)| place.level == Level::Pte);
+            let p = table.map_or(p, |(first, _)| first);
             if entries.last() != Some(&p) {
                 entries.push(p);
             }

@@ -109,7 +109,7 @@ impl<'a> State<'a> {
         let word = &self.lane.words.all[stretch.piece.word as usize];
         let size = entry_size(self.lane, word.level);
         let index = addr.since(stretch.start) / size;
-        let pages = size >> self.lane.shape.page_shift;
+        let pages = size >> self.lane.shape.page_shift();
         let piece = stretch.piece;
         let moved = if piece.repeats { 0 } else { index * pages };
         let start = stretch.start.add(index * size);
@@ -133,7 +133,7 @@ impl<'a> State<'a> {
 }
 
 const fn entry_size(lane: &Lane, level: Level) -> u64 {
-    1 << (lane.shape.page_shift + lane.shape.table_shift * level as u32)
+    lane.shape.entry_size(level)
 }
 
 fn len_of(lane: &Lane, piece: &Piece) -> u64 {
@@ -184,7 +184,7 @@ fn cut(lane: &Lane, stretch: &Stretch, start: VirtAddr, end: VirtAddr) -> Option
     if start >= end {
         return None;
     }
-    let pages = start.since(stretch.start) >> lane.shape.page_shift;
+    let pages = start.since(stretch.start) >> lane.shape.page_shift();
     let mut piece = stretch.piece;
     if !piece.repeats && piece.folio_pages > 0 {
         piece.offset = ((u64::from(piece.offset) + pages) % u64::from(piece.folio_pages)) as u32;

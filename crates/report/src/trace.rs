@@ -266,7 +266,7 @@ impl Tracer {
         let size = self.places.entry_size(Level::Pmd);
         let tables = vm.tables(user).unwrap_or_default();
         let directories = tables.iter().filter(|table| table.level == Level::Pmd);
-        let entries = 1 << self.lane.shape.table_shift;
+        let entries = self.lane.shape.entries(Level::Pmd) as u64;
         directories.flat_map(|table| (0..entries).map(|i| table.addr.add(i * size))).collect()
     }
 
@@ -290,7 +290,7 @@ impl Tracer {
             self.states.remove(&(space, start));
             return Vec::new();
         }
-        let entries = 1 << self.lane.shape.table_shift;
+        let entries = self.lane.shape.entries(Level::Pte);
         if !is_detailed {
             let pieces = known.shares(entries);
             return if pieces == old.shares(entries) {
@@ -300,7 +300,7 @@ impl Tracer {
             };
         }
         let ranges = old.differing(known, entries);
-        let page_shift = self.lane.shape.page_shift;
+        let page_shift = self.lane.shape.page_shift();
         let change = |(from, to): (usize, usize)| RangeChange {
             space,
             start: start.add((from as u64) << page_shift),

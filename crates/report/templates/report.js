@@ -104,7 +104,7 @@ class Course {
       this.kept.push({ at: this.at, runs: copy(this.runs), vmas: copy(this.vmas) });
     }
   }
-  entryPages(word) { return 2 ** (this.machine.table_shift * this.machine.words[word][1]); }
+  entryPages(word) { return this.machine.entry_pages[this.machine.words[word][1]]; }
   change(space, start, flat) {
     const pieces = [];
     let page = start;

@@ -47,14 +47,14 @@ pub fn run_line(snapshot: &Snapshot, run: &Run) -> String {
     let view = run.view.map_or_else(String::new, |view| view_text(&view));
     let _ = write!(line, "  {:016x}  {view}", run.bits);
     if let Some(page) = &run.page {
-        let _ = write!(line, "  {}", page_text(run, page, snapshot.runs.pages_per_entry(run.level)));
+        let _ = write!(line, "  {}", page_text(run, page, snapshot.runs.shape.pages_per_entry(run.level)));
     }
     line
 }
 
 /// `  16 x 4K`
 fn entries(snapshot: &Snapshot, run: &Run) -> String {
-    let one = snapshot.runs.pages_per_entry(run.level) * snapshot.page_size;
+    let one = snapshot.runs.shape.pages_per_entry(run.level) * snapshot.page_size;
     let huge = if run.level == Level::Pte { "" } else { " PMD" };
     format!("{:>5} x {}{huge}", run.n, size(one))
 }

@@ -87,8 +87,8 @@ impl Arch for Own {
 
 impl EntryFormat for Own {
     const PAGE_SHIFT: u32 = 12;
-    const TABLE_SHIFT: u32 = 9;
-    const ROOT: Level = Level::P4d;
+    const INDEX_BITS: [u32; Level::ALL.len()] = [9; Level::ALL.len()];
+    const TOP: Level = Level::P4d;
     const TASK_SIZE: u64 = 1 << 47;
 
     type Bits = PteBits;

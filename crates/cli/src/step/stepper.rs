@@ -85,6 +85,6 @@ impl<'a> Stepper<'a> {
 
     /// Bytes in a page of the machine that is shown.
     pub(super) fn page(&self) -> u64 {
-        1 << self.state().lane().shape.page_shift
+        1 << self.state().lane().shape.page_shift()
     }
 }

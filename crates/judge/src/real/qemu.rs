@@ -10,7 +10,7 @@ use super::report;
 use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use crate::verdict::Verdict;
 use crate::verify::Beside;
-use ptelab_machine::{Backend, Builder, Call, KernelRules, Pte, Release, port_named};
+use ptelab_machine::{Backend, Builder, Call, KernelRules, Level, Pte, Release, Shape, port_named};
 use ptelab_real::RealError;
 use ptelab_real::qemu::{DISK, Qemu, Setup};
 use ptelab_run::exec::Watch;
@@ -435,13 +435,14 @@ fn version(release: &str) -> &str {
 }
 
 fn golden_dump(dump: &RealDump, port: &dyn Backend) -> GoldenDump {
-    let pfn_mask = port.about().shape.pfn_mask;
+    let (words, shape) = (port.words(), port.about().shape);
     let mut entries: Vec<GoldenEntry> = Vec::new();
     let mut folios = HashMap::new();
     for word in dump.words.iter().flatten() {
         let addr = word.addr.max(dump.start);
         let page = dump.pages.get(((addr - dump.start) / PAGE) as usize).copied().unwrap_or_default();
-        let bits = port.words().without_frame(Pte(word.word), word.level).0 & !pfn_mask;
+        let bare = words.without_frame(Pte(word.word), word.level);
+        let bits = bare.0 & !words.pfn_mask(bare, word.level);
         let next = folios.len() as u32;
         let folio = page.frame.map(|frame| *folios.entry(frame.head).or_insert(next));
         let entry = GoldenEntry {
@@ -455,7 +456,7 @@ fn golden_dump(dump: &RealDump, port: &dyn Backend) -> GoldenDump {
             pagemap: folio.map(|_| format!("{:#05x}", page.pagemap)),
             mapcount: page.frame.map(|frame| frame.mapcount),
         };
-        match entries.last_mut().filter(|last| continues(last, &entry)) {
+        match entries.last_mut().filter(|last| continues(&shape, last, &entry)) {
             Some(last) => last.n += 1,
             None => entries.push(entry),
         }
@@ -471,15 +472,12 @@ fn golden_dump(dump: &RealDump, port: &dyn Backend) -> GoldenDump {
 }
 
 /// Whether an entry is like those of a run, and maps the page after theirs.
-fn continues(run: &GoldenEntry, entry: &GoldenEntry) -> bool {
-    let step = 1 << (TABLE_SHIFT * u32::from(run.level));
-    let next = run.offset.map(|offset| offset + run.n as u32 * step);
+fn continues(shape: &Shape, run: &GoldenEntry, entry: &GoldenEntry) -> bool {
+    let step = shape.pages_per_entry(Level::ALL[usize::from(run.level)]);
+    let next = run.offset.map(|offset| offset + (run.n * step) as u32);
     let like = GoldenEntry { va: entry.va.clone(), n: 1, offset: next, ..run.clone() };
     like == *entry
 }
-
-/// A table has `1 << TABLE_SHIFT` entries.
-const TABLE_SHIFT: u32 = 9;
 
 #[cfg(test)]
 mod tests {

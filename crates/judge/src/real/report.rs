@@ -73,7 +73,7 @@ fn snapshot(
     like: &Snapshot,
     words: &dyn Backend,
 ) -> Result<Snapshot, GoldenError> {
-    let runs = read_views(&dump.runs(like)?, like.end, words);
+    let runs = read_views(&dump.runs(like, words.words())?, like.end, words);
     let vmas = dump.vmas.iter().map(vma_facts).filter(|vma| vma.start < like.end && like.start < vma.end);
     Ok(Snapshot { kernel, vmas: vmas.collect(), runs, ..like.clone() })
 }
@@ -83,7 +83,7 @@ fn snapshot(
 pub fn as_seen(report: RunReport, words: &dyn Backend) -> RunReport {
     let mut report = report;
     for Dump { snapshot, .. } in &mut report.dumps {
-        let runs = snapshot.runs.as_golden(snapshot.pfn_mask);
+        let runs = snapshot.runs.as_golden();
         snapshot.runs = read_views(&runs, snapshot.end, words);
         snapshot.vmas.iter_mut().for_each(|vma| {
             *vma = vma_facts(&GoldenVma::new(vma));

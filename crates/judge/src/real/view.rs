@@ -25,13 +25,13 @@ enum Frames {
 /// A run of page entries. Where something is mapped, its word is 1, so that it counts as something.
 fn run(addr: VirtAddr, n: u64, pagemap: Pagemap, page: Option<PageRun>) -> Run {
     let bits = u64::from(pagemap.intersects(Pagemap::PRESENT | Pagemap::SWAP));
-    Run { addr, level: Level::Pte, n, bits, pagemap: Some(pagemap), page, view: None }
+    Run { addr, level: Level::Pte, n, bits, pfn_mask: 0, pagemap: Some(pagemap), page, view: None }
 }
 
 fn of_snapshot(snapshot: &Snapshot, frames: Frames) -> Runs {
     let mut runs = snapshot.runs.emptied();
     for entry in &snapshot.runs {
-        let pages = snapshot.runs.pages_per_entry(entry.level);
+        let pages = snapshot.runs.shape.pages_per_entry(entry.level);
         let pagemap = entry.pagemap.unwrap_or_default();
         let page = entry.page.filter(|_| frames == Frames::Seen);
         let page = page.map(|page| PageRun { exclusive: None, repeats: page.repeats && pages == 1, ..page });

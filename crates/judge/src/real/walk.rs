@@ -2,9 +2,6 @@
 
 use ptelab_machine::{Backend, Level, Pte, PteView};
 
-/// Levels from the topmost down.
-const LEVELS: [Level; 4] = [Level::Pgd, Level::Pud, Level::Pmd, Level::Pte];
-
 /// A word that points to no further table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TableWord {
@@ -26,12 +23,12 @@ pub(super) fn walk(
     let mut addr = start;
     while addr < end {
         let mut table = root;
-        for level in LEVELS {
-            let shift = shape.page_shift + shape.table_shift * level as u32;
-            let index = (addr >> shift) & ((1 << shape.table_shift) - 1);
-            let word = read(table + 8 * index)?;
-            if let PteView::Table(pfn) = port.words().decode(Pte(word), level) {
-                table = pfn.get() << shape.page_shift;
+        for level in Level::ALL.into_iter().rev().skip_while(|level| *level > shape.top) {
+            let shift = shape.entry_shift[level as usize];
+            let index = (addr >> shift) as usize & (shape.entries(level) - 1);
+            let word = read(table + (index * size_of::<Pte>()) as u64)?;
+            if let PteView::Table(next) = port.words().decode(Pte(word), level) {
+                table = next.get();
                 continue;
             }
             let first = addr >> shift << shift;

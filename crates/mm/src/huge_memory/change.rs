@@ -22,7 +22,8 @@ pub(crate) fn change_huge_pmd<A: Arch, H: TableMemory>(
 ) {
     let ChangeWalk { vma, newprot, cp_flags, .. } = *walk;
     if !pt.arch.pmd_present(pmd) {
-        let (new, why) = changed_softleaf(pt, walk, pmd);
+        let (new, why) = changed_softleaf(pt, walk, pt.arch.pmd_pte(pmd));
+        let new = pt.arch.pte_pmd(new);
         if new != pmd {
             pt.because(why, |pt| pt.set_pmd_at(addr, pmdp, new));
         }
@@ -34,11 +35,12 @@ pub(crate) fn change_huge_pmd<A: Arch, H: TableMemory>(
     pt.hw.event(Event::HugeChange);
     pt.hw.begin_cause(&cause::mprotect_huge);
     let old = pt.pmdp_invalidate_ad(addr, pmdp);
-    let mut entry = uffd_changed(pt, pt.arch.pmd_modify(old, newprot), cp_flags);
+    let mut entry = uffd_changed(pt, pt.arch.pmd_pte(pt.arch.pmd_modify(old, newprot)), cp_flags);
+    entry = pt.arch.pte_pmd(entry);
     let mut set_write = SetWrite::NotAsked;
-    if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pte_write(entry) {
+    if cp_flags.contains(CpFlags::TRY_CHANGE_WRITABLE) && !pt.arch.pmd_write(entry) {
         set_write = can_change_pmd_writable(pt, vma, entry).into();
-        entry = set_write.mkwrite(pt, entry);
+        entry = set_write.mkwrite_pmd(pt, entry);
     }
     pt.because_some(set_write.cause(), |pt| pt.set_pmd_at(addr, pmdp, entry));
     if pt.arch.huge_pmd_needs_flush(old, entry) {
@@ -51,7 +53,7 @@ pub(crate) fn change_huge_pmd<A: Arch, H: TableMemory>(
 /// Whether NUMA hinting passes over a huge leaf, which Linux reads again for that.
 fn prot_numa_skip_pmd<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, vma: &Vma, pmdp: Ptep) -> bool {
     let pmd = pt.hw.load(pmdp);
-    if pt.arch.pte_protnone(pmd) {
+    if pt.arch.pmd_protnone(pmd) {
         return true;
     }
     let Some(folio) = pt.vm_normal_folio_pmd(pmd) else { return true };
@@ -65,10 +67,11 @@ pub(crate) fn can_change_pmd_writable<A: Arch, H: TableMemory>(
     pmd: Pte,
 ) -> Result<(), &'static Cause> {
     pt.hw.event(Event::WriteCheck);
+    let pte = pt.arch.pmd_pte(pmd);
     if vma.flags.contains(VmFlags::SHARED) {
-        return can_change_shared_pte_writable(pt, vma, pmd);
+        return can_change_shared_pte_writable(pt, vma, pte);
     }
-    maybe_change_pte_writable(pt, vma, pmd)?;
+    maybe_change_pte_writable(pt, vma, pte)?;
     let folio = pt.vm_normal_folio_pmd(pmd).ok_or(&cause::write_not_anon)?;
     can_change_private_pte_writable(pt, folio, folio.head)
 }

@@ -7,7 +7,7 @@ use crate::pages::MapLevel;
 use crate::rmap::{Mapped, folio_addresses, folio_entries, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
-use ptelab_pgtable::{Arch, FolioSpan, Pfn, Pte, SoftFlags, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, SoftFlags, TableMemory, VirtAddr, VmFlags};
 
 /// A large folio that is taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,8 @@ pub fn folio_to_split<A: Arch, H: TableMemory>(
     addr: VirtAddr,
     order: u32,
 ) -> Option<FolioSpan> {
-    let pte = pt.entry_at(mm, addr).pte;
+    let entry = pt.entry_at(mm, addr);
+    let pte = if entry.level == Level::Pmd { pt.arch.pmd_pte(entry.pte) } else { entry.pte };
     if order == 1 || !pt.arch.pte_present(pte) || pt.arch.pte_special(pte) {
         return None;
     }
@@ -106,7 +107,7 @@ fn remap_folio<A: Arch, H: TableMemory>(
 /// A page of a split folio that nobody wrote anything but zeros to: the zero page takes its place, and it is freed
 /// (`try_to_map_unused_to_zeropage`).
 fn map_unused_to_zeropage<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &Mm, moved: &Moved) {
-    let mut entry = pt.zero_entry(&moved.vma);
+    let mut entry = pt.zero_entry(&moved.vma, moved.addr);
     if pt.rules.split_zeropage_keeps_soft_dirty {
         let leaf = migration_leaf_of(pt, moved.old, moved.pfn, moved.exclusive);
         if leaf.flags.contains(SoftFlags::SOFT_DIRTY) {

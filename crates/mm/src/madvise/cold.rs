@@ -93,10 +93,10 @@ fn free_huge_pmd<A: Arch, H: TableMemory>(
         return false;
     }
     pt.pages.set_dirty(folio, false);
-    if pt.arch.pte_young(pmd) || pt.arch.pte_dirty(pmd) {
+    if pt.arch.pmd_young(pmd) || pt.arch.pmd_dirty(pmd) {
         pt.because(&cause::free, |pt| {
             let old = pt.pmdp_invalidate(from, pmdp);
-            let new = pt.arch.pte_mkclean(pt.arch.pte_mkold(old));
+            let new = pt.arch.pmd_mkclean(pt.arch.pmd_mkold(old));
             pt.set_pmd_at(from, pmdp, new);
         });
         tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
@@ -211,8 +211,8 @@ fn cold_huge_pmd<A: Arch, H: TableMemory>(
         k.because(&cause::folio_in_part, |k| split_folio(&mut k.pt, mm, folio));
         return false;
     }
-    if cold == Cold::Deactivate && k.pt.arch.pte_young(pmd) {
-        k.pt.set_pmd_at(from, pmdp, k.pt.arch.pte_mkold(pmd));
+    if cold == Cold::Deactivate && k.pt.arch.pmd_young(pmd) {
+        k.pt.set_pmd_at(from, pmdp, k.pt.arch.pmd_mkold(pmd));
         tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
     }
     if pages_out(&k.pt, cold, folio) {

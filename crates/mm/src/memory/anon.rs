@@ -22,7 +22,7 @@ pub(crate) fn do_anonymous_page<A: Arch, H: TableMemory>(
 ) -> Result<(), FaultError> {
     if fault.access == Access::Read {
         let p = table.add(A::index(fault.addr, Level::Pte));
-        let entry = marked(&k.pt, fault, k.pt.zero_entry(vma));
+        let entry = marked(&k.pt, fault, k.pt.zero_entry(vma, fault.addr));
         k.because(&cause::fault_zero, |k| {
             k.pt.hw.event(Event::Fault(FaultKind::Zero));
             k.pt.set_pte_at(fault.addr, p, entry);
@@ -81,5 +81,5 @@ fn range_none<A: Arch, H: TableMemory>(
 ) -> bool {
     let n = 1 << order;
     let first = A::index(addr, Level::Pte) & !(n - 1);
-    pt.hw.peek_table(table)[first..first + n].iter().all(|&word| pt.arch.pte_none(Pte(word)))
+    pt.hw.peek_table(table.add(first), n).iter().all(|&word| pt.arch.pte_none(Pte(word)))
 }

@@ -79,8 +79,8 @@ fn copy_huge_pmd<A: Arch, H: TableMemory>(
         pt.pages.map(folio, folio.head, MapLevel::Pmd, child.id);
     }
     pt.pmdp_set_wrprotect(addr, src);
-    let pmd = pt.arch.pte_mkold(pt.arch.pte_wrprotect(pmd));
-    let pmd = if copy.keeps_uffd { pmd } else { pt.arch.pte_clear_uffd_wp(pmd) };
+    let pmd = pt.arch.pmd_mkold(pt.arch.pmd_wrprotect(pmd));
+    let pmd = if copy.keeps_uffd { pmd } else { pt.arch.pmd_clear_uffd_wp(pmd) };
     pt.set_pmd_at(addr, dst, pmd);
     Ok(())
 }
@@ -247,15 +247,16 @@ fn copy_softleaf_pmd<A: Arch, H: TableMemory>(
     pmd: Pte,
     addr: VirtAddr,
 ) {
-    let Some(leaf) = pt.soft_view(pmd) else { return };
+    let Some(leaf) = pt.soft_view_pmd(pmd) else { return };
     pt.migration_entries(Pfn::new(leaf.offset), |entries| entries + 1);
     let kept = leaf.flags & (SoftFlags::SOFT_DIRTY | SoftFlags::UFFD);
     let word = pt.soft_word(shared_migration(leaf, kept));
-    if word != pmd {
-        pt.set_pmd_at(addr, src, word);
+    let shared = pt.arch.pte_pmd(word);
+    if shared != pmd {
+        pt.set_pmd_at(addr, src, shared);
     }
-    let word = forked_softleaf(pt, copy, word);
-    pt.set_pmd_at(addr, dst, word);
+    let forked = pt.arch.pte_pmd(forked_softleaf(pt, copy, word));
+    pt.set_pmd_at(addr, dst, forked);
 }
 
 /// A child's entry is write-protected only where its userfaultfd is its parent's.

@@ -105,12 +105,12 @@ pub(crate) fn do_huge_pmd_numa_page<A: Arch, H: TableMemory>(
     {
         return;
     }
-    let mut pmd = k.pt.arch.pte_mkyoung(k.pt.arch.pmd_modify(pmd, vma.page_prot));
-    if !k.pt.arch.pte_write(pmd)
+    let mut pmd = k.pt.arch.pmd_mkyoung(k.pt.arch.pmd_modify(pmd, vma.page_prot));
+    if !k.pt.arch.pmd_write(pmd)
         && vma_wants_manual_pte_write_upgrade(k, vma)
         && can_change_pmd_writable(&mut k.pt, vma, pmd).is_ok()
     {
-        pmd = k.pt.arch.pte_mkwrite(pmd);
+        pmd = k.pt.arch.pmd_mkwrite(pmd);
     }
     k.pt.set_pmd_at(base, pmdp, pmd);
 }

@@ -110,9 +110,9 @@ fn try_to_free_pte<A: Arch, H: TableMemory>(
     pmdp: Ptep,
     table: Ptep,
 ) {
-    if pt.hw.peek_table(table).iter().all(|&word| pt.arch.pte_none(Pte(word))) {
-        pt.hw.because(&cause::pt_reclaim, |hw| hw.store(pmdp, Pte::NONE));
-        pt.free_table(mm, table);
+    if pt.is_empty_table(table, Level::Pte) {
+        pt.because(&cause::pt_reclaim, |pt| pt.table_clear(pmdp, Level::Pmd));
+        pt.free_table(mm, table, Level::Pte);
         tlb.free_table(addr, A::PAGE_SIZE, Level::Pmd);
     }
 }
@@ -128,7 +128,7 @@ pub(crate) fn zap_huge_pmd<A: Arch, H: TableMemory>(
     let old = pt.pmdp_get_and_clear(addr, pmdp);
     tlb.flush_range(addr, A::entry_size(Level::Pmd), Level::Pmd);
     pt.forfeit_table(mm);
-    if let Some(leaf) = pt.soft_view(old) {
+    if let Some(leaf) = pt.soft_view_pmd(old) {
         pt.migration_entries(Pfn::new(leaf.offset), |entries| entries - 1);
     } else if let Some(folio) = pt.vm_normal_folio_pmd(old) {
         pt.pages.unmap(folio, folio.head, MapLevel::Pmd, mm.id);

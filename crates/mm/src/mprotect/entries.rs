@@ -47,7 +47,7 @@ impl Seen {
     /// Whether a stretch may begin at an entry, as far as is known.
     #[inline]
     fn may_begin<A: Arch, H: TableMemory>(&self, p: Ptep) -> bool {
-        let known_short = p < self.from && self.from.0 - p.0 < A::PTRS_PER_TABLE as u64;
+        let known_short = p < self.from && self.from.0 - p.0 < A::PTRS_PER_PTE as u64;
         !H::KEEPS_ORDER && !known_short && p.offset_in(A::CONT_PTES) == 0
     }
 }
@@ -272,7 +272,7 @@ fn stretch<A: Arch, H: TableMemory>(
     }
     let mask = period as u64 - 1;
     let phase = ((addr.get() >> A::PAGE_SHIFT) & mask, pfn.get() & mask);
-    let like = Pattern { bits: pte.0 & !pt.arch.pfn_mask(), phase, order, exclusive };
+    let like = Pattern { bits: pte.0 & !pt.arch.pfn_mask(pte, Level::Pte), phase, order, exclusive };
     Some(Stretch { like, pfn, period, n: n - n % period })
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn uffd_changed_nonpresent<A: Arch, H: TableMemory>(
     } else if pt.arch.pte_none(pte) {
         if protects && vma.uffd_wp_use_markers() { pt.soft_word(SoftLeaf::UFFD_WP) } else { pte }
     } else if pt.is_marker(pte, 0) {
-        if !protects && pt.is_marker(pte, marker::UFFD_WP) { Pte::NONE } else { pte }
+        if !protects && pt.is_marker(pte, marker::UFFD_WP) { A::EMPTY[0] } else { pte }
     } else {
         pt.with_soft_flag(pte, SoftFlags::UFFD, protects)
     }

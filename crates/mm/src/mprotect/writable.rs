@@ -95,6 +95,12 @@ impl SetWrite {
         pt.arch.pte_mkwrite(pte)
     }
 
+    /// The same for a huge leaf.
+    pub(crate) fn mkwrite_pmd<A: Arch, H: TableMemory>(self, pt: &mut PageTables<A, H>, pmd: Pte) -> Pte {
+        let pte = self.mkwrite(pt, pt.arch.pmd_pte(pmd));
+        pt.arch.pte_pmd(pte)
+    }
+
     /// Why the entry comes out writable or not, where that was asked.
     #[inline]
     pub(crate) const fn cause(self) -> Option<&'static Cause> {

@@ -1,6 +1,6 @@
 //! What entries say, and what they map (`include/linux/leafops.h`, `mm/memory.c`, `mm/internal.h`, 7.3).
 
-use crate::pages::ZERO_PFN;
+use crate::pages::zero_pfn;
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
@@ -19,7 +19,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         leaf.pfn().filter(|_| of_device)
     }
 
-    /// The page that a migration entry is of.
+    /// The page that a page's migration entry is of.
     pub(crate) fn migrating_page(&self, pte: Pte) -> Option<Pfn> {
         self.soft_view(pte).filter(|leaf| leaf.is_migration())?.pfn()
     }
@@ -78,6 +78,24 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         }
     }
 
+    /// The software entry of a huge page that a word is, if it is one.
+    pub(crate) fn soft_view_pmd(&self, pmd: Pte) -> Option<SoftLeaf> {
+        match self.arch.decode(pmd, Level::Pmd) {
+            PteView::Soft(leaf) => Some(leaf),
+            _ => None,
+        }
+    }
+
+    /// The word of a huge page's software entry.
+    pub(crate) fn soft_word_pmd(&self, leaf: SoftLeaf) -> Pte {
+        self.arch.pte_pmd(self.soft_word(leaf))
+    }
+
+    /// A huge page's software entry with a flag set or cleared.
+    pub(crate) fn with_soft_flag_pmd(&self, pmd: Pte, flag: SoftFlags, on: bool) -> Pte {
+        self.arch.pte_pmd(self.with_soft_flag(self.arch.pmd_pte(pmd), flag, on))
+    }
+
     /// The word of a software entry; what the architecture has no bit for is left out (`pte_swp_mksoft_dirty`).
     pub(crate) fn soft_word(&self, mut leaf: SoftLeaf) -> Pte {
         if !self.arch.has_soft_dirty() {
@@ -107,16 +125,16 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
 
     /// The folio behind a huge leaf, or `None` for the huge zero page (`vm_normal_folio_pmd`).
     pub(crate) fn vm_normal_folio_pmd(&mut self, pmd: Pte) -> Option<FolioSpan> {
-        let pfn = self.arch.pte_pfn(pmd);
+        let pfn = self.arch.pmd_pfn(pmd);
         if pfn == self.pages.huge_zero().head {
             return None;
         }
         Some(self.hw.page_folio(pfn))
     }
 
-    /// The entry that maps the zero page in `vma`.
-    pub(crate) fn zero_entry(&self, vma: &Vma) -> Pte {
-        self.arch.pte_mkspecial(self.arch.pfn_pte(ZERO_PFN, vma.page_prot))
+    /// The entry that maps a zero page at `addr` in `vma`.
+    pub(crate) fn zero_entry(&self, vma: &Vma, addr: VirtAddr) -> Pte {
+        self.arch.pte_mkspecial(self.arch.pfn_pte(zero_pfn::<A>(addr), vma.page_prot))
     }
 
     /// How many entries from `p` on, at most `max`, name one slot after the other, alike in all else (`swap_pte_batch`,
@@ -138,13 +156,13 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
 mod tests {
     use crate::tables::tests::{Plain, at, machine};
     use ptelab_pgtable::{
-        EntryFormat, FolioSpan, Fpb, Pfn, Ptep, SoftFlags, SoftLeaf, TableMemory, VmFlags, marker, swp_type,
+        EntryFormat, FolioSpan, Fpb, Level, Pfn, Ptep, SoftFlags, SoftLeaf, VmFlags, marker, swp_type,
     };
 
     /// Entries for the pages of a new folio of 16, from `at` on in a new table.
     fn mapped(pt: &mut Plain, offset: usize) -> (FolioSpan, Ptep) {
         let folio = pt.alloc_folio(4).expect("there is memory");
-        let table = pt.hw.alloc_table().add(offset);
+        let table = pt.new_table(Level::Pte).add(offset);
         let prot = pt.arch.vm_get_page_prot(VmFlags::READ);
         let entry = pt.arch.pfn_pte(folio.head, prot);
         pt.set_ptes(at(0), table, entry, 16);
@@ -200,7 +218,7 @@ mod tests {
         assert_eq!(pt.with_soft_flag(protected, SoftFlags::UFFD, false), word);
         assert!(pt.is_marker(pt.soft_word(SoftLeaf::UFFD_WP), marker::UFFD_WP));
         assert!(!pt.is_marker(word, 0));
-        let p = pt.hw.alloc_table();
+        let p = pt.new_table(Level::Pte);
         for (i, offset) in [40, 41, 42, 44].into_iter().enumerate() {
             let word = pt.soft_word(SoftLeaf { offset, ..leaf });
             pt.set_pte_at(at(0), p.add(i), word);

@@ -70,8 +70,12 @@ pub struct LeafEntry {
 }
 
 impl LeafEntry {
-    const fn empty(addr: VirtAddr, level: Level) -> Self {
-        Self { addr, level, pte: Pte::NONE, pagemap: Pagemap::empty(), page: None }
+    const fn new(addr: VirtAddr, level: Level, pte: Pte) -> Self {
+        Self { addr, level, pte, pagemap: Pagemap::empty(), page: None }
+    }
+
+    const fn empty<A: Arch>(addr: VirtAddr, level: Level) -> Self {
+        Self::new(addr, level, A::EMPTY[level as usize])
     }
 }
 
@@ -84,9 +88,9 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
             match self.pmd_offset(mm, addr) {
                 Err(size) => {
                     let level = Level::ALL.into_iter().find(|&level| A::entry_size(level) == size);
-                    let level = level.unwrap_or(A::ROOT);
+                    let level = level.unwrap_or(mm.root);
                     let base = addr.align_down(size);
-                    each(LeafEntry::empty(base, level));
+                    each(LeafEntry::empty::<A>(base, level));
                     addr = VirtAddr::new(base.get().saturating_add(size));
                     continue;
                 }
@@ -106,7 +110,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     ) {
         let base = addr.align_down(A::entry_size(Level::Pmd));
         match self.pmd_state(pmdp) {
-            PmdState::None => each(LeafEntry::empty(base, Level::Pmd)),
+            PmdState::None => each(LeafEntry::empty::<A>(base, Level::Pmd)),
             PmdState::Huge(pmd) | PmdState::Soft(pmd) => {
                 each(self.leaf(mm.vmas.find(base), base, Level::Pmd, pmd));
             }
@@ -114,7 +118,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
                 let first = A::index(addr, Level::Pte);
                 let n = (end.since(addr) >> A::PAGE_SHIFT) as usize;
                 let mut vmas = mm.vmas.range(addr, end).peekable();
-                for (i, &word) in self.hw.peek_table(table)[first..first + n].iter().enumerate() {
+                for (i, &word) in self.hw.peek_table(table.add(first), n).iter().enumerate() {
                     let at = addr.add((i as u64) << A::PAGE_SHIFT);
                     while vmas.next_if(|vma| vma.end <= at).is_some() {}
                     let vma = vmas.peek().copied().filter(|vma| vma.start <= at);
@@ -129,19 +133,20 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         let addr = addr.align_down(A::PAGE_SIZE);
         let mut found = None;
         self.walk_entries(mm, addr, addr.add(A::PAGE_SIZE), |entry| found = Some(entry));
-        found.unwrap_or_else(|| LeafEntry::empty(addr, Level::Pte))
+        found.unwrap_or_else(|| LeafEntry::empty::<A>(addr, Level::Pte))
     }
 
     pub(crate) fn leaf(&self, vma: Option<&Vma>, addr: VirtAddr, level: Level, pte: Pte) -> LeafEntry {
-        let mut entry = LeafEntry { pte, ..LeafEntry::empty(addr, level) };
+        let mut entry = LeafEntry::new(addr, level, pte);
         if vma.is_some_and(|vma| vma.flags.contains(VmFlags::SOFTDIRTY)) {
             entry.pagemap |= Pagemap::SOFT_DIRTY;
         }
-        if self.arch.pte_none(pte) {
+        if self.arch.is_none(pte, level) {
             return entry;
         }
         let present =
             if level == Level::Pte { self.arch.pte_present(pte) } else { self.arch.pmd_present(pte) };
+        let pte = if level == Level::Pte { pte } else { self.arch.pmd_pte(pte) };
         if !present {
             if let Some(leaf) = self.soft_view(pte) {
                 self.soft_facts(&mut entry, leaf);

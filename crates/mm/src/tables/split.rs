@@ -12,15 +12,15 @@ use ptelab_uapi::Errno;
 impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// Splits the entry for a huge page that migrates into entries for its pages (`__split_huge_pmd_locked`).
     pub(crate) fn split_soft_pmd(&mut self, pmdp: Ptep, pmd: Pte, base: VirtAddr) {
-        let Some(leaf) = self.soft_view(pmd) else { return };
-        let table = self.hw.alloc_table();
-        for i in 0..A::PTRS_PER_TABLE {
+        let Some(leaf) = self.soft_view_pmd(pmd) else { return };
+        let table = self.new_table(Level::Pte);
+        for i in 0..A::PTRS_PER_PTE {
             let word = self.soft_word(SoftLeaf { offset: leaf.offset + i as u64, ..leaf });
             self.set_pte_at(base.add(i as u64 * A::PAGE_SIZE), table.add(i), word);
         }
-        let more = A::PTRS_PER_TABLE as u64 - 1;
+        let more = A::PTRS_PER_PTE as u64 - 1;
         self.migration_entries(Pfn::new(leaf.offset), |entries| entries + more);
-        self.populate(pmdp, table);
+        self.populate(pmdp, Level::Pmd, table);
     }
 
     /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail
@@ -59,8 +59,8 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         if let PmdState::Soft(pmd) = self.pmd_state(pmdp) {
             return self.split_soft_pmd(pmdp, pmd, base);
         }
-        let table = self.hw.alloc_table();
-        let pfn = self.arch.pte_pfn(self.hw.peek(pmdp));
+        let table = self.new_table(Level::Pte);
+        let pfn = self.arch.pmd_pfn(self.hw.peek(pmdp));
         if pfn == self.pages.huge_zero().head {
             let old = self.pmdp_get_and_clear(base, pmdp);
             self.flush_pmd_tlb_range(base);
@@ -69,45 +69,44 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
             let old = self.pmdp_invalidate(base, pmdp);
             self.fill_split_table(mm, vma, table, base, old);
         }
-        self.populate(pmdp, table);
+        self.populate(pmdp, Level::Pmd, table);
     }
 
     pub(crate) fn fill_zero_table(&mut self, vma: &Vma, table: Ptep, base: VirtAddr, old: Pte) {
-        let mut entry = self.zero_entry(vma);
-        if self.arch.pte_uffd_wp(old) {
-            entry = self.arch.pte_mkuffd_wp(entry);
-        }
-        for i in 0..A::PTRS_PER_TABLE {
+        let uffd_wp = self.arch.pmd_uffd_wp(old);
+        for i in 0..A::PTRS_PER_PTE {
             let addr = base.add(i as u64 * A::PAGE_SIZE);
+            let entry = self.zero_entry(vma, addr);
+            let entry = if uffd_wp { self.arch.pte_mkuffd_wp(entry) } else { entry };
             self.set_pte_at(addr, table.add(i), entry);
         }
     }
 
     pub(crate) fn fill_split_table(&mut self, mm: &Mm, vma: &Vma, table: Ptep, base: VirtAddr, old: Pte) {
         let arch = &self.arch;
-        let pfn = arch.pte_pfn(old);
+        let pfn = arch.pmd_pfn(old);
         let mut entry = arch.pfn_pte(pfn, vma.page_prot);
-        if arch.pte_write(old) {
+        if arch.pmd_write(old) {
             entry = arch.pte_mkwrite(entry);
         }
-        if !arch.pte_young(old) {
+        if !arch.pmd_young(old) {
             entry = arch.pte_mkold(entry);
         }
-        let dirty = arch.pte_dirty(old);
+        let dirty = arch.pmd_dirty(old);
         if dirty {
             entry = arch.pte_mkdirty(entry);
         }
-        if arch.pte_soft_dirty(old) {
+        if arch.pmd_soft_dirty(old) {
             entry = arch.pte_mksoft_dirty(entry);
         }
-        if arch.pte_uffd_wp(old) {
+        if arch.pmd_uffd_wp(old) {
             entry = arch.pte_mkuffd_wp(entry);
         }
         let span = self.hw.page_folio(pfn);
         if dirty {
             self.pages.set_dirty(span, true);
         }
-        let n = A::PTRS_PER_TABLE;
+        let n = A::PTRS_PER_PTE;
         if self.pages.is_exclusive(span.head) {
             self.pages.set_exclusive(pfn, n, true);
         }
@@ -140,7 +139,7 @@ mod tests {
         pt.pages.set_exclusive(folio.head, 1, true);
         let pmdp = pt.pmd_alloc(mm, at(PMD)).expect("there is memory");
         pt.deposit_table(mm).expect("there is memory");
-        let pmd = pt.arch.pmd_mkhuge(pt.arch.pte_mkdirty(pt.arch.pfn_pte(folio.head, prot)));
+        let pmd = pt.arch.pmd_mkdirty(pt.arch.pfn_pmd(folio.head, prot));
         pt.set_pmd_at(at(PMD), pmdp, pmd);
         (vma, folio)
     }

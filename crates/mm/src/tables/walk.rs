@@ -4,7 +4,7 @@ use crate::cause;
 use crate::mm_types::Mm;
 use crate::pages::TABLE_PFN;
 use crate::tables::PageTables;
-use ptelab_pgtable::{Arch, Level, MmuGather, Pfn, Pte, PteView, Ptep, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, Level, MmuGather, PhysAddr, Pte, PteView, Ptep, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 
 /// What stands in a PMD.
@@ -34,10 +34,9 @@ pub struct Table {
 impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// The entry that points to the table of PMDs for `addr`, which is there.
     pub(crate) fn pud_offset(&self, mm: &Mm, addr: VirtAddr) -> Ptep {
-        let mut table = mm.pgd;
-        let mut level = A::ROOT;
+        let (mut table, mut level) = (mm.pgd, mm.root);
         while level > Level::Pud {
-            table = self.table_of(self.hw.peek(table.add(A::index(addr, level))));
+            table = self.table_of(self.hw.peek(table.add(A::index(addr, level))), level);
             level = level.below().expect("PUD is below");
         }
         table.add(A::index(addr, Level::Pud))
@@ -45,43 +44,46 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
 
     /// The tables of an address space, each before those under it.
     pub fn tables(&self, mm: &Mm) -> Vec<Table> {
-        let mut found = vec![Table { level: A::ROOT, addr: VirtAddr::new(0), first: mm.pgd }];
+        let mut found = vec![Table { level: mm.root, addr: VirtAddr::new(0), first: mm.pgd }];
         let mut next = 0;
         while let Some(&Table { level, addr, first }) = found.get(next) {
             next += 1;
             let Some(below) = level.below() else { continue };
-            for (i, &word) in self.hw.peek_table(first).iter().enumerate() {
+            for (i, &word) in self.hw.peek_table(first, A::ptrs_per(level)).iter().enumerate() {
                 if let PteView::Table(_) = self.arch.decode(Pte(word), level) {
                     let addr = addr.add(i as u64 * A::entry_size(level));
-                    found.push(Table { level: below, addr, first: self.table_of(Pte(word)) });
+                    found.push(Table { level: below, addr, first: self.table_of(Pte(word), level) });
                 }
             }
         }
         found
     }
 
-    pub(crate) fn table_pfn(table: Ptep) -> Pfn {
-        TABLE_PFN.add(table.0 >> A::TABLE_SHIFT)
+    /// Where a table stands in physical memory.
+    pub(crate) const fn table_addr(table: Ptep) -> PhysAddr {
+        PhysAddr::new(Self::TABLES + table.0 * size_of::<Pte>() as u64)
     }
 
-    /// The table that an entry points to. The entry is neither empty nor a leaf.
+    /// Where tables begin in physical memory.
+    const TABLES: u64 = TABLE_PFN.get() << A::PAGE_SHIFT;
+
+    /// The table that an entry of `level` points to. The entry is neither empty nor a leaf.
     #[inline]
-    pub(crate) fn table_of(&self, entry: Pte) -> Ptep {
-        let pfn = self.arch.table_pfn(entry);
-        Ptep((pfn.get() - TABLE_PFN.get()) << A::TABLE_SHIFT)
+    pub(crate) fn table_of(&self, entry: Pte, level: Level) -> Ptep {
+        let addr = self.arch.table_addr(entry, level);
+        Ptep((addr.get() - Self::TABLES) / size_of::<Pte>() as u64)
     }
 
     /// The PMD entry for `addr`, or how many bytes its missing table would map.
     #[inline]
     pub(crate) fn pmd_offset(&self, mm: &Mm, addr: VirtAddr) -> Result<Ptep, u64> {
-        let mut table = mm.pgd;
-        let mut level = A::ROOT;
+        let (mut table, mut level) = (mm.pgd, mm.root);
         while level > Level::Pmd {
             let entry = self.hw.peek(table.add(A::index(addr, level)));
-            if self.arch.pte_none(entry) {
+            if self.arch.is_none(entry, level) {
                 return Err(A::entry_size(level));
             }
-            table = self.table_of(entry);
+            table = self.table_of(entry, level);
             level = level.below().expect("PMD is below");
         }
         Ok(table.add(A::index(addr, Level::Pmd)))
@@ -89,56 +91,66 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
 
     /// The PMD entry for `addr`, with the tables above it.
     pub(crate) fn pmd_alloc(&mut self, mm: &mut Mm, addr: VirtAddr) -> Result<Ptep, Errno> {
-        let mut table = mm.pgd;
-        let mut level = A::ROOT;
+        let (mut table, mut level) = (mm.pgd, mm.root);
         while level > Level::Pmd {
-            table = self.table_alloc(mm, table.add(A::index(addr, level)))?;
+            table = self.table_alloc(mm, table.add(A::index(addr, level)), level)?;
             level = level.below().expect("PMD is below");
         }
         Ok(table.add(A::index(addr, Level::Pmd)))
     }
 
-    /// The table under an entry, made if there is none.
-    pub(crate) fn table_alloc(&mut self, mm: &mut Mm, p: Ptep) -> Result<Ptep, Errno> {
+    /// The table under an entry of `level`, made if there is none.
+    pub(crate) fn table_alloc(&mut self, mm: &mut Mm, p: Ptep, level: Level) -> Result<Ptep, Errno> {
         let entry = self.hw.peek(p);
-        if !self.arch.pte_none(entry) {
-            return Ok(self.table_of(entry));
+        if !self.arch.is_none(entry, level) {
+            return Ok(self.table_of(entry, level));
         }
-        let table = self.alloc_table(mm)?;
-        self.because(&cause::table_alloc, |pt| pt.populate(p, table));
+        self.pages.charge_table()?;
+        mm.tables += 1;
+        let table = self.new_table(level.below().expect("it has tables under it"));
+        self.because(&cause::table_alloc, |pt| pt.populate(p, level, table));
         Ok(table)
     }
 
-    /// An empty table for `mm`, not yet in its tree.
-    pub(crate) fn alloc_table(&mut self, mm: &mut Mm) -> Result<Ptep, Errno> {
-        self.pages.charge_table()?;
-        mm.tables += 1;
-        Ok(self.hw.alloc_table())
+    /// An empty table of `level`, in no tree and charged to nobody.
+    pub(crate) fn new_table(&mut self, level: Level) -> Ptep {
+        self.hw.alloc_table(A::ptrs_per(level), A::EMPTY[level as usize])
     }
 
-    /// Puts a table under an entry.
-    pub(crate) fn populate(&mut self, p: Ptep, table: Ptep) {
-        let entry = self.arch.mk_table(Self::table_pfn(table));
+    /// Whether a table of `level` holds nothing.
+    pub(crate) fn is_empty_table(&self, table: Ptep, level: Level) -> bool {
+        let entries = self.hw.peek_table(table, A::ptrs_per(level));
+        entries.iter().all(|&word| self.arch.is_none(Pte(word), level))
+    }
+
+    /// Puts a table under an entry of `level`.
+    pub(crate) fn populate(&mut self, p: Ptep, level: Level, table: Ptep) {
+        let entry = self.arch.mk_table(Self::table_addr(table), level);
         self.hw.store(p, entry);
+    }
+
+    /// Empties an entry of `level` that a table was under.
+    pub(crate) fn table_clear(&mut self, p: Ptep, level: Level) {
+        self.hw.store(p, A::EMPTY[level as usize]);
     }
 
     /// The table of page entries under a PMD, made if there is none. The PMD is not huge.
     pub(crate) fn pte_alloc(&mut self, mm: &mut Mm, pmdp: Ptep) -> Result<Ptep, Errno> {
-        self.table_alloc(mm, pmdp)
+        self.table_alloc(mm, pmdp, Level::Pmd)
     }
 
     /// What a PMD holds.
     #[inline]
     pub(crate) fn pmd_state(&self, pmdp: Ptep) -> PmdState {
         let pmd = self.hw.peek(pmdp);
-        if self.arch.pte_none(pmd) {
+        if self.arch.pmd_none(pmd) {
             PmdState::None
-        } else if self.arch.pmd_leaf(pmd) {
-            PmdState::Huge(pmd)
         } else if !self.arch.pmd_present(pmd) {
             PmdState::Soft(pmd)
+        } else if self.arch.pmd_leaf(pmd) {
+            PmdState::Huge(pmd)
         } else {
-            PmdState::Table(self.table_of(pmd))
+            PmdState::Table(self.table_of(pmd, Level::Pmd))
         }
     }
 
@@ -170,7 +182,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         let mut passed = 0;
         while addr < end {
             let skip = match self.pmd_offset(mm, addr) {
-                Ok(pmdp) if !self.arch.pte_none(self.hw.peek(pmdp)) => {
+                Ok(pmdp) if !self.arch.pmd_none(self.hw.peek(pmdp)) => {
                     return (passed, Some((pmdp, addr, A::entry_end(addr, end, Level::Pmd))));
                 }
                 Ok(_) => A::entry_size(Level::Pmd),
@@ -211,7 +223,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         let table = A::entry_size(Level::Pmd);
         let base = start.align_down(table);
         let start = if base < floor { base.add(table) } else { base };
-        self.free_range(mm, tlb, (mm.pgd, A::ROOT), (start, end), (floor, ceiling));
+        self.free_range(mm, tlb, (mm.pgd, mm.root), (start, end), (floor, ceiling));
     }
 
     /// Frees the tables under those entries of `table` that `start..end` touches and that lie within `floor..ceiling`.
@@ -230,14 +242,14 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
             let p = table.add(A::index(addr, level));
             let entry = self.hw.peek(p);
             let leaf = level == Level::Pmd && (self.arch.pmd_leaf(entry) || !self.arch.pmd_present(entry));
-            if !self.arch.pte_none(entry) && !leaf {
-                let child = self.table_of(entry);
+            if !self.arch.is_none(entry, level) && !leaf {
+                let child = self.table_of(entry, level);
                 self.free_range(mm, tlb, (child, below), (addr, next), (floor, ceiling));
                 let base = addr.align_down(A::entry_size(level));
                 let top = base.get().saturating_add(A::entry_size(level));
                 if base >= floor && top <= ceiling.get() {
-                    self.hw.because(&cause::free_pgtables, |hw| hw.store(p, Pte::NONE));
-                    self.free_table(mm, child);
+                    self.because(&cause::free_pgtables, |pt| pt.table_clear(p, level));
+                    self.free_table(mm, child, below);
                     tlb.free_table(addr, A::PAGE_SIZE, level);
                 }
             }
@@ -246,8 +258,9 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     }
 
     /// Gives an empty table of `mm` back.
-    pub(crate) fn free_table(&mut self, mm: &mut Mm, table: Ptep) {
-        self.hw.free_table(table);
+    pub(crate) fn free_table(&mut self, mm: &mut Mm, table: Ptep, level: Level) {
+        debug_assert!(self.is_empty_table(table, level), "freed table holds entries");
+        self.hw.free_table(table, A::ptrs_per(level));
         self.pages.uncharge_table();
         mm.tables -= 1;
     }
@@ -261,12 +274,12 @@ mod tests {
     use ptelab_pgtable::{EntryFormat, Level, MmuGather};
 
     const PAGE: u64 = Generic::PAGE_SIZE;
-    const PMD: u64 = PAGE * Generic::PTRS_PER_TABLE as u64;
+    const PMD: u64 = PAGE * Generic::PTRS_PER_PTE as u64;
 
     #[test]
     fn tables_are_made_once_and_counted() {
         let (mut pt, mut mm) = machine();
-        assert_eq!(pt.pmd_offset(&mm, at(PMD)).err(), Some(Generic::entry_size(Generic::ROOT)));
+        assert_eq!(pt.pmd_offset(&mm, at(PMD)).err(), Some(Generic::entry_size(Generic::TOP)));
         let pmdp = pt.pmd_alloc(&mut mm, at(PMD)).expect("there is memory");
         let table = pt.pte_alloc(&mut mm, pmdp).expect("there is memory");
         assert_eq!((mm.tables, pt.pages.tables()), (3, 3));

@@ -97,8 +97,8 @@ pub(super) struct Board {
 impl Board {
     /// A board without entries; its frames belong to folios of this order, or to one that holds them all.
     pub(super) fn empty<P: PortFacts>(order: Option<u32>) -> Self {
-        let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_TABLE);
-        let first = hw.alloc_table().add(block::<P>());
+        let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_PTE);
+        let first = hw.alloc_table(P::PTRS_PER_PTE, P::EMPTY[0]).add(block::<P>());
         let frames = 4 * block::<P>() as u64;
         let order = order.unwrap_or(frames.ilog2());
         for at in (0..frames).step_by(1 << order) {

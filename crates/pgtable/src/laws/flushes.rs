@@ -171,7 +171,7 @@ const fn ranges<P: PortFacts>() -> [(Level, u64, u64); 7] {
         (Level::Pte, 0, 1),
         (Level::Pte, 3, 2),
         (Level::Pte, 5, 33),
-        (Level::Pte, 1, P::PTRS_PER_TABLE as u64),
+        (Level::Pte, 1, P::PTRS_PER_PTE as u64),
         (Level::Pte, 0, 70_000),
         (Level::Pmd, 1, 1),
         (Level::Pmd, 0, 40),
@@ -224,7 +224,7 @@ fn covers<P: PortFacts>(
     levels: &[Level],
     tables: bool,
 ) -> Held {
-    let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_TABLE);
+    let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_PTE);
     ask(&mut hw);
     let ops: Vec<Tlbi> = tlbis(&hw.take_records()).collect();
     let covers = |op: &Tlbi| {
@@ -235,8 +235,7 @@ fn covers<P: PortFacts>(
                 from <= start && end <= to && levels.iter().all(|&level| stride <= P::entry_size(level))
             }
         };
-        // The hint counts levels from the root; 0 is none.
-        let hint = levels.iter().all(|&level| op.level == 0 || op.level == P::ROOT as u8 - level as u8);
+        let hint = levels.iter().all(|&level| op.level == 0 || op.level == level.ttl());
         range && hint && !op.local && !(tables && op.last_level)
     };
     t.case(ops.iter().any(covers), || Broken {
@@ -265,7 +264,7 @@ pub(super) fn clear_flush<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
             port.ptep_clear_flush(hw, addr, p);
             let records = board.hw.take_records();
             let emptied = records.iter().rposition(|record| {
-                matches!(record, Record::Store(q, Pte::NONE) | Record::Swap(q, _, Pte::NONE) if *q == p)
+                matches!(record, Record::Store(q, now) | Record::Swap(q, _, now) if *q == p && *now == P::EMPTY[0])
             });
             let after = emptied.map_or(&records[..], |at| &records[at..]);
             let flushed = tlbis(after).any(|op| op.reaches::<P>(addr, Level::Pte));

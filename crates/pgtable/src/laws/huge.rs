@@ -11,8 +11,8 @@ const ADDR: VirtAddr = VirtAddr::new(0x4000_0000);
 
 /// A table of one huge leaf.
 fn table<P: PortFacts>(word: Pte) -> (RecordingHw, Ptep) {
-    let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_TABLE);
-    let p = hw.alloc_table();
+    let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_PTE);
+    let p = hw.alloc_table(P::PTRS_PER_PTE, P::EMPTY[Level::Pmd as usize]);
     hw.store(p, word);
     hw.take_records();
     (hw, p)

@@ -249,7 +249,7 @@ pub(super) fn set_ptes<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
             return set_one_of_a_block(t, layout, at);
         }
         let mut board = Board::empty::<P>(None);
-        let before = vec![Pte::NONE; len::<P>()];
+        let before = vec![P::EMPTY[0]; len::<P>()];
         let first = PteView::Present(layout.mapping::<P>(at));
         let word = t.port.encode(first, Level::Pte).unwrap_or(Pte::NONE);
         let (hw, addr, p) = board.entry(at);

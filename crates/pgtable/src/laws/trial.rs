@@ -11,6 +11,9 @@ pub trait PortFacts: Arch {
     /// Whether there is a word for a page that may be executed and not read.
     const EXECUTE_ONLY: bool = true;
 
+    /// Whether a huge page that is on its way elsewhere has an entry of its own (`CONFIG_ARCH_HAS_PMD_SOFTLEAVES`).
+    const HUGE_SOFT_LEAVES: bool = true;
+
     /// Whether a huge leaf is told from a page by the table that it stands in only.
     const HUGE_BY_PLACE: bool = false;
 
@@ -246,7 +249,7 @@ pub(crate) fn word_text<P: Arch>(port: &P, pte: Pte, level: Level) -> String {
 pub(crate) fn view_text(view: &PteView) -> String {
     match view {
         PteView::None => "empty".to_owned(),
-        PteView::Table(pfn) => format!("table in frame {pfn}"),
+        PteView::Table(pfn) => format!("table at {pfn:?}"),
         PteView::Soft(leaf) => format!("{leaf:x?}"),
         PteView::Present(m) => mapping_text(m),
     }

@@ -1,7 +1,9 @@
 //! Laws of words: what an entry says, and what is made of it.
 
 use super::trial::{Broken, PortFacts, Trial, is_expressible, word_text};
-use crate::{Access, Fpb, Level, Mapping, Pfn, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk};
+use crate::{
+    Access, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
+};
 
 type Held = Result<(), Broken>;
 
@@ -48,7 +50,8 @@ pub(super) fn what_does_not_fit_has_no_word<P: PortFacts>(t: &mut Trial<'_, P>) 
         port.encode(PteView::Present(mapping), at)
     };
     let pages = |level| P::entry_size(level) >> P::PAGE_SHIFT;
-    let frames = port.pfn_mask() >> P::PFN_SHIFT;
+    let frames = P::PFN_MASK >> P::PFN_SHIFT;
+    let frame = |pfn: u64| PhysAddr::new(pfn << P::PAGE_SHIFT);
     let last = encode(Level::Pte, Level::Pte, frames);
     t.same(|| "the last frame has a word".to_owned(), (Pte::NONE, Level::Pte), last.is_some(), true)?;
     let none = [
@@ -56,8 +59,8 @@ pub(super) fn what_does_not_fit_has_no_word<P: PortFacts>(t: &mut Trial<'_, P>) 
         ("a page at PMD level", encode(Level::Pte, Level::Pmd, pages(Level::Pmd))),
         ("a huge page that is not aligned", encode(Level::Pmd, Level::Pmd, pages(Level::Pmd) + 1)),
         ("a leaf at PUD level", encode(Level::Pud, Level::Pud, pages(Level::Pud))),
-        ("a table in a frame too many", port.encode(PteView::Table(Pfn::new(frames + 1)), Level::Pmd)),
-        ("a table under a page entry", port.encode(PteView::Table(Pfn::new(1)), Level::Pte)),
+        ("a table in a frame too many", port.encode(PteView::Table(frame(frames + 1)), Level::Pmd)),
+        ("a table under a page entry", port.encode(PteView::Table(frame(1)), Level::Pte)),
         ("a marker at PUD level", port.encode(PteView::Soft(SoftLeaf::GUARD), Level::Pud)),
     ];
     for (what, word) in none {
@@ -69,19 +72,21 @@ pub(super) fn what_does_not_fit_has_no_word<P: PortFacts>(t: &mut Trial<'_, P>) 
 pub(super) fn tables_are_told_from_leaves<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
     for level in Level::ALL {
-        let none = port.encode(PteView::None, level);
-        t.same(|| "encode(None)".to_owned(), (Pte::NONE, level), none, Some(Pte::NONE))?;
-        t.word(|| "the empty entry".to_owned(), (Pte::NONE, level), Pte::NONE, PteView::None)?;
+        let (none, empty) = (port.encode(PteView::None, level), P::EMPTY[level as usize]);
+        t.same(|| "encode(None)".to_owned(), (Pte::NONE, level), none, Some(empty))?;
+        t.word(|| "the empty entry".to_owned(), (Pte::NONE, level), empty, PteView::None)?;
+        let walk = port.walk(empty, level, Access::Read);
+        t.same(|| "walk of the empty entry".to_owned(), (empty, level), walk, Walk::Fault)?;
     }
-    let frame = Pfn::new(0x1234);
+    let addr = PhysAddr::new(0x1234 << P::PAGE_SHIFT);
     for level in &Level::ALL[1..] {
         let level = *level;
-        let table = port.mk_table(frame);
-        t.word(|| "mk_table".to_owned(), (Pte::NONE, level), table, PteView::Table(frame))?;
-        let again = port.encode(PteView::Table(frame), level);
+        let table = port.mk_table(addr, level);
+        t.word(|| "mk_table".to_owned(), (Pte::NONE, level), table, PteView::Table(addr))?;
+        let again = port.encode(PteView::Table(addr), level);
         t.same(|| "encode(Table)".to_owned(), (table, level), again, Some(table))?;
-        let seen = (port.pmd_leaf(table), port.pmd_present(table), port.pte_none(table));
-        t.same(|| "pmd_leaf, pmd_present, pte_none".to_owned(), (table, level), seen, (false, true, false))?;
+        let seen = (level == Level::Pmd && port.pmd_leaf(table), port.is_none(table, level));
+        t.same(|| "pmd_leaf, is_none".to_owned(), (table, level), seen, (false, false))?;
         let walk = port.walk(table, level, Access::Read);
         t.same(|| "walk, as a leaf".to_owned(), (table, level), walk, Walk::Fault)?;
     }
@@ -117,8 +122,9 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     t.same(says, (Pte::NONE, Level::Pte), word.is_some(), has_word)?;
     let Some(word) = word else { return Ok(()) };
     let looks_huge = P::SOFT_DIRTY_LOOKS_HUGE && leaf.flags.contains(SoftFlags::SOFT_DIRTY);
-    for level in [Level::Pte, Level::Pmd] {
-        if looks_huge && level == Level::Pmd {
+    let huge = port.pte_pmd(word);
+    for (level, word) in [(Level::Pte, word), (Level::Pmd, huge)] {
+        if level == Level::Pmd && (looks_huge || !P::HUGE_SOFT_LEAVES) {
             continue;
         }
         t.word(says, (word, level), word, PteView::Soft(leaf))?;
@@ -127,62 +133,79 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
         let walk = port.walk(word, level, Access::Read);
         t.same(|| "walk".to_owned(), (word, level), walk, Walk::Fault)?;
     }
-    let seen = [port.pte_none(word), port.pte_present(word), port.pmd_present(word), port.pmd_leaf(word)];
-    let what = || "pte_none, pte_present, pmd_present, pmd_leaf".to_owned();
-    t.same(what, (word, Level::Pte), seen, [false, false, looks_huge, looks_huge])
+    let seen = [port.pte_none(word), port.pte_present(word)];
+    t.same(|| "pte_none, pte_present".to_owned(), (word, Level::Pte), seen, [false, false])?;
+    if P::HUGE_SOFT_LEAVES {
+        let seen = [port.pmd_none(huge), port.pmd_present(huge)];
+        let what = || "pmd_none, pmd_present".to_owned();
+        t.same(what, (huge, Level::Pmd), seen, [false, looks_huge])?;
+    }
+    Ok(())
 }
 
 pub(super) fn predicates_say_what_the_view_says<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let p = t.port;
     for (m, word) in encoded(p) {
         let at = (word, m.level);
-        let seen = [
-            (PteAttrs::PROTNONE, p.pte_protnone(word)),
-            (PteAttrs::WRITE, p.pte_write(word)),
-            (PteAttrs::YOUNG, p.pte_young(word)),
-            (PteAttrs::DIRTY, p.pte_dirty(word)),
-            (PteAttrs::SOFT_DIRTY, p.pte_soft_dirty(word)),
-            (PteAttrs::SPECIAL, p.pte_special(word)),
-            (PteAttrs::UFFD, p.pte_uffd_wp(word)),
-        ];
-        for (attr, is) in seen {
+        let is_huge = m.level == Level::Pmd;
+        for (attr, of_page, of_huge) in predicates::<P>() {
+            let is = if is_huge { of_huge(p, word) } else { of_page(p, word) };
             t.same(|| format!("predicate of {attr:?}"), at, is, m.attrs.contains(attr))?;
         }
-        let there = (p.pte_present(word), p.pmd_present(word), p.pte_none(word));
-        t.same(|| "pte_present, pmd_present, pte_none".to_owned(), at, there, (true, true, false))?;
-        t.same(|| "pte_pfn".to_owned(), at, p.pte_pfn(word), m.pfn)?;
-        let huge = m.level == Level::Pmd || P::HUGE_BY_PLACE;
-        t.same(|| "pmd_leaf".to_owned(), at, p.pmd_leaf(word), huge)?;
+        let there = if is_huge {
+            (p.pmd_present(word), p.pmd_none(word), p.pmd_pfn(word), p.pmd_leaf(word))
+        } else {
+            (p.pte_present(word), p.pte_none(word), p.pte_pfn(word), false)
+        };
+        t.same(|| "present, none, pfn, leaf".to_owned(), at, there, (true, false, m.pfn, is_huge))?;
     }
     Ok(())
 }
 
-/// A helper: its name, what it does, and what it adds to and takes from an entry.
-type Helper<P> = (&'static str, fn(&P, Pte) -> Pte, PteAttrs, PteAttrs);
+/// An attribute, and what asks for it, of a page's entry and of a huge page's.
+type Predicate<P> = (PteAttrs, fn(&P, Pte) -> bool, fn(&P, Pte) -> bool);
+
+fn predicates<P: PortFacts>() -> [Predicate<P>; 7] {
+    [
+        (PteAttrs::PROTNONE, P::pte_protnone, P::pmd_protnone),
+        (PteAttrs::WRITE, P::pte_write, P::pmd_write),
+        (PteAttrs::YOUNG, P::pte_young, P::pmd_young),
+        (PteAttrs::DIRTY, P::pte_dirty, P::pmd_dirty),
+        (PteAttrs::SOFT_DIRTY, P::pte_soft_dirty, P::pmd_soft_dirty),
+        (PteAttrs::SPECIAL, P::pte_special, P::pmd_special),
+        (PteAttrs::UFFD, P::pte_uffd_wp, P::pmd_uffd_wp),
+    ]
+}
+
+/// Makes one entry from another.
+type Make<P> = fn(&P, Pte) -> Pte;
+
+/// A helper: its name, what it does to a page's entry and to a huge page's, and what it adds to and takes from it.
+type Helper<P> = (&'static str, Make<P>, Make<P>, PteAttrs, PteAttrs);
 
 fn helpers<P: PortFacts>(t: &Trial<'_, P>) -> [Helper<P>; 11] {
     let no = PteAttrs::empty();
     let soft_dirty = if t.port.has_soft_dirty() { PteAttrs::SOFT_DIRTY } else { no };
     let dirtied = if P::mkwrite_dirties(t.on) { PteAttrs::DIRTY } else { no };
     [
-        ("pte_mkwrite", P::pte_mkwrite, PteAttrs::WRITE | dirtied, no),
-        ("pte_wrprotect", P::pte_wrprotect, no, PteAttrs::WRITE),
-        ("pte_mkdirty", P::pte_mkdirty, PteAttrs::DIRTY | soft_dirty, no),
-        ("pte_mkclean", P::pte_mkclean, no, PteAttrs::DIRTY),
-        ("pte_mkyoung", P::pte_mkyoung, PteAttrs::YOUNG, no),
-        ("pte_mkold", P::pte_mkold, no, PteAttrs::YOUNG),
-        ("pte_mkspecial", P::pte_mkspecial, PteAttrs::SPECIAL, no),
-        ("pte_mkuffd_wp", P::pte_mkuffd_wp, PteAttrs::UFFD, PteAttrs::WRITE),
-        ("pte_clear_uffd_wp", P::pte_clear_uffd_wp, no, PteAttrs::UFFD),
-        ("pte_mksoft_dirty", P::pte_mksoft_dirty, soft_dirty, no),
-        ("pte_clear_soft_dirty", P::pte_clear_soft_dirty, no, soft_dirty),
+        ("pte_mkwrite", P::pte_mkwrite, P::pmd_mkwrite, PteAttrs::WRITE | dirtied, no),
+        ("pte_wrprotect", P::pte_wrprotect, P::pmd_wrprotect, no, PteAttrs::WRITE),
+        ("pte_mkdirty", P::pte_mkdirty, P::pmd_mkdirty, PteAttrs::DIRTY | soft_dirty, no),
+        ("pte_mkclean", P::pte_mkclean, P::pmd_mkclean, no, PteAttrs::DIRTY),
+        ("pte_mkyoung", P::pte_mkyoung, P::pmd_mkyoung, PteAttrs::YOUNG, no),
+        ("pte_mkold", P::pte_mkold, P::pmd_mkold, no, PteAttrs::YOUNG),
+        ("pte_mkspecial", P::pte_mkspecial, P::pmd_mkspecial, PteAttrs::SPECIAL, no),
+        ("pte_mkuffd_wp", P::pte_mkuffd_wp, P::pmd_mkuffd_wp, PteAttrs::UFFD, PteAttrs::WRITE),
+        ("pte_clear_uffd_wp", P::pte_clear_uffd_wp, P::pmd_clear_uffd_wp, no, PteAttrs::UFFD),
+        ("pte_mksoft_dirty", P::pte_mksoft_dirty, P::pmd_mksoft_dirty, soft_dirty, no),
+        ("pte_clear_soft_dirty", P::pte_clear_soft_dirty, P::pmd_clear_soft_dirty, no, soft_dirty),
     ]
 }
 
 pub(super) fn helpers_change_what_they_name<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let table = helpers(t);
     for (m, word) in encoded(t.port) {
-        for &(name, helper, adds, takes) in &table {
+        for &(name, of_page, of_huge, adds, takes) in &table {
             let mut attrs = m.attrs.difference(takes) | adds;
             let readable = takes.contains(PteAttrs::WRITE) && P::wrprotect_makes_readable(t.on);
             attrs.set(
@@ -190,6 +213,7 @@ pub(super) fn helpers_change_what_they_name<P: PortFacts>(t: &mut Trial<'_, P>) 
                 attrs.contains(PteAttrs::USER) || readable && !attrs.contains(PteAttrs::PROTNONE),
             );
             let expected = PteView::Present(Mapping { attrs, ..m });
+            let helper = if m.level == Level::Pmd { of_huge } else { of_page };
             t.word(|| name.to_owned(), (word, m.level), helper(t.port, word), expected)?;
         }
     }
@@ -243,7 +267,7 @@ pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held 
 
 pub(super) fn advancing_changes_the_frame_only<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     for (m, word) in encoded(t.port).filter(|(m, _)| m.level == Level::Pte) {
-        for n in [0, 1, 15, P::PTRS_PER_TABLE - 1] {
+        for n in [0, 1, 15, P::PTRS_PER_PTE - 1] {
             let next = t.port.pte_advance_pfn(word, n);
             let expected = PteView::Present(Mapping { pfn: m.pfn.add(n as u64), ..m });
             t.word(|| format!("pte_advance_pfn by {n}"), (word, m.level), next, expected)?;
@@ -256,7 +280,7 @@ pub(super) fn invalid_huge_pages<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
     for (m, word) in encoded(port).filter(|(m, _)| m.level == Level::Pmd) {
         let invalid = port.pmd_mkinvalid(word);
-        let seen = (port.pmd_present(invalid), port.pmd_leaf(invalid), port.pte_pfn(invalid));
+        let seen = (port.pmd_present(invalid), port.pmd_leaf(invalid), port.pmd_pfn(invalid));
         let what = || format!("pmd_mkinvalid makes {}", word_text(port, invalid, m.level));
         t.same(what, (word, m.level), seen, (true, true, m.pfn))?;
         let walk = port.walk(invalid, Level::Pmd, Access::Read);
@@ -268,11 +292,11 @@ pub(super) fn invalid_huge_pages<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
 pub(super) fn huge_pages_are_made_of_small_ones<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     let port = t.port;
     for flags in (0..16).map(VmFlags::from_bits_retain) {
-        let small = port.pfn_pte(Pfn::new(2 << P::PMD_ORDER), port.vm_get_page_prot(flags));
-        let huge = port.pmd_mkhuge(small);
+        let (pfn, prot) = (Pfn::new(2 << P::PMD_ORDER), port.vm_get_page_prot(flags));
+        let (small, huge) = (port.pfn_pte(pfn, prot), port.pfn_pmd(pfn, prot));
         let PteView::Present(m) = port.decode(small, Level::Pte) else { continue };
         let expected = PteView::Present(Mapping { level: Level::Pmd, ..m });
-        t.word(|| format!("pmd_mkhuge with {flags:?}"), (small, Level::Pmd), huge, expected)?;
+        t.word(|| format!("pfn_pmd with {flags:?}"), (small, Level::Pmd), huge, expected)?;
         let again = port.encode(expected, Level::Pmd);
         t.same(|| "encode of it".to_owned(), (huge, Level::Pmd), again, Some(huge))?;
     }

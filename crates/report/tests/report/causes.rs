@@ -18,12 +18,11 @@ type Entries = BTreeMap<(Pid, VirtAddr), (Level, Pte)>;
 fn held(vm: &dyn Backend) -> Entries {
     let mut all = Entries::new();
     let shape = vm.shape();
-    let (page, entries) = (vm.page_size(), 1 << shape.table_shift);
     for pid in vm.processes() {
         let tables = vm.tables(pid).unwrap();
         for table in tables.iter().filter(|table| table.level <= Level::Pmd) {
-            let size = if table.level == Level::Pte { page } else { page << shape.table_shift };
-            for i in 0..entries {
+            let size = shape.entry_size(table.level);
+            for i in 0..shape.entries(table.level) as u64 {
                 let addr = table.addr.add(i * size);
                 let (level, pte, _) = vm.entry(pid, addr).unwrap();
                 if level == table.level && pte != Pte::NONE {

@@ -191,7 +191,6 @@ struct Witness {
 impl Observer for Witness {
     fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         self.tracer.seen(vm, seen);
-        let mask = vm.shape().pfn_mask;
         let mut held = Vec::new();
         for pid in vm.processes() {
             for area in vm.areas(pid, 0, u64::MAX).unwrap() {
@@ -202,7 +201,7 @@ impl Observer for Witness {
                     let (_, pte, view) = vm.entry(pid, addr).unwrap();
                     // The words of a lane are without frames.
                     let bits = match view {
-                        PteView::Present(_) => pte.0 & !mask,
+                        PteView::Present(m) => pte.0 & !vm.words().pfn_mask(pte, m.level),
                         PteView::Soft(leaf) if leaf.pfn().is_some() => word_without_frame(vm, pid, addr),
                         _ => pte.0,
                     };
