@@ -47,6 +47,11 @@ impl EntryFormat for Riscv64 {
         if self.cpu.svrsw60t59b { PteBits::SOFT_DIRTY.bits() } else { 0 }
     }
 
+    #[inline]
+    fn has_uffd_wp(&self) -> bool {
+        self.cpu.svrsw60t59b
+    }
+
     type SoftBits = SoftBits;
     const SOFT_TYPE_MASK: u64 = SOFT_TYPE_MASK;
     const SOFT_OFFSET_MASK: u64 = SOFT_OFFSET_MASK;

@@ -247,6 +247,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn walk(pte: Pte, level: Level, access: Access) -> Walk;
         fn wants_old_prefaulted_pte() -> bool;
         fn has_soft_dirty() -> bool;
+        fn has_uffd_wp() -> bool;
         fn arch_prot_bits() -> u64;
         fn arch_calc_vm_prot_bits(prot: u64) -> VmFlags;
         fn vm_read_flags() -> VmFlags;

@@ -604,6 +604,12 @@ pub trait EntryFormat: Sized {
         false
     }
 
+    /// Whether userfaultfd can write-protect (`pgtable_supports_uffd_wp`).
+    #[inline]
+    fn has_uffd_wp(&self) -> bool {
+        Self::UFFD.word() != 0
+    }
+
     /// Whether soft-dirty tracking is configured (`CONFIG_MEM_SOFT_DIRTY`).
     #[inline]
     fn has_soft_dirty(&self) -> bool {

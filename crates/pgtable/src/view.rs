@@ -1,6 +1,8 @@
 //! Words in neutral terms, by what a port says of its bits.
 
-use crate::{BitField, EntryBits, EntryFormat, Level, Mapping, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf};
+use crate::{
+    BitField, EntryBits, EntryFormat, Level, Mapping, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, swp_type,
+};
 use bitflags::Flags;
 use std::fmt::Write;
 
@@ -24,7 +26,7 @@ pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteVie
 fn decode_attrs<A: EntryFormat>(arch: &A, pte: Pte) -> PteAttrs {
     let says = |attr: PteAttrs, is: bool| if is { attr.bits() } else { 0 };
     PteAttrs::from_bits_retain(
-        says(PteAttrs::PROTNONE, !pte.has(A::VALID))
+        says(PteAttrs::PROTNONE, arch.pte_protnone(pte))
             | says(PteAttrs::USER, arch.pte_user(pte))
             | says(PteAttrs::WRITE, arch.pte_write(pte))
             | says(PteAttrs::EXEC, arch.pte_exec(pte))
@@ -98,8 +100,10 @@ pub(crate) fn plain_bits<A: EntryFormat>(arch: &A, attrs: PteAttrs) -> u64 {
 pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte> {
     let (ty, offset) = soft_fields::<A>();
     let packed = leaf.packed_offset(A::SWP_PFN_BITS)?;
-    let fits = u64::from(leaf.ty) <= ty.max() && packed <= offset.max();
-    if !fits || leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty() {
+    let fits = leaf.ty <= swp_type::MARKER && packed <= offset.max();
+    let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty()
+        || leaf.flags.contains(SoftFlags::UFFD) && !arch.has_uffd_wp();
+    if !fits || unsaid {
         return None;
     }
     let said = A::SOFT_FLAGS.iter().filter(|(flag, _)| leaf.flags.contains(*flag));

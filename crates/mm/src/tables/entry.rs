@@ -101,6 +101,9 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         if !self.arch.has_soft_dirty() {
             leaf.flags -= SoftFlags::SOFT_DIRTY;
         }
+        if !self.arch.has_uffd_wp() {
+            leaf.flags -= SoftFlags::UFFD;
+        }
         self.arch.soft_leaf(leaf).expect("frames and slots fit an entry")
     }
 

@@ -20,6 +20,13 @@ pub trait PortFacts: Arch {
     /// Whether a protection that allows an access makes an entry young.
     const MODIFY_MAKES_YOUNG: bool = false;
 
+    /// Whether one that allows none makes it old.
+    const MODIFY_MAKES_OLD: bool = false;
+
+    /// Whether what writes to a writable page can always set what is missing of its dirtiness, so that an entry that Linux takes for
+    /// dirty may be clean to hardware.
+    const DIRTY_ON_STORE: bool = false;
+
     /// Whether the soft-dirty bit of a software entry makes it present, and a leaf, where it stands for a huge page.
     const SOFT_DIRTY_LOOKS_HUGE: bool = false;
 

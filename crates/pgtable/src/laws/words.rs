@@ -2,7 +2,8 @@
 
 use super::trial::{Broken, PortFacts, Trial, is_expressible, word_text};
 use crate::{
-    Access, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
+    Access, EntryBits, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf,
+    VmFlags, Walk,
 };
 
 type Held = Result<(), Broken>;
@@ -113,18 +114,23 @@ pub(super) fn software_entries_round_trip<P: PortFacts>(t: &mut Trial<'_, P>) ->
 fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     let port = t.port;
     let word = port.soft_leaf(leaf);
-    let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !port.has_soft_dirty();
+    let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !port.has_soft_dirty()
+        || leaf.flags.contains(SoftFlags::UFFD) && !port.has_uffd_wp();
     let empty = leaf.ty == 0 && leaf.flags.is_empty() && P::EMPTY_SOFT_OFFSET == Some(leaf.offset);
     let records = !leaf.is_migration() && leaf.flags.intersects(SoftFlags::YOUNG | SoftFlags::DIRTY);
     let no_frame = leaf.is_migration() && leaf.offset >> P::SWP_PFN_BITS != 0;
     let says = || format!("soft_leaf({leaf:x?})");
-    let has_word = !(unsaid || empty || records || no_frame);
+    let max = P::SOFT_OFFSET_MASK >> P::SOFT_OFFSET_MASK.trailing_zeros();
+    let fits = leaf.packed_offset(P::SWP_PFN_BITS).is_some_and(|packed| packed <= max);
+    let has_word = fits && !(unsaid || empty || records || no_frame);
     t.same(says, (Pte::NONE, Level::Pte), word.is_some(), has_word)?;
     let Some(word) = word else { return Ok(()) };
     let looks_huge = P::SOFT_DIRTY_LOOKS_HUGE && leaf.flags.contains(SoftFlags::SOFT_DIRTY);
     let huge = port.pte_pmd(word);
+    // What stands for a huge page names its frame.
+    let of_huge = P::HUGE_SOFT_LEAVES && leaf.pfn().is_some_and(|pfn| pfn.get() >> P::SWP_PFN_BITS == 0);
     for (level, word) in [(Level::Pte, word), (Level::Pmd, huge)] {
-        if level == Level::Pmd && (looks_huge || !P::HUGE_SOFT_LEAVES) {
+        if level == Level::Pmd && (looks_huge || !of_huge) {
             continue;
         }
         t.word(says, (word, level), word, PteView::Soft(leaf))?;
@@ -135,7 +141,7 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     }
     let seen = [port.pte_none(word), port.pte_present(word)];
     t.same(|| "pte_none, pte_present".to_owned(), (word, Level::Pte), seen, [false, false])?;
-    if P::HUGE_SOFT_LEAVES {
+    if of_huge {
         let seen = [port.pmd_none(huge), port.pmd_present(huge)];
         let what = || "pmd_none, pmd_present".to_owned();
         t.same(what, (huge, Level::Pmd), seen, [false, looks_huge])?;
@@ -186,6 +192,7 @@ type Helper<P> = (&'static str, Make<P>, Make<P>, PteAttrs, PteAttrs);
 fn helpers<P: PortFacts>(t: &Trial<'_, P>) -> [Helper<P>; 11] {
     let no = PteAttrs::empty();
     let soft_dirty = if t.port.has_soft_dirty() { PteAttrs::SOFT_DIRTY } else { no };
+    let uffd = if P::UFFD.word() == 0 { no } else { PteAttrs::UFFD };
     let dirtied = if P::mkwrite_dirties(t.on) { PteAttrs::DIRTY } else { no };
     [
         ("pte_mkwrite", P::pte_mkwrite, P::pmd_mkwrite, PteAttrs::WRITE | dirtied, no),
@@ -195,8 +202,8 @@ fn helpers<P: PortFacts>(t: &Trial<'_, P>) -> [Helper<P>; 11] {
         ("pte_mkyoung", P::pte_mkyoung, P::pmd_mkyoung, PteAttrs::YOUNG, no),
         ("pte_mkold", P::pte_mkold, P::pmd_mkold, no, PteAttrs::YOUNG),
         ("pte_mkspecial", P::pte_mkspecial, P::pmd_mkspecial, PteAttrs::SPECIAL, no),
-        ("pte_mkuffd_wp", P::pte_mkuffd_wp, P::pmd_mkuffd_wp, PteAttrs::UFFD, PteAttrs::WRITE),
-        ("pte_clear_uffd_wp", P::pte_clear_uffd_wp, P::pmd_clear_uffd_wp, no, PteAttrs::UFFD),
+        ("pte_mkuffd_wp", P::pte_mkuffd_wp, P::pmd_mkuffd_wp, uffd, PteAttrs::WRITE),
+        ("pte_clear_uffd_wp", P::pte_clear_uffd_wp, P::pmd_clear_uffd_wp, no, uffd),
         ("pte_mksoft_dirty", P::pte_mksoft_dirty, P::pmd_mksoft_dirty, soft_dirty, no),
         ("pte_clear_soft_dirty", P::pte_clear_soft_dirty, P::pmd_clear_soft_dirty, no, soft_dirty),
     ]
@@ -231,7 +238,9 @@ const KEPT: PteAttrs = PteAttrs::YOUNG
 /// What a page says under another protection, of which a fresh page says `fresh`.
 pub(super) fn under<P: PortFacts>(old: PteAttrs, fresh: PteAttrs) -> PteAttrs {
     let made = if P::MODIFY_MAKES_YOUNG { fresh & PteAttrs::YOUNG } else { PteAttrs::empty() };
-    old & KEPT | fresh.difference(KEPT) | made
+    let ages = P::MODIFY_MAKES_OLD && fresh.contains(PteAttrs::PROTNONE);
+    let lost = if ages { PteAttrs::YOUNG } else { PteAttrs::empty() };
+    (old & KEPT).difference(lost) | fresh.difference(KEPT) | made
 }
 
 pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
@@ -351,7 +360,8 @@ pub(super) fn software_dirty_is_hardware_dirty<P: PortFacts>(t: &mut Trial<'_, P
                 let what =
                     || format!("a write through what {name} makes, {}", word_text(port, new, Level::Pte));
                 let walk = port.walk(new, Level::Pte, Access::Write);
-                t.same(what, (word, m.level), walk, Walk::Allowed(new))?;
+                let writes = matches!(walk, Walk::Allowed(after) if after == new || P::DIRTY_ON_STORE);
+                t.same(what, (word, m.level), writes, true)?;
             }
         }
     }
