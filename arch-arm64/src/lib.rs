@@ -26,6 +26,7 @@ cpu_features! {
     hafdbs, true, "hardware sets the access flag and dirty state (FEAT_HAFDBS)";
     range_tlbi, true, "one instruction invalidates a range (FEAT_TLBIRANGE)";
     bbml3, false, "block size may change without break-before-make (FEAT_BBML3)";
+    lpa2, false, "52-bit addresses (FEAT_LPA2; with 64K pages, FEAT_LVA)";
     bti, true, "branch target identification (FEAT_BTI)";
     epan, true, "execute-only memory (FEAT_PAN3)";
     poe, false, "permission overlays: protection keys (FEAT_S1POE)";
@@ -43,10 +44,20 @@ pub struct Granule<const SHIFT: u32> {
 pub type Arm64 = Granule<12>;
 /// With 16K pages, 47-bit addresses and three levels of tables.
 pub type Arm64With16K = Granule<14>;
+/// With 64K pages, 48-bit addresses and three levels of tables.
+pub type Arm64With64K = Granule<16>;
 
 impl<const SHIFT: u32> Arch for Granule<SHIFT> {
-    const NAME: &'static str = if SHIFT == 12 { "arm64" } else { "arm64-16k" };
-    const ALIASES: &'static [&'static str] = if SHIFT == 12 { &["aarch64"] } else { &["aarch64-16k"] };
+    const NAME: &'static str = match SHIFT {
+        12 => "arm64",
+        14 => "arm64-16k",
+        _ => "arm64-64k",
+    };
+    const ALIASES: &'static [&'static str] = match SHIFT {
+        12 => &["aarch64"],
+        14 => &["aarch64-16k"],
+        _ => &["aarch64-64k"],
+    };
     const FEATURES: &'static [CpuFeature] = Cpu::FEATURES;
     const CAUSES: &'static [&'static Cause] = cause::ALL;
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;

@@ -11,8 +11,7 @@ use ptelab_pgtable::{
 
 /// What every user page has.
 const PAGE_DEFAULT: u64 =
-    PteBits::VALID.union(PteBits::PAGE).union(PteBits::AF).union(PteBits::NG).union(PteBits::PXN).bits()
-        | SH_INNER;
+    PteBits::VALID.union(PteBits::PAGE).union(PteBits::AF).union(PteBits::NG).union(PteBits::PXN).bits();
 /// No access: invalid to hardware, and present by the `NG` bit.
 const PAGE_NONE: u64 = PAGE_DEFAULT & !PteBits::VALID.bits() | PteBits::RDONLY.union(PteBits::UXN).bits();
 /// Execute only.
@@ -25,6 +24,13 @@ const PROT_BTI: u64 = 0x10;
 /// From the bit that makes an entry not writable as of now up to the one by which hardware may change that.
 const RDONLY_TO_DBM: u32 = PteBits::DBM.bits().trailing_zeros() - PteBits::RDONLY.bits().trailing_zeros();
 
+impl<const SHIFT: u32> Granule<SHIFT> {
+    /// Inner shareable; with LPA2, these bits are the highest of the frame number, and none of memory that there is.
+    const fn shareability(&self) -> u64 {
+        if self.cpu.lpa2 && SHIFT != 16 { 0 } else { SH_INNER }
+    }
+}
+
 /// Makes software's account of dirtiness as good as hardware's, which is about to go: writable, and no longer read-only.
 #[inline]
 fn save_dirty(pte: Pte) -> Pte {
@@ -34,16 +40,47 @@ fn save_dirty(pte: Pte) -> Pte {
 
 impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
     const PAGE_SHIFT: u32 = SHIFT;
-    const INDEX_BITS: [u32; Level::ALL.len()] = [SHIFT - 3; Level::ALL.len()];
-    const TOP: Level = if SHIFT == 12 { Level::P4d } else { Level::Pud };
+    /// The root of 52-bit addresses is a small one.
+    const INDEX_BITS: [u32; Level::ALL.len()] = match SHIFT {
+        12 => [9, 9, 9, 9, 4],
+        14 => [11, 11, 11, 5, 0],
+        _ => [13, 13, 10, 0, 0],
+    };
+    const TOP: Level = match SHIFT {
+        12 => Level::Pgd,
+        14 => Level::P4d,
+        _ => Level::Pud,
+    };
     /// `CONFIG_ARM64_CONT_PTE_SHIFT`.
     const CONT_PTES: usize = match SHIFT {
         12 => 16,
         14 => 128,
         _ => 32,
     };
-    const TASK_SIZE: u64 = if SHIFT == 14 { 1 << 47 } else { 1 << 48 };
-    const MAX_PAGE_ORDER: u32 = if SHIFT == 14 { 11 } else { 10 };
+    const TASK_SIZE: u64 = 1 << 52;
+    const MAP_WINDOW: u64 = 1 << 48;
+    const MAX_PAGE_ORDER: u32 = match SHIFT {
+        12 => 10,
+        14 => 11,
+        _ => 13,
+    };
+
+    fn root(&self) -> Level {
+        match SHIFT {
+            12 if !self.cpu.lpa2 => Level::P4d,
+            14 if !self.cpu.lpa2 => Level::Pud,
+            _ => Self::TOP,
+        }
+    }
+
+    /// A kernel for 52 bits with 16K pages falls back to 47.
+    fn task_size(&self) -> u64 {
+        match SHIFT {
+            _ if self.cpu.lpa2 => Self::TASK_SIZE,
+            14 => 1 << 47,
+            _ => Self::MAP_WINDOW,
+        }
+    }
 
     type Bits = PteBits;
     type TableBits = TableBits;
@@ -80,12 +117,17 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
         &[(SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE), (SoftFlags::UFFD, SoftBits::UFFD)];
     const SWP_PFN_BITS: u32 = 48 - SHIFT;
 
+    /// By the physical addresses that are in use.
+    fn swp_pfn_bits(&self) -> u32 {
+        if self.cpu.lpa2 || SHIFT == 16 { 52 - SHIFT } else { Self::SWP_PFN_BITS }
+    }
+
     /// A dirty page that is writable is dirty to hardware too.
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
         let mut bits = PteBits::NG | PteBits::PXN | PteBits::PAGE;
         bits.set(PteBits::UXN, !attrs.contains(PteAttrs::EXEC));
         bits.set(PteBits::RDONLY, !attrs.contains(PteAttrs::WRITE | PteAttrs::DIRTY));
-        PgProt(self.plain_bits(attrs) | bits.bits() | SH_INNER)
+        PgProt(self.plain_bits(attrs) | bits.bits() | self.shareability())
     }
 
     /// `VALID` stays as it is: a huge page under `PROT_NONE` is invalid too.
@@ -116,7 +158,7 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
         if self.cpu.poe {
             prot |= POE.bits(flags.pkey().into());
         }
-        PgProt(prot)
+        PgProt(prot | self.shareability())
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-//! The riscv64 port, with Sv57.
+//! The riscv64 port, with Sv57, Sv48 or Sv39.
 //!
 //! What it does differently: the frame number stands at bit 10, so that one page further on is 0x400 more; an entry is a table where
 //! none of read, write and execute is set, and a huge leaf has no bit of its own; `PROT_NONE` keeps the read bit; every
@@ -21,11 +21,13 @@ use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cp
 cpu_features! {
     /// What a CPU may have or lack. By default it is one of the RVA23 profile.
     struct Cpu;
+    sv57, true, "57-bit addresses and five levels of tables (Sv57)";
+    sv48, true, "48-bit addresses and four levels of tables (Sv48), where there is no Sv57; else 39 bits and three (Sv39)";
     svadu, true, "hardware sets accessed and dirty (Svadu)";
     svrsw60t59b, false, "two more bits for software: soft-dirty and userfaultfd (Svrsw60t59b)";
 }
 
-/// A 64-bit RISC-V machine with 4K pages, 57-bit addresses and five levels of tables.
+/// A 64-bit RISC-V machine with 4K pages, and as many levels of tables as the CPU has.
 #[derive(Clone, Copy, Debug)]
 pub struct Riscv64 {
     cpu: Cpu,

@@ -26,6 +26,19 @@ impl EntryFormat for Riscv64 {
     const TASK_SIZE: u64 = 1 << 56;
     const MAP_WINDOW: u64 = 1 << 47;
 
+    fn root(&self) -> Level {
+        match (self.cpu.sv57, self.cpu.sv48) {
+            (true, _) => Level::Pgd,
+            (false, true) => Level::P4d,
+            (false, false) => Level::Pud,
+        }
+    }
+
+    /// Half of what the tables reach.
+    fn task_size(&self) -> u64 {
+        Self::entry_size(self.root()) << (Self::INDEX_BITS[0] - 1)
+    }
+
     type Bits = PteBits;
     type TableBits = PteBits;
     const PFN_MASK: u64 = PFN_MASK;

@@ -24,9 +24,10 @@ cpu_features! {
     struct Cpu;
     soft_dirty, true, "soft-dirty tracking (CONFIG_MEM_SOFT_DIRTY)";
     pku, true, "protection keys for user pages";
+    la57, false, "57-bit addresses, and a fifth level of tables";
 }
 
-/// A 64-bit x86 machine with 4K pages and four levels of tables.
+/// A 64-bit x86 machine with 4K pages, and four levels of tables or five.
 #[derive(Clone, Copy, Debug)]
 pub struct X86_64 {
     cpu: Cpu,

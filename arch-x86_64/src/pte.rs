@@ -57,8 +57,17 @@ impl X86_64 {
 impl EntryFormat for X86_64 {
     const PAGE_SHIFT: u32 = 12;
     const INDEX_BITS: [u32; Level::ALL.len()] = [9; Level::ALL.len()];
-    const TOP: Level = Level::P4d;
-    const TASK_SIZE: u64 = (1 << 47) - Self::PAGE_SIZE;
+    const TOP: Level = Level::Pgd;
+    const TASK_SIZE: u64 = (1 << 56) - Self::PAGE_SIZE;
+    const MAP_WINDOW: u64 = (1 << 47) - Self::PAGE_SIZE;
+
+    fn root(&self) -> Level {
+        if self.cpu.la57 { Level::Pgd } else { Level::P4d }
+    }
+
+    fn task_size(&self) -> u64 {
+        if self.cpu.la57 { Self::TASK_SIZE } else { Self::MAP_WINDOW }
+    }
 
     type Bits = PteBits;
     type TableBits = PteBits;
@@ -92,6 +101,11 @@ impl EntryFormat for X86_64 {
     ];
     const SOFT_INVERTED: u64 = SOFT_OFFSET_MASK;
     const SWP_PFN_BITS: u32 = 34;
+
+    /// By the physical addresses that five levels of tables come with.
+    fn swp_pfn_bits(&self) -> u32 {
+        if self.cpu.la57 { 40 } else { Self::SWP_PFN_BITS }
+    }
 
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {
         let may = attrs.intersects(PteAttrs::PROTNONE | PteAttrs::EXEC);

@@ -205,6 +205,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn describe(pte: Pte, level: Level) -> String;
         fn fields(pte: Pte, level: Level) -> Vec<BitField>;
         fn root() -> Level;
+        fn task_size() -> u64;
         fn pfn_mask(pte: Pte, level: Level) -> u64;
         fn pfn_pte(pfn: Pfn, prot: PgProt) -> Pte;
         fn pfn_pmd(pfn: Pfn, prot: PgProt) -> Pte;
@@ -247,6 +248,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn walk(pte: Pte, level: Level, access: Access) -> Walk;
         fn wants_old_prefaulted_pte() -> bool;
         fn has_soft_dirty() -> bool;
+        fn swp_pfn_bits() -> u32;
         fn has_uffd_wp() -> bool;
         fn arch_prot_bits() -> u64;
         fn arch_calc_vm_prot_bits(prot: u64) -> VmFlags;

@@ -224,8 +224,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
     /// Faults one page in, as a driver does that needs it.
     fn get_user_page(&mut self, pid: Pid, addr: u64, access: Access) -> Result<VirtAddr, CallError> {
-        self.mm(pid)?;
-        if addr >= A::TASK_SIZE {
+        if addr >= self.mm(pid)?.task_size {
             return Err(Errno::EFAULT.into());
         }
         let addr = VirtAddr::new(addr);

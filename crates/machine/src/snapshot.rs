@@ -316,7 +316,7 @@ impl Snapshot {
         start: VirtAddr,
         len: u64,
     ) -> Self {
-        let (start, end) = limits::<A>(start, len);
+        let (start, end) = limits::<A>(mm, start, len);
         let mut taker = Taker {
             start,
             end,
@@ -407,7 +407,7 @@ impl Cell {
         len: u64,
         each: &mut dyn FnMut(Self),
     ) {
-        let (start, end) = limits::<A>(start, len);
+        let (start, end) = limits::<A>(mm, start, len);
         let mut framing = Framing::default();
         kernel.pt.walk_entries(mm, start, end, |entry| {
             let arch = &kernel.pt.arch;
@@ -427,9 +427,9 @@ impl Cell {
 }
 
 /// A range in whole pages, as far as there is user space.
-fn limits<A: Arch>(start: VirtAddr, len: u64) -> (VirtAddr, VirtAddr) {
+fn limits<A: Arch>(mm: &Mm, start: VirtAddr, len: u64) -> (VirtAddr, VirtAddr) {
     let start = start.align_down(A::PAGE_SIZE);
-    let top = VirtAddr::new(A::TASK_SIZE);
+    let top = VirtAddr::new(mm.task_size);
     let end = start.checked_add(len).and_then(|end| end.align_up(A::PAGE_SIZE)).unwrap_or(top).min(top);
     (start, end)
 }

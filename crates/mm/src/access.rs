@@ -147,7 +147,7 @@ fn user_access<A: Arch, H: TableMemory>(
     addr: VirtAddr,
     access: Access,
 ) -> Result<Pfn, FaultError> {
-    if addr.get() >= A::TASK_SIZE {
+    if addr.get() >= mm.task_size {
         return Err(send_signal(k, mm, addr, access, Signal::SEGV));
     }
     for _ in 0..MAX_FAULTS {

@@ -33,7 +33,7 @@ fn move_brk<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, brk: Vir
         mm.vmas.range(new, old).next().ok_or(Errno::EINVAL)?;
         return unmap_range(k, mm, new, old);
     }
-    check_fixed::<A>(old, new.since(old))?;
+    check_fixed::<A>(mm, old, new.since(old))?;
     let guarded = new.checked_add(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
     let next = mm.vmas.find_or_next(old);
     if next.is_some_and(|next| guarded > next.vm_start_gap(A::PAGE_SHIFT)) {

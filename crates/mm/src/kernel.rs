@@ -62,7 +62,7 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         let pgd = self.pt.new_table(root);
         let id = self.next_mm;
         self.next_mm += 1;
-        Ok(Mm::new(id, pgd, root))
+        Ok(Mm::new(id, pgd, root, self.pt.arch.task_size()))
     }
 
     /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.

@@ -96,7 +96,7 @@ pub use mremap::mremap;
 pub use mseal::mseal;
 pub use msync::msync;
 pub use pagemap_scan::{PageRegion, PmScan, Scanned, pagemap_scan};
-pub use pages::{MapLevel, MmId, Pages, TABLE_PFN};
+pub use pages::{MapLevel, MmId, Pages, TABLES};
 pub use prctl::{exec_mm, set_thp_disable};
 pub use process_madvise::process_madvise;
 pub use settings::{Config, ThpSettings};

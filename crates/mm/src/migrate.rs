@@ -146,7 +146,7 @@ pub fn isolate_folios<A: Arch, H: TableMemory>(
     len: u64,
 ) -> Result<Vec<FolioSpan>, Errno> {
     let mut folios: Vec<FolioSpan> = Vec::new();
-    pt.walk_entries(mm, start, aligned_end::<A>(start, len)?, |entry| {
+    pt.walk_entries(mm, start, aligned_end::<A>(mm, start, len)?, |entry| {
         let present = match entry.level {
             Level::Pte => pt.arch.pte_present(entry.pte),
             _ => pt.arch.pmd_leaf(entry.pte),
@@ -165,9 +165,9 @@ pub fn isolate_folios<A: Arch, H: TableMemory>(
 }
 
 /// The end of a range of whole pages.
-fn aligned_end<A: Arch>(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
+fn aligned_end<A: Arch>(mm: &Mm, start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
     let end = if start.is_aligned(A::PAGE_SIZE) { A::page_end(start, len) } else { None };
-    end.filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::EINVAL)
+    end.filter(|end| end.get() <= mm.task_size).ok_or(Errno::EINVAL)
 }
 
 /// A folio begins to migrate: it stays, whoever unmaps it, until it has arrived.
@@ -239,7 +239,7 @@ pub fn migrating_folios<A: Arch, H: TableMemory>(
     len: u64,
 ) -> Result<Vec<FolioSpan>, Errno> {
     let mut folios = Vec::new();
-    pt.walk_entries(mm, start, aligned_end::<A>(start, len)?, |entry| {
+    pt.walk_entries(mm, start, aligned_end::<A>(mm, start, len)?, |entry| {
         let PteView::Soft(leaf) = pt.arch.decode(entry.pte, entry.level) else { return };
         if let Some(pfn) = leaf.pfn().filter(|_| leaf.is_migration()) {
             folios.push(pt.hw.peek_folio(pfn));

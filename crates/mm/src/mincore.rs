@@ -25,7 +25,7 @@ pub fn mincore<A: Arch, H: TableMemory>(
     if !start.is_aligned(A::PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::ENOMEM)?;
+    let end = start.checked_add(len).filter(|end| end.get() <= mm.task_size).ok_or(Errno::ENOMEM)?;
     let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::ENOMEM)?;
     if end.since(start) >> A::PAGE_SHIFT > MAX_VECTOR {
         return Err(Errno::EFAULT);

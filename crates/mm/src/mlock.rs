@@ -84,7 +84,7 @@ pub fn mlockall<A: Arch, H: TableMemory>(
     }
     apply_mlockall_flags(k, mm, flags);
     if flags.contains(MclFlags::CURRENT) {
-        mm_populate(k, mm, VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE));
+        mm_populate(k, mm, VirtAddr::new(0), VirtAddr::new(mm.task_size));
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub struct Mm {
     pub pgd: Ptep,
     /// Its level.
     pub root: Level,
+    /// End of its addresses (`task_size`).
+    pub task_size: u64,
     /// Tables below the root.
     pub(crate) tables: u64,
     /// Where the heap begins and ends.
@@ -34,12 +36,13 @@ pub struct Mm {
 
 impl Mm {
     /// An empty address space.
-    pub(crate) fn new(id: MmId, pgd: Ptep, root: Level) -> Self {
+    pub(crate) fn new(id: MmId, pgd: Ptep, root: Level, task_size: u64) -> Self {
         Self {
             id,
             vmas: VmaTree::default(),
             pgd,
             root,
+            task_size,
             tables: 0,
             brk: Brk::default(),
             start_stack: VirtAddr::new(0),

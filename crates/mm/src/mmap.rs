@@ -125,11 +125,11 @@ pub(crate) fn do_mmap<A: Arch, H: TableMemory>(
 
 /// Where a mapping goes: exactly there, at the hint, or top-down (`__get_unmapped_area`).
 fn mmap_address<A: Arch>(mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Errno> {
-    if len > A::TASK_SIZE {
+    if len > mm.task_size {
         return Err(Errno::ENOMEM);
     }
     if r.flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
-        check_fixed::<A>(r.addr, len)?;
+        check_fixed::<A>(mm, r.addr, len)?;
         let taken = mm.vmas.intersects(r.addr, r.addr.add(len));
         return if r.flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
             Err(Errno::EEXIST)
@@ -142,8 +142,8 @@ fn mmap_address<A: Arch>(mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Err
     get_unmapped_area::<A>(mm, r.addr, len, huge_pages_fit)
 }
 
-pub(crate) fn check_fixed<A: Arch>(addr: VirtAddr, len: u64) -> Result<(), Errno> {
-    if len > A::TASK_SIZE || addr.get() > A::TASK_SIZE - len {
+pub(crate) fn check_fixed<A: Arch>(mm: &Mm, addr: VirtAddr, len: u64) -> Result<(), Errno> {
+    if len > mm.task_size || addr.get() > mm.task_size - len {
         return Err(Errno::ENOMEM);
     }
     if addr.is_aligned(A::PAGE_SIZE) { Ok(()) } else { Err(Errno::EINVAL) }
@@ -159,7 +159,7 @@ pub(crate) fn get_unmapped_area<A: Arch>(
     let hint = hint.align_up(A::PAGE_SIZE).unwrap_or_default();
     if hint.get() != 0 {
         let hint = VirtAddr::new(hint.get().max(MMAP_MIN_ADDR));
-        let fits = hint.get() <= A::TASK_SIZE.saturating_sub(len);
+        let fits = hint.get() <= mmap_end::<A>(mm, hint).saturating_sub(len);
         let next = mm.vmas.find_or_next(hint);
         if fits && next.is_none_or(|next| hint.add(len) <= next.vm_start_gap(A::PAGE_SHIFT)) {
             return Ok(hint);
@@ -167,17 +167,22 @@ pub(crate) fn get_unmapped_area<A: Arch>(
     }
     let huge = A::entry_size(Level::Pmd);
     if private && hint.get() == 0 && len.is_multiple_of(huge) {
-        let padded = len.checked_add(huge).and_then(|padded| highest_gap::<A>(mm, padded));
+        let padded = len.checked_add(huge).and_then(|padded| highest_gap::<A>(mm, hint, padded));
         if let Some(base) = padded {
             return Ok(base.align_down(huge).add(huge));
         }
     }
-    highest_gap::<A>(mm, len).ok_or(Errno::ENOMEM)
+    highest_gap::<A>(mm, hint, len).ok_or(Errno::ENOMEM)
+}
+
+/// Where the addresses end that a mapping may get: those above the window only for a hint there (`arch_get_mmap_end`).
+fn mmap_end<A: Arch>(mm: &Mm, hint: VirtAddr) -> u64 {
+    if hint.get() > A::MAP_WINDOW { mm.task_size } else { mm.task_size.min(A::MAP_WINDOW) }
 }
 
 /// The start of the highest free range of `len` bytes below the stack's gap.
-fn highest_gap<A: Arch>(mm: &Mm, len: u64) -> Option<VirtAddr> {
-    let limit = VirtAddr::new((A::MAP_WINDOW - STACK_GAP) & !(A::PAGE_SIZE - 1));
+fn highest_gap<A: Arch>(mm: &Mm, hint: VirtAddr, len: u64) -> Option<VirtAddr> {
+    let limit = VirtAddr::new((mmap_end::<A>(mm, hint) - STACK_GAP) & !(A::PAGE_SIZE - 1));
     let from = mm.vmas.search_from(len, limit);
     let mut top = from.get();
     // A stack above may keep its gap free below.
@@ -328,7 +333,7 @@ pub fn munmap<A: Arch, H: TableMemory>(
     start: VirtAddr,
     len: u64,
 ) -> Result<(), Errno> {
-    let past = start.get() > A::TASK_SIZE || len > A::TASK_SIZE - start.get();
+    let past = start.get() > mm.task_size || len > mm.task_size - start.get();
     if !start.is_aligned(A::PAGE_SIZE) || past || len == 0 {
         return Err(Errno::EINVAL);
     }
@@ -352,7 +357,7 @@ pub(crate) fn unmap_range<A: Arch, H: TableMemory>(
     isolate(k, mm, start, end)?;
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
     let floor = mm.vmas.before(start).map_or(VirtAddr::new(0), |vma| vma.end);
-    let ceiling = mm.vmas.find_or_next(end).map_or(VirtAddr::new(A::TASK_SIZE), |vma| vma.start);
+    let ceiling = mm.vmas.find_or_next(end).map_or(VirtAddr::new(mm.task_size), |vma| vma.start);
     let mut tlb = MmuGather::default();
     for vma in &vmas {
         k.because(&cause::unmap, |k| {
@@ -386,7 +391,7 @@ pub fn exit_mmap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mut mm: Mm) {
         });
         drop_vma(k, &mut mm, vma);
     }
-    let whole = (VirtAddr::new(0), VirtAddr::new(A::TASK_SIZE.next_power_of_two()));
+    let whole = (VirtAddr::new(0), VirtAddr::new(mm.task_size.next_power_of_two()));
     k.pt.free_pgtables(&mut mm, &mut tlb, whole, whole);
     k.pt.tlb_finish(&mut tlb);
     k.pt.hw.free_table(mm.pgd, A::ptrs_per(mm.root));

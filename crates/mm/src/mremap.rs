@@ -58,7 +58,7 @@ pub fn mremap<A: Arch, H: TableMemory>(
 ) -> Result<VirtAddr, Errno> {
     let round = |len: u64| len.checked_next_multiple_of(A::PAGE_SIZE).unwrap_or(0);
     let remap = Remap { addr, old_len: round(old_len), new_len: round(new_len), flags, new_addr };
-    check_mremap_params::<A>(&remap)?;
+    check_mremap_params::<A>(mm, &remap)?;
     // A move may cut its VMA in three, and the target too.
     if mm.vmas.len() as u64 + 4 > k.config().max_map_count {
         return Err(Errno::ENOMEM);
@@ -81,19 +81,19 @@ pub fn mremap<A: Arch, H: TableMemory>(
     Ok(at)
 }
 
-fn check_mremap_params<A: Arch>(r: &Remap) -> Result<(), Errno> {
+fn check_mremap_params<A: Arch>(mm: &Mm, r: &Remap) -> Result<(), Errno> {
     let known = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
     let sane = known.contains(r.flags)
         && r.addr.is_aligned(A::PAGE_SIZE)
         && r.new_len != 0
-        && r.new_len <= A::TASK_SIZE;
+        && r.new_len <= mm.task_size;
     if !sane {
         return Err(Errno::EINVAL);
     }
     if !r.implies_new_addr() {
         return Ok(());
     }
-    let placed = r.new_addr.get() <= A::TASK_SIZE - r.new_len
+    let placed = r.new_addr.get() <= mm.task_size - r.new_len
         && r.new_addr.is_aligned(A::PAGE_SIZE)
         && r.flags.contains(MremapFlags::MAYMOVE)
         && !(r.flags.contains(MremapFlags::DONTUNMAP) && r.old_len != r.new_len)
@@ -163,7 +163,7 @@ fn mremap_at<A: Arch, H: TableMemory>(
     }
     let vma = mm.vmas.find(r.addr).expect("checked before").clone();
     let delta = r.new_len - r.old_len;
-    let end = vma.end.checked_add(delta).filter(|end| end.get() <= A::TASK_SIZE);
+    let end = vma.end.checked_add(delta).filter(|end| end.get() <= mm.task_size);
     let free = end.is_some_and(|end| !mm.vmas.intersects(vma.end, end));
     if vma.end == r.old_end() && free {
         expand_in_place(k, mm, &vma, delta)?;
@@ -179,7 +179,7 @@ fn mremap_at<A: Arch, H: TableMemory>(
 fn shrink<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, r: &Remap) -> Result<(), Errno> {
     let end = r.addr.checked_add(r.old_len).ok_or(Errno::EINVAL)?;
     if r.new_len < r.old_len {
-        if end.get() > A::TASK_SIZE {
+        if end.get() > mm.task_size {
             return Err(Errno::EINVAL);
         }
         unmap_range(k, mm, r.addr.add(r.new_len), end)?;

@@ -128,7 +128,7 @@ pub fn pagemap_scan<A: Arch, H: TableMemory>(
     if !arg.is_valid(known_categories(&k.pt)) || !start.is_aligned(A::PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE).ok_or(Errno::EFAULT)?;
+    let end = start.checked_add(len).filter(|end| end.get() <= mm.task_size).ok_or(Errno::EFAULT)?;
     let end = end.align_up(A::PAGE_SIZE).ok_or(Errno::EFAULT)?;
     let (vma, page_size) = (PageCategories::empty(), A::PAGE_SIZE);
     let mut scan = Scan { arg, vma, regions: Vec::new(), found: 0, page_size, full: None };

@@ -3,7 +3,7 @@
 use crate::bitmap::Bitmap;
 use crate::buddy::Buddy;
 use crate::content::{Contents, Saved};
-use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, PhysAddr, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ pub(crate) fn zero_pfn<A: Arch>(addr: VirtAddr) -> Pfn {
     Pfn::new(A::ZERO_PAGES | addr.get() >> A::PAGE_SHIFT & (A::ZERO_PAGES - 1))
 }
 
-/// Tables stand in frames of their own, above all memory: 16 TiB at 4K.
-pub const TABLE_PFN: Pfn = Pfn::new(1 << 32);
+/// Tables stand in frames of their own, above all memory.
+pub const TABLES: PhysAddr = PhysAddr::new(1 << 44);
 
 /// Node of the one CPU.
 pub(crate) const CPU_NODE: u8 = 0;

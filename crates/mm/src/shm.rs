@@ -105,7 +105,7 @@ pub fn shmdt<A: Arch, H: TableMemory>(
     if !addr.is_aligned(A::PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let first = mm.vmas.range(addr, VirtAddr::new(A::TASK_SIZE)).find(|vma| attached_at(k, vma, addr));
+    let first = mm.vmas.range(addr, VirtAddr::new(mm.task_size)).find(|vma| attached_at(k, vma, addr));
     let first = first.ok_or(Errno::EINVAL)?;
     let (file, object): (Option<FileId>, _) = (first.file, first.object);
     let pages = object.and_then(|object| k.objects.size(object)).unwrap_or(0);

@@ -40,7 +40,7 @@ pub fn setup_stack<A: Arch, H: TableMemory>(
 /// Whether a range is one of whole pages of user addresses where nothing is mapped.
 pub(crate) fn check_free<A: Arch>(mm: &Mm, start: VirtAddr, end: VirtAddr) -> Result<(), Errno> {
     let aligned = start.is_aligned(A::PAGE_SIZE) && end.is_aligned(A::PAGE_SIZE);
-    if !aligned || start >= end || end.get() > A::TASK_SIZE {
+    if !aligned || start >= end || end.get() > mm.task_size {
         return Err(Errno::EINVAL);
     }
     if mm.vmas.intersects(start, end) { Err(Errno::EEXIST) } else { Ok(()) }

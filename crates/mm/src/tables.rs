@@ -115,7 +115,7 @@ pub(crate) mod tests {
         let mut pt = Plain::new(Generic, Rules::of(newest), 1 << 30);
         let root = pt.arch.root();
         let pgd = pt.new_table(root);
-        (pt, Mm::new(1, pgd, root))
+        (pt, Mm::new(1, pgd, root, Generic::TASK_SIZE))
     }
 
     pub(crate) const fn at(addr: u64) -> VirtAddr {

@@ -38,7 +38,7 @@ pub fn uffd_register<A: Arch, H: TableMemory>(
     if !UffdFeatures::KNOWN.contains(features) || !protects {
         return Err(Errno::EINVAL);
     }
-    let end = uffd_range_end::<A>(start, len)?;
+    let end = uffd_range_end::<A>(mm, start, len)?;
     let uffd = Userfaultfd::open(features);
     if !mm.vmas.intersects(start, end) {
         return Err(Errno::EINVAL);
@@ -73,7 +73,7 @@ pub fn uffd_unregister<A: Arch, H: TableMemory>(
     start: VirtAddr,
     len: u64,
 ) -> Result<(), Errno> {
-    let end = uffd_range_end::<A>(start, len)?;
+    let end = uffd_range_end::<A>(mm, start, len)?;
     if !mm.vmas.intersects(start, end) {
         return Err(Errno::EINVAL);
     }
@@ -103,7 +103,7 @@ pub fn uffd_wp<A: Arch, H: TableMemory>(
     len: u64,
     how: Switch,
 ) -> Result<(), Errno> {
-    let end = uffd_range_end::<A>(start, len)?;
+    let end = uffd_range_end::<A>(mm, start, len)?;
     let parts = uffd_parts(mm, start, end);
     if parts.is_empty() {
         return Err(Errno::ENOENT);
@@ -129,7 +129,7 @@ pub fn uffd_poison<A: Arch, H: TableMemory>(
     start: VirtAddr,
     len: u64,
 ) -> Result<(), Errno> {
-    let end = uffd_range_end::<A>(start, len)?;
+    let end = uffd_range_end::<A>(mm, start, len)?;
     let vma = mm.vmas.find(start).filter(|vma| end <= vma.end && vma.uffd.is_some());
     let vma = vma.ok_or(Errno::ENOENT)?.clone();
     if !is_anon_or_shmem(k, &vma) {
@@ -169,9 +169,9 @@ fn poison_page<A: Arch, H: TableMemory>(
 }
 
 /// The end of a range of whole pages in user space (`validate_range`).
-fn uffd_range_end<A: Arch>(start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
+fn uffd_range_end<A: Arch>(mm: &Mm, start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
     let whole = start.is_aligned(A::PAGE_SIZE) && len.is_multiple_of(A::PAGE_SIZE) && len > 0;
-    let end = start.checked_add(len).filter(|end| end.get() <= A::TASK_SIZE);
+    let end = start.checked_add(len).filter(|end| end.get() <= mm.task_size);
     end.filter(|_| whole && start.get() >= MMAP_MIN_ADDR).ok_or(Errno::EINVAL)
 }
 

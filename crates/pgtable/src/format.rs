@@ -55,9 +55,9 @@ pub trait EntryFormat: Sized {
     const TOP: Level;
     /// Entries in a contiguous block of pages, 1 where the architecture has none.
     const CONT_PTES: usize = 1;
-    /// End of user addresses, in bytes.
+    /// The highest end of user addresses that there may be, in bytes.
     const TASK_SIZE: u64;
-    /// End of the addresses that a mapping gets without asking for more, in bytes (`DEFAULT_MAP_WINDOW`).
+    /// End of the addresses that a mapping gets without a hint above it, in bytes (`DEFAULT_MAP_WINDOW`).
     const MAP_WINDOW: u64 = Self::TASK_SIZE;
     /// Order of the largest block of free memory (`MAX_PAGE_ORDER`).
     const MAX_PAGE_ORDER: u32 = 10;
@@ -80,6 +80,12 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn root(&self) -> Level {
         Self::TOP
+    }
+
+    /// End of the user addresses of a new address space, in bytes.
+    #[inline]
+    fn task_size(&self) -> u64 {
+        Self::TASK_SIZE
     }
 
     /// Entries in a table of `level`.
@@ -177,8 +183,14 @@ pub trait EntryFormat: Sized {
     const SOFT_FLAGS: &'static [(SoftFlags, Self::SoftBits)];
     /// Bits that stand inverted, or are set in every software entry.
     const SOFT_INVERTED: u64 = 0;
-    /// Bits of a frame number in a software entry (`SWP_PFN_BITS`, `include/linux/leafops.h`, 7.3).
+    /// Bits of a frame number in a software entry (`SWP_PFN_BITS`, `include/linux/leafops.h`, 7.3), on most CPUs.
     const SWP_PFN_BITS: u32;
+
+    /// The same on this CPU.
+    #[inline]
+    fn swp_pfn_bits(&self) -> u32 {
+        Self::SWP_PFN_BITS
+    }
 
     // Neutral view.
 

@@ -17,7 +17,7 @@ pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteVie
     }
     let pte = if level == Level::Pte { pte } else { arch.pmd_pte(pte) };
     if !present {
-        return PteView::Soft(decode_soft::<A>(pte));
+        return PteView::Soft(decode_soft(arch, pte));
     }
     let pfn = arch.pte_pfn(pte);
     PteView::Present(Mapping { pfn, level, attrs: decode_attrs(arch, pte), pkey: arch.pte_pkey(pte) })
@@ -99,7 +99,7 @@ pub(crate) fn plain_bits<A: EntryFormat>(arch: &A, attrs: PteAttrs) -> u64 {
 /// A software entry. Its word is neither empty nor one of a page.
 pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte> {
     let (ty, offset) = soft_fields::<A>();
-    let packed = leaf.packed_offset(A::SWP_PFN_BITS)?;
+    let packed = leaf.packed_offset(arch.swp_pfn_bits())?;
     let fits = leaf.ty <= swp_type::MARKER && packed <= offset.max();
     let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty()
         || leaf.flags.contains(SoftFlags::UFFD) && !arch.has_uffd_wp();
@@ -112,14 +112,14 @@ pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte>
     (!arch.pte_none(word)).then_some(word)
 }
 
-fn decode_soft<A: EntryFormat>(pte: Pte) -> SoftLeaf {
+fn decode_soft<A: EntryFormat>(arch: &A, pte: Pte) -> SoftLeaf {
     let word = Pte(pte.0 ^ A::SOFT_INVERTED);
     let mut flags = SoftFlags::empty();
     for &(flag, bit) in A::SOFT_FLAGS {
         flags.set(flag, word.has(bit));
     }
     let (ty, offset) = soft_fields::<A>();
-    SoftLeaf::from_packed(ty.value(word) as u8, offset.value(word), flags, A::SWP_PFN_BITS)
+    SoftLeaf::from_packed(ty.value(word) as u8, offset.value(word), flags, arch.swp_pfn_bits())
 }
 
 /// Type and offset.

@@ -2,7 +2,7 @@
 
 use crate::cause;
 use crate::mm_types::Mm;
-use crate::pages::TABLE_PFN;
+use crate::pages::TABLES;
 use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, Level, MmuGather, PhysAddr, Pte, PteView, Ptep, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
@@ -61,17 +61,14 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
 
     /// Where a table stands in physical memory.
     pub(crate) const fn table_addr(table: Ptep) -> PhysAddr {
-        PhysAddr::new(Self::TABLES + table.0 * size_of::<Pte>() as u64)
+        PhysAddr::new(TABLES.get() + table.0 * size_of::<Pte>() as u64)
     }
-
-    /// Where tables begin in physical memory.
-    const TABLES: u64 = TABLE_PFN.get() << A::PAGE_SHIFT;
 
     /// The table that an entry of `level` points to. The entry is neither empty nor a leaf.
     #[inline]
     pub(crate) fn table_of(&self, entry: Pte, level: Level) -> Ptep {
         let addr = self.arch.table_addr(entry, level);
-        Ptep((addr.get() - Self::TABLES) / size_of::<Pte>() as u64)
+        Ptep((addr.get() - TABLES.get()) / size_of::<Pte>() as u64)
     }
 
     /// The PMD entry for `addr`, or how many bytes its missing table would map.

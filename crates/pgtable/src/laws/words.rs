@@ -118,17 +118,17 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
         || leaf.flags.contains(SoftFlags::UFFD) && !port.has_uffd_wp();
     let empty = leaf.ty == 0 && leaf.flags.is_empty() && P::EMPTY_SOFT_OFFSET == Some(leaf.offset);
     let records = !leaf.is_migration() && leaf.flags.intersects(SoftFlags::YOUNG | SoftFlags::DIRTY);
-    let no_frame = leaf.is_migration() && leaf.offset >> P::SWP_PFN_BITS != 0;
+    let no_frame = leaf.is_migration() && leaf.offset >> port.swp_pfn_bits() != 0;
     let says = || format!("soft_leaf({leaf:x?})");
     let max = P::SOFT_OFFSET_MASK >> P::SOFT_OFFSET_MASK.trailing_zeros();
-    let fits = leaf.packed_offset(P::SWP_PFN_BITS).is_some_and(|packed| packed <= max);
+    let fits = leaf.packed_offset(port.swp_pfn_bits()).is_some_and(|packed| packed <= max);
     let has_word = fits && !(unsaid || empty || records || no_frame);
     t.same(says, (Pte::NONE, Level::Pte), word.is_some(), has_word)?;
     let Some(word) = word else { return Ok(()) };
     let looks_huge = P::SOFT_DIRTY_LOOKS_HUGE && leaf.flags.contains(SoftFlags::SOFT_DIRTY);
     let huge = port.pte_pmd(word);
     // What stands for a huge page names its frame.
-    let of_huge = P::HUGE_SOFT_LEAVES && leaf.pfn().is_some_and(|pfn| pfn.get() >> P::SWP_PFN_BITS == 0);
+    let of_huge = P::HUGE_SOFT_LEAVES && leaf.pfn().is_some_and(|pfn| pfn.get() >> port.swp_pfn_bits() == 0);
     for (level, word) in [(Level::Pte, word), (Level::Pmd, huge)] {
         if level == Level::Pmd && (looks_huge || !of_huge) {
             continue;
