@@ -88,11 +88,6 @@ impl EntryFormat for Loong64 {
         Pte(CACHE_BASE | table.get())
     }
 
-    #[inline]
-    fn table_addr(&self, entry: Pte, _: Level) -> PhysAddr {
-        PhysAddr::new(entry.0 & PHYS_MASK)
-    }
-
     /// `protection_map`, `arch/loongarch/mm/cache.c`. All that may be accessed is accessed, and readable; a private mapping's
     /// writable pages start read-only, so that the first write can copy.
     fn vm_get_page_prot(&self, flags: VmFlags) -> PgProt {
@@ -103,6 +98,11 @@ impl EntryFormat for Loong64 {
         attrs.set(PteAttrs::EXEC, flags.contains(VmFlags::EXEC));
         attrs.set(PteAttrs::WRITE, flags.contains(VmFlags::WRITE | VmFlags::SHARED));
         self.attr_bits(attrs)
+    }
+
+    #[inline]
+    fn table_addr(&self, entry: Pte, _: Level) -> PhysAddr {
+        PhysAddr::new(entry.0 & PHYS_MASK)
     }
 
     #[inline]

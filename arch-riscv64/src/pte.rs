@@ -60,11 +60,6 @@ impl EntryFormat for Riscv64 {
         if self.cpu.svrsw60t59b { PteBits::SOFT_DIRTY.bits() } else { 0 }
     }
 
-    #[inline]
-    fn has_uffd_wp(&self) -> bool {
-        self.cpu.svrsw60t59b
-    }
-
     type SoftBits = SoftBits;
     const SOFT_TYPE_MASK: u64 = SOFT_TYPE_MASK;
     const SOFT_OFFSET_MASK: u64 = SOFT_OFFSET_MASK;
@@ -165,6 +160,11 @@ impl EntryFormat for Riscv64 {
     #[inline]
     fn is_leaf(&self, pte: Pte, level: Level) -> bool {
         level <= Level::Pmd && pte.has(LEAF)
+    }
+
+    #[inline]
+    fn has_uffd_wp(&self) -> bool {
+        self.cpu.svrsw60t59b
     }
 
     /// What may be written may be read.

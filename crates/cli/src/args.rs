@@ -3,7 +3,7 @@
 use crate::machines;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
-use ptelab::{Config, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
+use ptelab::{Config, DEFAULT_PORTS, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
 use std::path::PathBuf;
 
 /// A laboratory for page-table code: Linux memory calls over emulated page tables of several architectures.
@@ -125,8 +125,7 @@ pub(crate) struct Kernels {
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Check {
-    /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, alias = "port", value_name = "PORTS", default_value = "all")]
+    #[arg(long, alias = "port", value_name = "PORTS", help = ports_help(), default_value = DEFAULT_PORTS)]
     pub(crate) arch: String,
     /// Only the laws
     #[arg(long, conflicts_with = "bugs")]
@@ -157,8 +156,7 @@ pub(crate) struct Check {
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Fuzz {
-    /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "PORTS", default_value = "all")]
+    #[arg(long, value_name = "PORTS", help = ports_help(), default_value = DEFAULT_PORTS)]
     pub(crate) arch: String,
     #[arg(long, value_name = "KERNELS", help = kernels_help(), default_value = machines::asked())]
     pub(crate) kernel: String,
@@ -277,8 +275,7 @@ pub(crate) struct Scenario {
 /// Ports and kernels to run on.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Machines {
-    /// Ports, separated by commas: arm64, x86_64, generic, or all
-    #[arg(long, value_name = "PORTS")]
+    #[arg(long, value_name = "PORTS", help = ports_help())]
     arch: Option<String>,
     #[arg(long, value_name = "KERNELS", help = kernels_help())]
     kernel: Option<String>,
@@ -337,6 +334,16 @@ pub(crate) struct Replay {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn ports_help() -> String {
+    let (default, all) = (ptelab::default_port_names(), ptelab::port_names());
+    let others: Vec<&str> = all.into_iter().filter(|port| !default.contains(port)).collect();
+    format!(
+        "Ports, separated by commas: {} (these are `{DEFAULT_PORTS}`), {}, or all",
+        default.join(", "),
+        others.join(", ")
+    )
 }
 
 fn kernels_help() -> String {

@@ -6,7 +6,7 @@ use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use ptelab::bench::{self, Bench, BenchHost, BenchReport, HostRuns, LAYOUTS, Layout, ScaleRow, Skip};
 use ptelab::exec::Watch;
-use ptelab::{KernelRules, Matrix, Subject};
+use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, Subject};
 use serde::Serialize;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 }
 
 fn layouts(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args.machines.matrix("all", "all")?;
+    let matrix = args.machines.matrix(DEFAULT_PORTS, "all")?;
     let bench = Bench {
         layouts: chosen(&args.layout)?,
         machines: subjects(args, &matrix),

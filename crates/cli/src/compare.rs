@@ -5,10 +5,10 @@ use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
 use crate::run;
 use ptelab::compare::{self, Differing};
-use ptelab::{RunReport, cost, show, table};
+use ptelab::{DEFAULT_PORTS, RunReport, cost, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, reports) = run::all_reports(args, "all", "all")?;
+    let (scenario, reports) = run::all_reports(args, DEFAULT_PORTS, "all")?;
     let (ports, kernels) = compare::compare(&scenario, &reports);
     if args.json {
         out.json(&cost::comparison_json(&reports, &ports, &kernels))?;

@@ -59,7 +59,7 @@ pub fn main_with<P: PortFacts>() -> ExitCode {
 
 /// The program.
 pub fn main() -> ExitCode {
-    ptelab::register_early_ports();
+    ptelab::register_ports();
     let args = Args::parse();
     output::log(args.verbose);
     let mut out = Out::new();

@@ -7,10 +7,10 @@ use crate::progress;
 use crate::{input, verify_real};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
-use ptelab::{KernelRules, Matrix, RunReport, golden, show, table};
+use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, RunReport, golden, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, reports) = all_reports(args, "all", KernelRules::DEFAULT.name)?;
+    let (scenario, reports) = all_reports(args, DEFAULT_PORTS, KernelRules::DEFAULT.name)?;
     if args.json {
         let runs: Vec<_> = reports.iter().map(|report| golden::report_json(&scenario, report)).collect();
         out.json(&serde_json::json!({ "runs": runs }))?;

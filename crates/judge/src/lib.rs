@@ -21,5 +21,5 @@ mod verify;
 
 pub use golden::Golden;
 #[cfg(feature = "fuzz")]
-pub use ports::{register, register_early_ports};
+pub use ports::{register, register_ports};
 pub use verdict::Verdict;

@@ -82,16 +82,16 @@ pub fn register<P: PortFacts>() {
     ptelab_machine::register_with::<P>(&Beside::<P>::CHECKED);
 }
 
-/// Adds the project's own ports that golden files and laws hold, and that scenarios, programs and pages for all ports do not have yet:
-/// they are there where they are named. A new one is a line here, until it stands beside the others.
-pub fn register_early_ports() {
-    fn early<P: PortFacts>() {
-        ptelab_machine::register_early::<P>(&Beside::<P>::CHECKED);
+/// Adds those of the project's own ports that are not compiled into every program which uses it, and on which commands run where they
+/// or all ports are asked for. A new port is a line here.
+pub fn register_ports() {
+    fn add<P: PortFacts>() {
+        ptelab_machine::register_on_request::<P>(&Beside::<P>::CHECKED);
     }
-    early::<arch_riscv64::Riscv64>();
-    early::<arch_arm64::Arm64With16K>();
-    early::<arch_arm64::Arm64With64K>();
-    early::<arch_loong64::Loong64>();
+    add::<arch_arm64::Arm64With16K>();
+    add::<arch_arm64::Arm64With64K>();
+    add::<arch_loong64::Loong64>();
+    add::<arch_riscv64::Riscv64>();
 }
 
 /// What a port from outside is registered with.

@@ -21,8 +21,8 @@ pub use build::{BuildError, Builder};
 pub use hw_kind::HwKind;
 pub use machine::PortMachine;
 pub use ports::{
-    PortInfo, PortVisitor, beside, changes, port_named, ports, register, register_early, register_with,
-    visit_port,
+    PortInfo, PortVisitor, beside, changes, default_ports, port_named, ports, register, register_on_request,
+    register_with, visit_port,
 };
 pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};
 pub use words::Words;

@@ -81,8 +81,8 @@ struct Registered {
     info: PortInfo,
     build: fn(HwKind, &CpuConfig, &'static KernelRules, Config) -> Box<dyn Backend>,
     beside: &'static (dyn Any + Send + Sync),
-    /// It is built where it is named, and left out where all ports are meant.
-    early: bool,
+    /// Commands run on it only where it, or all ports, are asked for.
+    on_request: bool,
 }
 
 static REGISTERED: RwLock<Vec<Registered>> = RwLock::new(Vec::new());
@@ -104,21 +104,20 @@ pub fn register_with<P: PortFacts>(beside: &'static (dyn Any + Send + Sync)) {
     add::<P>(beside, false);
 }
 
-/// The same for a port of this project that is not yet held to all that the others are: it is built where it is named, and left out
-/// where all ports are meant.
+/// The same for a port that commands run on only where it, or all ports, are asked for.
 ///
 /// # Panics
 /// Where the project has a port of this name.
-pub fn register_early<P: PortFacts>(beside: &'static (dyn Any + Send + Sync)) {
+pub fn register_on_request<P: PortFacts>(beside: &'static (dyn Any + Send + Sync)) {
     add::<P>(beside, true);
 }
 
-fn add<P: PortFacts>(beside: &'static (dyn Any + Send + Sync), early: bool) {
+fn add<P: PortFacts>(beside: &'static (dyn Any + Send + Sync), on_request: bool) {
     let info = PortInfo::of::<P>();
     assert!(PORTS.iter().all(|port| port.name != info.name), "there is a port {} already", info.name);
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     registered.retain(|port| port.info.name != info.name);
-    registered.push(Registered { info, build: build_registered::<P>, beside, early });
+    registered.push(Registered { info, build: build_registered::<P>, beside, on_request });
 }
 
 /// What a port from outside was registered with, if there is one of this name.
@@ -150,15 +149,19 @@ fn build_registered<P: PortFacts>(
 /// Every port that machines are built of, in the order in which they are shown.
 pub fn ports() -> Vec<PortInfo> {
     let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    let others = registered.iter().filter(|port| !port.early).map(|port| port.info);
+    PORTS.iter().copied().chain(registered.iter().map(|port| port.info)).collect()
+}
+
+/// What a command runs on unless told otherwise.
+pub fn default_ports() -> Vec<PortInfo> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    let others = registered.iter().filter(|port| !port.on_request).map(|port| port.info);
     PORTS.iter().copied().chain(others).collect()
 }
 
 /// The port of this name, or that people know by it.
 pub fn port_named(name: &str) -> Option<PortInfo> {
-    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    let mut all = PORTS.iter().copied().chain(registered.iter().map(|port| port.info));
-    all.find(|port| port.name == name || port.aliases.contains(&name))
+    ports().into_iter().find(|port| port.name == name || port.aliases.contains(&name))
 }
 
 /// Every change between kernels, with whose it is: mm's, then each port's.

@@ -37,6 +37,6 @@ pub use ptelab_run::*;
 pub use ptelab_scenario as scenario;
 
 #[cfg(feature = "fuzz")]
-pub use ptelab_judge::{register, register_early_ports};
+pub use ptelab_judge::{register, register_ports};
 #[cfg(not(feature = "fuzz"))]
 pub use ptelab_machine::register;

@@ -4,7 +4,7 @@ use crate::exec::Watch;
 use crate::kernels::{self, NamedKernel};
 use crate::parallel;
 use crate::report::RunReport;
-use crate::select::{SelectError, port_names};
+use crate::select::{DEFAULT_PORTS, SelectError, default_port_names, port_names};
 use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, port_named};
 use ptelab_scenario::Scenario;
 use std::fmt;
@@ -51,10 +51,10 @@ impl fmt::Display for Subject {
 }
 
 impl Matrix {
-    /// All ports, and the default kernel.
+    /// The default ports and the default kernel.
     pub fn new() -> Self {
         Self {
-            ports: port_names(),
+            ports: default_port_names(),
             kernels: vec![KernelRules::DEFAULT],
             notes: Vec::new(),
             cpu: Vec::new(),
@@ -63,11 +63,15 @@ impl Matrix {
         }
     }
 
-    /// With these ports: names separated by commas, or `all`.
+    /// With these ports: names separated by commas, `default`, or `all`.
     ///
     /// # Errors
     /// The first name that is no port.
     pub fn ports(mut self, names: &str) -> Result<Self, SelectError> {
+        if names == DEFAULT_PORTS {
+            self.ports = default_port_names();
+            return Ok(self);
+        }
         let find = |name: &str| {
             port_named(name).map(|port| port.name).ok_or_else(|| SelectError::Port(name.to_owned()))
         };
@@ -223,7 +227,7 @@ mod tests {
         let m = Matrix::new().ports("x86_64,arm64,x86_64").and_then(|m| m.kernels("6.16, 6.17-rc1")).unwrap();
         assert_eq!((m.ports.as_slice(), m.machines()), (&["x86_64", "arm64"][..], 4));
         let wrong = Matrix::new().ports("x86").unwrap_err();
-        assert_eq!(wrong.to_string(), "no port `x86`: choose from arm64, x86_64, generic, all");
+        assert_eq!(wrong.to_string(), "no port `x86`: choose from arm64, x86_64, generic, default, all");
         let aliases = Matrix::new().ports("aarch64,amd64").map(|m| m.port_list());
         assert_eq!(aliases, Ok(vec!["arm64", "x86_64"]));
         assert!(Matrix::new().kernels("6.11").is_err());

@@ -1,12 +1,12 @@
 //! Ports and kernels by name, and names that are none.
 
-use ptelab_machine::{BuildError, KernelRules, ports};
+use ptelab_machine::{BuildError, KernelRules, default_ports, ports};
 
 /// A selection that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
     /// No port has this name.
-    #[error("no port `{0}`: choose from {ports}, all", ports = port_names().join(", "))]
+    #[error("no port `{0}`: choose from {ports}, default, all", ports = port_names().join(", "))]
     Port(String),
     /// No rules have this name.
     #[error(
@@ -40,6 +40,14 @@ pub enum SelectError {
 /// Names of all ports.
 pub fn port_names() -> Vec<&'static str> {
     ports().iter().map(|port| port.name).collect()
+}
+
+/// The list of ports that stands for [`default_port_names`].
+pub const DEFAULT_PORTS: &str = "default";
+
+/// Names of the ports that a command runs on unless told otherwise.
+pub fn default_port_names() -> Vec<&'static str> {
+    default_ports().iter().map(|port| port.name).collect()
 }
 
 /// Names of all kernels.

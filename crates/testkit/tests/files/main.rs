@@ -9,7 +9,7 @@ mod scenarios;
 use libtest_mimic::Arguments;
 
 fn main() {
-    ptelab::register_early_ports();
+    ptelab::register_ports();
     let args = Arguments::from_args();
     let trials =
         [agreement::trials(), golden::trials(), logs::trials(), parts::trials(), scenarios::trials()];
