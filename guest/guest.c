@@ -494,6 +494,8 @@ static void settings(void)
 	write_thp("khugepaged/pages_to_scan", "1");
 	write_thp("khugepaged/max_ptes_none", "0");
 	write_file("/sys/kernel/mm/lru_gen/enabled", "0");
+	/* What a kernel warns of once, it warns each scenario of. */
+	write_file("/sys/kernel/debug/clear_warn_once", "1");
 	/* Empties the batches of folios on their way to lists, too. */
 	write_file("/proc/sys/vm/drop_caches", "1");
 }

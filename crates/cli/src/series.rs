@@ -85,7 +85,7 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     let watch = Watch { stop: &STOP, tick: &|_| () };
     let mut words = pair.words(&files, programs, watch, &tick)?;
     bar.finish_and_clear();
-    pair.shrink(&mut words, programs, SHRINK, watch)?;
+    pair.shrink(&mut words, programs, (SHOWN, SHRINK), watch)?;
     Ok(words)
 }
 
@@ -128,7 +128,11 @@ fn groups(title: &str, none: &str, groups: &[Group], out: &mut Out) -> Result<()
     out.differing(format!("{title}:"))?;
     for group in groups.iter().take(SHOWN) {
         let of = group.file.as_ref().map_or_else(String::new, |file| format!(", as in {file}"));
-        out.line(format!("  {} x {}{of}", group.count, group.cause))?;
+        let seconds = group.millis as f64 / 1000.0;
+        out.line(format!(
+            "  {} x {}{of}, first after {} programs and {seconds:.1} s",
+            group.count, group.cause, group.after
+        ))?;
         out.line(format!("      {}", group.example))?;
         for line in group.lines.iter().filter(|_| group.file.is_none()) {
             out.line(format!("        {line}"))?;

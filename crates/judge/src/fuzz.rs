@@ -5,6 +5,8 @@
 //! pages only, and its tables, page structs, VMAs and memory against each other; at the end the machines are held against
 //! one another, and nothing may be left when all processes have ended.
 
+#[cfg(all(feature = "real", target_os = "linux"))]
+mod batches;
 mod case;
 mod checks;
 mod coverage;
@@ -15,16 +17,24 @@ mod model;
 mod program;
 mod shrink;
 mod state;
+#[cfg(all(feature = "real", target_os = "linux"))]
+mod vary;
 
 pub use case::{Found, Plan, Planned};
 pub use checks::{Check, Checks, Violation};
 pub use coverage::Coverage;
+#[cfg(all(feature = "real", target_os = "linux"))]
+pub(crate) use judge::result_is_right;
 pub(crate) use judge::{Judged, OnTrial};
+#[cfg(all(feature = "real", target_os = "linux"))]
+pub(crate) use model::{Expected, Model, Page, State, says_protected};
 
 pub use emit::{c_program, scenario_text};
 pub use program::{BASE, ELSEWHERE, Size, program};
 pub use shrink::shrink;
 pub use state::EntryKind;
+#[cfg(all(feature = "real", target_os = "linux"))]
+pub(crate) use vary::vary;
 
 use ptelab_run::parallel;
 use ptelab_scenario::Line;
@@ -64,10 +74,21 @@ pub struct FuzzReport {
 /// Never: a generator that wants more bytes takes the smallest choice.
 pub fn program_of(seed: u64, case: u64, size: Size) -> Vec<Line> {
     let size = size.of_case(case);
-    let mut rng = fastrand::Rng::with_seed(mix(seed, case));
+    program(&bytes_of(seed, case, size), size).expect("the generator makes do with any bytes")
+}
+
+/// The program about batches of a case.
+#[cfg(all(feature = "real", target_os = "linux"))]
+pub(crate) fn batches_of(seed: u64, case: u64, size: Size) -> Vec<Line> {
+    let size = size.of_case(case);
+    let bytes = bytes_of(seed, case, size);
+    batches::program_about_batches(&bytes, size).expect("the generator makes do with any bytes")
+}
+
+fn bytes_of(seed: u64, case: u64, size: Size) -> Vec<u8> {
     let mut bytes = vec![0; size.bytes()];
-    rng.fill(&mut bytes);
-    program(&bytes, size).expect("the generator makes do with any bytes")
+    fastrand::Rng::with_seed(mix(seed, case)).fill(&mut bytes);
+    bytes
 }
 
 /// A seed for one case of a run: neighbours have nothing in common (the finisher of `splitmix64`).

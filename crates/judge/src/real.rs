@@ -4,6 +4,8 @@
 
 pub mod cost;
 pub mod host;
+#[cfg(feature = "fuzz")]
+mod judge;
 mod moving;
 #[cfg(feature = "fuzz")]
 pub mod programs;

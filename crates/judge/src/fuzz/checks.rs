@@ -35,10 +35,16 @@ pub enum Check {
     Ports,
     /// All memory is free in the end.
     Leaks,
+    /// Of a real kernel: it complains of nothing.
+    Console,
+    /// Of a real kernel: it lives on.
+    Lives,
+    /// Of a real kernel: it does what the emulator beside it does.
+    Beside,
 }
 
 impl Check {
-    /// Every check.
+    /// Every check of emulated machines.
     pub const ALL: [Self; 15] = [
         Self::Results,
         Self::Contents,
@@ -75,6 +81,9 @@ impl Check {
             Self::Batched => "single-batched",
             Self::Ports => "ports",
             Self::Leaks => "leaks",
+            Self::Console => "console",
+            Self::Lives => "lives",
+            Self::Beside => "beside",
         }
     }
 
@@ -100,6 +109,9 @@ impl Check {
             Self::Batched => "batched and single changes come to the same",
             Self::Ports => "all ports come to the same in what every architecture has",
             Self::Leaks => "no folio, table or slot of swap is left when all processes have ended",
+            Self::Console => "a kernel complains of nothing",
+            Self::Lives => "a kernel lives on",
+            Self::Beside => "a kernel does what the emulator beside it does",
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::checks::{Check, Checks, Violation};
 use super::judge::OnTrial;
-use super::model::{PLACES, Page, Space, State};
+use super::model::{Page, Space, State};
 use super::program::PAGE;
 use super::state::{Seen, named};
+use crate::PLACES;
 use ptelab_machine::mm::{LeafEntry, Mm, Pagemap, Vma};
 use ptelab_machine::pgtable::VirtAddr;
 use ptelab_machine::pgtable::laws::PortFacts;

@@ -239,7 +239,7 @@ impl<A: PortFacts> Judged for OnTrial<A> {
 }
 
 /// Whether what a call came to is what the model expects.
-pub(super) fn result_is_right(expected: Expected, got: Outcome) -> Result<(), Violation> {
+pub(crate) fn result_is_right(expected: Expected, got: Outcome) -> Result<(), Violation> {
     match expected {
         Expected::Is(outcome) if outcome != got => {
             Err(Violation::new(Check::Results, format!("came to {got}, should come to {outcome}")))

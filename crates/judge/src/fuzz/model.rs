@@ -3,6 +3,7 @@
 //! Bytes are kept at four places of each page, both ends among them. Where the model cannot tell what a call comes to, it
 //! takes the machine's word and asks only that memory agrees with it afterwards.
 
+use crate::PLACES;
 use bitflags::bitflags;
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, SoftLeaf, marker, swp_type};
 use ptelab_machine::{
@@ -15,8 +16,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 const PAGE: u64 = 4096;
-/// Where in a page bytes are kept.
-pub(super) const PLACES: [u64; 4] = [0, 100, 2048, PAGE - 1];
 
 /// The bytes of a page. Shared memory's are the same for all who map it.
 #[derive(Clone, Debug)]
@@ -28,7 +27,7 @@ enum Bytes {
 bitflags! {
     /// What is so of a page.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(super) struct State: u16 {
+    pub(crate) struct State: u16 {
         /// Children do not get it.
         const DONTFORK = 1 << 0;
         /// Children get it empty.
@@ -67,12 +66,12 @@ impl State {
 
 /// One page of an address space.
 #[derive(Clone, Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     bytes: Bytes,
     /// `PROT_READ`, `PROT_WRITE`, `PROT_EXEC`.
-    pub(super) prot: Prot,
+    pub(crate) prot: Prot,
     /// The userfaultfd that it is registered with.
-    pub(super) uffd: Option<UffdFeatures>,
+    pub(crate) uffd: Option<UffdFeatures>,
     state: State,
 }
 
@@ -81,15 +80,15 @@ impl Page {
         Self { bytes, prot, uffd: None, state: State::empty() }
     }
 
-    pub(super) const fn is(&self, state: State) -> bool {
+    pub(crate) const fn is(&self, state: State) -> bool {
         self.state.contains(state)
     }
 
-    pub(super) const fn is_shared(&self) -> bool {
+    pub(crate) const fn is_shared(&self) -> bool {
         matches!(self.bytes, Bytes::Shared(_))
     }
 
-    pub(super) fn bytes(&self) -> [u8; 4] {
+    pub(crate) fn bytes(&self) -> [u8; 4] {
         match &self.bytes {
             Bytes::Own(bytes) => *bytes,
             Bytes::Shared(bytes) => bytes.get(),
@@ -161,7 +160,7 @@ impl Page {
 }
 
 /// Whether an entry says that its page is write-protected by userfaultfd.
-fn says_protected(word: &PteView) -> bool {
+pub(crate) fn says_protected(word: &PteView) -> bool {
     match word {
         PteView::Present(m) => m.attrs.contains(PteAttrs::UFFD),
         PteView::Soft(leaf) => leaf.flags.contains(SoftFlags::UFFD) || leaf.is_marker(marker::UFFD_WP),
@@ -171,14 +170,14 @@ fn says_protected(word: &PteView) -> bool {
 
 /// The pages of an address space by page number, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Space(Vec<(u64, Page)>);
+pub(crate) struct Space(Vec<(u64, Page)>);
 
 impl Space {
     fn find(&self, at: u64) -> std::result::Result<usize, usize> {
         self.0.binary_search_by_key(&at, |(at, _)| *at)
     }
 
-    pub(super) fn has(&self, at: u64) -> bool {
+    pub(crate) fn has(&self, at: u64) -> bool {
         self.find(at).is_ok()
     }
 
@@ -191,7 +190,7 @@ impl Space {
         &mut self.0[from..to]
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, (u64, Page)> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (u64, Page)> {
         self.0.iter()
     }
 
@@ -210,7 +209,7 @@ impl Space {
 }
 
 /// The machine's word: what a process has for a page after the call.
-pub(super) type Word<'a> = &'a dyn Fn(Pid, u64) -> PteView;
+pub(crate) type Word<'a> = &'a dyn Fn(Pid, u64) -> PteView;
 
 /// All processes.
 #[derive(Clone, Debug)]
@@ -238,16 +237,16 @@ const FINE: Expected = Expected::Is(DONE);
 const DONE: Outcome = Outcome::Value(0);
 
 impl Model {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { spaces: BTreeMap::from([(1, Space::default())]), made: 1 }
     }
 
-    pub(super) fn space(&self, pid: Pid) -> Option<&Space> {
+    pub(crate) fn space(&self, pid: Pid) -> Option<&Space> {
         self.spaces.get(&pid)
     }
 
     /// Makes a call, which on the machine came to `got`; says what it must come to.
-    pub(super) fn call(&mut self, line: &Line, got: Outcome, word: Word<'_>) -> Expected {
+    pub(crate) fn call(&mut self, line: &Line, got: Outcome, word: Word<'_>) -> Expected {
         let pid = line.pid.unwrap_or(1);
         if !self.spaces.contains_key(&pid) {
             return Expected::Is(Outcome::Failed(CallError::NoProcess(pid)));
@@ -314,7 +313,7 @@ impl Model {
     }
 
     /// Takes the machine's word for whether a page is write-protected.
-    pub(super) fn protected_is_believed(&mut self, pid: Pid, addr: u64, word: &PteView) {
+    pub(crate) fn protected_is_believed(&mut self, pid: Pid, addr: u64, word: &PteView) {
         if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(addr / PAGE)) {
             page.believe_protected(word);
         }
@@ -322,7 +321,7 @@ impl Model {
 
     /// An mremap failed on its way. What the machine says is not mapped any more, from the range's beginning on, has moved, VMA by
     /// VMA; and room may have been made for what has not.
-    pub(super) fn moved_in_part(
+    pub(crate) fn moved_in_part(
         &mut self,
         pid: Pid,
         (from, len): (u64, u64),

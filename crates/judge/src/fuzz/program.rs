@@ -51,9 +51,9 @@ impl Size {
     }
 }
 
-const READ: Prot = Prot::READ;
+pub(super) const READ: Prot = Prot::READ;
 const WRITE: Prot = Prot::WRITE;
-const RW: Prot = READ.union(WRITE);
+pub(super) const RW: Prot = READ.union(WRITE);
 const RX: Prot = READ.union(Prot::EXEC);
 
 /// Advice that is given.
@@ -77,7 +77,7 @@ const ADVICE: [Advice; 15] = [
 
 /// What a program has beside mappings, protections and forks: programs that do everything meet little of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Theme {
+pub(super) enum Theme {
     /// Nothing.
     Plain,
     /// Pages leave memory: swap, and what `MADV_FREE` gave up.
@@ -110,7 +110,7 @@ impl Theme {
 pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
     let mut u = Unstructured::new(bytes);
     let theme = *u.choose(&Theme::MIXED)?;
-    let mut writer = Writer { u, size, theme, lines: Vec::new(), alive: vec![1], made: 1, here: BASE };
+    let mut writer = Writer::new(u, size, theme);
     writer.set_up()?;
     let calls = writer.u.int_in_range(1..=size.calls)?;
     for _ in 0..calls {
@@ -119,20 +119,27 @@ pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
     Ok(writer.lines)
 }
 
-struct Writer<'a> {
-    u: Unstructured<'a>,
-    size: Size,
-    theme: Theme,
-    lines: Vec<Line>,
+/// A program that is being written.
+pub(super) struct Writer<'a> {
+    pub(super) u: Unstructured<'a>,
+    pub(super) size: Size,
+    pub(super) theme: Theme,
+    pub(super) lines: Vec<Line>,
     alive: Vec<u32>,
     /// Processes that were made.
     made: u32,
     /// Where most calls work: memory that was moved takes them along.
-    here: u64,
+    pub(super) here: u64,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(u: Unstructured<'a>, size: Size, theme: Theme) -> Self {
+        Self { u, size, theme, lines: Vec::new(), alive: vec![1], made: 1, here: BASE }
+    }
 }
 
 impl Writer<'_> {
-    fn push(&mut self, pid: u32, call: Call) {
+    pub(super) fn push(&mut self, pid: u32, call: Call) {
         let line = u32::try_from(self.lines.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.lines.push(Line { pid: (pid > 1).then_some(pid), line, ..Line::new(call) });
     }
@@ -199,7 +206,7 @@ impl Writer<'_> {
         Ok((self.here + at * PAGE, len.min(left) * PAGE))
     }
 
-    fn pid(&mut self) -> Result<u32> {
+    pub(super) fn pid(&mut self) -> Result<u32> {
         self.u.choose(&self.alive).copied()
     }
 
@@ -379,7 +386,7 @@ impl Writer<'_> {
     }
 
     /// Registers memory. Pages that are not there are protected too, so that whether one is needs not be known.
-    fn uffd(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+    pub(super) fn uffd(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         let mode = *self.u.choose(&[UffdFeatures::WP_UNPOPULATED, UffdFeatures::WP_ASYNC])?;
         let events = UffdFeatures::EVENT_FORK | UffdFeatures::EVENT_REMAP;
         let events = *self.u.choose(&[UffdFeatures::empty(), events])?;
@@ -390,7 +397,7 @@ impl Writer<'_> {
     }
 
     /// A fork; of which a part of memory is left out, if told so.
-    fn fork(&mut self, pid: u32, without: Option<(u64, u64)>) -> Result<()> {
+    pub(super) fn fork(&mut self, pid: u32, without: Option<(u64, u64)>) -> Result<()> {
         if self.made >= self.size.processes {
             return self.write(pid);
         }
@@ -412,7 +419,7 @@ impl Writer<'_> {
     }
 
     /// A child that is gone at once: pages are read-only and not exclusive, though nobody else has them.
-    fn fork_and_exit(&mut self, pid: u32) {
+    pub(super) fn fork_and_exit(&mut self, pid: u32) {
         if self.made < self.size.processes {
             self.push(pid, Call::Fork {});
             self.made += 1;
@@ -428,7 +435,7 @@ impl Writer<'_> {
     }
 
     /// Moves memory to the other place, at the same offset or off by some pages, and may be back.
-    fn mremap(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+    pub(super) fn mremap(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         let skew = *self.u.choose(&[0, 0, 1, 16])? * PAGE;
         let mut flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
         if self.one_in(6)? {

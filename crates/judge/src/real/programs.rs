@@ -1,9 +1,12 @@
 //! Random programs on kernel images: what a kernel does is held against the emulator, which is built alike, or against what another
 //! kernel does.
 
+use super::judge::By;
 use super::qemu::{Image, Player};
 use super::{Beside, VerifyError};
-use crate::fuzz::{BASE, Check, Coverage, ELSEWHERE, Found, Planned, Size, Violation, program_of};
+use crate::fuzz::{
+    BASE, Check, Coverage, ELSEWHERE, Found, Planned, Size, Violation, batches_of, program_of,
+};
 use crate::golden::GoldenError;
 use ptelab_machine::uapi::Class;
 use ptelab_machine::{Builder, Call, KernelRules};
@@ -40,9 +43,11 @@ pub struct ProgramsReport {
 }
 
 impl Programs {
-    /// The program of a case, of what can be asked of a real kernel.
+    /// The program of a case, of what can be asked of a real kernel: two of three are about batches.
     pub fn lines(&self, case: u64) -> Vec<Line> {
-        let mut lines = program_of(self.seed, case, self.size);
+        let of_all = case.is_multiple_of(3);
+        let of_case = if of_all { program_of } else { batches_of };
+        let mut lines = of_case(self.seed, case, self.size);
         lines.retain(|line| can_be_played(&line.call));
         lines
     }
@@ -142,7 +147,8 @@ fn can_be_played(call: &Call) -> bool {
     ptelab_real::asked(call) && !other_machine
 }
 
-/// A program with dumps: after each call that changes mappings those of its process, and in the end all.
+/// A program with dumps: after each call that may change entries those of its process, after a fork or a failed page those of all
+/// processes, and in the end too.
 pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Result<Scenario, GoldenError> {
     let mut vm = machine.build()?;
     let mut items = Vec::new();
@@ -156,10 +162,10 @@ pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Resul
     for line in lines {
         exec::run_line(&mut *vm, line);
         items.push(Item::Line(Line { expect: None, ..line.clone() }));
-        let pid = line.pid.unwrap_or(1);
-        if line.call.form().class == Class::Memory && vm.processes().contains(&pid) {
-            dump(&mut items, pid);
-        }
+        let of_all = matches!(line.call, Call::Fork {} | Call::Hwpoison { .. });
+        let changes = !matches!(line.call.form().class, Class::Access | Class::Setting);
+        let concerned = |pid: &u32| of_all || changes && *pid == line.pid.unwrap_or(1);
+        vm.processes().into_iter().filter(concerned).for_each(|pid| dump(&mut items, pid));
     }
     for pid in vm.processes() {
         dump(&mut items, pid);
@@ -177,39 +183,30 @@ fn judge(
     watch: Watch<'_>,
 ) -> Result<Result<(), Found>, VerifyError> {
     let scenario = with_dumps(lines, size.of_case(case), &beside.machine)?;
-    let Some(golden) = player.golden("program", &scenario, watch)? else { return Ok(Ok(())) };
-    let verdict = golden.verify_on("program", beside)?;
-    let alarms = player.take_alarms();
-    let (check, text) = match (alarms.first(), verdict.differences.first()) {
-        (Some(alarm), _) => (Check::Leaks, format!("the kernel says: {alarm}")),
-        (None, Some(first)) => {
-            (kind(first), verdict.differences[..verdict.differences.len().min(3)].join("\n"))
+    let Some((golden, wrong)) = player.judged(&scenario, beside, By::Model, watch)? else {
+        return Ok(Ok(()));
+    };
+    let violation = match (player.take_alarms().as_slice(), wrong) {
+        ([], Some(wrong)) => wrong,
+        ([], None) => {
+            let differences = golden.verify_on("program", beside)?.differences;
+            if differences.is_empty() {
+                return Ok(Ok(()));
+            }
+            Violation::new(Check::Beside, differences[..differences.len().min(3)].join("\n"))
         }
-        (None, None) => return Ok(Ok(())),
+        (alarms, _) => Violation::new(Check::Console, alarms.join("\n")),
     };
     Ok(Err(Found {
         case,
         lines: lines.to_vec(),
-        violation: Violation::new(check, text),
+        violation,
         machine: format!("{}, Linux {}", golden.arch, golden.kernel),
         on: (player.port(), beside.rules.name),
     }))
 }
 
-/// By what two differences are taken for the same.
-fn kind(difference: &str) -> Check {
-    if difference.starts_with("call ") {
-        Check::Results
-    } else if difference.contains(": VMA ")
-        || difference.contains("VMA ") && difference.contains("is missing")
-    {
-        Check::Vma
-    } else {
-        Check::Contents
-    }
-}
-
 fn lost_one(image: &Image, case: u64, lines: Vec<Line>, lost: &VerifyError) -> Found {
-    let violation = Violation::new(Check::Stale, lost.to_string());
+    let violation = Violation::new(Check::Lives, lost.to_string());
     Found { case, lines, violation, machine: format!("{}, the image", image.port()), on: (image.port(), "") }
 }

@@ -258,13 +258,22 @@ impl Player {
 
     /// A machine of this kind, with a fresh process 1.
     fn machine(&mut self, need: Need) -> Result<&mut Qemu, VerifyError> {
-        let known = self.booted.remove(&need).filter(|_| self.image.boots == Boots::Rarely);
-        let known = known.and_then(|mut known| known.restart().is_ok().then_some(known));
-        let machine = match known.filter(|known| !known.is_worn_out()) {
+        let machine = match self.booted.remove(&need).filter(|known| !known.is_worn_out()) {
             Some(known) => known,
             None => self.boot(need)?,
         };
         Ok(self.booted.entry(need).or_insert(machine))
+    }
+
+    /// A machine of this kind is done with a scenario: its processes end, and what the kernel does not survive then is the scenario's
+    /// doing, too.
+    fn settle<T>(&mut self, need: Need, done: Result<T, RealError>) -> Result<T, RealError> {
+        let machine = self.booted.remove(&need).filter(|_| self.image.boots == Boots::Rarely);
+        let done = done?;
+        let Some(mut machine) = machine else { return Ok(done) };
+        machine.restart()?;
+        self.booted.insert(need, machine);
+        Ok(done)
     }
 
     fn boot(&mut self, Need { nodes, numa_balancing, swaps }: Need) -> Result<Qemu, VerifyError> {
@@ -286,16 +295,17 @@ impl Player {
     }
 
     /// Plays a scenario in processes of its own; nothing where it was stopped.
-    fn play(&mut self, scenario: &Scenario, watch: Watch<'_>) -> Result<Option<Recording>, VerifyError> {
+    pub(super) fn play(
+        &mut self,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Option<Recording>, VerifyError> {
         let need = Need::of(scenario);
         self.machine(need)?;
         let Some(machine) = self.booted.get_mut(&need) else { return Err(RealError::Died(0).into()) };
         let area = vec![AddrRange { start: TEST_AREA.0, end: TEST_AREA.1 }];
         let recording = record::record(machine, &*self.port, scenario, area, watch);
-        if recording.is_err() || self.image.boots == Boots::Always {
-            self.booted.remove(&need);
-        }
-        Ok(recording?)
+        Ok(self.settle(need, recording)?)
     }
 
     /// Holds a machine that is built as the kernel was against what it did.
@@ -324,9 +334,16 @@ impl Player {
         Ok(Beside { machine: built_alike(port, facts).kernel(rules), rules, note })
     }
 
-    /// What a kernel said is wrong with it, since last asked.
+    /// What a kernel said is wrong with it, since last asked. One that only warned lives on.
     pub fn take_alarms(&mut self) -> Vec<String> {
-        self.booted.values_mut().flat_map(Qemu::take_alarms).collect()
+        let mut all = Vec::new();
+        self.booted.retain(|_, machine| {
+            let alarms = machine.take_alarms();
+            let lives_on = alarms.first().is_none_or(|alarm| alarm.contains("WARNING:"));
+            all.extend(alarms);
+            lives_on
+        });
+        all
     }
 
     /// Plays a scenario, and measures its calls between `time("on")` and `time("off")`, or all where it says neither; nothing where
@@ -342,10 +359,7 @@ impl Player {
         let need = Need::of(scenario);
         let machine = self.machine(need)?;
         let measured = cost::measure(machine, scenario, watch);
-        if measured.is_err() {
-            self.booted.remove(&need);
-        }
-        Ok(measured?)
+        Ok(self.settle(need, measured)?)
     }
 
     /// Plays a scenario and records it as a golden file; nothing where it was stopped.
@@ -381,7 +395,7 @@ impl Player {
         Ok(Some(report::report(name, scenario, &recording, &golden, words)?))
     }
 
-    fn as_golden(&self, name: &str, scenario: &Scenario, recording: &Recording) -> Golden {
+    pub(super) fn as_golden(&self, name: &str, scenario: &Scenario, recording: &Recording) -> Golden {
         let release = self.facts.as_ref().map_or("", |facts| facts.release.as_str());
         Golden {
             name: name.to_owned(),

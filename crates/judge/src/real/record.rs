@@ -3,6 +3,7 @@
 use super::moving::AddrRange;
 use super::recording::{PAGE, RealCall, RealDump, Recording};
 use super::{view, walk};
+use crate::PLACES;
 use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
@@ -80,7 +81,17 @@ fn dump(
         }
         None => None,
     };
-    Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, words })
+    let bytes = pages.iter().map(|page| page.frame.and_then(|frame| bytes(kernel, frame.pfn))).collect();
+    Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, bytes, words })
+}
+
+/// What a frame holds at the places that are looked at.
+fn bytes(kernel: &dyn RealKernel, pfn: u64) -> Option<[u8; 4]> {
+    let mut bytes = [0; 4];
+    for (byte, place) in bytes.iter_mut().zip(PLACES) {
+        *byte = kernel.physical(pfn * PAGE + (place & !7))?.to_le_bytes()[(place & 7) as usize];
+    }
+    Some(bytes)
 }
 
 /// Why no real kernel can be asked for a scenario, if none can.
@@ -214,6 +225,7 @@ mod tests {
                 vma(0x4000_1000, "r--p", 0, "rd mr mw me"),
             ],
             pages: vec![RealPage { pagemap: 0x810, frame: Some(frame) }, RealPage::default()],
+            bytes: Vec::new(),
             words: None,
         };
         let call = |reply| RealCall { text: String::new(), reply, chosen: false };

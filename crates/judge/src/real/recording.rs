@@ -35,6 +35,8 @@ pub(super) struct RealDump {
     pub(super) len: u64,
     pub(super) vmas: Vec<GoldenVma>,
     pub(super) pages: Vec<RealPage>,
+    /// What the page of each holds at some places, where that can be read.
+    pub(super) bytes: Vec<Option<[u8; 4]>>,
     /// Where they can be read.
     pub(super) words: Option<Vec<TableWord>>,
 }

@@ -1,93 +1,167 @@
 //! What is true of the tables of every sound kernel, whatever its release: so a bug that two kernels have is found too.
 
-use crate::golden::{Golden, GoldenDump, GoldenEntry, GoldenVma};
-use ptelab_machine::{Backend, Level, Pte, PteAttrs, PteView};
+use super::recording::{PAGE, RealDump};
+use super::walk::TableWord;
+use crate::fuzz::{Check, Violation};
+use crate::golden::GoldenVma;
+use ptelab_machine::pgtable::Mapping;
+use ptelab_machine::{Backend, Level, Prot, Pte, PteAttrs, PteView};
+use ptelab_real::RealPage;
 
-/// Bytes in a page.
-const PAGE: u64 = 4096;
-
-/// What is wrong with a kernel's tables, if anything: a law, and the entry that breaks it.
-pub(super) fn wrong(golden: &Golden, port: &dyn Backend) -> Option<(String, String)> {
-    golden.dumps.iter().find_map(|dump| {
-        let (law, entry) = wrong_entry(dump, port)?;
-        let text = format!("dump {:?} of process {}: {}: {}", dump.name, dump.pid, entry.va, entry.bits);
-        Some((law.to_owned(), text))
-    })
+/// A VMA of a dump.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Area {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) prot: Prot,
+    pub(super) is_private: bool,
+    /// Whether userfaultfd may write-protect its entries.
+    pub(super) is_registered: bool,
 }
 
-fn wrong_entry(dump: &GoldenDump, port: &dyn Backend) -> Option<(&'static str, GoldenEntry)> {
-    let entries: Vec<GoldenEntry> = dump.entries.iter().flat_map(singles).collect();
-    for (n, entry) in entries.iter().enumerate() {
-        let bits = u64::from_str_radix(entry.bits.trim_start_matches("0x"), 16).unwrap_or(0);
-        let PteView::Present(mapping) = port.words().decode(Pte(bits), level(entry)) else { continue };
-        let Some(vma) = dump.vmas.iter().find(|vma| lies_in(entry, vma)) else {
-            return Some(("a page is mapped outside of every VMA", entry.clone()));
-        };
-        let (writes, private) = (mapping.attrs.contains(PteAttrs::WRITE), vma.perms.ends_with('p'));
-        if writes && !vma.perms.contains('w') {
-            return Some(("an entry allows writes, its VMA does not", entry.clone()));
-        }
-        if writes && private && entry.mapcount.is_some_and(|count| count > 1) {
-            return Some(("a private page that others map too is writable", entry.clone()));
-        }
-        let marked = vma.vmflags.split(' ').any(|flag| flag == "uw");
-        if mapping.attrs.contains(PteAttrs::UFFD) && !marked {
-            return Some(("userfaultfd protects an entry of a VMA that it does not", entry.clone()));
-        }
-        if mapping.attrs.contains(PteAttrs::CONT) && !is_whole(&entries, n, port) {
-            return Some(("a contiguous block is not whole, alike and of one folio", entry.clone()));
+/// An entry of a dump.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) word: TableWord,
+    pub(super) view: PteView,
+    /// What /proc says of its first page.
+    pub(super) page: RealPage,
+}
+
+/// The tables and VMAs of a dump, read.
+#[derive(Debug)]
+pub(super) struct Tables<'a> {
+    pub(super) dump: &'a RealDump,
+    port: &'a dyn Backend,
+    pub(super) areas: Vec<Area>,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Area {
+    fn new(vma: &GoldenVma) -> Self {
+        let edge = |hex: &str| u64::from_str_radix(hex.trim_start_matches("0x"), 16).unwrap_or(0);
+        let allows = |letter, prot| if vma.perms.contains(letter) { prot } else { Prot::empty() };
+        Self {
+            start: edge(&vma.start),
+            end: edge(&vma.end),
+            prot: allows('r', Prot::READ) | allows('w', Prot::WRITE) | allows('x', Prot::EXEC),
+            is_private: vma.perms.ends_with('p'),
+            is_registered: vma.vmflags.split(' ').any(|flag| flag == "uw"),
         }
     }
-    None
 }
 
-fn address(entry: &GoldenEntry) -> u64 {
-    u64::from_str_radix(entry.va.trim_start_matches("0x"), 16).unwrap_or(0)
-}
-
-fn lies_in(entry: &GoldenEntry, vma: &GoldenVma) -> bool {
-    let edge = |hex: &str| u64::from_str_radix(hex.trim_start_matches("0x"), 16).unwrap_or(0);
-    (edge(&vma.start)..edge(&vma.end)).contains(&address(entry))
-}
-
-/// Whether the block of a page's entry, as far as the dump has it, maps consecutive pages of one folio, alike but for accessed and
-/// dirty, and begins where blocks do.
-fn is_whole(entries: &[GoldenEntry], n: usize, port: &dyn Backend) -> bool {
-    let entry = &entries[n];
-    let block = port.about().shape.cont_ptes as u64;
-    if level(entry) != Level::Pte || block < 2 {
-        return true;
-    }
-    let at = address(entry) / PAGE % block;
-    let attrs = |entry: &GoldenEntry| {
-        let bits = u64::from_str_radix(entry.bits.trim_start_matches("0x"), 16).unwrap_or(0);
-        match port.words().decode(Pte(bits), Level::Pte) {
-            PteView::Present(mapping) => Some(mapping.attrs - PteAttrs::YOUNG - PteAttrs::DIRTY),
+impl Entry {
+    pub(super) const fn mapping(&self) -> Option<&Mapping> {
+        match &self.view {
+            PteView::Present(mapping) => Some(mapping),
             _ => None,
         }
-    };
-    // The next entry of the block, where there is one in the dump.
-    let next = entries.get(n + 1).filter(|next| address(next) == address(entry) + PAGE);
-    let follows = next.is_none_or(|next| {
-        let same_folio = (next.folio, next.offset) == (entry.folio, entry.offset.map(|offset| offset + 1));
-        at + 1 == block || attrs(next) == attrs(entry) && (entry.folio.is_none() || same_folio)
-    });
-    let begins = entry.offset.is_none_or(|offset| u64::from(offset) % block == at);
-    follows && begins
+    }
+
+    pub(super) fn has(&self, attrs: PteAttrs) -> bool {
+        self.mapping().is_some_and(|mapping| mapping.attrs.contains(attrs))
+    }
+
+    /// Whether it maps a page that counts who maps it: the zero page does not.
+    pub(super) fn is_counted(&self) -> bool {
+        self.mapping().is_some() && !self.has(PteAttrs::SPECIAL)
+    }
 }
 
-pub(super) fn level(entry: &GoldenEntry) -> Level {
-    [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd][usize::from(entry.level.min(3))]
-}
+impl<'a> Tables<'a> {
+    pub(super) fn new(dump: &'a RealDump, port: &'a dyn Backend) -> Self {
+        let entry = |&word: &TableWord| {
+            let at = word.addr.max(dump.start) - dump.start;
+            let page = dump.pages.get((at / PAGE) as usize).copied().unwrap_or_default();
+            Entry { word, view: port.words().decode(Pte(word.word), word.level), page }
+        };
+        let entries = dump.words.iter().flatten().map(entry).collect();
+        Self { dump, port, areas: dump.vmas.iter().map(Area::new).collect(), entries }
+    }
 
-/// The entries of a run, one by one.
-pub(super) fn singles(run: &GoldenEntry) -> impl Iterator<Item = GoldenEntry> + '_ {
-    let first = u64::from_str_radix(run.va.trim_start_matches("0x"), 16).unwrap_or(0);
-    let step = 1_u64 << (9 * u32::from(run.level));
-    (0..run.n).map(move |i| GoldenEntry {
-        va: format!("{:#x}", first + ((i * step) << 12)),
-        n: 1,
-        offset: run.offset.map(|offset| offset + (i * step) as u32),
-        ..run.clone()
-    })
+    /// The entry that stands for an address.
+    pub(super) fn entry(&self, addr: u64) -> Option<&Entry> {
+        let past = self.entries.partition_point(|entry| entry.word.addr <= addr);
+        self.entries[..past].last()
+    }
+
+    pub(super) fn is_mapped(&self, addr: u64) -> bool {
+        self.area(addr).is_some()
+    }
+
+    fn area(&self, addr: u64) -> Option<&Area> {
+        self.areas.iter().find(|area| (area.start..area.end).contains(&addr))
+    }
+
+    /// A law that an entry breaks, with all that is known of it.
+    pub(super) fn broken(&self, check: Check, entry: &Entry, what: &str) -> Violation {
+        let TableWord { addr, level, word } = entry.word;
+        let names = if word == 0 {
+            "empty".to_owned()
+        } else {
+            format!("{word:#x} {}", self.port.words().describe(Pte(word), level))
+        };
+        let page = entry.page.frame.map_or_else(String::new, |frame| {
+            let at = frame.pfn - frame.head;
+            format!(", page {at} of a folio of {}, mapped {}", frame.folio_pages, frame.mapcount)
+        });
+        Violation::new(check, format!("entry {addr:#x} of process {}, {names}{page}: {what}", self.dump.pid))
+    }
+
+    /// The first entry that cannot be right.
+    pub(super) fn wrong(&self) -> Option<Violation> {
+        let wrong = |(n, entry): (usize, &Entry)| {
+            let (check, what) = self.wrong_entry(n, entry)?;
+            Some(self.broken(check, entry, what))
+        };
+        self.entries.iter().enumerate().find_map(wrong)
+    }
+
+    fn wrong_entry(&self, n: usize, entry: &Entry) -> Option<(Check, &'static str)> {
+        entry.mapping()?;
+        let Some(area) = self.area(entry.word.addr.max(self.dump.start)) else {
+            return Some((Check::Outside, "no VMA there"));
+        };
+        let writable = entry.has(PteAttrs::WRITE);
+        if writable && !area.prot.contains(Prot::WRITE) {
+            return Some((Check::Vma, "its VMA is not writable"));
+        }
+        if area.prot.is_empty() && entry.has(PteAttrs::USER) && !entry.has(PteAttrs::PROTNONE) {
+            return Some((Check::Vma, "its VMA allows no access"));
+        }
+        if writable && area.is_private && entry.page.frame.is_some_and(|frame| frame.mapcount > 1) {
+            return Some((Check::Writable, "writable, and others map the page too"));
+        }
+        if entry.has(PteAttrs::UFFD) && !area.is_registered {
+            return Some((Check::Protected, "userfaultfd protects it, and not its VMA"));
+        }
+        if entry.has(PteAttrs::UFFD | PteAttrs::WRITE) {
+            return Some((Check::Protected, "write-protected by userfaultfd, and writable"));
+        }
+        let in_block = entry.has(PteAttrs::CONT) && !entry.has(PteAttrs::PROTNONE);
+        (in_block && !self.is_whole(n)).then_some((Check::Blocks, "not one of a whole block of one folio"))
+    }
+
+    /// Whether the block of a page's entry, as far as the dump has it, maps consecutive pages of one folio, alike but for accessed and
+    /// dirty, and begins where blocks do. An entry that allows no access need not be one of a whole block.
+    fn is_whole(&self, n: usize) -> bool {
+        let entry = &self.entries[n];
+        let block = self.port.about().shape.cont_ptes as u64;
+        if entry.word.level != Level::Pte || block < 2 {
+            return true;
+        }
+        let attrs =
+            |entry: &Entry| entry.mapping().map(|mapping| mapping.attrs - PteAttrs::YOUNG - PteAttrs::DIRTY);
+        let pfn = |entry: &Entry| entry.mapping().map(|mapping| mapping.pfn.get());
+        let head = |entry: &Entry| entry.page.frame.map(|frame| frame.head);
+        let first = entry.word.addr / PAGE % block;
+        let begins = pfn(entry).is_some_and(|pfn| pfn % block == first);
+        let next = self.entries.get(n + 1).filter(|next| next.word.addr == entry.word.addr + PAGE);
+        let follows = next.is_none_or(|next| {
+            let pages = pfn(next) == pfn(entry).map(|pfn| pfn + 1) && head(next) == head(entry);
+            first + 1 == block || attrs(next) == attrs(entry) && pages
+        });
+        begins && follows
+    }
 }

@@ -22,12 +22,17 @@ const ALARMS: [&str; 10] = [
     "Bad rss-counter",
 ];
 
+/// Lines that are kept of what a kernel says after such a line: where it stood, and who called it.
+const OF_ALARM: usize = 16;
+
 /// Lines as they come.
 #[derive(Debug)]
 pub(super) struct Console {
     lines: Receiver<String>,
     last: VecDeque<String>,
     alarms: Vec<String>,
+    /// Lines that still belong to the last alarm.
+    follow: usize,
     ended: bool,
 }
 
@@ -46,7 +51,7 @@ impl Console {
                 }
             });
         }
-        Self { lines, last: VecDeque::new(), alarms: Vec::new(), ended: false }
+        Self { lines, last: VecDeque::new(), alarms: Vec::new(), follow: 0, ended: false }
     }
 
     /// The next line, if one comes in time.
@@ -78,6 +83,10 @@ impl Console {
         }
         if ALARMS.iter().any(|alarm| line.contains(alarm)) {
             self.alarms.push(line.to_owned());
+            self.follow = OF_ALARM;
+        } else if self.follow > 0 {
+            self.alarms.push(line.to_owned());
+            self.follow -= 1;
         }
         self.last.push_back(line.to_owned());
         if self.last.len() > KEPT {
@@ -93,6 +102,7 @@ impl Console {
     /// What the kernel said is wrong with it, since last asked.
     pub(super) fn take_alarms(&mut self) -> Vec<String> {
         self.lives();
+        self.follow = 0;
         std::mem::take(&mut self.alarms)
     }
 }
@@ -109,7 +119,11 @@ mod tests {
         while console.lives() {
             thread::sleep(Duration::from_millis(1));
         }
-        assert_eq!(console.take_alarms(), ["[    1.0] WARNING: mm/mprotect.c:1 at f"]);
+        let alarms = console.take_alarms();
+        assert_eq!(
+            (alarms[0].as_str(), alarms.len()),
+            ("[    1.0] WARNING: mm/mprotect.c:1 at f", 1 + OF_ALARM)
+        );
         assert_eq!((console.last().len(), console.take_alarms().len()), (KEPT, 0));
     }
 }
