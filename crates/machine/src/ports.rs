@@ -1,6 +1,6 @@
 //! Which ports there are. A new port is one line here, and one from outside is registered.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Shape};
 use crate::hw_kind::HwKind;
 use crate::machine::PortMachine;
 use enum_dispatch::enum_dispatch;
@@ -23,6 +23,8 @@ pub struct PortInfo {
     pub features: &'static [CpuFeature],
     /// What it does otherwise from one kernel to the next.
     pub changes: &'static [&'static Change],
+    /// How its tables and pages are laid out.
+    pub shape: Shape,
 }
 
 /// What is generic over ports and wants one that is chosen by name, see [`visit_port`].
@@ -173,7 +175,8 @@ pub fn changes() -> impl Iterator<Item = (&'static str, &'static Change)> {
 
 impl PortInfo {
     const fn of<P: Arch>() -> Self {
-        Self { name: P::NAME, aliases: P::ALIASES, features: P::FEATURES, changes: P::CHANGES }
+        let shape = Shape::of::<P>();
+        Self { name: P::NAME, aliases: P::ALIASES, features: P::FEATURES, changes: P::CHANGES, shape }
     }
 }
 

@@ -205,8 +205,9 @@ impl Bug {
 
     /// What random programs find from a seed, within so many of them.
     pub fn fuzz(&self, seed: u64, cases: u64, checks: Checks, stop: &AtomicBool) -> Option<Found> {
-        let fuzz = Fuzz { seed, cases, time: None, size: Size::SMALL };
-        fuzz.run(&self.plan(checks), stop, &|_, _| ()).found
+        let plan = self.plan(checks);
+        let fuzz = Fuzz { seed, cases, time: None, size: plan.size() };
+        fuzz.run(&plan, stop, &|_, _| ()).found
     }
 
     /// What finds it.

@@ -1,6 +1,6 @@
 //! Programs about batches: the pages of a few large folios come to differ in all that entries say, and then one call goes over all.
 
-use super::program::{BASE, PAGE, READ, RW, Size, Theme, Writer};
+use super::program::{BASE, READ, RW, Size, Theme, Writer};
 use arbitrary::{Result, Unstructured};
 use ptelab_machine::{Access, Advice, Call, MapFlags, MremapFlags, Switch, ThpKey, ThpMode};
 use ptelab_scenario::Line;
@@ -26,11 +26,16 @@ pub(super) fn program_about_batches(bytes: &[u8], size: Size) -> Result<Vec<Line
 impl Writer<'_> {
     /// Memory in large folios: how many pages.
     fn folios(&mut self) -> Result<u64> {
-        let kb: u64 = *self.u.choose(&[64, 128, 128, 256])?;
-        let pages = *self.u.choose(&[kb / 4, self.size.pages.min(64)])?;
-        let (addr, len) = (BASE, pages * PAGE);
+        let Size { page, block, pages, .. } = self.size;
+        let folio = *self.u.choose(&[block, 2 * block, 2 * block, 4 * block])?;
+        let kb = folio * page / 1024;
+        let pages = *self.u.choose(&[folio, pages.min(4 * block)])?;
+        let (addr, len) = (BASE, pages * self.size.page);
         let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS;
-        self.push(1, Call::Mmap { addr, len: self.size.pages * PAGE, prot: RW, flags, fd: -1, offset: 0 });
+        self.push(
+            1,
+            Call::Mmap { addr, len: self.size.pages * self.size.page, prot: RW, flags, fd: -1, offset: 0 },
+        );
         if self.theme == Theme::Userfaultfd {
             self.uffd(1, (addr, len))?;
             self.push(1, Call::UffdWp { addr, len, how: Switch::Off });
@@ -43,21 +48,21 @@ impl Writer<'_> {
 
     /// Some of the pages: as often as not whole blocks.
     fn some(&mut self, pages: u64) -> Result<(u64, u64)> {
-        let step = *self.u.choose(&[1, 4, 16, 16])?;
+        let step = *self.u.choose(&[1, 4, self.size.block, self.size.block])?;
         let at = self.u.int_in_range(0..=pages - 1)? / step * step;
         let len = match self.u.int_in_range(0..=3u8)? {
             0 => 1,
             1 => self.u.int_in_range(1..=8)?,
-            _ => 16,
+            _ => self.size.block,
         };
-        Ok((self.here + at * PAGE, len.min(pages - at) * PAGE))
+        Ok((self.here + at * self.size.page, len.min(pages - at) * self.size.page))
     }
 
     /// Some of the pages become other than the rest, in one respect.
     fn differ(&mut self, pages: u64) -> Result<()> {
         let pid = self.pid()?;
         let (addr, len) = self.some(pages)?;
-        let all = (self.here, pages * PAGE);
+        let all = (self.here, pages * self.size.page);
         let advise = |writer: &mut Self, advice| writer.push(pid, Call::Madvise { addr, len, advice });
         match self.u.int_in_range(0..=15u8)? {
             0..=2 => self.push(pid, Call::Touch { addr, len, access: Access::Write }),
@@ -93,7 +98,7 @@ impl Writer<'_> {
     /// A call, or two, over all of the pages.
     fn over_all(&mut self, pages: u64) -> Result<()> {
         let pid = self.pid()?;
-        let (addr, len) = (self.here, pages * PAGE);
+        let (addr, len) = (self.here, pages * self.size.page);
         match self.u.int_in_range(0..=11u8)? {
             0..=1 => self.push(pid, Call::Mprotect { addr, len, prot: READ }),
             2..=6 => {

@@ -10,9 +10,9 @@ use crate::faulty::Fault;
 use crate::ports::checked;
 use ptelab_machine::mm::{Pagemap, Rules};
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, swp_type};
-use ptelab_machine::{Advice, Call, CallError, KernelRules, MremapFlags, Outcome, Pid};
+use ptelab_machine::{Advice, Call, CallError, KernelRules, Level, MremapFlags, Outcome, Pid, port_named};
+use ptelab_run::default_port_names;
 use ptelab_run::exec::reclaims;
-use ptelab_run::port_names;
 use ptelab_scenario::Line;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +37,9 @@ pub trait Planned: Sync {
     /// Runs a program as a case of this number.
     ///
     /// # Errors
+    /// Bytes in a page of the machines.
+    fn page_size(&self) -> u64;
+
     /// The first check that it breaks.
     fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found>;
 }
@@ -57,9 +60,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// These ports and kernels, neither empty.
-    pub const fn new(ports: Vec<&'static str>, kernels: Vec<&'static KernelRules>, size: Size) -> Self {
+    /// These ports and kernels, neither empty. The ports have pages of one size.
+    pub fn new(ports: Vec<&'static str>, kernels: Vec<&'static KernelRules>, size: Size) -> Self {
+        let first = ports.first().and_then(|port| port_named(port));
+        let size = first.map_or(size, |port| size.on(&port.shape));
         Self { ports, kernels, checks: Checks::ALL, size, fault: Fault::None }
+    }
+
+    /// How large programs are, in pages as these ports have them.
+    pub const fn size(&self) -> Size {
+        self.size
     }
 
     /// With these checks only.
@@ -89,6 +99,10 @@ impl Plan {
 }
 
 impl Planned for Plan {
+    fn page_size(&self) -> u64 {
+        self.size.page
+    }
+
     /// A panic is a bug that was found, too: a broken port leads the rest astray.
     fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found> {
         let ran = catch_unwind(AssertUnwindSafe(|| self.run_case(case, lines, coverage)));
@@ -109,6 +123,19 @@ impl Planned for Plan {
 }
 
 impl Plan {
+    /// The ports that one is held against: the default ones, and those of the plan, that have pages as it has them; itself, where there
+    /// is none.
+    fn beside(&self, port: &'static str) -> Vec<&'static str> {
+        let mut others = default_port_names();
+        others.extend(self.ports.iter().filter(|other| !default_port_names().contains(other)));
+        let like = |other: &&'static str| {
+            *other != port
+                && port_named(other).is_some_and(|port| port.shape.entry_size(Level::Pte) == self.size.page)
+        };
+        others.retain(like);
+        if others.is_empty() { vec![port] } else { others }
+    }
+
     /// The port and the kernel whose turn it is.
     fn of_case(&self, case: u64) -> (&'static str, &'static KernelRules) {
         let ports = self.ports.len() as u64;
@@ -119,7 +146,7 @@ impl Plan {
     fn run_case(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found> {
         let ports = self.ports.len() as u64;
         let (port, rules) = self.of_case(case);
-        let others: Vec<&'static str> = port_names().into_iter().filter(|other| *other != port).collect();
+        let others: Vec<&'static str> = self.beside(port);
         let other = others[(case / ports % others.len() as u64) as usize];
         let run = |machine: Box<dyn Judged>, coverage: &mut Coverage| {
             let on = (machine.port(), rules.name);
@@ -172,8 +199,8 @@ struct Run {
 impl Run {
     fn new(machine: Box<dyn Judged>, checks: Checks) -> Self {
         Self {
+            model: Model::new(machine.page_size()),
             machine,
-            model: Model::new(),
             checks,
             results: Vec::new(),
             splits: Vec::new(),

@@ -3,7 +3,6 @@
 use super::checks::{Check, Checks, Violation};
 use super::judge::OnTrial;
 use super::model::{Page, Space, State};
-use super::program::PAGE;
 use super::state::{Seen, named};
 use crate::PLACES;
 use ptelab_machine::mm::{LeafEntry, Mm, Pagemap, Vma};
@@ -93,7 +92,7 @@ impl<A: PortFacts> OnTrial<A> {
     ) -> Result<(), Violation> {
         let mut entries = self.of(pid).iter().peekable();
         for (at, page) in space.iter() {
-            let addr = at * PAGE;
+            let addr = at * A::PAGE_SIZE;
             let ends = |seen: &Seen| seen.entry.addr.get() + A::entry_size(seen.entry.level);
             while entries.next_if(|seen| ends(seen) <= addr).is_some() {}
             let here = entries.peek().copied().filter(|seen| seen.entry.addr.get() <= addr);
@@ -159,7 +158,7 @@ impl<A: PortFacts> OnTrial<A> {
     fn bytes(&self, seen: &Seen, addr: u64) -> Option<[u8; 4]> {
         let kernel = &self.machine.kernel;
         let of_frame = |first: Pfn| {
-            let pfn = first.add((addr - seen.entry.addr.get()) / PAGE);
+            let pfn = first.add((addr - seen.entry.addr.get()) / A::PAGE_SIZE);
             Some(PLACES.map(|place| kernel.pt.pages.read(pfn, place as usize)))
         };
         match seen.view {
@@ -188,8 +187,8 @@ impl<A: PortFacts> OnTrial<A> {
         if !seen.attrs().contains(PteAttrs::CONT) {
             return false;
         }
-        let start = seen.entry.addr.align_down(A::CONT_PTES as u64 * PAGE);
-        let block = start..start.add(A::CONT_PTES as u64 * PAGE);
+        let start = seen.entry.addr.align_down(A::CONT_PTES as u64 * A::PAGE_SIZE);
+        let block = start..start.add(A::CONT_PTES as u64 * A::PAGE_SIZE);
         let of_block = |other: &&Seen| other.pid == seen.pid && block.contains(&other.entry.addr);
         self.now.iter().filter(of_block).any(|other| other.attrs().contains(PteAttrs::DIRTY))
     }
@@ -224,22 +223,26 @@ impl<A: PortFacts> OnTrial<A> {
         for vma in mm.vmas.iter() {
             let prot = Prot::from_bits_retain((vma.flags & VmFlags::ACCESS).bits());
             let registered = vma.flags.contains(VmFlags::UFFD_WP);
-            for at in vma.start.get() / PAGE..vma.end.get() / PAGE {
+            for at in vma.start.get() / A::PAGE_SIZE..vma.end.get() / A::PAGE_SIZE {
                 let Some((_, page)) = pages.next_if(|(page, _)| *page == at) else {
                     let found = if space.has(at) { "an earlier page is not" } else { "should not be" };
-                    return wrong(format!("{:#x} is mapped and {found}", at * PAGE));
+                    return wrong(format!("{:#x} is mapped and {found}", at * A::PAGE_SIZE));
                 };
                 if page.prot != prot {
-                    return wrong(format!("{:#x} has protection {prot}, not {}", at * PAGE, page.prot));
+                    return wrong(format!(
+                        "{:#x} has protection {prot}, not {}",
+                        at * A::PAGE_SIZE,
+                        page.prot
+                    ));
                 }
                 if page.uffd.is_some() != registered {
-                    return wrong(format!("{:#x} is registered: {registered}", at * PAGE));
+                    return wrong(format!("{:#x} is registered: {registered}", at * A::PAGE_SIZE));
                 }
             }
         }
         match pages.next() {
             None => Ok(()),
-            Some((at, _)) => wrong(format!("{:#x} is not mapped", at * PAGE)),
+            Some((at, _)) => wrong(format!("{:#x} is not mapped", at * A::PAGE_SIZE)),
         }
     }
 
@@ -260,9 +263,9 @@ impl<A: PortFacts> OnTrial<A> {
                 i += 1;
                 continue;
             }
-            let aligned = seen.entry.addr.is_aligned(n as u64 * PAGE) && m.pfn.get() % n as u64 == 0;
+            let aligned = seen.entry.addr.is_aligned(n as u64 * A::PAGE_SIZE) && m.pfn.get() % n as u64 == 0;
             let alike = |(j, other): (usize, &Seen)| {
-                other.place() == (seen.pid, seen.entry.addr.add(j as u64 * PAGE))
+                other.place() == (seen.pid, seen.entry.addr.add(j as u64 * A::PAGE_SIZE))
                     && other.mapping().is_some_and(|o| {
                         o.pfn == m.pfn.add(j as u64) && o.attrs - recorded == m.attrs - recorded
                     })

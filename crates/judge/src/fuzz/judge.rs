@@ -4,7 +4,7 @@
 use super::checks::{Check, Checks, Violation};
 use super::coverage::Coverage;
 use super::model::{Expected, Model};
-use super::program::{BASE, ELSEWHERE, PAGE};
+use super::program::{BASE, ELSEWHERE};
 use super::state::{Seen, named};
 use ptelab_machine::mm::{Config, LeafEntry};
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
@@ -27,6 +27,8 @@ pub(crate) trait Judged {
     fn rules(&self) -> &'static KernelRules;
     /// The name of its port.
     fn port(&self) -> &'static str;
+    /// Bytes in a page.
+    fn page_size(&self) -> u64;
     /// Makes a call, and reads all entries.
     fn call(&mut self, line: &Line) -> Outcome;
     /// What stands for a page.
@@ -165,6 +167,10 @@ impl<A: PortFacts> Judged for OnTrial<A> {
         A::NAME
     }
 
+    fn page_size(&self) -> u64 {
+        A::PAGE_SIZE
+    }
+
     fn call(&mut self, line: &Line) -> Outcome {
         let got = exec::run_line(&mut self.machine, line).0;
         let fails = matches!(got, Outcome::Value(0) | Outcome::Failed(CallError::Signal(_)));
@@ -175,7 +181,7 @@ impl<A: PortFacts> Judged for OnTrial<A> {
     }
 
     fn word(&self, pid: Pid, page: u64) -> PteView {
-        let addr = VirtAddr::new(page * PAGE);
+        let addr = VirtAddr::new(page * A::PAGE_SIZE);
         let past = self.now.partition_point(|seen| seen.place() <= (pid, addr));
         let last = past.checked_sub(1).map(|i| &self.now[i]).filter(|seen| seen.pid == pid);
         let covers = |seen: &&Seen| addr.since(seen.entry.addr) < A::entry_size(seen.entry.level);

@@ -15,8 +15,6 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-const PAGE: u64 = 4096;
-
 /// The bytes of a page. Shared memory's are the same for all who map it.
 #[derive(Clone, Debug)]
 enum Bytes {
@@ -170,11 +168,20 @@ pub(crate) fn says_protected(word: &PteView) -> bool {
 
 /// The pages of an address space by page number, in order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Space(Vec<(u64, Page)>);
+pub(crate) struct Space {
+    all: Vec<(u64, Page)>,
+    /// Bytes in a page.
+    page: u64,
+}
 
 impl Space {
+    /// The pages that a range touches.
+    fn pages(&self, addr: u64, len: u64) -> std::ops::Range<u64> {
+        addr / self.page..addr.saturating_add(len).div_ceil(self.page)
+    }
+
     fn find(&self, at: u64) -> std::result::Result<usize, usize> {
-        self.0.binary_search_by_key(&at, |(at, _)| *at)
+        self.all.binary_search_by_key(&at, |(at, _)| *at)
     }
 
     pub(crate) fn has(&self, at: u64) -> bool {
@@ -182,23 +189,27 @@ impl Space {
     }
 
     fn get_mut(&mut self, at: u64) -> Option<&mut Page> {
-        self.find(at).ok().map(|i| &mut self.0[i].1)
+        self.find(at).ok().map(|i| &mut self.all[i].1)
+    }
+
+    fn range_of(&mut self, addr: u64, len: u64) -> &mut [(u64, Page)] {
+        self.range_mut(self.pages(addr, len))
     }
 
     fn range_mut(&mut self, pages: std::ops::Range<u64>) -> &mut [(u64, Page)] {
-        let [from, to] = [pages.start, pages.end].map(|at| self.0.partition_point(|(page, _)| *page < at));
-        &mut self.0[from..to]
+        let [from, to] = [pages.start, pages.end].map(|at| self.all.partition_point(|(page, _)| *page < at));
+        &mut self.all[from..to]
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, (u64, Page)> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Adds pages, in place of those that were there.
     fn extend(&mut self, pages: impl IntoIterator<Item = (u64, Page)>) {
-        self.0.extend(pages);
-        self.0.sort_by_key(|(at, _)| *at);
-        self.0.dedup_by(|new, old| {
+        self.all.extend(pages);
+        self.all.sort_by_key(|(at, _)| *at);
+        self.all.dedup_by(|new, old| {
             let same = new.0 == old.0;
             if same {
                 std::mem::swap(new, old);
@@ -237,8 +248,9 @@ const FINE: Expected = Expected::Is(DONE);
 const DONE: Outcome = Outcome::Value(0);
 
 impl Model {
-    pub(crate) fn new() -> Self {
-        Self { spaces: BTreeMap::from([(1, Space::default())]), made: 1 }
+    /// One process with nothing, in pages of so many bytes.
+    pub(crate) fn new(page: u64) -> Self {
+        Self { spaces: BTreeMap::from([(1, Space { all: Vec::new(), page })]), made: 1 }
     }
 
     pub(crate) fn space(&self, pid: Pid) -> Option<&Space> {
@@ -285,7 +297,7 @@ impl Model {
         };
         let parent = self.spaces[&pid].iter();
         let child = parent.filter(|(_, page)| !page.is(State::DONTFORK)).map(copy).collect();
-        self.spaces.insert(made, Space(child));
+        self.spaces.insert(made, Space { all: child, page: self.spaces[&pid].page });
         Expected::Is(Outcome::Value(made.into()))
     }
 
@@ -295,9 +307,9 @@ impl Model {
             return;
         }
         for (&of, space) in &mut self.spaces {
-            for &mut (at, ref mut page) in &mut space.0 {
+            for &mut (at, ref mut page) in &mut space.all {
                 let failed = matches!(word(of, at), PteView::Soft(leaf) if leaf.ty == swp_type::HWPOISON);
-                if failed || (of, at) == (pid, addr / PAGE) {
+                if failed || (of, at) == (pid, addr / space.page) {
                     page.zap();
                     page.state |= State::BROKEN;
                 }
@@ -307,14 +319,14 @@ impl Model {
 
     /// The entry of a page that a device has forgot soft-dirty: so it does where it is shared or protected.
     pub(super) fn soft_dirty_is_forgotten(&mut self, pid: Pid, addr: u64) {
-        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(addr / PAGE)) {
+        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(addr / space.page)) {
             page.state -= State::SOFT_DIRTY;
         }
     }
 
     /// Takes the machine's word for whether a page is write-protected.
     pub(crate) fn protected_is_believed(&mut self, pid: Pid, addr: u64, word: &PteView) {
-        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(addr / PAGE)) {
+        if let Some(page) = self.spaces.get_mut(&pid).and_then(|space| space.get_mut(addr / space.page)) {
             page.believe_protected(word);
         }
     }
@@ -329,10 +341,11 @@ impl Model {
         is_mapped: impl Fn(u64) -> bool,
     ) {
         let Some(space) = self.spaces.get_mut(&pid) else { return };
-        let stays = space.range_mut(pages(from, len)).iter().find(|(at, _)| is_mapped(at * PAGE));
-        let moved = stays.map_or(len, |(at, _)| at * PAGE - from);
+        let size = space.page;
+        let stays = space.range_of(from, len).iter().find(|(at, _)| is_mapped(at * size));
+        let moved = stays.map_or(len, |(at, _)| at * size - from);
         mremap(space, (from, moved), to, MremapFlags::empty(), Outcome::Value(to));
-        space.0.retain(|(at, _)| is_mapped(at * PAGE));
+        space.all.retain(|(at, _)| is_mapped(at * size));
     }
 }
 
@@ -438,42 +451,39 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
     }
 }
 
-fn pages(addr: u64, len: u64) -> std::ops::Range<u64> {
-    addr / PAGE..addr.saturating_add(len).div_ceil(PAGE)
-}
-
 fn each(space: &mut Space, (addr, len): (u64, u64), mut change: impl FnMut(u64, &mut Page)) {
-    for (at, page) in space.range_mut(pages(addr, len)) {
+    for (at, page) in space.range_of(addr, len) {
         change(*at, page);
     }
 }
 
 fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: Prot, flags: MapFlags) -> Expected {
     let fixed = flags.contains(MapFlags::FIXED);
-    if !fixed && pages(addr, len).any(|at| space.has(at)) {
+    if !fixed && space.pages(addr, len).any(|at| space.has(at)) {
         return errno(Errno::EEXIST);
     }
     let bytes = || match flags.bits() & MapFlags::TYPE {
         1 => Bytes::Shared(Rc::new(Cell::new([0; 4]))),
         _ => Bytes::Own([0; 4]),
     };
-    space.extend(pages(addr, len).map(|at| (at, Page::new(prot, bytes()))));
+    space.extend(space.pages(addr, len).map(|at| (at, Page::new(prot, bytes()))));
     Expected::Is(Outcome::Value(addr))
 }
 
 fn munmap(space: &mut Space, addr: u64, len: u64) -> Expected {
-    if !addr.is_multiple_of(PAGE) || len == 0 {
+    if !addr.is_multiple_of(space.page) || len == 0 {
         return errno(Errno::EINVAL);
     }
-    space.0.retain(|(at, _)| !pages(addr, len).contains(at));
+    let gone = space.pages(addr, len);
+    space.all.retain(|(at, _)| !gone.contains(at));
     FINE
 }
 
 fn mprotect(space: &mut Space, addr: u64, len: u64, prot: Prot) -> Expected {
-    if !addr.is_multiple_of(PAGE) {
+    if !addr.is_multiple_of(space.page) {
         return errno(Errno::EINVAL);
     }
-    for at in pages(addr, len) {
+    for at in space.pages(addr, len) {
         let Some(page) = space.get_mut(at) else { return errno(Errno::ENOMEM) };
         page.prot = prot;
     }
@@ -487,12 +497,12 @@ fn madvise(
     got: Outcome,
     word: WordOf<'_>,
 ) -> Expected {
-    if !advice.is_known() || !addr.is_multiple_of(PAGE) {
+    if !advice.is_known() || !addr.is_multiple_of(space.page) {
         return errno(Errno::EINVAL);
     }
     let range = (addr, len);
-    let hole = pages(addr, len).any(|at| !space.has(at));
-    let is_shared = space.range_mut(pages(addr, len)).iter().any(|(_, page)| page.is_shared());
+    let hole = space.pages(addr, len).any(|at| !space.has(at));
+    let is_shared = space.range_of(addr, len).iter().any(|(_, page)| page.is_shared());
     match advice {
         Advice::DONTNEED => each(space, range, |at, page| dontneed(page, &word(at))),
         Advice::FREE => {
@@ -507,14 +517,14 @@ fn madvise(
         Advice::DOFORK => each(space, range, |_, page| page.state -= State::DONTFORK),
         // Private memory only: where shared memory is met, the call ends there.
         Advice::WIPEONFORK => {
-            let all = space.range_mut(pages(addr, len)).iter_mut().take_while(|(_, page)| !page.is_shared());
+            let all = space.range_of(addr, len).iter_mut().take_while(|(_, page)| !page.is_shared());
             all.for_each(|(_, page)| page.state |= State::WIPEONFORK);
         }
         Advice::KEEPONFORK => each(space, range, |_, page| page.state -= State::WIPEONFORK),
         // What comes back from swap may be clean.
         Advice::PAGEOUT => {
             let swapped = |word| matches!(word, PteView::Soft(leaf) if SoftLeaf::is_swap(leaf));
-            let all = space.0.iter_mut().filter(|(at, _)| swapped(word(*at)));
+            let all = space.all.iter_mut().filter(|(at, _)| swapped(word(*at)));
             all.for_each(|(_, page)| page.state -= State::DIRTY);
             discarded(space, range, word);
             return Expected::Unknown;
@@ -569,7 +579,7 @@ fn lifted(page: &mut Page, word: &PteView) {
 
 fn uffd_wp(space: &mut Space, (addr, len): (u64, u64), how: Switch) -> Expected {
     let mut any = false;
-    for (_, page) in space.range_mut(pages(addr, len)) {
+    for (_, page) in space.range_of(addr, len) {
         if page.uffd.is_none() {
             return errno(Errno::ENOENT);
         }
@@ -593,7 +603,7 @@ fn scan_protects(space: &mut Space, range: (u64, u64), word: WordOf<'_>) {
 }
 
 fn clear_soft_dirty(space: &mut Space, word: WordOf<'_>) {
-    for &mut (at, ref mut page) in &mut space.0 {
+    for &mut (at, ref mut page) in &mut space.all {
         page.state -= State::SOFT_DIRTY;
         page.state.set(State::UNNOTICED, returns_writable(&word(at)));
     }
@@ -608,9 +618,10 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: MremapFlag
     if got != Outcome::Value(to) {
         return Expected::Unknown;
     }
-    let by = |at: u64| at - from / PAGE + to / PAGE;
+    let size = space.page;
+    let by = |at: u64| at - from / size + to / size;
     let moved: Vec<(u64, Page)> = space
-        .range_mut(pages(from, len))
+        .range_of(from, len)
         .iter()
         .map(|(at, page)| {
             let mut page = page.clone();
@@ -622,31 +633,34 @@ fn mremap(space: &mut Space, (from, len): (u64, u64), to: u64, flags: MremapFlag
     each(space, (from, len), |_, page| page.zap());
     // What is left behind is mapped still.
     if !flags.contains(MremapFlags::DONTUNMAP) {
-        space.0.retain(|(at, _)| !pages(from, len).contains(at));
+        let gone = space.pages(from, len);
+        space.all.retain(|(at, _)| !gone.contains(at));
     }
     space.extend(moved);
     Expected::Unknown
 }
 
 fn write(space: &mut Space, addr: u64, len: u64, byte: u8) -> Expected {
-    for at in pages(addr, len) {
+    let size = space.page;
+    for at in space.pages(addr, len) {
         let Some(page) = space.get_mut(at) else { return Expected::Signal(Signal::SEGV) };
         if let Err(end) = page.access(Access::Write) {
             return Expected::Signal(end);
         }
-        page.write(|place| (addr..addr + len).contains(&(at * PAGE + place)), byte);
+        page.write(|place| (addr..addr + len).contains(&(at * size + place)), byte);
     }
     FINE
 }
 
 fn touch(space: &mut Space, addr: u64, len: u64, access: Access) -> Expected {
-    for at in pages(addr, len) {
+    let size = space.page;
+    for at in space.pages(addr, len) {
         let Some(page) = space.get_mut(at) else { return Expected::Signal(Signal::SEGV) };
         if let Err(end) = page.access(access) {
             return Expected::Signal(end);
         }
         if access == Access::Write {
-            page.write(|place| place == addr % PAGE, 1);
+            page.write(|place| place == addr % size, 1);
         }
     }
     FINE

@@ -4,8 +4,8 @@
 
 use arbitrary::{Result, Unstructured};
 use ptelab_machine::{
-    Access, Advice, Call, MapFlags, MremapFlags, PageCategories, PmScanFlags, Prot, Switch, ThpKey, ThpMode,
-    UffdFeatures,
+    Access, Advice, Call, Level, MapFlags, MremapFlags, PageCategories, PmScanFlags, Prot, Shape, Switch,
+    ThpKey, ThpMode, UffdFeatures,
 };
 use ptelab_scenario::Line;
 
@@ -13,9 +13,6 @@ use ptelab_scenario::Line;
 pub const BASE: u64 = 0x4000_0000;
 /// Where memory is moved to, as far from a table's beginning as [`BASE`].
 pub const ELSEWHERE: u64 = 0x5000_0000;
-/// Bytes in a page of every port.
-pub(super) const PAGE: u64 = 4096;
-
 /// How large programs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -25,24 +22,42 @@ pub struct Size {
     pub calls: usize,
     /// Processes that they make, at most.
     pub processes: u32,
+    /// Bytes in a page.
+    pub(super) page: u64,
+    /// Pages that are most often mapped together: a contiguous block, where there are such.
+    pub(super) block: u64,
+    /// Pages in a huge page.
+    pub(super) huge: u64,
 }
+
+/// 4K pages, in blocks of 64K and huge pages of 2M.
+const USUAL: Size = Size { pages: 0, calls: 0, processes: 0, page: 4 << 10, block: 16, huge: 512 };
 
 impl Size {
     /// Some contiguous blocks: thousands of cases a second.
-    pub const SMALL: Self = Self { pages: 64, calls: 10, processes: 3 };
-    /// A table, with huge pages.
-    pub const HUGE: Self = Self { pages: 512, calls: 8, processes: 2 };
+    pub const SMALL: Self = Self { pages: 64, calls: 10, processes: 3, ..USUAL };
     /// Several tables, with huge pages.
-    pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4 };
+    pub const LARGE: Self = Self { pages: 4096, calls: 24, processes: 4, ..USUAL };
 
-    /// How large a case is: one of 16 small ones has huge pages.
-    pub(crate) fn of_case(self, case: u64) -> Self {
-        if self == Self::SMALL && case % 16 == 15 { Self::HUGE } else { self }
+    /// The same for pages and tables of another shape. Memory that moves has to fit between the two places.
+    #[must_use]
+    pub fn on(self, shape: &Shape) -> Self {
+        let page = shape.entry_size(Level::Pte);
+        let block = (shape.cont_ptes as u64).max(USUAL.block);
+        let pages = self.pages / USUAL.block * block;
+        let room = (ELSEWHERE - BASE) / 2 / page;
+        Self { page, block, huge: shape.pages_per_entry(Level::Pmd), pages: pages.min(room), ..self }
+    }
+
+    /// How large a case is: one of 16 small ones has huge pages, where these are not too large.
+    pub(crate) const fn of_case(self, case: u64) -> Self {
+        let fits = self.pages < self.huge && self.huge * self.page <= (ELSEWHERE - BASE) / 2;
+        if fits && case % 16 == 15 { Self { pages: self.huge, calls: 8, processes: 2, ..self } } else { self }
     }
 
     /// Bytes that are looked at, at either place: memory may be moved off by some pages.
     pub(crate) const fn span(self) -> u64 {
-        (self.pages + 32) * PAGE
+        (self.pages + 2 * self.block) * self.page
     }
 
     /// Bytes that [`program`] draws from, so that no program is cut short.
@@ -151,7 +166,7 @@ impl Writer<'_> {
     /// Memory, some of it in large folios.
     fn set_up(&mut self) -> Result<()> {
         let kind = if self.one_in(8)? { MapFlags::SHARED } else { MapFlags::PRIVATE };
-        let len = self.size.pages * PAGE;
+        let len = self.size.pages * self.size.page;
         let (prot, flags, fd, offset) = (RW, kind | MapFlags::ANONYMOUS, -1, 0);
         self.push(1, Call::Mmap { addr: BASE, len, prot, flags, fd, offset });
         if self.one_in(8)? {
@@ -159,7 +174,7 @@ impl Writer<'_> {
             self.push(1, Call::NumaAlloc { node: 1 });
         }
         if self.theme != Theme::Plain {
-            self.push(1, Call::Swapon { size: 4 << 20 });
+            self.push(1, Call::Swapon { size: 1024 * self.size.page });
         }
         if matches!(self.theme, Theme::Userfaultfd | Theme::All) && self.one_in(2)? {
             self.uffd(1, (BASE, len))?;
@@ -172,14 +187,15 @@ impl Writer<'_> {
 
     /// Writes to memory with one size of folios allowed.
     fn write(&mut self, pid: u32) -> Result<()> {
-        let max_kb = self.size.pages * PAGE / 1024;
-        let huge = max_kb >= 2048 && self.one_in(2)?;
-        let kb = if huge { 2048 } else { *self.u.choose(&[64, 64, 16, 32, 128, 128, 256, 4])? };
-        let thp = kb > 4;
+        let Size { page, block, huge: huge_page, pages, .. } = self.size;
+        let huge = pages >= huge_page && self.one_in(2)?;
+        let sizes = [block, block, block / 4, block / 2, 2 * block, 2 * block, 4 * block, 1];
+        let folio = if huge { huge_page } else { *self.u.choose(&sizes)? };
+        let (kb, thp) = (folio * page / 1024, folio > 1);
         if thp {
             self.push(pid, Call::Thp { size: ThpKey::Kb(kb), mode: ThpMode::Always });
         }
-        let (addr, len) = if huge { (self.here, PAGE) } else { self.range()? };
+        let (addr, len) = if huge { (self.here, self.size.page) } else { self.range()? };
         let byte = self.u.int_in_range(0..=9)?;
         let (addr, len) = if self.one_in(6)? { (addr + 100, len - 200) } else { (addr, len) };
         self.push(pid, Call::Memset { addr, byte, len });
@@ -191,19 +207,19 @@ impl Writer<'_> {
 
     /// Whole pages of the memory, with ends near boundaries as often as not.
     fn range(&mut self) -> Result<(u64, u64)> {
-        let pages = self.size.pages;
-        let step = *self.u.choose(&[1, 16, 16, 8, 512])?;
+        let Size { page, block, huge, pages, .. } = self.size;
+        let step = *self.u.choose(&[1, block, block, block / 2, huge])?;
         let at = self.u.int_in_range(0..=pages - 1)? / step * step;
         let left = pages - at;
         let len = match self.u.int_in_range(0..=5u8)? {
             0 => 1,
             1 => self.u.int_in_range(1..=20)?,
             2 => self.u.int_in_range(1..=pages)?,
-            3 => 16,
-            4 => self.u.int_in_range(1..=4)? * 16,
+            3 => block,
+            4 => self.u.int_in_range(1..=4)? * block,
             _ => pages,
         };
-        Ok((self.here + at * PAGE, len.min(left) * PAGE))
+        Ok((self.here + at * page, len.min(left) * page))
     }
 
     pub(super) fn pid(&mut self) -> Result<u32> {
@@ -242,8 +258,8 @@ impl Writer<'_> {
     /// One page is written after soft-dirty was cleared, and its neighbours' protection changes with its own.
     fn tracked_write(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         self.push(pid, Call::ClearRefs { what: 4 });
-        let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
-        self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
+        let page = addr + self.u.int_in_range(0..=len / self.size.page - 1)? * self.size.page;
+        self.push(pid, Call::Touch { addr: page, len: self.size.page, access: Access::Write });
         self.push(pid, Call::Mprotect { addr, len, prot: READ });
         self.push(pid, Call::Mprotect { addr, len, prot: RW });
         Ok(())
@@ -327,8 +343,8 @@ impl Writer<'_> {
     fn write_after_free(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         self.push(pid, Call::Madvise { addr, len, advice: Advice::FREE });
         if !self.one_in(3)? {
-            let page = addr + self.u.int_in_range(0..=len / PAGE - 1)? * PAGE;
-            self.push(pid, Call::Touch { addr: page, len: PAGE, access: Access::Write });
+            let page = addr + self.u.int_in_range(0..=len / self.size.page - 1)? * self.size.page;
+            self.push(pid, Call::Touch { addr: page, len: self.size.page, access: Access::Write });
         }
         Ok(())
     }
@@ -341,7 +357,7 @@ impl Writer<'_> {
                 self.push(pid, Call::DeviceExclusive { addr });
                 let range = self.range()?;
                 self.change(pid, range)?;
-                self.push(pid, Call::Touch { addr, len: PAGE, access: Access::Read });
+                self.push(pid, Call::Touch { addr, len: self.size.page, access: Access::Read });
             }
             7 => {
                 let order = *self.u.choose(&[0, 0, 2, 3])?;
@@ -373,7 +389,7 @@ impl Writer<'_> {
             2..=4 => self.push(pid, Call::UffdWp { addr, len, how: Switch::On }),
             5 => self.push(pid, Call::UffdWp { addr, len, how: Switch::Off }),
             6 => self.push(pid, Call::UffdUnregister { addr, len }),
-            7 => self.push(pid, Call::UffdPoison { addr, len: PAGE }),
+            7 => self.push(pid, Call::UffdPoison { addr, len: self.size.page }),
             8 => self.pageout(pid, (addr, len))?,
             _ => {
                 let flags = *self.u.choose(&[PmScanFlags::empty(), PmScanFlags::WP_MATCHING])?;
@@ -411,7 +427,7 @@ impl Writer<'_> {
             self.push(pid, Call::Madvise { addr, len, advice: Advice::DOFORK });
             // All of it moves while parts of folios are shared.
             if self.one_in(4)? {
-                let all = (self.here, self.size.pages * PAGE);
+                let all = (self.here, self.size.pages * self.size.page);
                 self.mremap(pid, all)?;
             }
         }
@@ -436,7 +452,7 @@ impl Writer<'_> {
 
     /// Moves memory to the other place, at the same offset or off by some pages, and may be back.
     pub(super) fn mremap(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        let skew = *self.u.choose(&[0, 0, 1, 16])? * PAGE;
+        let skew = *self.u.choose(&[0, 0, 1, self.size.block])? * self.size.page;
         let mut flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
         if self.one_in(6)? {
             flags |= MremapFlags::DONTUNMAP;
@@ -464,7 +480,7 @@ impl Writer<'_> {
             0 => Call::Mprotect { addr: addr + 5, len, prot: READ },
             1 => Call::Mprotect { addr, len: 0, prot: READ },
             2 => Call::Mprotect { addr, len: len - 5, prot: READ },
-            3 => Call::Mprotect { addr, len: len + self.size.pages * PAGE, prot: READ },
+            3 => Call::Mprotect { addr, len: len + self.size.pages * self.size.page, prot: READ },
             4 => Call::Madvise { addr, len, advice: Advice::from_raw(77) },
             _ => Call::Munmap { addr: addr + 1, len },
         };

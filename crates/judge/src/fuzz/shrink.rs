@@ -2,35 +2,36 @@
 
 use super::case::{Found, Planned};
 use super::coverage::Coverage;
-use super::program::{BASE, PAGE};
+use super::program::BASE;
 use ptelab_scenario::Line;
 
 /// Makes a program that broke a check as short and plain as it gets: fewer lines first, then smaller arguments.
 pub fn shrink(plan: &dyn Planned, found: Found) -> Found {
     let mut best = found;
     loop {
-        let size = cost(&best.lines);
+        let size = cost(plan, &best.lines);
         without_lines(plan, &mut best);
         with_smaller_arguments(plan, &mut best);
-        if cost(&best.lines) >= size {
+        if cost(plan, &best.lines) >= size {
             return best;
         }
     }
 }
 
 /// Lines first, then what they reach over, then how odd their arguments are.
-fn cost(lines: &[Line]) -> (usize, u64, u64) {
+fn cost(plan: &dyn Planned, lines: &[Line]) -> (usize, u64, u64) {
+    let page = plan.page_size();
     let reach = lines
         .iter()
         .map(|line| line.call.range().map_or(0, |(addr, len)| len + (addr - BASE.min(addr)) / 64));
-    let odd = lines.iter().map(|line| line.call.range().map_or(0, |(addr, len)| addr % PAGE + len % PAGE));
+    let odd = lines.iter().map(|line| line.call.range().map_or(0, |(addr, len)| addr % page + len % page));
     (lines.len(), reach.sum(), odd.sum())
 }
 
 /// Tries other lines; keeps them where they break the same check.
 fn try_lines(plan: &dyn Planned, best: &mut Found, lines: &[Line]) -> bool {
     let Err(found) = plan.run(best.case, lines, &mut Coverage::default()) else { return false };
-    if found.violation.check != best.violation.check || cost(&found.lines) >= cost(&best.lines) {
+    if found.violation.check != best.violation.check || cost(plan, &found.lines) >= cost(plan, &best.lines) {
         return false;
     }
     *best = found;
@@ -53,18 +54,19 @@ fn without_lines(plan: &dyn Planned, best: &mut Found) {
 }
 
 fn with_smaller_arguments(plan: &dyn Planned, best: &mut Found) {
+    let page_size = plan.page_size();
     let mut i = 0;
     while i < best.lines.len() {
         while let Some((addr, len)) = best.lines.get(i).and_then(|line| line.call.range()) {
-            let page = addr / PAGE * PAGE;
-            let whole = len.div_ceil(PAGE) * PAGE;
+            let page = addr / page_size * page_size;
+            let whole = len.div_ceil(page_size) * page_size;
             let smaller = [
                 (page, whole),
-                (addr, PAGE),
-                (addr, 16 * PAGE),
-                (addr, len / 2 / PAGE * PAGE),
-                (addr, len.saturating_sub(PAGE)),
-                (addr + PAGE, len.saturating_sub(PAGE)),
+                (addr, page_size),
+                (addr, 16 * page_size),
+                (addr, len / 2 / page_size * page_size),
+                (addr, len.saturating_sub(page_size)),
+                (addr + page_size, len.saturating_sub(page_size)),
                 (BASE, len),
             ];
             let fits = |&(to, size): &(u64, u64)| {

@@ -1,6 +1,6 @@
 //! Programs that are like another.
 
-use super::program::{PAGE, Size};
+use super::program::Size;
 use fastrand::Rng;
 use ptelab_machine::{Call, Prot};
 use ptelab_scenario::Line;
@@ -47,10 +47,10 @@ fn change(lines: &mut Vec<Line>, other: &[Line], size: Size, rng: &mut Rng) {
 fn move_range(line: &mut Line, size: Size, rng: &mut Rng) {
     let Some((addr, _)) = line.call.range() else { return };
     let base = addr & !0xfff_ffff;
-    let step = [1, 8, 16][rng.usize(..3)];
+    let step = [1, size.block / 2, size.block][rng.usize(..3)];
     let at = rng.u64(..size.pages) / step * step;
-    let len = [1, 4, 16, 32, size.pages][rng.usize(..5)].min(size.pages - at);
-    line.call = line.call.with_range((base + at * PAGE, len * PAGE));
+    let len = [1, 4, size.block, 2 * size.block, size.pages][rng.usize(..5)].min(size.pages - at);
+    line.call = line.call.with_range((base + at * size.page, len * size.page));
 }
 
 fn other_protection(line: &mut Line, rng: &mut Rng) {

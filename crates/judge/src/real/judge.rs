@@ -40,7 +40,7 @@ pub(super) fn wrong(
         port,
         rules,
         soft_dirty,
-        model: (by == By::Model).then(Model::new),
+        model: (by == By::Model).then(|| Model::new(PAGE)),
         latest: BTreeMap::new(),
         had_huge: false,
     };

@@ -3,6 +3,7 @@
 
 use super::judge::By;
 use super::qemu::{Image, Player};
+use super::recording::PAGE;
 use super::{Beside, VerifyError};
 use crate::fuzz::{
     BASE, Check, Coverage, ELSEWHERE, Found, Planned, Size, Violation, batches_of, program_of,
@@ -126,6 +127,10 @@ struct Trial {
 }
 
 impl Planned for Trial {
+    fn page_size(&self) -> u64 {
+        PAGE
+    }
+
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
         let mut player = self.player.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = judge(&mut player, &self.beside, case, lines, self.size, Watch::nobody());

@@ -6,6 +6,7 @@ mod pool;
 use super::judge::By;
 use super::programs::{Programs, with_dumps};
 use super::qemu::{Image, Player};
+use super::recording::PAGE;
 use super::{Beside, VerifyError};
 use crate::fuzz::{Check, Coverage, Found, Planned, Violation, c_program};
 use crate::golden::{Golden, GoldenError};
@@ -284,6 +285,10 @@ struct Trial<'a> {
 }
 
 impl Planned for Trial<'_> {
+    fn page_size(&self) -> u64 {
+        PAGE
+    }
+
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
         let (cause, until) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut players = self.players.lock().unwrap_or_else(PoisonError::into_inner);
