@@ -3,6 +3,7 @@
 use crate::output::Failed;
 use crate::progress;
 use ptelab::kernels::{self, NamedKernel};
+use ptelab::scenario::Scenario;
 use ptelab::{KernelRules, Matrix, SelectError};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -29,6 +30,14 @@ pub(crate) fn emulated(names: &str) -> String {
 pub(crate) fn of(matrix: Matrix, names: &str) -> Result<Matrix, SelectError> {
     let matrix = matrix.kernels(names)?;
     matrix.notes().iter().for_each(|note| progress::warn(note));
+    Ok(matrix)
+}
+
+/// Without ports whose pages are not the scenario's; which ones, is said.
+pub(crate) fn for_pages_of(matrix: Matrix, scenario: &Scenario) -> Result<Matrix, SelectError> {
+    let known = matrix.notes().len();
+    let matrix = matrix.for_pages_of(scenario)?;
+    matrix.notes()[known..].iter().for_each(|note| progress::warn(note));
     Ok(matrix)
 }
 

@@ -4,7 +4,7 @@ use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress;
-use crate::{input, verify_real};
+use crate::{input, machines, verify_real};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
 use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, RunReport, golden, show, table};
@@ -30,8 +30,8 @@ pub(crate) fn all_reports(
     kernel: &str,
 ) -> Result<(Scenario, Vec<RunReport>), Failed> {
     let images = args.images();
-    let matrix = args.matrix(arch, kernel)?;
     let scenario = input::scenario(&args.file)?;
+    let matrix = machines::for_pages_of(args.matrix(arch, kernel)?, &scenario)?;
     let mut all = if args.images_only() { Vec::new() } else { reports(&matrix, &scenario)? };
     if !images.is_empty() {
         let guest = args::Guest { port: None, guest: args.guest.clone() };

@@ -130,7 +130,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&mut self, vm: &mut dyn Backend, scenario: &Scenario) {
         exec::run(vm, scenario, exec::Watch::nobody(), |vm, done| match &done.line.call {
-            Call::Numa { .. } | Call::Time { .. } => {}
+            Call::Numa { .. } | Call::Page { .. } | Call::Time { .. } => {}
             Call::Dump { name, .. } => {
                 let pid = done.line.pid.unwrap_or(1);
                 if let Err(error) = self.dump(vm, pid, name, done.snapshot.as_ref()) {

@@ -87,6 +87,8 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             }),
             Call::Swapon { size } => self.done(pid, |k, _| k.swap.swapon(&k.pt.arch, size)),
             Call::Dump { .. } | Call::Time { .. } => self.mm(pid).map(|_| 0),
+            Call::Page { size } if size == A::PAGE_SIZE => self.mm(pid).map(|_| 0),
+            Call::Page { .. } => Err(Errno::EINVAL.into()),
             Call::Brk { addr } => self.value(pid, |k, mm| Ok(mm::brk(k, mm, at(addr)).get())),
             Call::Mlock { addr, len } => self.done(pid, |k, mm| mm::mlock(k, mm, at(addr), len)),
             Call::Mlock2 { addr, len, flags } => {

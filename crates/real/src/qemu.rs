@@ -350,7 +350,11 @@ impl RealKernel for Qemu {
             Call::Thp { size, mode } => format!("thp {} {}", size.file(), mode.name()),
             Call::ClearRefs { what } => format!("clear_refs {pid} {what}"),
             Call::NumaScan { .. } => format!("{pid} wait {SCAN:x}"),
-            Call::MigrateBegin { .. } | Call::Numa { .. } | Call::Time { .. } | Call::Dump { .. } => {
+            Call::MigrateBegin { .. }
+            | Call::Numa { .. }
+            | Call::Page { .. }
+            | Call::Time { .. }
+            | Call::Dump { .. } => {
                 return Ok(Outcome::Value(0));
             }
             call => match command::line(&call.placed()) {

@@ -5,7 +5,8 @@ use crate::kernels::{self, NamedKernel};
 use crate::parallel;
 use crate::report::RunReport;
 use crate::select::{DEFAULT_PORTS, SelectError, default_port_names, port_names};
-use ptelab_machine::{BuildError, Builder, HwKind, KernelRules, port_named};
+use ptelab_machine::uapi::ByteSize;
+use ptelab_machine::{BuildError, Builder, Call, HwKind, KernelRules, Level, port_named};
 use ptelab_scenario::Scenario;
 use std::fmt;
 
@@ -152,6 +153,29 @@ impl Matrix {
     /// How many machines that makes.
     pub const fn machines(&self) -> usize {
         self.ports.len() * self.kernels.len()
+    }
+
+    /// Without the ports whose pages are not those that the scenario is written for ([`Call::Page`]).
+    ///
+    /// # Errors
+    /// Where that leaves none.
+    pub fn for_pages_of(mut self, scenario: &Scenario) -> Result<Self, SelectError> {
+        let said = scenario.steps().find_map(|step| match step.line.call {
+            Call::Page { size } => Some(size),
+            _ => None,
+        });
+        let Some(size) = said else { return Ok(self) };
+        let fits =
+            |port: &str| port_named(port).is_some_and(|port| port.shape.entry_size(Level::Pte) == size);
+        let (kept, left_out): (Vec<_>, Vec<_>) = self.ports.iter().copied().partition(|port| fits(port));
+        if kept.is_empty() {
+            return Err(SelectError::Pages(ByteSize(size).to_string()));
+        }
+        if !left_out.is_empty() {
+            let (ports, size) = (left_out.join(", "), ByteSize(size));
+            self.notes.push(format!("{ports}: left out, as the scenario is for pages of {size}"));
+        }
+        Ok(Self { ports: kept, ..self })
     }
 
     /// The machines: kernels by port.

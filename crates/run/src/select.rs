@@ -29,6 +29,9 @@ pub enum SelectError {
         "`{0}` is a kernel image: `run`, `compare`, `verify`, `cost`, `fuzz` and `series` play on images"
     )]
     Image(String),
+    /// A scenario is for pages that no port chosen has.
+    #[error("the scenario is for pages of {0}, and no port chosen has such")]
+    Pages(String),
     /// A CPU feature is not written as it should be.
     #[error("`{0}` is no CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]
     Cpu(String),

@@ -183,6 +183,8 @@ calls! {
     Look {
         /// A named snapshot.
         Dump = "dump" { addr: Addr, len: Len, name: Name };
+        /// What follows is written for pages of this size: a machine with others is left out, or refuses (`EINVAL`).
+        Page = "page" { size: Bytes };
         /// Bounds of the part that is timed.
         Time = "time" { on as "switch": TimingWord };
     }

@@ -118,6 +118,7 @@ fn c_call(call: &Call) -> Option<String> {
         | Call::ExitGroup { .. }
         | Call::SplitFolio { .. }
         | Call::Numa { .. }
+        | Call::Page { .. }
         | Call::NumaAlloc { .. }
         | Call::NumaScan { .. }
         | Call::Swapon { .. }

@@ -403,6 +403,7 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
         Call::ClearRefs { .. }
         | Call::NumaScan { .. }
         | Call::Numa { .. }
+        | Call::Page { .. }
         | Call::NumaAlloc { .. }
         | Call::Swapon { .. } => FINE,
         // What these come to, the machine says; or no program makes them.

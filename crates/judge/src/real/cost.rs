@@ -98,7 +98,7 @@ pub(super) fn measure(
         let pid = step.line.pid.unwrap_or(1);
         match &step.line.call {
             Call::Time { on } => timed = *on == Timing::On,
-            Call::Numa { .. } | Call::Dump { .. } => {}
+            Call::Numa { .. } | Call::Page { .. } | Call::Dump { .. } => {}
             call => {
                 kernel.call(pid, call)?;
                 if timed && kernel.lives(pid) {

@@ -66,7 +66,7 @@ fn moments<'a>(recording: &'a Recording, scenario: &'a Scenario) -> Vec<Moment<'
     for step in scenario.steps() {
         let pid = step.line.pid.unwrap_or(1);
         match &step.line.call {
-            Call::Numa { .. } | Call::Time { .. } => {}
+            Call::Numa { .. } | Call::Page { .. } | Call::Time { .. } => {}
             Call::Dump { name, .. } => {
                 let taken = dumps.next_if(|dump| dump.pid == pid && dump.name == *name);
                 moments.iter_mut().last().into_iter().for_each(|moment| moment.dumps.extend(taken));

@@ -26,7 +26,7 @@ pub(super) fn record(
         }
         let pid = step.line.pid.unwrap_or(1);
         match &step.line.call {
-            Call::Numa { .. } | Call::Time { .. } => {}
+            Call::Numa { .. } | Call::Page { .. } | Call::Time { .. } => {}
             Call::Dump { addr, len, name } => {
                 if kernel.lives(pid) {
                     let place = (pid, *addr, *len);

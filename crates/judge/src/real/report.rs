@@ -35,7 +35,10 @@ pub(super) fn report(
     };
     let mut calls = recording.calls.iter();
     for step in scenario.steps() {
-        let played = !matches!(step.line.call, Call::Numa { .. } | Call::Time { .. } | Call::Dump { .. });
+        let played = !matches!(
+            step.line.call,
+            Call::Numa { .. } | Call::Page { .. } | Call::Time { .. } | Call::Dump { .. }
+        );
         let reply = if played { calls.next().map(|call| call.reply) } else { None };
         add(&mut report, step.line, reply.unwrap_or(Outcome::Value(0)));
     }
