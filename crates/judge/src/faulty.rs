@@ -102,8 +102,11 @@ impl<P: Arch> Faulty<P> {
 impl<P: PortFacts> PortFacts for Faulty<P> {
     const EMPTY_SOFT_OFFSET: Option<u64> = P::EMPTY_SOFT_OFFSET;
     const EXECUTE_ONLY: bool = P::EXECUTE_ONLY;
+    const HUGE_SOFT_LEAVES: bool = P::HUGE_SOFT_LEAVES;
     const HUGE_BY_PLACE: bool = P::HUGE_BY_PLACE;
     const MODIFY_MAKES_YOUNG: bool = P::MODIFY_MAKES_YOUNG;
+    const MODIFY_MAKES_OLD: bool = P::MODIFY_MAKES_OLD;
+    const DIRTY_ON_STORE: bool = P::DIRTY_ON_STORE;
     const SOFT_DIRTY_LOOKS_HUGE: bool = P::SOFT_DIRTY_LOOKS_HUGE;
 
     fn unsaid(on: &Setting) -> PteAttrs {

@@ -197,7 +197,7 @@ impl Observer for Explainer {
             self.seen = (true, self.seen.1 || !areas.is_empty());
         }
         let now = match vm.entry(self.pid, self.va) {
-            Ok((level, pte, view)) if pte != Pte::NONE => Entry { level, pte, view },
+            Ok((level, pte, view)) if view != PteView::None => Entry { level, pte, view },
             _ => Entry::NOTHING,
         };
         let before = std::mem::replace(&mut self.entry, now);
@@ -218,8 +218,8 @@ fn entry_text(entry: &Entry) -> String {
 /// The bits that changed, by name, with the fields' values; of a word of another kind, all that are set.
 fn bits_text(vm: &dyn Backend, before: Entry, now: Entry) -> String {
     let fields = vm.words().fields(now.pte, now.level);
-    if before.pte != Pte::NONE
-        && now.pte != Pte::NONE
+    if before.view != PteView::None
+        && now.view != PteView::None
         && fields != vm.words().fields(before.pte, before.level)
     {
         let set = fields.into_iter().filter(|field| field.mask & now.pte.0 != 0);
@@ -228,7 +228,7 @@ fn bits_text(vm: &dyn Backend, before: Entry, now: Entry) -> String {
     }
     let mut parts = Vec::new();
     let mut unnamed = before.pte.0 ^ now.pte.0;
-    let kind = if now.pte == Pte::NONE { before } else { now };
+    let kind = if now.view == PteView::None { before } else { now };
     for field in vm.words().fields(kind.pte, kind.level) {
         if unnamed & field.mask == 0 {
             continue;

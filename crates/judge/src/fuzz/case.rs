@@ -160,8 +160,11 @@ impl Plan {
             let single = entry_by_entry(rules);
             beside.push((Check::Batched, run(self.machine(case, port, single, Fault::None), coverage)?));
         }
-        if self.checks.has(Check::Ports) {
-            beside.push((Check::Ports, run(self.machine(case, other, rules, Fault::None), coverage)?));
+        let other = self.machine(case, other, rules, Fault::None);
+        let protects = |line: &Line| matches!(line.call, Call::Uffd { .. });
+        let can = main.machine.has_uffd_wp() == other.has_uffd_wp() || !lines.iter().any(protects);
+        if self.checks.has(Check::Ports) && can {
+            beside.push((Check::Ports, run(other, coverage)?));
         }
         let found = |violation: Violation, machine: &str| Found {
             case,

@@ -47,6 +47,8 @@ pub(crate) trait Judged {
     fn is_mapped(&self, pid: Pid, addr: u64) -> bool;
     /// Entries in its contiguous blocks, and whether it tracks soft-dirty.
     fn shape(&self) -> (usize, bool);
+    /// Whether userfaultfd can write-protect there.
+    fn has_uffd_wp(&self) -> bool;
     /// Ends all processes, and says what is left.
     fn end(&mut self, checks: Checks) -> Result<(), Violation>;
 }
@@ -116,7 +118,7 @@ impl<A: PortFacts> OnTrial<A> {
                     base = base.add(A::entry_size(Level::Pmd));
                 }
                 kernel.pt.walk_entries(mm, start, end, |entry| {
-                    if entry.pte != Pte::NONE {
+                    if !kernel.pt.arch.is_none(entry.pte, entry.level) {
                         // Zero pages are nobody's, and not counted.
                         let page = entry.page.filter(|page| !kernel.pt.pages.is_zero_page(page.pfn));
                         let entry = LeafEntry { page, ..entry };
@@ -220,6 +222,10 @@ impl<A: PortFacts> Judged for OnTrial<A> {
 
     fn shape(&self) -> (usize, bool) {
         (A::CONT_PTES, self.machine.kernel.pt.arch.has_soft_dirty())
+    }
+
+    fn has_uffd_wp(&self) -> bool {
+        self.machine.kernel.pt.arch.has_uffd_wp()
     }
 
     fn end(&mut self, checks: Checks) -> Result<(), Violation> {
