@@ -32,6 +32,9 @@ fn print(
     }
     out.line("")?;
     out.heading("Between ports, in what every architecture has:")?;
+    for line in compare::unlike_pages(reports) {
+        out.line(format!("  {line}"))?;
+    }
     differing(ports, out)?;
     out.heading("Between kernels of one port, word for word:")?;
     differing(kernels, out)?;

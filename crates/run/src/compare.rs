@@ -2,7 +2,10 @@
 
 use crate::report::{MAX_RESULTS, RunReport};
 use crate::show;
-use ptelab_machine::{Difference, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags};
+use ptelab_machine::uapi::ByteSize;
+use ptelab_machine::{
+    Difference, Level, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags, VmaFacts,
+};
 use ptelab_scenario::Scenario;
 
 /// How two machines are held against each other.
@@ -10,6 +13,8 @@ use ptelab_scenario::Scenario;
 pub enum Comparison {
     /// In what every architecture has: between ports.
     Neutral,
+    /// In VMAs, and in what pages that both have may be used for: between ports whose pages or huge pages are of other sizes.
+    ByAddress,
     /// Word for word: between kernels of one port.
     Raw,
 }
@@ -55,6 +60,8 @@ pub fn compare_pair(
     let mut all = Differences::default();
     compare_calls(scenario, left, right, &mut all);
     for (a, b) in left.dumps.iter().zip(&right.dumps) {
+        let unlike = comparison == Comparison::Neutral && !has_pages_like(&a.snapshot, &b.snapshot);
+        let comparison = if unlike { Comparison::ByAddress } else { comparison };
         for text in compare_snapshots(&a.snapshot, &b.snapshot, comparison) {
             all.push(|| format!("dump {:?}: {text}", a.name));
         }
@@ -99,9 +106,15 @@ fn compare_calls(scenario: &Scenario, left: &RunReport, right: &RunReport, all: 
 pub fn compare_snapshots(left: &Snapshot, right: &Snapshot, comparison: Comparison) -> Vec<String> {
     let mut texts = Vec::new();
     let vmas = |s: &Snapshot| -> Vec<String> {
-        let soft = comparison == Comparison::Neutral;
-        let strip = |text: String| if soft { text.replace(" sd", "") } else { text };
-        s.vmas.iter().map(|vma| strip(show::vma_line(vma))).collect()
+        let text = |vma: &VmaFacts| match comparison {
+            Comparison::Raw => show::vma_line(vma),
+            Comparison::Neutral => show::vma_line(vma).replace(" sd", ""),
+            Comparison::ByAddress => {
+                let bare = VmaFacts { rss: 0, anon_huge: 0, swap: 0, ..vma.clone() };
+                show::vma_line(&bare).replace(" sd", "")
+            }
+        };
+        s.vmas.iter().map(text).collect()
     };
     let (a, b) = (vmas(left), vmas(right));
     let (on_left, on_right) = names(left, right);
@@ -117,7 +130,33 @@ pub fn differing_entries(left: &Snapshot, right: &Snapshot, comparison: Comparis
     match comparison {
         Comparison::Raw => left.runs.differences(&right.runs, same_raw),
         Comparison::Neutral => left.runs.differences(&right.runs, same_neutral),
+        Comparison::ByAddress => left.runs.differences(&right.runs, same_use),
     }
+}
+
+/// Whether the pages and huge pages of two machines are of the same sizes.
+fn has_pages_like(left: &Snapshot, right: &Snapshot) -> bool {
+    let sizes = |snapshot: &Snapshot| [Level::Pte, Level::Pmd].map(|l| snapshot.runs.shape.entry_size(l));
+    sizes(left) == sizes(right)
+}
+
+/// A line for each port whose pages or huge pages are not of the first one's sizes: what of it is compared.
+pub fn unlike_pages(reports: &[RunReport]) -> Vec<String> {
+    let sized = |report: &RunReport| Some((report.arch, report.dumps.first()?.snapshot.clone()));
+    let Some((_, first)) = reports.first().and_then(sized) else { return Vec::new() };
+    let mut lines: Vec<String> = Vec::new();
+    for (arch, snapshot) in
+        reports.iter().filter_map(sized).filter(|(_, other)| !has_pages_like(&first, other))
+    {
+        let [page, huge] = [Level::Pte, Level::Pmd].map(|l| ByteSize(snapshot.runs.shape.entry_size(l)));
+        let line = format!(
+            "{arch} has pages of {page} and huge pages of {huge}: compared are results, VMAs, and what pages that both have allow"
+        );
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 fn entry_text(left: &Snapshot, right: &Snapshot, d: &Difference) -> String {
@@ -166,6 +205,15 @@ fn same_neutral(a: &Run, b: &Run) -> bool {
         && a.view.map(neutral) == b.view.map(neutral)
         && same_place(a.page, b.page)
         && pagemap(a) == pagemap(b)
+}
+
+/// Whether two runs may be used for the same, as far as both have pages there.
+fn same_use(a: &Run, b: &Run) -> bool {
+    const USE: PteAttrs = PteAttrs::PROTNONE.union(PteAttrs::USER).union(PteAttrs::WRITE);
+    match (a.view.map(neutral), b.view.map(neutral)) {
+        (Some(PteView::Present(a)), Some(PteView::Present(b))) => a.attrs & USE == b.attrs & USE,
+        _ => true,
+    }
 }
 
 /// A view without frame number and without what is a port's own.
