@@ -118,10 +118,10 @@ changes! {
         file: "mm/vma.c, is_mergeable_anon_vma",
         probe: Probe::Plays {
             scenario: r#"
-                mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-                mprotect(0x40001000, 4K, PROT_READ|PROT_WRITE)
-                memset(0x40001000, 7, 4K)
-                mprotect(0x40001000, 4K, PROT_READ)
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                madvise(0x40001000, 4K, MADV_DONTFORK)
+                memset(0x40000000, 7, 4K)
+                madvise(0x40000000, 4K, MADV_DONTFORK)
                 dump(0x40000000, 8K, "one area, or two")
             "#,
             shows: Shows::Areas,
