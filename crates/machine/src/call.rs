@@ -39,7 +39,8 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 self.done(pid, |k, mm| mm::mprotect(k, mm, at(addr), len, prot))
             }
             Call::Madvise { addr, len, advice } => {
-                self.done(pid, |k, mm| mm::madvise(k, mm, at(addr), len, advice))
+                let done = self.done(pid, |k, mm| mm::madvise(k, mm, at(addr), len, advice));
+                self.punch_holes().and(done)
             }
             Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => self.value(pid, |k, mm| {
                 Ok(mm::mremap(k, mm, at(old_addr), old_len, new_len, flags, at(new_addr))?.get())
@@ -107,7 +108,8 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 self.done(pid, |k, mm| mm::mincore(k, mm, at(addr), len).map(drop))
             }
             Call::ProcessMadvise { ref ranges, advice, flags } => {
-                self.value(pid, |k, mm| mm::process_madvise(k, mm, ranges, advice, flags))
+                let done = self.value(pid, |k, mm| mm::process_madvise(k, mm, ranges, advice, flags));
+                self.punch_holes().and(done)
             }
             Call::PkeyAlloc { flags, rights } => {
                 self.value(pid, |k, mm| mm::pkey_alloc(k, mm, flags, rights).map(u64::from))
@@ -185,6 +187,20 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         // No file has the last number.
         let from = (FileId::try_from(fd).unwrap_or(FileId::MAX), offset);
         self.value(pid, |kernel, mm| Ok(mm::mmap_file(kernel, mm, addr, len, prot, flags, from)?.get()))
+    }
+
+    /// Takes what a call gave back of files and shared memory from everybody.
+    fn punch_holes(&mut self) -> Result<(), CallError> {
+        for hole in mm::take_holes(&mut self.kernel) {
+            if mm::is_migrating(&self.kernel, &hole) {
+                return Err(CallError::Migrating);
+            }
+            for mm in self.processes.mms_mut() {
+                mm::unmap_hole(&mut self.kernel, mm, &hole);
+            }
+            mm::punch_hole(&mut self.kernel, &hole);
+        }
+        Ok(())
     }
 
     fn memset(&mut self, pid: Pid, addr: VirtAddr, byte: u8, len: u64) -> Returned {

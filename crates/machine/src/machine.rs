@@ -9,7 +9,7 @@ use ptelab_mm::{Backing, Config, Destination, Kernel, Mm, Split, Table, Vma, Vma
 use ptelab_pgtable::{
     Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
 };
-use ptelab_uapi::{Call, CallError, Errno, Outcome, Pid};
+use ptelab_uapi::{Advice, Call, CallError, Class, Errno, Outcome, Pid};
 
 /// A machine of one port, with its processes.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         let mut kernel = Kernel::new(arch, rules, config);
         let init = kernel.new_mm().expect("memory holds the first table");
         Self { kernel, processes: Processes::new(init) }
+    }
+
+    /// The machine as far as one process sees it, with no page in use.
+    fn without_pages(&self, pid: Pid) -> Result<Self, CallError> {
+        let (kernel, mm) = self.kernel.without_pages(self.mm(pid)?)?;
+        Ok(Self { kernel, processes: Processes::only(pid, mm) })
     }
 
     pub(crate) fn process(&mut self, pid: Pid) -> Result<(&mut Kernel<A, H>, &mut Mm), CallError> {
@@ -76,6 +82,14 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     }
 }
 
+/// Whether the pages in use decide what a call returns, not only the mappings.
+fn pages_decide(call: &Call) -> bool {
+    match call {
+        Call::Madvise { advice, .. } | Call::ProcessMadvise { advice, .. } => *advice == Advice::COLLAPSE,
+        other => other.form().class != Class::Memory,
+    }
+}
+
 impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
     fn about(&self) -> About {
         let shape = Shape::of::<A>();
@@ -87,7 +101,8 @@ impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
     }
 
     fn foresee(&self, pid: Pid, call: &Call) -> Outcome {
-        self.clone().make(pid, call)
+        let hollow = if pages_decide(call) { None } else { self.without_pages(pid).ok() };
+        hollow.unwrap_or_else(|| self.clone()).make(pid, call)
     }
 
     fn processes(&self) -> Vec<Pid> {

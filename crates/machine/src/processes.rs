@@ -27,6 +27,12 @@ impl Processes {
         all
     }
 
+    /// One process, of this number.
+    pub(crate) fn only(pid: Pid, mm: Mm) -> Self {
+        let of = BTreeMap::from([(pid, mm.id)]);
+        Self { of, mms: BTreeMap::from([(mm.id, Shared { mm, users: 1 })]), next: pid + 1 }
+    }
+
     pub(crate) fn pids(&self) -> Vec<Pid> {
         self.of.keys().copied().collect()
     }

@@ -32,9 +32,19 @@ struct Object {
     users: u32,
 }
 
+/// Pages of an object that are to go, from one page offset to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    pub(crate) object: ObjectId,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
 /// All objects of a machine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objects {
+    /// What calls asked for that the machine has not done yet.
+    pub(crate) holes: Vec<Hole>,
     all: Vec<Object>,
     free: Vec<ObjectId>,
     files: Files,
@@ -51,6 +61,19 @@ impl Objects {
         }
         self.all.push(object);
         self.all.len() as ObjectId - 1
+    }
+
+    /// The same objects with no page kept.
+    pub(crate) fn without_pages(&self) -> Self {
+        let empty = |object: &Object| Object { pages: BTreeMap::new(), kind: object.kind.clone(), ..*object };
+        let Self { all, holes, free, files, segments } = self;
+        Self {
+            all: all.iter().map(empty).collect(),
+            holes: holes.clone(),
+            free: free.clone(),
+            files: files.clone(),
+            segments: segments.clone(),
+        }
     }
 
     /// One more user of an object.
@@ -71,9 +94,22 @@ impl Objects {
         self.free.push(id);
         self.segments.forget(id);
         for head in std::mem::take(&mut self.all[id as usize].pages).into_values() {
-            let span = FolioSpan { head, order: 0 };
-            pages.uncache(span);
-            pages.free_unused(span);
+            let_go(pages, head);
+        }
+    }
+
+    /// The pages that are there in a hole.
+    pub(crate) fn pages_in(&self, hole: &Hole) -> impl Iterator<Item = Pfn> {
+        self.all[hole.object as usize].pages.range(hole.start..hole.end).map(|(_, &page)| page)
+    }
+
+    /// Frees the pages of a hole.
+    pub(crate) fn punch(&mut self, pages: &mut Pages, hole: &Hole) {
+        let kept = &mut self.all[hole.object as usize].pages;
+        let mut gone = kept.split_off(&hole.start);
+        kept.append(&mut gone.split_off(&hole.end));
+        for head in gone.into_values() {
+            let_go(pages, head);
         }
     }
 
@@ -141,6 +177,13 @@ impl Objects {
     pub(crate) fn has_close(&self, vma: &Vma) -> bool {
         vma.object.is_some_and(|object| matches!(self.kind(object), ObjectKind::Sysv(_)))
     }
+}
+
+/// A page is kept by its object no more.
+fn let_go(pages: &mut Pages, head: Pfn) {
+    let span = FolioSpan { head, order: 0 };
+    pages.uncache(span);
+    pages.free_unused(span);
 }
 
 /// One open file.

@@ -104,6 +104,8 @@ ptelab_pgtable::causes! {
         "Entries of memory that goes are cleared.";
     dontneed, "mm/madvise.c:madvise_dontneed_single_vma",
         "The contents go: entries are cleared.";
+    remove, "mm/memory.c:unmap_mapping_range",
+        "A part of a file or of shared memory is given back: entries of its pages are cleared for everybody.";
     marker_stays, "mm/memory.c:zap_nonpresent_ptes",
         "Guards outlive the contents of memory, as userfaultfd's protection of shared memory does.";
     free_swap, "mm/madvise.c:madvise_free_pte_range",

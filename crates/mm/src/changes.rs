@@ -99,6 +99,68 @@ changes! {
         },
     }
 
+    /// `mremap` without a new address refuses a length above the address space as `EINVAL`, before it looks for room.
+    mremap_checks_length {
+        since: Turn::at("6.17"),
+        file: "mm/mremap.c, check_mremap_params",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mremap(0x40000000, 4K, 0xfffffffffffff000, MREMAP_MAYMOVE)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// A VMA that has pages may merge with one that never had any, not only the other way round.
+    used_merges_with_unused {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/vma.c, is_mergeable_anon_vma",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                madvise(0x40001000, 4K, MADV_DONTFORK)
+                memset(0x40000000, 7, 4K)
+                madvise(0x40000000, 4K, MADV_DONTFORK)
+                dump(0x40000000, 8K, "one area, or two")
+            "#,
+            shows: Shows::Areas,
+        },
+    }
+
+    /// A VMA that grows by what mremap moves beside it does not get its anon_vma, so that fork copies none of the pages.
+    copy_forgets_anon_vma {
+        until: Turn::at("6.18"),
+        file: "mm/vma.c, vma_expand",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x50004000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x50004000, 7, 16K)
+                mremap(0x50004000, 16K, 16K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x60000000)
+                mmap(0x50008000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mremap(0x60000000, 16K, 16K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50004000)
+                fork() = 2
+                [pid 2] dump(0x50004000, 16K, "there, or not")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// `MADV_COLLAPSE` is `EINVAL` where no entry is writable.
+    collapse_needs_writable {
+        until: Turn::at("6.18"),
+        file: "mm/khugepaged.c, hpage_collapse_scan_pmd",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                mprotect(0x40000000, 2M, PROT_READ)
+                madvise(0x40000000, 2M, MADV_COLLAPSE)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
     /// mremap to a fixed place empties that place before it looks at what would be moved.
     mremap_unmaps_before_checks {
         until: Turn::at("6.17"),

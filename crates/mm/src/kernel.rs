@@ -52,6 +52,19 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
         }
     }
 
+    /// The same kernel and address space with no page in use and no table: what calls come to there takes no copy of memory, and
+    /// is the same where only mappings decide.
+    ///
+    /// # Errors
+    /// `ENOMEM` where no frame is left for the first table.
+    pub fn without_pages(&self, mm: &Mm) -> Result<(Self, Mm), Errno> {
+        let hollow = Self::new(self.pt.arch.clone(), self.version, self.config);
+        let (rmap, objects) = (self.rmap.clone(), self.objects.without_pages());
+        let mut kernel = Self { rmap, objects, thp: self.thp.clone(), committed: self.committed, ..hollow };
+        let Mm { id, pgd, tables, .. } = kernel.new_mm()?;
+        Ok((kernel, Mm { id, pgd, tables, ..mm.clone() }))
+    }
+
     /// A new, empty address space.
     ///
     /// # Errors

@@ -14,7 +14,8 @@ use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
-    Access, Arch, Event, Level, MmuGather, Pfn, Pte, Ptep, SoftLeaf, TableMemory, VirtAddr, VmFlags,
+    Access, Arch, Event, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
+    VmFlags,
 };
 use ptelab_uapi::Errno;
 
@@ -67,9 +68,10 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
         PmdState::None | PmdState::Soft(_) => return Err(Errno::EINVAL),
         PmdState::Table(table) => table,
     };
+    collapse_scan(&k.pt, vma, table)?;
     let anon_vma = vma.anon_vma.ok_or(Errno::EINVAL)?;
     collapse_swapin(k, mm, vma, table, base)?;
-    let sources = collapse_scan(&k.pt, vma, table)?;
+    let sources = collapse_isolate(&k.pt, table)?;
     let folio = k.pt.alloc_folio(A::PMD_ORDER).ok_or(Errno::ENOMEM)?;
     let head = folio.head;
     k.pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
@@ -108,23 +110,46 @@ fn collapse_swapin<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// The pages that a table maps, if all of them can be moved into one; `None` for what is empty. A userfaultfd keeps
-/// what is empty, and what it protects, as it is.
+/// Whether what a table maps may be moved into one page (`hpage_collapse_scan_pmd`): a userfaultfd keeps what is empty, and what it
+/// protects, as it is.
 fn collapse_scan<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     vma: &Vma,
     table: Ptep,
-) -> Result<Vec<Option<Pfn>>, Errno> {
-    let page = |&word: &u64| {
+) -> Result<(), Errno> {
+    let mut writable = !pt.rules.collapse_needs_writable;
+    for &word in pt.hw.peek_table(table, A::PTRS_PER_PTE) {
         let pte = Pte(word);
-        let empty = pt.arch.pte_none(pte) || pt.arch.pte_present(pte) && pt.arch.pte_special(pte);
-        if empty && vma.uffd.is_none() {
-            Ok(None)
-        } else if !empty && pt.arch.pte_present(pte) && !pt.arch.pte_uffd_wp(pte) {
-            Ok(Some(pt.arch.pte_pfn(pte)))
-        } else {
-            Err(Errno::EINVAL)
+        if is_empty(pt, pte) {
+            if vma.uffd.is_some() {
+                return Err(Errno::EBUSY);
+            }
+        } else if pt.arch.pte_present(pte) {
+            if pt.arch.pte_uffd_wp(pte) {
+                return Err(Errno::EINVAL);
+            }
+            writable |= pt.arch.pte_write(pte);
+        } else if pt.soft_view(pte).is_some_and(|leaf| leaf.flags.contains(SoftFlags::UFFD)) {
+            return Err(Errno::EINVAL);
         }
+    }
+    if writable { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// The pages that a table maps, none of which is elsewhere; `None` for what is empty (`__collapse_huge_page_isolate`).
+fn collapse_isolate<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    table: Ptep,
+) -> Result<Vec<Option<Pfn>>, Errno> {
+    let page = |&word: &u64| match Pte(word) {
+        pte if is_empty(pt, pte) => Ok(None),
+        pte if pt.arch.pte_present(pte) => Ok(Some(pt.arch.pte_pfn(pte))),
+        _ => Err(Errno::EINVAL),
     };
     pt.hw.peek_table(table, A::PTRS_PER_PTE).iter().map(page).collect()
+}
+
+/// Whether an entry maps nothing, or the zero page.
+fn is_empty<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, pte: Pte) -> bool {
+    pt.arch.pte_none(pte) || pt.arch.pte_present(pte) && pt.arch.pte_special(pte)
 }

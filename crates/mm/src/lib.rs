@@ -80,6 +80,7 @@ pub use huge_memory::split::{Split, folio_to_split, split_mapped};
 pub use kernel::Kernel;
 pub use madvise::cold::reclaim;
 pub use madvise::madvise;
+pub use madvise::remove::{is_migrating, punch_hole, take_holes, unmap_hole};
 pub use maps::{Backing, backings, find_file};
 pub use memory_failure::{fail_page, page_to_fail, unmap_poisoned};
 pub use mempolicy::numa_scan;

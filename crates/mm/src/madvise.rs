@@ -3,6 +3,7 @@
 pub(crate) mod cold;
 pub(crate) mod guard;
 pub(crate) mod range;
+pub(crate) mod remove;
 
 use crate::cause;
 use crate::errno::FaultError;
@@ -12,6 +13,7 @@ use crate::khugepaged::madvise_collapse;
 use crate::madvise::cold::{Cold, madvise_cold, madvise_free};
 use crate::madvise::guard::{madvise_guard_install, madvise_guard_remove};
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
+use crate::madvise::remove::madvise_remove;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
 use crate::mseal::check_madvise;
@@ -32,8 +34,8 @@ pub fn madvise<A: Arch, H: TableMemory>(
     len: u64,
     advice: Advice,
 ) -> Result<(), Errno> {
-    // What takes pages out of use is not a matter of one address space (`madvise_inject_error`); files keep their blocks.
-    let elsewhere = matches!(advice, Advice::REMOVE | Advice::HWPOISON | Advice::SOFT_OFFLINE);
+    // What takes pages out of use is not a matter of one address space (`madvise_inject_error`).
+    let elsewhere = matches!(advice, Advice::HWPOISON | Advice::SOFT_OFFLINE);
     if elsewhere || !advice.is_known() {
         return Err(Errno::EINVAL);
     }
@@ -60,6 +62,7 @@ fn madvise_vma<A: Arch, H: TableMemory>(
         Advice::WILLNEED => Ok(()),
         Advice::DONTNEED => madvise_dontneed(k, mm, vma, range, VmFlags::LOCKED),
         Advice::DONTNEED_LOCKED => madvise_dontneed(k, mm, vma, range, VmFlags::empty()),
+        Advice::REMOVE => madvise_remove(k, vma, range),
         Advice::FREE => madvise_free(k, mm, vma, range),
         Advice::COLD => madvise_cold(k, mm, vma, range, Cold::Deactivate),
         Advice::PAGEOUT => madvise_cold(k, mm, vma, range, Cold::Pageout),

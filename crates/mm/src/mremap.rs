@@ -1,7 +1,7 @@
 //! `mremap`: shrinking, growing and moving mappings (`mm/mremap.c`, 7.3).
 
 use crate::cause;
-use crate::changes::MREMAP_KEEPS_UFFD_WP;
+use crate::changes::{MREMAP_KEEPS_UFFD_WP, Rules};
 use crate::gup::mm_populate;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
@@ -12,7 +12,7 @@ use crate::tables::walk::PmdState;
 use crate::userfaultfd::userfaultfd_reset;
 use crate::util::charge;
 use crate::vm_area::{LOCKED_MASK, Userfaultfd, Vma};
-use crate::vma::{hold, insert_vma};
+use crate::vma::{extend_vma, hold, insert_vma};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, MremapFlags};
 
@@ -58,7 +58,7 @@ pub fn mremap<A: Arch, H: TableMemory>(
 ) -> Result<VirtAddr, Errno> {
     let round = |len: u64| len.checked_next_multiple_of(A::PAGE_SIZE).unwrap_or(0);
     let remap = Remap { addr, old_len: round(old_len), new_len: round(new_len), flags, new_addr };
-    check_mremap_params::<A>(mm, &remap)?;
+    check_mremap_params::<A>(mm, &k.pt.rules, &remap)?;
     // A move may cut its VMA in three, and the target too.
     if mm.vmas.len() as u64 + 4 > k.config().max_map_count {
         return Err(Errno::ENOMEM);
@@ -81,12 +81,13 @@ pub fn mremap<A: Arch, H: TableMemory>(
     Ok(at)
 }
 
-fn check_mremap_params<A: Arch>(mm: &Mm, r: &Remap) -> Result<(), Errno> {
+fn check_mremap_params<A: Arch>(mm: &Mm, rules: &Rules, r: &Remap) -> Result<(), Errno> {
     let known = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
+    let checks_length = rules.mremap_checks_length || r.implies_new_addr();
     let sane = known.contains(r.flags)
         && r.addr.is_aligned(A::PAGE_SIZE)
         && r.new_len != 0
-        && r.new_len <= mm.task_size;
+        && (r.new_len <= mm.task_size || !checks_length);
     if !sane {
         return Err(Errno::EINVAL);
     }
@@ -203,7 +204,7 @@ fn expand_in_place<A: Arch, H: TableMemory>(
         ..vma.clone()
     };
     hold(k, &extension);
-    insert_vma(k, mm, extension);
+    extend_vma(k, mm, extension);
     Ok(())
 }
 

@@ -15,6 +15,8 @@ struct AnonVma {
     active: u32,
     parent: Option<AnonVmaId>,
     children: u32,
+    /// Pages name it that no VMA finds: its number is not used again.
+    retired: bool,
 }
 
 /// All anon_vmas of a machine.
@@ -60,11 +62,18 @@ impl Rmap {
             if anon_vma.refs > 0 {
                 continue;
             }
-            self.free.push(id);
+            if !anon_vma.retired {
+                self.free.push(id);
+            }
             if let Some(parent) = anon_vma.parent {
                 self.all[parent as usize].children -= 1;
             }
         }
+    }
+
+    /// Some pages of this one are no VMA's any more.
+    pub(crate) fn retire(&mut self, id: AnonVmaId) {
+        self.all[id as usize].retired = true;
     }
 
     /// One of the chain that no VMA uses for its own any more and that has at most one child: a forked VMA takes it over
@@ -133,8 +142,10 @@ pub(crate) fn folio_move_anon_rmap<A: Arch, H: TableMemory>(
     folio: FolioSpan,
 ) {
     let (_, index) = pt.pages.owner(folio);
-    let own = vma.anon_vma.expect("a VMA that maps anonymous pages has an anon_vma");
-    pt.pages.set_anon(folio, own, index);
+    // Some kernels lose the anon_vma of a VMA that has pages (`copy_forgets_anon_vma`).
+    if let Some(own) = vma.anon_vma {
+        pt.pages.set_anon(folio, own, index);
+    }
 }
 
 // Who maps a folio.

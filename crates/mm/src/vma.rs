@@ -1,5 +1,6 @@
 //! When VMAs split and merge, and what protection they have (`mm/vma.c`, 7.3).
 
+use crate::changes::Rules;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::tables::PageTables;
@@ -44,15 +45,14 @@ impl<'a> Likeness<'a> {
             && self.anon_name == other.anon_name
             && self.uffd == other.uffd
             && self.pgoff.wrapping_add_signed(pages_between) == other.pgoff
-            && self.anon_compatible(other)
     }
 
-    /// The same anon_vma; or only one has any, and its pages are its own.
-    fn anon_compatible(self, other: Likeness<'_>) -> bool {
-        match (self.anon_vma, other.anon_vma) {
-            (Some(_), None) => !self.forked,
-            (None, Some(_)) => !other.forked,
-            (a, b) => a == b,
+    /// The same anon_vma as a neighbour; or only one has any, and its pages are its own (`is_mergeable_anon_vma`).
+    fn anon_compatible(self, neighbour: Likeness<'_>, rules: &Rules) -> bool {
+        match (self.anon_vma, neighbour.anon_vma) {
+            (Some(_), None) => rules.used_merges_with_unused && !self.forked,
+            (None, Some(_)) => !neighbour.forked,
+            (own, its) => own == its,
         }
     }
 }
@@ -80,14 +80,19 @@ fn mergeable<A: Arch, H: TableMemory>(
     (left, right): (bool, bool),
 ) -> Neighbours {
     let sticky = sticky_flags(pt);
+    let compatible = |near: &Vma| like.anon_compatible(Likeness::of(near), &pt.rules);
     let pages = |from: VirtAddr, to: VirtAddr| (to.since(from) >> A::PAGE_SHIFT) as i64;
     let prev = mm.vmas.before(start).filter(|vma| left && vma.end == start);
-    let prev = prev.filter(|vma| Likeness::of(vma).merges(like, sticky, pages(vma.start, start))).cloned();
+    let before = |vma: &&Vma| Likeness::of(vma).merges(like, sticky, pages(vma.start, start));
+    let prev = prev.filter(|vma| before(vma) && compatible(vma));
     let next = if right { mm.vmas.by_start.get(&end) } else { None };
-    let next = next.filter(|vma| like.merges(Likeness::of(vma), sticky, pages(start, end)));
-    let mut found = Neighbours { prev: prev.as_ref().map(|vma| vma.start), next: next.map(|vma| vma.start) };
-    if let (Some(prev), Some(next)) = (prev, next)
-        && !Likeness::of(&prev).anon_compatible(Likeness::of(next))
+    let after = |vma: &&Vma| like.merges(Likeness::of(vma), sticky, pages(start, end));
+    let next = next.filter(|vma| after(vma) && compatible(vma));
+    let mut found = Neighbours { prev: prev.map(|vma| vma.start), next: next.map(|vma| vma.start) };
+    // Each may go with what lies between, and yet not with the other.
+    let own = |vma: Option<&Vma>| vma.and_then(|vma| vma.anon_vma);
+    if let (Some(left), Some(right)) = (own(prev), own(next))
+        && left != right
     {
         found.next = None;
     }
@@ -242,14 +247,50 @@ fn join<A: Arch, H: TableMemory>(
 /// Puts a new VMA into the tree, merging it with its neighbours; returns the start of the VMA that holds it
 /// (`vma_merge_new_range`).
 pub(crate) fn insert_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, vma: Vma) -> VirtAddr {
-    let found = mergeable(&k.pt, mm, (vma.start, vma.end), Likeness::of(&vma), (true, true));
+    let forked = Likeness::of(&vma).forked && !k.pt.rules.copy_forgets_anon_vma;
+    insert_range(k, mm, vma, forked)
+}
+
+/// The same for a range by which the VMA before it grows: whose its pages are is not asked again (`vma_merge_extend`).
+pub(crate) fn extend_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, more: Vma) {
+    insert_range(k, mm, more, false);
+}
+
+fn insert_range<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    mut vma: Vma,
+    forked: bool,
+) -> VirtAddr {
+    let like = Likeness { forked, ..Likeness::of(&vma) };
+    let found = mergeable(&k.pt, mm, (vma.start, vma.end), like, (true, true));
     if found.any() {
         k.pt.hw.event(Event::VmaMerge);
+        if k.pt.rules.copy_forgets_anon_vma {
+            forget_anon_vma(k, mm, &mut vma, found);
+        }
         return join(k, mm, &vma, found);
     }
     let start = vma.start;
     mm.vmas.insert(vma);
     start
+}
+
+/// What a VMA grows by does not give it an anon_vma. If no neighbour has that of a copy, nobody finds its pages any more.
+fn forget_anon_vma<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &Mm,
+    copy: &mut Vma,
+    found: Neighbours,
+) {
+    let neighbours = [found.prev, found.next].into_iter().flatten();
+    let kept = neighbours.into_iter().any(|at| mm.vmas.at(at).anon_vma.is_some());
+    if let Some(own) = copy.anon_vma.take()
+        && !kept
+    {
+        k.rmap.retire(own);
+    }
+    k.rmap.unlink(&std::mem::take(&mut copy.chain));
 }
 
 /// Puts a new VMA into the tree as more of the VMA that starts at `prev`, where that ends where it begins and is alike, else as

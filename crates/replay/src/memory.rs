@@ -79,8 +79,6 @@ impl<O: Observer> Player<O> {
         let Syscall::Mmap { addr, len, prot, flags, ref fd, offset } = logged.call.call else {
             return Got::Skipped("that are not about memory");
         };
-        // Huge pages of hugetlbfs are not emulated: such memory is mapped as ordinary memory.
-        let flags = flags - MapFlags::HUGETLB;
         let of_file = !flags.contains(MapFlags::ANONYMOUS);
         let LoggedOutcome::Value(at) = logged.call.outcome else {
             if of_file {
@@ -89,6 +87,8 @@ impl<O: Observer> Player<O> {
             let call = Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 };
             return Got::Result(self.try_call(caller.pid, &call));
         };
+        // There are no huge pages set aside: such memory is mapped as ordinary memory where the log's machine had some.
+        let flags = flags - MapFlags::HUGETLB;
         let fd = if of_file { self.file(caller, fd.as_ref()) } else { -1 };
         let fixed = flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
         let flags = if fixed { flags } else { flags | MapFlags::FIXED_NOREPLACE };

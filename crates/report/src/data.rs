@@ -7,8 +7,9 @@ use crate::trace::{CallTrace, Lane, NamedArea, RangeChange, Trace, VmaChange};
 use crate::why::{Part, Reasoned, Reasons};
 use crate::words::Word;
 use ptelab::{Cause, Counter, PteAttrs, PteView, show};
-use serde::Serialize;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// Everything that a report shows.
 #[derive(Debug, Serialize)]
@@ -18,9 +19,10 @@ pub(crate) struct Data<'a> {
     finished: bool,
     counters: Vec<&'static str>,
     attributes: Vec<&'static str>,
-    /// Line, process, and number of the text.
-    calls: Vec<(u64, u32, u32)>,
+    calls: Calls,
     machines: Vec<Machine>,
+    /// Call by call, the steps of all machines.
+    steps: Vec<Vec<Differing>>,
     texts: Vec<String>,
     /// What a call took: pairs of a counter and its sum.
     costs: Vec<Vec<(u8, u64)>>,
@@ -44,69 +46,83 @@ struct Machine {
     kinds: Vec<Vec<(&'static str, u32, u32)>>,
     /// Causes of entries: twice their number, and one more where one only led to another.
     reasons: Vec<Vec<u32>>,
-    steps: Vec<StepData>,
 }
 
-/// A step. Fields that say nothing are left out.
+/// The calls, thing by thing.
 #[derive(Debug, Serialize)]
+struct Calls {
+    /// Lines, each from the one before it on.
+    lines: Vec<i64>,
+    pids: Vec<u32>,
+    /// Numbers of the texts.
+    texts: Vec<u32>,
+}
+
+/// A step. Pages of `c`, `v`, `h` and `w` count from `b`.
+#[derive(Clone, Debug, Default, PartialEq)]
 struct StepData {
+    /// The first page that the step names.
+    b: u64,
     /// Number of the result's text.
     o: u32,
     /// The result is not the expected one.
-    #[serde(skip_serializing_if = "is_false")]
     x: bool,
     /// Address space.
     s: Option<u32>,
     /// Changes: space, first page, and five numbers a piece.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     c: Vec<(u32, u64, Vec<u64>)>,
     /// VMAs: space, first that goes, how many go, and what comes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     v: Vec<(u32, usize, usize, Vec<AreaData>)>,
     /// Spaces that ended.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     e: Vec<u32>,
     /// Happenings: kind, first page, entries or pages.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     h: Vec<(u8, u64, u64)>,
     /// Happenings beyond those.
-    #[serde(skip_serializing_if = "is_zero")]
     m: usize,
     /// Why entries are what they are: space, first page, pages, number of the reasons.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     w: Vec<(u32, u64, u64, u32)>,
     /// Numbers of the call's causes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     y: Vec<u32>,
     /// Number of the costs.
     k: u32,
     /// Predicted instructions.
-    #[serde(skip_serializing_if = "Option::is_none")]
     i: Option<u64>,
+}
+
+/// What a step has otherwise than that of the machine before it; than nothing, if that is the first.
+#[derive(Debug)]
+struct Differing {
+    step: StepData,
+    before: StepData,
+}
+
+impl Serialize for Differing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        macro_rules! differing {
+            ($($field:ident)*) => {
+                $(if self.step.$field != self.before.$field {
+                    map.serialize_entry(stringify!($field), &self.step.$field)?;
+                })*
+            };
+        }
+        differing!(b o x s c v e h m w y k i);
+        map.end()
+    }
 }
 
 /// First page, pages, and texts: permissions, flags as smaps has them, what it is of.
 type AreaData = (u64, u64, u32, u32, u32);
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
-const fn is_false(value: &bool) -> bool {
-    !*value
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
-const fn is_zero(value: &usize) -> bool {
-    *value == 0
-}
-
 /// Values that are kept once and named by number.
 struct Table<T> {
     all: Vec<T>,
-    known: HashMap<T, u32>,
+    known: FxHashMap<T, u32>,
 }
 
 impl<T: Clone + Eq + std::hash::Hash> Table<T> {
     fn new() -> Self {
-        Self { all: Vec::new(), known: HashMap::new() }
+        Self { all: Vec::new(), known: FxHashMap::default() }
     }
 
     fn number(&mut self, value: &T) -> u32 {
@@ -129,9 +145,10 @@ struct Tables {
 impl<'a> Data<'a> {
     pub(crate) fn of(trace: &'a Trace) -> Self {
         let mut tables = Tables { texts: Table::new(), costs: Table::new(), causes: Table::new() };
-        let calls =
-            trace.calls().iter().map(|call| (call.line, call.pid, tables.texts.number(&call.text))).collect();
-        let machines = trace.lanes.iter().map(|lane| machine(lane, &mut tables)).collect();
+        let calls = calls_data(trace, &mut tables.texts);
+        let (machines, steps) =
+            trace.lanes.iter().map(|lane| (machine(lane, &mut tables), steps(lane, &mut tables))).unzip();
+        let steps = by_call(steps);
         Self {
             source: &trace.source,
             recorded: trace.recorded,
@@ -140,6 +157,7 @@ impl<'a> Data<'a> {
             attributes: PteAttrs::all().iter_names().map(|(name, _)| name).collect(),
             calls,
             machines,
+            steps,
             texts: tables.texts.all,
             costs: tables.costs.all,
             causes: tables.causes.all.iter().map(|cause| (cause.id, cause.text, cause.source)).collect(),
@@ -161,7 +179,6 @@ fn machine(lane: &Lane, tables: &mut Tables) -> Machine {
         words: lane.words.all.iter().map(word).collect(),
         kinds: lane.words.kinds.iter().map(fields).collect(),
         reasons: lane.reasons.iter().map(|reasons| reasons_data(reasons, tables)).collect(),
-        steps: lane.steps.iter().map(|s| step(s, lane.shape.page_shift(), tables)).collect(),
     }
 }
 
@@ -177,9 +194,57 @@ fn word(word: &Word) -> (String, u8, u32, String, usize) {
     (format!("{:x}", word.bits), word.level as u8, attrs, show::view_text(&word.view), word.kind)
 }
 
+fn calls_data(trace: &Trace, texts: &mut Table<String>) -> Calls {
+    let calls = trace.calls();
+    let before = [0].into_iter().chain(calls.iter().map(|call| call.line));
+    Calls {
+        lines: calls.iter().zip(before).map(|(call, before)| call.line.wrapping_sub(before) as i64).collect(),
+        pids: calls.iter().map(|call| call.pid).collect(),
+        texts: calls.iter().map(|call| texts.number(&call.text)).collect(),
+    }
+}
+
+fn steps(lane: &Lane, tables: &mut Tables) -> Vec<StepData> {
+    lane.steps.iter().map(|one| step(one, lane.shape.page_shift(), tables)).collect()
+}
+
+/// The steps of each call on all machines side by side, where most are alike.
+fn by_call(lanes: Vec<Vec<StepData>>) -> Vec<Vec<Differing>> {
+    let calls = lanes.first().map_or(0, Vec::len);
+    let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
+    let row = |_| {
+        let mut last = StepData::default();
+        let steps = lanes.iter_mut().filter_map(Iterator::next);
+        let differing =
+            |step: StepData| Differing { before: std::mem::replace(&mut last, step.clone()), step };
+        steps.map(differing).collect()
+    };
+    (0..calls).map(row).collect()
+}
+
+impl StepData {
+    /// Counts pages from the first that is named.
+    fn from_first_page(mut self) -> Self {
+        let named = || {
+            let changes = self.c.iter().map(|change| change.1);
+            let areas = self.v.iter().flat_map(|change| &change.3).map(|area| area.0);
+            let reasons = self.w.iter().map(|reason| reason.1);
+            let happenings = self.h.iter().filter(|(kind, ..)| *kind != FLUSH_ALL).map(|event| event.1);
+            changes.chain(areas).chain(reasons).chain(happenings)
+        };
+        let Some(first) = named().min() else { return self };
+        self.c.iter_mut().for_each(|change| change.1 -= first);
+        self.v.iter_mut().flat_map(|change| &mut change.3).for_each(|area| area.0 -= first);
+        self.w.iter_mut().for_each(|reason| reason.1 -= first);
+        self.h.iter_mut().filter(|(kind, ..)| *kind != FLUSH_ALL).for_each(|event| event.1 -= first);
+        Self { b: first, ..self }
+    }
+}
+
 fn step(step: &CallTrace, page_shift: u32, tables: &mut Tables) -> StepData {
     let costs = step.counters.iter().map(|&(counter, n)| (counter as u8, n)).collect();
-    StepData {
+    let data = StepData {
+        b: 0,
         o: tables.texts.number(&step.outcome),
         x: !step.as_expected,
         s: step.space,
@@ -192,7 +257,8 @@ fn step(step: &CallTrace, page_shift: u32, tables: &mut Tables) -> StepData {
         y: step.causes.iter().map(|cause| tables.causes.number(cause)).collect(),
         k: tables.costs.number(&costs),
         i: step.instructions,
-    }
+    };
+    data.from_first_page()
 }
 
 fn reasons_data(reasons: &Reasons, tables: &mut Tables) -> Vec<u32> {
@@ -240,6 +306,8 @@ fn events_data(step: &CallTrace, page_shift: u32) -> Vec<(u8, u64, u64)> {
     found
 }
 
+/// All translations are flushed, which names no page.
+const FLUSH_ALL: u8 = 5;
 /// Entries written one by one.
 const SINGLES: u8 = 6;
 
@@ -251,6 +319,6 @@ fn event_data(event: &TraceEvent, page_shift: u32) -> (u8, u64, u64) {
         TraceEvent::Fold(addr) => (2, page(addr), 0),
         TraceEvent::Unfold(addr) => (3, page(addr), 0),
         TraceEvent::Flush(start, end, _) => (4, page(start), page(end) - page(start)),
-        TraceEvent::FlushAll => (5, 0, 0),
+        TraceEvent::FlushAll => (FLUSH_ALL, 0, 0),
     }
 }

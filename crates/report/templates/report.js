@@ -8,7 +8,29 @@ async function unpacked(text) {
 const source = document.getElementById('data').textContent;
 const data = source.startsWith('{') ? JSON.parse(source) : await unpacked(source);
 const byId = (id) => document.getElementById(id);
+const KIND = { batch: 0, write: 1, fold: 2, unfold: 3, flush: 4, flushAll: 5, singles: 6 };
 const machines = data.machines;
+for (const machine of machines) machine.steps = [];
+// A step has what differs from the machine before; its pages count from its first.
+for (const steps of data.steps) {
+  let full = { b: 0, o: 0, x: false, s: null, c: [], v: [], e: [], h: [], m: 0, w: [], y: [], k: 0, i: null };
+  steps.forEach((step, m) => {
+    full = { ...full, ...step };
+    const { b } = full;
+    machines[m].steps.push({
+      ...full,
+      c: full.c.map(([space, page, flat]) => [space, page + b, flat]),
+      v: full.v.map(([space, at, removed, added]) => [space, at, removed, added.map(([page, ...area]) => [page + b, ...area])]),
+      h: full.h.map(([kind, page, n]) => [kind, kind === KIND.flushAll ? page : page + b, n]),
+      w: full.w.map(([space, page, pages, reasons]) => [space, page + b, pages, reasons]),
+    });
+  });
+}
+{
+  const { lines, pids, texts } = data.calls;
+  let line = 0;
+  data.calls = lines.map((further, i) => [line += further, pids[i], texts[i]]);
+}
 const ATTR = Object.fromEntries(data.attributes.map((name, i) => [name, 1 << i]));
 const SOFT = 1 << 16;
 const COLUMNS = 32;          // cells in a row
@@ -16,7 +38,6 @@ const MAX_CELLS = 4096;      // entries of a machine that are drawn one by one
 const WINDOW = 1024;         // around the place that is looked at, where there are more
 const MAX_REGIONS = 60;      // regions drawn as bars
 const CHECKPOINT = 512;      // calls between two kept states
-const KIND = { batch: 0, write: 1, fold: 2, unfold: 3, flush: 4, flushAll: 5, singles: 6 };
 
 // Colours that differ in lightness too, after Okabe and Ito.
 const COLOURS = [
@@ -89,14 +110,14 @@ class Course {
   step() {
     const step = this.machine.steps[this.at];
     this.old = [];
-    for (const [space, start, flat] of step.c || []) this.change(space, start, flat);
-    for (const [space, at, removed, added] of step.v || []) {
+    for (const [space, start, flat] of step.c) this.change(space, start, flat);
+    for (const [space, at, removed, added] of step.v) {
       if (!this.vmas.has(space)) this.vmas.set(space, []);
       const rows = added.map(([start, length, perms, flags, name]) =>
         ({ start, end: start + length, perms: data.texts[perms], flags: data.texts[flags], name: data.texts[name] }));
       this.vmas.get(space).splice(at, removed, ...rows);
     }
-    for (const space of step.e || []) { this.runs.delete(space); this.vmas.delete(space); }
+    for (const space of step.e) { this.runs.delete(space); this.vmas.delete(space); }
     this.at += 1;
     const last = this.kept[this.kept.length - 1];
     if (this.at - last.at >= CHECKPOINT) {
@@ -192,7 +213,7 @@ function layout(course, at) {
 }
 function changedPlace() {
   for (const course of courses) {
-    const change = (course.machine.steps[call - 1].c || []).find(([of]) => of === space);
+    const change = course.machine.steps[call - 1].c.find(([of]) => of === space);
     if (change) return change[1] * 2 ** course.machine.page_shift;
   }
   return null;
@@ -301,7 +322,7 @@ function drawGroups(svg, machine, runs, from, to, y) {
 }
 function happeningsIn(step, start, end) {
   const found = { batch: [], write: [], fold: [], unfold: [], flush: [], all: false };
-  for (const [kind, page, n] of step.h || []) {
+  for (const [kind, page, n] of step.h) {
     if (kind === KIND.flushAll) found.all = true;
     const length = kind === KIND.fold || kind === KIND.unfold ? 16 : n;
     if (page >= end || page + length <= start) continue;
@@ -392,7 +413,7 @@ function drawRegion(course, vma) {
     last = x + w;
     svg.append(drawn('rect', { x, y: 1, width: w, height: 12, fill: colourOf[key] }));
   }
-  for (const [of, start, flat] of machine.steps[call - 1].c || []) {
+  for (const [of, start, flat] of machine.steps[call - 1].c) {
     let end = start;
     for (let i = 0; i < flat.length; i += 5) end += flat[i] * course.entryPages(flat[i + 1]);
     if (of !== space || end <= vma.start || start >= vma.end) continue;
@@ -408,7 +429,7 @@ function drawRegion(course, vma) {
 function summary(course) {
   const step = course.machine.steps[call - 1];
   const sums = { batch: 0, batchEntries: 0, single: 0, together: 0, fold: 0, unfold: 0, flush: 0, all: 0 };
-  for (const [kind, , n] of step.h || []) {
+  for (const [kind, , n] of step.h) {
     if (kind === KIND.batch) { sums.batch += 1; sums.batchEntries += n; }
     if (kind === KIND.write) sums.together += 1;
     if (kind === KIND.singles) sums.single += n;
@@ -426,7 +447,7 @@ function summary(course) {
   if (sums.flush) parts.push(plural(sums.flush, 'TLB flush', 'TLB flushes') + (!sums.all ? '' : sums.all === sums.flush ? ' of everything' : ` (${sums.all} of everything)`));
   if (step.m) parts.push(`and ${step.m.toLocaleString('en')} more steps that are not shown`);
   if (call > course.machine.detailed) parts.push('summarised by region');
-  if (step.i !== undefined) parts.push(`${step.i.toLocaleString('en')} instructions predicted`);
+  if (step.i !== null) parts.push(`${step.i.toLocaleString('en')} instructions predicted`);
   if (!parts.length) parts.push(data.recorded ? 'no entry written' : 'steps not recorded');
   return parts;
 }
@@ -443,7 +464,7 @@ function drawMaps() {
     const sums = element('p', { class: 'sum' });
     summary(course).forEach((text, i) => sums.append(i ? ' · ' : '', element('b', {}, text)));
     section.append(sums);
-    const causes = (step.y || []).map((cause) => element('span', { title: data.causes[cause][1] }, data.causes[cause][0]));
+    const causes = step.y.map((cause) => element('span', { title: data.causes[cause][1] }, data.causes[cause][0]));
     section.append(element('p', { class: 'causes' }, ...causes.flatMap((cause, i) => [i ? ' · ' : 'why: ', cause])));
     const { full, regions } = layout(course, at);
     for (const vma of regions.slice(0, MAX_REGIONS)) {
@@ -531,7 +552,7 @@ function decodeOne(course) {
 
 // Why the call made the entry what it is, or left it so: the causes that it was written for, and those that led to them.
 function whyLines(machine, page) {
-  const covering = (machine.steps[call - 1].w || []).filter(([of, start, pages]) => of === space && start <= page && page < start + pages);
+  const covering = machine.steps[call - 1].w.filter(([of, start, pages]) => of === space && start <= page && page < start + pages);
   const parts = new Map();
   for (const [, , , number] of covering) {
     for (const part of machine.reasons[number]) {
@@ -552,7 +573,7 @@ function costRows(calls) {
   machines.forEach((machine, m) => {
     for (const at of calls) {
       const step = machine.steps[at];
-      if (step.i !== undefined) instructions[m] = (instructions[m] || 0) + step.i;
+      if (step.i !== null) instructions[m] = (instructions[m] || 0) + step.i;
       for (const [counter, n] of data.costs[step.k]) {
         if (!rows.has(counter)) rows.set(counter, machines.map(() => 0));
         rows.get(counter)[m] += n;
@@ -598,8 +619,8 @@ function drawCosts() {
   const name = nameOf(call - 1);
   if (!allCosts.has(name)) {
     const calls = data.calls.flatMap((_, at) => (nameOf(at) === name ? [at] : []));
-    const rows = calls.length > 1 ? costRows(calls) : [];
-    allCosts.set(name, rows.length ? costTable(`All ${plural(calls.length, 'call')} of ${name} in this run`, rows) : null);
+    const rows = data.calls.length > 1 ? costRows(calls) : [];
+    allCosts.set(name, rows.length ? costTable(`All ${plural(data.calls.length, 'call')} of ${name} in this run`, rows) : null);
   }
   if (allCosts.get(name)) parts.push(allCosts.get(name));
   byId('costs').replaceChildren(...parts);
@@ -647,7 +668,7 @@ function drawHeader() {
   const course = courses[focusMachine], machine = course.machine;
   const vmas = course.vmas.get(space) || [];
   const changed = new Set();
-  for (const [of, at, , added] of machine.steps[call - 1].v || []) {
+  for (const [of, at, , added] of machine.steps[call - 1].v) {
     if (of === space) added.forEach((_, i) => changed.add(at + i));
   }
   const shown = vmas.slice(0, 400).map((vma, i) => {
@@ -714,7 +735,7 @@ function readHash() {
 }
 // Where a report opens: at the first mprotect that changes entries, or the first call that does.
 function firstToShow() {
-  const changes = (i) => machines.some((machine) => machine.steps[i].c);
+  const changes = (i) => machines.some((machine) => machine.steps[i].c.length);
   const named = data.calls.findIndex(([, , text], i) => changes(i) && data.texts[text].startsWith('mprotect'));
   const any = data.calls.findIndex((_, i) => changes(i));
   return Math.max(named, 0) + 1 > 1 ? named + 1 : Math.max(any, 0) + 1;

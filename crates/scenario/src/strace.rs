@@ -54,6 +54,7 @@ mod reader;
 mod scan;
 mod stats;
 mod syscall;
+mod tracepoint;
 mod value;
 
 pub use argument::{Fd, LoggedRange, LoggedText};

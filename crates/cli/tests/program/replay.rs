@@ -324,3 +324,46 @@ fn a_program_is_watched() {
     let json = parsed(&ptelab(&["replay", &output, "--json"]));
     assert_eq!((&json["calls"], &json["used"]), (&json["equal"], &"logged".into()), "{json}");
 }
+
+/// What a machine without huge pages set aside refused is refused here too, and what another gave is mapped.
+#[test]
+fn huge_pages_that_were_not_set_aside() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 mmap(NULL, 16777216, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS|MAP_HUGETLB, -1, 0) = -1 ENOMEM (Cannot allocate memory)\n\
+        7 mmap(NULL, 2097152, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB, -1, 0) = 0x7f0000000000\n\
+        7 munmap(0x7f0000000000, 2097152) = 0\n";
+    let text = stdout(&ptelab(&["replay", &file("hugetlb.strace", log.as_bytes())]));
+    assert!(text.starts_with("4 lines: 4 calls, 4 with the log's result\n"), "{text}");
+}
+
+/// Tracepoints of `trace-cmd report`: calls in two lines each, page faults as the pages that were used.
+#[test]
+fn tracepoints_are_a_log_too() {
+    let log = "cpus=2\n\
+        cat-7 [001] 1.000001: sys_enter_mmap: addr: 0x00000000, len: 0x00010000, prot: 0x00000003, flags: 0x00000022, fd: 0xffffffff, off: 0x00000000\n\
+        cat-7 [001] 1.000002: sys_exit_mmap: 0x7f0000000000\n\
+        cat-7 [001] 1.000003: page_fault_user: address=0x7f0000002000 ip=0x55d error_code=0x6\n\
+        cat-7 [001] 1.000004: sys_enter_mprotect: start: 0x7f0000000000, len: 0x00004000, prot: 0x00000001\n\
+        cat-7 [001] 1.000005: tlb_flush: pages:1 reason:local mm shootdown (3)\n\
+        cat-7 [001] 1.000006: sys_exit_mprotect: 0x0\n\
+        cat-7 [001] 1.000007: sys_enter_mprotect: start: 0x7f0000000000, len: 0x00020000, prot: 0x00000001\n\
+        cat-7 [001] 1.000008: sys_exit_mprotect: 0xfffffffffffffff4\n";
+    let json = parsed(&ptelab(&["replay", &file("tracepoints.txt", log.as_bytes()), "--json"]));
+    assert_eq!((&json["calls"], &json["equal"]), (&3.into(), &3.into()), "{json}");
+    assert_eq!((&json["used"], &json["skipped_calls"]["tlb_flush"]), (&"logged".into(), &1.into()), "{json}");
+}
+
+/// A file of another kind is named, with what reads it.
+#[test]
+fn a_file_of_another_kind_is_told_from_a_log() {
+    for (name, text, tells) in [
+        ("other.data", "PERFILE2", "perf script"),
+        ("other.json", "{\n \"name\": \"x\"}\n", "ptelab verify"),
+        ("other.scn", "fork() = 2\n[pid 2] touch(0x40000000, 4K, READ)\n", "ptelab run"),
+        ("other.maps", "7f0000000000-7f0000001000 rw-p 00000000 00:00 0\n", "--maps"),
+    ] {
+        let output = ptelab(&["replay", &file(name, text.as_bytes())]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && error.contains(tells), "{name}: {error}");
+    }
+}

@@ -9,7 +9,8 @@ use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
-    Arch, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, marker, swp_type,
+    Arch, FolioSpan, Fpb, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
+    marker, swp_type,
 };
 
 /// What becomes of entries that are not pages.
@@ -21,6 +22,8 @@ pub(crate) enum Zap {
     Dontneed,
     /// The contents go, for markers to take their place.
     Replace,
+    /// What is kept elsewhere goes: private copies, and what is no page, stay.
+    Hole,
 }
 
 /// Guards outlive their contents, as write protection of shared memory does.
@@ -39,7 +42,7 @@ fn zap_nonpresent_ptes<A: Arch, H: TableMemory>(
     max: usize,
     how: Zap,
 ) -> usize {
-    let Some(leaf) = k.pt.soft_view(pte) else { return 1 };
+    let Some(leaf) = k.pt.soft_view(pte).filter(|_| how != Zap::Hole) else { return 1 };
     let mut nr = 1;
     match leaf.ty {
         swp_type::MARKER if how != Zap::Unmap && outlives_contents(vma, leaf) => {
@@ -152,12 +155,7 @@ pub(crate) fn zap_pte_range<A: Arch, H: TableMemory>(
         let nr = if k.pt.arch.pte_none(pte) {
             1
         } else if k.pt.arch.pte_present(pte) {
-            let nr = zap_present_ptes(&mut k.pt, mm, tlb, addr, p, pte, max);
-            if how != Zap::Unmap {
-                let uffd_wp = k.pt.arch.pte_uffd_wp(pte);
-                zap_install_uffd_wp_if_needed(&mut k.pt, vma, addr, p, uffd_wp, nr);
-            }
-            nr
+            zap_present_ptes(&mut k.pt, mm, tlb, vma, (addr, p), pte, max, how)
         } else {
             zap_nonpresent_ptes(k, mm, vma, (addr, p), pte, max, how)
         };
@@ -166,16 +164,39 @@ pub(crate) fn zap_pte_range<A: Arch, H: TableMemory>(
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "one step of a walk")]
 fn zap_present_ptes<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &Mm,
     tlb: &mut MmuGather,
-    addr: VirtAddr,
-    p: Ptep,
+    vma: &Vma,
+    (addr, p): (VirtAddr, Ptep),
     pte: Pte,
     max: usize,
+    how: Zap,
 ) -> usize {
     let folio = pt.vm_normal_folio(pte);
+    if how == Zap::Hole && folio.is_some_and(|folio| pt.pages.is_anon(folio)) {
+        return 1;
+    }
+    let nr = zap_present_batch(pt, mm, tlb, (addr, p), pte, folio, max);
+    if how != Zap::Unmap {
+        let uffd_wp = pt.arch.pte_uffd_wp(pte);
+        zap_install_uffd_wp_if_needed(pt, vma, addr, p, uffd_wp, nr);
+    }
+    nr
+}
+
+/// Takes a page away, or as many of a folio as lie side by side.
+fn zap_present_batch<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    tlb: &mut MmuGather,
+    (addr, p): (VirtAddr, Ptep),
+    pte: Pte,
+    folio: Option<FolioSpan>,
+    max: usize,
+) -> usize {
     let nr = folio.map_or(1, |folio| pt.folio_pte_batch(folio, p, pte, max, Fpb::empty()));
     tlb.flush_range(addr, nr as u64 * A::PAGE_SIZE, Level::Pte);
     let Some(folio) = folio else {

@@ -91,14 +91,50 @@ fn the_data_behind() {
         .as_array()
         .unwrap()
         .iter()
-        .flat_map(|machine| {
+        .enumerate()
+        .flat_map(|(at, machine)| {
             let name = format!("{} {}", machine["arch"], machine["kernel"]);
             let words = machine["words"].to_string();
-            let steps = machine["steps"].as_array().unwrap().iter().map(ToString::to_string);
+            let steps =
+                data["steps"].as_array().unwrap().iter().map(|steps| whole_step(steps, at).to_string());
             [name, words].into_iter().chain(steps).collect::<Vec<_>>()
         })
         .collect();
     insta::assert_snapshot!("the_data_behind", steps.join("\n"));
+    assert_eq!(data["calls"]["lines"], serde_json::json!([1, 1, 1, 1, 1, 1, 1]));
+}
+
+/// What the page makes of a call's steps for one machine: with what is as on the machine before, and pages as they are; without
+/// what says nothing.
+fn whole_step(steps: &serde_json::Value, machine: usize) -> serde_json::Value {
+    let mut whole = serde_json::Map::new();
+    for field in ["o", "s", "k"] {
+        whole.insert(field.to_owned(), if field == "s" { serde_json::Value::Null } else { 0.into() });
+    }
+    for step in &steps.as_array().unwrap()[..=machine] {
+        whole.extend(step.as_object().unwrap().clone());
+    }
+    let first = whole.remove("b").map_or(0, |first| first.as_u64().unwrap());
+    let add = |page: &mut serde_json::Value| *page = (page.as_u64().unwrap() + first).into();
+    for field in ["c", "w", "h"] {
+        for row in whole.get_mut(field).and_then(|rows| rows.as_array_mut()).into_iter().flatten() {
+            if field != "h" || row[0] != 5 {
+                add(&mut row[1]);
+            }
+        }
+    }
+    for row in whole.get_mut("v").and_then(|rows| rows.as_array_mut()).into_iter().flatten() {
+        row[3].as_array_mut().unwrap().iter_mut().for_each(|area| add(&mut area[0]));
+    }
+    let says_nothing = |(field, value): (&String, &mut serde_json::Value)| {
+        let empty = value.as_array().is_some_and(Vec::is_empty);
+        empty
+            || field == "i" && value.is_null()
+            || field == "x" && value == false
+            || field == "m" && value == 0
+    };
+    whole.retain(|field, value| !says_nothing((field, value)));
+    whole.into()
 }
 
 #[test]

@@ -111,6 +111,8 @@ pub enum Clock {
     PreviousLine,
     /// The beginning of the log (`perf trace`).
     Start,
+    /// When the machine started (tracepoints).
+    Boot,
 }
 
 /// A page fault. Whether it was a read or a write is not known.

@@ -19,7 +19,8 @@ pub enum ReadError {
     /// None of the first lines looks like a line of strace or perf trace.
     #[error(
         "line {line}: `{found}` is not a line of strace: expected `NAME(ARGUMENTS) = RESULT`, as in \
-         `munmap(0x7f89f0543000, 4096) = 0` (nor is any of the {tried} lines tried)"
+         `munmap(0x7f89f0543000, 4096) = 0` (nor is any of the {tried} lines tried){}",
+        other_kind(.found)
     )]
     NotALog {
         /// The first line that has anything on it, from 1.
@@ -41,6 +42,22 @@ pub enum ReadError {
         /// The call as the log has it.
         text: String,
     },
+}
+
+/// What a file with this beginning is instead, and what reads it.
+fn other_kind(found: &str) -> &'static str {
+    let found = found.trim_start();
+    if found.starts_with("PERFILE2") {
+        "; it is perf's own file: `perf script -i FILE` prints its lines"
+    } else if found.starts_with('{') {
+        "; JSON is golden files', for `ptelab verify`"
+    } else if found.starts_with(['#', '[']) || crate::parse(found).is_ok() {
+        "; a scenario is run by `ptelab run`"
+    } else if found.split_once('-').is_some_and(|(from, _)| u64::from_str_radix(from, 16).is_ok()) {
+        "; /proc/PID/maps and smaps go with a log: `--maps FILE`, `--smaps FILE`"
+    } else {
+        ""
+    }
 }
 
 impl ReadError {

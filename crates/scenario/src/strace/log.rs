@@ -3,7 +3,7 @@
 use crate::strace::call::{self, Fault};
 use crate::strace::columns::{Columns, columns};
 use crate::strace::decode::{Spec, spec};
-use crate::strace::entry::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Stamp};
+use crate::strace::entry::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Stamp, Touch};
 use crate::strace::error::ReadError;
 use crate::strace::marks::{self, Mark};
 use crate::strace::pending::{Begun, Pending};
@@ -11,6 +11,7 @@ use crate::strace::perf::{self, What};
 use crate::strace::processes::Processes;
 use crate::strace::stats::Stats;
 use crate::strace::syscall::Syscall;
+use crate::strace::tracepoint::{self, Event, Tracepoint};
 use std::collections::BTreeSet;
 
 /// What a line may come to.
@@ -72,7 +73,8 @@ impl Log {
             [b'<', ..] => self.resumed(columns),
             [b'(' | b'?', ..] => self.perf(line),
             rest if rest.starts_with(marks::MESSAGE) => self.message(rest),
-            _ => self.strace_call(columns),
+            rest if call::name(rest).is_some() => self.strace_call(columns),
+            _ => self.tracepoint(line),
         }
     }
 
@@ -301,6 +303,50 @@ impl Log {
                 let displaced = self.pending.begin(at.begun(spec, body.to_vec()));
                 self.give_up(displaced);
                 self.begun(spec, body, at)
+            }
+        }
+    }
+
+    /// A line of a tracepoint, which has either end of a call, or a page fault.
+    fn tracepoint(&mut self, line: &[u8]) -> Item {
+        let Some(Tracepoint { pid, time, what }) = tracepoint::parse(line) else {
+            return self.unrecognised();
+        };
+        let (pid, time) = (Some(pid), Some(Stamp { seconds: time, clock: Clock::Boot }));
+        let at = At { line: self.stats.lines, pid, time, duration: None, perf: true };
+        match what {
+            Event::Enter(name, text) => {
+                let Some(spec) = self.spec(name, &text) else {
+                    self.stats.skip(name);
+                    return None;
+                };
+                if name.starts_with("exit") {
+                    return self.call(spec, &[&text[..], b") = ?"].concat(), at);
+                }
+                let item = self.begun(spec, &text, at);
+                let displaced = self.pending.begin(at.begun(spec, text));
+                self.give_up(displaced);
+                item
+            }
+            Event::Exit(name, rest) => {
+                let spec = spec(name.as_bytes())?;
+                // Whom a call made returns from it too.
+                match self.pending.resume(pid, spec) {
+                    Some(begun) => self.resume(begun, rest.as_bytes(), None, true),
+                    None => {
+                        self.stats.orphans += u64::from(!spec.of_descriptor() && rest != ") = 0x0");
+                        None
+                    }
+                }
+            }
+            Event::Fault(addr) => {
+                self.stats.touches += 1;
+                let touch = Touch { major: false, addr: Some(addr), map: None, offset: None };
+                Some(Ok(self.entry(at, LogEvent::Touch(touch))))
+            }
+            Event::Other(name) => {
+                self.stats.skip(name);
+                None
             }
         }
     }
