@@ -24,7 +24,7 @@ pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteVie
 fn decode_attrs<A: EntryFormat>(arch: &A, pte: Pte) -> PteAttrs {
     let says = |attr: PteAttrs, is: bool| if is { attr.bits() } else { 0 };
     PteAttrs::from_bits_retain(
-        says(PteAttrs::PROTNONE, !pte.has(A::VALID))
+        says(PteAttrs::PROTNONE, !arch.pte_accessible(pte))
             | says(PteAttrs::USER, arch.pte_user(pte))
             | says(PteAttrs::WRITE, arch.pte_write(pte))
             | says(PteAttrs::EXEC, arch.pte_exec(pte))
@@ -99,7 +99,9 @@ pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte>
     let (ty, offset) = soft_fields::<A>();
     let packed = leaf.packed_offset(A::SWP_PFN_BITS)?;
     let fits = u64::from(leaf.ty) <= ty.max() && packed <= offset.max();
-    if !fits || leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty() {
+    let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty()
+        || leaf.flags.contains(SoftFlags::UFFD) && !arch.pgtable_supports_uffd_wp();
+    if !fits || unsaid {
         return None;
     }
     let said = A::SOFT_FLAGS.iter().filter(|(flag, _)| leaf.flags.contains(*flag));
