@@ -90,6 +90,7 @@ pub fn register_early_ports() {
     }
     early::<arch_riscv64::Riscv64>();
     early::<arch_arm64::Arm64With16K>();
+    early::<arch_ppc64::Ppc64>();
 }
 
 /// What a port from outside is registered with.
