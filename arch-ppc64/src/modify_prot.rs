@@ -7,8 +7,9 @@ use ptelab_pgtable::{EntryFormat, Hw, ModifyProt, Pte, PteOps, Ptep, VirtAddr};
 ///
 /// With `batch`, as no kernel has it: commit is one run of stores; and where nothing but software sets reference and change,
 /// which the lock of the table keeps out, start takes a load and a plain store an entry in place of a load-reserve and a
-/// store-conditional. Where hardware sets them, each entry keeps its own atomic update, as none may be lost. Neither needs a `ptesync`:
-/// a walker that reads a late entry faults, and finds it then.
+/// store-conditional. The store keeps the transaction's promise that nobody uses the entry meanwhile, and nothing else. Where hardware
+/// sets them, each entry keeps its own atomic update, as none may be lost. Neither needs a `ptesync`: a walker that reads a late
+/// entry faults, and finds it then.
 impl<const SHIFT: u32> ModifyProt for Radix<SHIFT> {
     const START_CLEARS: bool = false;
 

@@ -91,6 +91,7 @@ pub fn register_early_ports() {
     early::<arch_riscv64::Riscv64>();
     early::<arch_arm64::Arm64With16K>();
     early::<arch_ppc64::Ppc64>();
+    early::<arch_ppc64::Ppc64With64K>();
 }
 
 /// What a port from outside is registered with.

@@ -27,6 +27,8 @@ pub(crate) trait Judged {
     fn rules(&self) -> &'static KernelRules;
     /// The name of its port.
     fn port(&self) -> &'static str;
+    /// Whether its architecture has what a call is about.
+    fn makes(&self, call: &Call) -> bool;
     /// Makes a call, and reads all entries.
     fn call(&mut self, line: &Line) -> Outcome;
     /// What stands for a page.
@@ -163,6 +165,14 @@ impl<A: PortFacts> Judged for OnTrial<A> {
 
     fn port(&self) -> &'static str {
         A::NAME
+    }
+
+    fn makes(&self, call: &Call) -> bool {
+        let uffd = matches!(
+            call,
+            Call::Uffd { .. } | Call::UffdWp { .. } | Call::UffdUnregister { .. } | Call::UffdPoison { .. }
+        );
+        !uffd || self.machine.kernel.pt.arch.pgtable_supports_uffd_wp()
     }
 
     fn call(&mut self, line: &Line) -> Outcome {
