@@ -28,9 +28,12 @@ entry_bits! {
         const PTE = 1 << 62;
         /// Valid to hardware.
         const PRESENT = 1 << 63;
-        /// Any access.
-        const RWX = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
     }
+}
+
+impl PteBits {
+    /// Any access.
+    pub(crate) const RWX: Self = Self::READ.union(Self::WRITE).union(Self::EXEC);
 }
 
 entry_bits! {
