@@ -188,6 +188,10 @@ impl<const SHIFT: u32> EntryFormat for Radix<SHIFT> {
 
     /// The calls are there, but only the hash MMU has keys.
     fn arch_max_pkey(&self) -> Option<u8> {
-        Some(1)
+        Some(0)
+    }
+
+    fn mmu_has_pkeys(&self) -> bool {
+        false
     }
 }

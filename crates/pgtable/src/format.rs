@@ -653,6 +653,12 @@ pub trait EntryFormat: Sized {
         None
     }
 
+    /// Whether the MMU has the keys that the calls are for (`MMU_FTR_PKEY`): else `pkey_alloc` finds none, and `pkey_free` may not.
+    #[inline]
+    fn mmu_has_pkeys(&self) -> bool {
+        true
+    }
+
     /// The protection key of memory that may only be executed, where the CPU has keys (`execute_only_pkey`).
     #[inline]
     fn execute_only_pkey(&self) -> Option<u8> {
