@@ -57,11 +57,15 @@ impl<const SHIFT: u32> TlbOps for Radix<SHIFT> {
         self.pte_needs_flush(old, new)
     }
 
+    /// Where so many pages go that it may be a table's worth, which moves of tables rely on, walk caches go too.
     fn flush_tlb_range<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
-        let moves_tables = end.since(start) >= Self::entry_size(Level::Pmd) && level == Level::Pte;
-        Self::flush_psize(hw, (start, end), level, if moves_tables { Ric::All } else { Ric::Tlb });
+        let len = end.since(start);
+        let many = len > FLUSH_CEILING * Self::PAGE_SIZE || len >= Self::entry_size(Level::Pmd);
+        let ric = if many && level == Level::Pte { Ric::All } else { Ric::Tlb };
+        Self::flush_psize(hw, (start, end), level, ric);
     }
 
+    /// Every translation; walk caches too, as the end of a process wants it.
     fn flush_tlb_mm<H: Hw>(&self, hw: &mut H) {
         Self::flush_pid(hw, Ric::All);
     }
