@@ -163,7 +163,7 @@ impl EntryFormat for Riscv64 {
     }
 
     #[inline]
-    fn has_uffd_wp(&self) -> bool {
+    fn pgtable_supports_uffd_wp(&self) -> bool {
         self.cpu.svrsw60t59b
     }
 

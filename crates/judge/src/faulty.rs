@@ -107,6 +107,7 @@ impl<P: PortFacts> PortFacts for Faulty<P> {
     const MODIFY_MAKES_YOUNG: bool = P::MODIFY_MAKES_YOUNG;
     const MODIFY_MAKES_OLD: bool = P::MODIFY_MAKES_OLD;
     const DIRTY_ON_STORE: bool = P::DIRTY_ON_STORE;
+    const VALID_PROTNONE: bool = P::VALID_PROTNONE;
     const SOFT_DIRTY_LOOKS_HUGE: bool = P::SOFT_DIRTY_LOOKS_HUGE;
 
     fn unsaid(on: &Setting) -> PteAttrs {
@@ -135,6 +136,10 @@ impl<P: PortFacts> PortFacts for Faulty<P> {
 
     fn pmd_modify_keeps_dirty(on: &Setting) -> bool {
         P::pmd_modify_keeps_dirty(on)
+    }
+
+    fn pmd_modify_keeps_special(on: &Setting) -> bool {
+        P::pmd_modify_keeps_special(on)
     }
 
     fn resizes_live(on: &Setting) -> bool {
@@ -230,6 +235,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn soft_dirty_bit() -> u64;
         fn pte_young(pte: Pte) -> bool;
         fn pte_special(pte: Pte) -> bool;
+        fn pte_accessible(pte: Pte) -> bool;
         fn pte_protnone(pte: Pte) -> bool;
         fn pte_soft_dirty(pte: Pte) -> bool;
         fn pte_uffd_wp(pte: Pte) -> bool;
@@ -252,11 +258,12 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn wants_old_prefaulted_pte() -> bool;
         fn has_soft_dirty() -> bool;
         fn swp_pfn_bits() -> u32;
-        fn has_uffd_wp() -> bool;
+        fn pgtable_supports_uffd_wp() -> bool;
         fn arch_prot_bits() -> u64;
         fn arch_calc_vm_prot_bits(prot: u64) -> VmFlags;
         fn vm_read_flags() -> VmFlags;
         fn arch_max_pkey() -> Option<u8>;
+        fn mmu_has_pkeys() -> bool;
         fn execute_only_pkey() -> Option<u8>;
     }
 
@@ -344,7 +351,12 @@ impl<P: Arch> Faulty<P> {
 impl<P: Arch> PteOps for Faulty<P> {
     const ATOMIC: bool = P::ATOMIC;
     const ARCH_SUPPORTS_PT_RECLAIM: bool = P::ARCH_SUPPORTS_PT_RECLAIM;
+    const HAVE_ARCH_TLB_REMOVE_TABLE: bool = P::HAVE_ARCH_TLB_REMOVE_TABLE;
     const HAVE_MOVE_TABLES: bool = P::HAVE_MOVE_TABLES;
+
+    as_port! {
+        fn arch_wants_thp_swap() -> bool;
+    }
 
     as_port! { hw:
         fn ptep_get(p: Ptep) -> Pte;
@@ -383,13 +395,13 @@ impl<P: Arch> PteOps for Faulty<P> {
     }
 
     fn clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
-        let nr = match self.fault {
-            Fault::StaleBatchLength => self.last.fetch_max(nr, Ordering::Relaxed).max(nr),
-            _ => nr,
-        };
         // The table ends where it ends.
         let room = P::PTRS_PER_PTE - p.offset_in(P::PTRS_PER_PTE);
-        self.port.clear_ptes(hw, addr, p, nr.min(room));
+        let nr = match self.fault {
+            Fault::StaleBatchLength => self.last.fetch_max(nr, Ordering::Relaxed).min(room).max(nr),
+            _ => nr,
+        };
+        self.port.clear_ptes(hw, addr, p, nr);
     }
 
     fn wrprotect_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {

@@ -91,6 +91,8 @@ pub fn register_ports() {
     add::<arch_arm64::Arm64With16K>();
     add::<arch_arm64::Arm64With64K>();
     add::<arch_loong64::Loong64>();
+    add::<arch_ppc64::Ppc64>();
+    add::<arch_ppc64::Ppc64With64K>();
     add::<arch_riscv64::Riscv64>();
 }
 

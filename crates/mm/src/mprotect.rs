@@ -521,7 +521,7 @@ pub fn pkey_mprotect<A: Arch, H: TableMemory>(
 ///
 /// # Errors
 /// `ENOSYS` where the architecture has no keys, `EINVAL` for flags, other rights, and on x86 a CPU without keys; `ENOSPC` where
-/// none is left.
+/// none is left, or the MMU has none.
 pub fn pkey_alloc<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -529,7 +529,8 @@ pub fn pkey_alloc<A: Arch, H: TableMemory>(
     rights: PkeyRights,
 ) -> Result<u8, Errno> {
     let count = k.pt.arch.arch_max_pkey().ok_or(Errno::ENOSYS)?;
-    if flags != 0 || !PKEY_ACCESS_MASK.contains(rights) || count == 0 {
+    let none_known = count == 0 && k.pt.arch.mmu_has_pkeys();
+    if flags != 0 || !PKEY_ACCESS_MASK.contains(rights) || none_known {
         return Err(Errno::EINVAL);
     }
     mm.pkeys.alloc(count).ok_or(Errno::ENOSPC)
@@ -538,8 +539,11 @@ pub fn pkey_alloc<A: Arch, H: TableMemory>(
 /// Gives a key back; memory that has it keeps it (`pkey_free`).
 ///
 /// # Errors
-/// `ENOSYS`, or `EINVAL` for a key that the process does not have.
+/// `ENOSYS`, `EPERM` where the MMU has no keys, or `EINVAL` for a key that the process does not have.
 pub fn pkey_free<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, pkey: i32) -> Result<(), Errno> {
+    if !k.pt.arch.mmu_has_pkeys() {
+        return Err(Errno::EPERM);
+    }
     let key = allocated_pkey(&k.pt, mm, pkey)?;
     mm.pkeys.allocated &= !(1 << key);
     Ok(())

@@ -159,7 +159,7 @@ pub trait EntryFormat: Sized {
     const DIRTY_BITS: Self::Bits = Self::DIRTY;
     /// No page struct behind it.
     const SPECIAL: Self::Bits;
-    /// userfaultfd write protection.
+    /// userfaultfd write protection; no bit where there is no such thing.
     const UFFD: Self::Bits;
     /// One of a contiguous block, where there are such.
     const CONT: Option<Self::Bits> = None;
@@ -381,6 +381,12 @@ pub trait EntryFormat: Sized {
         pte.has(Self::SPECIAL)
     }
 
+    /// Of a present entry: some access is allowed (`pte_accessible`).
+    #[inline]
+    fn pte_accessible(&self, pte: Pte) -> bool {
+        pte.has(Self::VALID)
+    }
+
     /// Present, but no access is allowed.
     #[inline]
     fn pte_protnone(&self, pte: Pte) -> bool {
@@ -471,7 +477,7 @@ pub trait EntryFormat: Sized {
     /// Write-protected for userfaultfd.
     #[inline]
     fn pte_mkuffd_wp(&self, pte: Pte) -> Pte {
-        self.pte_wrprotect(pte.with(Self::UFFD))
+        if self.pgtable_supports_uffd_wp() { self.pte_wrprotect(pte.with(Self::UFFD)) } else { pte }
     }
 
     /// No longer marked for userfaultfd.
@@ -616,16 +622,16 @@ pub trait EntryFormat: Sized {
         false
     }
 
-    /// Whether userfaultfd can write-protect (`pgtable_supports_uffd_wp`).
-    #[inline]
-    fn has_uffd_wp(&self) -> bool {
-        Self::UFFD.word() != 0
-    }
-
     /// Whether soft-dirty tracking is configured (`CONFIG_MEM_SOFT_DIRTY`).
     #[inline]
     fn has_soft_dirty(&self) -> bool {
         self.soft_dirty_bit() != 0
+    }
+
+    /// Whether userfaultfd can write-protect pages (`CONFIG_HAVE_ARCH_USERFAULTFD_WP`, `pgtable_supports_uffd_wp`).
+    #[inline]
+    fn pgtable_supports_uffd_wp(&self) -> bool {
+        Self::UFFD.word() != 0
     }
 
     // What a call's arguments mean to this architecture.
@@ -657,6 +663,12 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn arch_max_pkey(&self) -> Option<u8> {
         None
+    }
+
+    /// Whether the MMU has the keys that the calls are for (`MMU_FTR_PKEY`): else `pkey_alloc` finds none, and `pkey_free` may not.
+    #[inline]
+    fn mmu_has_pkeys(&self) -> bool {
+        true
     }
 
     /// The protection key of memory that may only be executed, where the CPU has keys (`execute_only_pkey`).

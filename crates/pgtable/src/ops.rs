@@ -13,8 +13,17 @@ pub trait PteOps: TlbOps {
     /// Whether kernels before 7.3 free the tables that `MADV_DONTNEED` empties (`CONFIG_ARCH_SUPPORTS_PT_RECLAIM`).
     const ARCH_SUPPORTS_PT_RECLAIM: bool = false;
 
+    /// Whether the architecture frees tables in its own way (`CONFIG_HAVE_ARCH_TLB_REMOVE_TABLE`): `MADV_DONTNEED` leaves emptied ones.
+    const HAVE_ARCH_TLB_REMOVE_TABLE: bool = false;
+
     /// Whether `mremap` may move whole tables (`CONFIG_HAVE_MOVE_PMD`, `CONFIG_HAVE_MOVE_PUD`).
     const HAVE_MOVE_TABLES: bool = false;
+
+    /// Whether large folios go to swap whole (`CONFIG_ARCH_WANTS_THP_SWAP`).
+    #[inline]
+    fn arch_wants_thp_swap(&self) -> bool {
+        true
+    }
 
     /// Reads an entry; where hardware keeps accessed and dirty elsewhere in its block, gathers them.
     #[inline]

@@ -26,7 +26,7 @@ pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteVie
 fn decode_attrs<A: EntryFormat>(arch: &A, pte: Pte) -> PteAttrs {
     let says = |attr: PteAttrs, is: bool| if is { attr.bits() } else { 0 };
     PteAttrs::from_bits_retain(
-        says(PteAttrs::PROTNONE, arch.pte_protnone(pte))
+        says(PteAttrs::PROTNONE, !arch.pte_accessible(pte))
             | says(PteAttrs::USER, arch.pte_user(pte))
             | says(PteAttrs::WRITE, arch.pte_write(pte))
             | says(PteAttrs::EXEC, arch.pte_exec(pte))
@@ -102,7 +102,7 @@ pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte>
     let packed = leaf.packed_offset(arch.swp_pfn_bits())?;
     let fits = leaf.ty <= swp_type::MARKER && packed <= offset.max();
     let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty()
-        || leaf.flags.contains(SoftFlags::UFFD) && !arch.has_uffd_wp();
+        || leaf.flags.contains(SoftFlags::UFFD) && !arch.pgtable_supports_uffd_wp();
     if !fits || unsaid {
         return None;
     }

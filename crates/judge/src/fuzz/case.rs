@@ -148,27 +148,30 @@ impl Plan {
         let (port, rules) = self.of_case(case);
         let others: Vec<&'static str> = self.beside(port);
         let other = others[(case / ports % others.len() as u64) as usize];
+        let main = self.machine(case, port, rules, self.fault);
+        let other = self.checks.has(Check::Ports).then(|| self.machine(case, other, rules, Fault::None));
+        let all_make = |line: &&Line| {
+            main.makes(&line.call) && other.as_ref().is_none_or(|other| other.makes(&line.call))
+        };
+        let lines: Vec<Line> = lines.iter().filter(all_make).cloned().collect();
         let run = |machine: Box<dyn Judged>, coverage: &mut Coverage| {
             let on = (machine.port(), rules.name);
-            Run::new(machine, self.checks).through(lines, coverage).map_err(|(at, violation, machine)| {
+            Run::new(machine, self.checks).through(&lines, coverage).map_err(|(at, violation, machine)| {
                 Found { case, lines: lines[..at].to_vec(), violation, machine, on }
             })
         };
-        let mut main = run(self.machine(case, port, rules, self.fault), coverage)?;
+        let mut main = run(main, coverage)?;
         let mut beside = Vec::new();
         if self.checks.has(Check::Batched) && rules.has(Rules::mprotect_batches) {
             let single = entry_by_entry(rules);
             beside.push((Check::Batched, run(self.machine(case, port, single, Fault::None), coverage)?));
         }
-        let other = self.machine(case, other, rules, Fault::None);
-        let protects = |line: &Line| matches!(line.call, Call::Uffd { .. });
-        let can = main.machine.has_uffd_wp() == other.has_uffd_wp() || !lines.iter().any(protects);
-        if self.checks.has(Check::Ports) && can {
+        if let Some(other) = other {
             beside.push((Check::Ports, run(other, coverage)?));
         }
         let found = |violation: Violation, machine: &str| Found {
             case,
-            lines: lines.to_vec(),
+            lines: lines.clone(),
             violation,
             machine: machine.to_owned(),
             on: (port, rules.name),

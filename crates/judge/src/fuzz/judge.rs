@@ -29,6 +29,8 @@ pub(crate) trait Judged {
     fn port(&self) -> &'static str;
     /// Bytes in a page.
     fn page_size(&self) -> u64;
+    /// Whether its architecture has what a call is about.
+    fn makes(&self, call: &Call) -> bool;
     /// Makes a call, and reads all entries.
     fn call(&mut self, line: &Line) -> Outcome;
     /// What stands for a page.
@@ -47,8 +49,6 @@ pub(crate) trait Judged {
     fn is_mapped(&self, pid: Pid, addr: u64) -> bool;
     /// Entries in its contiguous blocks, and whether it tracks soft-dirty.
     fn shape(&self) -> (usize, bool);
-    /// Whether userfaultfd can write-protect there.
-    fn has_uffd_wp(&self) -> bool;
     /// Ends all processes, and says what is left.
     fn end(&mut self, checks: Checks) -> Result<(), Violation>;
 }
@@ -173,6 +173,14 @@ impl<A: PortFacts> Judged for OnTrial<A> {
         A::PAGE_SIZE
     }
 
+    fn makes(&self, call: &Call) -> bool {
+        let uffd = matches!(
+            call,
+            Call::Uffd { .. } | Call::UffdWp { .. } | Call::UffdUnregister { .. } | Call::UffdPoison { .. }
+        );
+        !uffd || self.machine.kernel.pt.arch.pgtable_supports_uffd_wp()
+    }
+
     fn call(&mut self, line: &Line) -> Outcome {
         let got = exec::run_line(&mut self.machine, line).0;
         let fails = matches!(got, Outcome::Value(0) | Outcome::Failed(CallError::Signal(_)));
@@ -222,10 +230,6 @@ impl<A: PortFacts> Judged for OnTrial<A> {
 
     fn shape(&self) -> (usize, bool) {
         (A::CONT_PTES, self.machine.kernel.pt.arch.has_soft_dirty())
-    }
-
-    fn has_uffd_wp(&self) -> bool {
-        self.machine.kernel.pt.arch.has_uffd_wp()
     }
 
     fn end(&mut self, checks: Checks) -> Result<(), Violation> {

@@ -101,7 +101,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         if !self.arch.has_soft_dirty() {
             leaf.flags -= SoftFlags::SOFT_DIRTY;
         }
-        if !self.arch.has_uffd_wp() {
+        if !self.arch.pgtable_supports_uffd_wp() {
             leaf.flags -= SoftFlags::UFFD;
         }
         self.arch.soft_leaf(leaf).expect("frames and slots fit an entry")

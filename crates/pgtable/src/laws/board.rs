@@ -97,9 +97,10 @@ pub(super) struct Board {
 impl Board {
     /// A board without entries; its frames belong to folios of this order, or to one that holds them all.
     pub(super) fn empty<P: PortFacts>(order: Option<u32>) -> Self {
-        let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_PTE);
-        let first = hw.alloc_table(P::PTRS_PER_PTE, P::EMPTY[0]).add(block::<P>());
         let frames = 4 * block::<P>() as u64;
+        let entries = P::PTRS_PER_PTE.max(frames as usize);
+        let mut hw = RecordingHw::with_tables_of(entries);
+        let first = hw.alloc_table(entries, P::EMPTY[0]).add(block::<P>());
         let order = order.unwrap_or(frames.ilog2());
         for at in (0..frames).step_by(1 << order) {
             hw.set_folio(FolioSpan { head: Pfn::new(frames + at), order });

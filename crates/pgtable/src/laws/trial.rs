@@ -27,6 +27,9 @@ pub trait PortFacts: Arch {
     /// dirty may be clean to hardware.
     const DIRTY_ON_STORE: bool = false;
 
+    /// Whether a page that allows no access is an entry without rights, valid to hardware: made writable, it can be read and written.
+    const VALID_PROTNONE: bool = false;
+
     /// Whether the soft-dirty bit of a software entry makes it present, and a leaf, where it stands for a huge page.
     const SOFT_DIRTY_LOOKS_HUGE: bool = false;
 
@@ -68,6 +71,12 @@ pub trait PortFacts: Arch {
 
     /// Whether a huge leaf that hardware has made dirty stays so where its permissions change.
     fn pmd_modify_keeps_dirty(on: &Setting) -> bool {
+        let _ = on;
+        true
+    }
+
+    /// Whether a huge leaf without a page struct stays so where its permissions change.
+    fn pmd_modify_keeps_special(on: &Setting) -> bool {
         let _ = on;
         true
     }

@@ -115,7 +115,7 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     let port = t.port;
     let word = port.soft_leaf(leaf);
     let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !port.has_soft_dirty()
-        || leaf.flags.contains(SoftFlags::UFFD) && !port.has_uffd_wp();
+        || leaf.flags.contains(SoftFlags::UFFD) && !port.pgtable_supports_uffd_wp();
     let empty = leaf.ty == 0 && leaf.flags.is_empty() && P::EMPTY_SOFT_OFFSET == Some(leaf.offset);
     let records = !leaf.is_migration() && leaf.flags.intersects(SoftFlags::YOUNG | SoftFlags::DIRTY);
     let no_frame = leaf.is_migration() && leaf.offset >> port.swp_pfn_bits() != 0;
@@ -192,17 +192,19 @@ type Helper<P> = (&'static str, Make<P>, Make<P>, PteAttrs, PteAttrs);
 fn helpers<P: PortFacts>(t: &Trial<'_, P>) -> [Helper<P>; 11] {
     let no = PteAttrs::empty();
     let soft_dirty = if t.port.has_soft_dirty() { PteAttrs::SOFT_DIRTY } else { no };
-    let uffd = if P::UFFD.word() == 0 { no } else { PteAttrs::UFFD };
     let dirtied = if P::mkwrite_dirties(t.on) { PteAttrs::DIRTY } else { no };
+    let (read, denied) = if P::VALID_PROTNONE { (PteAttrs::USER, PteAttrs::PROTNONE) } else { (no, no) };
+    let (uffd, protected) =
+        if t.port.pgtable_supports_uffd_wp() { (PteAttrs::UFFD, PteAttrs::WRITE) } else { (no, no) };
     [
-        ("pte_mkwrite", P::pte_mkwrite, P::pmd_mkwrite, PteAttrs::WRITE | dirtied, no),
+        ("pte_mkwrite", P::pte_mkwrite, P::pmd_mkwrite, PteAttrs::WRITE | read | dirtied, denied),
         ("pte_wrprotect", P::pte_wrprotect, P::pmd_wrprotect, no, PteAttrs::WRITE),
         ("pte_mkdirty", P::pte_mkdirty, P::pmd_mkdirty, PteAttrs::DIRTY | soft_dirty, no),
         ("pte_mkclean", P::pte_mkclean, P::pmd_mkclean, no, PteAttrs::DIRTY),
         ("pte_mkyoung", P::pte_mkyoung, P::pmd_mkyoung, PteAttrs::YOUNG, no),
         ("pte_mkold", P::pte_mkold, P::pmd_mkold, no, PteAttrs::YOUNG),
         ("pte_mkspecial", P::pte_mkspecial, P::pmd_mkspecial, PteAttrs::SPECIAL, no),
-        ("pte_mkuffd_wp", P::pte_mkuffd_wp, P::pmd_mkuffd_wp, uffd, PteAttrs::WRITE),
+        ("pte_mkuffd_wp", P::pte_mkuffd_wp, P::pmd_mkuffd_wp, uffd, protected),
         ("pte_clear_uffd_wp", P::pte_clear_uffd_wp, P::pmd_clear_uffd_wp, no, uffd),
         ("pte_mksoft_dirty", P::pte_mksoft_dirty, P::pmd_mksoft_dirty, soft_dirty, no),
         ("pte_clear_soft_dirty", P::pte_clear_soft_dirty, P::pmd_clear_soft_dirty, no, soft_dirty),
@@ -260,7 +262,9 @@ pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held 
                 continue;
             }
             let new = port.pmd_modify(word, prot);
-            let lost = if P::pmd_modify_keeps_dirty(t.on) { PteAttrs::empty() } else { PteAttrs::DIRTY };
+            let mut lost = PteAttrs::empty();
+            lost.set(PteAttrs::DIRTY, !P::pmd_modify_keeps_dirty(t.on));
+            lost.set(PteAttrs::SPECIAL, !P::pmd_modify_keeps_special(t.on));
             let close = match port.decode(new, m.level) {
                 PteView::Present(got) => {
                     PteView::Present(Mapping { attrs: got.attrs | lost & m.attrs, ..got })

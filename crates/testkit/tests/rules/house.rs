@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("arch-x86_64", &["ptelab-pgtable"]),
     ("arch-loong64", &["ptelab-pgtable"]),
     ("arch-riscv64", &["ptelab-pgtable"]),
+    ("arch-ppc64", &["ptelab-pgtable"]),
     (
         "ptelab-machine",
         &[
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "arch-arm64",
             "arch-loong64",
+            "arch-ppc64",
             "arch-riscv64",
             "ptelab-machine",
             "ptelab-scenario",
