@@ -102,6 +102,8 @@ impl<P: Arch> Faulty<P> {
 impl<P: PortFacts> PortFacts for Faulty<P> {
     const EMPTY_SOFT_OFFSET: Option<u64> = P::EMPTY_SOFT_OFFSET;
     const EXECUTE_ONLY: bool = P::EXECUTE_ONLY;
+    const HUGE_SOFT_LEAVES: bool = P::HUGE_SOFT_LEAVES;
+    const HUGE_SPECIAL: bool = P::HUGE_SPECIAL;
     const HUGE_BY_PLACE: bool = P::HUGE_BY_PLACE;
     const MODIFY_MAKES_YOUNG: bool = P::MODIFY_MAKES_YOUNG;
     const SOFT_DIRTY_LOOKS_HUGE: bool = P::SOFT_DIRTY_LOOKS_HUGE;
@@ -166,6 +168,9 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     const TOP: Level = P::TOP;
     const EMPTY: [Pte; Level::ALL.len()] = P::EMPTY;
     const ZERO_PAGES: u64 = P::ZERO_PAGES;
+    const NUMA: bool = P::NUMA;
+    const MEMORY_FAILURE: bool = P::MEMORY_FAILURE;
+    const TREE_GROWS: bool = P::TREE_GROWS;
     const SWP_PFN_BITS: u32 = P::SWP_PFN_BITS;
     const CONT_PTES: usize = P::CONT_PTES;
     const TASK_SIZE: u64 = P::TASK_SIZE;
@@ -211,6 +216,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pmd_mkhuge(pmd: Pte) -> Pte;
         fn pte_pmd(pte: Pte) -> Pte;
         fn pmd_pte(pmd: Pte) -> Pte;
+        fn pmd_bits(bits: u64) -> u64;
         fn mk_table(table: PhysAddr, level: Level) -> Pte;
         fn pgprot_modify(old: PgProt, new: PgProt) -> PgProt;
         fn pte_none(pte: Pte) -> bool;
@@ -247,6 +253,8 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn walk(pte: Pte, level: Level, access: Access) -> Walk;
         fn wants_old_prefaulted_pte() -> bool;
         fn has_soft_dirty() -> bool;
+        fn has_uffd_wp() -> bool;
+        fn has_pmd_softleaves() -> bool;
         fn arch_prot_bits() -> u64;
         fn arch_calc_vm_prot_bits(prot: u64) -> VmFlags;
         fn vm_read_flags() -> VmFlags;
@@ -339,6 +347,10 @@ impl<P: Arch> PteOps for Faulty<P> {
     const ATOMIC: bool = P::ATOMIC;
     const ARCH_SUPPORTS_PT_RECLAIM: bool = P::ARCH_SUPPORTS_PT_RECLAIM;
     const HAVE_MOVE_TABLES: bool = P::HAVE_MOVE_TABLES;
+
+    as_port! {
+        fn arch_wants_thp_swap() -> bool;
+    }
 
     as_port! { hw:
         fn ptep_get(p: Ptep) -> Pte;

@@ -24,7 +24,7 @@ const MMAP_MIN_ADDR: u64 = 0x1_0000;
 /// (`UFFDIO_API`, `UFFDIO_REGISTER`).
 ///
 /// # Errors
-/// `EINVAL` for unknown features, without [`UffdFeatures::WP`], for a range that is not whole pages or where nothing is
+/// `EINVAL` for unknown features, without [`UffdFeatures::WP`] or where the architecture cannot write-protect for it, for a range that is not whole pages or where nothing is
 /// mapped, and for files (but with `WP_ASYNC`); `EPERM` where nothing may be written; `EBUSY` where another userfaultfd is.
 #[tracing::instrument(level = "trace", skip(k, mm))]
 pub fn uffd_register<A: Arch, H: TableMemory>(
@@ -34,7 +34,8 @@ pub fn uffd_register<A: Arch, H: TableMemory>(
     len: u64,
     features: UffdFeatures,
 ) -> Result<(), Errno> {
-    if !UffdFeatures::KNOWN.contains(features) || !features.contains(UffdFeatures::WP) {
+    let protects = k.pt.arch.has_uffd_wp() && features.contains(UffdFeatures::WP);
+    if !UffdFeatures::KNOWN.contains(features) || !protects {
         return Err(Errno::EINVAL);
     }
     let end = uffd_range_end::<A>(start, len)?;

@@ -42,7 +42,10 @@ fn pageout<A: Arch, H: TableMemory>(
         k.because(&cause::lazyfree, |k| discard(&mut k.pt, mm, tlb, folio));
         return;
     }
-    if let Some(first) = k.swap.folio_alloc_swap(&k.pt.pages, folio, k.pt.rules.swap_prefers_fresh_clusters) {
+    let whole = folio.order == 0 || k.pt.arch.arch_wants_thp_swap();
+    let fresh_first = k.pt.rules.swap_prefers_fresh_clusters;
+    let slots = if whole { k.swap.folio_alloc_swap(&k.pt.pages, folio, fresh_first) } else { None };
+    if let Some(first) = slots {
         k.because(&cause::swap_out, |k| try_to_unmap(k, mm, tlb, folio, first));
     } else if folio.order > 0 {
         let owner = k.pt.pages.owner(folio).0;

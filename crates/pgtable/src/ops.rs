@@ -16,6 +16,12 @@ pub trait PteOps: TlbOps {
     /// Whether `mremap` may move whole tables (`CONFIG_HAVE_MOVE_PMD`, `CONFIG_HAVE_MOVE_PUD`).
     const HAVE_MOVE_TABLES: bool = false;
 
+    /// Whether large folios go to swap whole (`CONFIG_ARCH_WANTS_THP_SWAP`).
+    #[inline]
+    fn arch_wants_thp_swap(&self) -> bool {
+        true
+    }
+
     /// Reads an entry; where hardware keeps accessed and dirty elsewhere in its block, gathers them.
     #[inline]
     fn ptep_get<H: Hw>(&self, hw: &mut H, p: Ptep) -> Pte {

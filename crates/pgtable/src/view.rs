@@ -24,7 +24,7 @@ pub(crate) fn decode<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> PteVie
 fn decode_attrs<A: EntryFormat>(arch: &A, pte: Pte) -> PteAttrs {
     let says = |attr: PteAttrs, is: bool| if is { attr.bits() } else { 0 };
     PteAttrs::from_bits_retain(
-        says(PteAttrs::PROTNONE, !pte.has(A::VALID))
+        says(PteAttrs::PROTNONE, arch.pte_protnone(pte))
             | says(PteAttrs::USER, arch.pte_user(pte))
             | says(PteAttrs::WRITE, arch.pte_write(pte))
             | says(PteAttrs::EXEC, arch.pte_exec(pte))
@@ -73,7 +73,11 @@ fn is_key<A: EntryFormat>(arch: &A, pkey: u8) -> bool {
 fn leaf<A: EntryFormat>(arch: &A, m: &Mapping) -> Pte {
     let mut prot = arch.attr_bits(m.attrs);
     prot.0 |= A::PKEY.map_or(0, |key| key.bits(m.pkey.into()));
-    let pte = arch.pfn_pte(m.pfn, prot);
+    let mut pte = arch.pfn_pte(m.pfn, prot);
+    if !m.attrs.contains(PteAttrs::YOUNG) {
+        // Some ports make every new entry young.
+        pte = arch.pte_mkold(pte);
+    }
     if m.level == Level::Pte { pte } else { arch.pmd_mkhuge(arch.pte_pmd(pte)) }
 }
 
@@ -99,7 +103,9 @@ pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte>
     let (ty, offset) = soft_fields::<A>();
     let packed = leaf.packed_offset(A::SWP_PFN_BITS)?;
     let fits = u64::from(leaf.ty) <= ty.max() && packed <= offset.max();
-    if !fits || leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty() {
+    let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !arch.has_soft_dirty()
+        || leaf.flags.contains(SoftFlags::UFFD) && !arch.has_uffd_wp();
+    if !fits || unsaid {
         return None;
     }
     let said = A::SOFT_FLAGS.iter().filter(|(flag, _)| leaf.flags.contains(*flag));
@@ -136,8 +142,10 @@ pub(crate) fn describe<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> Stri
         }
         PteView::Table(_) => names::<A::TableBits>(pte, arch.pfn_mask(pte, level)),
         PteView::Present(m) => {
+            let frame = arch.pfn_mask(pte, level);
+            let pte = if level == Level::Pte { pte } else { arch.pmd_pte(pte) };
             let key = A::PKEY.filter(|_| m.pkey != 0);
-            let fields = leaf_fields::<A>().fold(arch.pfn_mask(pte, level), |mask, field| mask | field.mask);
+            let fields = leaf_fields::<A>().fold(frame, |mask, field| mask | field.mask);
             let mut text = names::<A::Bits>(pte, fields);
             for field in A::FIELDS.iter().chain(&key) {
                 let _ = write!(text, " {}={}", field.name, field.value(pte));
@@ -166,6 +174,14 @@ pub(crate) fn fields<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> Vec<Bi
             bit_fields::<A::SoftBits>([ty, offset])
         }
         PteView::Table(_) => bit_fields::<A::TableBits>([frame]),
+        PteView::None | PteView::Present(_) if level == Level::Pmd => {
+            let of_page = bit_fields::<A::Bits>(leaf_fields::<A>());
+            let there =
+                of_page.into_iter().map(|field| BitField { mask: arch.pmd_bits(field.mask), ..field });
+            let mut fields: Vec<BitField> = there.filter(|field| field.mask != 0).chain([frame]).collect();
+            fields.sort_by_key(|field| field.mask.trailing_zeros());
+            fields
+        }
         PteView::None | PteView::Present(_) => bit_fields::<A::Bits>(leaf_fields::<A>().chain([frame])),
     }
 }

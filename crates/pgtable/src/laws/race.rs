@@ -167,7 +167,10 @@ impl<P: PortFacts> ChaosHw<'_, P> {
                 _ => {
                     self.say("hardware", |port| {
                         let word = word_text(port, old, Level::Pte);
-                        format!("page {page}: {access:?} by {walker:?} faults on {word}")
+                        let recorded = port.pte_mkyoung(port.pte_mkdirty(old));
+                        let by_software = port.walk(recorded, Level::Pte, access) != Walk::Fault;
+                        let why = if by_software { ", for software to set accessed or dirty" } else { "" };
+                        format!("page {page}: {access:?} by {walker:?} faults on {word}{why}")
                     });
                     return;
                 }

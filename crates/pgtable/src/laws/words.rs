@@ -2,7 +2,8 @@
 
 use super::trial::{Broken, PortFacts, Trial, is_expressible, word_text};
 use crate::{
-    Access, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
+    Access, EntryBits, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf,
+    VmFlags, Walk,
 };
 
 type Held = Result<(), Broken>;
@@ -51,7 +52,8 @@ pub(super) fn what_does_not_fit_has_no_word<P: PortFacts>(t: &mut Trial<'_, P>) 
     };
     let pages = |level| P::entry_size(level) >> P::PAGE_SHIFT;
     let frames = P::PFN_MASK >> P::PFN_SHIFT;
-    let frame = |pfn: u64| PhysAddr::new(pfn << P::PAGE_SHIFT);
+    // Where every address has its frame's bits, one that is not a frame's.
+    let frame = |pfn: u64| PhysAddr::new(pfn.checked_mul(P::PAGE_SIZE).unwrap_or(1));
     let last = encode(Level::Pte, Level::Pte, frames);
     t.same(|| "the last frame has a word".to_owned(), (Pte::NONE, Level::Pte), last.is_some(), true)?;
     let none = [
@@ -113,7 +115,8 @@ pub(super) fn software_entries_round_trip<P: PortFacts>(t: &mut Trial<'_, P>) ->
 fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     let port = t.port;
     let word = port.soft_leaf(leaf);
-    let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !port.has_soft_dirty();
+    let unsaid = leaf.flags.contains(SoftFlags::SOFT_DIRTY) && !port.has_soft_dirty()
+        || leaf.flags.contains(SoftFlags::UFFD) && !port.has_uffd_wp();
     let empty = leaf.ty == 0 && leaf.flags.is_empty() && P::EMPTY_SOFT_OFFSET == Some(leaf.offset);
     let records = !leaf.is_migration() && leaf.flags.intersects(SoftFlags::YOUNG | SoftFlags::DIRTY);
     let no_frame = leaf.is_migration() && leaf.offset >> P::SWP_PFN_BITS != 0;
@@ -123,8 +126,13 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     let Some(word) = word else { return Ok(()) };
     let looks_huge = P::SOFT_DIRTY_LOOKS_HUGE && leaf.flags.contains(SoftFlags::SOFT_DIRTY);
     let huge = port.pte_pmd(word);
+    // What stands for a huge page names its frame, and how the page was mapped by its type.
+    let of_huge = P::HUGE_SOFT_LEAVES
+        && port.has_pmd_softleaves()
+        && !leaf.flags.contains(SoftFlags::EXCLUSIVE)
+        && leaf.pfn().is_some_and(|pfn| pfn.get() >> P::SWP_PFN_BITS == 0);
     for (level, word) in [(Level::Pte, word), (Level::Pmd, huge)] {
-        if level == Level::Pmd && (looks_huge || !P::HUGE_SOFT_LEAVES) {
+        if level == Level::Pmd && (looks_huge || !of_huge) {
             continue;
         }
         t.word(says, (word, level), word, PteView::Soft(leaf))?;
@@ -135,7 +143,7 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     }
     let seen = [port.pte_none(word), port.pte_present(word)];
     t.same(|| "pte_none, pte_present".to_owned(), (word, Level::Pte), seen, [false, false])?;
-    if P::HUGE_SOFT_LEAVES {
+    if of_huge {
         let seen = [port.pmd_none(huge), port.pmd_present(huge)];
         let what = || "pmd_none, pmd_present".to_owned();
         t.same(what, (huge, Level::Pmd), seen, [false, looks_huge])?;
@@ -186,6 +194,7 @@ type Helper<P> = (&'static str, Make<P>, Make<P>, PteAttrs, PteAttrs);
 fn helpers<P: PortFacts>(t: &Trial<'_, P>) -> [Helper<P>; 11] {
     let no = PteAttrs::empty();
     let soft_dirty = if t.port.has_soft_dirty() { PteAttrs::SOFT_DIRTY } else { no };
+    let uffd = if P::UFFD.word() == 0 { no } else { PteAttrs::UFFD };
     let dirtied = if P::mkwrite_dirties(t.on) { PteAttrs::DIRTY } else { no };
     [
         ("pte_mkwrite", P::pte_mkwrite, P::pmd_mkwrite, PteAttrs::WRITE | dirtied, no),
@@ -195,8 +204,8 @@ fn helpers<P: PortFacts>(t: &Trial<'_, P>) -> [Helper<P>; 11] {
         ("pte_mkyoung", P::pte_mkyoung, P::pmd_mkyoung, PteAttrs::YOUNG, no),
         ("pte_mkold", P::pte_mkold, P::pmd_mkold, no, PteAttrs::YOUNG),
         ("pte_mkspecial", P::pte_mkspecial, P::pmd_mkspecial, PteAttrs::SPECIAL, no),
-        ("pte_mkuffd_wp", P::pte_mkuffd_wp, P::pmd_mkuffd_wp, PteAttrs::UFFD, PteAttrs::WRITE),
-        ("pte_clear_uffd_wp", P::pte_clear_uffd_wp, P::pmd_clear_uffd_wp, no, PteAttrs::UFFD),
+        ("pte_mkuffd_wp", P::pte_mkuffd_wp, P::pmd_mkuffd_wp, uffd, PteAttrs::WRITE),
+        ("pte_clear_uffd_wp", P::pte_clear_uffd_wp, P::pmd_clear_uffd_wp, no, uffd),
         ("pte_mksoft_dirty", P::pte_mksoft_dirty, P::pmd_mksoft_dirty, soft_dirty, no),
         ("pte_clear_soft_dirty", P::pte_clear_soft_dirty, P::pmd_clear_soft_dirty, no, soft_dirty),
     ]
@@ -213,6 +222,8 @@ pub(super) fn helpers_change_what_they_name<P: PortFacts>(t: &mut Trial<'_, P>) 
                 attrs.contains(PteAttrs::USER) || readable && !attrs.contains(PteAttrs::PROTNONE),
             );
             let expected = PteView::Present(Mapping { attrs, ..m });
+            let unsaid = m.level == Level::Pmd && name == "pte_mkspecial" && !P::HUGE_SPECIAL;
+            let expected = if unsaid { PteView::Present(m) } else { expected };
             let helper = if m.level == Level::Pmd { of_huge } else { of_page };
             t.word(|| name.to_owned(), (word, m.level), helper(t.port, word), expected)?;
         }
