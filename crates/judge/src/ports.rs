@@ -89,6 +89,7 @@ pub fn register_early_ports() {
         ptelab_machine::register_early::<P>(&Beside::<P>::CHECKED);
     }
     early::<arch_riscv64::Riscv64>();
+    early::<arch_s390x::S390x>();
     early::<arch_arm64::Arm64With16K>();
 }
 

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("arch-arm64", &["ptelab-pgtable"]),
     ("arch-x86_64", &["ptelab-pgtable"]),
     ("arch-riscv64", &["ptelab-pgtable"]),
+    ("arch-s390x", &["ptelab-pgtable"]),
     (
         "ptelab-machine",
         &[
@@ -32,7 +33,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ptelab-run", &["ptelab-machine", "ptelab-scenario"]),
     (
         "ptelab-judge",
-        &["arch-arm64", "arch-riscv64", "ptelab-machine", "ptelab-scenario", "ptelab-real", "ptelab-run"],
+        &[
+            "arch-arm64",
+            "arch-riscv64",
+            "arch-s390x",
+            "ptelab-machine",
+            "ptelab-scenario",
+            "ptelab-real",
+            "ptelab-run",
+        ],
     ),
     ("ptelab-measure", &["ptelab-machine", "ptelab-scenario", "ptelab-real", "ptelab-run"]),
     ("ptelab-replay", &["ptelab-machine", "ptelab-scenario", "ptelab-run", "ptelab-measure"]),
