@@ -52,6 +52,13 @@ impl EntryFormat for S390x {
     const TREE_GROWS: bool = true;
     const EMPTY: [Pte; Level::ALL.len()] = [Pte(0x400), Pte(0x20), Pte(0x24), Pte(0x28), Pte(0x2c)];
 
+    /// Fewer where memory is small, of which the kernel itself has some (`setup_zero_pages`).
+    fn zero_pages(pages: u64) -> u64 {
+        let all = Self::ZERO_PAGES.ilog2();
+        let fits = |order: &u32| (pages - 1) >> 10 >= 1 << order;
+        1 << (3..=all).rev().find(fits).unwrap_or(2)
+    }
+
     /// A region-third table.
     #[inline]
     fn root(&self) -> Level {

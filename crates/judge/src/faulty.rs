@@ -203,6 +203,10 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     const SOFT_FLAGS: &'static [(SoftFlags, P::SoftBits)] = P::SOFT_FLAGS;
     const SOFT_INVERTED: u64 = P::SOFT_INVERTED;
 
+    fn zero_pages(pages: u64) -> u64 {
+        P::zero_pages(pages)
+    }
+
     as_port! {
         fn decode(pte: Pte, level: Level) -> PteView;
         fn encode(view: PteView, level: Level) -> Option<Pte>;

@@ -62,7 +62,7 @@ pub trait EntryFormat: Sized {
     /// Order of the largest block of free memory (`MAX_PAGE_ORDER`).
     const MAX_PAGE_ORDER: u32 = 10;
 
-    /// How many zero pages there are, a power of two below that of a PMD: which one is mapped follows from the address.
+    /// How many zero pages there may be, a power of two below that of a PMD: which one is mapped follows from the address.
     const ZERO_PAGES: u64 = 1;
 
     /// Whether memory may have nodes (`CONFIG_NUMA`).
@@ -82,6 +82,13 @@ pub trait EntryFormat: Sized {
     const ENTRY_SHIFT: [u32; Level::ALL.len()] = shifts(Self::PAGE_SHIFT, Self::INDEX_BITS);
     /// The empty entry, by level from the last up.
     const EMPTY: [Pte; Level::ALL.len()] = [Pte::NONE; Level::ALL.len()];
+
+    /// How many zero pages a machine with so many pages has, a power of two.
+    #[inline]
+    fn zero_pages(pages: u64) -> u64 {
+        let _ = pages;
+        Self::ZERO_PAGES
+    }
 
     /// Level of the root table of a new address space.
     #[inline]
