@@ -197,7 +197,7 @@ impl Observer for Explainer {
             self.seen = (true, self.seen.1 || !areas.is_empty());
         }
         let now = match vm.entry(self.pid, self.va) {
-            Ok((level, pte, view)) if pte != Pte::NONE => Entry { level, pte, view },
+            Ok((level, pte, view)) if view != PteView::None => Entry { level, pte, view },
             _ => Entry::NOTHING,
         };
         let before = std::mem::replace(&mut self.entry, now);

@@ -114,7 +114,7 @@ impl<A: PortFacts> OnTrial<A> {
                     base = base.add(A::entry_size(Level::Pmd));
                 }
                 kernel.pt.walk_entries(mm, start, end, |entry| {
-                    if entry.pte != Pte::NONE {
+                    if !kernel.pt.arch.is_none(entry.pte, entry.level) {
                         // Zero pages are nobody's, and not counted.
                         let page = entry.page.filter(|page| !kernel.pt.pages.is_zero_page(page.pfn));
                         let entry = LeafEntry { page, ..entry };
@@ -147,8 +147,13 @@ impl<A: PortFacts> OnTrial<A> {
 
     /// Whether hardware lets an access through an entry, with flags set as need be.
     pub(super) fn lets(&self, pte: Pte, level: Level, access: Access) -> bool {
+        self.machine.kernel.pt.arch.walk(self.young(pte, level), level, access) != Walk::Fault
+    }
+
+    /// An entry made young.
+    pub(super) fn young(&self, pte: Pte, level: Level) -> Pte {
         let arch = &self.machine.kernel.pt.arch;
-        arch.walk(arch.pte_mkyoung(pte), level, access) != Walk::Fault
+        if level == Level::Pmd { arch.pmd_mkyoung(pte) } else { arch.pte_mkyoung(pte) }
     }
 }
 
