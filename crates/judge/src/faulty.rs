@@ -103,6 +103,7 @@ impl<P: PortFacts> PortFacts for Faulty<P> {
     const EMPTY_SOFT_OFFSET: Option<u64> = P::EMPTY_SOFT_OFFSET;
     const EXECUTE_ONLY: bool = P::EXECUTE_ONLY;
     const HUGE_SOFT_LEAVES: bool = P::HUGE_SOFT_LEAVES;
+    const HUGE_SPECIAL: bool = P::HUGE_SPECIAL;
     const HUGE_BY_PLACE: bool = P::HUGE_BY_PLACE;
     const MODIFY_MAKES_YOUNG: bool = P::MODIFY_MAKES_YOUNG;
     const MODIFY_MAKES_OLD: bool = P::MODIFY_MAKES_OLD;
@@ -174,6 +175,9 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     const TOP: Level = P::TOP;
     const EMPTY: [Pte; Level::ALL.len()] = P::EMPTY;
     const ZERO_PAGES: u64 = P::ZERO_PAGES;
+    const NUMA: bool = P::NUMA;
+    const MEMORY_FAILURE: bool = P::MEMORY_FAILURE;
+    const TREE_GROWS: bool = P::TREE_GROWS;
     const SWP_PFN_BITS: u32 = P::SWP_PFN_BITS;
     const CONT_PTES: usize = P::CONT_PTES;
     const TASK_SIZE: u64 = P::TASK_SIZE;
@@ -206,6 +210,10 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     const SOFT_FLAGS: &'static [(SoftFlags, P::SoftBits)] = P::SOFT_FLAGS;
     const SOFT_INVERTED: u64 = P::SOFT_INVERTED;
 
+    fn zero_pages(pages: u64) -> u64 {
+        P::zero_pages(pages)
+    }
+
     as_port! {
         fn decode(pte: Pte, level: Level) -> PteView;
         fn encode(view: PteView, level: Level) -> Option<Pte>;
@@ -220,6 +228,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pmd_mkhuge(pmd: Pte) -> Pte;
         fn pte_pmd(pte: Pte) -> Pte;
         fn pmd_pte(pmd: Pte) -> Pte;
+        fn pmd_bits(bits: u64) -> u64;
         fn mk_table(table: PhysAddr, level: Level) -> Pte;
         fn pgprot_modify(old: PgProt, new: PgProt) -> PgProt;
         fn pte_none(pte: Pte) -> bool;
@@ -259,6 +268,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn has_soft_dirty() -> bool;
         fn swp_pfn_bits() -> u32;
         fn pgtable_supports_uffd_wp() -> bool;
+        fn has_pmd_softleaves() -> bool;
         fn arch_prot_bits() -> u64;
         fn arch_calc_vm_prot_bits(prot: u64) -> VmFlags;
         fn vm_read_flags() -> VmFlags;

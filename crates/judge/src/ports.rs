@@ -94,6 +94,7 @@ pub fn register_ports() {
     add::<arch_ppc64::Ppc64>();
     add::<arch_ppc64::Ppc64With64K>();
     add::<arch_riscv64::Riscv64>();
+    add::<arch_s390x::S390x>();
 }
 
 /// What a port from outside is registered with.

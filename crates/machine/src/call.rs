@@ -83,7 +83,9 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             Call::NumaAlloc { node } => self.done(pid, |k, _| numa_alloc(k, (node < 64).then_some(node))),
             // How many pages were looked at is the kernel's own business.
             Call::NumaScan { addr, len } => self.done(pid, |k, mm| {
-                mm::numa_scan(&mut k.pt, mm, at(addr), len);
+                if A::NUMA {
+                    mm::numa_scan(&mut k.pt, mm, at(addr), len);
+                }
                 Ok(())
             }),
             Call::Swapon { size } => self.done(pid, |k, _| k.swap.swapon(&k.pt.arch, size)),
@@ -288,7 +290,9 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     fn migrate_begin(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
         let (kernel, mm) = self.process(pid)?;
         for folio in mm::isolate_folios(&kernel.pt, mm, addr, len)? {
-            if !self.kernel.pt.pages.is_partially_mapped(folio) {
+            // What has no entry for a huge page on its way moves page by page (`thp_migration_supported`).
+            let too_large = folio.order >= A::PMD_ORDER && !self.kernel.pt.arch.has_pmd_softleaves();
+            if !too_large && !self.kernel.pt.pages.is_partially_mapped(folio) {
                 self.begin_migration(folio);
                 continue;
             }
@@ -335,7 +339,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// The page that fails, or is to: it is faulted in. madvise looks at its arguments first (asked of 6.17.13).
     fn page_to_fail(&mut self, pid: Pid, addr: u64) -> Result<(VirtAddr, Pfn, FolioSpan), CallError> {
         self.mm(pid)?;
-        if !addr.is_multiple_of(A::PAGE_SIZE) || addr.checked_add(A::PAGE_SIZE).is_none() {
+        if !A::MEMORY_FAILURE
+            || !addr.is_multiple_of(A::PAGE_SIZE)
+            || addr.checked_add(A::PAGE_SIZE).is_none()
+        {
             return Err(Errno::EINVAL.into());
         }
         let addr = self.get_user_page(pid, addr, Access::Read)?;
@@ -392,7 +399,7 @@ fn thp<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, size: ThpKey, mode: T
 }
 
 const fn numa<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, nodes: u8) -> Result<(), Errno> {
-    if nodes == 0 || nodes > 64 {
+    if nodes == 0 || nodes > 64 || nodes > 1 && !A::NUMA {
         return Err(Errno::EINVAL);
     }
     kernel.nodes = nodes;
@@ -400,6 +407,9 @@ const fn numa<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, nodes: u8) -> 
 }
 
 fn numa_alloc<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, node: Option<u8>) -> Result<(), Errno> {
+    if !A::NUMA {
+        return Err(Errno::ENOSYS);
+    }
     if node.is_some_and(|node| node >= kernel.nodes) {
         return Err(Errno::EINVAL);
     }

@@ -65,6 +65,7 @@ pub fn adopt<A: Arch, H: TableMemory>(
     if let AdoptedAs::Stack = adopted.of {
         return setup_stack(k, mm, end, end.since(start));
     }
+    k.pt.check_asce_limit(mm, end)?;
     let mut flags = adopted_flags(k, adopted)?;
     let pages = end.since(start) >> A::PAGE_SHIFT;
     if flags & (VmFlags::WRITE | VmFlags::SHARED | VmFlags::NORESERVE) == VmFlags::WRITE {

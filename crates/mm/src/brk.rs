@@ -39,6 +39,7 @@ fn move_brk<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, brk: Vir
     if next.is_some_and(|next| guarded > next.vm_start_gap(A::PAGE_SHIFT)) {
         return Err(Errno::ENOMEM);
     }
+    k.pt.check_asce_limit(mm, new)?;
     do_brk_flags(k, mm, old, new)?;
     if mm.def_flags.contains(VmFlags::LOCKED) {
         mm_populate(k, mm, old, new);

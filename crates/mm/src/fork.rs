@@ -18,7 +18,7 @@ use ptelab_uapi::Errno;
 /// `ENOMEM`; what was copied until then is given back.
 #[tracing::instrument(level = "trace", skip_all)]
 pub fn fork<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm) -> Result<Mm, Errno> {
-    let mut child = k.new_mm()?;
+    let mut child = k.mm_alloc(mm.root)?;
     inherit(&mut child, mm);
     let copied = dup_mmap(k, mm, &mut child);
     k.because(&cause::fork_flush, |k| k.pt.flush_tlb_mm());

@@ -8,7 +8,7 @@ use crate::rmap::Rmap;
 use crate::settings::{Config, ThpSettings};
 use crate::swapfile::Swap;
 use crate::tables::PageTables;
-use ptelab_pgtable::{Arch, Cause, KernelRules, TableMemory};
+use ptelab_pgtable::{Arch, Cause, KernelRules, Level, TableMemory};
 use ptelab_uapi::{Errno, SigInfo};
 
 /// One emulated machine with its kernel: page tables, swap, what pages are kept in, settings.
@@ -70,8 +70,12 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// # Errors
     /// `ENOMEM` where no frame is left for its first table.
     pub fn new_mm(&mut self) -> Result<Mm, Errno> {
+        self.mm_alloc(self.pt.arch.root())
+    }
+
+    /// A new, empty address space whose tree has a root of this level.
+    pub(crate) fn mm_alloc(&mut self, root: Level) -> Result<Mm, Errno> {
         self.pt.pages.charge_table()?;
-        let root = self.pt.arch.root();
         let pgd = self.pt.new_table(root);
         let id = self.next_mm;
         self.next_mm += 1;

@@ -9,7 +9,7 @@ use crate::memory::fault::Fault;
 use crate::memory::swap_in::do_swap_page;
 use crate::memory::zap::{Zap, zap_pte_range};
 use crate::mm_types::{Mm, ThpDisable};
-use crate::pages::{MapLevel, zero_pfn};
+use crate::pages::MapLevel;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
@@ -76,7 +76,8 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     let head = folio.head;
     k.pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
     for (from, i) in sources.into_iter().zip(0..) {
-        k.pt.pages.copy(from.unwrap_or(zero_pfn::<A>(base)), head.add(i));
+        let from = from.unwrap_or(k.pt.pages.zero_pfn(base));
+        k.pt.pages.copy(from, head.add(i));
     }
     k.pt.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
     // The table goes, and with it walk caches: one flush for it and all its entries (`pmdp_collapse_flush`).

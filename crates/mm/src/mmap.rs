@@ -113,6 +113,7 @@ pub(crate) fn do_mmap<A: Arch, H: TableMemory>(
     }
     prepare_execute_only(&k.pt, mm, r.prot);
     let addr = mmap_address::<A>(mm, r, len)?;
+    k.pt.check_asce_limit(mm, addr.add(len))?;
     let vm_flags = mmap_vm_flags(k, mm, r, len)?;
     let end = addr.add(len);
     mmap_region(k, mm, addr, end, vm_flags, r.file)?;
@@ -391,7 +392,7 @@ pub fn exit_mmap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mut mm: Mm) {
         });
         drop_vma(k, &mut mm, vma);
     }
-    let whole = (VirtAddr::new(0), VirtAddr::new(mm.task_size.next_power_of_two()));
+    let whole = (VirtAddr::new(0), VirtAddr::new(A::tree_end(mm.root)));
     k.pt.free_pgtables(&mut mm, &mut tlb, whole, whole);
     k.pt.tlb_finish(&mut tlb);
     k.pt.hw.free_table(mm.pgd, A::ptrs_per(mm.root));

@@ -167,6 +167,7 @@ fn mremap_at<A: Arch, H: TableMemory>(
     let end = vma.end.checked_add(delta).filter(|end| end.get() <= mm.task_size);
     let free = end.is_some_and(|end| !mm.vmas.intersects(vma.end, end));
     if vma.end == r.old_end() && free {
+        k.pt.check_asce_limit(mm, vma.end.add(delta))?;
         expand_in_place(k, mm, &vma, delta)?;
         return Ok(r.addr);
     }
@@ -174,6 +175,7 @@ fn mremap_at<A: Arch, H: TableMemory>(
         return Err(Errno::ENOMEM);
     }
     let new_addr = get_unmapped_area::<A>(mm, VirtAddr::new(0), r.new_len, vma.is_anonymous())?;
+    k.pt.check_asce_limit(mm, new_addr.add(r.new_len))?;
     move_vma(k, mm, Remap { new_addr, ..r })
 }
 
@@ -233,6 +235,7 @@ fn mremap_to<A: Arch, H: TableMemory>(
         let private = mm.vmas.find(r.addr).is_some_and(Vma::is_anonymous);
         r.new_addr = get_unmapped_area::<A>(mm, r.new_addr, r.new_len, private)?;
     }
+    k.pt.check_asce_limit(mm, r.new_addr.add(r.new_len))?;
     move_vma(k, mm, r)
 }
 

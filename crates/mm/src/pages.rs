@@ -7,12 +7,6 @@ use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, PhysAddr, TableMemory, VirtAdd
 use ptelab_uapi::Errno;
 use std::collections::BTreeMap;
 
-/// The frame that an entry of the zero page maps at `addr` (`zero_pfn`, `include/linux/pgtable.h`): there are as many as the port
-/// has, below all memory, and none is frame 0.
-pub(crate) fn zero_pfn<A: Arch>(addr: VirtAddr) -> Pfn {
-    Pfn::new(A::ZERO_PAGES | addr.get() >> A::PAGE_SHIFT & (A::ZERO_PAGES - 1))
-}
-
 /// Tables stand in frames of their own, above all memory.
 pub const TABLES: PhysAddr = PhysAddr::new(1 << 44);
 
@@ -82,6 +76,8 @@ pub struct Pages {
     /// Folios that migrate, by head: the folio, and how many entries say so.
     pub(crate) migrations: BTreeMap<Pfn, (FolioSpan, u64)>,
     buddy: Buddy,
+    /// The zero pages: the first of them, and how many.
+    zero: (Pfn, u64),
     huge_zero: FolioSpan,
     /// Frames that may be used, for data and tables together.
     total: u64,
@@ -104,6 +100,7 @@ impl Pages {
             alloc_node: None,
             migrations: BTreeMap::new(),
             buddy: Buddy::new(first, total, A::MAX_PAGE_ORDER),
+            zero: (Pfn::new(A::ZERO_PAGES), A::zero_pages(total)),
             huge_zero,
             total,
             used: 0,
@@ -140,6 +137,13 @@ impl Pages {
     /// Whether a frame is the zero page, or one of the huge zero page: these and none above stand below all memory.
     pub const fn is_zero_page(&self, pfn: Pfn) -> bool {
         pfn.get() < self.huge_zero.end().get()
+    }
+
+    /// The frame that an entry of the zero page maps at `addr` (`zero_pfn`, `include/linux/pgtable.h`): there are as many as the port
+    /// has, below all memory, and none is frame 0.
+    pub(crate) const fn zero_pfn(&self, addr: VirtAddr) -> Pfn {
+        let (first, n) = self.zero;
+        first.add(addr.get() / self.page_size & (n - 1))
     }
 
     /// The folio that huge zero entries map. It is never given back.

@@ -26,6 +26,7 @@ pub fn setup_stack<A: Arch, H: TableMemory>(
     let start = top.get().checked_sub(size).filter(|_| size > 0).ok_or(Errno::EINVAL)?;
     let start = VirtAddr::new(start);
     check_free::<A>(mm, start, top)?;
+    k.pt.check_asce_limit(mm, top)?;
     charge(k, size >> A::PAGE_SHIFT)?;
     let mut flags = DATA_DEFAULT | VmFlags::GROWSDOWN | VmFlags::ACCOUNT | mm.def_flags;
     if k.pt.arch.has_soft_dirty() {

@@ -62,8 +62,15 @@ pub trait EntryFormat: Sized {
     /// Order of the largest block of free memory (`MAX_PAGE_ORDER`).
     const MAX_PAGE_ORDER: u32 = 10;
 
-    /// How many zero pages there are, a power of two below that of a PMD: which one is mapped follows from the address.
+    /// How many zero pages there may be, a power of two below that of a PMD: which one is mapped follows from the address.
     const ZERO_PAGES: u64 = 1;
+
+    /// Whether memory may have nodes (`CONFIG_NUMA`).
+    const NUMA: bool = true;
+    /// Whether memory may fail (`CONFIG_MEMORY_FAILURE`).
+    const MEMORY_FAILURE: bool = true;
+    /// Whether a tree gets higher roots as mappings reach beyond it, up to the highest level (`crst_table_upgrade`).
+    const TREE_GROWS: bool = false;
 
     /// Bytes in a page.
     const PAGE_SIZE: u64 = 1 << Self::PAGE_SHIFT;
@@ -76,6 +83,13 @@ pub trait EntryFormat: Sized {
     /// The empty entry, by level from the last up.
     const EMPTY: [Pte; Level::ALL.len()] = [Pte::NONE; Level::ALL.len()];
 
+    /// How many zero pages a machine with so many pages has, a power of two.
+    #[inline]
+    fn zero_pages(pages: u64) -> u64 {
+        let _ = pages;
+        Self::ZERO_PAGES
+    }
+
     /// Level of the root table of a new address space.
     #[inline]
     fn root(&self) -> Level {
@@ -86,6 +100,13 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn task_size(&self) -> u64 {
         Self::TASK_SIZE
+    }
+
+    /// End of the addresses that a tree maps whose root is of `level`, in bytes (`asce_limit`).
+    #[inline]
+    fn tree_end(level: Level) -> u64 {
+        let bits = Self::ENTRY_SHIFT[level as usize] + Self::INDEX_BITS[level as usize];
+        1_u64.checked_shl(bits).unwrap_or(u64::MAX)
     }
 
     /// Entries in a table of `level`.
@@ -256,6 +277,12 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn pte_pmd(&self, pte: Pte) -> Pte {
         pte
+    }
+
+    /// Bits of a page's entry where a huge page's has them; none where it has not.
+    #[inline]
+    fn pmd_bits(&self, bits: u64) -> u64 {
+        bits
     }
 
     /// A huge page's entry, present or not, in the format of a page's (`pmd_pte`).
@@ -620,6 +647,12 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn wants_old_prefaulted_pte(&self) -> bool {
         false
+    }
+
+    /// Whether a huge page that is on its way elsewhere has an entry of its own (`CONFIG_ARCH_HAS_PMD_SOFTLEAVES`).
+    #[inline]
+    fn has_pmd_softleaves(&self) -> bool {
+        true
     }
 
     /// Whether soft-dirty tracking is configured (`CONFIG_MEM_SOFT_DIRTY`).

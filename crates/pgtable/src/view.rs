@@ -75,7 +75,11 @@ fn is_key<A: EntryFormat>(arch: &A, pkey: u8) -> bool {
 fn leaf<A: EntryFormat>(arch: &A, m: &Mapping) -> Pte {
     let mut prot = arch.attr_bits(m.attrs);
     prot.0 |= A::PKEY.map_or(0, |key| key.bits(m.pkey.into()));
-    let pte = arch.pfn_pte(m.pfn, prot);
+    let mut pte = arch.pfn_pte(m.pfn, prot);
+    if !m.attrs.contains(PteAttrs::YOUNG) {
+        // Some ports make every new entry young.
+        pte = arch.pte_mkold(pte);
+    }
     if m.level == Level::Pte { pte } else { arch.pmd_mkhuge(arch.pte_pmd(pte)) }
 }
 
@@ -140,8 +144,10 @@ pub(crate) fn describe<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> Stri
         }
         PteView::Table(_) => names::<A::TableBits>(pte, arch.pfn_mask(pte, level)),
         PteView::Present(m) => {
+            let frame = arch.pfn_mask(pte, level);
+            let pte = if level == Level::Pte { pte } else { arch.pmd_pte(pte) };
             let key = A::PKEY.filter(|_| m.pkey != 0);
-            let fields = leaf_fields::<A>().fold(arch.pfn_mask(pte, level), |mask, field| mask | field.mask);
+            let fields = leaf_fields::<A>().fold(frame, |mask, field| mask | field.mask);
             let mut text = names::<A::Bits>(pte, fields);
             for field in A::FIELDS.iter().chain(&key) {
                 let _ = write!(text, " {}={}", field.name, field.value(pte));
@@ -170,6 +176,14 @@ pub(crate) fn fields<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> Vec<Bi
             bit_fields::<A::SoftBits>([ty, offset])
         }
         PteView::Table(_) => bit_fields::<A::TableBits>([frame]),
+        PteView::None | PteView::Present(_) if level == Level::Pmd => {
+            let of_page = bit_fields::<A::Bits>(leaf_fields::<A>());
+            let there =
+                of_page.into_iter().map(|field| BitField { mask: arch.pmd_bits(field.mask), ..field });
+            let mut fields: Vec<BitField> = there.filter(|field| field.mask != 0).chain([frame]).collect();
+            fields.sort_by_key(|field| field.mask.trailing_zeros());
+            fields
+        }
         PteView::None | PteView::Present(_) => bit_fields::<A::Bits>(leaf_fields::<A>().chain([frame])),
     }
 }

@@ -355,7 +355,8 @@ impl<A: PortFacts> OnTrial<A> {
         let Some(now) = now.filter(sees) else { return Some("readable") };
         // Writes go through what is writable and dirty without a trace.
         let through = |pte| {
-            arch.walk(arch.pte_mkyoung(pte), level, Access::Write) == Walk::Allowed(arch.pte_mkyoung(pte))
+            let young = self.young(pte, level);
+            arch.walk(young, level, Access::Write) == Walk::Allowed(young)
         };
         match through(pte) && !through(now.entry.pte) {
             true if self.lets(now.entry.pte, level, Access::Write) => Some("dirty"),

@@ -151,8 +151,13 @@ impl<A: PortFacts> OnTrial<A> {
 
     /// Whether hardware lets an access through an entry, with flags set as need be.
     pub(super) fn lets(&self, pte: Pte, level: Level, access: Access) -> bool {
+        self.machine.kernel.pt.arch.walk(self.young(pte, level), level, access) != Walk::Fault
+    }
+
+    /// An entry made young.
+    pub(super) fn young(&self, pte: Pte, level: Level) -> Pte {
         let arch = &self.machine.kernel.pt.arch;
-        arch.walk(arch.pte_mkyoung(pte), level, access) != Walk::Fault
+        if level == Level::Pmd { arch.pmd_mkyoung(pte) } else { arch.pte_mkyoung(pte) }
     }
 }
 

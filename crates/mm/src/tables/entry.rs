@@ -1,6 +1,5 @@
 //! What entries say, and what they map (`include/linux/leafops.h`, `mm/memory.c`, `mm/internal.h`, 7.3).
 
-use crate::pages::zero_pfn;
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
@@ -137,7 +136,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
 
     /// The entry that maps a zero page at `addr` in `vma`.
     pub(crate) fn zero_entry(&self, vma: &Vma, addr: VirtAddr) -> Pte {
-        self.arch.pte_mkspecial(self.arch.pfn_pte(zero_pfn::<A>(addr), vma.page_prot))
+        self.arch.pte_mkspecial(self.arch.pfn_pte(self.pages.zero_pfn(addr), vma.page_prot))
     }
 
     /// How many entries from `p` on, at most `max`, name one slot after the other, alike in all else (`swap_pte_batch`,

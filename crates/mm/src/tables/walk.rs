@@ -4,7 +4,9 @@ use crate::cause;
 use crate::mm_types::Mm;
 use crate::pages::TABLES;
 use crate::tables::PageTables;
-use ptelab_pgtable::{Arch, Level, MmuGather, PhysAddr, Pte, PteView, Ptep, TableMemory, VirtAddr};
+use ptelab_pgtable::{
+    Arch, Level, MmuGather, PhysAddr, Pte, PteView, Ptep, TableMemory, TlbScope, Tlbi, VirtAddr,
+};
 use ptelab_uapi::Errno;
 
 /// What stands in a PMD.
@@ -75,6 +77,9 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     #[inline]
     pub(crate) fn pmd_offset(&self, mm: &Mm, addr: VirtAddr) -> Result<Ptep, u64> {
         let (mut table, mut level) = (mm.pgd, mm.root);
+        if A::TREE_GROWS && addr.get() >= A::tree_end(level) {
+            return Err(A::tree_end(level));
+        }
         while level > Level::Pmd {
             let entry = self.hw.peek(table.add(A::index(addr, level)));
             if self.arch.is_none(entry, level) {
@@ -94,6 +99,22 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
             level = level.below().expect("PMD is below");
         }
         Ok(table.add(A::index(addr, Level::Pmd)))
+    }
+
+    /// Makes the tree reach `end`, where trees grow: each new root has the old one under its first entry (`crst_table_upgrade`).
+    pub(crate) fn check_asce_limit(&mut self, mm: &mut Mm, end: VirtAddr) -> Result<(), Errno> {
+        while A::TREE_GROWS && end.get() > A::tree_end(mm.root) {
+            let above = Level::ALL[mm.root as usize + 1];
+            self.pages.charge_table()?;
+            mm.tables += 1;
+            let root = self.new_table(above);
+            self.because(&cause::table_alloc, |pt| {
+                pt.populate(root, above, mm.pgd);
+                pt.hw.tlbi(Tlbi { scope: TlbScope::All, level: 0, last_level: false, local: true, ops: 1 });
+            });
+            (mm.pgd, mm.root) = (root, above);
+        }
+        Ok(())
     }
 
     /// The table under an entry of `level`, made if there is none.

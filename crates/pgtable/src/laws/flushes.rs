@@ -5,15 +5,22 @@ use super::tables::Op;
 use super::trial::{Broken, PortFacts, Trial, view_text, word_text};
 use super::words::encoded;
 use crate::{
-    Access, Level, Mapping, MmuGather, Pte, PteAttrs, PteView, Record, RecordingHw, TableMemory, TlbScope,
-    Tlbi, VirtAddr, VmFlags, Walk,
+    Access, Hw, Level, Mapping, MmuGather, Pfn, Pte, PteAttrs, PteView, Record, RecordingHw, TableMemory,
+    TlbScope, Tlbi, VirtAddr, VmFlags, Walk,
 };
 
 type Held = Result<(), Broken>;
 
 /// Whether hardware may hold a translation made from this word.
 fn is_visible<P: PortFacts>(port: &P, pte: Pte, level: Level) -> bool {
-    port.walk(port.pte_mkyoung(pte), level, Access::Read) != Walk::Fault
+    let young = if level == Level::Pmd { port.pmd_mkyoung(pte) } else { port.pte_mkyoung(pte) };
+    port.walk(young, level, Access::Read) != Walk::Fault
+}
+
+/// The same, of a word as it is: one that is not young counts where hardware makes it so.
+pub(super) fn may_be_cached<P: PortFacts>(t: &Trial<'_, P>, pte: Pte, level: Level) -> bool {
+    let as_it_is = t.port.walk(pte, level, Access::Read) != Walk::Fault;
+    as_it_is || P::walker_sets(t.on) && is_visible(t.port, pte, level)
 }
 
 /// Which changes of size are made without a flush.
@@ -225,6 +232,8 @@ fn covers<P: PortFacts>(
     tables: bool,
 ) -> Held {
     let mut hw = RecordingHw::with_tables_of(P::PTRS_PER_PTE);
+    take_one_out(t.port, &mut hw, start);
+    hw.take_records();
     ask(&mut hw);
     let ops: Vec<Tlbi> = tlbis(&hw.take_records()).collect();
     let covers = |op: &Tlbi| {
@@ -246,6 +255,15 @@ fn covers<P: PortFacts>(
     })
 }
 
+/// Takes an entry out that hardware may hold: some ports flush only where something is to be flushed.
+fn take_one_out<P: PortFacts>(port: &P, hw: &mut RecordingHw, addr: VirtAddr) {
+    let attrs = PteAttrs::USER | PteAttrs::YOUNG;
+    let page = PteView::Present(Mapping { pfn: Pfn::new(1), level: Level::Pte, attrs, pkey: 0 });
+    let p = hw.alloc_table(P::PTRS_PER_PTE, P::EMPTY[0]);
+    hw.store(p, port.encode(page, Level::Pte).unwrap_or(P::EMPTY[0]));
+    port.ptep_get_and_clear(hw, addr, p);
+}
+
 /// The invalidations among what a machine recorded.
 pub(super) fn tlbis(records: &[Record]) -> impl Iterator<Item = Tlbi> {
     records.iter().filter_map(|record| match record {
@@ -263,12 +281,17 @@ pub(super) fn clear_flush<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
             let (hw, addr, p) = board.entry(at);
             port.ptep_clear_flush(hw, addr, p);
             let records = board.hw.take_records();
-            let emptied = records.iter().rposition(|record| {
-                matches!(record, Record::Store(q, now) | Record::Swap(q, _, now) if *q == p && *now == P::EMPTY[0])
-            });
-            let after = emptied.map_or(&records[..], |at| &records[at..]);
-            let flushed = tlbis(after).any(|op| op.reaches::<P>(addr, Level::Pte));
-            let needed = is_visible(port, before, Level::Pte);
+            // From when on hardware cannot use it: it need not be empty yet.
+            let mut cached = may_be_cached(t, before, Level::Pte);
+            let needed = cached;
+            let mut gone = 0;
+            for (i, record) in records.iter().enumerate() {
+                let (Record::Store(q, now) | Record::Swap(q, _, now)) = *record else { continue };
+                if q == p && std::mem::replace(&mut cached, may_be_cached(t, now, Level::Pte)) && !cached {
+                    gone = i;
+                }
+            }
+            let flushed = tlbis(&records[gone..]).any(|op| op.reaches::<P>(addr, Level::Pte));
             let now = port.decode(board.hw.peek(p), Level::Pte);
             t.case(now == PteView::None && (flushed || !needed), || Broken {
                 operation: "ptep_clear_flush".to_owned(),

@@ -14,6 +14,9 @@ pub trait PortFacts: Arch {
     /// Whether a huge page that is on its way elsewhere has an entry of its own (`CONFIG_ARCH_HAS_PMD_SOFTLEAVES`).
     const HUGE_SOFT_LEAVES: bool = true;
 
+    /// Whether a huge leaf says that no page struct is behind it.
+    const HUGE_SPECIAL: bool = true;
+
     /// Whether a huge leaf is told from a page by the table that it stands in only.
     const HUGE_BY_PLACE: bool = false;
 
@@ -100,6 +103,7 @@ pub(crate) fn is_expressible<P: PortFacts>(on: &Setting, m: &Mapping) -> bool {
     accesses.contains(&(m.attrs & ACCESS))
         && !m.attrs.intersects(P::unsaid(on))
         && !(is(PteAttrs::CONT) && m.level == Level::Pmd)
+        && !(is(PteAttrs::SPECIAL) && m.level == Level::Pmd && !P::HUGE_SPECIAL)
         && m.pkey < P::pkeys(on)
 }
 

@@ -2,8 +2,7 @@
 
 use super::trial::{Broken, PortFacts, Trial, is_expressible, word_text};
 use crate::{
-    Access, EntryBits, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf,
-    VmFlags, Walk,
+    Access, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
 };
 
 type Held = Result<(), Broken>;
@@ -52,7 +51,8 @@ pub(super) fn what_does_not_fit_has_no_word<P: PortFacts>(t: &mut Trial<'_, P>) 
     };
     let pages = |level| P::entry_size(level) >> P::PAGE_SHIFT;
     let frames = P::PFN_MASK >> P::PFN_SHIFT;
-    let frame = |pfn: u64| PhysAddr::new(pfn << P::PAGE_SHIFT);
+    // Where every address has its frame's bits, one that is not a frame's.
+    let frame = |pfn: u64| PhysAddr::new(pfn.checked_mul(P::PAGE_SIZE).unwrap_or(1));
     let last = encode(Level::Pte, Level::Pte, frames);
     t.same(|| "the last frame has a word".to_owned(), (Pte::NONE, Level::Pte), last.is_some(), true)?;
     let none = [
@@ -127,8 +127,11 @@ fn software_entry<P: PortFacts>(t: &mut Trial<'_, P>, leaf: SoftLeaf) -> Held {
     let Some(word) = word else { return Ok(()) };
     let looks_huge = P::SOFT_DIRTY_LOOKS_HUGE && leaf.flags.contains(SoftFlags::SOFT_DIRTY);
     let huge = port.pte_pmd(word);
-    // What stands for a huge page names its frame.
-    let of_huge = P::HUGE_SOFT_LEAVES && leaf.pfn().is_some_and(|pfn| pfn.get() >> port.swp_pfn_bits() == 0);
+    // What stands for a huge page names its frame, and how the page was mapped by its type.
+    let of_huge = P::HUGE_SOFT_LEAVES
+        && port.has_pmd_softleaves()
+        && !leaf.flags.contains(SoftFlags::EXCLUSIVE)
+        && leaf.pfn().is_some_and(|pfn| pfn.get() >> port.swp_pfn_bits() == 0);
     for (level, word) in [(Level::Pte, word), (Level::Pmd, huge)] {
         if level == Level::Pmd && (looks_huge || !of_huge) {
             continue;
@@ -222,6 +225,8 @@ pub(super) fn helpers_change_what_they_name<P: PortFacts>(t: &mut Trial<'_, P>) 
                 attrs.contains(PteAttrs::USER) || readable && !attrs.contains(PteAttrs::PROTNONE),
             );
             let expected = PteView::Present(Mapping { attrs, ..m });
+            let unsaid = m.level == Level::Pmd && name == "pte_mkspecial" && !P::HUGE_SPECIAL;
+            let expected = if unsaid { PteView::Present(m) } else { expected };
             let helper = if m.level == Level::Pmd { of_huge } else { of_page };
             t.word(|| name.to_owned(), (word, m.level), helper(t.port, word), expected)?;
         }

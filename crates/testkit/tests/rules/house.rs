@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("arch-loong64", &["ptelab-pgtable"]),
     ("arch-riscv64", &["ptelab-pgtable"]),
     ("arch-ppc64", &["ptelab-pgtable"]),
+    ("arch-s390x", &["ptelab-pgtable"]),
     (
         "ptelab-machine",
         &[
@@ -39,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "arch-loong64",
             "arch-ppc64",
             "arch-riscv64",
+            "arch-s390x",
             "ptelab-machine",
             "ptelab-scenario",
             "ptelab-real",
