@@ -26,6 +26,7 @@ impl EntryFormat for Loong64 {
     const TOP: Level = Level::Pud;
     const TASK_SIZE: u64 = 1 << 47;
     const MAX_PAGE_ORDER: u32 = 11;
+    const MEMORY_FAILURE: bool = false;
     const EMPTY: [Pte; Level::ALL.len()] =
         [Pte::NONE, INVALID_TABLES[0], INVALID_TABLES[1], Pte::NONE, Pte::NONE];
 

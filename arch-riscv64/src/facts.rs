@@ -13,7 +13,8 @@ impl PortFacts for Riscv64 {
     const SOFT_DIRTY_LOOKS_HUGE: bool = true;
 
     fn unsaid(on: &Setting) -> PteAttrs {
-        if on.has("svrsw60t59b") { PteAttrs::CONT } else { PteAttrs::CONT | PteAttrs::SOFT_DIRTY }
+        let soft = PteAttrs::SOFT_DIRTY | PteAttrs::UFFD;
+        if on.has("svrsw60t59b") { PteAttrs::CONT } else { PteAttrs::CONT | soft }
     }
 
     fn walker_sets(on: &Setting) -> bool {

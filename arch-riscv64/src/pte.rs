@@ -25,6 +25,7 @@ impl EntryFormat for Riscv64 {
     const TOP: Level = Level::Pgd;
     const TASK_SIZE: u64 = 1 << 56;
     const MAP_WINDOW: u64 = 1 << 47;
+    const MEMORY_FAILURE: bool = false;
 
     fn root(&self) -> Level {
         match (self.cpu.sv57, self.cpu.sv48) {

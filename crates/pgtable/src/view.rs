@@ -87,6 +87,7 @@ fn leaf<A: EntryFormat>(arch: &A, m: &Mapping) -> Pte {
 pub(crate) fn plain_bits<A: EntryFormat>(arch: &A, attrs: PteAttrs) -> u64 {
     let said = |attr, bits: u64| if attrs.contains(attr) { bits } else { 0 };
     let optional = |bit: Option<A::Bits>| bit.map_or(0, A::Bits::word);
+    let uffd = if arch.pgtable_supports_uffd_wp() { A::UFFD.word() } else { 0 };
     let valid = if attrs.contains(PteAttrs::PROTNONE) { A::PROTNONE } else { A::VALID };
     valid.word()
         | said(PteAttrs::USER, A::USER.word())
@@ -96,7 +97,7 @@ pub(crate) fn plain_bits<A: EntryFormat>(arch: &A, attrs: PteAttrs) -> u64 {
         | said(PteAttrs::DIRTY, A::DIRTY.word())
         | said(PteAttrs::SOFT_DIRTY, arch.soft_dirty_bit())
         | said(PteAttrs::SPECIAL, A::SPECIAL.word())
-        | said(PteAttrs::UFFD, A::UFFD.word())
+        | said(PteAttrs::UFFD, uffd)
         | said(PteAttrs::CONT, optional(A::CONT))
 }
 

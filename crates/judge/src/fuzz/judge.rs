@@ -179,11 +179,15 @@ impl<A: PortFacts> Judged for OnTrial<A> {
     }
 
     fn makes(&self, call: &Call) -> bool {
-        let uffd = matches!(
-            call,
-            Call::Uffd { .. } | Call::UffdWp { .. } | Call::UffdUnregister { .. } | Call::UffdPoison { .. }
-        );
-        !uffd || self.machine.kernel.pt.arch.pgtable_supports_uffd_wp()
+        match call {
+            Call::Uffd { .. }
+            | Call::UffdWp { .. }
+            | Call::UffdUnregister { .. }
+            | Call::UffdPoison { .. } => self.machine.kernel.pt.arch.pgtable_supports_uffd_wp(),
+            Call::Numa { .. } | Call::NumaAlloc { .. } | Call::NumaScan { .. } => A::NUMA,
+            Call::Hwpoison { .. } | Call::SoftOffline { .. } => A::MEMORY_FAILURE,
+            _ => true,
+        }
     }
 
     fn call(&mut self, line: &Line) -> Outcome {
