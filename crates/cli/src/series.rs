@@ -105,6 +105,9 @@ fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
     ))?;
     groups("Changed", "nothing differs between the two", &words.changed, out)?;
     groups("Wrong", "no table, no warning and no crash says that anything is", &words.wrong, out)?;
+    if !words.wrong_in_both.is_empty() {
+        groups("Wrong in both kernels", "", &words.wrong_in_both, out)?;
+    }
     let unlike = "where the base is as the emulator has it, so is the patched kernel";
     groups("Unlike the rules of its release", unlike, &words.unlike_rules, out)?;
     if words.both_unlike_rules > 0 {

@@ -3,6 +3,7 @@
 use super::VerifyError;
 use super::cost::{self, Counted};
 use super::host::has_feature;
+use super::lost;
 use super::moving::AddrRange;
 use super::record;
 use super::recording::{PAGE, RealDump, Recording};
@@ -304,8 +305,16 @@ impl Player {
         self.machine(need)?;
         let Some(machine) = self.booted.get_mut(&need) else { return Err(RealError::Died(0).into()) };
         let area = vec![AddrRange { start: TEST_AREA.0, end: TEST_AREA.1 }];
-        let recording = record::record(machine, &*self.port, scenario, area, watch);
-        Ok(self.settle(need, recording)?)
+        let mut recording = Recording { area, ..Recording::default() };
+        let finished = match record::record(machine, &*self.port, scenario, &mut recording, watch) {
+            Err(error @ RealError::Gone { .. }) => {
+                let found = lost::look(machine, &*self.port, scenario, &recording);
+                self.booted.remove(&need);
+                return Err(VerifyError::Lost(found, error));
+            }
+            finished => finished,
+        };
+        Ok(self.settle(need, finished)?.then_some(recording))
     }
 
     /// Holds a machine that is built as the kernel was against what it did.

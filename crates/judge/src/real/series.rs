@@ -32,6 +32,8 @@ pub enum Kind {
     Changed,
     /// Something is wrong with the patched one.
     Wrong,
+    /// The same is wrong with both.
+    Both,
     /// The patched one differs from the emulator, and the base does not.
     Unlike,
 }
@@ -68,6 +70,8 @@ pub struct SeriesReport {
     pub changed: Vec<Group>,
     /// What is wrong with the patched kernel: a table that cannot be right, a warning, a kernel that is lost.
     pub wrong: Vec<Group>,
+    /// What is wrong with both kernels, in the same programs.
+    pub wrong_in_both: Vec<Group>,
     /// Where the patched kernel differs from the emulator and the base does not.
     pub unlike_rules: Vec<Group>,
     /// Programs on which both differ from the emulator, which knows nothing of that then.
@@ -218,18 +222,17 @@ fn play_both(
     watch: Watch<'_>,
 ) -> Result<Option<Both>, VerifyError> {
     let by = if case.file.is_some() { By::Tables } else { By::Model };
-    let Some(was) = lost(base.judged(&case.scenario, &beside[0], By::Tables, watch))? else {
-        return Ok(None);
-    };
-    base.take_alarms();
+    let Some(was) = lost(base.judged(&case.scenario, &beside[0], by, watch))? else { return Ok(None) };
+    let old = mistakes(&was, &base.take_alarms());
     let Some(is) = lost(patched.judged(&case.scenario, &beside[1], by, watch))? else { return Ok(None) };
-    let mut found = complaints(&patched.take_alarms());
+    let new = mistakes(&is, &patched.take_alarms());
+    let kind = |said: &Said| {
+        if old.iter().any(|old| old.cause == said.cause) { Kind::Both } else { Kind::Wrong }
+    };
+    let mut found: Vec<(Kind, Said)> = new.into_iter().map(|said| (kind(&said), said)).collect();
     let mut both_unlike_rules = false;
     match (was, is) {
-        (Ok((was, _)), Ok((is, wrong))) => {
-            found.extend(wrong.map(|wrong| {
-                (Kind::Wrong, Said { cause: format!("not so: {}", wrong.check.law()), text: wrong.text })
-            }));
+        (Ok((was, _)), Ok((is, _))) => {
             found.extend(difference::differing(&was, &is, patched.words()).map(|said| (Kind::Changed, said)));
             match [unlike(&was, &beside[0])?, unlike(&is, &beside[1])?] {
                 [None, Some(text)] => {
@@ -240,10 +243,10 @@ fn play_both(
                 [_, None] => {}
             }
         }
-        (_, Err(text)) => {
-            found.push((Kind::Wrong, Said { cause: "the patched kernel is lost".to_owned(), text }));
+        (Err(text), Ok(_)) => {
+            found.push((Kind::Changed, Said { cause: "the base is lost".to_owned(), text }))
         }
-        (Err(text), _) => found.push((Kind::Changed, Said { cause: "the base is lost".to_owned(), text })),
+        (_, Err(_)) => {}
     }
     Ok(Some(Both { case, found, both_unlike_rules }))
 }
@@ -259,14 +262,26 @@ fn lost(judged: Result<Option<(Golden, Option<Violation>)>, VerifyError>) -> Res
     }
 }
 
-/// What a kernel said on its console.
-fn complaints(alarms: &[String]) -> Vec<(Kind, Said)> {
-    let Some(alarm) = alarms.first() else { return Vec::new() };
-    let said = alarm.split_once("] ").map_or(alarm.as_str(), |(_, said)| said);
-    // Who runs, and where it stands in memory, differs from program to program.
-    let cause: String = said.split(" at ").take(2).collect::<Vec<_>>().join(" at ");
-    let cause = cause.split(" pid:").next().unwrap_or_default();
-    vec![(Kind::Wrong, Said { cause: format!("the kernel says: {cause}"), text: alarms.join("\n") })]
+/// What is wrong with a kernel: it is lost, or its tables or results are wrong, or it says so itself.
+fn mistakes(judged: &Result<(Golden, Option<Violation>), String>, alarms: &[String]) -> Vec<Said> {
+    let said = alarms.first().map(|alarm| Said { cause: cause_of_alarm(alarm), text: alarms.join("\n") });
+    let of_tables = match judged {
+        Ok((_, wrong)) => wrong.as_ref().map(|wrong| Said {
+            cause: format!("does not hold: {}", wrong.check.law()),
+            text: wrong.text.clone(),
+        }),
+        Err(lost) => Some(Said { cause: "the kernel is lost".to_owned(), text: lost.clone() }),
+    };
+    of_tables.into_iter().chain(said).collect()
+}
+
+/// `[    1.0] WARNING: mm/mprotect.c:51 at f+0x1/0x2, CPU#0: init/516` without what differs from one time to the next.
+fn cause_of_alarm(alarm: &str) -> String {
+    let said = alarm.split_once("] ").map_or(alarm, |(_, said)| said);
+    let said =
+        ["+0x", ", CPU", " pid:"].into_iter().fold(said, |said, end| said.split(end).next().unwrap_or(said));
+    let parts = said.split(':').map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    format!("the kernel says: {}", parts.collect::<Vec<_>>().join(":").replace(": at", " at"))
 }
 
 fn unlike(golden: &Golden, beside: &Beside) -> Result<Option<String>, GoldenError> {
@@ -318,6 +333,7 @@ impl SeriesReport {
             let groups = match kind {
                 Kind::Changed => &mut self.changed,
                 Kind::Wrong => &mut self.wrong,
+                Kind::Both => &mut self.wrong_in_both,
                 Kind::Unlike => &mut self.unlike_rules,
             };
             note(groups, &both.case, said, when);
@@ -339,5 +355,24 @@ fn note(groups: &mut Vec<Group>, case: &Case, Said { cause, text }: Said, (after
             }
         }
         None => groups.push(new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_have_a_cause_without_what_differs() {
+        for (alarm, cause) in [
+            (
+                "[    1.0] WARNING: mm/mprotect.c:51 at f+0x70/0x128, CPU#0: init/516",
+                "WARNING: mm/mprotect.c at f",
+            ),
+            ("[  2] BUG: Bad page map in process init  pte:60000", "BUG: Bad page map in process init  pte:"),
+            ("kernel BUG at mm/page_table_check.c:122!", "kernel BUG at mm/page_table_check.c:!"),
+        ] {
+            assert_eq!(cause_of_alarm(alarm), format!("the kernel says: {cause}"));
+        }
     }
 }
