@@ -7,7 +7,7 @@ use ptelab_real::RealKernel;
 use ptelab_real::qemu::Qemu;
 use ptelab_scenario::{Line, Scenario};
 
-/// The call in which a kernel was lost, and the first entry of its process that is not as it was before that call.
+/// The call in which a kernel was lost, and what of its process's entries is not as it was before that call.
 pub(super) fn look(kernel: &Qemu, port: &dyn Backend, scenario: &Scenario, recording: &Recording) -> String {
     let plays =
         |line: &&Line| !matches!(line.call, Call::Numa { .. } | Call::Time { .. } | Call::Dump { .. });
@@ -28,20 +28,21 @@ pub(super) fn look(kernel: &Qemu, port: &dyn Backend, scenario: &Scenario, recor
     format!("in {line}{}", entry.unwrap_or_default())
 }
 
+/// How many entries changed, and the last that did.
 fn changed(kernel: &Qemu, port: &dyn Backend, root: u64, dump: &RealDump) -> Option<String> {
     let is = walk::walk(port, root, (dump.start, dump.start + dump.len), |at| kernel.physical(at))?;
     let was = dump.words.as_ref()?;
-    let new = is.iter().find(|word| !was.contains(word))?;
+    let changed: Vec<&TableWord> = is.iter().filter(|word| !was.contains(word)).collect();
+    let new = changed.last()?;
     let old = was.iter().rev().find(|word| word.addr <= new.addr);
     let text = |word: &TableWord| match word.word {
         0 => "empty".to_owned(),
         bits => format!("{bits:#x} {}", port.words().describe(Pte(bits), word.level)),
     };
-    let old = old.map_or_else(|| "nothing".to_owned(), text);
+    let (n, pid, old) = (changed.len(), dump.pid, old.map_or_else(|| "nothing".to_owned(), text));
     Some(format!(
-        ", entry {:#x} of process {}: {old}; when the kernel ended {}",
+        ", {n} entries had changed, the last entry {:#x} of process {pid}: {old}, then {}",
         new.addr,
-        dump.pid,
         text(new)
     ))
 }

@@ -100,7 +100,7 @@ struct Case {
 struct Both {
     case: Case,
     found: Vec<(Kind, Said)>,
-    both_unlike_rules: bool,
+    neither_as_rules: bool,
 }
 
 impl Group {
@@ -123,48 +123,28 @@ impl Pair {
         watch: Watch<'_>,
         tick: &(dyn Fn(&SeriesReport) + Sync),
     ) -> Result<SeriesReport, VerifyError> {
-        let others: Mutex<Vec<Player>> = Mutex::new(Vec::new());
-        let begun = Mutex::new(None::<Instant>);
-        let begin = || *begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
-        let pool = Pool::default();
+        let run = Run {
+            patched: &self.patched,
+            files,
+            programs,
+            watch,
+            pool: Pool::default(),
+            others: Mutex::new(Vec::new()),
+            begun: Mutex::new(None),
+        };
         let mut words = SeriesReport::default();
         let count = files.len().saturating_add(usize::try_from(programs.cases).unwrap_or(usize::MAX));
-        let play = |base: &mut Player, n: usize| {
-            let other = others.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut patched = other.map_or_else(|| self.patched.player(), Ok)?;
-            let beside = [base.beside(None)?, patched.beside(None)?];
-            let late = programs.time.is_some_and(|time| begin().elapsed() >= time);
-            let both = if late && n >= files.len() {
-                None
-            } else {
-                let case = match files.get(n) {
-                    Some(file) => of_file(file),
-                    None => {
-                        let number = (n - files.len()) as u64;
-                        program(&programs, number, pool.program(&programs, number), &beside[0])?
-                    }
-                };
-                play_both(case, [base, &mut patched], &beside, watch)?
-            };
-            others.lock().unwrap_or_else(PoisonError::into_inner).push(patched);
-            let shown =
-                both.iter().flat_map(|both| both.found.iter().map(|(kind, said)| (&both.case, *kind, said)));
-            shown
-                .filter(|(case, ..)| case.number.is_some())
-                .for_each(|(case, kind, said)| pool.add(kind, said, &case.lines));
-            Ok(both)
-        };
-        let all = &mut words;
+        let (all, time) = (&mut words, &run);
         let each = move |_: usize, both: Result<Option<Both>, VerifyError>| {
             if let Some(both) = both? {
-                let time = begin().elapsed();
+                let time = time.begin().elapsed();
                 all.add(both, time);
                 all.per_second = (u128::from(2 * all.played) * 1000 / time.as_millis().max(1)) as u64;
                 tick(all);
             }
             Ok::<(), VerifyError>(())
         };
-        self.base.play_all(count, watch, play, each)?;
+        self.base.play_all(count, watch, |base, n| run.play(base, n), each)?;
         Ok(words)
     }
 
@@ -180,6 +160,9 @@ impl Pair {
         (most, each): (usize, Duration),
         watch: Watch<'_>,
     ) -> Result<(), VerifyError> {
+        if watch.stopped() {
+            return Ok(());
+        }
         let (mut base, mut patched) = (self.base.player()?, self.patched.player()?);
         let beside = [base.beside(None)?, patched.beside(None)?];
         let trial = Trial {
@@ -201,6 +184,52 @@ impl Pair {
             }
         }
         Ok(())
+    }
+}
+
+/// Files and programs that are played on both kernels.
+struct Run<'a> {
+    patched: &'a Image,
+    files: &'a [(String, Scenario)],
+    programs: Programs,
+    watch: Watch<'a>,
+    pool: Pool,
+    /// Players of the patched kernel that nobody uses now.
+    others: Mutex<Vec<Player>>,
+    /// When the first kernels had come up.
+    begun: Mutex<Option<Instant>>,
+}
+
+impl Run<'_> {
+    fn begin(&self) -> Instant {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now)
+    }
+
+    /// Nothing where it is too late for it.
+    fn play(&self, base: &mut Player, n: usize) -> Result<Option<Both>, VerifyError> {
+        let other = self.others.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut patched = other.map_or_else(|| self.patched.player(), Ok)?;
+        let beside = [base.beside(None)?, patched.beside(None)?];
+        let late = self.programs.time.is_some_and(|time| self.begin().elapsed() >= time);
+        if late && n >= self.files.len() {
+            return Ok(None);
+        }
+        let both = play_both(self.case(n, &beside[0])?, [base, &mut patched], &beside, self.watch)?;
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(patched);
+        if let Some(Both { case: Case { number: Some(_), lines, .. }, found, .. }) = &both {
+            for (kind, said) in found {
+                self.pool.add(*kind, said, lines);
+            }
+        }
+        Ok(both)
+    }
+
+    fn case(&self, n: usize, beside: &Beside) -> Result<Case, GoldenError> {
+        if let Some(file) = self.files.get(n) {
+            return Ok(of_file(file));
+        }
+        let number = (n - self.files.len()) as u64;
+        program(&self.programs, number, self.pool.program(&self.programs, number), beside)
     }
 }
 
@@ -230,25 +259,26 @@ fn play_both(
         if old.iter().any(|old| old.cause == said.cause) { Kind::Both } else { Kind::Wrong }
     };
     let mut found: Vec<(Kind, Said)> = new.into_iter().map(|said| (kind(&said), said)).collect();
-    let mut both_unlike_rules = false;
+    let mut neither_as_rules = false;
     match (was, is) {
         (Ok((was, _)), Ok((is, _))) => {
-            found.extend(difference::differing(&was, &is, patched.words()).map(|said| (Kind::Changed, said)));
+            let changed = difference::differing(&was, &is, patched.words());
             match [unlike(&was, &beside[0])?, unlike(&is, &beside[1])?] {
                 [None, Some(text)] => {
-                    let cause = text.split(':').next_back().unwrap_or_default().to_owned();
+                    let cause = changed.as_ref().map_or_else(String::new, |said| said.cause.clone());
                     found.push((Kind::Unlike, Said { cause, text }));
                 }
-                [Some(_), Some(_)] => both_unlike_rules = true,
+                [Some(_), Some(_)] => neither_as_rules = true,
                 [_, None] => {}
             }
+            found.extend(changed.map(|said| (Kind::Changed, said)));
         }
         (Err(text), Ok(_)) => {
-            found.push((Kind::Changed, Said { cause: "the base is lost".to_owned(), text }))
+            found.push((Kind::Changed, Said { cause: "the base is lost".to_owned(), text }));
         }
         (_, Err(_)) => {}
     }
-    Ok(Some(Both { case, found, both_unlike_rules }))
+    Ok(Some(Both { case, found, neither_as_rules }))
 }
 
 /// What was judged, or how a kernel was lost; nothing where it was stopped.
@@ -327,7 +357,7 @@ impl Planned for Trial<'_> {
 impl SeriesReport {
     fn add(&mut self, both: Both, time: Duration) {
         self.played += 1;
-        self.both_unlike_rules += u64::from(both.both_unlike_rules);
+        self.both_unlike_rules += u64::from(both.neither_as_rules);
         let when = (self.played, time.as_millis() as u64);
         for (kind, said) in both.found {
             let groups = match kind {

@@ -13,7 +13,9 @@ const KEPT: usize = 4;
 
 /// Programs that showed something, by what they showed.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<BTreeMap<(Kind, String), Vec<Vec<Line>>>>);
+pub(super) struct Pool(Mutex<Known>);
+
+type Known = BTreeMap<(Kind, String), Vec<Vec<Line>>>;
 
 impl Pool {
     /// The program of this number: every other one is like one that showed something, once there are any.
