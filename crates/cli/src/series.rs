@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Kinds of findings that are shown with their programs.
 const SHOWN: usize = 12;
-/// How long one program is made shorter, at most.
-const SHRINK: Duration = Duration::from_secs(10);
+/// How long one program is made shorter, at most, and all of them.
+const SHRINK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
 /// What came of a series.
 #[derive(Serialize)]
@@ -129,7 +129,7 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     let watch = Watch { stop: &STOP, tick: &|_| () };
     let mut words = pair.words(&files, programs, watch, &tick)?;
     bar.set_message("making programs shorter");
-    pair.shrink(&mut words, programs, (SHOWN, SHRINK), watch)?;
+    pair.shrink(&mut words, programs, SHRINK, watch)?;
     bar.finish_and_clear();
     Ok(words)
 }

@@ -268,11 +268,11 @@ impl Player {
 
     /// A machine of this kind is done with a scenario: its processes end, and what the kernel does not survive then is the scenario's
     /// doing, too.
-    fn settle<T>(&mut self, need: Need, done: Result<T, RealError>) -> Result<T, RealError> {
+    fn settle<T>(&mut self, need: Need, done: Result<T, RealError>) -> Result<T, VerifyError> {
         let machine = self.booted.remove(&need).filter(|_| self.image.boots == Boots::Rarely);
         let done = done?;
         let Some(mut machine) = machine else { return Ok(done) };
-        machine.restart()?;
+        machine.restart().map_err(|error| VerifyError::Lost("as its processes ended".to_owned(), error))?;
         self.booted.insert(need, machine);
         Ok(done)
     }
@@ -368,7 +368,7 @@ impl Player {
         let need = Need::of(scenario);
         let machine = self.machine(need)?;
         let measured = cost::measure(machine, scenario, watch);
-        Ok(self.settle(need, measured)?)
+        self.settle(need, measured)
     }
 
     /// Plays a scenario and records it as a golden file; nothing where it was stopped.

@@ -148,8 +148,8 @@ impl Pair {
         Ok(words)
     }
 
-    /// Makes the programs of what is wrong and of what differs shorter, of the first `most` kinds each and for so long at most: the
-    /// fewest lines that still show the same.
+    /// Makes the programs of what is wrong and of what differs shorter, each for so long at most, and all of them together: the fewest
+    /// lines that still show the same.
     ///
     /// # Errors
     /// Where a kernel does not come up.
@@ -157,7 +157,7 @@ impl Pair {
         &self,
         words: &mut SeriesReport,
         programs: Programs,
-        (most, each): (usize, Duration),
+        (each, all): (Duration, Duration),
         watch: Watch<'_>,
     ) -> Result<(), VerifyError> {
         if watch.stopped() {
@@ -172,9 +172,11 @@ impl Pair {
             watch,
             wanted: Mutex::new((String::new(), Instant::now())),
         };
-        for group in words.wrong.iter_mut().take(most).chain(words.changed.iter_mut().take(most)) {
-            let Some(case) = group.case.filter(|_| !watch.stopped()) else { continue };
-            let wanted = (group.cause.clone(), Instant::now() + each);
+        let until = Instant::now() + all;
+        for group in words.wrong.iter_mut().chain(&mut words.changed) {
+            let late = watch.stopped() || Instant::now() >= until;
+            let Some(case) = group.case.filter(|_| !late) else { continue };
+            let wanted = (group.cause.clone(), until.min(Instant::now() + each));
             *trial.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
             if let Err(found) = trial.run(case, &group.program, &mut Coverage::default()) {
                 let found = crate::fuzz::shrink(&trial, found);
