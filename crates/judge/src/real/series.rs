@@ -25,6 +25,9 @@ pub struct Pair {
     pub patched: Image,
 }
 
+/// The cause where a kernel did not survive a program.
+const LOST: &str = "the kernel is lost";
+
 /// What a finding says of a series.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -302,7 +305,7 @@ fn mistakes(judged: &Result<(Golden, Option<Violation>), String>, alarms: &[Stri
             cause: format!("does not hold: {}", wrong.check.law()),
             text: wrong.text.clone(),
         }),
-        Err(lost) => Some(Said { cause: "the kernel is lost".to_owned(), text: lost.clone() }),
+        Err(lost) => Some(Said { cause: LOST.to_owned(), text: lost.clone() }),
     };
     of_tables.into_iter().chain(said).collect()
 }

@@ -1,6 +1,6 @@
 //! Which programs are played: new ones, and those that are like programs that showed something.
 
-use super::{Kind, Said};
+use super::{Kind, LOST, Said};
 use crate::fuzz::vary;
 use crate::real::programs::Programs;
 use fastrand::Rng;
@@ -31,8 +31,11 @@ impl Pool {
         vary(like, &new, programs.size.of_case(case), &mut rng)
     }
 
-    /// Keeps a program that showed something.
+    /// Keeps a program that showed something. One that a kernel did not survive is not: each like it costs a boot.
     pub(super) fn add(&self, kind: Kind, said: &Said, lines: &[Line]) {
+        if said.cause == LOST {
+            return;
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = known.entry((kind, said.cause.clone())).or_default();
         if same.len() < KEPT {
