@@ -11,59 +11,55 @@ const TOLD: usize = 4;
 
 /// Prose, and a table.
 pub(super) fn text(report: &Report) -> String {
-    let mut text = String::new();
-    for of_arch in &report.architectures {
-        text += &about(of_arch);
-        text.push('\n');
-    }
+    let mut parts: Vec<String> = report.architectures.iter().map(about).collect();
     let rows = rows(report);
     if !rows.is_empty() {
-        text += &wrapped(
-            "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count:",
-            "",
-        );
-        text.push('\n');
-        rows.iter().for_each(|row| text += &format!("  {row}\n"));
+        let title = "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count:";
+        parts.push(wrapped(title, ""));
+        parts.push(rows.iter().map(|row| format!("  {row}\n")).collect());
     }
     if !report.finished {
-        text += "\n(This run was stopped before its end.)\n";
+        parts.push("(This run was stopped before its end.)\n".to_owned());
     }
-    text
+    parts.join("\n")
 }
 
 fn about(report: &OfArch) -> String {
+    let words = &report.words;
+    let kinds = [("wrong: ", &words.wrong), ("", &words.changed)];
+    let told = kinds.into_iter().flat_map(|(title, groups)| {
+        let mut most: Vec<&Group> = groups.iter().collect();
+        most.sort_by_key(|group| std::cmp::Reverse(group.count));
+        most.into_iter().take(TOLD).map(move |group| {
+            let example = group.example.lines().next().unwrap_or_default();
+            wrapped(&format!("{title}{} ({} times), such as {example}", group.cause, group.count), "  ")
+        })
+    });
+    wrapped(&prose(report), "") + &told.collect::<String>()
+}
+
+fn prose(report: &OfArch) -> String {
     let OfArch { arch, base, patched, words, .. } = report;
-    let mut prose = format!(
+    let played = format!(
         "{arch}: {} programs and scenarios of memory calls were played on {patched} with this series and on {base} \
          without it; results, VMAs and every page-table entry were compared after each call, and held against a \
-         page-by-page model and what is true of sound tables. ",
+         page-by-page model and what is true of sound tables.",
         words.played
     );
-    prose += &match words.wrong.len() {
-        0 => "Nothing is wrong with the tables, and the kernel says nothing of a mistake of its own. "
+    let wrong = match words.wrong.len() {
+        0 => "Nothing is wrong with the tables, and the kernel says nothing of a mistake of its own."
             .to_owned(),
-        1 => "One kind of mistake was found. ".to_owned(),
-        n => format!("{n} kinds of mistakes were found. "),
+        1 => "One kind of mistake was found.".to_owned(),
+        n => format!("{n} kinds of mistakes were found."),
     };
-    if !words.wrong_in_both.is_empty() {
-        prose += &format!("Both kernels share {} kinds of mistakes. ", words.wrong_in_both.len());
-    }
-    prose += &match words.changed.len() {
+    let both = words.wrong_in_both.len();
+    let both = (both > 0).then(|| format!("Kinds of mistakes that both kernels share: {both}."));
+    let changed = match words.changed.len() {
         0 => "Nothing differs between the two.".to_owned(),
         1 => "One kind of difference was seen:".to_owned(),
         n => format!("{n} kinds of differences were seen:"),
     };
-    let mut text = wrapped(&prose, "");
-    for (title, groups) in [("wrong: ", &words.wrong), ("", &words.changed)] {
-        let mut most: Vec<&Group> = groups.iter().collect();
-        most.sort_by_key(|group| std::cmp::Reverse(group.count));
-        for group in most.into_iter().take(TOLD) {
-            let example = group.example.lines().next().unwrap_or_default();
-            let told = format!("{title}{} ({} times), such as {example}", group.cause, group.count);
-            text += &wrapped(&told, "  ");
-        }
-    }
-    text
+    [Some(played), Some(wrong), both, Some(changed)].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// The table, with a line that heads it; nothing where nothing was measured.

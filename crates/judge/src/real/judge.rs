@@ -386,10 +386,12 @@ mod tests {
         assert_eq!(broken(&recording()), None);
     }
 
+    type Spoil = fn(&mut Recording, u64);
+
     #[test]
     fn what_is_wrong_is_found() {
         let of = |n: u64| WORD | (PFN + n) << 12;
-        let spoils: [(Check, fn(&mut Recording, u64)); 10] = [
+        let spoils: [(Check, Spoil); 10] = [
             (Check::Results, |r, _| r.calls[2].reply = Outcome::Failed(CallError::Errno(Errno::ENOMEM))),
             (Check::Contents, |r, _| r.dumps[0].bytes[3] = Some([7, 7, 0, 7])),
             (Check::Blocks, |r, _| set(r, 15, 0)),
