@@ -16,7 +16,7 @@ pub(super) fn text(report: &Report) -> String {
     if !rows.is_empty() {
         let title = "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count:";
         parts.push(wrapped(title, ""));
-        parts.push(rows.iter().map(|row| format!("  {row}\n")).collect());
+        parts.push(format!("  {}\n", rows.join("\n  ")));
     }
     if !report.finished {
         parts.push("(This run was stopped before its end.)\n".to_owned());

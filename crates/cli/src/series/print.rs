@@ -4,6 +4,7 @@ use super::{OfArch, Report, SHOWN, letter};
 use crate::cost_real::LIMITS;
 use crate::output::{Failed, Out};
 use ptelab::real::series::Group;
+use std::time::Duration;
 
 pub(super) fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
     for of_arch in &report.architectures {
@@ -51,7 +52,7 @@ fn groups(title: &str, none: &str, groups: &[Group], out: &mut Out) -> Result<()
     for group in groups.iter().take(SHOWN) {
         let Group { cause, count, after, millis, .. } = group;
         let of = group.file.as_ref().map_or_else(String::new, |file| format!(", as in {file}"));
-        let seconds = *millis as f64 / 1000.0;
+        let seconds = Duration::from_millis(*millis).as_secs_f64();
         out.line(format!("  {count} x {cause}{of} (first: {seconds:.1} s, program {after})"))?;
         group.example.lines().try_for_each(|line| out.line(format!("      {line}")))?;
         let lines = group.lines.iter().filter(|_| group.file.is_none());
