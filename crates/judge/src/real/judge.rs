@@ -237,7 +237,9 @@ impl<'a> Judge<'a> {
     ) -> Result<(), (Check, String)> {
         let empty = matches!(entry.view, PteView::None | PteView::Table(_));
         let bytes = bytes.or((empty && !page.is_shared()).then_some([0; 4]));
-        if bytes.is_some_and(|bytes| bytes != page.bytes()) {
+        if let Some(bytes) = bytes
+            && bytes != page.bytes()
+        {
             return Err((Check::Contents, format!("holds {bytes:?}, was written {:?}", page.bytes())));
         }
         let leaf = match entry.view {

@@ -173,13 +173,14 @@ impl Pair {
             beside,
             programs,
             watch,
-            wanted: Mutex::new((String::new(), Instant::now())),
+            wanted: Mutex::new((Kind::Changed, String::new(), Instant::now())),
         };
         let until = Instant::now() + all;
-        for group in words.wrong.iter_mut().chain(&mut words.changed) {
+        let wrong = words.wrong.iter_mut().map(|group| (Kind::Wrong, group));
+        for (kind, group) in wrong.chain(words.changed.iter_mut().map(|group| (Kind::Changed, group))) {
             let late = watch.stopped() || Instant::now() >= until;
             let Some(case) = group.case.filter(|_| !late) else { continue };
-            let wanted = (group.cause.clone(), until.min(Instant::now() + each));
+            let wanted = (kind, group.cause.clone(), until.min(Instant::now() + each));
             *trial.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
             if let Err(found) = trial.run(case, &group.program, &mut Coverage::default()) {
                 let found = crate::fuzz::shrink(&trial, found);
@@ -313,8 +314,9 @@ fn mistakes(judged: &Result<(Golden, Option<Violation>), String>, alarms: &[Stri
 /// `[    1.0] WARNING: mm/mprotect.c:51 at f+0x1/0x2, CPU#0: init/516` without what differs from one time to the next.
 fn cause_of_alarm(alarm: &str) -> String {
     let said = alarm.split_once("] ").map_or(alarm, |(_, said)| said);
-    let said =
-        ["+0x", ", CPU", " pid:"].into_iter().fold(said, |said, end| said.split(end).next().unwrap_or(said));
+    let said = ["+0x", ", CPU", " pid:", "  pte:"]
+        .into_iter()
+        .fold(said, |said, end| said.split(end).next().unwrap_or(said));
     let parts = said.split(':').map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
     format!("the kernel says: {}", parts.collect::<Vec<_>>().join(":").replace(": at", " at"))
 }
@@ -329,13 +331,13 @@ struct Trial<'a> {
     beside: [Beside; 2],
     programs: Programs,
     watch: Watch<'a>,
-    /// The cause, and until when it is looked for.
-    wanted: Mutex<(String, Instant)>,
+    /// What is looked for, and until when.
+    wanted: Mutex<(Kind, String, Instant)>,
 }
 
 impl Planned for Trial<'_> {
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
-        let (cause, until) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (kind, cause, until) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut players = self.players.lock().unwrap_or_else(PoisonError::into_inner);
         if Instant::now() > until || self.watch.stopped() {
             return Ok(());
@@ -346,7 +348,8 @@ impl Planned for Trial<'_> {
             .and_then(|case| play_both(case, [base, patched], &self.beside, self.watch));
         // Where no kernel comes up any more, the program stays as long as it is.
         let Ok(Some(both)) = both else { return Ok(()) };
-        let Some((_, said)) = both.found.into_iter().find(|(_, said)| said.cause == cause) else {
+        let mut found = both.found.into_iter();
+        let Some((_, said)) = found.find(|(of, said)| *of == kind && said.cause == cause) else {
             return Ok(());
         };
         Err(Found {
@@ -404,7 +407,7 @@ mod tests {
                 "[    1.0] WARNING: mm/mprotect.c:51 at f+0x70/0x128, CPU#0: init/516",
                 "WARNING: mm/mprotect.c at f",
             ),
-            ("[  2] BUG: Bad page map in process init  pte:60000", "BUG: Bad page map in process init  pte:"),
+            ("[  2] BUG: Bad page map in process init  pte:60000", "BUG: Bad page map in process init"),
             ("kernel BUG at mm/page_table_check.c:122!", "kernel BUG at mm/page_table_check.c:!"),
         ] {
             assert_eq!(cause_of_alarm(alarm), format!("the kernel says: {cause}"));
