@@ -488,18 +488,22 @@ pub(crate) struct Series {
     /// Scenarios, or golden files for their scenarios, to be played before random programs
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// The image without the series
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) base: PathBuf,
-    /// The image with it
-    #[arg(long, value_name = "IMAGE")]
-    pub(crate) patched: PathBuf,
-    #[command(flatten)]
-    pub(crate) guest: Guest,
-    /// Random programs, at most
+    /// The image without the series; once for each architecture
+    #[arg(long, value_name = "IMAGE", required = true)]
+    pub(crate) base: Vec<PathBuf>,
+    /// The image with it; as often as --base
+    #[arg(long, value_name = "IMAGE", required = true)]
+    pub(crate) patched: Vec<PathBuf>,
+    /// The ports of the images, in the same order, where they do not say it: arm64 or x86_64
+    #[arg(long, value_name = "PORT")]
+    pub(crate) arch: Vec<String>,
+    /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) guest: Option<PathBuf>,
+    /// Random programs of each architecture, at most
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub(crate) programs: u64,
-    /// Minutes for random programs, at most
+    /// Minutes for random programs of each architecture, at most
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) minutes: u64,
     /// The same seed makes the same programs
@@ -508,6 +512,15 @@ pub(crate) struct Series {
     /// Do not measure what calls take
     #[arg(long)]
     pub(crate) no_cost: bool,
+    /// Write a text for the cover letter; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) letter: Option<PathBuf>,
+    /// Write a page that shows all of it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write C programs that show what differs and what is wrong, into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) emit_c: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

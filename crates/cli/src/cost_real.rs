@@ -36,6 +36,7 @@ pub(crate) fn measure(
     image: &Image,
     name: &str,
     workloads: &[(String, Scenario)],
+    done: &dyn Fn(),
 ) -> Result<Vec<Measured>, Failed> {
     let image = image.clone().icount();
     let watch = Watch { stop: &STOP, tick: &|_| () };
@@ -58,6 +59,7 @@ pub(crate) fn measure(
             arch: image.port(),
             instructions: best.unwrap_or_default(),
         });
+        done();
     }
     Ok(all)
 }
@@ -84,7 +86,12 @@ pub(crate) fn cost(args: &args::Cost, images: &[PathBuf], out: &mut Out) -> Resu
     let mut all = Vec::new();
     for path in images {
         let guest = args::Guest { port: args.machines.port(), guest: None };
-        all.extend(measure(&verify_real::image(path, &guest)?, &path.display().to_string(), &scenarios)?);
+        all.extend(measure(
+            &verify_real::image(path, &guest)?,
+            &path.display().to_string(),
+            &scenarios,
+            &|| (),
+        )?);
     }
     if args.json {
         out.json(&all)?;

@@ -28,6 +28,7 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct FoundReport<'a> {
     case: u64,
+    check: &'static str,
     text: &'a str,
     scenario: String,
 }
@@ -75,6 +76,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
 fn to_json<'a>(args: &args::Fuzz, report: &'a ProgramsReport, finished: bool) -> Report<'a> {
     let found = |found: &'a Found| FoundReport {
         case: found.case,
+        check: found.violation.check.name(),
         text: &found.violation.text,
         scenario: scenario_text(found, None),
     };
@@ -93,7 +95,8 @@ fn print(args: &args::Fuzz, report: &ProgramsReport, out: &mut Out) -> Result<()
     ))?;
     for (n, found) in found.iter().enumerate() {
         let shortest = if n == 0 { "; the shortest program that does so" } else { "" };
-        out.differing(format!("case {}: kernel and emulator differ{shortest}:", found.case))?;
+        let law = found.violation.check.law();
+        out.differing(format!("case {}: not so: {law}{shortest}:", found.case))?;
         for line in found.violation.text.lines() {
             out.line(format!("# {line}"))?;
         }

@@ -57,6 +57,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
             "MIGRATION",
             "NUMA",
             "NUMA_BALANCING",
+            "X86_MCE",
             "MEMORY_FAILURE",
             "SYSVIPC",
         ],

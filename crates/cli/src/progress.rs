@@ -33,6 +33,14 @@ pub(crate) fn bar(steps: u128, unit: &str) -> ProgressBar {
     bar
 }
 
+/// A bar of steps that may end earlier, at a time: what else it says, with the time that is left, is its message.
+pub(crate) fn timed_bar(steps: u128, unit: &str) -> ProgressBar {
+    let bar = bar(steps, unit);
+    let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{msg}}");
+    bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
 /// A count of steps whose number is not known before; nothing where standard error is no terminal.
 pub(crate) fn spinner(unit: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();

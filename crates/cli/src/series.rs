@@ -1,44 +1,103 @@
 //! `ptelab series`
 
+mod html;
+mod letter;
+mod print;
+
 use crate::args;
-use crate::cost_real::{self, LIMITS, Measured, grouped};
+use crate::cost_real::{self, Measured};
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{input, verify_real};
 use ptelab::exec::Watch;
 use ptelab::fuzz::Size;
 use ptelab::real::programs::Programs;
-use ptelab::real::qemu::Image;
-use ptelab::real::series::{Group, Pair, SeriesReport};
+use ptelab::real::series::{Pair, SeriesReport};
+use ptelab::scenario::Scenario;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Groups of differences that are shown with their programs.
+/// Kinds of findings that are shown with their programs.
 const SHOWN: usize = 12;
-/// How long one program is made shorter, at most.
-const SHRINK: Duration = Duration::from_secs(10);
+/// How long one program is made shorter, at most, and all of them.
+const SHRINK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 
+/// What came of a series.
 #[derive(Serialize)]
 struct Report {
-    base: String,
-    patched: String,
-    arch: &'static str,
-    words: SeriesReport,
-    cost: Vec<[Measured; 2]>,
+    architectures: Vec<OfArch>,
     seconds: f64,
     finished: bool,
+}
+
+/// What came of it on one architecture.
+#[derive(Serialize)]
+struct OfArch {
+    arch: &'static str,
+    base: String,
+    patched: String,
+    words: SeriesReport,
+    /// What workloads took on the one and on the other.
+    cost: Vec<[Measured; 2]>,
+}
+
+impl OfArch {
+    fn is_wrong(&self) -> bool {
+        !self.words.wrong.is_empty() || !self.words.unlike_rules.is_empty()
+    }
 }
 
 pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     let begun = Instant::now();
-    let image = |path: &Path| verify_real::image(path, &args.guest);
-    let pair = Pair { base: image(&args.base)?, patched: image(&args.patched)? };
-    if pair.base.port() != pair.patched.port() {
-        return Err(Failed::Unusable("the two images are of different architectures".to_owned()));
+    let pairs = pairs(args)?;
+    let mut report = Report { architectures: Vec::new(), seconds: 0.0, finished: false };
+    for pair in &pairs {
+        if !progress::stopped() {
+            report.architectures.push(of_arch(args, pair, out)?);
+        }
     }
+    report.seconds = begun.elapsed().as_secs_f64();
+    report.finished = !progress::stopped();
+    if args.json {
+        out.json(&report)?;
+    } else {
+        print::print(&report, out)?;
+    }
+    out.flush()?;
+    write(args, &report)?;
+    Ok(match (report.architectures.iter().any(OfArch::is_wrong), report.finished) {
+        (true, _) => DIFFERS,
+        (false, false) => STOPPED,
+        (false, true) => FINE,
+    })
+}
+
+/// The images by architecture.
+fn pairs(args: &args::Series) -> Result<Vec<Pair>, Failed> {
+    let args::Series { base, patched, arch, .. } = args;
+    if base.len() != patched.len() || !matches!(arch.len(), n if n == 0 || n == base.len()) {
+        let why = "--base, --patched, and --arch where it is needed, are given once for each architecture";
+        return Err(Failed::Unusable(why.to_owned()));
+    }
+    let image = |path: &Path, n: usize| {
+        let guest = args::Guest { port: arch.get(n).cloned(), guest: args.guest.clone() };
+        verify_real::image(path, &guest)
+    };
+    let pair = |(n, (base, patched)): (usize, (&PathBuf, &PathBuf))| {
+        let pair = Pair { base: image(base, n)?, patched: image(patched, n)? };
+        if pair.base.port() == pair.patched.port() {
+            return Ok(pair);
+        }
+        let [base, patched] = [base, patched].map(|path| path.display());
+        Err(Failed::Unusable(format!("{base} and {patched} are of different architectures")))
+    };
+    base.iter().zip(patched).enumerate().map(pair).collect()
+}
+
+fn of_arch(args: &args::Series, pair: &Pair, out: &mut Out) -> Result<OfArch, Failed> {
     let mut releases = Vec::new();
     for image in [&pair.base, &pair.patched] {
         let mut player = image.player()?;
@@ -48,25 +107,40 @@ pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
         }
         releases.push(player.facts()?.release.clone());
     }
-    let words = words(args, &pair)?;
-    let cost = if args.no_cost || progress::stopped() { Vec::new() } else { cost(&pair, &releases)? };
+    let words = words(args, pair)?;
+    let cost = if args.no_cost || progress::stopped() { Vec::new() } else { cost(pair, &releases)? };
     let [base, patched] = [releases[0].clone(), releases[1].clone()];
-    let (arch, finished) = (pair.base.port(), !progress::stopped());
-    let report =
-        Report { base, patched, arch, words, cost, seconds: begun.elapsed().as_secs_f64(), finished };
-    if args.json {
-        out.json(&report)?;
-    } else {
-        print(&report, out)?;
-    }
-    Ok(match (report.words.wrong.is_empty() && report.words.unlike_rules.is_empty(), finished) {
-        (false, _) => DIFFERS,
-        (true, false) => STOPPED,
-        (true, true) => FINE,
-    })
+    Ok(OfArch { arch: pair.base.port(), base, patched, words, cost })
 }
 
 fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
+    let files = files(args, pair)?;
+    let time = Duration::from_secs(args.minutes.saturating_mul(60));
+    let programs = Programs { seed: args.seed, cases: args.programs, time: Some(time), size: Size::SMALL };
+    let steps = args.programs.saturating_add(files.len() as u64);
+    let bar = progress::timed_bar(steps.into(), "programs");
+    let begun = Instant::now();
+    let tick = |words: &SeriesReport| {
+        let left = left(begun.elapsed(), words.played, steps).min(time.saturating_sub(begun.elapsed()));
+        let (differ, wrong) = (words.changed.len(), words.wrong.len());
+        bar.set_position(words.played);
+        bar.set_message(format!("{differ} kinds differ, {wrong} are wrong, {} s left", left.as_secs()));
+    };
+    let watch = Watch { stop: &STOP, tick: &|_| () };
+    let mut words = pair.words(&files, programs, watch, &tick)?;
+    bar.set_message("making programs shorter");
+    pair.shrink(&mut words, programs, SHRINK, watch)?;
+    bar.finish_and_clear();
+    Ok(words)
+}
+
+/// The time that is left where so many steps took so long.
+fn left(took: Duration, done: u64, steps: u64) -> Duration {
+    let each = took.as_millis() as u64 / done.max(1);
+    Duration::from_millis(each.saturating_mul(steps.saturating_sub(done)))
+}
+
+fn files(args: &args::Series, pair: &Pair) -> Result<Vec<(String, Scenario)>, Failed> {
     let mut files = Vec::new();
     for path in &args.files {
         let scenario = input::scenario_of(path)?;
@@ -75,86 +149,40 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
             None => files.push((path.display().to_string(), scenario)),
         }
     }
-    let time = Some(Duration::from_secs(args.minutes.saturating_mul(60)));
-    let programs = Programs { seed: args.seed, cases: args.programs, time, size: Size::SMALL };
-    let bar = progress::bar(u128::from(args.programs) + files.len() as u128, "programs");
-    let tick = |words: &SeriesReport| {
-        bar.set_position(words.played);
-        bar.set_message(format!("{} differ", words.changed.len()));
-    };
-    let watch = Watch { stop: &STOP, tick: &|_| () };
-    let mut words = pair.words(&files, programs, watch, &tick)?;
-    bar.finish_and_clear();
-    pair.shrink(&mut words, programs, (SHOWN, SHRINK), watch)?;
-    Ok(words)
+    Ok(files)
 }
 
 fn cost(pair: &Pair, releases: &[String]) -> Result<Vec<[Measured; 2]>, Failed> {
     let workloads = cost_real::workloads()?;
-    let measure = |image: &Image, name: &str| cost_real::measure(image, name, &workloads);
-    let (base, patched) = (measure(&pair.base, &releases[0])?, measure(&pair.patched, &releases[1])?);
+    let bar = progress::bar(2 * workloads.len() as u128, "workloads");
+    let done = || bar.inc(1);
+    let base = cost_real::measure(&pair.base, &releases[0], &workloads, &done)?;
+    let patched = cost_real::measure(&pair.patched, &releases[1], &workloads, &done)?;
+    bar.finish_and_clear();
     Ok(base.into_iter().zip(patched).map(|(base, patched)| [base, patched]).collect())
 }
 
-fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
-    let Report { base, patched, arch, words, .. } = report;
-    out.line("")?;
-    out.heading(format!(
-        "{arch}: {patched} against {base}: {} scenarios and programs on both",
-        words.played
-    ))?;
-    groups("Changed", "nothing differs between the two", &words.changed, out)?;
-    groups("Wrong", "no table, no warning and no crash says that anything is", &words.wrong, out)?;
-    let unlike = "where the base is as the emulator has it, so is the patched kernel";
-    groups("Unlike the rules of its release", unlike, &words.unlike_rules, out)?;
-    if words.both_unlike_rules > 0 {
-        out.line(format!(
-            "  ({} programs say nothing here: both kernels differ from the emulator)",
-            words.both_unlike_rules
-        ))?;
+/// The files that are wanted.
+fn write(args: &args::Series, report: &Report) -> Result<(), Failed> {
+    if let Some(path) = &args.letter {
+        output::write_file(path, letter::text(report).as_bytes())?;
     }
-    if !report.cost.is_empty() {
-        print_cost(report, out)?;
+    if let Some(path) = &args.html {
+        output::write_file(path, html::page(report).as_bytes())?;
     }
-    let stopped = if report.finished { "" } else { ", stopped" };
-    out.line(format!("{:.0} s, {} programs a second{stopped}", report.seconds, words.per_second))?;
-    Ok(())
-}
-
-fn groups(title: &str, none: &str, groups: &[Group], out: &mut Out) -> Result<(), Failed> {
-    if groups.is_empty() {
-        return Ok(out.line(format!("{title}: {none}."))?);
-    }
-    out.differing(format!("{title}:"))?;
-    for group in groups.iter().take(SHOWN) {
-        let of = group.file.as_ref().map_or_else(String::new, |file| format!(", as in {file}"));
-        let seconds = group.millis as f64 / 1000.0;
-        out.line(format!(
-            "  {} x {}{of}, first after {} programs and {seconds:.1} s",
-            group.count, group.cause, group.after
-        ))?;
-        out.line(format!("      {}", group.example))?;
-        for line in group.lines.iter().filter(|_| group.file.is_none()) {
-            out.line(format!("        {line}"))?;
+    let Some(folder) = &args.emit_c else { return Ok(()) };
+    let failed = |error| Failed::Unusable(format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    for OfArch { arch, words, .. } in &report.architectures {
+        let kinds = [("changed", &words.changed), ("wrong", &words.wrong), ("both", &words.wrong_in_both)];
+        for (kind, groups) in kinds {
+            for (n, group) in groups.iter().take(SHOWN).enumerate() {
+                let path = folder.join(format!("{arch}-{kind}-{}.c", n + 1));
+                let about = group.cause.replace("*/", "* /");
+                let text = format!("/* {arch}: {about} */\n{}", group.c_program());
+                output::write_file(&path, text.as_bytes())?;
+            }
         }
     }
-    if groups.len() > SHOWN {
-        out.line(format!("  and {} other kinds", groups.len() - SHOWN))?;
-    }
     Ok(())
-}
-
-/// A table for a cover letter.
-fn print_cost(report: &Report, out: &mut Out) -> Result<(), Failed> {
-    out.heading("Instructions for 16M, least of each call:")?;
-    out.line(format!("  {:12} {:>14} {:>14} {:>7}  call", "workload", "base", "patched", "change"))?;
-    for [base, patched] in &report.cost {
-        for (was, is) in base.instructions.iter().zip(&patched.instructions) {
-            let hundredths = is.min * 100 / was.min.max(1);
-            let times = format!("{}.{:02}x", hundredths / 100, hundredths % 100);
-            let (a, b) = (grouped(was.min), grouped(is.min));
-            out.line(format!("  {:12} {a:>14} {b:>14} {times:>7}  {}", base.workload, was.call))?;
-        }
-    }
-    Ok(out.line(LIMITS)?)
 }

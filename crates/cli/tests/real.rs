@@ -213,3 +213,33 @@ fn a_kernel_that_is_lost_costs_one_scenario() {
         assert!(equal >= files.len() - 1, "{text}");
     }
 }
+
+#[test]
+fn machines_end_with_the_program_however_it_ends() {
+    let text = "mmap(0x40000000, 4K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        repeat 100000 {\nmprotect(0x40000000, 4K, PROT_NONE)\n}\n";
+    for image in images() {
+        let file = file("endless.scn", text);
+        let mut verify = program(&["verify", "--kernel", &image, &file]);
+        let mut verify = verify.stdout(Stdio::null()).spawn().expect("the program runs");
+        let command = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let machine = (0..1200).find_map(|_| {
+            sleep(Duration::from_millis(50));
+            children(verify.id()).into_iter().find(|pid| command(pid).contains("qemu-system"))
+        });
+        let machine = machine.expect("a machine is booted");
+        assert!(command(&machine).contains("-nic\0none"), "{}", command(&machine));
+        let limits = fs::read_to_string(format!("/proc/{machine}/limits")).unwrap_or_default();
+        let limit = limits.lines().find(|line| line.starts_with("Max address space")).unwrap_or_default();
+        assert!(!limit.contains("unlimited"), "{limit}");
+        // By SIGKILL: it can do nothing about it.
+        verify.kill().expect("it runs");
+        verify.wait().expect("it was started");
+        let is_gone = || !command(&machine).contains("qemu-system");
+        let gone = (0..200).any(|_| {
+            sleep(Duration::from_millis(50));
+            is_gone()
+        });
+        assert!(gone, "the machine ends too");
+    }
+}

@@ -6,6 +6,7 @@ pub mod cost;
 pub mod host;
 #[cfg(feature = "fuzz")]
 mod judge;
+mod lost;
 mod moving;
 #[cfg(feature = "fuzz")]
 pub mod programs;
@@ -34,6 +35,9 @@ pub enum VerifyError {
     /// The kernel did not answer.
     #[error(transparent)]
     Real(#[from] RealError),
+    /// It was lost while it played: in which call, and at which entry as far as that can be seen.
+    #[error("{0}: {1}")]
+    Lost(String, RealError),
     /// What it answered makes no sense.
     #[error(transparent)]
     Golden(#[from] GoldenError),
@@ -42,6 +46,6 @@ pub enum VerifyError {
 impl VerifyError {
     /// Whether a kernel was lost while it played; another may be booted.
     pub const fn is_loss(&self) -> bool {
-        matches!(self, Self::Real(error) if !matches!(error, RealError::Missing(_)))
+        matches!(self, Self::Lost(_, error) | Self::Real(error) if !matches!(error, RealError::Missing(_)))
     }
 }

@@ -127,6 +127,11 @@ impl Qemu {
         &self.facts
     }
 
+    /// The topmost table of a process, where it is known without asking the kernel.
+    pub fn known_root(&self, pid: u32) -> Option<u64> {
+        self.roots.get(&pid).copied()
+    }
+
     /// What the kernel said is wrong with it, since last asked.
     pub fn take_alarms(&mut self) -> Vec<String> {
         self.console.take_alarms()

@@ -122,3 +122,29 @@ impl Writer<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fuzz::{Coverage, Plan, Planned, Size, batches_of, vary};
+    use fastrand::Rng;
+    use ptelab_machine::KernelRules;
+    use ptelab_scenario::Line;
+
+    /// Programs that are right on the emulator are so on kernels.
+    #[test]
+    fn programs_and_those_like_them_hold_on_the_emulator() {
+        let plan = Plan::new(vec!["arm64"], vec![KernelRules::of_release(KernelRules::OLDEST)], Size::SMALL);
+        let mut rng = Rng::with_seed(7);
+        for case in 0..60 {
+            let lines = batches_of(3, case, Size::SMALL);
+            let like = vary(&lines, &batches_of(4, case, Size::SMALL), Size::SMALL, &mut rng);
+            for lines in [lines, like] {
+                let text: Vec<String> = lines.iter().map(Line::to_string).collect();
+                let parsed = ptelab_scenario::parse(&text.join("\n")).expect("it is a scenario");
+                assert_eq!(parsed.step_count(), lines.len() as u128, "{}", text.join("\n"));
+                let done = plan.run(case, &lines, &mut Coverage::default());
+                assert!(done.is_ok(), "{done:?}");
+            }
+        }
+    }
+}

@@ -119,9 +119,12 @@ impl Host {
         let fallbacks = thp::fallbacks();
         let area = moving::ranges(&scenario);
         let port = self.builder.build().map_err(crate::golden::GoldenError::from)?;
-        let recording = record::record(&mut self.real, &*port, &scenario, area, watch);
+        let mut recording = Recording { area, ..Recording::default() };
+        let finished = record::record(&mut self.real, &*port, &scenario, &mut recording, watch);
         self.real.end();
-        let Some(recording) = recording? else { return Ok(None) };
+        if !finished? {
+            return Ok(None);
+        }
         let verdict = self.best(&recording, &scenario, &Verdict { notes, ..verdict })?;
         if !verdict.is_equal() && thp::fallbacks() != fallbacks {
             let reason = "no memory in one piece was free for a folio".to_owned();

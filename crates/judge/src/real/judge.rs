@@ -237,7 +237,9 @@ impl<'a> Judge<'a> {
     ) -> Result<(), (Check, String)> {
         let empty = matches!(entry.view, PteView::None | PteView::Table(_));
         let bytes = bytes.or((empty && !page.is_shared()).then_some([0; 4]));
-        if bytes.is_some_and(|bytes| bytes != page.bytes()) {
+        if let Some(bytes) = bytes
+            && bytes != page.bytes()
+        {
             return Err((Check::Contents, format!("holds {bytes:?}, was written {:?}", page.bytes())));
         }
         let leaf = match entry.view {
@@ -323,4 +325,100 @@ fn is_huge(entry: &Entry) -> bool {
 
 fn says(entry: &Entry, bit: Pagemap) -> bool {
     Pagemap::from_bits_retain(entry.page.pagemap).contains(bit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recording::RealCall;
+    use super::super::walk::TableWord;
+    use super::*;
+    use crate::golden::GoldenVma;
+    use ptelab_machine::{Builder, CallError, Errno};
+    use ptelab_real::{Frame, RealPage};
+
+    const TEXT: &str = "mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
+        memset(0x40000000, 7, 64K)\nmprotect(0x40000000, 64K, PROT_READ|PROT_WRITE)\ndump(0x40000000, 128K, \"end\")\n";
+    /// A dirty page of a block that may be written.
+    const WORD: u64 = 0x00f8_0000_0000_0f43;
+    const PFN: u64 = 0x5f400;
+
+    fn recording() -> Recording {
+        let reply = |value| RealCall { text: String::new(), reply: Outcome::Value(value), chosen: false };
+        let word = |n: u64| {
+            let word = if n < 16 { WORD | (PFN + n) << 12 } else { 0 };
+            TableWord { addr: 0x4000_0000 + n * PAGE, level: Level::Pte, word }
+        };
+        let frame = |n: u64| Frame { pfn: PFN + n, head: PFN, folio_pages: 16, mapcount: 1 };
+        let page = |n: u64| RealPage { pagemap: 0x810, frame: (n < 16).then(|| frame(n)) };
+        let vma = GoldenVma {
+            start: "0x40000000".to_owned(),
+            end: "0x40010000".to_owned(),
+            perms: "rw-p".to_owned(),
+            rss_kb: 64,
+            anon_huge_kb: 0,
+            vmflags: "rd wr mr mw me ac".to_owned(),
+        };
+        let dump = RealDump {
+            name: "end".to_owned(),
+            pid: 1,
+            start: 0x4000_0000,
+            len: 32 * PAGE,
+            vmas: vec![vma],
+            pages: (0..32).map(page).collect(),
+            bytes: (0..32).map(|n| (n < 16).then_some([7; 4])).collect(),
+            words: Some((0..32).map(word).collect()),
+        };
+        let calls = vec![reply(0x4000_0000), reply(0), reply(0)];
+        Recording { calls, dumps: vec![dump], area: Vec::new() }
+    }
+
+    fn broken(recording: &Recording) -> Option<Check> {
+        let scenario = ptelab_scenario::parse(TEXT).expect("it is well formed");
+        let port = Builder::new("arm64").build().expect("there is such a port");
+        let rules = KernelRules::of_release(KernelRules::OLDEST);
+        wrong(recording, &scenario, (&*port, rules), (By::Model, false)).map(|violation| violation.check)
+    }
+
+    fn set(recording: &mut Recording, n: usize, word: u64) {
+        recording.dumps[0].words.as_mut().expect("they were read")[n].word = word;
+    }
+
+    #[test]
+    fn a_sound_kernel_is_found_sound() {
+        assert_eq!(broken(&recording()), None);
+    }
+
+    type Spoil = fn(&mut Recording, u64);
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let of = |n: u64| WORD | (PFN + n) << 12;
+        let spoils: [(Check, Spoil); 10] = [
+            (Check::Results, |r, _| r.calls[2].reply = Outcome::Failed(CallError::Errno(Errno::ENOMEM))),
+            (Check::Contents, |r, _| r.dumps[0].bytes[3] = Some([7, 7, 0, 7])),
+            (Check::Blocks, |r, _| set(r, 15, 0)),
+            (Check::Vma, |r, _| r.dumps[0].vmas[0].perms = "r--p".to_owned()),
+            (Check::Outside, |r, word| set(r, 16, word + (16 << 12))),
+            (Check::Writable, |r, _| r.dumps[0].pages[2].frame.as_mut().expect("it is mapped").mapcount = 2),
+            (Check::Blocks, |r, word| set(r, 4, word & !(1 << 52) | 4 << 12)),
+            (Check::Blocks, |r, _| r.dumps[0].pages[15].frame.as_mut().expect("it is mapped").head += 15),
+            (Check::Protected, |r, word| set(r, 0, word | 1 << 58)),
+            (Check::Mapcount, |r, _| r.dumps[0].pages[2].frame.as_mut().expect("it is mapped").mapcount = 0),
+        ];
+        for (n, (check, spoil)) in spoils.iter().enumerate() {
+            let mut spoiled = recording();
+            spoil(&mut spoiled, of(0));
+            assert_eq!(broken(&spoiled), Some(*check), "spoil {n}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_and_is_clean_is_found() {
+        let mut spoiled = recording();
+        // Neither software's dirty nor hardware's, nor one of a block.
+        for n in 0..16 {
+            set(&mut spoiled, n, (0x0068_0000_0000_0fc3) | (PFN + n as u64) << 12);
+        }
+        assert_eq!(broken(&spoiled), Some(Check::Dirty));
+    }
 }

@@ -3,6 +3,7 @@
 use super::VerifyError;
 use super::cost::{self, Counted};
 use super::host::has_feature;
+use super::lost;
 use super::moving::AddrRange;
 use super::record;
 use super::recording::{PAGE, RealDump, Recording};
@@ -267,11 +268,11 @@ impl Player {
 
     /// A machine of this kind is done with a scenario: its processes end, and what the kernel does not survive then is the scenario's
     /// doing, too.
-    fn settle<T>(&mut self, need: Need, done: Result<T, RealError>) -> Result<T, RealError> {
+    fn settle<T>(&mut self, need: Need, done: Result<T, RealError>) -> Result<T, VerifyError> {
         let machine = self.booted.remove(&need).filter(|_| self.image.boots == Boots::Rarely);
         let done = done?;
         let Some(mut machine) = machine else { return Ok(done) };
-        machine.restart()?;
+        machine.restart().map_err(|error| VerifyError::Lost("as its processes ended".to_owned(), error))?;
         self.booted.insert(need, machine);
         Ok(done)
     }
@@ -304,8 +305,16 @@ impl Player {
         self.machine(need)?;
         let Some(machine) = self.booted.get_mut(&need) else { return Err(RealError::Died(0).into()) };
         let area = vec![AddrRange { start: TEST_AREA.0, end: TEST_AREA.1 }];
-        let recording = record::record(machine, &*self.port, scenario, area, watch);
-        Ok(self.settle(need, recording)?)
+        let mut recording = Recording { area, ..Recording::default() };
+        let finished = match record::record(machine, &*self.port, scenario, &mut recording, watch) {
+            Err(error @ RealError::Gone { .. }) => {
+                let found = lost::look(machine, &*self.port, scenario, &recording);
+                self.booted.remove(&need);
+                return Err(VerifyError::Lost(found, error));
+            }
+            finished => finished,
+        };
+        Ok(self.settle(need, finished)?.then_some(recording))
     }
 
     /// Holds a machine that is built as the kernel was against what it did.
@@ -359,7 +368,7 @@ impl Player {
         let need = Need::of(scenario);
         let machine = self.machine(need)?;
         let measured = cost::measure(machine, scenario, watch);
-        Ok(self.settle(need, measured)?)
+        self.settle(need, measured)
     }
 
     /// Plays a scenario and records it as a golden file; nothing where it was stopped.

@@ -11,18 +11,17 @@ use ptelab_real::{RealError, RealKernel};
 use ptelab_run::exec::Watch;
 use ptelab_scenario::Scenario;
 
-/// Plays a scenario; nothing where it was stopped. `port` reads the tables.
+/// Plays a scenario, into a recording; says whether it came to its end, or was stopped. `port` reads the tables.
 pub(super) fn record(
     kernel: &mut dyn RealKernel,
     port: &dyn Backend,
     scenario: &Scenario,
-    area: Vec<AddrRange>,
+    recording: &mut Recording,
     watch: Watch<'_>,
-) -> Result<Option<Recording>, RealError> {
-    let mut recording = Recording { area, ..Recording::default() };
+) -> Result<bool, RealError> {
     for step in scenario.steps() {
         if watch.stopped() {
-            return Ok(None);
+            return Ok(false);
         }
         let pid = step.line.pid.unwrap_or(1);
         match &step.line.call {
@@ -41,7 +40,7 @@ pub(super) fn record(
         }
         (watch.tick)(1);
     }
-    Ok(Some(recording))
+    Ok(true)
 }
 
 const NO_PROCESS: Outcome = Outcome::Failed(CallError::Errno(Errno::ESRCH));

@@ -36,6 +36,7 @@ pub(super) struct RealDump {
     pub(super) vmas: Vec<GoldenVma>,
     pub(super) pages: Vec<RealPage>,
     /// What the page of each holds at some places, where that can be read.
+    #[cfg_attr(not(feature = "fuzz"), expect(dead_code, reason = "it is for who judges kernels"))]
     pub(super) bytes: Vec<Option<[u8; 4]>>,
     /// Where they can be read.
     pub(super) words: Option<Vec<TableWord>>,

@@ -26,6 +26,9 @@ pub struct Pair {
     pub patched: Image,
 }
 
+/// The cause where a kernel did not survive a program.
+const LOST: &str = "the kernel is lost";
+
 /// What a finding says of a series.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -33,6 +36,8 @@ pub enum Kind {
     Changed,
     /// Something is wrong with the patched one.
     Wrong,
+    /// The same is wrong with both.
+    Both,
     /// The patched one differs from the emulator, and the base does not.
     Unlike,
 }
@@ -69,6 +74,8 @@ pub struct SeriesReport {
     pub changed: Vec<Group>,
     /// What is wrong with the patched kernel: a table that cannot be right, a warning, a kernel that is lost.
     pub wrong: Vec<Group>,
+    /// What is wrong with both kernels, in the same programs.
+    pub wrong_in_both: Vec<Group>,
     /// Where the patched kernel differs from the emulator and the base does not.
     pub unlike_rules: Vec<Group>,
     /// Programs on which both differ from the emulator, which knows nothing of that then.
@@ -97,7 +104,7 @@ struct Case {
 struct Both {
     case: Case,
     found: Vec<(Kind, Said)>,
-    both_unlike_rules: bool,
+    neither_as_rules: bool,
 }
 
 impl Group {
@@ -120,53 +127,33 @@ impl Pair {
         watch: Watch<'_>,
         tick: &(dyn Fn(&SeriesReport) + Sync),
     ) -> Result<SeriesReport, VerifyError> {
-        let others: Mutex<Vec<Player>> = Mutex::new(Vec::new());
-        let begun = Mutex::new(None::<Instant>);
-        let begin = || *begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
-        let pool = Pool::default();
+        let run = Run {
+            patched: &self.patched,
+            files,
+            programs,
+            watch,
+            pool: Pool::default(),
+            others: Mutex::new(Vec::new()),
+            begun: Mutex::new(None),
+        };
         let mut words = SeriesReport::default();
         let count = files.len().saturating_add(usize::try_from(programs.cases).unwrap_or(usize::MAX));
-        let play = |base: &mut Player, n: usize| {
-            let other = others.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut patched = other.map_or_else(|| self.patched.player(), Ok)?;
-            let beside = [base.beside(None)?, patched.beside(None)?];
-            let late = programs.time.is_some_and(|time| begin().elapsed() >= time);
-            let both = if late && n >= files.len() {
-                None
-            } else {
-                let case = match files.get(n) {
-                    Some(file) => of_file(file),
-                    None => {
-                        let number = (n - files.len()) as u64;
-                        program(&programs, number, pool.program(&programs, number), &beside[0])?
-                    }
-                };
-                play_both(case, [base, &mut patched], &beside, watch)?
-            };
-            others.lock().unwrap_or_else(PoisonError::into_inner).push(patched);
-            let shown =
-                both.iter().flat_map(|both| both.found.iter().map(|(kind, said)| (&both.case, *kind, said)));
-            shown
-                .filter(|(case, ..)| case.number.is_some())
-                .for_each(|(case, kind, said)| pool.add(kind, said, &case.lines));
-            Ok(both)
-        };
-        let all = &mut words;
+        let (all, time) = (&mut words, &run);
         let each = move |_: usize, both: Result<Option<Both>, VerifyError>| {
             if let Some(both) = both? {
-                let time = begin().elapsed();
+                let time = time.begin().elapsed();
                 all.add(both, time);
                 all.per_second = (u128::from(2 * all.played) * 1000 / time.as_millis().max(1)) as u64;
                 tick(all);
             }
             Ok::<(), VerifyError>(())
         };
-        self.base.play_all(count, watch, play, each)?;
+        self.base.play_all(count, watch, |base, n| run.play(base, n), each)?;
         Ok(words)
     }
 
-    /// Makes the programs of what is wrong and of what differs shorter, of the first `most` kinds each and for so long at most: the
-    /// fewest lines that still show the same.
+    /// Makes the programs of what is wrong and of what differs shorter, each for so long at most, and all of them together: the fewest
+    /// lines that still show the same.
     ///
     /// # Errors
     /// Where a kernel does not come up.
@@ -174,9 +161,12 @@ impl Pair {
         &self,
         words: &mut SeriesReport,
         programs: Programs,
-        (most, each): (usize, Duration),
+        (each, all): (Duration, Duration),
         watch: Watch<'_>,
     ) -> Result<(), VerifyError> {
+        if watch.stopped() {
+            return Ok(());
+        }
         let (mut base, mut patched) = (self.base.player()?, self.patched.player()?);
         let beside = [base.beside(None)?, patched.beside(None)?];
         let trial = Trial {
@@ -184,11 +174,14 @@ impl Pair {
             beside,
             programs,
             watch,
-            wanted: Mutex::new((String::new(), Instant::now())),
+            wanted: Mutex::new((Kind::Changed, String::new(), Instant::now())),
         };
-        for group in words.wrong.iter_mut().take(most).chain(words.changed.iter_mut().take(most)) {
-            let Some(case) = group.case.filter(|_| !watch.stopped()) else { continue };
-            let wanted = (group.cause.clone(), Instant::now() + each);
+        let until = Instant::now() + all;
+        let wrong = words.wrong.iter_mut().map(|group| (Kind::Wrong, group));
+        for (kind, group) in wrong.chain(words.changed.iter_mut().map(|group| (Kind::Changed, group))) {
+            let late = watch.stopped() || Instant::now() >= until;
+            let Some(case) = group.case.filter(|_| !late) else { continue };
+            let wanted = (kind, group.cause.clone(), until.min(Instant::now() + each));
             *trial.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
             if let Err(found) = trial.run(case, &group.program, &mut Coverage::default()) {
                 let found = crate::fuzz::shrink(&trial, found);
@@ -198,6 +191,52 @@ impl Pair {
             }
         }
         Ok(())
+    }
+}
+
+/// Files and programs that are played on both kernels.
+struct Run<'a> {
+    patched: &'a Image,
+    files: &'a [(String, Scenario)],
+    programs: Programs,
+    watch: Watch<'a>,
+    pool: Pool,
+    /// Players of the patched kernel that nobody uses now.
+    others: Mutex<Vec<Player>>,
+    /// When the first kernels had come up.
+    begun: Mutex<Option<Instant>>,
+}
+
+impl Run<'_> {
+    fn begin(&self) -> Instant {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now)
+    }
+
+    /// Nothing where it is too late for it.
+    fn play(&self, base: &mut Player, n: usize) -> Result<Option<Both>, VerifyError> {
+        let other = self.others.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut patched = other.map_or_else(|| self.patched.player(), Ok)?;
+        let beside = [base.beside(None)?, patched.beside(None)?];
+        let late = self.programs.time.is_some_and(|time| self.begin().elapsed() >= time);
+        if late && n >= self.files.len() {
+            return Ok(None);
+        }
+        let both = play_both(self.case(n, &beside[0])?, [base, &mut patched], &beside, self.watch)?;
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(patched);
+        if let Some(Both { case: Case { number: Some(_), lines, .. }, found, .. }) = &both {
+            for (kind, said) in found {
+                self.pool.add(*kind, said, lines);
+            }
+        }
+        Ok(both)
+    }
+
+    fn case(&self, n: usize, beside: &Beside) -> Result<Case, GoldenError> {
+        if let Some(file) = self.files.get(n) {
+            return Ok(of_file(file));
+        }
+        let number = (n - self.files.len()) as u64;
+        program(&self.programs, number, self.pool.program(&self.programs, number), beside)
     }
 }
 
@@ -219,34 +258,34 @@ fn play_both(
     watch: Watch<'_>,
 ) -> Result<Option<Both>, VerifyError> {
     let by = if case.file.is_some() { By::Tables } else { By::Model };
-    let Some(was) = lost(base.judged(&case.scenario, &beside[0], By::Tables, watch))? else {
-        return Ok(None);
-    };
-    base.take_alarms();
+    let Some(was) = lost(base.judged(&case.scenario, &beside[0], by, watch))? else { return Ok(None) };
+    let old = mistakes(&was, &base.take_alarms());
     let Some(is) = lost(patched.judged(&case.scenario, &beside[1], by, watch))? else { return Ok(None) };
-    let mut found = complaints(&patched.take_alarms());
-    let mut both_unlike_rules = false;
+    let new = mistakes(&is, &patched.take_alarms());
+    let kind = |said: &Said| {
+        if old.iter().any(|old| old.cause == said.cause) { Kind::Both } else { Kind::Wrong }
+    };
+    let mut found: Vec<(Kind, Said)> = new.into_iter().map(|said| (kind(&said), said)).collect();
+    let mut neither_as_rules = false;
     match (was, is) {
-        (Ok((was, _)), Ok((is, wrong))) => {
-            found.extend(wrong.map(|wrong| {
-                (Kind::Wrong, Said { cause: format!("not so: {}", wrong.check.law()), text: wrong.text })
-            }));
-            found.extend(difference::differing(&was, &is, patched.words()).map(|said| (Kind::Changed, said)));
+        (Ok((was, _)), Ok((is, _))) => {
+            let changed = difference::differing(&was, &is, patched.words());
             match [unlike(&was, &beside[0])?, unlike(&is, &beside[1])?] {
                 [None, Some(text)] => {
-                    let cause = text.split(':').next_back().unwrap_or_default().to_owned();
+                    let cause = changed.as_ref().map_or_else(String::new, |said| said.cause.clone());
                     found.push((Kind::Unlike, Said { cause, text }));
                 }
-                [Some(_), Some(_)] => both_unlike_rules = true,
+                [Some(_), Some(_)] => neither_as_rules = true,
                 [_, None] => {}
             }
+            found.extend(changed.map(|said| (Kind::Changed, said)));
         }
-        (_, Err(text)) => {
-            found.push((Kind::Wrong, Said { cause: "the patched kernel is lost".to_owned(), text }));
+        (Err(text), Ok(_)) => {
+            found.push((Kind::Changed, Said { cause: "the base is lost".to_owned(), text }));
         }
-        (Err(text), _) => found.push((Kind::Changed, Said { cause: "the base is lost".to_owned(), text })),
+        (_, Err(_)) => {}
     }
-    Ok(Some(Both { case, found, both_unlike_rules }))
+    Ok(Some(Both { case, found, neither_as_rules }))
 }
 
 /// What was judged, or how a kernel was lost; nothing where it was stopped.
@@ -260,14 +299,27 @@ fn lost(judged: Result<Option<(Golden, Option<Violation>)>, VerifyError>) -> Res
     }
 }
 
-/// What a kernel said on its console.
-fn complaints(alarms: &[String]) -> Vec<(Kind, Said)> {
-    let Some(alarm) = alarms.first() else { return Vec::new() };
-    let said = alarm.split_once("] ").map_or(alarm.as_str(), |(_, said)| said);
-    // Who runs, and where it stands in memory, differs from program to program.
-    let cause: String = said.split(" at ").take(2).collect::<Vec<_>>().join(" at ");
-    let cause = cause.split(" pid:").next().unwrap_or_default();
-    vec![(Kind::Wrong, Said { cause: format!("the kernel says: {cause}"), text: alarms.join("\n") })]
+/// What is wrong with a kernel: it is lost, or its tables or results are wrong, or it says so itself.
+fn mistakes(judged: &Result<(Golden, Option<Violation>), String>, alarms: &[String]) -> Vec<Said> {
+    let said = alarms.first().map(|alarm| Said { cause: cause_of_alarm(alarm), text: alarms.join("\n") });
+    let of_tables = match judged {
+        Ok((_, wrong)) => wrong.as_ref().map(|wrong| Said {
+            cause: format!("does not hold: {}", wrong.check.law()),
+            text: wrong.text.clone(),
+        }),
+        Err(lost) => Some(Said { cause: LOST.to_owned(), text: lost.clone() }),
+    };
+    of_tables.into_iter().chain(said).collect()
+}
+
+/// `[    1.0] WARNING: mm/mprotect.c:51 at f+0x1/0x2, CPU#0: init/516` without what differs from one time to the next.
+fn cause_of_alarm(alarm: &str) -> String {
+    let said = alarm.split_once("] ").map_or(alarm, |(_, said)| said);
+    let said = ["+0x", ", CPU", " pid:", "  pte:"]
+        .into_iter()
+        .fold(said, |said, end| said.split(end).next().unwrap_or(said));
+    let parts = said.split(':').map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    format!("the kernel says: {}", parts.collect::<Vec<_>>().join(":").replace(": at", " at"))
 }
 
 fn unlike(golden: &Golden, beside: &Beside) -> Result<Option<String>, GoldenError> {
@@ -280,8 +332,8 @@ struct Trial<'a> {
     beside: [Beside; 2],
     programs: Programs,
     watch: Watch<'a>,
-    /// The cause, and until when it is looked for.
-    wanted: Mutex<(String, Instant)>,
+    /// What is looked for, and until when.
+    wanted: Mutex<(Kind, String, Instant)>,
 }
 
 impl Planned for Trial<'_> {
@@ -290,7 +342,7 @@ impl Planned for Trial<'_> {
     }
 
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
-        let (cause, until) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (kind, cause, until) = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut players = self.players.lock().unwrap_or_else(PoisonError::into_inner);
         if Instant::now() > until || self.watch.stopped() {
             return Ok(());
@@ -301,7 +353,8 @@ impl Planned for Trial<'_> {
             .and_then(|case| play_both(case, [base, patched], &self.beside, self.watch));
         // Where no kernel comes up any more, the program stays as long as it is.
         let Ok(Some(both)) = both else { return Ok(()) };
-        let Some((_, said)) = both.found.into_iter().find(|(_, said)| said.cause == cause) else {
+        let mut found = both.found.into_iter();
+        let Some((_, said)) = found.find(|(of, said)| *of == kind && said.cause == cause) else {
             return Ok(());
         };
         Err(Found {
@@ -317,12 +370,13 @@ impl Planned for Trial<'_> {
 impl SeriesReport {
     fn add(&mut self, both: Both, time: Duration) {
         self.played += 1;
-        self.both_unlike_rules += u64::from(both.both_unlike_rules);
+        self.both_unlike_rules += u64::from(both.neither_as_rules);
         let when = (self.played, time.as_millis() as u64);
         for (kind, said) in both.found {
             let groups = match kind {
                 Kind::Changed => &mut self.changed,
                 Kind::Wrong => &mut self.wrong,
+                Kind::Both => &mut self.wrong_in_both,
                 Kind::Unlike => &mut self.unlike_rules,
             };
             note(groups, &both.case, said, when);
@@ -344,5 +398,24 @@ fn note(groups: &mut Vec<Group>, case: &Case, Said { cause, text }: Said, (after
             }
         }
         None => groups.push(new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_have_a_cause_without_what_differs() {
+        for (alarm, cause) in [
+            (
+                "[    1.0] WARNING: mm/mprotect.c:51 at f+0x70/0x128, CPU#0: init/516",
+                "WARNING: mm/mprotect.c at f",
+            ),
+            ("[  2] BUG: Bad page map in process init  pte:60000", "BUG: Bad page map in process init"),
+            ("kernel BUG at mm/page_table_check.c:122!", "kernel BUG at mm/page_table_check.c:!"),
+        ] {
+            assert_eq!(cause_of_alarm(alarm), format!("the kernel says: {cause}"));
+        }
     }
 }

@@ -78,7 +78,7 @@ impl Console {
     }
 
     fn keep(&mut self, line: &str) {
-        if line.is_empty() {
+        if line.is_empty() || is_of_registers(line) {
             return;
         }
         if ALARMS.iter().any(|alarm| line.contains(alarm)) {
@@ -107,9 +107,34 @@ impl Console {
     }
 }
 
+/// Whether a line is one of registers: there are many, and they say little.
+fn is_of_registers(line: &str) -> bool {
+    let said = line.trim_start().strip_prefix('[').and_then(|line| line.split_once("] "));
+    let said = said.map_or(line, |(_, said)| said).trim_start();
+    let Some((name, _)) = said.split_once(':') else { return false };
+    let name = name.trim_end();
+    let number = |prefix: char| name.strip_prefix(prefix).is_some_and(|n| n.parse::<u8>().is_ok());
+    let of_x86 = name.len() == 3 && name.starts_with('R') && name != "RIP" || name == "FS" || name == "CR2";
+    number('x') || number('R') || of_x86 || matches!(name, "sp" | "pstate" | "Hardware name")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_registers_are_known() {
+        for line in
+            ["x29: ffff800080753c30 x28: ffff", "x8 : 0", "[    1.5] RAX: 0 RBX: 1", "sp : ffff", "R10: 1"]
+        {
+            assert!(is_of_registers(line), "{line}");
+        }
+        for line in
+            ["Call trace:", "[    1.5] RIP: 0010:f+0x1", " page_table_check_set+0x11c (P)", "pc : f+0x1"]
+        {
+            assert!(!is_of_registers(line), "{line}");
+        }
+    }
 
     #[test]
     fn alarms_are_heard_and_the_last_lines_kept() {

@@ -138,3 +138,41 @@ fn confine(command: &mut Command, memory: u64) {
     // SAFETY: between fork and exec it makes two system calls and nothing else.
     unsafe { command.pre_exec(tell) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_no_network_no_disk_and_limited_memory() {
+        let guest = &super::super::GUESTS[0];
+        let setup = Setup {
+            guest,
+            image: "Image".into(),
+            guests: "guests".into(),
+            memory: 64 << 20,
+            nodes: 1,
+            numa_balancing: false,
+            swaps: false,
+            icount: false,
+        };
+        let ram = Ram::new(guest.ram, setup.memory, 1).expect("there is memory");
+        let command = setup.command(&ram, Path::new("initramfs"), Path::new("/tmp/x/gdb"));
+        let args: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let has = |pair: [&str; 2]| args.windows(2).any(|args| args == pair);
+        assert!(
+            has(["-nic", "none"]) && has(["-m", "64M"]) && args.contains(&"-nodefaults".to_owned()),
+            "{args:?}"
+        );
+        assert!(!args.iter().any(|arg| arg.contains("-drive") || arg.contains("-net")), "{args:?}");
+    }
+
+    #[test]
+    fn what_is_confined_has_a_limit() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v"]);
+        confine(&mut command, 1 << 30);
+        let output = command.output().expect("there is a shell");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).lines().next(), Some("1048576"));
+    }
+}

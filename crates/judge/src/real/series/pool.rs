@@ -1,6 +1,6 @@
 //! Which programs are played: new ones, and those that are like programs that showed something.
 
-use super::{Kind, Said};
+use super::{Kind, LOST, Said};
 use crate::fuzz::vary;
 use crate::real::programs::Programs;
 use fastrand::Rng;
@@ -13,7 +13,9 @@ const KEPT: usize = 4;
 
 /// Programs that showed something, by what they showed.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<BTreeMap<(Kind, String), Vec<Vec<Line>>>>);
+pub(super) struct Pool(Mutex<Known>);
+
+type Known = BTreeMap<(Kind, String), Vec<Vec<Line>>>;
 
 impl Pool {
     /// The program of this number: every other one is like one that showed something, once there are any.
@@ -29,8 +31,11 @@ impl Pool {
         vary(like, &new, programs.size.of_case(case), &mut rng)
     }
 
-    /// Keeps a program that showed something.
+    /// Keeps a program that showed something. One that a kernel did not survive is not: each like it costs a boot.
     pub(super) fn add(&self, kind: Kind, said: &Said, lines: &[Line]) {
+        if said.cause == LOST {
+            return;
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = known.entry((kind, said.cause.clone())).or_default();
         if same.len() < KEPT {

@@ -1,0 +1,48 @@
+//! What is left of a kernel that was lost: its memory, in which its tables stand as they were.
+
+use super::recording::{RealDump, Recording};
+use super::walk::{self, TableWord};
+use ptelab_machine::{Backend, Call, Pte};
+use ptelab_real::RealKernel;
+use ptelab_real::qemu::Qemu;
+use ptelab_scenario::{Line, Scenario};
+
+/// The call in which a kernel was lost, and what of its process's entries is not as it was before that call.
+pub(super) fn look(kernel: &Qemu, port: &dyn Backend, scenario: &Scenario, recording: &Recording) -> String {
+    let plays =
+        |line: &&Line| !matches!(line.call, Call::Numa { .. } | Call::Time { .. } | Call::Dump { .. });
+    let Some(line) = scenario.steps().map(|step| step.line).filter(plays).nth(recording.calls.len()) else {
+        return "after the last call".to_owned();
+    };
+    let pid = line.pid.unwrap_or(1);
+    let entry = kernel.known_root(pid).and_then(|root| {
+        let mut dumps: Vec<&RealDump> = Vec::new();
+        for dump in recording.dumps.iter().rev().filter(|dump| dump.pid == pid) {
+            if !dumps.iter().any(|known| known.start == dump.start) {
+                dumps.push(dump);
+            }
+        }
+        dumps.sort_by_key(|dump| dump.start);
+        dumps.into_iter().find_map(|dump| changed(kernel, port, root, dump))
+    });
+    format!("in {line}{}", entry.unwrap_or_default())
+}
+
+/// How many entries changed, and the last that did.
+fn changed(kernel: &Qemu, port: &dyn Backend, root: u64, dump: &RealDump) -> Option<String> {
+    let is = walk::walk(port, root, (dump.start, dump.start + dump.len), |at| kernel.physical(at))?;
+    let was = dump.words.as_ref()?;
+    let changed: Vec<&TableWord> = is.iter().filter(|word| !was.contains(word)).collect();
+    let new = changed.last()?;
+    let old = was.iter().rev().find(|word| word.addr <= new.addr);
+    let text = |word: &TableWord| match word.word {
+        0 => "empty".to_owned(),
+        bits => format!("{bits:#x} {}", port.words().describe(Pte(bits), word.level)),
+    };
+    let (n, pid, old) = (changed.len(), dump.pid, old.map_or_else(|| "nothing".to_owned(), text));
+    Some(format!(
+        ", {n} entries had changed, the last entry {:#x} of process {pid}: {old}, then {}",
+        new.addr,
+        text(new)
+    ))
+}
