@@ -2,27 +2,26 @@
  * The guest program of kernel images under QEMU: the only program of an initramfs.
  *
  * It takes commands from a mailbox: pages of its own memory, which is a file that the other side maps. On the console it says where
- * they are, and listens for a newline that wakes it; all else there is the kernel's. A command is a line, answered by lines that
- * begin with `@`:
+ * they are and at which address each process has its marker, and listens for a newline that wakes it; all else there is the kernel's.
+ * A command is a line, answered by lines that begin with `@`; any number of commands may come together:
  *
  *   @| TEXT               a line of text, before the answer
- *   @* START STEP COUNT   numbers START, START + STEP... (hex), before the answer
  *   @= VALUE              the answer: it went well (hex)
  *   @! ERRNO              the answer: it did not (decimal)
  *   @~ SIGNAL CODE ADDR   the answer: an access got this signal, with si_code and si_addr
  *
- *   start                 ends all processes, puts settings to where a scenario starts, and starts process 1; a line says how many
- *                         pieces of memory of 2M are free
+ *   start NUMBER          ends all processes, puts settings to where a scenario starts, and starts process 1 with this number in its
+ *                         marker; a line says how many pieces of memory of 2M are free
  *   facts                 what the kernel is and was built with, a line `NAME VALUE` each
  *   thp FILE VALUE        writes to /sys/kernel/mm/transparent_hugepage/FILE
  *   clear_refs PID WHAT   writes to /proc/PID/clear_refs
- *   smaps PID             the lines of /proc/PID/smaps that are asked for
- *   words PID|kpageflags|kpagecount INDEX COUNT    words of /proc/PID/pagemap, /proc/kpageflags, /proc/kpagecount
+ *   smaps PID START END   the lines of /proc/PID/smaps that are asked for, of VMAs in this range
  *   pages PID INDEX COUNT what stands for pages of a process, a line `BITS COUNT [FRAME HEAD PAGES MAPPED]` for pages that follow each
  *                         other: bits 63:52 of pagemap's word, and where it is mapped the frame, its folio's first frame and pages, and
  *                         kpagecount
  *   off                   switches the machine off
- *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the number of the child. Beside those
+ *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the PID of the child, and the number
+ *                         in its marker. Beside those
  *                         `userfaultfd` answers with a file descriptor;
  *                         `spin` answers with the address of a word, and stays in user mode, with that word 1, until `stop` comes;
  *                         `wait MS` stays in user mode for so many milliseconds;
@@ -66,6 +65,7 @@
 #define REGIONS 4096
 #define SWAP_DEVICES 4
 #define ENOUGH_PIECES 64
+#define THP_FILES 32
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 /* What older headers do not have; their arguments are words: struct pm_scan_arg, struct uffdio_poison. */
@@ -74,12 +74,19 @@
 
 typedef unsigned long word;
 
-/* A process of the scenario: its number in this kernel, 0 where it does not live, and its pipes. */
+/* A process of the scenario: its number in this kernel, 0 where it does not live, its pipes, and its files once they were opened. */
 static struct process {
 	pid_t pid;
 	int commands[2];
 	int answers[2];
+	int smaps, pagemap;
 } processes[PROCESSES];
+
+/* A page that each process has of its own: by its number the other side knows the tables of the process. */
+static union {
+	volatile word number;
+	char bytes[PAGE];
+} marker __attribute__((aligned(4096)));
 
 /* The line in a pipe, without its end; 0 where nobody writes to it any more. There is never more than one. */
 static int read_line(int fd, char *line)
@@ -185,12 +192,14 @@ static void access_memory(const char *call, const word *a, char *answer)
 
 static void play(int self);
 
-static long fork_player(int number)
+static long fork_player(int self, word number)
 {
 	pid_t child = fork();
 
-	if (child == 0)
-		play(number);
+	if (child == 0) {
+		marker.number = number;
+		play(self);
+	}
 	return child;
 }
 
@@ -258,7 +267,7 @@ static long system_call(const char *call, const word *a)
 		return a[0] > 63 ? syscall(SYS_set_mempolicy, 0, 0, 0)
 				 : syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, &nodes, 64);
 	if (!strcmp(call, "fork"))
-		return fork_player(a[0]);
+		return fork_player(a[0], a[1]);
 	if (!strcmp(call, "pagemap_scan"))
 		return pagemap_scan(a);
 	if (!strcmp(call, "migrate_end"))
@@ -322,13 +331,14 @@ static int is_access(const char *call)
 	       !strcmp(call, "check") || !strcmp(call, "hwpoison");
 }
 
-/* A process of the scenario, from its first command to its end. */
+/* A process of the scenario, from its first command to its end. It says when it is there. */
 static void play(int self)
 {
 	int in = processes[self].commands[0], out = processes[self].answers[1];
 	char line[LINE], call[32], answer[64];
 	word ticks = 0;
 
+	dprintf(out, "= 0\n");
 	while (read_line(in, line)) {
 		word a[6] = { 0 }, begun;
 		long result;
@@ -370,7 +380,7 @@ static void play(int self)
 #define BOX_PAGES 64
 #define BOX_COMMANDS 8
 #define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
-#define BOX_SPINS 3000
+#define BOX_LOOKS 20
 
 /* Its first page, then pages of commands, then pages of answers (crates/real/src/qemu/mailbox.rs). */
 static union {
@@ -419,7 +429,7 @@ static void set_up_box(void)
 	close(pagemap);
 	for (int i = 0; i < BOX_PAGES; i++)
 		box.frames[i] &= (1UL << 55) - 1;
-	dprintf(1, "\n@box %llx\n", (unsigned long long)box.frames[0]);
+	dprintf(1, "\n@box %llx %lx\n", (unsigned long long)box.frames[0], (word)&marker);
 }
 
 static uint32_t look(const uint32_t *number)
@@ -427,15 +437,14 @@ static uint32_t look(const uint32_t *number)
 	return __atomic_load_n(number, __ATOMIC_SEQ_CST);
 }
 
-/* Waits for the next command: first by looking, then for a newline. */
+/* Waits for the next command: first by looking, then for a newline. Who asks needs the CPU meanwhile, and the guest may not keep it. */
 static void wait_for_command(void)
 {
 	static char newlines[64];
 
-	for (int i = 0; i < BOX_SPINS; i++) {
+	for (int i = 0; i < BOX_LOOKS; i++) {
 		if (look(&box.asked) != look(&box.answered))
 			return;
-		sched_yield();
 	}
 	while (look(&box.asked) == look(&box.answered)) {
 		__atomic_store_n(&box.sleeps, 1, __ATOMIC_SEQ_CST);
@@ -469,12 +478,27 @@ static int write_file(const char *path, const char *text)
 	return n < 0 ? -1 : 0;
 }
 
+/* Files with settings of huge pages that are not `never`. */
+static char changed[THP_FILES][LINE];
+static int changed_count;
+
 static int write_thp(const char *file, const char *value)
 {
 	char path[LINE];
+	int n = 0;
 
+	while (n < changed_count && strcmp(changed[n], file))
+		n++;
+	if (n == changed_count && n < THP_FILES && strcmp(value, "never"))
+		snprintf(changed[changed_count++], LINE, "%s", file);
 	snprintf(path, sizeof(path), THP "%s", file);
 	return write_file(path, value);
+}
+
+static void settings_back(void)
+{
+	while (changed_count)
+		write_thp(changed[--changed_count], "never");
 }
 
 /* The settings that a scenario starts from, and nothing at work on its memory but itself. */
@@ -490,12 +514,10 @@ static void settings(void)
 		snprintf(file, sizeof(file), "hugepages-%dkB/shmem_enabled", kb);
 		write_thp(file, "never");
 	}
-	write_thp("khugepaged/scan_sleep_millisecs", "4000000000");
-	write_thp("khugepaged/pages_to_scan", "1");
-	write_thp("khugepaged/max_ptes_none", "0");
+	write_file(THP "khugepaged/scan_sleep_millisecs", "4000000000");
+	write_file(THP "khugepaged/pages_to_scan", "1");
+	write_file(THP "khugepaged/max_ptes_none", "0");
 	write_file("/sys/kernel/mm/lru_gen/enabled", "0");
-	/* Empties the batches of folios on their way to lists, too. */
-	write_file("/proc/sys/vm/drop_caches", "1");
 }
 
 /* Pieces of free memory that are as large as a huge page of 2M. */
@@ -739,9 +761,32 @@ static int managed(struct process *process, const char *line, long *result)
 	return 1;
 }
 
+/* A file of a process, which stays open. */
+static int open_of(const struct process *process, int *fd, const char *name)
+{
+	char path[64];
+
+	if (!*fd) {
+		snprintf(path, sizeof(path), "/proc/%d/%s", process->pid, name);
+		*fd = open(path, O_RDONLY);
+	}
+	if (*fd < 0)
+		*fd = 0;
+	return *fd;
+}
+
+static void close_of(int *fd)
+{
+	if (*fd)
+		close(*fd);
+	*fd = 0;
+}
+
 /* Its memory is free when this returns. */
 static void end(struct process *process)
 {
+	close_of(&process->smaps);
+	close_of(&process->pagemap);
 	kill(process->pid, SIGKILL);
 	while (kill(process->pid, 0) == 0)
 		sched_yield();
@@ -754,7 +799,16 @@ static void make_pipes(struct process *process)
 		die("pipe");
 }
 
-static void start(void)
+/* Waits until a process is there. */
+static void meet(const struct process *process)
+{
+	char line[LINE];
+
+	if (!read_line(process->answers[0], line))
+		die("a process does not begin");
+}
+
+static void start(word number)
 {
 	close_uffds();
 	for (int n = 1; n < PROCESSES; n++) {
@@ -762,9 +816,13 @@ static void start(void)
 			end(&processes[n]);
 	}
 	swap_off();
-	settings();
+	settings_back();
+	/* Empties the batches of folios on their way to lists, too. */
+	write_file("/proc/sys/vm/drop_caches", "1");
 	say("@| %lu\n", tidy_memory());
-	processes[1].pid = fork_player(1);
+	processes[1].pid = fork_player(1, number);
+	if (processes[1].pid > 0)
+		meet(&processes[1]);
 	answer(processes[1].pid);
 }
 
@@ -800,6 +858,7 @@ static void call(const char *number, const char *line)
 	read_answer(process, child, back);
 	if (child && sscanf(back, "= %lx", &pid) == 1) {
 		processes[child].pid = pid;
+		meet(&processes[child]);
 		snprintf(back, sizeof(back), "= %x", child);
 	}
 	say("@%s\n", back);
@@ -807,117 +866,99 @@ static void call(const char *number, const char *line)
 
 static int is_wanted(const char *line)
 {
-	return !(line[0] >= 'A' && line[0] <= 'Z') || !strncmp(line, "Rss:", 4) ||
-	       !strncmp(line, "AnonHugePages:", 14) || !strncmp(line, "VmFlags:", 8);
+	return !strncmp(line, "Rss:", 4) || !strncmp(line, "AnonHugePages:", 14) || !strncmp(line, "VmFlags:", 8);
 }
 
-static void smaps(struct process *process)
+/* Reads no further than to a VMA behind the range: what comes before it in a buffer comes together. */
+static void smaps(struct process *process, word start, word end)
 {
-	static char text[16 * PAGE];
-	char path[64];
-	int fd, n = 0, got;
+	static char text[PAGE + LINE];
+	int fd = process ? open_of(process, &process->smaps, "smaps") : 0, n = 0, got, inside = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", process ? process->pid : 0);
-	fd = open(path, O_RDONLY);
-	if (fd < 0) {
+	if (!fd || lseek(fd, 0, SEEK_SET)) {
+		errno = ESRCH;
 		answer(-1);
 		return;
 	}
 	while ((got = read(fd, text + n, sizeof(text) - n)) > 0) {
-		char *line = text, *end;
+		char *line = text, *newline;
 
 		n += got;
-		for (; (end = memchr(line, '\n', text + n - line)); line = end + 1) {
-			*end = 0;
-			if (is_wanted(line))
+		for (; (newline = memchr(line, '\n', text + n - line)); line = newline + 1) {
+			*newline = 0;
+			if (!(line[0] >= 'A' && line[0] <= 'Z')) {
+				char *rest;
+				word first = strtoul(line, &rest, 16), last = strtoul(rest + 1, NULL, 16);
+
+				inside = first < end && start < last;
+				if (first >= end) {
+					answer(0);
+					return;
+				}
+				if (inside)
+					say("@| %s\n", line);
+			} else if (inside && is_wanted(line))
 				say("@| %s\n", line);
 		}
 		n -= line - text;
 		memmove(text, line, n);
 	}
-	close(fd);
 	answer(0);
 }
 
-/* Numbers that grow evenly are one line. */
-static struct {
-	uint64_t start, step, count;
-} run;
+#define BLOCK 32
+#define BLOCKS 64
 
-static void flush_run(void)
+/* What /proc/kpageflags and /proc/kpagecount say of frames that stand together. */
+struct block {
+	word number;
+	uint64_t flags[BLOCK], counts[BLOCK];
+};
+static struct block blocks[BLOCKS];
+
+static void forget_blocks(void)
 {
-	if (run.count)
-		say("@* %llx %llx %llx\n", (unsigned long long)run.start, (unsigned long long)run.step,
-			(unsigned long long)run.count);
-	run.count = 0;
+	for (int n = 0; n < BLOCKS; n++)
+		blocks[n].number = ~0UL;
 }
 
-static void add_to_run(uint64_t value)
+static const struct block *block_of(word frame)
 {
-	if (run.count == 1 && (value == run.start || value == run.start + 1))
-		run.step = value - run.start;
-	else if (!run.count || value != run.start + run.step * run.count) {
-		flush_run();
-		run.start = value;
-		run.step = 0;
+	static int flags, counts;
+	word number = frame / BLOCK, at = number * sizeof(blocks->flags);
+	struct block *block = &blocks[number % BLOCKS];
+
+	if (block->number == number)
+		return block;
+	if (!flags) {
+		flags = open("/proc/kpageflags", O_RDONLY);
+		counts = open("/proc/kpagecount", O_RDONLY);
 	}
-	run.count++;
+	memset(block, 0, sizeof(*block));
+	block->number = number;
+	pread(flags, block->flags, sizeof(block->flags), at);
+	pread(counts, block->counts, sizeof(block->counts), at);
+	return block;
 }
 
-static void words(const char *name, word index, word count)
+static uint64_t flags_of(word frame)
 {
-	struct process *process = find(name);
-	static uint64_t buffer[512];
-	char path[64];
-	int fd;
-
-	if (process)
-		snprintf(path, sizeof(path), "/proc/%d/pagemap", process->pid);
-	else
-		snprintf(path, sizeof(path), "/proc/%s", name);
-	fd = open(path, O_RDONLY);
-	if (fd < 0) {
-		answer(-1);
-		return;
-	}
-	while (count) {
-		word n = count < 512 ? count : 512;
-		long got = pread(fd, buffer, n * sizeof(*buffer), index * sizeof(*buffer)) / (long)sizeof(*buffer);
-
-		if (got <= 0)
-			break;
-		for (long i = 0; i < got; i++)
-			add_to_run(buffer[i]);
-		index += got;
-		count -= got;
-	}
-	flush_run();
-	close(fd);
-	answer(0);
-}
-
-/* A word of a file; 0 where it has none. */
-static uint64_t word_at(int fd, word index)
-{
-	uint64_t value = 0;
-
-	pread(fd, &value, sizeof(value), index * sizeof(value));
-	return value;
+	return block_of(frame)->flags[frame % BLOCK];
 }
 
 #define HEAD (1UL << 15)
 #define TAIL (1UL << 16)
 
 /* The first frame and the pages of the folio of a frame; a folio lies at a multiple of its size. */
-static void find_folio(int flags, word frame, word *head, word *pages)
+static void find_folio(word frame, word *head, word *pages)
 {
 	*head = frame;
 	*pages = 1;
-	if (!(word_at(flags, frame) & (HEAD | TAIL)))
+	if (!(flags_of(frame) & (HEAD | TAIL)))
 		return;
-	for (int order = 1; order <= 10 && !(word_at(flags, *head) & HEAD); order++)
+	for (int order = 1; order <= 10 && !(flags_of(*head) & HEAD); order++)
 		*head = frame & ~((1UL << order) - 1);
-	while (*pages <= 512 && word_at(flags, *head + *pages) & TAIL)
+	while (*pages <= 512 && flags_of(*head + *pages) & TAIL)
 		*pages *= 2;
 }
 
@@ -936,22 +977,16 @@ static void say_alike(const struct alike *a)
 
 static void pages(struct process *process, word index, word count)
 {
-	static int flags, counts;
 	static uint64_t buffer[512];
 	struct alike last = { 0 };
-	char path[64];
-	int fd;
+	int fd = process ? open_of(process, &process->pagemap, "pagemap") : 0;
 
-	if (!flags) {
-		flags = open("/proc/kpageflags", O_RDONLY);
-		counts = open("/proc/kpagecount", O_RDONLY);
-	}
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", process ? process->pid : 0);
-	fd = open(path, O_RDONLY);
-	if (fd < 0 || flags < 0) {
+	if (!fd) {
+		errno = ESRCH;
 		answer(-1);
 		return;
 	}
+	forget_blocks();
 	while (count) {
 		word n = count < 512 ? count : 512;
 		long got = pread(fd, buffer, n * sizeof(*buffer), index * sizeof(*buffer)) / (long)sizeof(*buffer);
@@ -966,9 +1001,9 @@ static void pages(struct process *process, word index, word count)
 				now.head = last.head;
 				now.pages = last.pages;
 			} else if (frame)
-				find_folio(flags, frame, &now.head, &now.pages);
+				find_folio(frame, &now.head, &now.pages);
 			if (frame)
-				now.mapped = word_at(counts, frame);
+				now.mapped = block_of(frame)->counts[frame % BLOCK];
 			if (last.count && now.bits == last.bits && now.head == last.head && now.pages == last.pages &&
 			    now.mapped == last.mapped && (frame ? frame == last.frame + last.count : !last.frame)) {
 				last.count++;
@@ -981,7 +1016,6 @@ static void pages(struct process *process, word index, word count)
 		count -= got;
 	}
 	say_alike(&last);
-	close(fd);
 	answer(0);
 }
 
@@ -1084,7 +1118,7 @@ static void serve(const char *line)
 	sscanf(line, "%63s %63s %63s %63s", first, second, third, fourth);
 	process = find(second);
 	if (!strcmp(first, "start"))
-		start();
+		start(strtoul(second, NULL, 16));
 	else if (!strcmp(first, "facts"))
 		facts();
 	else if (!strcmp(first, "thp"))
@@ -1092,9 +1126,7 @@ static void serve(const char *line)
 	else if (!strcmp(first, "clear_refs"))
 		clear_refs(process, third);
 	else if (!strcmp(first, "smaps"))
-		smaps(process);
-	else if (!strcmp(first, "words"))
-		words(second, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
+		smaps(process, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "pages"))
 		pages(process, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "off"))
@@ -1121,6 +1153,7 @@ int main(void)
 	catch_faults();
 	for (int n = 1; n < PROCESSES; n++)
 		make_pipes(&processes[n]);
+	settings();
 	set_up_box();
 	for (;;) {
 		char *next = commands, *line;

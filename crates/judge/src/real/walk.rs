@@ -43,6 +43,21 @@ pub(super) fn walk(
     Some(words)
 }
 
+/// The physical address that a virtual one is translated to, where it is.
+pub(super) fn translate(
+    port: &dyn Backend,
+    root: u64,
+    addr: u64,
+    read: &dyn Fn(u64) -> Option<u64>,
+) -> Option<u64> {
+    let page_shift = port.about().shape.page_shift;
+    let entry = *walk(port, root, (addr, addr + 1), read)?.first()?;
+    match port.words().decode(Pte(entry.word), entry.level) {
+        PteView::Present(mapping) => Some((mapping.pfn.get() << page_shift) + (addr - entry.addr)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
