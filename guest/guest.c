@@ -27,8 +27,10 @@
  *                         `wait MS` stays in user mode for so many milliseconds;
  *                         `ticks` answers with the nanoseconds that the call before took
  *
- * PIDs are those of the scenario. Process 1 is not this one: init only passes commands on, through a pair of pipes for each
- * process that there may be. Nothing is allocated, so that there is no heap among the memory of a scenario.
+ * PIDs are those of the scenario. Process 1 is not this one, init. The mailbox is memory that all share, and whose turn it is holds it:
+ * what a process is asked it does itself, and as long as the next command is for it too nothing but itself runs. A line in its pipe
+ * gives the turn to another. Where there are userfaultfds init passes calls on, and reads events meanwhile. Nothing is allocated, so
+ * that there is no heap among the memory of a scenario.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -65,6 +67,8 @@
 #define REGIONS 4096
 #define SWAP_DEVICES 4
 #define ENOUGH_PIECES 64
+#define VMA 768
+#define LOOK_AT_MEMORY 8
 #define THP_FILES 32
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
@@ -74,13 +78,45 @@
 
 typedef unsigned long word;
 
-/* A process of the scenario: its number in this kernel, 0 where it does not live, its pipes, and its files once they were opened. */
-static struct process {
-	pid_t pid;
-	int commands[2];
-	int answers[2];
-	int smaps, pagemap;
-} processes[PROCESSES];
+#define BOX_PAGES 64
+#define BOX_COMMANDS 8
+#define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
+#define BOX_LOOKS 200000
+
+/* What all processes share. */
+static struct shared {
+	/* The mailbox: its first page, then pages of commands, then pages of answers (crates/real/src/qemu/mailbox.rs). */
+	union box {
+		struct {
+			/* Numbers of the last commands and answers, and whether a newline on the console is needed. */
+			uint32_t asked, answered, sleeps;
+			uint32_t command_length, answer_length;
+			/* The frames that the pages are in. */
+			uint64_t frames[BOX_PAGES];
+		};
+		char bytes[BOX_PAGES * PAGE];
+	} box;
+	/* A process of the scenario, or init: its number in this kernel, 0 where it does not live, and its pipes. */
+	struct process {
+		pid_t pid;
+		int commands[2];
+		int answers[2];
+	} processes[PROCESSES];
+	/* Whose turn it is, and where the next command begins. */
+	int holder;
+	word next;
+	/* Whether init passes calls on. */
+	int relayed;
+	/* Files with settings of huge pages that are not `never`. */
+	int changed_count;
+	char changed[THP_FILES][64];
+} shared __attribute__((aligned(4096)));
+#define box shared.box
+#define processes shared.processes
+static char *const commands = box.bytes + PAGE, *const answers = box.bytes + BOX_COMMANDS * PAGE;
+
+/* Which process this is. */
+static int self;
 
 /* A page that each process has of its own: by its number the other side knows the tables of the process. */
 static union {
@@ -192,13 +228,13 @@ static void access_memory(const char *call, const word *a, char *answer)
 
 static void play(int self);
 
-static long fork_player(int self, word number)
+static long fork_player(int player, word number)
 {
 	pid_t child = fork();
 
 	if (child == 0) {
 		marker.number = number;
-		play(self);
+		play(player);
 	}
 	return child;
 }
@@ -281,22 +317,6 @@ static long system_call(const char *call, const word *a)
 /* Whether this process spins: who stops the machine sees by it whose tables it has before it. */
 static volatile word spins;
 
-/* Answers where `spins` is, stays in user mode until a line comes, and answers that. */
-static void spin(int in, int out)
-{
-	struct pollfd next = { .fd = in, .events = POLLIN };
-	char line[LINE];
-
-	spins = 1;
-	dprintf(out, "= %lx\n", (word)&spins);
-	while (poll(&next, 1, 0) == 0)
-		for (volatile int i = 0; i < 5000; i++)
-			;
-	spins = 0;
-	read_line(in, line);
-	dprintf(out, "= 0\n");
-}
-
 static void spin_for(word milliseconds)
 {
 	struct timespec start, now;
@@ -331,97 +351,118 @@ static int is_access(const char *call)
 	       !strcmp(call, "check") || !strcmp(call, "hwpoison");
 }
 
-/* A process of the scenario, from its first command to its end. It says when it is there. */
-static void play(int self)
+/* What a process is asked; the answer is a line. */
+static void play_call(const char *line, char *answer)
 {
-	int in = processes[self].commands[0], out = processes[self].answers[1];
-	char line[LINE], call[32], answer[64];
-	word ticks = 0;
+	static word ticks;
+	char call[32] = "";
+	word a[6] = { 0 }, begun;
+	long result;
 
-	dprintf(out, "= 0\n");
-	while (read_line(in, line)) {
-		word a[6] = { 0 }, begun;
-		long result;
-
-		sscanf(line, "%31s %lx %lx %lx %lx %lx %lx", call, a, a + 1, a + 2, a + 3, a + 4, a + 5);
-		if (is_access(call)) {
-			begun = clock_now();
-			access_memory(call, a, answer);
-			ticks = clock_now() - begun;
-			dprintf(out, "%s", answer);
-			continue;
-		}
-		if (!strcmp(call, "ticks")) {
-			dprintf(out, "= %lx\n", ticks);
-			continue;
-		}
-		if (!strcmp(call, "spin")) {
-			spin(in, out);
-			continue;
-		}
-		if (!strcmp(call, "wait")) {
-			spin_for(a[0]);
-			dprintf(out, "= 0\n");
-			continue;
-		}
+	sscanf(line, "%31s %lx %lx %lx %lx %lx %lx", call, a, a + 1, a + 2, a + 3, a + 4, a + 5);
+	if (!strcmp(call, "ticks")) {
+		sprintf(answer, "= %lx\n", ticks);
+	} else if (!strcmp(call, "spin")) {
+		spins = 1;
+		sprintf(answer, "= %lx\n", (word)&spins);
+	} else if (!strcmp(call, "wait")) {
+		spin_for(a[0]);
+		sprintf(answer, "= 0\n");
+	} else if (is_access(call)) {
+		begun = clock_now();
+		access_memory(call, a, answer);
+		ticks = clock_now() - begun;
+	} else {
 		begun = clock_now();
 		result = system_call(call, a);
 		ticks = clock_now() - begun;
 		if (result == -1)
-			dprintf(out, "! %d\n", errno);
+			sprintf(answer, "! %d\n", errno);
 		else
-			dprintf(out, "= %lx\n", (word)result);
+			sprintf(answer, "= %lx\n", (word)result);
+	}
+}
+
+static void hold(void);
+
+/* A process of the scenario, from its first command to its end. It says when it is there. */
+static void play(int number)
+{
+	int in = processes[number].commands[0], out = processes[number].answers[1];
+	char line[LINE], answer[64];
+
+	self = number;
+	dprintf(out, "= 0\n");
+	while (read_line(in, line)) {
+		if (!strcmp(line, "turn")) {
+			hold();
+		} else {
+			play_call(line, answer);
+			dprintf(out, "%s", answer);
+		}
 	}
 	_exit(0);
 }
 
 /* ---- the mailbox ---- */
 
-#define BOX_PAGES 64
-#define BOX_COMMANDS 8
-#define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
-#define BOX_LOOKS 20
-
-/* Its first page, then pages of commands, then pages of answers (crates/real/src/qemu/mailbox.rs). */
-static union {
-	struct {
-		/* Numbers of the last commands and answers, and whether a newline on the console is needed. */
-		uint32_t asked, answered, sleeps;
-		uint32_t command_length, answer_length;
-		/* The frames that the pages are in. */
-		uint64_t frames[BOX_PAGES];
-	};
-	char bytes[BOX_PAGES * PAGE];
-} box __attribute__((aligned(4096)));
-static char *const commands = box.bytes + PAGE, *const answers = box.bytes + BOX_COMMANDS * PAGE;
-static word answer_length;
-
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* What does not fit is left out, with the answer, so that it is not taken for one. */
 static void say(const char *format, ...)
 {
-	word room = BOX_ANSWERS - answer_length;
+	word room = BOX_ANSWERS - box.answer_length;
 	va_list arguments;
 	int n;
 
 	va_start(arguments, format);
-	n = vsnprintf(answers + answer_length, room, format, arguments);
+	n = vsnprintf(answers + box.answer_length, room, format, arguments);
 	va_end(arguments);
 	if (n >= 0 && (word)n < room)
-		answer_length += n;
+		box.answer_length += n;
 	else
-		answer_length = BOX_ANSWERS;
+		box.answer_length = BOX_ANSWERS;
 }
 
-/* Pages that nobody moves, as a pipe holds them too, and that no child has. */
+static void say_bytes(const char *bytes, word n)
+{
+	if (n >= BOX_ANSWERS - box.answer_length) {
+		box.answer_length = BOX_ANSWERS;
+		return;
+	}
+	memcpy(answers + box.answer_length, bytes, n);
+	box.answer_length += n;
+}
+
+/* A line of numbers in hex: there are many of them. */
+static void say_numbers(const word *numbers, int count)
+{
+	char line[160] = "@|", *at = line + 2;
+
+	for (int n = 0; n < count; n++) {
+		int shift = 60;
+
+		while (shift && !(numbers[n] >> shift))
+			shift -= 4;
+		*at++ = ' ';
+		for (; shift >= 0; shift -= 4)
+			*at++ = "0123456789abcdef"[numbers[n] >> shift & 15];
+	}
+	*at++ = '\n';
+	say_bytes(line, at - line);
+}
+
+/* Pages that nobody moves, as a pipe holds them too. */
 static void set_up_box(void)
 {
 	int held[2], pagemap = open("/proc/self/pagemap", O_RDONLY);
 	struct iovec all = { &box, sizeof(box) };
+	word len = (sizeof(shared) + PAGE - 1) & ~(PAGE - 1);
 
+	if (mmap(&shared, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != &shared)
+		die("mmap");
 	memset(&box, 0, sizeof(box));
-	if (madvise(&box, sizeof(box), MADV_DONTFORK) || pipe(held) ||
+	if (pipe(held) ||
 	    fcntl(held[1], F_SETPIPE_SZ, sizeof(box)) < (int)sizeof(box) || vmsplice(held[1], &all, 1, 0) != sizeof(box))
 		die("the mailbox");
 	if (pread(pagemap, box.frames, sizeof(box.frames), (word)&box / PAGE * 8) != sizeof(box.frames))
@@ -437,11 +478,14 @@ static uint32_t look(const uint32_t *number)
 	return __atomic_load_n(number, __ATOMIC_SEQ_CST);
 }
 
-/* Waits for the next command: first by looking, then for a newline. Who asks needs the CPU meanwhile, and the guest may not keep it. */
+/* Waits for the next command: first by looking, for some milliseconds, then for a newline. */
 static void wait_for_command(void)
 {
 	static char newlines[64];
 
+	while (spins && look(&box.asked) == look(&box.answered))
+		;
+	spins = 0;
 	for (int i = 0; i < BOX_LOOKS; i++) {
 		if (look(&box.asked) != look(&box.answered))
 			return;
@@ -478,27 +522,23 @@ static int write_file(const char *path, const char *text)
 	return n < 0 ? -1 : 0;
 }
 
-/* Files with settings of huge pages that are not `never`. */
-static char changed[THP_FILES][LINE];
-static int changed_count;
-
 static int write_thp(const char *file, const char *value)
 {
 	char path[LINE];
 	int n = 0;
 
-	while (n < changed_count && strcmp(changed[n], file))
+	while (n < shared.changed_count && strcmp(shared.changed[n], file))
 		n++;
-	if (n == changed_count && n < THP_FILES && strcmp(value, "never"))
-		snprintf(changed[changed_count++], LINE, "%s", file);
+	if (n == shared.changed_count && n < THP_FILES && strcmp(value, "never"))
+		snprintf(shared.changed[shared.changed_count++], sizeof(shared.changed[0]), "%s", file);
 	snprintf(path, sizeof(path), THP "%s", file);
 	return write_file(path, value);
 }
 
 static void settings_back(void)
 {
-	while (changed_count)
-		write_thp(changed[--changed_count], "never");
+	while (shared.changed_count)
+		write_thp(shared.changed[--shared.changed_count], "never");
 }
 
 /* The settings that a scenario starts from, and nothing at work on its memory but itself. */
@@ -548,18 +588,19 @@ static word free_pieces(void)
 	return sum;
 }
 
-/* Memory in large pieces, as after boot. */
+/* Memory in large pieces, as after boot. How many there are is looked at now and then. */
 static word tidy_memory(void)
 {
-	static int tidied;
-	word pieces = free_pieces();
+	static word pieces, starts;
 
-	if (tidied && pieces >= ENOUGH_PIECES)
-		return pieces;
-	tidied = 1;
-	write_file("/proc/sys/vm/drop_caches", "3");
-	write_file("/proc/sys/vm/compact_memory", "1");
-	return free_pieces();
+	if (starts++ % LOOK_AT_MEMORY == 0)
+		pieces = free_pieces();
+	if (starts == 1 || pieces < ENOUGH_PIECES) {
+		write_file("/proc/sys/vm/drop_caches", "3");
+		write_file("/proc/sys/vm/compact_memory", "1");
+		pieces = free_pieces();
+	}
+	return pieces;
 }
 
 static struct process *find(const char *number)
@@ -588,12 +629,14 @@ static void add_uffd(int process, word features, int fd)
 	if (uffd_count == UFFDS)
 		die("too many userfaultfds");
 	uffds[uffd_count++] = (struct uffd){ process, features, fd };
+	shared.relayed = 1;
 }
 
 static void close_uffds(void)
 {
 	while (uffd_count)
 		close(uffds[--uffd_count].fd);
+	shared.relayed = 0;
 }
 
 /* The news of a fork brings the child's own. */
@@ -761,32 +804,9 @@ static int managed(struct process *process, const char *line, long *result)
 	return 1;
 }
 
-/* A file of a process, which stays open. */
-static int open_of(const struct process *process, int *fd, const char *name)
-{
-	char path[64];
-
-	if (!*fd) {
-		snprintf(path, sizeof(path), "/proc/%d/%s", process->pid, name);
-		*fd = open(path, O_RDONLY);
-	}
-	if (*fd < 0)
-		*fd = 0;
-	return *fd;
-}
-
-static void close_of(int *fd)
-{
-	if (*fd)
-		close(*fd);
-	*fd = 0;
-}
-
 /* Its memory is free when this returns. */
 static void end(struct process *process)
 {
-	close_of(&process->smaps);
-	close_of(&process->pagemap);
 	kill(process->pid, SIGKILL);
 	while (kill(process->pid, 0) == 0)
 		sched_yield();
@@ -797,6 +817,12 @@ static void make_pipes(struct process *process)
 {
 	if (pipe(process->commands) || pipe(process->answers))
 		die("pipe");
+}
+
+/* Empties the batches of folios on their way to lists, as many calls do first. */
+static void drain(void)
+{
+	madvise(&marker, PAGE, 20 /* MADV_COLD */);
 }
 
 /* Waits until a process is there. */
@@ -817,8 +843,7 @@ static void start(word number)
 	}
 	swap_off();
 	settings_back();
-	/* Empties the batches of folios on their way to lists, too. */
-	write_file("/proc/sys/vm/drop_caches", "1");
+	drain();
 	say("@| %lu\n", tidy_memory());
 	processes[1].pid = fork_player(1, number);
 	if (processes[1].pid > 0)
@@ -826,14 +851,25 @@ static void start(word number)
 	answer(processes[1].pid);
 }
 
-/* Passes a call on, and its answer back. */
+/* Notes the child that a process was asked for, if it was made. */
+static void note_child(int child, char *answer)
+{
+	word pid;
+
+	if (!child || sscanf(answer, "= %lx", &pid) != 1)
+		return;
+	processes[child].pid = pid;
+	meet(&processes[child]);
+	sprintf(answer, "= %x\n", child);
+}
+
+/* Makes a call in this process, or passes it on, and its answer back. */
 static void call(const char *number, const char *line)
 {
 	struct process *process = find(number);
 	char back[LINE];
 	int child = 0;
 	long result;
-	word pid;
 
 	if (!process) {
 		errno = ESRCH;
@@ -850,42 +886,62 @@ static void call(const char *number, const char *line)
 		answer(-1);
 		return;
 	}
+	if (number_of(process) == self) {
+		play_call(line, back);
+		note_child(child, back);
+		say("@%s", back);
+		return;
+	}
 	if (managed(process, line, &result)) {
 		answer(result);
 		return;
 	}
 	dprintf(process->commands[1], "%s\n", line);
 	read_answer(process, child, back);
-	if (child && sscanf(back, "= %lx", &pid) == 1) {
-		processes[child].pid = pid;
-		meet(&processes[child]);
-		snprintf(back, sizeof(back), "= %x", child);
+	strcat(back, "\n");
+	note_child(child, back);
+	say("@%s", back);
+}
+
+/* A file of this process, at its beginning. It stays open, but not for a child. */
+static int open_own(const char *path, int *fd, int *owner)
+{
+	if (*owner != self) {
+		if (*owner)
+			close(*fd);
+		*fd = open(path, O_RDONLY);
+		*owner = self;
 	}
-	say("@%s\n", back);
+	return lseek(*fd, 0, SEEK_SET) < 0 ? -1 : *fd;
 }
 
 static int is_wanted(const char *line)
 {
-	return !strncmp(line, "Rss:", 4) || !strncmp(line, "AnonHugePages:", 14) || !strncmp(line, "VmFlags:", 8);
+	return line[0] == 'V' || (line[0] == 'R' && line[1] == 's') || (line[0] == 'A' && line[4] == 'H');
 }
 
-/* Reads no further than to a VMA behind the range: what comes before it in a buffer comes together. */
-static void smaps(struct process *process, word start, word end)
+static void say_line(const char *line, const char *end)
 {
-	static char text[PAGE + LINE];
-	int fd = process ? open_of(process, &process->smaps, "smaps") : 0, n = 0, got, inside = 0;
+	say_bytes("@| ", 3);
+	say_bytes(line, end - line);
+}
 
-	if (!fd || lseek(fd, 0, SEEK_SET)) {
-		errno = ESRCH;
+/* Reads one VMA at a time, and no further than to one behind the range. */
+static void smaps(word start, word end)
+{
+	static char text[VMA + PAGE];
+	static int file, owner;
+	int fd = open_own("/proc/self/smaps", &file, &owner), n = 0, got, inside = 0;
+
+	if (fd < 0) {
 		answer(-1);
 		return;
 	}
-	while ((got = read(fd, text + n, sizeof(text) - n)) > 0) {
+	while ((got = read(fd, text + n, VMA)) > 0) {
 		char *line = text, *newline;
 
 		n += got;
 		for (; (newline = memchr(line, '\n', text + n - line)); line = newline + 1) {
-			*newline = 0;
 			if (!(line[0] >= 'A' && line[0] <= 'Z')) {
 				char *rest;
 				word first = strtoul(line, &rest, 16), last = strtoul(rest + 1, NULL, 16);
@@ -896,9 +952,9 @@ static void smaps(struct process *process, word start, word end)
 					return;
 				}
 				if (inside)
-					say("@| %s\n", line);
+					say_line(line, newline + 1);
 			} else if (inside && is_wanted(line))
-				say("@| %s\n", line);
+				say_line(line, newline + 1);
 		}
 		n -= line - text;
 		memmove(text, line, n);
@@ -969,20 +1025,18 @@ struct alike {
 
 static void say_alike(const struct alike *a)
 {
-	if (a->count && a->frame)
-		say("@| %lx %lx %lx %lx %lx %lx\n", a->bits, a->count, a->frame, a->head, a->pages, a->mapped);
-	else if (a->count)
-		say("@| %lx %lx\n", a->bits, a->count);
+	if (a->count)
+		say_numbers(&a->bits, a->frame ? 6 : 2);
 }
 
-static void pages(struct process *process, word index, word count)
+static void pages(word index, word count)
 {
 	static uint64_t buffer[512];
+	static int file, owner;
 	struct alike last = { 0 };
-	int fd = process ? open_of(process, &process->pagemap, "pagemap") : 0;
+	int fd = open_own("/proc/self/pagemap", &file, &owner);
 
-	if (!fd) {
-		errno = ESRCH;
+	if (fd < 0) {
 		answer(-1);
 		return;
 	}
@@ -1017,14 +1071,6 @@ static void pages(struct process *process, word index, word count)
 	}
 	say_alike(&last);
 	answer(0);
-}
-
-static void clear_refs(struct process *process, const char *what)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/clear_refs", process ? process->pid : 0);
-	answer(write_file(path, what));
 }
 
 /* ---- what the kernel is ---- */
@@ -1109,32 +1155,104 @@ static void facts(void)
 	answer(0);
 }
 
-static void serve(const char *line)
+/* Calls that init makes. */
+static int is_managed(const char *call)
+{
+	return !strncmp(call, "uffd", 4) || !strcmp(call, "split_folio") || !strcmp(call, "swapon") || !strcmp(call, "exit_group");
+}
+
+static int may_be_relayed(const char *call)
+{
+	return strcmp(call, "spin") && strcmp(call, "stop") && strcmp(call, "ticks") && strcmp(call, "wait");
+}
+
+/* Who does what a line says. */
+static int whose(const char *first, const char *second)
+{
+	const struct process *process;
+
+	if (!strcmp(first, "thp"))
+		return self;
+	if (!strcmp(first, "smaps") || !strcmp(first, "pages") || !strcmp(first, "clear_refs"))
+		process = find(second);
+	else if (is_managed(second) || (shared.relayed && may_be_relayed(second)))
+		process = NULL;
+	else
+		process = find(first);
+	return process ? number_of(process) : 0;
+}
+
+/* Does what a line says; not where that is another's turn. */
+static int serve(const char *line)
 {
 	char first[64] = "", second[64] = "", third[64] = "", fourth[64] = "";
-	struct process *process;
 	const char *rest = strchr(line, ' ');
+	int who;
 
 	sscanf(line, "%63s %63s %63s %63s", first, second, third, fourth);
-	process = find(second);
+	who = whose(first, second);
+	if (who != self) {
+		shared.holder = who;
+		dprintf(processes[who].commands[1], "turn\n");
+		return 0;
+	}
 	if (!strcmp(first, "start"))
 		start(strtoul(second, NULL, 16));
 	else if (!strcmp(first, "facts"))
 		facts();
 	else if (!strcmp(first, "thp"))
 		answer(write_thp(second, third));
+	else if (!find(second) && (!strcmp(first, "smaps") || !strcmp(first, "pages") || !strcmp(first, "clear_refs")))
+		errno = ESRCH, answer(-1);
 	else if (!strcmp(first, "clear_refs"))
-		clear_refs(process, third);
+		answer(write_file("/proc/self/clear_refs", third));
 	else if (!strcmp(first, "smaps"))
-		smaps(process, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
+		smaps(strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "pages"))
-		pages(process, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
+		pages(strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "off"))
 		reboot(RB_POWER_OFF);
 	else if (rest)
 		call(first, rest + 1);
 	else
 		say("@? %s\n", line);
+	return 1;
+}
+
+/* Does what is asked until it is another's turn. */
+static void hold(void)
+{
+	for (;;) {
+		char line[LINE];
+
+		if (shared.next >= box.command_length) {
+			__atomic_store_n(&box.answered, look(&box.asked), __ATOMIC_SEQ_CST);
+			wait_for_command();
+			shared.next = box.answer_length = 0;
+			commands[box.command_length] = 0;
+		}
+		while (shared.next < box.command_length) {
+			const char *command = commands + shared.next;
+
+			snprintf(line, sizeof(line), "%.*s", (int)strcspn(command, "\n"), command);
+			if (!serve(line))
+				return;
+			shared.next += strlen(line) + 1;
+		}
+	}
+}
+
+/* Until it is init's turn again. */
+static void wait_for_turn(void)
+{
+	struct pollfd turn = { .fd = processes[0].commands[0], .events = POLLIN };
+	char line[LINE];
+
+	while (poll(&turn, 1, 1000) == 0) {
+		if (kill(processes[shared.holder].pid, 0))
+			die("a process of the scenario died");
+	}
+	read_line(turn.fd, line);
 }
 
 int main(void)
@@ -1151,19 +1269,13 @@ int main(void)
 		tcsetattr(0, TCSANOW, &console);
 	}
 	catch_faults();
-	for (int n = 1; n < PROCESSES; n++)
-		make_pipes(&processes[n]);
 	settings();
 	set_up_box();
+	for (int n = 0; n < PROCESSES; n++)
+		make_pipes(&processes[n]);
+	processes[0].pid = getpid();
 	for (;;) {
-		char *next = commands, *line;
-
-		wait_for_command();
-		answer_length = 0;
-		commands[box.command_length] = 0;
-		while ((line = strsep(&next, "\n")) && *line)
-			serve(line);
-		box.answer_length = answer_length;
-		__atomic_store_n(&box.answered, look(&box.asked), __ATOMIC_SEQ_CST);
+		hold();
+		wait_for_turn();
 	}
 }
