@@ -81,7 +81,7 @@ typedef unsigned long word;
 #define BOX_PAGES 64
 #define BOX_COMMANDS 8
 #define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
-#define BOX_LOOKS 200000
+#define BOX_LOOKS 1000000
 
 /* What all processes share. */
 static struct shared {

@@ -6,6 +6,8 @@ mod gdb;
 mod guests;
 mod mailbox;
 mod program;
+#[expect(unsafe_code, reason = "Linux is called by its numbers")]
+mod prompt;
 #[expect(unsafe_code, reason = "the guest's memory is mapped here")]
 mod ram;
 mod setup;
@@ -23,10 +25,8 @@ use gdb::Gdb;
 use mailbox::Mailbox;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use ram::Ram;
-use rustix::thread::set_current_timer_slack;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin};
@@ -40,6 +40,8 @@ const BOOT: Duration = Duration::from_secs(180);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the CPU is left to others before an answer is looked for again.
 const NAP: Duration = Duration::from_micros(30);
+/// Newlines that wake the guest: with fewer, x86-64's serial line waits for more before it says that there are any.
+const WAKING: usize = 16;
 /// How often the machine is stopped until it is found in the process whose tables are wanted.
 const STOPS: u32 = 2000;
 /// How long the guest stays in user mode where a scenario says that the kernel's scanner passes over its memory, in ms.
@@ -199,8 +201,7 @@ impl Qemu {
 
     /// Waits for the answers, and lets the guest have the CPU meanwhile.
     fn wait(&mut self, asked: &str) -> Result<Vec<u8>, RealError> {
-        // Where naps cannot be that short, they are longer.
-        let _ = set_current_timer_slack(NonZeroU64::new(1));
+        prompt::be_prompt();
         let begun = Instant::now();
         let mut woken = false;
         loop {
@@ -211,7 +212,7 @@ impl Qemu {
                 return Err(self.gone(asked));
             }
             if !woken && self.mailbox.guest_sleeps(&self.ram) {
-                self.wake.write_all(b"\n").map_err(|_| self.gone(asked))?;
+                self.wake.write_all(&[b'\n'; WAKING]).map_err(|_| self.gone(asked))?;
                 woken = true;
             }
             thread::sleep(NAP);
