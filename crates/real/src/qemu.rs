@@ -77,6 +77,8 @@ pub struct Qemu {
     next: u32,
     /// Pieces of 2M that were free when the last scenario began.
     free: u64,
+    /// Whether a scenario left something that no other may meet.
+    spoiled: bool,
 }
 
 impl Qemu {
@@ -125,6 +127,7 @@ impl Qemu {
             known_roots: BTreeSet::new(),
             next: 2,
             free: u64::MAX,
+            spoiled: false,
         };
         qemu.facts = ImageFacts::read(&qemu.ask("facts")?.text);
         Ok(qemu)
@@ -140,9 +143,10 @@ impl Qemu {
         self.console.take_alarms()
     }
 
-    /// Whether memory in large pieces has become so scarce that only a new boot gives scenarios what a fresh kernel would.
+    /// Whether only a new boot gives scenarios what a fresh kernel would: memory in large pieces has become scarce, or a scenario
+    /// has changed what none can put back.
     pub const fn is_worn_out(&self) -> bool {
-        self.free < WORN_OUT
+        self.spoiled || self.free < WORN_OUT
     }
 
     /// Ends all processes, puts the settings to where a scenario starts, and starts process 1.
@@ -377,6 +381,8 @@ impl Qemu {
             (Call::ExitGroup { .. }, _) => {
                 self.players.remove(&pid);
             }
+            // The zero page is marked as failed now, and stays so until the next boot.
+            (Call::Hwpoison { .. }, Outcome::Failed(CallError::Errno(Errno::EBUSY))) => self.spoiled = true,
             _ => {}
         }
     }
