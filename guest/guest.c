@@ -1099,19 +1099,6 @@ static int soft_dirty(void)
 	return entry >> 55 & 1;
 }
 
-/* The features of userfaultfd, 0 where there is none. */
-static word uffd_features(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	ioctl(fd, UFFDIO_API, &api);
-	close(fd);
-	return api.features;
-}
-
 /* A number from a file, after a text in it. */
 static word number_in(const char *path, const char *after)
 {
@@ -1123,6 +1110,40 @@ static word number_in(const char *path, const char *after)
 	text[n > 0 ? n : 0] = 0;
 	found = strstr(text, after);
 	return found ? strtoul(found + strlen(after), NULL, 10) : 0;
+}
+
+/* Bytes of this process's tables. */
+static word tables(void)
+{
+	return number_in("/proc/self/status", "VmPTE:") << 10;
+}
+
+/* Whether a table that is emptied is freed. */
+static int frees_tables(void)
+{
+	word size = 4UL << 20, before;
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *page = (char *)(((word)memory + (size >> 1) - 1) & ~((size >> 1) - 1));
+
+	*(volatile char *)page = 1;
+	before = tables();
+	madvise(page, size >> 1, MADV_DONTNEED);
+	before -= tables();
+	munmap(memory, size);
+	return before != 0;
+}
+
+/* The features of userfaultfd, 0 where there is none. */
+static word uffd_features(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	ioctl(fd, UFFDIO_API, &api);
+	close(fd);
+	return api.features;
 }
 
 static void facts(void)
@@ -1142,6 +1163,7 @@ static void facts(void)
 	while (snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", nodes), there_is(path))
 		nodes++;
 	say("@| nodes %x\n", nodes ? nodes : 1);
+	say("@| pt_reclaim %d\n", frees_tables());
 	flag("swap", "/proc/swaps");
 	flag("compaction", "/proc/sys/vm/compact_memory");
 	flag("huge", THP "enabled");
