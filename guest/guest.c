@@ -2,34 +2,35 @@
  * The guest program of kernel images under QEMU: the only program of an initramfs.
  *
  * It takes commands from a mailbox: pages of its own memory, which is a file that the other side maps. On the console it says where
- * they are, and listens for a newline that wakes it; all else there is the kernel's. A command is a line, answered by lines that
- * begin with `@`:
+ * they are and at which address each process has its marker, and listens for a newline that wakes it; all else there is the kernel's.
+ * A command is a line, answered by lines that begin with `@`; any number of commands may come together:
  *
  *   @| TEXT               a line of text, before the answer
- *   @* START STEP COUNT   numbers START, START + STEP... (hex), before the answer
  *   @= VALUE              the answer: it went well (hex)
  *   @! ERRNO              the answer: it did not (decimal)
  *   @~ SIGNAL CODE ADDR   the answer: an access got this signal, with si_code and si_addr
  *
- *   start                 ends all processes, puts settings to where a scenario starts, and starts process 1; a line says how many
- *                         pieces of memory of 2M are free
+ *   start NUMBER          ends all processes, puts settings to where a scenario starts, and starts process 1 with this number in its
+ *                         marker; a line says how many pieces of memory of 2M are free
  *   facts                 what the kernel is and was built with, a line `NAME VALUE` each
  *   thp FILE VALUE        writes to /sys/kernel/mm/transparent_hugepage/FILE
  *   clear_refs PID WHAT   writes to /proc/PID/clear_refs
- *   smaps PID             the lines of /proc/PID/smaps that are asked for
- *   words PID|kpageflags|kpagecount INDEX COUNT    words of /proc/PID/pagemap, /proc/kpageflags, /proc/kpagecount
+ *   smaps PID START END   the lines of /proc/PID/smaps that are asked for, of VMAs in this range
  *   pages PID INDEX COUNT what stands for pages of a process, a line `BITS COUNT [FRAME HEAD PAGES MAPPED]` for pages that follow each
  *                         other: bits 63:52 of pagemap's word, and where it is mapped the frame, its folio's first frame and pages, and
  *                         kpagecount
  *   off                   switches the machine off
- *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the number of the child. Beside those
+ *   PID CALL ARG...       a call in a process: crates/real/src/command.rs; `fork` gets the PID of the child, and the number
+ *                         in its marker. Beside those
  *                         `userfaultfd` answers with a file descriptor;
  *                         `spin` answers with the address of a word, and stays in user mode, with that word 1, until `stop` comes;
  *                         `wait MS` stays in user mode for so many milliseconds;
  *                         `ticks` answers with the nanoseconds that the call before took
  *
- * PIDs are those of the scenario. Process 1 is not this one: init only passes commands on, through a pair of pipes for each
- * process that there may be. Nothing is allocated, so that there is no heap among the memory of a scenario.
+ * PIDs are those of the scenario. Process 1 is not this one, init. The mailbox is memory that all share, and whose turn it is holds it:
+ * what a process is asked it does itself, and as long as the next command is for it too nothing but itself runs. A line in its pipe
+ * gives the turn to another. Where there are userfaultfds init passes calls on, and reads events meanwhile. Nothing is allocated, so
+ * that there is no heap among the memory of a scenario.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -66,6 +67,9 @@
 #define REGIONS 4096
 #define SWAP_DEVICES 4
 #define ENOUGH_PIECES 64
+#define VMA 768
+#define LOOK_AT_MEMORY 8
+#define THP_FILES 32
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 /* What older headers do not have; their arguments are words: struct pm_scan_arg, struct uffdio_poison. */
@@ -74,12 +78,51 @@
 
 typedef unsigned long word;
 
-/* A process of the scenario: its number in this kernel, 0 where it does not live, and its pipes. */
-static struct process {
-	pid_t pid;
-	int commands[2];
-	int answers[2];
-} processes[PROCESSES];
+#define BOX_PAGES 64
+#define BOX_COMMANDS 8
+#define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
+#define BOX_LOOKS 1000000
+
+/* What all processes share. */
+static struct shared {
+	/* The mailbox: its first page, then pages of commands, then pages of answers (crates/real/src/qemu/mailbox.rs). */
+	union box {
+		struct {
+			/* Numbers of the last commands and answers, and whether a newline on the console is needed. */
+			uint32_t asked, answered, sleeps;
+			uint32_t command_length, answer_length;
+			/* The frames that the pages are in. */
+			uint64_t frames[BOX_PAGES];
+		};
+		char bytes[BOX_PAGES * PAGE];
+	} box;
+	/* A process of the scenario, or init: its number in this kernel, 0 where it does not live, and its pipes. */
+	struct process {
+		pid_t pid;
+		int commands[2];
+		int answers[2];
+	} processes[PROCESSES];
+	/* Whose turn it is, and where the next command begins. */
+	int holder;
+	word next;
+	/* Whether init passes calls on. */
+	int relayed;
+	/* Files with settings of huge pages that are not `never`. */
+	int changed_count;
+	char changed[THP_FILES][64];
+} shared __attribute__((aligned(4096)));
+#define box shared.box
+#define processes shared.processes
+static char *const commands = box.bytes + PAGE, *const answers = box.bytes + BOX_COMMANDS * PAGE;
+
+/* Which process this is. */
+static int self;
+
+/* A page that each process has of its own: by its number the other side knows the tables of the process. */
+static union {
+	volatile word number;
+	char bytes[PAGE];
+} marker __attribute__((aligned(4096)));
 
 /* The line in a pipe, without its end; 0 where nobody writes to it any more. There is never more than one. */
 static int read_line(int fd, char *line)
@@ -185,12 +228,14 @@ static void access_memory(const char *call, const word *a, char *answer)
 
 static void play(int self);
 
-static long fork_player(int number)
+static long fork_player(int player, word number)
 {
 	pid_t child = fork();
 
-	if (child == 0)
-		play(number);
+	if (child == 0) {
+		marker.number = number;
+		play(player);
+	}
 	return child;
 }
 
@@ -258,7 +303,7 @@ static long system_call(const char *call, const word *a)
 		return a[0] > 63 ? syscall(SYS_set_mempolicy, 0, 0, 0)
 				 : syscall(SYS_set_mempolicy, 2 /* MPOL_BIND */, &nodes, 64);
 	if (!strcmp(call, "fork"))
-		return fork_player(a[0]);
+		return fork_player(a[0], a[1]);
 	if (!strcmp(call, "pagemap_scan"))
 		return pagemap_scan(a);
 	if (!strcmp(call, "migrate_end"))
@@ -271,22 +316,6 @@ static long system_call(const char *call, const word *a)
 
 /* Whether this process spins: who stops the machine sees by it whose tables it has before it. */
 static volatile word spins;
-
-/* Answers where `spins` is, stays in user mode until a line comes, and answers that. */
-static void spin(int in, int out)
-{
-	struct pollfd next = { .fd = in, .events = POLLIN };
-	char line[LINE];
-
-	spins = 1;
-	dprintf(out, "= %lx\n", (word)&spins);
-	while (poll(&next, 1, 0) == 0)
-		for (volatile int i = 0; i < 5000; i++)
-			;
-	spins = 0;
-	read_line(in, line);
-	dprintf(out, "= 0\n");
-}
 
 static void spin_for(word milliseconds)
 {
@@ -322,96 +351,118 @@ static int is_access(const char *call)
 	       !strcmp(call, "check") || !strcmp(call, "hwpoison");
 }
 
-/* A process of the scenario, from its first command to its end. */
-static void play(int self)
+/* What a process is asked; the answer is a line. */
+static void play_call(const char *line, char *answer)
 {
-	int in = processes[self].commands[0], out = processes[self].answers[1];
-	char line[LINE], call[32], answer[64];
-	word ticks = 0;
+	static word ticks;
+	char call[32] = "";
+	word a[6] = { 0 }, begun;
+	long result;
 
-	while (read_line(in, line)) {
-		word a[6] = { 0 }, begun;
-		long result;
-
-		sscanf(line, "%31s %lx %lx %lx %lx %lx %lx", call, a, a + 1, a + 2, a + 3, a + 4, a + 5);
-		if (is_access(call)) {
-			begun = clock_now();
-			access_memory(call, a, answer);
-			ticks = clock_now() - begun;
-			dprintf(out, "%s", answer);
-			continue;
-		}
-		if (!strcmp(call, "ticks")) {
-			dprintf(out, "= %lx\n", ticks);
-			continue;
-		}
-		if (!strcmp(call, "spin")) {
-			spin(in, out);
-			continue;
-		}
-		if (!strcmp(call, "wait")) {
-			spin_for(a[0]);
-			dprintf(out, "= 0\n");
-			continue;
-		}
+	sscanf(line, "%31s %lx %lx %lx %lx %lx %lx", call, a, a + 1, a + 2, a + 3, a + 4, a + 5);
+	if (!strcmp(call, "ticks")) {
+		sprintf(answer, "= %lx\n", ticks);
+	} else if (!strcmp(call, "spin")) {
+		spins = 1;
+		sprintf(answer, "= %lx\n", (word)&spins);
+	} else if (!strcmp(call, "wait")) {
+		spin_for(a[0]);
+		sprintf(answer, "= 0\n");
+	} else if (is_access(call)) {
+		begun = clock_now();
+		access_memory(call, a, answer);
+		ticks = clock_now() - begun;
+	} else {
 		begun = clock_now();
 		result = system_call(call, a);
 		ticks = clock_now() - begun;
 		if (result == -1)
-			dprintf(out, "! %d\n", errno);
+			sprintf(answer, "! %d\n", errno);
 		else
-			dprintf(out, "= %lx\n", (word)result);
+			sprintf(answer, "= %lx\n", (word)result);
+	}
+}
+
+static void hold(void);
+
+/* A process of the scenario, from its first command to its end. It says when it is there. */
+static void play(int number)
+{
+	int in = processes[number].commands[0], out = processes[number].answers[1];
+	char line[LINE], answer[64];
+
+	self = number;
+	dprintf(out, "= 0\n");
+	while (read_line(in, line)) {
+		if (!strcmp(line, "turn")) {
+			hold();
+		} else {
+			play_call(line, answer);
+			dprintf(out, "%s", answer);
+		}
 	}
 	_exit(0);
 }
 
 /* ---- the mailbox ---- */
 
-#define BOX_PAGES 64
-#define BOX_COMMANDS 8
-#define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
-#define BOX_SPINS 3000
-
-/* Its first page, then pages of commands, then pages of answers (crates/real/src/qemu/mailbox.rs). */
-static union {
-	struct {
-		/* Numbers of the last commands and answers, and whether a newline on the console is needed. */
-		uint32_t asked, answered, sleeps;
-		uint32_t command_length, answer_length;
-		/* The frames that the pages are in. */
-		uint64_t frames[BOX_PAGES];
-	};
-	char bytes[BOX_PAGES * PAGE];
-} box __attribute__((aligned(4096)));
-static char *const commands = box.bytes + PAGE, *const answers = box.bytes + BOX_COMMANDS * PAGE;
-static word answer_length;
-
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* What does not fit is left out, with the answer, so that it is not taken for one. */
 static void say(const char *format, ...)
 {
-	word room = BOX_ANSWERS - answer_length;
+	word room = BOX_ANSWERS - box.answer_length;
 	va_list arguments;
 	int n;
 
 	va_start(arguments, format);
-	n = vsnprintf(answers + answer_length, room, format, arguments);
+	n = vsnprintf(answers + box.answer_length, room, format, arguments);
 	va_end(arguments);
 	if (n >= 0 && (word)n < room)
-		answer_length += n;
+		box.answer_length += n;
 	else
-		answer_length = BOX_ANSWERS;
+		box.answer_length = BOX_ANSWERS;
 }
 
-/* Pages that nobody moves, as a pipe holds them too, and that no child has. */
+static void say_bytes(const char *bytes, word n)
+{
+	if (n >= BOX_ANSWERS - box.answer_length) {
+		box.answer_length = BOX_ANSWERS;
+		return;
+	}
+	memcpy(answers + box.answer_length, bytes, n);
+	box.answer_length += n;
+}
+
+/* A line of numbers in hex: there are many of them. */
+static void say_numbers(const word *numbers, int count)
+{
+	char line[160] = "@|", *at = line + 2;
+
+	for (int n = 0; n < count; n++) {
+		int shift = 60;
+
+		while (shift && !(numbers[n] >> shift))
+			shift -= 4;
+		*at++ = ' ';
+		for (; shift >= 0; shift -= 4)
+			*at++ = "0123456789abcdef"[numbers[n] >> shift & 15];
+	}
+	*at++ = '\n';
+	say_bytes(line, at - line);
+}
+
+/* Pages that nobody moves, as a pipe holds them too. */
 static void set_up_box(void)
 {
 	int held[2], pagemap = open("/proc/self/pagemap", O_RDONLY);
 	struct iovec all = { &box, sizeof(box) };
+	word len = (sizeof(shared) + PAGE - 1) & ~(PAGE - 1);
 
+	if (mmap(&shared, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != &shared)
+		die("mmap");
 	memset(&box, 0, sizeof(box));
-	if (madvise(&box, sizeof(box), MADV_DONTFORK) || pipe(held) ||
+	if (pipe(held) ||
 	    fcntl(held[1], F_SETPIPE_SZ, sizeof(box)) < (int)sizeof(box) || vmsplice(held[1], &all, 1, 0) != sizeof(box))
 		die("the mailbox");
 	if (pread(pagemap, box.frames, sizeof(box.frames), (word)&box / PAGE * 8) != sizeof(box.frames))
@@ -419,7 +470,7 @@ static void set_up_box(void)
 	close(pagemap);
 	for (int i = 0; i < BOX_PAGES; i++)
 		box.frames[i] &= (1UL << 55) - 1;
-	dprintf(1, "\n@box %llx\n", (unsigned long long)box.frames[0]);
+	dprintf(1, "\n@box %llx %lx\n", (unsigned long long)box.frames[0], (word)&marker);
 }
 
 static uint32_t look(const uint32_t *number)
@@ -427,15 +478,17 @@ static uint32_t look(const uint32_t *number)
 	return __atomic_load_n(number, __ATOMIC_SEQ_CST);
 }
 
-/* Waits for the next command: first by looking, then for a newline. */
+/* Waits for the next command: first by looking, for some milliseconds, then for a newline. */
 static void wait_for_command(void)
 {
 	static char newlines[64];
 
-	for (int i = 0; i < BOX_SPINS; i++) {
+	while (spins && look(&box.asked) == look(&box.answered))
+		;
+	spins = 0;
+	for (int i = 0; i < BOX_LOOKS; i++) {
 		if (look(&box.asked) != look(&box.answered))
 			return;
-		sched_yield();
 	}
 	while (look(&box.asked) == look(&box.answered)) {
 		__atomic_store_n(&box.sleeps, 1, __ATOMIC_SEQ_CST);
@@ -472,9 +525,20 @@ static int write_file(const char *path, const char *text)
 static int write_thp(const char *file, const char *value)
 {
 	char path[LINE];
+	int n = 0;
 
+	while (n < shared.changed_count && strcmp(shared.changed[n], file))
+		n++;
+	if (n == shared.changed_count && n < THP_FILES && strcmp(value, "never"))
+		snprintf(shared.changed[shared.changed_count++], sizeof(shared.changed[0]), "%s", file);
 	snprintf(path, sizeof(path), THP "%s", file);
 	return write_file(path, value);
+}
+
+static void settings_back(void)
+{
+	while (shared.changed_count)
+		write_thp(shared.changed[--shared.changed_count], "never");
 }
 
 /* The settings that a scenario starts from, and nothing at work on its memory but itself. */
@@ -490,14 +554,12 @@ static void settings(void)
 		snprintf(file, sizeof(file), "hugepages-%dkB/shmem_enabled", kb);
 		write_thp(file, "never");
 	}
-	write_thp("khugepaged/scan_sleep_millisecs", "4000000000");
-	write_thp("khugepaged/pages_to_scan", "1");
-	write_thp("khugepaged/max_ptes_none", "0");
+	write_file(THP "khugepaged/scan_sleep_millisecs", "4000000000");
+	write_file(THP "khugepaged/pages_to_scan", "1");
+	write_file(THP "khugepaged/max_ptes_none", "0");
 	write_file("/sys/kernel/mm/lru_gen/enabled", "0");
 	/* What a kernel warns of once, it warns each scenario of. */
 	write_file("/sys/kernel/debug/clear_warn_once", "1");
-	/* Empties the batches of folios on their way to lists, too. */
-	write_file("/proc/sys/vm/drop_caches", "1");
 }
 
 /* Pieces of free memory that are as large as a huge page of 2M. */
@@ -528,18 +590,19 @@ static word free_pieces(void)
 	return sum;
 }
 
-/* Memory in large pieces, as after boot. */
+/* Memory in large pieces, as after boot. How many there are is looked at now and then. */
 static word tidy_memory(void)
 {
-	static int tidied;
-	word pieces = free_pieces();
+	static word pieces, starts;
 
-	if (tidied && pieces >= ENOUGH_PIECES)
-		return pieces;
-	tidied = 1;
-	write_file("/proc/sys/vm/drop_caches", "3");
-	write_file("/proc/sys/vm/compact_memory", "1");
-	return free_pieces();
+	if (starts++ % LOOK_AT_MEMORY == 0)
+		pieces = free_pieces();
+	if (starts == 1 || pieces < ENOUGH_PIECES) {
+		write_file("/proc/sys/vm/drop_caches", "3");
+		write_file("/proc/sys/vm/compact_memory", "1");
+		pieces = free_pieces();
+	}
+	return pieces;
 }
 
 static struct process *find(const char *number)
@@ -568,12 +631,14 @@ static void add_uffd(int process, word features, int fd)
 	if (uffd_count == UFFDS)
 		die("too many userfaultfds");
 	uffds[uffd_count++] = (struct uffd){ process, features, fd };
+	shared.relayed = 1;
 }
 
 static void close_uffds(void)
 {
 	while (uffd_count)
 		close(uffds[--uffd_count].fd);
+	shared.relayed = 0;
 }
 
 /* The news of a fork brings the child's own. */
@@ -756,7 +821,22 @@ static void make_pipes(struct process *process)
 		die("pipe");
 }
 
-static void start(void)
+/* Empties the batches of folios on their way to lists, as many calls do first. */
+static void drain(void)
+{
+	madvise(&marker, PAGE, 20 /* MADV_COLD */);
+}
+
+/* Waits until a process is there. */
+static void meet(const struct process *process)
+{
+	char line[LINE];
+
+	if (!read_line(process->answers[0], line))
+		die("a process does not begin");
+}
+
+static void start(word number)
 {
 	close_uffds();
 	for (int n = 1; n < PROCESSES; n++) {
@@ -764,20 +844,34 @@ static void start(void)
 			end(&processes[n]);
 	}
 	swap_off();
-	settings();
+	settings_back();
+	drain();
 	say("@| %lu\n", tidy_memory());
-	processes[1].pid = fork_player(1);
+	processes[1].pid = fork_player(1, number);
+	if (processes[1].pid > 0)
+		meet(&processes[1]);
 	answer(processes[1].pid);
 }
 
-/* Passes a call on, and its answer back. */
+/* Notes the child that a process was asked for, if it was made. */
+static void note_child(int child, char *answer)
+{
+	word pid;
+
+	if (!child || sscanf(answer, "= %lx", &pid) != 1)
+		return;
+	processes[child].pid = pid;
+	meet(&processes[child]);
+	sprintf(answer, "= %x\n", child);
+}
+
+/* Makes a call in this process, or passes it on, and its answer back. */
 static void call(const char *number, const char *line)
 {
 	struct process *process = find(number);
 	char back[LINE];
 	int child = 0;
 	long result;
-	word pid;
 
 	if (!process) {
 		errno = ESRCH;
@@ -794,132 +888,135 @@ static void call(const char *number, const char *line)
 		answer(-1);
 		return;
 	}
+	if (number_of(process) == self) {
+		play_call(line, back);
+		note_child(child, back);
+		say("@%s", back);
+		return;
+	}
 	if (managed(process, line, &result)) {
 		answer(result);
 		return;
 	}
 	dprintf(process->commands[1], "%s\n", line);
 	read_answer(process, child, back);
-	if (child && sscanf(back, "= %lx", &pid) == 1) {
-		processes[child].pid = pid;
-		snprintf(back, sizeof(back), "= %x", child);
+	strcat(back, "\n");
+	note_child(child, back);
+	say("@%s", back);
+}
+
+/* A file of this process, at its beginning. It stays open, but not for a child. */
+static int open_own(const char *path, int *fd, int *owner)
+{
+	if (*owner != self) {
+		if (*owner)
+			close(*fd);
+		*fd = open(path, O_RDONLY);
+		*owner = self;
 	}
-	say("@%s\n", back);
+	return lseek(*fd, 0, SEEK_SET) < 0 ? -1 : *fd;
 }
 
 static int is_wanted(const char *line)
 {
-	return !(line[0] >= 'A' && line[0] <= 'Z') || !strncmp(line, "Rss:", 4) ||
-	       !strncmp(line, "AnonHugePages:", 14) || !strncmp(line, "VmFlags:", 8);
+	return line[0] == 'V' || (line[0] == 'R' && line[1] == 's') || (line[0] == 'A' && line[4] == 'H');
 }
 
-static void smaps(struct process *process)
+static void say_line(const char *line, const char *end)
 {
-	static char text[16 * PAGE];
-	char path[64];
-	int fd, n = 0, got;
+	say_bytes("@| ", 3);
+	say_bytes(line, end - line);
+}
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", process ? process->pid : 0);
-	fd = open(path, O_RDONLY);
+/* Reads one VMA at a time, and no further than to one behind the range. */
+static void smaps(word start, word end)
+{
+	static char text[VMA + PAGE];
+	static int file, owner;
+	int fd = open_own("/proc/self/smaps", &file, &owner), n = 0, got, inside = 0;
+
 	if (fd < 0) {
 		answer(-1);
 		return;
 	}
-	while ((got = read(fd, text + n, sizeof(text) - n)) > 0) {
-		char *line = text, *end;
+	while ((got = read(fd, text + n, VMA)) > 0) {
+		char *line = text, *newline;
 
 		n += got;
-		for (; (end = memchr(line, '\n', text + n - line)); line = end + 1) {
-			*end = 0;
-			if (is_wanted(line))
-				say("@| %s\n", line);
+		for (; (newline = memchr(line, '\n', text + n - line)); line = newline + 1) {
+			if (!(line[0] >= 'A' && line[0] <= 'Z')) {
+				char *rest;
+				word first = strtoul(line, &rest, 16), last = strtoul(rest + 1, NULL, 16);
+
+				inside = first < end && start < last;
+				if (first >= end) {
+					answer(0);
+					return;
+				}
+				if (inside)
+					say_line(line, newline + 1);
+			} else if (inside && is_wanted(line))
+				say_line(line, newline + 1);
 		}
 		n -= line - text;
 		memmove(text, line, n);
 	}
-	close(fd);
 	answer(0);
 }
 
-/* Numbers that grow evenly are one line. */
-static struct {
-	uint64_t start, step, count;
-} run;
+#define BLOCK 32
+#define BLOCKS 64
 
-static void flush_run(void)
+/* What /proc/kpageflags and /proc/kpagecount say of frames that stand together. */
+struct block {
+	word number;
+	uint64_t flags[BLOCK], counts[BLOCK];
+};
+static struct block blocks[BLOCKS];
+
+static void forget_blocks(void)
 {
-	if (run.count)
-		say("@* %llx %llx %llx\n", (unsigned long long)run.start, (unsigned long long)run.step,
-			(unsigned long long)run.count);
-	run.count = 0;
+	for (int n = 0; n < BLOCKS; n++)
+		blocks[n].number = ~0UL;
 }
 
-static void add_to_run(uint64_t value)
+static const struct block *block_of(word frame)
 {
-	if (run.count == 1 && (value == run.start || value == run.start + 1))
-		run.step = value - run.start;
-	else if (!run.count || value != run.start + run.step * run.count) {
-		flush_run();
-		run.start = value;
-		run.step = 0;
+	static int flags, counts;
+	word number = frame / BLOCK, at = number * sizeof(blocks->flags);
+	struct block *block = &blocks[number % BLOCKS];
+
+	if (block->number == number)
+		return block;
+	if (!flags) {
+		flags = open("/proc/kpageflags", O_RDONLY);
+		counts = open("/proc/kpagecount", O_RDONLY);
 	}
-	run.count++;
+	memset(block, 0, sizeof(*block));
+	block->number = number;
+	pread(flags, block->flags, sizeof(block->flags), at);
+	pread(counts, block->counts, sizeof(block->counts), at);
+	return block;
 }
 
-static void words(const char *name, word index, word count)
+static uint64_t flags_of(word frame)
 {
-	struct process *process = find(name);
-	static uint64_t buffer[512];
-	char path[64];
-	int fd;
-
-	if (process)
-		snprintf(path, sizeof(path), "/proc/%d/pagemap", process->pid);
-	else
-		snprintf(path, sizeof(path), "/proc/%s", name);
-	fd = open(path, O_RDONLY);
-	if (fd < 0) {
-		answer(-1);
-		return;
-	}
-	while (count) {
-		word n = count < 512 ? count : 512;
-		long got = pread(fd, buffer, n * sizeof(*buffer), index * sizeof(*buffer)) / (long)sizeof(*buffer);
-
-		if (got <= 0)
-			break;
-		for (long i = 0; i < got; i++)
-			add_to_run(buffer[i]);
-		index += got;
-		count -= got;
-	}
-	flush_run();
-	close(fd);
-	answer(0);
-}
-
-/* A word of a file; 0 where it has none. */
-static uint64_t word_at(int fd, word index)
-{
-	uint64_t value = 0;
-
-	pread(fd, &value, sizeof(value), index * sizeof(value));
-	return value;
+	return block_of(frame)->flags[frame % BLOCK];
 }
 
 #define HEAD (1UL << 15)
 #define TAIL (1UL << 16)
 
 /* The first frame and the pages of the folio of a frame; a folio lies at a multiple of its size. */
-static void find_folio(int flags, word frame, word *head, word *pages)
+static void find_folio(word frame, word *head, word *pages)
 {
 	*head = frame;
 	*pages = 1;
-	if (!(word_at(flags, frame) & (HEAD | TAIL)))
+	if (!(flags_of(frame) & (HEAD | TAIL)))
 		return;
-	for (int order = 1; order <= 10 && !(word_at(flags, *head) & HEAD); order++)
+	for (int order = 1; order <= 10 && !(flags_of(*head) & HEAD); order++)
 		*head = frame & ~((1UL << order) - 1);
-	while (*pages <= 512 && word_at(flags, *head + *pages) & TAIL)
+	while (*pages <= 512 && flags_of(*head + *pages) & TAIL)
 		*pages *= 2;
 }
 
@@ -930,30 +1027,22 @@ struct alike {
 
 static void say_alike(const struct alike *a)
 {
-	if (a->count && a->frame)
-		say("@| %lx %lx %lx %lx %lx %lx\n", a->bits, a->count, a->frame, a->head, a->pages, a->mapped);
-	else if (a->count)
-		say("@| %lx %lx\n", a->bits, a->count);
+	if (a->count)
+		say_numbers(&a->bits, a->frame ? 6 : 2);
 }
 
-static void pages(struct process *process, word index, word count)
+static void pages(word index, word count)
 {
-	static int flags, counts;
 	static uint64_t buffer[512];
+	static int file, owner;
 	struct alike last = { 0 };
-	char path[64];
-	int fd;
+	int fd = open_own("/proc/self/pagemap", &file, &owner);
 
-	if (!flags) {
-		flags = open("/proc/kpageflags", O_RDONLY);
-		counts = open("/proc/kpagecount", O_RDONLY);
-	}
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", process ? process->pid : 0);
-	fd = open(path, O_RDONLY);
-	if (fd < 0 || flags < 0) {
+	if (fd < 0) {
 		answer(-1);
 		return;
 	}
+	forget_blocks();
 	while (count) {
 		word n = count < 512 ? count : 512;
 		long got = pread(fd, buffer, n * sizeof(*buffer), index * sizeof(*buffer)) / (long)sizeof(*buffer);
@@ -968,9 +1057,9 @@ static void pages(struct process *process, word index, word count)
 				now.head = last.head;
 				now.pages = last.pages;
 			} else if (frame)
-				find_folio(flags, frame, &now.head, &now.pages);
+				find_folio(frame, &now.head, &now.pages);
 			if (frame)
-				now.mapped = word_at(counts, frame);
+				now.mapped = block_of(frame)->counts[frame % BLOCK];
 			if (last.count && now.bits == last.bits && now.head == last.head && now.pages == last.pages &&
 			    now.mapped == last.mapped && (frame ? frame == last.frame + last.count : !last.frame)) {
 				last.count++;
@@ -983,16 +1072,7 @@ static void pages(struct process *process, word index, word count)
 		count -= got;
 	}
 	say_alike(&last);
-	close(fd);
 	answer(0);
-}
-
-static void clear_refs(struct process *process, const char *what)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/clear_refs", process ? process->pid : 0);
-	answer(write_file(path, what));
 }
 
 /* ---- what the kernel is ---- */
@@ -1021,19 +1101,6 @@ static int soft_dirty(void)
 	return entry >> 55 & 1;
 }
 
-/* The features of userfaultfd, 0 where there is none. */
-static word uffd_features(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	ioctl(fd, UFFDIO_API, &api);
-	close(fd);
-	return api.features;
-}
-
 /* A number from a file, after a text in it. */
 static word number_in(const char *path, const char *after)
 {
@@ -1045,6 +1112,40 @@ static word number_in(const char *path, const char *after)
 	text[n > 0 ? n : 0] = 0;
 	found = strstr(text, after);
 	return found ? strtoul(found + strlen(after), NULL, 10) : 0;
+}
+
+/* Bytes of this process's tables. */
+static word tables(void)
+{
+	return number_in("/proc/self/status", "VmPTE:") << 10;
+}
+
+/* Whether a table that is emptied is freed. */
+static int frees_tables(void)
+{
+	word size = 4UL << 20, before;
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *page = (char *)(((word)memory + (size >> 1) - 1) & ~((size >> 1) - 1));
+
+	*(volatile char *)page = 1;
+	before = tables();
+	madvise(page, size >> 1, MADV_DONTNEED);
+	before -= tables();
+	munmap(memory, size);
+	return before != 0;
+}
+
+/* The features of userfaultfd, 0 where there is none. */
+static word uffd_features(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	ioctl(fd, UFFDIO_API, &api);
+	close(fd);
+	return api.features;
 }
 
 static void facts(void)
@@ -1064,6 +1165,7 @@ static void facts(void)
 	while (snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", nodes), there_is(path))
 		nodes++;
 	say("@| nodes %x\n", nodes ? nodes : 1);
+	say("@| pt_reclaim %d\n", frees_tables());
 	flag("swap", "/proc/swaps");
 	flag("compaction", "/proc/sys/vm/compact_memory");
 	flag("huge", THP "enabled");
@@ -1077,34 +1179,104 @@ static void facts(void)
 	answer(0);
 }
 
-static void serve(const char *line)
+/* Calls that init makes. */
+static int is_managed(const char *call)
+{
+	return !strncmp(call, "uffd", 4) || !strcmp(call, "split_folio") || !strcmp(call, "swapon") || !strcmp(call, "exit_group");
+}
+
+static int may_be_relayed(const char *call)
+{
+	return strcmp(call, "spin") && strcmp(call, "stop") && strcmp(call, "ticks") && strcmp(call, "wait");
+}
+
+/* Who does what a line says. */
+static int whose(const char *first, const char *second)
+{
+	const struct process *process;
+
+	if (!strcmp(first, "thp"))
+		return self;
+	if (!strcmp(first, "smaps") || !strcmp(first, "pages") || !strcmp(first, "clear_refs"))
+		process = find(second);
+	else if (is_managed(second) || (shared.relayed && may_be_relayed(second)))
+		process = NULL;
+	else
+		process = find(first);
+	return process ? number_of(process) : 0;
+}
+
+/* Does what a line says; not where that is another's turn. */
+static int serve(const char *line)
 {
 	char first[64] = "", second[64] = "", third[64] = "", fourth[64] = "";
-	struct process *process;
 	const char *rest = strchr(line, ' ');
+	int who;
 
 	sscanf(line, "%63s %63s %63s %63s", first, second, third, fourth);
-	process = find(second);
+	who = whose(first, second);
+	if (who != self) {
+		shared.holder = who;
+		dprintf(processes[who].commands[1], "turn\n");
+		return 0;
+	}
 	if (!strcmp(first, "start"))
-		start();
+		start(strtoul(second, NULL, 16));
 	else if (!strcmp(first, "facts"))
 		facts();
 	else if (!strcmp(first, "thp"))
 		answer(write_thp(second, third));
+	else if (!find(second) && (!strcmp(first, "smaps") || !strcmp(first, "pages") || !strcmp(first, "clear_refs")))
+		errno = ESRCH, answer(-1);
 	else if (!strcmp(first, "clear_refs"))
-		clear_refs(process, third);
+		answer(write_file("/proc/self/clear_refs", third));
 	else if (!strcmp(first, "smaps"))
-		smaps(process);
-	else if (!strcmp(first, "words"))
-		words(second, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
+		smaps(strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "pages"))
-		pages(process, strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
+		pages(strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "off"))
 		reboot(RB_POWER_OFF);
 	else if (rest)
 		call(first, rest + 1);
 	else
 		say("@? %s\n", line);
+	return 1;
+}
+
+/* Does what is asked until it is another's turn. */
+static void hold(void)
+{
+	for (;;) {
+		char line[LINE];
+
+		if (shared.next >= box.command_length) {
+			__atomic_store_n(&box.answered, look(&box.asked), __ATOMIC_SEQ_CST);
+			wait_for_command();
+			shared.next = box.answer_length = 0;
+			commands[box.command_length] = 0;
+		}
+		while (shared.next < box.command_length) {
+			const char *command = commands + shared.next;
+
+			snprintf(line, sizeof(line), "%.*s", (int)strcspn(command, "\n"), command);
+			if (!serve(line))
+				return;
+			shared.next += strlen(line) + 1;
+		}
+	}
+}
+
+/* Until it is init's turn again. */
+static void wait_for_turn(void)
+{
+	struct pollfd turn = { .fd = processes[0].commands[0], .events = POLLIN };
+	char line[LINE];
+
+	while (poll(&turn, 1, 1000) == 0) {
+		if (kill(processes[shared.holder].pid, 0))
+			die("a process of the scenario died");
+	}
+	read_line(turn.fd, line);
 }
 
 int main(void)
@@ -1121,18 +1293,13 @@ int main(void)
 		tcsetattr(0, TCSANOW, &console);
 	}
 	catch_faults();
-	for (int n = 1; n < PROCESSES; n++)
-		make_pipes(&processes[n]);
+	settings();
 	set_up_box();
+	for (int n = 0; n < PROCESSES; n++)
+		make_pipes(&processes[n]);
+	processes[0].pid = getpid();
 	for (;;) {
-		char *next = commands, *line;
-
-		wait_for_command();
-		answer_length = 0;
-		commands[box.command_length] = 0;
-		while ((line = strsep(&next, "\n")) && *line)
-			serve(line);
-		box.answer_length = answer_length;
-		__atomic_store_n(&box.answered, look(&box.asked), __ATOMIC_SEQ_CST);
+		hold();
+		wait_for_turn();
 	}
 }

@@ -550,9 +550,7 @@ impl Scenario {
 
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.
     pub(crate) fn matrix(&self, arch: &str, kernel: &str) -> Result<Matrix, SelectError> {
-        let named = self.machines.kernel.as_deref().map(machines::emulated);
-        let emulated = Machines { kernel: named.filter(|named| !named.is_empty()), ..self.machines.clone() };
-        let matrix = emulated.matrix(arch, kernel)?;
+        let matrix = self.machines.without_images().matrix(arch, kernel)?;
         Ok(self.memory.map_or(matrix.clone(), |bytes| matrix.memory(bytes)))
     }
 }
@@ -571,6 +569,12 @@ impl Machines {
     /// The port that images are of, where the options say it.
     pub(crate) fn port(&self) -> Option<String> {
         self.arch.clone()
+    }
+
+    /// The same options without kernel images.
+    pub(crate) fn without_images(&self) -> Self {
+        let named = self.kernel.as_deref().map(machines::emulated);
+        Self { kernel: named.filter(|named| !named.is_empty()), ..self.clone() }
     }
 
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.

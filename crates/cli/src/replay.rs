@@ -18,11 +18,9 @@ use std::path::Path;
 const MAX_SHOWN: usize = 10;
 
 pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args
-        .machines
-        .matrix("x86_64,arm64", &machines::oldest_and_default())?
-        .memory(args.memory)
-        .hw(HwKind::Counting);
+    let defaults = ("x86_64,arm64", machines::oldest_and_default());
+    let matrix =
+        machines::seen_within(&args.machines, (defaults.0, &defaults.1), args.memory)?.hw(HwKind::Counting);
     let options = Options {
         thp: args.thp.clone(),
         fault_in: args.fault_in,

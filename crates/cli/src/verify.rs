@@ -10,6 +10,10 @@ use std::path::Path;
 
 pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     let kernel = args.kernel.as_deref();
+    if args.write.is_some() && args.qemu.is_none() && kernel.and_then(kernels::image).is_none() {
+        let why = "--write writes what a kernel image did: --kernel IMAGE names one";
+        return Err(Failed::Unusable(why.to_owned()));
+    }
     if args.host {
         return verify_real::host(args, kernel, out);
     }

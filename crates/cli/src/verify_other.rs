@@ -1,6 +1,7 @@
 //! Real kernels, where the host is no Linux: there is none to ask.
 
 use crate::args;
+use crate::machines::Emulated;
 use crate::output::{Failed, Out};
 use ptelab::RunReport;
 use ptelab::scenario::Scenario;
@@ -23,6 +24,20 @@ pub(crate) fn play() -> Result<u8, Failed> {
 }
 
 pub(crate) fn keep() -> Result<u8, Failed> {
+    Err(no_linux())
+}
+
+pub(crate) fn beside(_: &Path, _: &args::Guest) -> Result<Emulated, Failed> {
+    Err(no_linux())
+}
+
+pub(crate) fn entry(
+    _: &Path,
+    _: &args::Guest,
+    _: &Scenario,
+    _: (u32, u64),
+    _: u64,
+) -> Result<String, Failed> {
     Err(no_linux())
 }
 

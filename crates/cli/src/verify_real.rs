@@ -1,13 +1,14 @@
 //! `ptelab verify --host` and `ptelab verify --qemu`
 
 use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::machines::Emulated;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{args, input, machines, verdict};
 use ptelab::exec::Watch;
 use ptelab::real::host::{Host, HostFacts};
 use ptelab::real::qemu::{Boots, Image, Player};
-use ptelab::real::{Beside, Helpers, VerifyError};
+use ptelab::real::{Beside, EntryChange, Helpers, VerifyError};
 use ptelab::scenario::Scenario;
 use ptelab::verdict::VerdictTotals;
 use ptelab::{Builder, Golden, KernelRules, RunReport, Verdict};
@@ -180,6 +181,40 @@ pub(crate) fn qemu(
     };
     image.play_all(args.files.len(), watch(), play, &mut each)?;
     verdicts.end(None, out)
+}
+
+/// The emulated kernel beside an image.
+pub(crate) fn beside(path: &Path, guest: &args::Guest) -> Result<Emulated, Failed> {
+    let mut player = image(path, guest)?.player()?;
+    let Beside { machine, rules, note } = player.beside(None)?;
+    let release = player.facts()?.release.clone();
+    Ok(Emulated { port: player.port(), release, builder: machine, rules, note })
+}
+
+/// What the entry that maps an address went through on an image, up to a call.
+pub(crate) fn entry(
+    path: &Path,
+    guest: &args::Guest,
+    scenario: &Scenario,
+    place: (u32, u64),
+    at: u64,
+) -> Result<String, Failed> {
+    let image = image(path, guest)?;
+    if let Some(reason) = image.why_not(scenario) {
+        return Err(Failed::Unusable(format!("{}: {reason}", path.display())));
+    }
+    let mut player = image.player()?;
+    let release = player.facts()?.release.clone();
+    let changes = player.entry(scenario, place, at, watch())?.unwrap_or_default();
+    let (pid, va) = place;
+    let mut text = format!("{}, Linux {release}: {va:#x} of process {pid}, up to call {at}\n", image.port());
+    for EntryChange { call, text: line, entry } in &changes {
+        text.push_str(&format!("  call {call}, {line}\n    {entry}\n"));
+    }
+    if changes.is_empty() {
+        text.push_str("  nothing ever stood there\n");
+    }
+    Ok(text)
 }
 
 /// What a scenario came to on kernel images.

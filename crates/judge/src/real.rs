@@ -3,6 +3,7 @@
 //! [`host::Host`] is the running kernel, [`qemu::Image`] one that QEMU boots.
 
 pub mod cost;
+mod entry;
 pub mod host;
 #[cfg(feature = "fuzz")]
 mod judge;
@@ -22,6 +23,7 @@ mod view;
 mod walk;
 
 pub use crate::verify::Beside;
+pub use entry::EntryChange;
 pub use moving::AddrRange;
 pub use ptelab_real::RealError;
 pub use ptelab_real::host::{Helpers, keep, play};

@@ -29,8 +29,8 @@ pub struct Shape {
     pub entry_shift: [u32; Level::ALL.len()],
     /// Log2 of the entries in a table, by level from the last up.
     pub index_bits: [u32; Level::ALL.len()],
-    /// The highest level that there is.
-    pub top: Level,
+    /// Level of the root table of a new address space; of a port, the highest there is.
+    pub root: Level,
     /// Entries in a contiguous block of pages, 1 where there are none.
     pub cont_ptes: usize,
 }
@@ -39,7 +39,7 @@ impl Shape {
     /// That of a port.
     pub const fn of<A: EntryFormat>() -> Self {
         let (entry_shift, index_bits) = (A::ENTRY_SHIFT, A::INDEX_BITS);
-        Self { entry_shift, index_bits, top: A::TOP, cont_ptes: A::CONT_PTES }
+        Self { entry_shift, index_bits, root: A::TOP, cont_ptes: A::CONT_PTES }
     }
 
     /// Log2 of the bytes in a page.

@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::hw_kind::HwKind;
 use crate::ports::{self, port_named, ports};
-use ptelab_mm::Config;
+use ptelab_mm::{Absent, Config};
 use ptelab_pgtable::{CpuConfig, KernelRules, UnknownFeature};
 
 /// Why a machine cannot be built.
@@ -72,6 +72,13 @@ impl Builder {
     #[must_use]
     pub const fn max_map_count(mut self, count: u64) -> Self {
         self.config.max_map_count = count;
+        self
+    }
+
+    /// With a kernel that was built without these.
+    #[must_use]
+    pub const fn without(mut self, absent: Absent) -> Self {
+        self.config.absent = absent;
         self
     }
 

@@ -17,6 +17,9 @@ const MCEERR_AR: SigCode = SigCode(4);
 impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// Makes a call in a process, and says what it came to.
     pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Outcome {
+        if let Some(errno) = self.kernel.config().absent.refuses(call) {
+            return Outcome::Failed(CallError::Errno(errno));
+        }
         let returned = self.returned(pid, call);
         if let (Call::Check { byte, .. }, Ok(read)) = (call, returned)
             && read != u64::from(*byte)

@@ -92,7 +92,7 @@ fn pages_decide(call: &Call) -> bool {
 
 impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
     fn about(&self) -> About {
-        let shape = Shape::of::<A>();
+        let shape = Shape { root: self.kernel.pt.arch.root(), ..Shape::of::<A>() };
         About { arch: A::NAME, rules: self.kernel.version, shape, records: H::KEEPS_ORDER }
     }
 

@@ -1,5 +1,6 @@
 //! A machine with its kernel: what all calls work on.
 
+use crate::absent::Absent;
 use crate::address_space::Objects;
 use crate::changes::Rules;
 use crate::mm_types::Mm;
@@ -37,8 +38,10 @@ pub struct Kernel<A, H> {
 impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// A machine that just booted: all frames free, all settings at their start.
     pub fn new(arch: A, version: &'static KernelRules, config: Config) -> Self {
+        let mut pt = PageTables::new(arch, Rules::of(version), config.memory);
+        pt.frees_tables = !config.absent.contains(Absent::PT_RECLAIM);
         Self {
-            pt: PageTables::new(arch, Rules::of(version), config.memory),
+            pt,
             swap: Swap::default(),
             rmap: Rmap::default(),
             objects: Objects::default(),

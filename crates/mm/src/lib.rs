@@ -10,6 +10,7 @@
 //! * calls and faults: functions over it, in files named as Linux's: `change_pte_range` is in `mprotect.rs`,
 //!   `copy_pte_range` and `zap_pte_range`, as most of `mm/memory.c`, under `memory/`.
 
+mod absent;
 mod access;
 mod address_space;
 mod adopt;
@@ -64,6 +65,7 @@ mod vma;
 mod vma_tree;
 mod vmscan;
 
+pub use absent::Absent;
 pub use access::{memset, read_byte, touch};
 pub use address_space::ShmId;
 pub use adopt::{Adopted, AdoptedAs, Sharing, adopt};

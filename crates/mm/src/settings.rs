@@ -1,5 +1,6 @@
 //! Settings of a machine: its configuration, and what sysfs would hold.
 
+use crate::absent::Absent;
 use ptelab_uapi::{Errno, ThpMode};
 
 /// What a machine is made of.
@@ -9,11 +10,13 @@ pub struct Config {
     pub memory: u64,
     /// `vm.max_map_count`: VMAs that one address space may have.
     pub max_map_count: u64,
+    /// What its kernel was built without.
+    pub absent: Absent,
 }
 
 impl Config {
     /// 64 GiB, and Linux's default for the rest.
-    pub const DEFAULT: Self = Self { memory: 64 << 30, max_map_count: 65530 };
+    pub const DEFAULT: Self = Self { memory: 64 << 30, max_map_count: 65530, absent: Absent::empty() };
     /// The most memory that frame numbers are kept for, in bytes: 8 TiB.
     pub const MAX_MEMORY: u64 = 8 << 40;
 

@@ -25,6 +25,8 @@ pub struct PageTables<A, H> {
     pub pages: Pages,
     /// What the kernel's release decides.
     pub(crate) rules: Rules,
+    /// Whether tables that were emptied may be freed (`CONFIG_PT_RECLAIM`).
+    pub(crate) frees_tables: bool,
 }
 
 /// A port's operations on tables, on this machine's.
@@ -73,7 +75,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     pub(crate) fn new(arch: A, rules: Rules, memory: u64) -> Self {
         let mut hw = H::with_tables_of(1 << A::INDEX_BITS.into_iter().max().expect("there are levels"));
         let pages = Pages::new::<A, H>(&mut hw, memory >> A::PAGE_SHIFT);
-        Self { arch, hw, pages, rules }
+        Self { arch, hw, pages, rules, frees_tables: true }
     }
 
     /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.

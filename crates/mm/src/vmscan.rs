@@ -4,6 +4,7 @@ use crate::cause;
 use crate::huge_memory::split::split_folio;
 use crate::kernel::Kernel;
 use crate::memory::zap::zap_huge_pmd;
+use crate::mm_inline::zap_install_uffd_wp_if_needed;
 use crate::mm_types::Mm;
 use crate::pages::{MapLevel, MmId};
 use crate::rmap::{Mapped, folio_addresses, folio_entries};
@@ -27,7 +28,7 @@ pub(crate) fn reclaim_pages<A: Arch, H: TableMemory>(
     k.pt.tlb_finish(&mut tlb);
 }
 
-/// A folio that fits swap only in pieces is split. Pages of files and of shared memory stay.
+/// A folio that fits swap only in pieces is split. Pages of files and of shared memory stay with those, and nobody maps them then.
 fn pageout<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -35,8 +36,11 @@ fn pageout<A: Arch, H: TableMemory>(
     folio: FolioSpan,
 ) {
     let locked = |(vma, _): &(Vma, VirtAddr)| vma.flags.contains(VmFlags::LOCKED);
-    if !k.pt.pages.is_anon(folio) || folio_addresses(&k.pt, mm, folio).iter().any(locked) {
+    if folio_addresses(&k.pt, mm, folio).iter().any(locked) {
         return;
+    }
+    if !k.pt.pages.is_anon(folio) {
+        return unmap_cached(&mut k.pt, mm, tlb, folio);
     }
     if k.pt.pages.is_lazyfree(folio) {
         k.because(&cause::lazyfree, |k| discard(&mut k.pt, mm, tlb, folio));
@@ -91,6 +95,27 @@ fn try_to_unmap<A: Arch, H: TableMemory>(
         k.swap.cache_del(&mut k.pt.pages, first);
     }
     k.pt.pages.release_hold(folio);
+}
+
+/// Takes a folio's mappings in `mm` away that is found again without them (`try_to_unmap_one`, of the page cache).
+fn unmap_cached<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &mut Mm,
+    tlb: &mut MmuGather,
+    folio: FolioSpan,
+) {
+    for (vma, entries) in folio_entries(pt, mm, folio, PageTables::<A, H>::present_page) {
+        for Mapped { addr, p, pfn, .. } in entries {
+            let old = pt.ptep_get_and_clear(addr, p);
+            tlb.flush_range(addr, A::PAGE_SIZE, Level::Pte);
+            if pt.arch.pte_dirty(old) {
+                pt.pages.set_dirty(folio, true);
+            }
+            let uffd_wp = pt.arch.pte_uffd_wp(old);
+            pt.pages.unmap(folio, pfn, MapLevel::Ptes(1), mm.id);
+            zap_install_uffd_wp_if_needed(pt, &vma, addr, p, uffd_wp, 1);
+        }
+    }
 }
 
 /// Discards a lazyfree folio that only `mm` maps, unless it was written to (`try_to_unmap_one`).

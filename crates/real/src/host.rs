@@ -7,7 +7,7 @@ pub use keeper::keep;
 pub use player::play;
 
 use crate::command::{self, failed};
-use crate::real::{RealError, RealKernel, WordFile};
+use crate::real::{Look, RealError, RealKernel, RealVma, Seen, Translate, WordFile, WordFiles, pages, vmas};
 use keeper::Keeper;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use rustix::fd::OwnedFd;
@@ -153,8 +153,8 @@ impl Drop for RunningKernel {
     }
 }
 
-impl RealKernel for RunningKernel {
-    fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
+impl RunningKernel {
+    fn make(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
         match call {
             Call::Fork {} => self.fork(pid, call),
             Call::ExitGroup { .. } => self.exit(pid, call),
@@ -169,15 +169,42 @@ impl RealKernel for RunningKernel {
         }
     }
 
+    /// All VMAs of a process.
+    ///
+    /// # Errors
+    /// Where /proc/PID/smaps cannot be read, or holds what it should not.
+    pub fn vmas(&self, pid: u32) -> Result<Vec<RealVma>, RealError> {
+        let path = self.proc(pid, "smaps")?;
+        vmas(&fs::read_to_string(&path).map_err(RealError::io(path))?)
+    }
+}
+
+impl RealKernel for RunningKernel {
+    fn play(
+        &mut self,
+        calls: &[(u32, &Call)],
+        looks: &[Look],
+    ) -> Result<(Vec<Outcome>, Vec<Seen>), RealError> {
+        let outcomes = calls.iter().map(|(pid, call)| self.make(*pid, call)).collect::<Result<_, _>>()?;
+        let look =
+            |look: &Look| Ok(Seen { pages: pages(self, look.pid, &look.pages)?, vmas: self.vmas(look.pid)? });
+        Ok((outcomes, looks.iter().map(look).collect::<Result<_, RealError>>()?))
+    }
+
     fn lives(&self, pid: u32) -> bool {
         self.players.contains_key(&pid)
     }
 
-    fn smaps(&mut self, pid: u32) -> Result<String, RealError> {
-        let path = self.proc(pid, "smaps")?;
-        fs::read_to_string(&path).map_err(RealError::io(path))
+    fn root(&mut self, _: u32, _: &Translate<'_>) -> Result<Option<u64>, RealError> {
+        Ok(None)
     }
 
+    fn physical(&self, _: u64) -> Option<u64> {
+        None
+    }
+}
+
+impl WordFiles for RunningKernel {
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError> {
         let path = match file {
             WordFile::Pagemap(pid) => self.proc(pid, "pagemap")?,
@@ -188,14 +215,6 @@ impl RealKernel for RunningKernel {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Vec::new()),
             done => done.map_err(RealError::io(path)),
         }
-    }
-
-    fn root(&mut self, _: u32) -> Result<Option<u64>, RealError> {
-        Ok(None)
-    }
-
-    fn physical(&self, _: u64) -> Option<u64> {
-        None
     }
 }
 

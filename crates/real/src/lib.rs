@@ -28,7 +28,10 @@ pub mod thp;
 pub use linux::Region;
 #[cfg(not(target_os = "linux"))]
 pub use other::Region;
-pub use real::{Frame, RealError, RealKernel, RealPage, RealVma, WordFile, asked, pages, vmas};
+pub use real::{
+    Frame, Look, RealError, RealKernel, RealPage, RealVma, Seen, Translate, WordFile, WordFiles, asked,
+    pages, vmas,
+};
 
 /// A call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

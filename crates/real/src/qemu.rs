@@ -6,6 +6,8 @@ mod gdb;
 mod guests;
 mod mailbox;
 mod program;
+#[expect(unsafe_code, reason = "Linux is called by its numbers")]
+mod prompt;
 #[expect(unsafe_code, reason = "the guest's memory is mapped here")]
 mod ram;
 mod setup;
@@ -16,7 +18,8 @@ pub use program::build as build_program;
 pub use setup::{DISK, Setup, look_for_image};
 
 use crate::command;
-use crate::real::{Frame, RealError, RealKernel, RealPage, WordFile};
+use crate::real::{Frame, Look, RealError, RealKernel, RealPage, Seen, Translate, vmas};
+use crate::shape::PAGE;
 use console::Console;
 use gdb::Gdb;
 use mailbox::Mailbox;
@@ -24,6 +27,7 @@ use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use ram::Ram;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin};
 use std::thread;
@@ -34,14 +38,14 @@ use tempfile::TempDir;
 const BOOT: Duration = Duration::from_secs(180);
 /// How long the guest may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often an answer is looked for before somebody else gets the CPU.
-const LOOKS: u32 = 200;
+/// How long the CPU is left to others before an answer is looked for again.
+const NAP: Duration = Duration::from_micros(30);
+/// Newlines that wake the guest: with fewer, x86-64's serial line waits for more before it says that there are any.
+const WAKING: usize = 16;
 /// How often the machine is stopped until it is found in the process whose tables are wanted.
 const STOPS: u32 = 2000;
 /// How long the guest stays in user mode where a scenario says that the kernel's scanner passes over its memory, in ms.
 const SCAN: u64 = 8000;
-/// Words of a file that are asked for at once, so that the answer fits.
-const WORDS: u64 = 4096;
 /// Pages that are asked for at once, so that the answer fits.
 const PAGES: u64 = 2048;
 /// Free pieces of 2M below which a machine is worn out.
@@ -61,15 +65,20 @@ pub struct Qemu {
     socket: PathBuf,
     _folder: TempDir,
     facts: ImageFacts,
-    players: BTreeSet<u32>,
+    /// Processes that live, and the numbers in their markers.
+    players: BTreeMap<u32, u64>,
+    /// The last number that a process got.
+    number: u64,
     /// The topmost tables of processes, once they were looked for.
     roots: BTreeMap<u32, u64>,
-    /// What smaps said of a process since the last call.
-    smaps: Option<(u32, String)>,
+    /// Frames that had the topmost table of any process: the kernel takes the same ones again.
+    known_roots: BTreeSet<u64>,
     /// Number of the next child.
     next: u32,
     /// Pieces of 2M that were free when the last scenario began.
     free: u64,
+    /// Whether a scenario left something that no other may meet.
+    spoiled: bool,
 }
 
 impl Qemu {
@@ -112,11 +121,13 @@ impl Qemu {
             socket,
             _folder: folder,
             facts: ImageFacts::default(),
-            players: BTreeSet::new(),
+            players: BTreeMap::new(),
+            number: 0,
             roots: BTreeMap::new(),
-            smaps: None,
+            known_roots: BTreeSet::new(),
             next: 2,
             free: u64::MAX,
+            spoiled: false,
         };
         qemu.facts = ImageFacts::read(&qemu.ask("facts")?.text);
         Ok(qemu)
@@ -137,9 +148,10 @@ impl Qemu {
         self.console.take_alarms()
     }
 
-    /// Whether memory in large pieces has become so scarce that only a new boot gives scenarios what a fresh kernel would.
+    /// Whether only a new boot gives scenarios what a fresh kernel would: memory in large pieces has become scarce, or a scenario
+    /// has changed what none can put back.
     pub const fn is_worn_out(&self) -> bool {
-        self.free < WORN_OUT
+        self.spoiled || self.free < WORN_OUT
     }
 
     /// Ends all processes, puts the settings to where a scenario starts, and starts process 1.
@@ -147,11 +159,11 @@ impl Qemu {
     /// # Errors
     /// Where the guest does not answer.
     pub fn restart(&mut self) -> Result<(), RealError> {
-        let answer = self.ask("start")?;
+        self.number += 1;
+        let answer = self.ask(&format!("start {:x}", self.number))?;
         self.free = answer.text.trim().parse().unwrap_or(0);
-        self.players = BTreeSet::from([1]);
+        self.players = BTreeMap::from([(1, self.number)]);
         self.roots.clear();
-        self.smaps = None;
         self.next = 2;
         Ok(())
     }
@@ -169,50 +181,57 @@ impl Qemu {
 
     /// Sends a line and waits for the answer.
     fn ask(&mut self, line: &str) -> Result<Answer, RealError> {
-        if line.len() > mailbox::MOST {
-            return Err(nonsense(line));
-        }
-        self.mailbox.ask(&self.ram, line).ok_or_else(|| nonsense("nothing"))?;
-        let answers = self.wait(line)?;
-        Answer::read(&String::from_utf8_lossy(&answers))
+        let answers = self.ask_all(&[(line.to_owned(), 0)])?;
+        answers.into_iter().next().ok_or_else(|| nonsense("nothing"))
     }
 
-    fn wait(&mut self, line: &str) -> Result<Vec<u8>, RealError> {
+    /// Sends lines, each with the number of pages that it asks for, and waits for the answers: as many at once as fit.
+    fn ask_all(&mut self, lines: &[(String, u64)]) -> Result<Vec<Answer>, RealError> {
+        let mut answers = Vec::with_capacity(lines.len());
+        while answers.len() < lines.len() {
+            let (mut asked, mut pages) = (String::new(), 0);
+            for (line, more) in &lines[answers.len()..] {
+                if !asked.is_empty() && (asked.len() + line.len() >= mailbox::MOST || pages + more > PAGES) {
+                    break;
+                }
+                asked.push_str(line);
+                asked.push('\n');
+                pages += more;
+            }
+            if asked.len() > mailbox::MOST {
+                return Err(nonsense(&asked));
+            }
+            self.mailbox.ask(&self.ram, &asked).ok_or_else(|| nonsense("nothing"))?;
+            let said = self.wait(&asked)?;
+            answers.extend(Answer::read_all(&String::from_utf8_lossy(&said))?);
+        }
+        Ok(answers)
+    }
+
+    /// Waits for the answers, and lets the guest have the CPU meanwhile.
+    fn wait(&mut self, asked: &str) -> Result<Vec<u8>, RealError> {
+        prompt::be_prompt();
         let begun = Instant::now();
-        let mut looks = 0;
+        let mut woken = false;
         loop {
             if let Some(answers) = self.mailbox.answers(&self.ram) {
                 return Ok(answers);
             }
-            looks += 1;
-            match looks {
-                0..LOOKS => thread::yield_now(),
-                _ if self.console.lives() && begun.elapsed() < PATIENCE => {
-                    // It may have gone to sleep just before it was asked, so this is looked at again and again.
-                    if self.mailbox.guest_sleeps(&self.ram) {
-                        self.wake.write_all(b"\n").map_err(|_| self.gone(line))?;
-                    }
-                    thread::sleep(Duration::from_micros(u64::from(looks - LOOKS).clamp(10, 500)));
-                }
-                _ => return Err(self.gone(line)),
+            if !self.console.lives() || begun.elapsed() > PATIENCE {
+                return Err(self.gone(asked));
             }
+            if !woken && self.mailbox.guest_sleeps(&self.ram) {
+                self.wake.write_all(&[b'\n'; WAKING]).map_err(|_| self.gone(asked))?;
+                woken = true;
+            }
+            thread::sleep(NAP);
         }
     }
 
     /// The machine does not answer: why, as far as its console says it.
-    fn gone(&mut self, line: &str) -> RealError {
+    fn gone(&mut self, asked: &str) -> RealError {
         self.console.lives();
-        RealError::Gone { asked: line.to_owned(), console: self.console.last() }
-    }
-
-    fn fork(&mut self, parent: u32) -> Result<Outcome, RealError> {
-        let number = self.next;
-        let reply = self.ask(&format!("{parent} fork {number:x}"))?.reply;
-        if let Outcome::Value(_) = reply {
-            self.players.insert(number);
-            self.next += 1;
-        }
-        Ok(reply)
+        RealError::Gone { asked: asked.trim_end().to_owned(), console: self.console.last() }
     }
 
     /// The topmost table of the process that spins: the one whose word at `spins` is 1 while the machine is in user mode.
@@ -267,8 +286,11 @@ fn find_mailbox(console: &mut Console, ram: &Ram) -> Result<Mailbox, RealError> 
         if let Some((_, why)) = line.split_once("@? ") {
             return Err(nonsense(why));
         }
-        let frame = line.split_once("@box ").and_then(|(_, frame)| u64::from_str_radix(frame, 16).ok());
-        if let Some(mailbox) = frame.and_then(|frame| Mailbox::find(ram, frame)) {
+        let mailbox = line.split_once("@box ").and_then(|(_, place)| {
+            let (frame, marker) = place.split_once(' ')?;
+            Mailbox::find(ram, u64::from_str_radix(frame, 16).ok()?, u64::from_str_radix(marker, 16).ok()?)
+        });
+        if let Some(mailbox) = mailbox {
             return Ok(mailbox);
         }
     }
@@ -276,31 +298,28 @@ fn find_mailbox(console: &mut Console, ram: &Ram) -> Result<Mailbox, RealError> 
 }
 
 /// What the guest says to a line.
+#[derive(Debug)]
 struct Answer {
     text: String,
-    words: Vec<u64>,
     reply: Outcome,
 }
 
 impl Answer {
-    fn read(said: &str) -> Result<Self, RealError> {
-        let mut answer = Self { text: String::new(), words: Vec::new(), reply: Outcome::Value(0) };
+    fn read_all(said: &str) -> Result<Vec<Self>, RealError> {
+        let (mut answers, mut text) = (Vec::new(), String::new());
         for line in said.lines() {
             let Some(line) = line.strip_prefix('@') else { return Err(nonsense(line)) };
-            match line.split_at_checked(1) {
-                Some(("|", text)) => {
-                    // A space at the end of a line of smaps stands for no name.
-                    answer.text.push_str(text.strip_prefix(' ').unwrap_or(text));
-                    answer.text.push('\n');
-                }
-                Some(("*", run)) => answer.words.extend(expand(run).ok_or_else(|| nonsense(line))?),
-                _ => {
-                    answer.reply = command::reply(line).ok_or_else(|| nonsense(line))?;
-                    return Ok(answer);
-                }
+            if let Some(more) = line.strip_prefix('|') {
+                // A space at the end of a line of smaps stands for no name.
+                text.push_str(more.strip_prefix(' ').unwrap_or(more));
+                text.push('\n');
+            } else {
+                let reply = command::reply(line).ok_or_else(|| nonsense(line))?;
+                answers.push(Self { text: std::mem::take(&mut text), reply });
             }
         }
-        Err(nonsense(said))
+        // An answer that did not fit has no end.
+        if answers.is_empty() || !text.is_empty() { Err(nonsense(said)) } else { Ok(answers) }
     }
 }
 
@@ -330,114 +349,124 @@ fn nonsense(said: &str) -> RealError {
     RealError::Nonsense { from: GUEST, said: said.to_owned() }
 }
 
-/// `START STEP COUNT` in hex as the numbers that it stands for.
-fn expand(run: &str) -> Option<impl Iterator<Item = u64>> {
-    let numbers: Vec<u64> = run
-        .split_ascii_whitespace()
-        .map(|word| u64::from_str_radix(word, 16))
-        .collect::<Result<_, _>>()
-        .ok()?;
-    let &[start, step, count] = numbers.as_slice() else { return None };
-    Some((0..count).map(move |i| start.wrapping_add(step.wrapping_mul(i))))
-}
-
 impl Drop for Qemu {
     fn drop(&mut self) {
         end(&mut self.child);
     }
 }
 
-impl RealKernel for Qemu {
-    fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
-        self.smaps = None;
-        let line = match call {
-            Call::Fork {} => return self.fork(pid),
-            Call::Thp { size, mode } => format!("thp {} {}", size.file(), mode.name()),
-            Call::ClearRefs { what } => format!("clear_refs {pid} {what}"),
-            Call::NumaScan { .. } => format!("{pid} wait {SCAN:x}"),
+impl Qemu {
+    /// What the guest is asked for where a call is to be made, or what comes of it where the guest is not asked.
+    fn line(&mut self, pid: u32, call: &Call) -> Result<String, Outcome> {
+        match call {
+            Call::Fork {} => {
+                self.number += 1;
+                Ok(format!("{pid} fork {:x} {:x}", self.next, self.number))
+            }
+            Call::Thp { size, mode } => Ok(format!("thp {} {}", size.file(), mode.name())),
+            Call::ClearRefs { what } => Ok(format!("clear_refs {pid} {what}")),
+            Call::NumaScan { .. } => Ok(format!("{pid} wait {SCAN:x}")),
             Call::MigrateBegin { .. }
             | Call::Numa { .. }
             | Call::Page { .. }
             | Call::Time { .. }
-            | Call::Dump { .. } => {
-                return Ok(Outcome::Value(0));
-            }
+            | Call::Dump { .. } => Err(Outcome::Value(0)),
             call => match command::line(&call.placed()) {
-                Some(line) => format!("{pid} {line}"),
-                None => return Ok(Outcome::Failed(CallError::Errno(Errno::ENOSYS))),
+                Some(line) => Ok(format!("{pid} {line}")),
+                None => Err(Outcome::Failed(CallError::Errno(Errno::ENOSYS))),
             },
-        };
-        if let Call::ExitGroup { .. } = call {
-            self.players.remove(&pid);
         }
-        Ok(self.ask(&line)?.reply)
     }
 
-    fn lives(&self, pid: u32) -> bool {
-        self.players.contains(&pid)
-    }
-
-    fn smaps(&mut self, pid: u32) -> Result<String, RealError> {
-        if let Some((of, text)) = &self.smaps
-            && *of == pid
-        {
-            return Ok(text.clone());
-        }
-        let text = self.ask(&format!("smaps {pid}"))?.text;
-        self.smaps = Some((pid, text.clone()));
-        Ok(text)
-    }
-
-    fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError> {
-        let file = match file {
-            WordFile::Pagemap(pid) => pid.to_string(),
-            WordFile::KPageFlags => "kpageflags".to_owned(),
-            WordFile::KPageCount => "kpagecount".to_owned(),
-        };
-        let mut words = Vec::new();
-        while (words.len() as u64) < count {
-            let done = words.len() as u64;
-            let part = WORDS.min(count - done);
-            let got = self.ask(&format!("words {file} {:x} {part:x}", index + done))?.words;
-            let ends = (got.len() as u64) < part;
-            words.extend(got);
-            if ends {
-                break;
+    /// What is to be known of a call's result before the next one.
+    fn heed(&mut self, pid: u32, call: &Call, outcome: Outcome) {
+        match (call, outcome) {
+            (Call::Fork {}, Outcome::Value(_)) => {
+                self.players.insert(self.next, self.number);
+                self.next += 1;
             }
+            (Call::ExitGroup { .. }, _) => {
+                self.players.remove(&pid);
+            }
+            // The zero page is marked as failed now, and stays so until the next boot.
+            (Call::Hwpoison { .. }, Outcome::Failed(CallError::Errno(Errno::EBUSY))) => self.spoiled = true,
+            _ => {}
         }
-        Ok(words)
     }
 
-    fn pages_at_once(
-        &mut self,
-        pid: u32,
-        index: u64,
-        count: u64,
-    ) -> Result<Option<Vec<RealPage>>, RealError> {
-        let mut pages = Vec::new();
-        while (pages.len() as u64) < count {
-            let done = pages.len() as u64;
-            let part = PAGES.min(count - done);
-            let text = self.ask(&format!("pages {pid} {:x} {part:x}", index + done))?.text;
-            for line in text.lines() {
-                pages.extend(pages_alike(line).ok_or_else(|| nonsense(line))?);
-            }
-            if (pages.len() as u64) < done + part {
-                break;
-            }
-        }
-        Ok(Some(pages))
-    }
-
-    fn root(&mut self, pid: u32) -> Result<Option<u64>, RealError> {
-        if let Some(root) = self.roots.get(&pid) {
-            return Ok(Some(*root));
-        }
+    /// The topmost table of a process, that is in user mode for it while the machine is stopped.
+    fn stop_for_root(&mut self, pid: u32) -> Result<u64, RealError> {
         let Outcome::Value(spins) = self.ask(&format!("{pid} spin"))?.reply else {
             return Err(RealError::Died(pid));
         };
         let root = self.find_root(spins).map_err(RealError::io("QEMU's gdb stub"))?;
         self.ask(&format!("{pid} stop"))?;
+        Ok(root)
+    }
+
+    /// Whether a topmost table is that of a process with this number.
+    fn is_root(&self, root: u64, number: u64, translate: &Translate<'_>) -> bool {
+        let at = translate(root, self.mailbox.marker(), &|at| self.ram.word(at));
+        at.and_then(|at| self.ram.word(at)) == Some(number)
+    }
+}
+
+impl RealKernel for Qemu {
+    fn play(
+        &mut self,
+        calls: &[(u32, &Call)],
+        looks: &[Look],
+    ) -> Result<(Vec<Outcome>, Vec<Seen>), RealError> {
+        let lines = calls.iter().map(|(pid, call)| self.line(*pid, call)).collect::<Vec<_>>();
+        let mut asked: Vec<(String, u64)> = lines.iter().flatten().map(|line| (line.clone(), 0)).collect();
+        for (n, Look { pid, pages, area }) in looks.iter().enumerate() {
+            if !is_same_area(looks, n) {
+                asked.push((format!("smaps {pid} {:x} {:x}", area.start, area.end), 0));
+            }
+            asked.extend(
+                parts(pages).map(|(index, count)| (format!("pages {pid} {index:x} {count:x}"), count)),
+            );
+        }
+        let mut answers = self.ask_all(&asked)?.into_iter();
+        let mut next = || answers.next().ok_or_else(|| nonsense("too little"));
+        let mut outcomes = Vec::with_capacity(calls.len());
+        for ((pid, call), line) in calls.iter().zip(&lines) {
+            let outcome = match line {
+                Ok(_) => next()?.reply,
+                Err(known) => *known,
+            };
+            self.heed(*pid, call, outcome);
+            outcomes.push(outcome);
+        }
+        let mut seen: Vec<Seen> = Vec::with_capacity(looks.len());
+        for (n, look) in looks.iter().enumerate() {
+            let vmas = if is_same_area(looks, n) { seen[n - 1].vmas.clone() } else { vmas(&next()?.text)? };
+            let mut pages = Vec::new();
+            for _ in parts(&look.pages) {
+                for line in next()?.text.lines() {
+                    pages.extend(pages_alike(line).ok_or_else(|| nonsense(line))?);
+                }
+            }
+            seen.push(Seen { vmas, pages });
+        }
+        Ok((outcomes, seen))
+    }
+
+    fn lives(&self, pid: u32) -> bool {
+        self.players.contains_key(&pid)
+    }
+
+    fn root(&mut self, pid: u32, translate: &Translate<'_>) -> Result<Option<u64>, RealError> {
+        if let Some(root) = self.roots.get(&pid) {
+            return Ok(Some(*root));
+        }
+        let number = *self.players.get(&pid).ok_or(RealError::Died(pid))?;
+        let known = self.known_roots.iter().copied().find(|root| self.is_root(*root, number, translate));
+        let root = match known {
+            Some(root) => root,
+            None => self.stop_for_root(pid)?,
+        };
+        self.known_roots.insert(root);
         self.roots.insert(pid, root);
         Ok(Some(root))
     }
@@ -445,4 +474,15 @@ impl RealKernel for Qemu {
     fn physical(&self, addr: u64) -> Option<u64> {
         self.ram.word(addr)
     }
+}
+
+/// Whether a look is at VMAs that the look before was at.
+fn is_same_area(looks: &[Look], n: usize) -> bool {
+    n > 0 && (looks[n - 1].pid, &looks[n - 1].area) == (looks[n].pid, &looks[n].area)
+}
+
+/// Pages of a range that are asked for one after the other, so that answers fit: the first one's index, and how many.
+fn parts(range: &Range<u64>) -> impl Iterator<Item = (u64, u64)> + use<> {
+    let (index, count) = (range.start / PAGE, (range.end - range.start).div_ceil(PAGE));
+    (0..count).step_by(PAGES as usize).map(move |done| (index + done, PAGES.min(count - done)))
 }

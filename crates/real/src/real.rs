@@ -1,45 +1,74 @@
 //! What any real kernel is to those who ask it, and what its /proc says about memory.
 
-use crate::shape::ENTRIES;
+use crate::shape::{ENTRIES, PAGE};
 use procfs_core::FromBufRead;
 use procfs_core::process::{MemoryMaps, MemoryPageFlags};
 use procfs_core::{PhysicalPageFlags, ProcError};
 use ptelab_uapi::{Call, Class, Outcome};
 use std::io;
+use std::ops::Range;
 
 /// A real kernel with the processes of one scenario. Process 1 is there from the start; a fork's child has the next number.
 pub trait RealKernel {
-    /// Makes a call in a process: one that [can be asked](asked).
+    /// Makes calls in processes, in their order, each of which [can be asked](asked), and looks at memory then. A call that makes or
+    /// ends a process is the last one.
+    ///
+    /// # Errors
+    /// Where a process does not answer, or what is looked at cannot be read; a call that fails is no error.
+    fn play(
+        &mut self,
+        calls: &[(u32, &Call)],
+        looks: &[Look],
+    ) -> Result<(Vec<Outcome>, Vec<Seen>), RealError>;
+    /// Makes a call in a process.
     ///
     /// # Errors
     /// Where the process does not answer; a call that fails is no error.
-    fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError>;
+    fn call(&mut self, pid: u32, call: &Call) -> Result<Outcome, RealError> {
+        let (outcomes, _) = self.play(&[(pid, call)], &[])?;
+        outcomes.first().copied().ok_or(RealError::Died(pid))
+    }
     /// Whether a process lives.
     fn lives(&self, pid: u32) -> bool;
-    /// /proc/PID/smaps
+    /// The physical address of a process's topmost table, where tables can be read.
     ///
     /// # Errors
-    /// Where the file cannot be read.
-    fn smaps(&mut self, pid: u32) -> Result<String, RealError>;
+    /// Where it should be found, and is not.
+    fn root(&mut self, pid: u32, translate: &Translate<'_>) -> Result<Option<u64>, RealError>;
+    /// The word at a physical address; nothing where it cannot be read.
+    fn physical(&self, addr: u64) -> Option<u64>;
+}
+
+/// The physical address that a virtual one is translated to by a topmost table, where it is: by what stands at physical addresses.
+pub type Translate<'a> = dyn Fn(u64, u64, &dyn Fn(u64) -> Option<u64>) -> Option<u64> + 'a;
+
+/// What is to be looked at: pages of a range of a process, and its VMAs in an area.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The process.
+    pub pid: u32,
+    /// The pages' addresses.
+    pub pages: Range<u64>,
+    /// The area.
+    pub area: Range<u64>,
+}
+
+/// What is seen then.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The VMAs: others may stand among them.
+    pub vmas: Vec<RealVma>,
+    /// The pages.
+    pub pages: Vec<RealPage>,
+}
+
+/// Who reads files of /proc.
+pub trait WordFiles {
     /// `count` words of a file from the one at `index` on; fewer where the file ends, none where it may not be read.
     ///
     /// # Errors
     /// Where nobody answers who may read it.
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
-    /// What [`pages`] gives, of `count` pages from the one at `index` on, where the kernel can be asked for all of it at once.
-    ///
-    /// # Errors
-    /// Where nobody answers.
-    fn pages_at_once(&mut self, _: u32, _: u64, _: u64) -> Result<Option<Vec<RealPage>>, RealError> {
-        Ok(None)
-    }
-    /// The physical address of a process's topmost table, where tables can be read.
-    ///
-    /// # Errors
-    /// Where it should be found, and is not.
-    fn root(&mut self, pid: u32) -> Result<Option<u64>, RealError>;
-    /// The word at a physical address; nothing where it cannot be read.
-    fn physical(&self, addr: u64) -> Option<u64>;
 }
 
 /// Whether a real kernel can be asked for a call.
@@ -126,12 +155,11 @@ pub struct RealVma {
     pub vmflags: String,
 }
 
-/// The VMAs of a process.
+/// The VMAs of which /proc/PID/smaps tells.
 ///
 /// # Errors
-/// Where /proc/PID/smaps cannot be read, or holds what it should not.
-pub fn vmas(kernel: &mut dyn RealKernel, pid: u32) -> Result<Vec<RealVma>, RealError> {
-    let text = kernel.smaps(pid)?;
+/// Where it holds what it should not.
+pub fn vmas(text: &str) -> Result<Vec<RealVma>, RealError> {
     let maps = MemoryMaps::from_buf_read(text.as_bytes())?;
     // The crate knows fewer flags than kernels do.
     let flags = text.lines().filter_map(|line| line.strip_prefix("VmFlags:"));
@@ -175,19 +203,10 @@ pub struct Frame {
 ///
 /// # Errors
 /// Where the files of /proc cannot be read.
-pub fn pages(
-    kernel: &mut dyn RealKernel,
-    pid: u32,
-    start: u64,
-    len: u64,
-    page_size: u64,
-) -> Result<Vec<RealPage>, RealError> {
-    let (index, count) = (start / page_size, len.div_ceil(page_size));
-    if let Some(pages) = kernel.pages_at_once(pid, index, count)? {
-        return Ok(pages);
-    }
-    let words = kernel.words(WordFile::Pagemap(pid), index, count)?;
-    let mut folios = Folios { kernel, last: None };
+pub fn pages(files: &mut dyn WordFiles, pid: u32, range: &Range<u64>) -> Result<Vec<RealPage>, RealError> {
+    let (index, count) = (range.start / PAGE, (range.end - range.start).div_ceil(PAGE));
+    let words = files.words(WordFile::Pagemap(pid), index, count)?;
+    let mut folios = Folios { files, last: None };
     let mut pages = Vec::with_capacity(words.len());
     let mut at = 0;
     while at < words.len() {
@@ -197,8 +216,8 @@ pub fn pages(
             at += 1;
             continue;
         };
-        let flags = folios.kernel.words(WordFile::KPageFlags, pfn, n as u64)?;
-        let counts = folios.kernel.words(WordFile::KPageCount, pfn, n as u64)?;
+        let flags = folios.files.words(WordFile::KPageFlags, pfn, n as u64)?;
+        let counts = folios.files.words(WordFile::KPageCount, pfn, n as u64)?;
         for (i, &word) in words[at..at + n].iter().enumerate() {
             let known = flags.get(i).zip(counts.get(i));
             let frame =
@@ -232,7 +251,7 @@ fn frames_in_row(words: &[u64]) -> usize {
 
 /// Folios, looked up by their frames.
 struct Folios<'a> {
-    kernel: &'a mut dyn RealKernel,
+    files: &'a mut dyn WordFiles,
     /// First frame and pages of the one that was looked up last.
     last: Option<(u64, u32)>,
 }
@@ -253,7 +272,7 @@ impl Folios<'_> {
     /// The folio of a frame that belongs to a compound page.
     fn look_up(&mut self, pfn: u64) -> Result<(u64, u32), RealError> {
         let from = pfn.saturating_sub(ENTRIES - 1);
-        let window = self.kernel.words(WordFile::KPageFlags, from, 2 * ENTRIES)?;
+        let window = self.files.words(WordFile::KPageFlags, from, 2 * ENTRIES)?;
         let is_tail = |&word: &u64| {
             PhysicalPageFlags::from_bits_truncate(word).contains(PhysicalPageFlags::COMPOUND_TAIL)
         };

@@ -19,6 +19,8 @@ pub struct Matrix {
     cpu: Vec<CpuSwitch>,
     memory: Option<u64>,
     hw: HwKind,
+    /// Machines of other kinds.
+    others: Vec<Subject>,
 }
 
 /// A CPU feature of one port, switched.
@@ -61,7 +63,21 @@ impl Matrix {
             cpu: Vec::new(),
             memory: None,
             hw: HwKind::Counting,
+            others: Vec::new(),
         }
+    }
+
+    /// Nothing yet.
+    pub fn none() -> Self {
+        Self { kernels: Vec::new(), ..Self::new() }
+    }
+
+    /// With one more machine, which is built so.
+    #[must_use]
+    pub fn and(mut self, arch: &'static str, rules: &'static KernelRules, builder: Builder) -> Self {
+        let builder = builder.kernel(rules);
+        self.others.push(Subject { arch, kernel: rules.name, hw: self.hw, builder });
+        self
     }
 
     /// With these ports: names separated by commas, `default`, or `all`.
@@ -152,7 +168,7 @@ impl Matrix {
 
     /// How many machines that makes.
     pub const fn machines(&self) -> usize {
-        self.ports.len() * self.kernels.len()
+        self.ports.len() * self.kernels.len() + self.others.len()
     }
 
     /// Without the ports whose pages are not those that the scenario is written for ([`Call::Page`]).
@@ -187,7 +203,12 @@ impl Matrix {
             hw: self.hw,
             builder: self.builder(arch, rules),
         };
-        pairs.map(subject).collect()
+        let others = self.others.iter().map(|other| Subject {
+            hw: self.hw,
+            builder: other.builder.clone().hw(self.hw),
+            ..other.clone()
+        });
+        pairs.map(subject).chain(others).collect()
     }
 
     /// How each machine is built, in the same order.

@@ -26,7 +26,7 @@ pub enum SelectError {
     Host,
     /// A kernel image, which is no emulated kernel.
     #[error(
-        "`{0}` is a kernel image: `run`, `compare`, `verify`, `cost`, `fuzz` and `series` play on images"
+        "`{0}` is a kernel image, which this command does not ask: `run`, `compare`, `verify`, `explain`, `cost`, `fuzz` and `series` play on images"
     )]
     Image(String),
     /// A scenario is for pages that no port chosen has.

@@ -10,16 +10,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Runs the scenario of every golden file on the image of its port and kernel, and writes what came of it; says whether the
-/// emulator agrees with all of it. Files without an image are left out, and said.
-pub(crate) fn make(out: &Path, images: &Path, only: &str, fresh: bool) -> Result<bool, String> {
-    let known = crate::tree::root().join("fixtures/golden");
+/// Runs the scenario of every golden file of a folder, or else of `fixtures/golden`, on the image of its port and kernel, and writes
+/// what came of it; says whether the emulator agrees with all of it. Files without an image are left out, and said.
+pub(crate) fn make(
+    out: &Path,
+    images: &Path,
+    known: Option<&Path>,
+    only: &str,
+    fresh: bool,
+) -> Result<bool, String> {
+    let fixtures = crate::tree::root().join("fixtures/golden");
+    let known = known.unwrap_or(&fixtures);
     if out.canonicalize().ok() == known.canonicalize().ok() {
         return Err("golden files are made in a folder of their own, to be looked at first".to_owned());
     }
     fs::create_dir_all(out).map_err(|error| format!("{}: {error}", out.display()))?;
     let mut by_machine: BTreeMap<(String, String), Vec<(PathBuf, Golden)>> = BTreeMap::new();
-    for path in files(&known, only)? {
+    for path in files(known, only)? {
         let golden = read(&path)?;
         let machine = (golden.arch.clone(), series(&golden.kernel));
         by_machine.entry(machine).or_default().push((path, golden));

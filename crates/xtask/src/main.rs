@@ -30,6 +30,9 @@ enum Chore {
         /// The folder with the images, named vmlinuz-KERNEL-PORT as in vmlinuz-6.17-arm64; x86_64 may be amd64
         #[arg(long, value_name = "FOLDER")]
         images: PathBuf,
+        /// The folder with the golden files to make anew, where that is not fixtures/golden
+        #[arg(long, value_name = "FOLDER")]
+        known: Option<PathBuf>,
         /// Only files whose name contains this
         #[arg(long, value_name = "TEXT", default_value = "")]
         only: String,
@@ -56,7 +59,9 @@ fn main() -> ExitCode {
 fn run(chore: &Chore) -> Result<bool, String> {
     match chore {
         Chore::Guest => guest::build_all(),
-        Chore::Golden { out, images, only, fresh } => golden::make(out, images, only, *fresh),
+        Chore::Golden { out, images, known, only, fresh } => {
+            golden::make(out, images, known.as_deref(), only, *fresh)
+        }
     }
 }
 

@@ -69,7 +69,8 @@ fn real_kernels_are_named_to_other_commands() {
     refused(&["run", &scenario, "--kernel", "host"], &["`ptelab verify --host FILE`"]);
     refused(&["run", &scenario, "--kernel", "boot/vmlinuz"], &["no file boot/vmlinuz"]);
     let explain = ["explain", &scenario, "--at", "1", "--va", "0", "--kernel", "boot/vmlinuz"];
-    refused(&explain, &["`boot/vmlinuz` is a kernel image", "`verify`"]);
+    refused(&explain, &["no file boot/vmlinuz"]);
+    refused(&["bench", "--kernel", "boot/vmlinuz"], &["`boot/vmlinuz` is a kernel image", "`verify`"]);
     refused(&["run", &scenario, "--kernel", "newest"], &["no kernel `newest`", "from 6.12 on"]);
 }
 

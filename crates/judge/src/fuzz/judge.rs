@@ -17,7 +17,7 @@ use ptelab_scenario::Line;
 use std::collections::BTreeMap;
 
 /// What a program's memory is on every machine: enough for it never to run out.
-const CONFIG: Config = Config { memory: 1 << 30, max_map_count: 65530 };
+const CONFIG: Config = Config { memory: 1 << 30, ..Config::DEFAULT };
 
 /// A machine of any port on trial.
 pub(crate) trait Judged {

@@ -12,7 +12,7 @@ use ptelab_machine::{
 };
 use ptelab_real::facts::{self, HostMachine};
 use ptelab_real::host::{Helpers, RunningKernel};
-use ptelab_real::{RealError, RealKernel, WordFile, thp};
+use ptelab_real::{RealError, RealKernel, WordFile, WordFiles, thp};
 use ptelab_run::exec::{self, Watch};
 use ptelab_scenario::{Line, Scenario};
 use serde::Serialize;
@@ -136,7 +136,7 @@ impl Host {
     /// The scenario where nothing else of its process is, and how it was moved; or why it cannot be.
     fn place(&mut self, scenario: &Scenario) -> Result<Result<(Scenario, Vec<String>), String>, RealError> {
         let ranges = moving::ranges(scenario);
-        let vmas = ptelab_real::vmas(&mut self.real, 1)?;
+        let vmas = self.real.vmas(1)?;
         let taken: Vec<AddrRange> =
             vmas.iter().map(|vma| AddrRange { start: vma.start, end: vma.end }).collect();
         let Some(range) = ranges.iter().find(|range| taken.iter().any(|other| range.intersects(other)))
@@ -267,7 +267,7 @@ fn probe(real: &mut RunningKernel) -> Result<(bool, bool), RealError> {
     real.call(1, &Call::Touch { addr, len: PAGE, access: Access::Write })?;
     let word = real.words(WordFile::Pagemap(1), addr / PAGE, 1)?.first().copied().unwrap_or(0);
     let pagemap = Pagemap::from_bits_retain((word >> 52) as u16);
-    let seen = ptelab_real::pages(real, 1, addr, PAGE, PAGE)?.iter().any(|page| page.frame.is_some());
+    let seen = ptelab_real::pages(real, 1, &(addr..addr + PAGE))?.iter().any(|page| page.frame.is_some());
     Ok((pagemap.contains(Pagemap::SOFT_DIRTY), seen))
 }
 

@@ -369,7 +369,7 @@ mod tests {
             words: Some((0..32).map(word).collect()),
         };
         let calls = vec![reply(0x4000_0000), reply(0), reply(0)];
-        Recording { calls, dumps: vec![dump], area: Vec::new() }
+        Recording { calls, dumps: vec![dump], ..Recording::default() }
     }
 
     fn broken(recording: &Recording) -> Option<Check> {

@@ -9,9 +9,10 @@ use ptelab_scenario::{Line, Scenario};
 
 /// The call in which a kernel was lost, and what of its process's entries is not as it was before that call.
 pub(super) fn look(kernel: &Qemu, port: &dyn Backend, scenario: &Scenario, recording: &Recording) -> String {
-    let plays =
-        |line: &&Line| !matches!(line.call, Call::Numa { .. } | Call::Time { .. } | Call::Dump { .. });
-    let Some(line) = scenario.steps().map(|step| step.line).filter(plays).nth(recording.calls.len()) else {
+    let plays = |line: &&Line| {
+        !matches!(line.call, Call::Numa { .. } | Call::Page { .. } | Call::Time { .. } | Call::Dump { .. })
+    };
+    let Some(line) = scenario.steps().map(|step| step.line).filter(plays).nth(recording.played) else {
         return "after the last call".to_owned();
     };
     let pid = line.pid.unwrap_or(1);
@@ -25,7 +26,8 @@ pub(super) fn look(kernel: &Qemu, port: &dyn Backend, scenario: &Scenario, recor
         dumps.sort_by_key(|dump| dump.start);
         dumps.into_iter().find_map(|dump| changed(kernel, port, root, dump))
     });
-    format!("in {line}{}", entry.unwrap_or_default())
+    let later = if recording.calls.len() > recording.played + 1 { " or a call after it" } else { "" };
+    format!("in {line}{later}{}", entry.unwrap_or_default())
 }
 
 /// How many entries changed, and the last that did.

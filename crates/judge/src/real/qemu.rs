@@ -11,6 +11,7 @@ use super::report;
 use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use crate::verdict::Verdict;
 use crate::verify::Beside;
+use ptelab_machine::mm::Absent;
 use ptelab_machine::{Backend, Builder, Call, KernelRules, Level, Pte, Release, Shape, port_named};
 use ptelab_real::RealError;
 use ptelab_real::qemu::{DISK, Qemu, Setup};
@@ -340,6 +341,7 @@ impl Player {
         let facts = self.facts()?;
         let NamedKernel { rules, note } =
             rules.map_or_else(|| nearest(&facts.release), |rules| NamedKernel { rules, note: None });
+        let note = [note, unlike(facts)].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         Ok(Beside { machine: built_alike(port, facts).kernel(rules), rules, note })
     }
 
@@ -431,10 +433,39 @@ fn nearest(release: &str) -> NamedKernel {
     })
 }
 
+/// What a kernel may be built without, as its guest program names it.
+const ABSENT: [(&str, Absent); 7] = [
+    ("uffd", Absent::USERFAULTFD),
+    ("swap", Absent::SWAP),
+    ("huge", Absent::HUGE_PAGES),
+    ("memory_failure", Absent::MEMORY_FAILURE),
+    ("split_huge_pages", Absent::SPLIT_HUGE_PAGES),
+    ("clear_refs", Absent::CLEAR_REFS),
+    ("pt_reclaim", Absent::PT_RECLAIM),
+];
+
+/// What an emulated kernel has, whatever a real one was built without.
+const ALWAYS: [(&str, &str); 3] = [
+    ("shmem", "shared memory"),
+    ("numa_balancing", "NUMA hints"),
+    ("kpageflags", "folios and map counts that are seen"),
+];
+
 /// A machine that is built as a kernel image was.
 fn built_alike(port: &str, facts: &ImageFacts) -> Builder {
-    let builder = Builder::new(port).memory(GUEST_MEMORY);
+    let absent = ABSENT.iter().filter(|(name, _)| !facts.has(name));
+    let absent: Absent = absent.map(|(_, absent)| *absent).collect();
+    let builder = Builder::new(port).memory(GUEST_MEMORY).without(absent);
     if has_feature(port, "soft_dirty") { builder.cpu("soft_dirty", facts.has("soft_dirty")) } else { builder }
+}
+
+/// How an emulated machine cannot be built as a kernel image was, a line for people; nothing where it can.
+fn unlike(facts: &ImageFacts) -> Option<String> {
+    let has = ALWAYS.iter().filter(|(name, _)| !facts.has(name)).map(|(_, what)| (*what).to_owned());
+    let sizes = facts.lacks_sizes(2048).into_iter().map(|size| format!("huge pages of {size}kB"));
+    let all: Vec<String> = has.chain(sizes).collect();
+    (!all.is_empty())
+        .then(|| format!("the emulated kernel beside it has what it has not: {}", all.join(", ")))
 }
 
 /// How many NUMA nodes a scenario needs, and whether the kernel moves pages between them of itself: only where the scenario

@@ -2,14 +2,17 @@
 
 use super::moving::AddrRange;
 use super::recording::{PAGE, RealCall, RealDump, Recording};
+use super::walk::TableWord;
 use super::{view, walk};
 use crate::PLACES;
 use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
+use ptelab_machine::uapi::Class;
 use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
-use ptelab_real::{RealError, RealKernel};
+use ptelab_real::{Look, RealError, RealKernel, Seen};
 use ptelab_run::exec::Watch;
 use ptelab_scenario::Scenario;
+use std::ops::Range;
 
 /// Plays a scenario, into a recording; says whether it came to its end, or was stopped. `port` reads the tables.
 pub(super) fn record(
@@ -19,6 +22,7 @@ pub(super) fn record(
     recording: &mut Recording,
     watch: Watch<'_>,
 ) -> Result<bool, RealError> {
+    let mut batch = Batch::default();
     for step in scenario.steps() {
         if watch.stopped() {
             return Ok(false);
@@ -28,35 +32,95 @@ pub(super) fn record(
             Call::Numa { .. } | Call::Page { .. } | Call::Time { .. } => {}
             Call::Dump { addr, len, name } => {
                 if kernel.lives(pid) {
-                    let place = (pid, *addr, *len);
-                    recording.dumps.push(dump(kernel, port, name, place, &recording.area)?);
+                    let start = addr - addr % PAGE;
+                    let end = addr.saturating_add(*len).next_multiple_of(PAGE);
+                    batch.dumps.push((name, Look { pid, pages: start..end, area: span(&recording.area) }));
                 }
             }
             call => {
-                let reply = if kernel.lives(pid) { kernel.call(pid, call)? } else { NO_PROCESS };
-                let chosen = kernel_chooses(call);
-                recording.calls.push(RealCall { text: step.line.to_string(), reply, chosen });
+                if !batch.dumps.is_empty() {
+                    batch.play(kernel, port, recording)?;
+                }
+                let (text, chosen) = (step.line.to_string(), kernel_chooses(call));
+                recording.calls.push(RealCall { text, reply: NO_PROCESS, chosen });
+                if kernel.lives(pid) {
+                    batch.calls.push((recording.calls.len() - 1, pid, call));
+                }
+                if call.form().class == Class::Process || batch.calls.len() == BATCH {
+                    batch.play(kernel, port, recording)?;
+                }
             }
         }
         (watch.tick)(1);
     }
+    batch.play(kernel, port, recording)?;
     Ok(true)
 }
 
+/// Calls that are asked for at once.
+const BATCH: usize = 64;
 const NO_PROCESS: Outcome = Outcome::Failed(CallError::Errno(Errno::ESRCH));
 
-/// The memory's VMAs and pages.
-fn dump(
+/// What is asked for at once: calls, and dumps after them.
+#[derive(Default)]
+struct Batch<'a> {
+    /// Each with its place in the recording.
+    calls: Vec<(usize, u32, &'a Call)>,
+    dumps: Vec<(&'a str, Look)>,
+}
+
+impl Batch<'_> {
+    /// Plays it, and is empty then.
+    fn play(
+        &mut self,
+        kernel: &mut dyn RealKernel,
+        port: &dyn Backend,
+        recording: &mut Recording,
+    ) -> Result<(), RealError> {
+        let Self { calls, dumps } = std::mem::take(self);
+        let asked: Vec<(u32, &Call)> = calls.iter().map(|&(_, pid, call)| (pid, call)).collect();
+        let (names, looks): (Vec<&str>, Vec<Look>) = dumps.into_iter().unzip();
+        let (replies, seen) = kernel.play(&asked, &looks)?;
+        for ((n, ..), reply) in calls.into_iter().zip(replies) {
+            recording.calls[n].reply = reply;
+        }
+        recording.played = recording.calls.len();
+        for ((name, look), seen) in names.into_iter().zip(looks).zip(seen) {
+            let words = words(kernel, port, &look)?;
+            let bytes = seen.pages.iter().map(|page| page.frame.and_then(|frame| bytes(kernel, frame.pfn)));
+            let bytes = bytes.collect();
+            recording.dumps.push(dump(name, look, seen, (words, bytes), &recording.area));
+        }
+        Ok(())
+    }
+}
+
+/// From the first address of ranges to the end of the last.
+fn span(area: &[AddrRange]) -> Range<u64> {
+    let start = area.iter().map(|range| range.start).min();
+    start.unwrap_or(0)..area.iter().map(|range| range.end).max().unwrap_or(0)
+}
+
+/// The words of tables that map the pages, where they can be read.
+fn words(
     kernel: &mut dyn RealKernel,
     port: &dyn Backend,
+    look: &Look,
+) -> Result<Option<Vec<TableWord>>, RealError> {
+    let translate = |root, addr, read: &dyn Fn(u64) -> Option<u64>| walk::translate(port, root, addr, read);
+    let Some(root) = kernel.root(look.pid, &translate)? else { return Ok(None) };
+    let words = walk::walk(port, root, (look.pages.start, look.pages.end), |at| kernel.physical(at));
+    let nowhere = || RealError::Missing("tables stand where there is no memory".to_owned());
+    words.ok_or_else(nowhere).map(Some)
+}
+
+fn dump(
     name: &str,
-    (pid, addr, len): (u32, u64, u64),
+    Look { pid, pages: range, .. }: Look,
+    Seen { vmas, pages }: Seen,
+    (words, bytes): (Option<Vec<TableWord>>, Vec<Option<[u8; 4]>>),
     area: &[AddrRange],
-) -> Result<RealDump, RealError> {
-    let start = addr - addr % PAGE;
-    let end = addr.saturating_add(len).next_multiple_of(PAGE);
-    let pages = ptelab_real::pages(kernel, pid, start, end - start, PAGE)?;
-    let vmas = ptelab_real::vmas(kernel, pid)?;
+) -> RealDump {
     let vmas = vmas.into_iter().filter(|vma| {
         let range = AddrRange { start: vma.start, end: vma.end };
         area.iter().any(|used| used.intersects(&range))
@@ -69,19 +133,8 @@ fn dump(
         anon_huge_kb: vma.anon_huge >> 10,
         vmflags: vma.vmflags,
     });
-    let vmas = vmas.collect();
-    let words = match kernel.root(pid)? {
-        Some(root) => {
-            let words = walk::walk(port, root, (start, end), |at| kernel.physical(at));
-            Some(
-                words
-                    .ok_or_else(|| RealError::Missing("tables stand where there is no memory".to_owned()))?,
-            )
-        }
-        None => None,
-    };
-    let bytes = pages.iter().map(|page| page.frame.and_then(|frame| bytes(kernel, frame.pfn))).collect();
-    Ok(RealDump { name: name.to_owned(), pid, start, len: end - start, vmas, pages, bytes, words })
+    let (start, len) = (range.start, range.end - range.start);
+    RealDump { name: name.to_owned(), pid, start, len, vmas: vmas.collect(), pages, bytes, words }
 }
 
 /// What a frame holds at the places that are looked at.
@@ -229,7 +282,7 @@ mod tests {
         };
         let call = |reply| RealCall { text: String::new(), reply, chosen: false };
         let area = vec![AddrRange { start: 0x4000_0000, end: 0x4000_2000 }];
-        Recording { calls: replies.map(call).to_vec(), dumps: vec![dump], area }
+        Recording { calls: replies.map(call).to_vec(), played: 0, dumps: vec![dump], area }
     }
 
     fn verdict(recording: &Recording) -> Verdict {

@@ -13,6 +13,8 @@ pub(super) const PAGE: u64 = 4096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recording {
     pub(super) calls: Vec<RealCall>,
+    /// How many of them the kernel has answered.
+    pub(super) played: usize,
     pub(super) dumps: Vec<RealDump>,
     /// The memory whose VMAs are compared.
     pub(super) area: Vec<AddrRange>,

@@ -23,7 +23,7 @@ pub(super) fn walk(
     let mut addr = start;
     while addr < end {
         let mut table = root;
-        for level in Level::ALL.into_iter().rev().skip_while(|level| *level > shape.top) {
+        for level in Level::ALL.into_iter().rev().skip_while(|level| *level > shape.root) {
             let shift = shape.entry_shift[level as usize];
             let index = (addr >> shift) as usize & (shape.entries(level) - 1);
             let word = read(table + (index * size_of::<Pte>()) as u64)?;
@@ -38,6 +38,21 @@ pub(super) fn walk(
         }
     }
     Some(words)
+}
+
+/// The physical address that a virtual one is translated to, where it is.
+pub(super) fn translate(
+    port: &dyn Backend,
+    root: u64,
+    addr: u64,
+    read: &dyn Fn(u64) -> Option<u64>,
+) -> Option<u64> {
+    let page_shift = port.about().shape.page_shift();
+    let entry = *walk(port, root, (addr, addr + 1), read)?.first()?;
+    match port.words().decode(Pte(entry.word), entry.level) {
+        PteView::Present(mapping) => Some((mapping.pfn.get() << page_shift) + (addr - entry.addr)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

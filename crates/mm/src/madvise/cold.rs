@@ -225,7 +225,7 @@ fn pages_out<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, cold: Cold, folio: 
     match cold {
         Cold::Deactivate => false,
         Cold::Pageout => true,
-        Cold::PageoutLazyfree => pt.pages.is_lazyfree(folio),
+        Cold::PageoutLazyfree => pt.pages.is_lazyfree(folio) || !pt.pages.is_anon(folio),
     }
 }
 

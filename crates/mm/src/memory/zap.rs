@@ -102,11 +102,12 @@ pub(crate) fn zap_page_range<A: Arch, H: TableMemory>(
 
 /// Whether this kernel frees tables that `MADV_DONTNEED` emptied (`CONFIG_PT_RECLAIM`).
 const fn reclaims_tables<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> bool {
-    if pt.rules.pt_reclaim_wherever_safe {
-        A::MMU_GATHER_RCU_TABLE_FREE && !A::HAVE_ARCH_TLB_REMOVE_TABLE
-    } else {
-        A::ARCH_SUPPORTS_PT_RECLAIM
-    }
+    pt.frees_tables
+        && if pt.rules.pt_reclaim_wherever_safe {
+            A::MMU_GATHER_RCU_TABLE_FREE && !A::HAVE_ARCH_TLB_REMOVE_TABLE
+        } else {
+            A::ARCH_SUPPORTS_PT_RECLAIM
+        }
 }
 
 fn try_to_free_pte<A: Arch, H: TableMemory>(

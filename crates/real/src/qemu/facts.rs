@@ -28,6 +28,8 @@ pub const OPTIONS: &[(&str, &str, &str)] = &[
     ("memory_failure", "CONFIG_MEMORY_FAILURE", "no page fails"),
     ("split_huge_pages", "CONFIG_DEBUG_FS", "folios are not split on demand"),
     ("uffd", "CONFIG_USERFAULTFD", "there is no userfaultfd"),
+    ("clear_refs", "CONFIG_PROC_PAGE_MONITOR", "nothing is made soft-dirty or old on demand"),
+    ("pt_reclaim", "CONFIG_PT_RECLAIM (x86_64; wants CONFIG_SMP)", "tables that MADV_DONTNEED empties stay"),
     (
         "soft_dirty",
         "CONFIG_MEM_SOFT_DIRTY (x86_64; wants CONFIG_CHECKPOINT_RESTORE)",
@@ -57,6 +59,12 @@ impl ImageFacts {
     /// Whether it has what [`OPTIONS`] names so.
     pub fn has(&self, name: &str) -> bool {
         if name == "uffd" { self.uffd != 0 } else { self.has.iter().any(|has| has == name) }
+    }
+
+    /// Sizes of huge pages up to this one that a kernel may have and this one has not, in KiB: it has none, or it has all.
+    pub fn lacks_sizes(&self, largest: u64) -> Vec<u64> {
+        let sizes = (4..).map(|shift| 1 << shift).take_while(|&size| size <= largest);
+        sizes.filter(|size| !self.thp.is_empty() && !self.thp.contains(size)).collect()
     }
 
     /// Options that it was built without, and what that means, a sentence each.

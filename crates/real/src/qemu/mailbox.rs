@@ -24,15 +24,21 @@ const FRAMES: u64 = 24;
 pub(super) struct Mailbox {
     pages: Vec<u64>,
     asked: u32,
+    marker: u64,
 }
 
 impl Mailbox {
-    /// The mailbox whose first page is in this frame; nothing where that cannot be.
-    pub(super) fn find(ram: &Ram, frame: u64) -> Option<Self> {
+    /// The mailbox whose first page is in this frame, of a program that has its marker at this address; nothing where that cannot be.
+    pub(super) fn find(ram: &Ram, frame: u64, marker: u64) -> Option<Self> {
         let first = frame.checked_mul(PAGE)?;
         let page = |n| Some(ram.word(first + FRAMES + 8 * n)? * PAGE);
         let pages: Vec<u64> = (0..PAGES).map(page).collect::<Option<_>>()?;
-        (pages.first() == Some(&first)).then_some(Self { pages, asked: 0 })
+        (pages.first() == Some(&first)).then_some(Self { pages, asked: 0, marker })
+    }
+
+    /// The address at which each process has the number that it was started with.
+    pub(super) const fn marker(&self) -> u64 {
+        self.marker
     }
 
     /// Leaves commands; nothing where the mailbox is in no memory.
