@@ -166,11 +166,18 @@ pub fn port_named(name: &str) -> Option<PortInfo> {
     ports().into_iter().find(|port| port.name == name || port.aliases.contains(&name))
 }
 
-/// Every change between kernels, with whose it is: mm's, then each port's.
+/// Every change between kernels, with whose it is: mm's, then each port's. Ports that differ in the size of pages only have theirs
+/// by the first of them.
 pub fn changes() -> impl Iterator<Item = (&'static str, &'static Change)> {
     let of_mm = Rules::CHANGES.iter().map(|change| ("mm", *change));
     let of_port = |port: PortInfo| port.changes.iter().map(move |change| (port.name, *change));
-    of_mm.chain(ports().into_iter().flat_map(of_port))
+    let mut all: Vec<(&'static str, &'static Change)> = of_mm.collect();
+    for (port, change) in ports().into_iter().flat_map(of_port) {
+        if !all.iter().any(|(_, known)| std::ptr::eq(*known, change)) {
+            all.push((port, change));
+        }
+    }
+    all.into_iter()
 }
 
 impl PortInfo {

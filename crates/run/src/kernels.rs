@@ -109,7 +109,8 @@ mod tests {
         let (name, note) = named("7.3.0-rc5-g1234").expect("it is a candidate of a known one");
         assert_eq!((name, note.as_str()), ("7.3", "7.3-rc5 is not known: the rules of 7.3"));
         let (name, note) = named("6.18").expect("it lies between known ones");
-        let but_for = "huge_zero_special, thp_disable_except_advised";
+        let but_for =
+            "copy_forgets_anon_vma, collapse_needs_writable, huge_zero_special, thp_disable_except_advised";
         assert_eq!((name, note), ("6.18", format!("6.18 is not known: the rules of 6.17 but for {but_for}")));
         let (_, note) = named("6.12").expect("the tables begin there");
         assert!(

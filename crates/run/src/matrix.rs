@@ -8,6 +8,7 @@ use crate::select::{DEFAULT_PORTS, SelectError, default_port_names, port_names};
 use ptelab_machine::uapi::ByteSize;
 use ptelab_machine::{BuildError, Builder, Call, HwKind, KernelRules, Level, port_named};
 use ptelab_scenario::Scenario;
+use std::cell::Cell;
 use std::fmt;
 
 /// Ports, kernels, and what their machines have in common.
@@ -176,11 +177,14 @@ impl Matrix {
     /// # Errors
     /// Where that leaves none.
     pub fn for_pages_of(mut self, scenario: &Scenario) -> Result<Self, SelectError> {
-        let said = scenario.steps().find_map(|step| match step.line.call {
-            Call::Page { size } => Some(size),
-            _ => None,
+        let said = Cell::new(None);
+        scenario.step_sum(|line| {
+            if let Call::Page { size } = line.call {
+                said.set(Some(size));
+            }
+            0
         });
-        let Some(size) = said else { return Ok(self) };
+        let Some(size) = said.get() else { return Ok(self) };
         let fits =
             |port: &str| port_named(port).is_some_and(|port| port.shape.entry_size(Level::Pte) == size);
         let (kept, left_out): (Vec<_>, Vec<_>) = self.ports.iter().copied().partition(|port| fits(port));

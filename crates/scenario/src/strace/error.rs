@@ -51,7 +51,7 @@ fn other_kind(found: &str) -> &'static str {
         "; it is perf's own file: `perf script -i FILE` prints its lines"
     } else if found.starts_with('{') {
         "; JSON is golden files', for `ptelab verify`"
-    } else if found.starts_with(['#', '[']) || crate::parse(found).is_ok() {
+    } else if found.starts_with('[') || !found.starts_with("#!") && crate::parse(found).is_ok() {
         "; a scenario is run by `ptelab run`"
     } else if found.split_once('-').is_some_and(|(from, _)| u64::from_str_radix(from, 16).is_ok()) {
         "; /proc/PID/maps and smaps go with a log: `--maps FILE`, `--smaps FILE`"

@@ -56,7 +56,7 @@ fn pairs(reports: &[RunReport]) -> Vec<(&RunReport, &RunReport)> {
 }
 
 fn agree(case: &Case, by_right: &ByRight) -> Result<(), Failed> {
-    let reports = case.run("all", "all", HwKind::Plain);
+    let reports = case.run(ptelab::DEFAULT_PORTS, "all", HwKind::Plain);
     let causes: Vec<(&Reason, DifferingWords)> =
         by_right.causes.iter().map(|cause| (cause, cause.words(&case.name))).collect();
     let mut wrong = Vec::new();

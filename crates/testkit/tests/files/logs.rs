@@ -56,7 +56,7 @@ fn judges(path: &Path) -> Result<(), Failed> {
     for fault_in in [FaultIn::None, FaultIn::Writable, FaultIn::All] {
         for thp in [Vec::new(), huge.clone()] {
             let options = Options { thp, ..options(path, fault_in)? };
-            let replay = play(path, &machines("all", "all"), &options, None)?;
+            let replay = play(path, &machines(ptelab::DEFAULT_PORTS, "all"), &options, None)?;
             if !replay.mistakes.is_empty() {
                 return Err(format!("{:?}", replay.mistakes).into());
             }
@@ -95,7 +95,7 @@ fn scenario(path: &Path) -> Result<(), Failed> {
     let text = String::from_utf8(written.0.lock().map_err(|_| "poisoned")?.clone())?;
     let scenario =
         ptelab::scenario::parse(&text).map_err(|mistakes| mistakes.render("written", &text, false))?;
-    let reports = machines("all", "6.16,7.3").run(&scenario, Watch::nobody())?;
+    let reports = machines(ptelab::DEFAULT_PORTS, "6.16,7.3").run(&scenario, Watch::nobody())?;
     for report in &reports {
         if let Some(wrong) = report.unexpected.first() {
             let (line, text, outcome) = (wrong.line, &wrong.text, &wrong.outcome);

@@ -3,7 +3,7 @@
 
 use libtest_mimic::{Failed, Trial};
 use ptelab::mm::Rules;
-use ptelab::{HwKind, KernelRules, RunReport, kernel_names, port_names};
+use ptelab::{DEFAULT_PORTS, HwKind, KernelRules, RunReport, default_port_names, kernel_names};
 use ptelab_testkit::{Case, fixtures, root};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             continue;
         }
         trials.push(trial("side_by_side", &case, side_by_side));
-        for port in port_names() {
+        for port in default_port_names() {
             for kernel in kernel_names() {
                 trials.push(trial(&format!("{port}::{kernel}"), &case, move |case| runs(case, port, kernel)));
             }
@@ -71,14 +71,14 @@ fn is_bug_shown(case: &Case, kernel: &str) -> bool {
 
 /// All machines at once give what each gives alone, however many threads they share.
 fn side_by_side(case: &Case) -> Result<(), Failed> {
-    let alone: Vec<RunReport> = port_names()
+    let alone: Vec<RunReport> = default_port_names()
         .into_iter()
         .flat_map(|port| kernel_names().into_iter().map(move |kernel| (port, kernel)))
         .map(|(port, kernel)| case.run(port, kernel, HwKind::Counting).remove(0))
         .collect();
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-        let together = pool.install(|| case.run("all", "all", HwKind::Counting));
+        let together = pool.install(|| case.run(DEFAULT_PORTS, "all", HwKind::Counting));
         if let Some((one, _)) = together.iter().zip(&alone).find(|(one, alone)| one != alone) {
             return Err(format!("another result on {} with {threads} threads", one.machine()).into());
         }
