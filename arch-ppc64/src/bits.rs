@@ -38,7 +38,7 @@ impl PteBits {
 
 entry_bits! {
     /// Bits of an entry that points to a table. Its address stands in bits 52:8, and in bits 4:0 log2 of its entries.
-    pub struct TableBits {
+    pub struct DirectoryBits {
         /// Valid to hardware.
         const PRESENT = 1 << 63;
     }

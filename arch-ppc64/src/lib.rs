@@ -15,7 +15,7 @@ mod ops;
 mod pte;
 mod tlb;
 
-pub use bits::{PteBits, SoftBits, TableBits};
+pub use bits::{DirectoryBits, PteBits, SoftBits};
 pub use changes::Rules;
 
 use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};

@@ -2,7 +2,7 @@
 //! (`arch/powerpc/include/asm/book3s/64/pgtable.h`, `radix-4k.h`, `radix-64k.h`, 7.3).
 
 use crate::Radix;
-use crate::bits::{ATT, PteBits, RPN_MASK, SOFT_TYPE_MASK, SoftBits, TABLE_MASK, TableBits};
+use crate::bits::{ATT, DirectoryBits, PteBits, RPN_MASK, SOFT_TYPE_MASK, SoftBits, TABLE_MASK};
 use ptelab_pgtable::{
     Access, BitField, EntryFormat, Level, Pfn, PgProt, PhysAddr, Pte, SoftFlags, VmFlags, Walk,
 };
@@ -34,11 +34,11 @@ impl<const SHIFT: u32> EntryFormat for Radix<SHIFT> {
     const MAX_PAGE_ORDER: u32 = if SHIFT == 12 { 12 } else { 8 };
 
     type Bits = PteBits;
-    type TableBits = TableBits;
+    type TableBits = DirectoryBits;
     const PFN_MASK: u64 = RPN_MASK & !((1 << SHIFT) - 1);
     const FIELDS: &'static [BitField] = &[ATT];
     const PROT_MASK: u64 = !(Self::PFN_MASK | CHG_MASK.bits());
-    const TABLE: TableBits = TableBits::PRESENT;
+    const TABLE: DirectoryBits = DirectoryBits::PRESENT;
     const VALID: PteBits = PteBits::PRESENT;
     /// What has no rights stays valid.
     const PROTNONE: PteBits = PteBits::PRESENT;

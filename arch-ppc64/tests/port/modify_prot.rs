@@ -8,7 +8,7 @@ use ptelab_pgtable::{
 const WRITTEN: u64 = 0xc000_0000_0010_0386;
 
 /// Loads, compare-exchanges and stores of a change of 16 pages to read-only.
-fn costs(cpu: CpuConfig) -> [u64; 3] {
+fn costs(cpu: &CpuConfig) -> [u64; 3] {
     let arch = with("7.3", cpu);
     let mut hw = CountingHw::with_tables_of(512);
     let p = hw.alloc_table(512, Pte::NONE);
@@ -28,7 +28,7 @@ fn costs(cpu: CpuConfig) -> [u64; 3] {
 #[test]
 fn a_batch_is_one_of_each_entry_unless_told_otherwise() {
     let cpu = CpuConfig::default;
-    assert_eq!(costs(cpu()), [16, 16, 16]);
-    assert_eq!(costs(cpu().with("batch", true)), [16, 0, 32]);
-    assert_eq!(costs(cpu().with("batch", true).with("rc", true)), [16, 16, 16]);
+    assert_eq!(costs(&cpu()), [16, 16, 16]);
+    assert_eq!(costs(&cpu().with("batch", true)), [16, 0, 32]);
+    assert_eq!(costs(&cpu().with("batch", true).with("rc", true)), [16, 16, 16]);
 }

@@ -35,7 +35,7 @@ fn walk_caches() {
         let mut hw = RecordingHw::with_tables_of(512);
         flush(&mut hw);
         let records = hw.take_records();
-        records.iter().all(|record| !matches!(record, Record::Tlbi(op) if !op.last_level))
+        !records.iter().any(|record| matches!(record, Record::Tlbi(op) if !op.last_level))
     };
     let at = |pages: u64| VirtAddr::new(pages << 12);
     let gather = |tables| {

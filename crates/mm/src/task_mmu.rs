@@ -61,7 +61,7 @@ fn smaps_of<A: Arch, H: TableMemory>(k: &Kernel<A, H>, mm: &Mm, vma: &Vma) -> Vm
             PmdState::Table(table) => {
                 let first = A::index(from, Level::Pte);
                 let n = (next.since(from) >> A::PAGE_SHIFT) as usize;
-                let (resident, swapped) = resident(&k.pt, &k.pt.hw.peek_table(table.add(first), n));
+                let (resident, swapped) = resident(&k.pt, k.pt.hw.peek_table(table.add(first), n));
                 pages += resident;
                 swap += swapped;
             }
