@@ -6,8 +6,8 @@ use ptelab_pgtable::laws::{PortFacts, Setting};
 
 impl PortFacts for S390x {
     const EXECUTE_ONLY: bool = false;
-    const HUGE_BY_PLACE: bool = true;
     const HUGE_SPECIAL: bool = false;
+    const HUGE_BY_PLACE: bool = true;
 
     fn unsaid(_: &Setting) -> PteAttrs {
         PteAttrs::CONT | PteAttrs::UFFD

@@ -9,6 +9,7 @@ mod bits;
 mod cause;
 mod changes;
 mod facts;
+mod flush_mm;
 mod modify_prot;
 mod ops;
 mod pte;
@@ -17,8 +18,8 @@ mod tlb;
 pub use bits::{PteBits, SoftBits, TableBits};
 pub use changes::Rules;
 
+use flush_mm::FlushMm;
 use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
-use tlb::FlushMm;
 
 cpu_features! {
     /// What a CPU may have or lack, and an experiment.

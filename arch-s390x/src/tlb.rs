@@ -3,28 +3,6 @@
 
 use crate::S390x;
 use ptelab_pgtable::{Hw, Level, MmuGather, TlbOps, TlbScope, Tlbi, VirtAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Whether entries were marked invalid that the TLB may still hold (`mm->context.flush_mm`). Calls flush before they end, so that one
-/// stands for all address spaces.
-#[derive(Debug, Default)]
-pub(crate) struct FlushMm(AtomicBool);
-
-impl Clone for FlushMm {
-    fn clone(&self) -> Self {
-        Self(AtomicBool::new(self.0.load(Ordering::Relaxed)))
-    }
-}
-
-impl FlushMm {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
-    }
-}
 
 /// IDTE of the whole address space, if anything is to be flushed: there is nothing smaller.
 impl TlbOps for S390x {

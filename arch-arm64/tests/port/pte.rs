@@ -162,7 +162,7 @@ fn words_seen_on_running_kernels() {
     assert!(
         arch.pte_protnone(arch.pmd_modify(huge, prot(none))) && !arch.pte_protnone(arch.pmd_mkinvalid(huge))
     );
-    assert_eq!(arch.mk_table(PhysAddr::new(0x12345000), Level::Pmd), Pte(0x0800_0000_1234_5403));
+    assert_eq!(arch.mk_table(PhysAddr::new(0x1234_5000), Level::Pmd), Pte(0x0800_0000_1234_5403));
 }
 
 /// Bits that a protection decides, by number: valid, memory attributes, AP, nG, GP, DBM, PXN, UXN, overlay.

@@ -48,7 +48,7 @@ fn words_of_a_page() {
     assert_eq!(Generic.pte_mkspecial(fresh), Pte(0x0123_4125));
     assert_eq!(Generic.pte_mkuffd_wp(written), Pte(0x0123_4265));
     assert_eq!(Generic.pfn_pmd(Pfn::new(0x1200), PgProt(READONLY)), Pte(0x0120_00a5));
-    assert_eq!(Generic.mk_table(PhysAddr::new(0x1234000), Level::Pmd), Pte(0x0123_4001));
+    assert_eq!(Generic.mk_table(PhysAddr::new(0x0123_4000), Level::Pmd), Pte(0x0123_4001));
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn words_seen_on_running_kernels() {
     assert_eq!(bits(arch.pte_modify(none, PgProt(READONLY_EXEC))), 0x0400_0000_0000_0825);
     assert_eq!(bits(arch.pte_mkold(read)), 0x8400_0000_0000_0805);
     assert_eq!(bits(arch.pte_mkspecial(page(READONLY))), 0x8000_0000_0000_0225);
-    assert_eq!(arch.mk_table(PhysAddr::new(0x1234000), Level::Pmd), Pte(0x0123_4067));
+    assert_eq!(arch.mk_table(PhysAddr::new(0x0123_4000), Level::Pmd), Pte(0x0123_4067));
 }
 
 /// A written huge page made read-only, writable again, and inaccessible; old kernels forget that it was written.

@@ -10,6 +10,7 @@
 
 mod args;
 mod bench;
+mod beside;
 mod check;
 mod compare;
 mod cost;

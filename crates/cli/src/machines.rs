@@ -1,10 +1,10 @@
 //! The machines that a command runs on: kernels by name, and what is said of them.
 
 use crate::output::Failed;
-use crate::{args, progress, verify_real};
+use crate::progress;
 use ptelab::kernels::{self, NamedKernel};
 use ptelab::scenario::Scenario;
-use ptelab::{Builder, KernelRules, Matrix, SelectError};
+use ptelab::{KernelRules, Matrix, SelectError};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -38,44 +38,6 @@ pub(crate) fn for_pages_of(matrix: Matrix, scenario: &Scenario) -> Result<Matrix
     let known = matrix.notes().len();
     let matrix = matrix.for_pages_of(scenario)?;
     matrix.notes()[known..].iter().for_each(|note| progress::warn(note));
-    Ok(matrix)
-}
-
-/// The emulated kernel beside a kernel image.
-pub(crate) struct Emulated {
-    /// The port.
-    pub(crate) port: &'static str,
-    /// The image's release.
-    pub(crate) release: String,
-    /// How a machine is built that is as the image.
-    pub(crate) builder: Builder,
-    /// The rules that are nearest.
-    pub(crate) rules: &'static KernelRules,
-    /// How they differ from the image's, where that is known.
-    pub(crate) note: Option<String>,
-}
-
-/// The machines that options choose, `arch` and `kernel` where they say nothing, with so much memory. Of a kernel image it is the
-/// emulated kernel beside it, built as the image is: what happens within a call is not seen from outside.
-pub(crate) fn seen_within(
-    args: &args::Machines,
-    (arch, kernel): (&str, &str),
-    memory: u64,
-) -> Result<Matrix, Failed> {
-    let matrix =
-        if args.images_only() { Matrix::none() } else { args.without_images().matrix(arch, kernel)? };
-    let mut matrix = matrix.memory(memory);
-    for image in args.images() {
-        let guest = args::Guest { port: args.port(), guest: None };
-        let Emulated { port, release, builder, rules, note } = verify_real::beside(&image, &guest)?;
-        progress::warn(&format!(
-            "{}: Linux {release} of {port}; what happens within calls is that of the emulated kernel beside it, with the rules of {}",
-            image.display(),
-            rules.name
-        ));
-        note.as_deref().map(progress::warn);
-        matrix = matrix.and(port, rules, builder.memory(memory));
-    }
     Ok(matrix)
 }
 

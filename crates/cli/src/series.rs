@@ -3,6 +3,7 @@
 mod html;
 mod letter;
 mod print;
+mod report;
 
 use crate::args;
 use crate::cost_real::{self, Measured};
@@ -15,39 +16,12 @@ use ptelab::fuzz::Size;
 use ptelab::real::programs::Programs;
 use ptelab::real::series::{Pair, SeriesReport};
 use ptelab::scenario::Scenario;
-use serde::Serialize;
+use report::{OfArch, Report, SHOWN};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Kinds of findings that are shown with their programs.
-const SHOWN: usize = 12;
 /// How long one program is made shorter, at most, and all of them.
 const SHRINK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-
-/// What came of a series.
-#[derive(Serialize)]
-struct Report {
-    architectures: Vec<OfArch>,
-    seconds: f64,
-    finished: bool,
-}
-
-/// What came of it on one architecture.
-#[derive(Serialize)]
-struct OfArch {
-    arch: &'static str,
-    base: String,
-    patched: String,
-    words: SeriesReport,
-    /// What workloads took on the one and on the other.
-    cost: Vec<[Measured; 2]>,
-}
-
-impl OfArch {
-    fn is_wrong(&self) -> bool {
-        !self.words.wrong.is_empty() || !self.words.unlike_rules.is_empty()
-    }
-}
 
 pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();

@@ -1,9 +1,9 @@
 //! Tracing what is in a file: a scenario or a log.
 
 use crate::args::Traced;
+use crate::input;
 use crate::output::Failed;
 use crate::progress::{self, STOP};
-use crate::{input, machines};
 use ptelab::exec::{self, Watch};
 use ptelab::observe::{self, Observer};
 use ptelab::replay::{self, Options, Replay, ReplayError};
@@ -37,7 +37,7 @@ pub(crate) struct Run {
 impl Run {
     /// Reads the file of the options; `arch` and `kernel` where they say nothing.
     pub(crate) fn new(args: &Traced, arch: &str, kernel: &str) -> Result<Self, Failed> {
-        let matrix = machines::seen_within(&args.machines, (arch, kernel), args.memory)?;
+        let matrix = crate::beside::seen_within(&args.machines, (arch, kernel), args.memory)?;
         let name = args.file.display().to_string();
         let source = if is_log(args) {
             let log = strace::open(&args.file);

@@ -1,8 +1,8 @@
 //! Real kernels, where the host is no Linux: there is none to ask.
 
 use crate::args;
-use crate::machines::Emulated;
 use crate::output::{Failed, Out};
+use crate::verify_real::Emulated;
 use ptelab::RunReport;
 use ptelab::scenario::Scenario;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
 //! `ptelab verify --host` and `ptelab verify --qemu`
 
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::machines::Emulated;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{args, input, machines, verdict};
@@ -13,8 +12,23 @@ use ptelab::scenario::Scenario;
 use ptelab::verdict::VerdictTotals;
 use ptelab::{Builder, Golden, KernelRules, RunReport, Verdict};
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The emulated kernel beside a kernel image.
+pub(crate) struct Emulated {
+    /// The port.
+    pub(crate) port: &'static str,
+    /// The image's release.
+    pub(crate) release: String,
+    /// How a machine is built that is as the image.
+    pub(crate) builder: Builder,
+    /// The rules that are nearest.
+    pub(crate) rules: &'static KernelRules,
+    /// How they differ from the image's, where that is known.
+    pub(crate) note: Option<String>,
+}
 
 impl From<VerifyError> for Failed {
     fn from(error: VerifyError) -> Self {
@@ -209,7 +223,7 @@ pub(crate) fn entry(
     let (pid, va) = place;
     let mut text = format!("{}, Linux {release}: {va:#x} of process {pid}, up to call {at}\n", image.port());
     for EntryChange { call, text: line, entry } in &changes {
-        text.push_str(&format!("  call {call}, {line}\n    {entry}\n"));
+        let _ = writeln!(text, "  call {call}, {line}\n    {entry}");
     }
     if changes.is_empty() {
         text.push_str("  nothing ever stood there\n");

@@ -13,10 +13,11 @@ mod call;
 mod hw_kind;
 mod machine;
 mod processes;
+mod shape;
 mod snapshot;
 mod words;
 
-pub use backend::{About, Area, Backend, Shape, Usage};
+pub use backend::{About, Area, Backend, Usage};
 pub use build::{BuildError, Builder};
 pub use hw_kind::HwKind;
 pub use machine::PortMachine;
@@ -24,6 +25,7 @@ pub use ports::{
     PortInfo, PortVisitor, beside, changes, default_ports, port_named, ports, register, register_on_request,
     register_with, visit_port,
 };
+pub use shape::Shape;
 pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};
 pub use words::Words;
 

@@ -1,7 +1,8 @@
 //! One machine of one port: its processes, and the calls they make.
 
-use crate::backend::{About, Area, Backend, Shape, Usage};
+use crate::backend::{About, Area, Backend, Usage};
 use crate::processes::Processes;
+use crate::shape::Shape;
 use crate::snapshot::{Cell, Snapshot};
 use crate::words::Words;
 use ptelab_mm as mm;

@@ -1,8 +1,9 @@
 //! Which ports there are. A new port is one line here, and one from outside is registered.
 
-use crate::backend::{Backend, Shape};
+use crate::backend::Backend;
 use crate::hw_kind::HwKind;
 use crate::machine::PortMachine;
+use crate::shape::Shape;
 use enum_dispatch::enum_dispatch;
 use ptelab_mm::{Config, Rules};
 use ptelab_pgtable::laws::PortFacts;
@@ -173,7 +174,7 @@ pub fn changes() -> impl Iterator<Item = (&'static str, &'static Change)> {
     let of_port = |port: PortInfo| port.changes.iter().map(move |change| (port.name, *change));
     let mut all: Vec<(&'static str, &'static Change)> = of_mm.collect();
     for (port, change) in ports().into_iter().flat_map(of_port) {
-        if !all.iter().any(|(_, known)| std::ptr::eq(*known, change)) {
+        if !all.iter().any(|(_, known)| (known.id, known.file) == (change.id, change.file)) {
             all.push((port, change));
         }
     }

@@ -1,6 +1,6 @@
 //! The state of a range as plain data: VMAs, and entries grouped by likeness.
 
-use crate::backend::Shape;
+use crate::shape::Shape;
 use ptelab_mm as mm;
 use ptelab_mm::{Kernel, LeafEntry, Mm, Pagemap, VmaFacts};
 use ptelab_pgtable::{Arch, FolioSpan, Level, PteView, SoftLeaf, TableMemory, VirtAddr};

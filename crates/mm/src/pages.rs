@@ -143,7 +143,7 @@ impl Pages {
     /// has, below all memory, and none is frame 0.
     pub(crate) const fn zero_pfn(&self, addr: VirtAddr) -> Pfn {
         let (first, n) = self.zero;
-        first.add(addr.get() / self.page_size & (n - 1))
+        first.add((addr.get() / self.page_size) & (n - 1))
     }
 
     /// The folio that huge zero entries map. It is never given back.

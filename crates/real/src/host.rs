@@ -7,7 +7,9 @@ pub use keeper::keep;
 pub use player::play;
 
 use crate::command::{self, failed};
-use crate::real::{Look, RealError, RealKernel, RealVma, Seen, Translate, WordFile, WordFiles, pages, vmas};
+use crate::real::{
+    Look, Looked, RealError, RealKernel, RealVma, Translate, WordFile, WordFiles, pages, vmas,
+};
 use keeper::Keeper;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
 use rustix::fd::OwnedFd;
@@ -184,10 +186,11 @@ impl RealKernel for RunningKernel {
         &mut self,
         calls: &[(u32, &Call)],
         looks: &[Look],
-    ) -> Result<(Vec<Outcome>, Vec<Seen>), RealError> {
+    ) -> Result<(Vec<Outcome>, Vec<Looked>), RealError> {
         let outcomes = calls.iter().map(|(pid, call)| self.make(*pid, call)).collect::<Result<_, _>>()?;
-        let look =
-            |look: &Look| Ok(Seen { pages: pages(self, look.pid, &look.pages)?, vmas: self.vmas(look.pid)? });
+        let look = |look: &Look| {
+            Ok(Looked { pages: pages(self, look.pid, &look.pages)?, vmas: self.vmas(look.pid)? })
+        };
         Ok((outcomes, looks.iter().map(look).collect::<Result<_, RealError>>()?))
     }
 

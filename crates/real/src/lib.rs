@@ -29,7 +29,7 @@ pub use linux::Region;
 #[cfg(not(target_os = "linux"))]
 pub use other::Region;
 pub use real::{
-    Frame, Look, RealError, RealKernel, RealPage, RealVma, Seen, Translate, WordFile, WordFiles, asked,
+    Frame, Look, Looked, RealError, RealKernel, RealPage, RealVma, Translate, WordFile, WordFiles, asked,
     pages, vmas,
 };
 

@@ -18,7 +18,7 @@ pub use program::build as build_program;
 pub use setup::{DISK, Setup, look_for_image};
 
 use crate::command;
-use crate::real::{Frame, Look, RealError, RealKernel, RealPage, Seen, Translate, vmas};
+use crate::real::{Frame, Look, Looked, RealError, RealKernel, RealPage, Translate, vmas};
 use crate::shape::PAGE;
 use console::Console;
 use gdb::Gdb;
@@ -416,7 +416,7 @@ impl RealKernel for Qemu {
         &mut self,
         calls: &[(u32, &Call)],
         looks: &[Look],
-    ) -> Result<(Vec<Outcome>, Vec<Seen>), RealError> {
+    ) -> Result<(Vec<Outcome>, Vec<Looked>), RealError> {
         let lines = calls.iter().map(|(pid, call)| self.line(*pid, call)).collect::<Vec<_>>();
         let mut asked: Vec<(String, u64)> = lines.iter().flatten().map(|line| (line.clone(), 0)).collect();
         for (n, Look { pid, pages, area }) in looks.iter().enumerate() {
@@ -438,7 +438,7 @@ impl RealKernel for Qemu {
             self.heed(*pid, call, outcome);
             outcomes.push(outcome);
         }
-        let mut seen: Vec<Seen> = Vec::with_capacity(looks.len());
+        let mut seen: Vec<Looked> = Vec::with_capacity(looks.len());
         for (n, look) in looks.iter().enumerate() {
             let vmas = if is_same_area(looks, n) { seen[n - 1].vmas.clone() } else { vmas(&next()?.text)? };
             let mut pages = Vec::new();
@@ -447,7 +447,7 @@ impl RealKernel for Qemu {
                     pages.extend(pages_alike(line).ok_or_else(|| nonsense(line))?);
                 }
             }
-            seen.push(Seen { vmas, pages });
+            seen.push(Looked { vmas, pages });
         }
         Ok((outcomes, seen))
     }

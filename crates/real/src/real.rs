@@ -19,7 +19,7 @@ pub trait RealKernel {
         &mut self,
         calls: &[(u32, &Call)],
         looks: &[Look],
-    ) -> Result<(Vec<Outcome>, Vec<Seen>), RealError>;
+    ) -> Result<(Vec<Outcome>, Vec<Looked>), RealError>;
     /// Makes a call in a process.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ pub struct Look {
 
 /// What is seen then.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct Looked {
     /// The VMAs: others may stand among them.
     pub vmas: Vec<RealVma>,
     /// The pages.

@@ -224,7 +224,7 @@ fn by_call(lanes: Vec<Vec<StepData>>) -> Vec<Vec<Differing>> {
 
 impl StepData {
     /// Counts pages from the first that is named.
-    fn from_first_page(mut self) -> Self {
+    fn starting_at_first_page(mut self) -> Self {
         let named = || {
             let changes = self.c.iter().map(|change| change.1);
             let areas = self.v.iter().flat_map(|change| &change.3).map(|area| area.0);
@@ -258,7 +258,7 @@ fn step(step: &CallTrace, page_shift: u32, tables: &mut Tables) -> StepData {
         k: tables.costs.number(&costs),
         i: step.instructions,
     };
-    data.from_first_page()
+    data.starting_at_first_page()
 }
 
 fn reasons_data(reasons: &Reasons, tables: &mut Tables) -> Vec<u32> {

@@ -178,7 +178,7 @@ impl Matrix {
     /// Where that leaves none.
     pub fn for_pages_of(mut self, scenario: &Scenario) -> Result<Self, SelectError> {
         let said = Cell::new(None);
-        scenario.step_sum(|line| {
+        let _ = scenario.step_sum(|line| {
             if let Call::Page { size } = line.call {
                 said.set(Some(size));
             }

@@ -1,6 +1,7 @@
 //! A page that shows what came of a series: one file, without scripts.
 
-use super::{OfArch, Report, letter};
+use super::letter;
+use super::report::{OfArch, Report};
 use crate::cost_real::LIMITS;
 use ptelab::real::series::Group;
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
 //! A text for a cover letter.
 
-use super::{OfArch, Report};
+use super::report::{OfArch, Report};
 use crate::cost_real::grouped;
 use ptelab::real::series::Group;
 

@@ -1,6 +1,7 @@
 //! On a terminal.
 
-use super::{OfArch, Report, SHOWN, letter};
+use super::letter;
+use super::report::{OfArch, Report, SHOWN};
 use crate::cost_real::LIMITS;
 use crate::output::{Failed, Out};
 use ptelab::real::series::Group;

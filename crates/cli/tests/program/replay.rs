@@ -359,7 +359,7 @@ fn a_file_of_another_kind_is_told_from_a_log() {
     for (name, text, tells) in [
         ("other.data", "PERFILE2", "perf script"),
         ("other.json", "{\n \"name\": \"x\"}\n", "ptelab verify"),
-        ("other.scn", "thp(64K, always)\nmemset(0x40000000, 7, 4K)\n", "ptelab run"),
+        ("other.scn", "thp(\"64kB\", \"always\")\nmemset(0x40000000, 7, 4K)\n", "ptelab run"),
         ("other.maps", "7f0000000000-7f0000001000 rw-p 00000000 00:00 0\n", "--maps"),
     ] {
         let output = ptelab(&["replay", &file(name, text.as_bytes())]);

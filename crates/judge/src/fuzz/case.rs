@@ -40,6 +40,9 @@ pub trait Planned: Sync {
     /// Bytes in a page of the machines.
     fn page_size(&self) -> u64;
 
+    /// Runs it.
+    ///
+    /// # Errors
     /// The first check that it breaks.
     fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found>;
 }

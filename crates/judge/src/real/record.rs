@@ -9,7 +9,7 @@ use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_machine::uapi::Class;
 use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
-use ptelab_real::{Look, RealError, RealKernel, Seen};
+use ptelab_real::{Look, Looked, RealError, RealKernel};
 use ptelab_run::exec::Watch;
 use ptelab_scenario::Scenario;
 use std::ops::Range;
@@ -117,7 +117,7 @@ fn words(
 fn dump(
     name: &str,
     Look { pid, pages: range, .. }: Look,
-    Seen { vmas, pages }: Seen,
+    Looked { vmas, pages }: Looked,
     (words, bytes): (Option<Vec<TableWord>>, Vec<Option<[u8; 4]>>),
     area: &[AddrRange],
 ) -> RealDump {

@@ -1,6 +1,7 @@
 //! A patch series: what its kernel does otherwise than the one before it, and what is wrong with it.
 
 mod difference;
+mod finding;
 mod pool;
 
 use super::judge::By;
@@ -10,6 +11,8 @@ use super::recording::PAGE;
 use super::{Beside, VerifyError};
 use crate::fuzz::{Check, Coverage, Found, Planned, Violation, c_program};
 use crate::golden::{Golden, GoldenError};
+pub use finding::FindingKind;
+use finding::{LOST, Said};
 use pool::Pool;
 use ptelab_run::exec::Watch;
 use ptelab_scenario::{Line, Scenario};
@@ -24,22 +27,6 @@ pub struct Pair {
     pub base: Image,
     /// With it.
     pub patched: Image,
-}
-
-/// The cause where a kernel did not survive a program.
-const LOST: &str = "the kernel is lost";
-
-/// What a finding says of a series.
-#[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// The two kernels differ.
-    Changed,
-    /// Something is wrong with the patched one.
-    Wrong,
-    /// The same is wrong with both.
-    Both,
-    /// The patched one differs from the emulator, and the base does not.
-    Unlike,
 }
 
 /// One kind of finding.
@@ -84,13 +71,6 @@ pub struct SeriesReport {
     pub per_second: u64,
 }
 
-/// What is found, and what shows it.
-#[derive(Clone, Debug)]
-struct Said {
-    cause: String,
-    text: String,
-}
-
 /// A scenario or program to be played, with its name where it is a file's.
 #[derive(Clone, Debug)]
 struct Case {
@@ -103,7 +83,7 @@ struct Case {
 /// What one came to on both kernels.
 struct Both {
     case: Case,
-    found: Vec<(Kind, Said)>,
+    found: Vec<(FindingKind, Said)>,
     neither_as_rules: bool,
 }
 
@@ -174,11 +154,12 @@ impl Pair {
             beside,
             programs,
             watch,
-            wanted: Mutex::new((Kind::Changed, String::new(), Instant::now())),
+            wanted: Mutex::new((FindingKind::Changed, String::new(), Instant::now())),
         };
         let until = Instant::now() + all;
-        let wrong = words.wrong.iter_mut().map(|group| (Kind::Wrong, group));
-        for (kind, group) in wrong.chain(words.changed.iter_mut().map(|group| (Kind::Changed, group))) {
+        let wrong = words.wrong.iter_mut().map(|group| (FindingKind::Wrong, group));
+        for (kind, group) in wrong.chain(words.changed.iter_mut().map(|group| (FindingKind::Changed, group)))
+        {
             let late = watch.stopped() || Instant::now() >= until;
             let Some(case) = group.case.filter(|_| !late) else { continue };
             let wanted = (kind, group.cause.clone(), until.min(Instant::now() + each));
@@ -263,9 +244,9 @@ fn play_both(
     let Some(is) = lost(patched.judged(&case.scenario, &beside[1], by, watch))? else { return Ok(None) };
     let new = mistakes(&is, &patched.take_alarms());
     let kind = |said: &Said| {
-        if old.iter().any(|old| old.cause == said.cause) { Kind::Both } else { Kind::Wrong }
+        if old.iter().any(|old| old.cause == said.cause) { FindingKind::Both } else { FindingKind::Wrong }
     };
-    let mut found: Vec<(Kind, Said)> = new.into_iter().map(|said| (kind(&said), said)).collect();
+    let mut found: Vec<(FindingKind, Said)> = new.into_iter().map(|said| (kind(&said), said)).collect();
     let mut neither_as_rules = false;
     match (was, is) {
         (Ok((was, _)), Ok((is, _))) => {
@@ -273,15 +254,15 @@ fn play_both(
             match [unlike(&was, &beside[0])?, unlike(&is, &beside[1])?] {
                 [None, Some(text)] => {
                     let cause = changed.as_ref().map_or_else(String::new, |said| said.cause.clone());
-                    found.push((Kind::Unlike, Said { cause, text }));
+                    found.push((FindingKind::Unlike, Said { cause, text }));
                 }
                 [Some(_), Some(_)] => neither_as_rules = true,
                 [_, None] => {}
             }
-            found.extend(changed.map(|said| (Kind::Changed, said)));
+            found.extend(changed.map(|said| (FindingKind::Changed, said)));
         }
         (Err(text), Ok(_)) => {
-            found.push((Kind::Changed, Said { cause: "the base is lost".to_owned(), text }));
+            found.push((FindingKind::Changed, Said { cause: "the base is lost".to_owned(), text }));
         }
         (_, Err(_)) => {}
     }
@@ -333,7 +314,7 @@ struct Trial<'a> {
     programs: Programs,
     watch: Watch<'a>,
     /// What is looked for, and until when.
-    wanted: Mutex<(Kind, String, Instant)>,
+    wanted: Mutex<(FindingKind, String, Instant)>,
 }
 
 impl Planned for Trial<'_> {
@@ -374,10 +355,10 @@ impl SeriesReport {
         let when = (self.played, time.as_millis() as u64);
         for (kind, said) in both.found {
             let groups = match kind {
-                Kind::Changed => &mut self.changed,
-                Kind::Wrong => &mut self.wrong,
-                Kind::Both => &mut self.wrong_in_both,
-                Kind::Unlike => &mut self.unlike_rules,
+                FindingKind::Changed => &mut self.changed,
+                FindingKind::Wrong => &mut self.wrong,
+                FindingKind::Both => &mut self.wrong_in_both,
+                FindingKind::Unlike => &mut self.unlike_rules,
             };
             note(groups, &both.case, said, when);
         }

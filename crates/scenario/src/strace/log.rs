@@ -331,13 +331,11 @@ impl Log {
             Event::Exit(name, rest) => {
                 let spec = spec(name.as_bytes())?;
                 // Whom a call made returns from it too.
-                match self.pending.resume(pid, spec) {
-                    Some(begun) => self.resume(begun, rest.as_bytes(), None, true),
-                    None => {
-                        self.stats.orphans += u64::from(!spec.of_descriptor() && rest != ") = 0x0");
-                        None
-                    }
+                if let Some(begun) = self.pending.resume(pid, spec) {
+                    return self.resume(begun, rest.as_bytes(), None, true);
                 }
+                self.stats.orphans += u64::from(!spec.of_descriptor() && rest != ") = 0x0");
+                None
             }
             Event::Fault(addr) => {
                 self.stats.touches += 1;

@@ -15,7 +15,7 @@ const ONE_PIECE: &[(&str, &str, &str)] = &[
 ];
 
 /// Names that several public types have, as they are one notion: what each port has of its own, and what a host has or has not.
-const SHARED_NAMES: &[&str] = &["PteBits", "SoftBits", "Rules", "Region"];
+const SHARED_NAMES: &[&str] = &["PteBits", "SoftBits", "TableBits", "Rules", "Region"];
 
 /// A path in a file: in a `use`, or in code.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! How one kernel differs from another: the first call or entry that does.
 
-use super::Said;
+use super::finding::Said;
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry};
 use ptelab_machine::{Backend, Level, Pte};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Which programs are played: new ones, and those that are like programs that showed something.
 
-use super::{Kind, LOST, Said};
+use super::finding::{FindingKind, LOST, Said};
 use crate::fuzz::vary;
 use crate::real::programs::Programs;
 use fastrand::Rng;
@@ -15,7 +15,7 @@ const KEPT: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Pool(Mutex<Known>);
 
-type Known = BTreeMap<(Kind, String), Vec<Vec<Line>>>;
+type Known = BTreeMap<(FindingKind, String), Vec<Vec<Line>>>;
 
 impl Pool {
     /// The program of this number: every other one is like one that showed something, once there are any.
@@ -32,7 +32,7 @@ impl Pool {
     }
 
     /// Keeps a program that showed something. One that a kernel did not survive is not: each like it costs a boot.
-    pub(super) fn add(&self, kind: Kind, said: &Said, lines: &[Line]) {
+    pub(super) fn add(&self, kind: FindingKind, said: &Said, lines: &[Line]) {
         if said.cause == LOST {
             return;
         }

@@ -1,0 +1,30 @@
+//! The emulated kernel beside an image: what happens within a call is seen there only.
+
+use crate::output::Failed;
+use crate::verify_real::Emulated;
+use crate::{args, progress, verify_real};
+use ptelab::Matrix;
+
+/// The machines that options choose, `arch` and `kernel` where they say nothing, with so much memory. Of a kernel image it is the
+/// emulated kernel beside it, built as the image is: what happens within a call is not seen from outside.
+pub(crate) fn seen_within(
+    args: &args::Machines,
+    (arch, kernel): (&str, &str),
+    memory: u64,
+) -> Result<Matrix, Failed> {
+    let matrix =
+        if args.images_only() { Matrix::none() } else { args.without_images().matrix(arch, kernel)? };
+    let mut matrix = matrix.memory(memory);
+    for image in args.images() {
+        let guest = args::Guest { port: args.port(), guest: None };
+        let Emulated { port, release, builder, rules, note } = verify_real::beside(&image, &guest)?;
+        progress::warn(&format!(
+            "{}: Linux {release} of {port}; what happens within calls is that of the emulated kernel beside it, with the rules of {}",
+            image.display(),
+            rules.name
+        ));
+        note.as_deref().map(progress::warn);
+        matrix = matrix.and(port, rules, builder.memory(memory));
+    }
+    Ok(matrix)
+}
