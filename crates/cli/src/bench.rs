@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use ptelab::bench::{self, Bench, BenchHost, BenchReport, HostRuns, LAYOUTS, Layout, ScaleRow, Skip};
@@ -20,7 +21,7 @@ pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 }
 
 fn layouts(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = args.machines.matrix(DEFAULT_PORTS, "all")?;
+    let matrix = machines::with_pages(args.machines.matrix(DEFAULT_PORTS, "all")?, 4 << 10, 2 << 20)?;
     let bench = Bench {
         layouts: chosen(&args.layout)?,
         machines: subjects(args, &matrix),

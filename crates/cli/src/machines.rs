@@ -35,8 +35,20 @@ pub(crate) fn of(matrix: Matrix, names: &str) -> Result<Matrix, SelectError> {
 
 /// Without ports whose pages are not the scenario's; which ones, is said.
 pub(crate) fn for_pages_of(matrix: Matrix, scenario: &Scenario) -> Result<Matrix, SelectError> {
+    saying(matrix, |matrix| matrix.for_pages_of(scenario))
+}
+
+/// Those whose pages and huge pages are of these sizes, in bytes; which others were chosen, is said.
+pub(crate) fn with_pages(matrix: Matrix, page: u64, huge: u64) -> Result<Matrix, SelectError> {
+    saying(matrix, |matrix| matrix.with_pages(page, huge))
+}
+
+fn saying(
+    matrix: Matrix,
+    choose: impl FnOnce(Matrix) -> Result<Matrix, SelectError>,
+) -> Result<Matrix, SelectError> {
     let known = matrix.notes().len();
-    let matrix = matrix.for_pages_of(scenario)?;
+    let matrix = choose(matrix)?;
     matrix.notes()[known..].iter().for_each(|note| progress::warn(note));
     Ok(matrix)
 }

@@ -5,12 +5,13 @@ use crate::options::Options;
 use crate::player::Player;
 use crate::script::Script;
 use crate::tally::Tally;
+use ptelab_machine::uapi::ByteSize;
 use ptelab_machine::{Backend, BuildError, CallError, KernelRules, Snapshot};
 use ptelab_measure::cost::Mprotects;
 use ptelab_run::exec::Watch;
 use ptelab_run::observe::{Observer, Seen};
 use ptelab_run::{Matrix, parallel};
-use ptelab_scenario::strace::{LogEntry, ReadError, Reader, Stats};
+use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, ReadError, Reader, Stats};
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
@@ -56,6 +57,20 @@ pub enum ReplayError {
     /// The scenario cannot be written.
     #[error("the scenario: {0}")]
     Write(io::Error),
+    /// The log is of a machine whose pages are smaller than those of a machine it is to be replayed on.
+    #[error(
+        "line {line}: a mapping at {addr:#x}, which is not on the edge of a page of {arch} ({page}): the log is of a machine with smaller pages"
+    )]
+    Pages {
+        /// The line.
+        line: u64,
+        /// Where it says a mapping is.
+        addr: u64,
+        /// The port.
+        arch: &'static str,
+        /// The size of its pages.
+        page: ByteSize,
+    },
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -126,6 +141,7 @@ fn replay_with<R: BufRead, O: Observer>(
     loop {
         chunk.clear();
         let more = fill(&mut reader, &mut chunk, &mut mistakes, options.until)?;
+        pages_fit(&chunk, &players)?;
         parallel::map(&mut players, |player| player.entries(&chunk));
         (watch.tick)(reader.stats().lines - lines);
         lines = reader.stats().lines;
@@ -146,6 +162,22 @@ fn replay_with<R: BufRead, O: Observer>(
         machines.push(played(player));
     }
     Ok((Replay { machines, stats: reader.into_stats(), mistakes, finished }, observers))
+}
+
+/// Whether what the log maps begins at pages of each machine.
+fn pages_fit<O: Observer>(chunk: &[Arc<LogEntry>], players: &[Player<O>]) -> Result<(), ReplayError> {
+    let Some(largest) = players.iter().max_by_key(|player| player.vm.page_size()) else { return Ok(()) };
+    let page = largest.vm.page_size();
+    for entry in chunk {
+        if let LogEvent::Call(LoggedCall { name: "mmap", outcome: LoggedOutcome::Value(addr), .. }) =
+            entry.kind
+            && !addr.is_multiple_of(page)
+        {
+            let (line, arch, page) = (entry.line, largest.vm.arch(), ByteSize(page));
+            return Err(ReplayError::Pages { line, addr, arch, page });
+        }
+    }
+    Ok(())
 }
 
 /// Reads the next entries; says whether there may be more.

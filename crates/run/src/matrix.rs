@@ -198,6 +198,29 @@ impl Matrix {
         Ok(Self { ports: kept, ..self })
     }
 
+    /// Without the ports whose pages and huge pages are not of these sizes, in bytes.
+    ///
+    /// # Errors
+    /// Where that leaves none.
+    pub fn with_pages(mut self, page: u64, huge: u64) -> Result<Self, SelectError> {
+        let fits = |port: &str| {
+            port_named(port).is_some_and(|port| {
+                [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level)) == [page, huge]
+            })
+        };
+        let (kept, left_out): (Vec<_>, Vec<_>) = self.ports.iter().copied().partition(|port| fits(port));
+        let (page, huge) = (ByteSize(page), ByteSize(huge));
+        if kept.is_empty() {
+            return Err(SelectError::Pages(format!("{page}, and huge pages of {huge}")));
+        }
+        if !left_out.is_empty() {
+            let ports = left_out.join(", ");
+            self.notes
+                .push(format!("{ports}: left out, as this is for pages of {page} and huge pages of {huge}"));
+        }
+        Ok(Self { ports: kept, ..self })
+    }
+
     /// The machines: kernels by port.
     pub fn subjects(&self) -> Vec<Subject> {
         let pairs = self.ports.iter().flat_map(|port| self.kernels.iter().map(move |rules| (*port, *rules)));

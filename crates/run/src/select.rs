@@ -30,7 +30,7 @@ pub enum SelectError {
     )]
     Image(String),
     /// A scenario is for pages that no port chosen has.
-    #[error("the scenario is for pages of {0}, and no port chosen has such")]
+    #[error("this is for pages of {0}, and no port chosen has such")]
     Pages(String),
     /// A CPU feature is not written as it should be.
     #[error("`{0}` is no CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]

@@ -1,10 +1,10 @@
-//! Chores of the project: `cargo xtask guest`, `cargo xtask golden`.
+//! Chores of the project: `cargo xtask guest`, `cargo xtask golden`, `cargo xtask new-port`.
 
 #[cfg(target_os = "linux")]
 mod golden;
 #[cfg(target_os = "linux")]
 mod guest;
-#[cfg(target_os = "linux")]
+mod new_port;
 mod tree;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +40,11 @@ enum Chore {
         #[arg(long)]
         fresh: bool,
     },
+    /// Make a new port: a folder with the files of every port, whose laws hold, and the lines that make it known
+    NewPort {
+        /// Its name, as on the command line: sparc64
+        name: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,10 +67,14 @@ fn run(chore: &Chore) -> Result<bool, String> {
         Chore::Golden { out, images, known, only, fresh } => {
             golden::make(out, images, known.as_deref(), only, *fresh)
         }
+        Chore::NewPort { name } => new_port::make(name),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn run(_: &Chore) -> Result<bool, String> {
-    Err("the host is no Linux".to_owned())
+fn run(chore: &Chore) -> Result<bool, String> {
+    match chore {
+        Chore::NewPort { name } => new_port::make(name),
+        _ => Err("the host is no Linux".to_owned()),
+    }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod general;
 mod kernels;
+mod ports;
 mod replay;
 
 use std::path::{Path, PathBuf};

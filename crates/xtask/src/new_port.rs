@@ -1,0 +1,134 @@
+//! A new port: a copy of the generic one under another name, known to every command.
+
+use crate::tree::root;
+use std::fs;
+use std::path::Path;
+
+/// What a copy holds in place of the pattern's names.
+struct Names {
+    /// As on the command line: `sparc64`.
+    name: String,
+    /// Of the type: `Sparc64`.
+    ty: String,
+}
+
+impl Names {
+    fn new(name: &str) -> Result<Self, String> {
+        let is_fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(is_fine) {
+            return Err(format!("`{name}` is no name for a port: letters, digits and `_`, as riscv64"));
+        }
+        let parts = name.split('_').filter(|part| !part.is_empty());
+        let ty = parts.map(|part| part[..1].to_uppercase() + &part[1..]).collect();
+        Ok(Self { name: name.to_owned(), ty })
+    }
+
+    /// A file of the generic port as one of this port.
+    fn of_this(&self, text: &str) -> String {
+        let Self { name, ty } = self;
+        let module = format!("arch_{name}");
+        let text = text.replace("arch_generic", &module).replace("arch-generic", &format!("arch-{name}"));
+        let text = text.replace("\"generic\"", &format!("\"{name}\"")).replace("Generic", ty);
+        text.replace("the generic port", &format!("the {name} port"))
+            .replace("The generic port", &format!("The {name} port"))
+    }
+}
+
+/// Where a line goes in a file: before the first that begins so.
+const PLACES: [(&str, &str, &str); 4] = [
+    ("Cargo.toml", "arch-generic = {", "arch-NAME = { path = \"arch-NAME\" }\n"),
+    ("crates/judge/Cargo.toml", "arch-riscv64 = {", "arch-NAME = { workspace = true, optional = true }\n"),
+    ("crates/judge/src/ports.rs", "    add::<arch_riscv64::Riscv64>();", "    add::<arch_NAME::TYPE>();\n"),
+    (
+        "crates/testkit/tests/rules/house.rs",
+        "    (\"arch-riscv64\", &[\"ptelab-pgtable\"]),",
+        "    (\"arch-NAME\", &[\"ptelab-pgtable\"]),\n",
+    ),
+];
+
+/// What stands in the middle of a line, and what follows it then.
+const WITHIN: [(&str, &str, &str); 3] = [
+    ("Cargo.toml", "members = [", "\"arch-NAME\", "),
+    ("crates/judge/Cargo.toml", "fuzz = [\"dep:arbitrary\", ", "\"dep:arch-NAME\", "),
+    (
+        "crates/testkit/tests/rules/house.rs",
+        "            \"arch-riscv64\",\n            \"arch-s390x\",\n",
+        "            \"arch-NAME\",\n",
+    ),
+];
+
+/// Makes it.
+pub(crate) fn make(name: &str) -> Result<bool, String> {
+    let names = Names::new(name)?;
+    let (from, to) = (root().join("arch-generic"), root().join(format!("arch-{name}")));
+    if to.exists() {
+        return Err(format!("{} is there already", to.display()));
+    }
+    let changes = |text: &str| text.replace("NAME", &names.name).replace("TYPE", &names.ty);
+    let mut files = std::collections::BTreeMap::new();
+    for (file, at, line) in PLACES {
+        let text = files.entry(file).or_insert(read(&root().join(file))?);
+        let place = text.find(at).ok_or_else(|| format!("{file} has no line that begins with `{at}`"))?;
+        text.insert_str(place, &changes(line));
+    }
+    for (file, after, added) in WITHIN {
+        let text = files.entry(file).or_insert(read(&root().join(file))?);
+        let place = text.find(after).ok_or_else(|| format!("{file} has no `{after}`"))? + after.len();
+        text.insert_str(place, &changes(added));
+    }
+    copy(&from, &to, &names)?;
+    for (file, text) in files {
+        write(&root().join(file), &text)?;
+    }
+    println!(
+        "arch-{name} is a port that overrides nothing, with the format of the generic one. Its laws hold now:\n\n    \
+         cargo test -p arch-{name}\n    cargo run --release -- check --laws --arch {name}\n\n\
+         Change bits.rs and pte.rs to the words of the architecture first; each law that fails then names the word, and a scenario that \
+         shows it. CONTRIBUTING.md says what comes next."
+    );
+    Ok(true)
+}
+
+fn copy(from: &Path, to: &Path, names: &Names) -> Result<(), String> {
+    fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    let entries = fs::read_dir(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    for entry in entries.filter_map(Result::ok) {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target, names)?;
+        } else {
+            write(&target, &names.of_this(&read(&path)?))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_ports_and_types() {
+        assert_eq!(Names::new("sparc64").map(|names| names.ty), Ok("Sparc64".to_owned()));
+        assert_eq!(Names::new("csky_v2").map(|names| names.ty), Ok("CskyV2".to_owned()));
+        for bad in ["", "Sparc", "a-b", "6502", "../x"] {
+            assert!(Names::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// The places that a new port is written to are there.
+    #[test]
+    fn the_places_are_there() {
+        for (file, at, _) in PLACES.into_iter().chain(WITHIN) {
+            assert!(read(&root().join(file)).is_ok_and(|text| text.contains(at)), "{file}: {at}");
+        }
+    }
+}
