@@ -5,7 +5,9 @@ use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use ptelab::bench::{self, Bench, BenchHost, BenchReport, HostRuns, LAYOUTS, Layout, ScaleRow, Skip};
+use ptelab::bench::{
+    self, Bench, BenchHost, BenchReport, HostRuns, LAYOUT_PAGES, LAYOUTS, Layout, ScaleRow, Skip,
+};
 use ptelab::exec::Watch;
 use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, Subject};
 use serde::Serialize;
@@ -21,7 +23,7 @@ pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 }
 
 fn layouts(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = machines::with_pages(args.machines.matrix(DEFAULT_PORTS, "all")?, 4 << 10, 2 << 20)?;
+    let matrix = machines::with_pages(args.machines.matrix(DEFAULT_PORTS, "all")?, LAYOUT_PAGES)?;
     let bench = Bench {
         layouts: chosen(&args.layout)?,
         machines: subjects(args, &matrix),

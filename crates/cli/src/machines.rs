@@ -39,7 +39,7 @@ pub(crate) fn for_pages_of(matrix: Matrix, scenario: &Scenario) -> Result<Matrix
 }
 
 /// Those whose pages and huge pages are of these sizes, in bytes; which others were chosen, is said.
-pub(crate) fn with_pages(matrix: Matrix, page: u64, huge: u64) -> Result<Matrix, SelectError> {
+pub(crate) fn with_pages(matrix: Matrix, [page, huge]: [u64; 2]) -> Result<Matrix, SelectError> {
     saying(matrix, |matrix| matrix.with_pages(page, huge))
 }
 

@@ -10,7 +10,7 @@ mod subject;
 mod table;
 mod targets;
 
-pub use layout::{LAYOUTS, Layout};
+pub use layout::{LAYOUT_PAGES, LAYOUTS, Layout};
 pub use sample::{Skip, Spread};
 pub use scale::{ScaleRow, scale, sizes};
 pub use table::{bench_table, scale_table, targets_table};

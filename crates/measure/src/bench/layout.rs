@@ -2,7 +2,8 @@
 
 use super::sample::Skip;
 
-/// Bytes in a page of every layout.
+/// Bytes in a page of every layout, and in a huge page.
+pub const LAYOUT_PAGES: [u64; 2] = [PAGE, PMD];
 pub(super) const PAGE: u64 = 4 << 10;
 const PMD: u64 = 2 << 20;
 
