@@ -1197,13 +1197,24 @@ static int whose(const char *first, const char *second)
 
 	if (!strcmp(first, "thp"))
 		return self;
-	if (!strcmp(first, "smaps") || !strcmp(first, "pages") || !strcmp(first, "clear_refs"))
+	if (!strcmp(first, "smaps") || !strcmp(first, "pages"))
 		process = find(second);
+	/* Not by the process itself: the kernel leaves old translations in the TLB, and another address space takes them away. */
+	else if (!strcmp(first, "clear_refs"))
+		process = NULL;
 	else if (is_managed(second) || (shared.relayed && may_be_relayed(second)))
 		process = NULL;
 	else
 		process = find(first);
 	return process ? number_of(process) : 0;
+}
+
+static void clear_refs(const struct process *process, const char *what)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", process->pid);
+	answer(write_file(path, what));
 }
 
 /* Does what a line says; not where that is another's turn. */
@@ -1229,7 +1240,7 @@ static int serve(const char *line)
 	else if (!find(second) && (!strcmp(first, "smaps") || !strcmp(first, "pages") || !strcmp(first, "clear_refs")))
 		errno = ESRCH, answer(-1);
 	else if (!strcmp(first, "clear_refs"))
-		answer(write_file("/proc/self/clear_refs", third));
+		clear_refs(find(second), third);
 	else if (!strcmp(first, "smaps"))
 		smaps(strtoul(third, NULL, 16), strtoul(fourth, NULL, 16));
 	else if (!strcmp(first, "pages"))
