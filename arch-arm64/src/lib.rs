@@ -1,14 +1,13 @@
 //! The arm64 port, with the 4K, 16K and 64K granules.
 //!
 //! What it does differently: so many entries (16 of 4K, 128 of 16K, 32 of 64K) that map a naturally aligned block may be joined to a
-//! contiguous one, and this port joins and separates them behind the operations' backs; hardware keeps dirtiness as
+//! contiguous one, which the seam joins and separates behind the operations' backs; hardware keeps dirtiness as
 //! "writable, and no longer read-only", so that a writable page starts clean; changing the size of a
 //! translation takes break-before-make; TLB invalidations are broadcast and framed by barriers.
 
 mod bits;
 mod cause;
 mod changes;
-mod contpte;
 mod facts;
 mod modify_prot;
 mod ops;

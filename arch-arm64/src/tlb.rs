@@ -104,9 +104,8 @@ impl<const SHIFT: u32> Granule<SHIFT> {
         self.flush(hw, Flush::leaves::<Self>(start, end, Level::Pte));
     }
 
-    /// Flushes leaves to which a fault gave more permission. Other CPUs may keep their stale entries: they
-    /// fault and find out.
-    pub(crate) fn flush_after_fault<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+    /// Flushes leaves to which a fault gave more permission, older kernels on all CPUs.
+    pub(crate) fn flush_for_fault<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
         let reach = if self.rules.fault_flush_local { Reach::ThisCpu } else { Reach::AllCpus };
         self.flush(hw, Flush { reach, ..Flush::leaves::<Self>(start, end, level) });
     }

@@ -28,6 +28,8 @@ entry_bits! {
         const SOFT_DIRTY = 1 << 59;
         /// userfaultfd write protection, on a CPU with Svrsw60t59b.
         const UFFD = 1 << 60;
+        /// One of a block of sixteen, all of one translation (Svnapot).
+        const N = 1 << 63;
     }
 }
 

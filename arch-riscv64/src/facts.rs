@@ -13,8 +13,7 @@ impl PortFacts for Riscv64 {
     const SOFT_DIRTY_LOOKS_HUGE: bool = true;
 
     fn unsaid(on: &Setting) -> PteAttrs {
-        let soft = PteAttrs::SOFT_DIRTY | PteAttrs::UFFD;
-        if on.has("svrsw60t59b") { PteAttrs::CONT } else { PteAttrs::CONT | soft }
+        if on.has("svrsw60t59b") { PteAttrs::empty() } else { PteAttrs::SOFT_DIRTY | PteAttrs::UFFD }
     }
 
     fn walker_sets(on: &Setting) -> bool {

@@ -24,6 +24,7 @@ cpu_features! {
     sv57, true, "57-bit addresses and five levels of tables (Sv57)";
     sv48, true, "48-bit addresses and four levels of tables (Sv48), where there is no Sv57; else 39 bits and three (Sv39)";
     svadu, true, "hardware sets accessed and dirty (Svadu)";
+    napot = "contpte", false, "an experiment: 64K blocks become one translation (Svnapot), folded as on arm64; Linux does not do this for anonymous memory";
     svrsw60t59b, false, "two more bits for software: soft-dirty and userfaultfd (Svrsw60t59b)";
 }
 

@@ -23,9 +23,15 @@ impl EntryFormat for Riscv64 {
     const PAGE_SHIFT: u32 = 12;
     const INDEX_BITS: [u32; Level::ALL.len()] = [9; Level::ALL.len()];
     const TOP: Level = Level::Pgd;
+    /// Of 64K, the one size that Svnapot has.
+    const CONT_PTES: usize = 16;
     const TASK_SIZE: u64 = 1 << 56;
     const MAP_WINDOW: u64 = 1 << 47;
     const MEMORY_FAILURE: bool = false;
+
+    fn has_contpte(&self) -> bool {
+        self.cpu.napot
+    }
 
     fn root(&self) -> Level {
         match (self.cpu.sv57, self.cpu.sv48) {
@@ -55,6 +61,9 @@ impl EntryFormat for Riscv64 {
     const DIRTY: PteBits = PteBits::D;
     const SPECIAL: PteBits = PteBits::SPECIAL;
     const UFFD: PteBits = PteBits::UFFD;
+    /// To hardware, the lowest four bits of the frame number say the size then, and the place in the table says the frame. Here they
+    /// stay the frame's.
+    const CONT: Option<PteBits> = Some(PteBits::N);
 
     #[inline]
     fn soft_dirty_bit(&self) -> u64 {

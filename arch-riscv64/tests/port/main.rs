@@ -1,7 +1,9 @@
 //! Tests of the riscv64 port.
 
+mod contpte;
 mod laws;
 mod modify_prot;
+
 mod ops;
 mod pte;
 mod tlb;

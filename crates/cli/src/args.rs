@@ -160,6 +160,9 @@ pub(crate) struct Fuzz {
     pub(crate) arch: String,
     #[arg(long, value_name = "KERNELS", help = kernels_help(), default_value = machines::asked())]
     pub(crate) kernel: String,
+    /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
+    #[arg(long, value_name = "PORT.FEATURE=on|off")]
+    pub(crate) cpu: Vec<String>,
     /// The same seed makes the same programs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

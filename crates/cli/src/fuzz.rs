@@ -7,7 +7,7 @@ use crate::progress::{self, STOP};
 use crate::{found, fuzz_real, machines};
 use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
 use ptelab::uapi::ByteSize;
-use ptelab::{Level, Matrix};
+use ptelab::{BuildError, Level, Matrix};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,11 +39,17 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
         [image] if machines::emulated(&args.kernel).is_empty() => return fuzz_real::fuzz(args, image, out),
         _ => return Err(Failed::Unusable("one image at a time, and no other kernel beside it".to_owned())),
     }
-    let matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
+    let mut matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
+    for switch in &args.cpu {
+        matrix = matrix.cpu(switch)?;
+    }
     progress::stop_on_ctrl_c();
     let size = if args.large { Size::LARGE } else { Size::SMALL };
     one_page_size(&matrix.port_list())?;
-    let plan = Plan::new(matrix.port_list(), matrix.kernel_list(), size);
+    let mut plan = Plan::new(matrix.port_list(), matrix.kernel_list(), size);
+    for port in matrix.port_list() {
+        plan = plan.cpu(port, matrix.cpu_of(port)).map_err(BuildError::from)?;
+    }
     let size = plan.size();
     let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
     let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });

@@ -221,6 +221,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn describe(pte: Pte, level: Level) -> String;
         fn fields(pte: Pte, level: Level) -> Vec<BitField>;
         fn root() -> Level;
+        fn has_contpte() -> bool;
         fn task_size() -> u64;
         fn pfn_mask(pte: Pte, level: Level) -> u64;
         fn pfn_pte(pfn: Pfn, prot: PgProt) -> Pte;

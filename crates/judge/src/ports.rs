@@ -22,7 +22,13 @@ pub(crate) trait Checked: Send + Sync {
     /// Schedules that were tried where one of them shows a fault.
     fn lost_race(&self, rules: &'static KernelRules, fault: Fault) -> Option<u64>;
     /// A machine for random programs, with a fault or none, of which so many bytes are looked at.
-    fn on_trial(&self, rules: &'static KernelRules, fault: Fault, span: u64) -> Box<dyn Judged>;
+    fn on_trial(
+        &self,
+        cpu: &CpuConfig,
+        rules: &'static KernelRules,
+        fault: Fault,
+        span: u64,
+    ) -> Box<dyn Judged>;
 }
 
 struct Of<P>(PhantomData<fn() -> P>);
@@ -57,9 +63,15 @@ impl<P: PortFacts> Checked for Of<P> {
         (!report.failures.is_empty()).then_some(report.schedules)
     }
 
-    fn on_trial(&self, rules: &'static KernelRules, fault: Fault, span: u64) -> Box<dyn Judged> {
+    fn on_trial(
+        &self,
+        cpu: &CpuConfig,
+        rules: &'static KernelRules,
+        fault: Fault,
+        span: u64,
+    ) -> Box<dyn Judged> {
         // One machine for both, with a fault or none: mm is compiled once for each port.
-        Box::new(OnTrial::new(Faulty::<P>::with(fault, &CpuConfig::default(), rules), rules, span))
+        Box::new(OnTrial::new(Faulty::<P>::with(fault, cpu, rules), cpu, rules, span))
     }
 }
 

@@ -10,8 +10,20 @@ pub struct CpuFeature {
     pub name: &'static str,
     /// Whether it is there unless told otherwise.
     pub default: bool,
+    /// The word that switches it on, beside `on`: what is tried, where it is an experiment.
+    pub on: &'static str,
     /// What it is, in a line.
     pub doc: &'static str,
+}
+
+impl CpuFeature {
+    /// What a state on the command line says: `on`, or the feature's own word for it, or `off`.
+    pub fn state(&self, word: &str) -> Option<bool> {
+        match word {
+            "off" => Some(false),
+            _ => (word == "on" || word == self.on).then_some(true),
+        }
+    }
 }
 
 /// Features switched on or off by name; the others have their port's defaults.
@@ -70,7 +82,7 @@ impl CpuConfig {
 }
 
 /// The table of a port's CPU features, and the struct of bools that says which of them a CPU has: each line is a feature's name, its
-/// default, and what it is.
+/// default, and what it is. An experiment has a word of its own that switches it on: `napot = "contpte", false, "…";`.
 ///
 /// ```
 /// ptelab_pgtable::cpu_features! {
@@ -88,7 +100,7 @@ macro_rules! cpu_features {
     (
         $(#[$attr:meta])*
         $vis:vis struct $cpu:ident;
-        $($name:ident, $default:literal, $doc:literal;)*
+        $($name:ident $(= $on:literal)?, $default:literal, $doc:literal;)*
     ) => {
         $(#[$attr])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +112,12 @@ macro_rules! cpu_features {
         impl $cpu {
             /// The table.
             $vis const FEATURES: &'static [$crate::CpuFeature] = &[
-                $($crate::CpuFeature { name: stringify!($name), default: $default, doc: $doc },)*
+                $($crate::CpuFeature {
+                    name: stringify!($name),
+                    default: $default,
+                    on: [$($on,)? "on"][0],
+                    doc: $doc,
+                },)*
             ];
 
             /// Which of the features a CPU has.
@@ -116,7 +133,7 @@ macro_rules! cpu_features {
 mod tests {
     use super::*;
 
-    const FEATURES: &[CpuFeature] = &[CpuFeature { name: "hafdbs", default: true, doc: "" }];
+    const FEATURES: &[CpuFeature] = &[CpuFeature { name: "hafdbs", default: true, on: "on", doc: "" }];
 
     #[test]
     fn names_are_checked_and_defaults_hold() {

@@ -83,6 +83,18 @@ pub trait EntryFormat: Sized {
     /// The empty entry, by level from the last up.
     const EMPTY: [Pte; Level::ALL.len()] = [Pte::NONE; Level::ALL.len()];
 
+    /// Whether the kernel joins entries to contiguous blocks.
+    #[inline]
+    fn has_contpte(&self) -> bool {
+        Self::CONT_PTES > 1
+    }
+
+    /// Entries in a contiguous block, 1 where the kernel makes none.
+    #[inline]
+    fn cont_ptes(&self) -> usize {
+        if self.has_contpte() { Self::CONT_PTES } else { 1 }
+    }
+
     /// How many zero pages a machine with so many pages has, a power of two.
     #[inline]
     fn zero_pages(pages: u64) -> u64 {

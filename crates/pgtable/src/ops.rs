@@ -1,6 +1,8 @@
-//! What touches tables. Every default is Linux's generic fallback (`include/linux/pgtable.h`, 7.3).
+//! What touches tables. Every default is Linux's generic fallback (`include/linux/pgtable.h`, 7.3), and where the port has
+//! contiguous blocks of pages, arm64's way with them ([`contpte`](crate::contpte)).
 
-use crate::{Cydp, Hw, Level, Pte, Ptep, TlbOps, VirtAddr};
+use crate::contpte::ContPte;
+use crate::{Cydp, EntryBits, Hw, Level, Pte, Ptep, TlbOps, VirtAddr};
 
 /// Operations on the entries of user tables, single and in runs.
 ///
@@ -28,21 +30,29 @@ pub trait PteOps: TlbOps {
     /// Reads an entry; where hardware keeps accessed and dirty elsewhere in its block, gathers them.
     #[inline]
     fn ptep_get<H: Hw>(&self, hw: &mut H, p: Ptep) -> Pte {
-        hw.load(p)
+        let pte = hw.load(p);
+        if self.pte_valid_cont(pte) { self.contpte_ptep_get(hw, p, pte) } else { pte }
     }
 
     /// How many entries from this one on are known to continue it without being read (`pte_batch_hint`).
     #[inline]
     fn pte_batch_hint(&self, p: Ptep, pte: Pte) -> usize {
-        let _ = (p, pte);
-        1
+        if self.pte_valid_cont(pte) { Self::CONT_PTES - p.offset_in(Self::CONT_PTES) } else { 1 }
     }
 
     /// Writes `nr` entries that map consecutive frames, from `pte` on.
     #[inline]
     fn set_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, pte: Pte, nr: usize) {
-        let _ = addr;
-        hw.store_run(p, pte, self.pfn_step(pte), nr);
+        if !self.has_contpte() {
+            return hw.store_run(p, pte, self.pfn_step(pte), nr);
+        }
+        let pte = self.pte_mknoncont(pte);
+        if nr != 1 {
+            return self.contpte_set_ptes(hw, addr, p, pte, nr);
+        }
+        self.contpte_try_unfold(hw, addr, p);
+        hw.store(p, pte);
+        self.contpte_try_fold(hw, addr, p, pte);
     }
 
     /// Writes one entry.
@@ -54,21 +64,30 @@ pub trait PteOps: TlbOps {
     /// Clears one entry.
     #[inline]
     fn pte_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
-        let _ = addr;
+        if self.has_contpte() {
+            self.contpte_try_unfold(hw, addr, p);
+        }
         hw.store(p, Self::EMPTY[0]);
     }
 
     /// Clears one entry and returns it.
     #[inline]
     fn ptep_get_and_clear<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
-        let _ = addr;
+        if self.has_contpte() {
+            self.contpte_try_unfold(hw, addr, p);
+        }
         take::<Self, H>(hw, p, Self::EMPTY[0])
     }
 
     /// Clears `nr` entries and returns the first, accessed and dirty if any of them was (`get_and_clear_full_ptes`).
     #[inline]
     fn get_and_clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) -> Pte {
-        let _ = addr;
+        if self.has_contpte() {
+            if nr == 1 {
+                return self.ptep_get_and_clear(hw, addr, p);
+            }
+            self.contpte_try_unfold_partial(hw, addr, p, nr);
+        }
         let first = take::<Self, H>(hw, p, Self::EMPTY[0]);
         let mut recorded = 0;
         take_run::<Self, H>(hw, p.add(1), nr - 1, |pte| recorded |= self.recorded(pte));
@@ -78,56 +97,53 @@ pub trait PteOps: TlbOps {
     /// Clears `nr` entries whose contents nobody needs (`clear_full_ptes`).
     #[inline]
     fn clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
-        let _ = addr;
+        if self.has_contpte() {
+            if nr == 1 {
+                self.ptep_get_and_clear(hw, addr, p);
+                return;
+            }
+            self.contpte_try_unfold_partial(hw, addr, p, nr);
+        }
         take_run::<Self, H>(hw, p, nr, |_| ());
     }
 
     /// Takes write permission from `nr` entries.
     #[inline]
     fn wrprotect_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
+        if self.has_contpte() {
+            return self.contpte_wrprotect_ptes(hw, addr, p, nr);
+        }
         for i in 0..nr {
-            let (addr, p) = (addr.add(i as u64 * Self::PAGE_SIZE), p.add(i));
-            let old = hw.load(p);
-            if Self::ATOMIC {
-                hw.update(p, old, |pte| self.pte_wrprotect(pte));
-            } else {
-                self.set_pte_at(hw, addr, p, self.pte_wrprotect(old));
-            }
+            let old = hw.load(p.add(i));
+            self.wrprotect_pte(hw, p.add(i), old);
         }
     }
 
     /// Makes `nr` entries old, clean, or both.
     #[inline]
     fn clear_young_dirty_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize, flags: Cydp) {
+        if self.has_contpte() {
+            return self.contpte_clear_young_dirty_ptes(hw, p, nr, flags);
+        }
         for i in 0..nr {
             let (addr, p) = (addr.add(i as u64 * Self::PAGE_SIZE), p.add(i));
             if flags == Cydp::CLEAR_YOUNG {
                 self.ptep_test_and_clear_young(hw, addr, p);
                 continue;
             }
-            let mut pte = self.ptep_get_and_clear(hw, addr, p);
-            if flags.contains(Cydp::CLEAR_YOUNG) {
-                pte = self.pte_mkold(pte);
-            }
-            if flags.contains(Cydp::CLEAR_DIRTY) {
-                pte = self.pte_mkclean(pte);
-            }
-            self.set_pte_at(hw, addr, p, pte);
+            let pte = self.ptep_get_and_clear(hw, addr, p);
+            self.set_pte_at(hw, addr, p, cleared(self, pte, flags));
         }
     }
 
     /// Makes an entry old; says whether it was young.
     #[inline]
     fn ptep_test_and_clear_young<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> bool {
-        let pte = hw.load(p);
-        if !self.pte_young(pte) {
-            return false;
+        let _ = addr;
+        if self.has_contpte() {
+            return self.contpte_test_and_clear_young(hw, p);
         }
-        if Self::ATOMIC {
-            return self.pte_young(hw.update(p, pte, |pte| self.pte_mkold(pte)));
-        }
-        self.set_pte_at(hw, addr, p, self.pte_mkold(pte));
-        true
+        self.clear_young_pte(hw, p)
     }
 
     /// Gives an entry more permission, or accessed or dirty, after a fault; says whether anything changed. `write` tells
@@ -141,13 +157,14 @@ pub trait PteOps: TlbOps {
         entry: Pte,
         write: bool,
     ) -> bool {
-        let _ = write;
-        let changed = hw.load(p) != entry;
-        if changed {
-            self.set_pte_at(hw, addr, p, entry);
-            self.flush_tlb_page(hw, addr);
+        if !self.has_contpte() {
+            return self.set_access_flags_pte(hw, addr, p, entry, write);
         }
-        changed
+        let entry = self.pte_mknoncont(entry);
+        if self.pte_valid_cont(hw.load(p)) {
+            return self.contpte_set_access_flags(hw, addr, p, entry, write);
+        }
+        self.set_access_flags_pte(hw, addr, p, entry, write)
     }
 
     /// Clears one entry, flushes its translation, and returns it.
@@ -158,6 +175,100 @@ pub trait PteOps: TlbOps {
             self.flush_tlb_page(hw, addr);
         }
         old
+    }
+
+    // One entry by itself, whatever block it is in: what the operations above are made of.
+
+    /// Takes write permission from an entry that was read as `old`.
+    #[inline]
+    fn wrprotect_pte<H: Hw>(&self, hw: &mut H, p: Ptep, old: Pte) {
+        if Self::ATOMIC {
+            hw.update(p, old, |pte| self.pte_wrprotect(pte));
+        } else {
+            hw.store(p, self.pte_wrprotect(old));
+        }
+    }
+
+    /// Makes an entry old; says whether it was young.
+    #[inline]
+    fn clear_young_pte<H: Hw>(&self, hw: &mut H, p: Ptep) -> bool {
+        let pte = hw.load(p);
+        if !self.pte_young(pte) {
+            return false;
+        }
+        if Self::ATOMIC {
+            return self.pte_young(hw.update(p, pte, |pte| self.pte_mkold(pte)));
+        }
+        hw.store(p, self.pte_mkold(pte));
+        true
+    }
+
+    /// Writes the entry that a fault wants, and flushes what it was; says whether it was another.
+    #[inline]
+    fn set_access_flags_pte<H: Hw>(
+        &self,
+        hw: &mut H,
+        addr: VirtAddr,
+        p: Ptep,
+        entry: Pte,
+        write: bool,
+    ) -> bool {
+        let _ = write;
+        let changed = hw.load(p) != entry;
+        if changed {
+            hw.store(p, entry);
+            self.flush_tlb_page(hw, addr);
+        }
+        changed
+    }
+
+    // What ports with contiguous blocks are asked besides.
+
+    /// Makes `nr` entries old, clean, or both, without a look at blocks.
+    #[inline]
+    fn clear_young_dirty_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize, flags: Cydp) {
+        for i in 0..nr {
+            let old = hw.load(p.add(i));
+            hw.update(p.add(i), old, |pte| cleared(self, pte, flags));
+        }
+    }
+
+    /// Adds what `entry` allows and has recorded to one entry of its block.
+    #[inline]
+    fn add_access_flags<H: Hw>(&self, hw: &mut H, p: Ptep, entry: Pte) {
+        let added = entry.0 & (self.block_ignore() | Self::WRITE.word());
+        let old = hw.load(p);
+        hw.update(p, old, |pte| pte.with(added));
+    }
+
+    /// Flushes leaves whose block is made or taken apart.
+    #[inline]
+    fn flush_leaves<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr) {
+        self.flush_tlb_range(hw, start, end, Level::Pte);
+    }
+
+    /// Flushes leaves to which a fault gave more permission.
+    #[inline]
+    fn flush_after_fault<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+        self.flush_tlb_range(hw, start, end, level);
+    }
+
+    /// Whether the size of a translation may change without break-before-make.
+    #[inline]
+    fn contpte_converts_live(&self) -> bool {
+        false
+    }
+
+    /// Whether reading an entry of a block stops at the first that is dirty and the first that is young.
+    #[inline]
+    fn contpte_get_stops_early(&self) -> bool {
+        false
+    }
+
+    /// Whether blocks of entries that are invalid to hardware are marked too.
+    #[inline]
+    fn cont_on_invalid(&self) -> bool {
+        false
     }
 
     // Huge leaves. They stand in a PMD table and map `entry_size(Level::Pmd)` bytes.
@@ -220,6 +331,18 @@ pub trait PteOps: TlbOps {
         }
         changed
     }
+}
+
+/// An entry made old, clean, or both.
+#[inline]
+fn cleared<A: PteOps>(port: &A, mut pte: Pte, flags: Cydp) -> Pte {
+    if flags.contains(Cydp::CLEAR_YOUNG) {
+        pte = port.pte_mkold(pte);
+    }
+    if flags.contains(Cydp::CLEAR_DIRTY) {
+        pte = port.pte_mkclean(pte);
+    }
+    pte
 }
 
 /// Clears one entry and returns it.

@@ -6,7 +6,7 @@ use crate::parallel;
 use crate::report::RunReport;
 use crate::select::{DEFAULT_PORTS, SelectError, default_port_names, port_names};
 use ptelab_machine::uapi::ByteSize;
-use ptelab_machine::{BuildError, Builder, Call, HwKind, KernelRules, Level, port_named};
+use ptelab_machine::{BuildError, Builder, Call, CpuConfig, HwKind, KernelRules, Level, port_named};
 use ptelab_scenario::Scenario;
 use std::cell::Cell;
 use std::fmt;
@@ -133,14 +133,21 @@ impl Matrix {
         let bad = || SelectError::Cpu(switch.to_owned());
         let (name, state) = switch.split_once('=').ok_or_else(bad)?;
         let (port, feature) = name.split_once('.').ok_or_else(bad)?;
-        let on = match state {
-            "on" => true,
-            "off" => false,
-            _ => return Err(bad()),
+        let port = port_named(port).ok_or_else(|| SelectError::Port(port.to_owned()))?;
+        let known = port.features.iter().find(|known| known.name == feature);
+        let on = match (known, state) {
+            (Some(known), state) => known.state(state).ok_or_else(bad)?,
+            (None, "on" | "off") => state == "on",
+            (None, _) => return Err(bad()),
         };
-        let port = port_named(port).ok_or_else(|| SelectError::Port(port.to_owned()))?.name;
-        self.cpu.push(CpuSwitch { port: port.to_owned(), feature: feature.to_owned(), on });
+        self.cpu.push(CpuSwitch { port: port.name.to_owned(), feature: feature.to_owned(), on });
         Ok(self)
+    }
+
+    /// The CPU of a port, as it was switched.
+    pub fn cpu_of(&self, port: &str) -> CpuConfig {
+        let switches = self.cpu.iter().filter(|switch| switch.port == port);
+        switches.fold(CpuConfig::default(), |cpu, switch| cpu.with(&switch.feature, switch.on))
     }
 
     /// With so much memory in each machine, in bytes.

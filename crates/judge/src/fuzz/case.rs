@@ -10,7 +10,10 @@ use crate::faulty::Fault;
 use crate::ports::checked;
 use ptelab_machine::mm::{Pagemap, Rules};
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, swp_type};
-use ptelab_machine::{Advice, Call, CallError, KernelRules, Level, MremapFlags, Outcome, Pid, port_named};
+use ptelab_machine::{
+    Advice, Call, CallError, CpuConfig, KernelRules, Level, MremapFlags, Outcome, Pid, UnknownFeature,
+    port_named,
+};
 use ptelab_run::default_port_names;
 use ptelab_run::exec::reclaims;
 use ptelab_scenario::Line;
@@ -60,6 +63,8 @@ pub struct Plan {
     checks: Checks,
     size: Size,
     fault: Fault,
+    /// CPUs that are not the usual ones, by port.
+    cpus: BTreeMap<String, CpuConfig>,
 }
 
 impl Plan {
@@ -67,7 +72,7 @@ impl Plan {
     pub fn new(ports: Vec<&'static str>, kernels: Vec<&'static KernelRules>, size: Size) -> Self {
         let first = ports.first().and_then(|port| port_named(port));
         let size = first.map_or(size, |port| size.on(&port.shape));
-        Self { ports, kernels, checks: Checks::ALL, size, fault: Fault::None }
+        Self { ports, kernels, checks: Checks::ALL, size, fault: Fault::None, cpus: BTreeMap::new() }
     }
 
     /// How large programs are, in pages as these ports have them.
@@ -80,6 +85,16 @@ impl Plan {
     pub const fn checks(mut self, checks: Checks) -> Self {
         self.checks = checks;
         self
+    }
+
+    /// With this CPU in the machines of a port.
+    ///
+    /// # Errors
+    /// The first feature that is switched and that the port does not have.
+    pub fn cpu(mut self, port: &str, cpu: CpuConfig) -> Result<Self, UnknownFeature> {
+        cpu.validate(port_named(port).map_or(&[], |port| port.features))?;
+        self.cpus.insert(port.to_owned(), cpu);
+        Ok(self)
     }
 
     /// With a fault in the first machine of each case.
@@ -97,7 +112,8 @@ impl Plan {
         fault: Fault,
     ) -> Box<dyn Judged> {
         let span = self.size.of_case(case).span();
-        checked(port).expect("the plan names ports that there are").on_trial(rules, fault, span)
+        let cpu = self.cpus.get(port).cloned().unwrap_or_default();
+        checked(port).expect("the plan names ports that there are").on_trial(&cpu, rules, fault, span)
     }
 }
 

@@ -79,9 +79,9 @@ pub(crate) struct OnTrial<A> {
 }
 
 impl<A: PortFacts> OnTrial<A> {
-    pub(crate) fn new(arch: A, rules: &'static KernelRules, span: u64) -> Self {
+    pub(crate) fn new(arch: A, cpu: &CpuConfig, rules: &'static KernelRules, span: u64) -> Self {
         let machine = PortMachine::new(arch, rules, CONFIG);
-        let setting = Setting::of::<A>(CpuConfig::default(), rules);
+        let setting = Setting::of::<A>(cpu.clone(), rules);
         Self {
             machine,
             cont_on_invalid: A::has_cont_on_invalid(&setting.sound()),

@@ -46,9 +46,9 @@ struct Seen {
 impl Seen {
     /// Whether a stretch may begin at an entry, as far as is known.
     #[inline]
-    fn may_begin<A: Arch, H: TableMemory>(&self, p: Ptep) -> bool {
+    fn may_begin<A: Arch, H: TableMemory>(&self, arch: &A, p: Ptep) -> bool {
         let known_short = p < self.from && self.from.0 - p.0 < A::PTRS_PER_PTE as u64;
-        !H::KEEPS_ORDER && !known_short && p.offset_in(A::CONT_PTES) == 0
+        !H::KEEPS_ORDER && !known_short && p.offset_in(arch.cont_ptes()) == 0
     }
 }
 
@@ -121,7 +121,7 @@ impl Entries {
         walk: &mut ChangeWalk<'_>,
     ) -> Option<(VirtAddr, Ptep, usize)> {
         let left = self.left::<A>();
-        if walk.seen.observed.is_some() || left > 1 && walk.seen.may_begin::<A, H>(self.p) {
+        if walk.seen.observed.is_some() || left > 1 && walk.seen.may_begin::<A, H>(&pt.arch, self.p) {
             let (at, max) = self.repeat_from(pt, walk);
             *self = at;
             return max.map(|max| (self.addr, self.p, max));
@@ -184,7 +184,7 @@ fn repeat<A: Arch, H: TableMemory>(
     p: Ptep,
     max: usize,
 ) -> Repeat {
-    if !walk.seen.may_begin::<A, H>(p) {
+    if !walk.seen.may_begin::<A, H>(&pt.arch, p) {
         return Repeat::Not(max);
     }
     let Some(stretch) = stretch(pt, walk, addr, p, max) else { return Repeat::Not(max) };
@@ -250,18 +250,19 @@ fn stretch<A: Arch, H: TableMemory>(
         // costs is what people want to see, in time as in counts.
         return None;
     }
-    let order = (!by_entry || A::CONT_PTES > 1).then(|| pt.hw.peek_folio(pfn).order);
+    let block = pt.arch.cont_ptes();
+    let order = (!by_entry || block > 1).then(|| pt.hw.peek_folio(pfn).order);
     let batch = if by_entry { 1 } else { 1 << order.unwrap_or(0) };
     if !pfn.index().is_multiple_of(batch) {
         return None;
     }
-    let period = batch.max(A::CONT_PTES);
+    let period = batch.max(block);
     let mut n = pt.hw.peek_run(p, pte, pt.arch.pfn_step(pte), max);
     if n >= period
         && let Some(order) = order
     {
         // Of a folio, a batch looks at its first page; of a block, an attempt to fold looks at one.
-        let stride = if by_entry { A::CONT_PTES } else { batch };
+        let stride = if by_entry { block } else { batch };
         n = n.min(stride * pt.hw.peek_orders(pfn, stride, order, n / stride));
     }
     let mut exclusive = None;

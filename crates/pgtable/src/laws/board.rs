@@ -54,7 +54,7 @@ impl Layout {
             }
         }
         all.retain(|layout| {
-            let legal = !layout.folded || (P::CONT_PTES > 1 && !layout.base.contains(PteAttrs::PROTNONE));
+            let legal = !layout.folded || (port.has_contpte() && !layout.base.contains(PteAttrs::PROTNONE));
             legal && (0..len::<P>()).all(|i| layout.word(port, i).is_some())
         });
         all

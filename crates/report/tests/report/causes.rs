@@ -182,7 +182,7 @@ impl PortVisitor for CausesOf {
 /// Every cause of mm and of the ports.
 fn all_causes() -> BTreeSet<&'static str> {
     let ports = port_names().into_iter().filter_map(|port| visit_port(port, CausesOf));
-    let tables = ports.chain([ptelab::mm::CAUSES]);
+    let tables = ports.chain([ptelab::mm::CAUSES, ptelab::pgtable::CAUSES]);
     let mut ids = BTreeSet::new();
     for cause in tables.flatten() {
         assert!(ids.insert(cause.id), "two causes are called {}", cause.id);

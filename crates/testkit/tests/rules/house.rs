@@ -95,7 +95,8 @@ fn names_in(dir: &str) -> BTreeSet<String> {
 }
 
 /// What a port has beside the files of the generic one.
-const OWN_FILES: &[(&str, &[&str])] = &[("arm64", &["contpte.rs", "block.rs"]), ("s390x", &["flush_mm.rs"])];
+const OWN_FILES: &[(&str, &[&str])] =
+    &[("arm64", &["contpte.rs", "block.rs"]), ("riscv64", &["contpte.rs"]), ("s390x", &["flush_mm.rs"])];
 
 #[test]
 fn ports_have_the_same_files() {

@@ -12,6 +12,7 @@ const ONE_PIECE: &[(&str, &str, &str)] = &[
     ("ptelab-machine", "backend", "machine"),
     ("ptelab-machine", "backend", "ports"),
     ("ptelab-pgtable", "format", "view"),
+    ("ptelab-pgtable", "ops", "contpte"),
 ];
 
 /// Names that several public types have, as they are one notion: what each port has of its own, and what a host has or has not.
