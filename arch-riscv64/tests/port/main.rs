@@ -3,7 +3,6 @@
 mod contpte;
 mod laws;
 mod modify_prot;
-
 mod ops;
 mod pte;
 mod tlb;

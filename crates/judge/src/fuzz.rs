@@ -20,6 +20,8 @@ mod state;
 #[cfg(all(feature = "real", target_os = "linux"))]
 mod vary;
 
+#[cfg(all(feature = "real", target_os = "linux"))]
+pub(crate) use case::is_kernels_own;
 pub use case::{Found, Plan, Planned};
 pub use checks::{Check, Checks, Violation};
 pub use coverage::Coverage;

@@ -83,6 +83,7 @@ errnos! {
     EKEYREJECTED = 129, "Key was rejected by service";
     EOWNERDEAD = 130, "Owner died";
     EHWPOISON = 133, "Memory page has hardware error";
+    ERESTARTNOINTR = 513, "To be restarted: Linux makes this call again and again";
 }
 
 impl Errno {

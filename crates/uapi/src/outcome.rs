@@ -17,6 +17,13 @@ pub enum Outcome {
     Mismatch(u8),
 }
 
+impl Outcome {
+    /// Whether Linux would make this call again and again, until a signal ends the process.
+    pub const fn never_ends(self) -> bool {
+        matches!(self, Self::Failed(CallError::Errno(errno)) if errno.number() == Errno::ERESTARTNOINTR.number())
+    }
+}
+
 /// Why a call did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum CallError {

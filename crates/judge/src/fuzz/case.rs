@@ -243,7 +243,7 @@ impl Run {
     ) -> Result<Self, (usize, Violation, String)> {
         for (i, line) in lines.iter().enumerate() {
             if let Err(violation) = self.step(line, coverage) {
-                if self.is_kernels_own(line, &violation) {
+                if is_kernels_own(self.machine.rules().sound(), &line.call, violation.check) {
                     break;
                 }
                 return Err((i + 1, violation, self.machine.name()));
@@ -253,14 +253,6 @@ impl Run {
             }
         }
         Ok(self)
-    }
-
-    /// A bug that the kernel of this name has: until 29f40594a281 reclaim put back what is read-only as writable.
-    fn is_kernels_own(&self, line: &Line, violation: &Violation) -> bool {
-        let rules = self.machine.rules().sound();
-        reclaims(&line.call)
-            && !rules.has(Rules::reclaim_respects_write)
-            && matches!(violation.check, Check::Writable | Check::Vma)
     }
 
     /// Makes a call, and notes what tells how folios are split after it.
@@ -312,13 +304,31 @@ impl Run {
     }
 }
 
-/// Whether a program ends with a call that came to this: an access to a page that migrates waits for what comes later; and of
-/// memory that stays mapped where it was, nothing says how much has moved before that failed.
+/// Whether a program ends with a call that came to this. Nothing follows a call that never ends. An access to a page that migrates waits
+/// for what comes later. Where an mremap that leaves the old memory mapped has failed, nothing says how much it had moved.
 fn ends(line: &Line, got: Option<Outcome>) -> bool {
     match got {
         Some(Outcome::Failed(CallError::Migrating)) => true,
+        Some(got) if got.never_ends() => true,
         Some(Outcome::Failed(_)) => {
             matches!(line.call, Call::Mremap { flags, .. } if flags.contains(MremapFlags::DONTUNMAP))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a kernel of these rules is known to break a check with a call: until 29f40594a281 reclaim put back what is read-only as
+/// writable, and until 6.18 a VMA that had grown over moved memory could lose its anon_vma, so that forks leave its pages out, and a
+/// walk of a page's mappings does not find it.
+pub(crate) fn is_kernels_own(rules: &KernelRules, call: &Call, check: Check) -> bool {
+    match check {
+        Check::Writable | Check::Vma => reclaims(call) && !rules.has(Rules::reclaim_respects_write),
+        Check::Contents => {
+            let by_anon_vma = matches!(
+                call,
+                Call::Fork {} | Call::MigrateEnd { .. } | Call::Hwpoison { .. } | Call::SoftOffline { .. }
+            );
+            by_anon_vma && rules.has(Rules::copy_forgets_anon_vma)
         }
         _ => false,
     }

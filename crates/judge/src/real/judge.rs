@@ -4,12 +4,14 @@ use super::qemu::Player;
 use super::recording::{PAGE, RealDump, Recording};
 use super::sound::{Entry, Tables};
 use super::{Beside, VerifyError};
-use crate::fuzz::{Check, Expected, Model, Page, State, Violation, result_is_right, says_protected};
+use crate::fuzz::{
+    Check, Expected, Model, Page, State, Violation, is_kernels_own, result_is_right, says_protected,
+};
 use crate::golden::Golden;
 use ptelab_machine::mm::{Pagemap, Rules};
 use ptelab_machine::pgtable::{SoftLeaf, marker};
 use ptelab_machine::{Backend, Call, KernelRules, Level, MremapFlags, Outcome, Pid, PteAttrs, PteView};
-use ptelab_run::exec::{Watch, reclaims};
+use ptelab_run::exec::Watch;
 use ptelab_scenario::{Line, Scenario};
 use std::collections::BTreeMap;
 
@@ -78,13 +80,6 @@ fn moments<'a>(recording: &'a Recording, scenario: &'a Scenario) -> Vec<Moment<'
         }
     }
     moments
-}
-
-/// A bug that kernels of these rules have: until 29f40594a281 reclaim put back what is read-only as writable.
-fn is_kernels_own(rules: &KernelRules, call: &Call, check: Check) -> bool {
-    reclaims(call)
-        && !rules.has(Rules::reclaim_respects_write)
-        && matches!(check, Check::Writable | Check::Vma)
 }
 
 /// Whether nothing says how much of memory a call has moved before it failed.

@@ -152,8 +152,8 @@ fn can_be_played(call: &Call) -> bool {
     ptelab_real::asked(call) && !other_machine
 }
 
-/// A program with dumps: after each call that may change entries those of its process, after a fork or a failed page those of all
-/// processes, and in the end too.
+/// A program with dumps, and without the calls that never end: after each call that may change entries those of its process, after a
+/// fork or a failed page those of all processes, and in the end too.
 pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Result<Scenario, GoldenError> {
     let mut vm = machine.build()?;
     let mut items = Vec::new();
@@ -165,7 +165,9 @@ pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Resul
         }
     };
     for line in lines {
-        exec::run_line(&mut *vm, line);
+        if exec::run_line(&mut *vm, line).0.never_ends() {
+            continue;
+        }
         items.push(Item::Line(Line { expect: None, ..line.clone() }));
         let of_all = matches!(line.call, Call::Fork {} | Call::Hwpoison { .. });
         let changes = !matches!(line.call.form().class, Class::Access | Class::Setting);

@@ -48,8 +48,12 @@ fn install_guards<A: Arch, H: TableMemory>(
         let pmdp = k.pt.pmd_alloc(mm, addr)?;
         let table = k.pt.pte_alloc(mm, pmdp)?;
         let p = table.add(A::index(addr, Level::Pte));
-        if k.pt.arch.pte_none(k.pt.hw.peek(p)) {
+        let pte = k.pt.hw.peek(p);
+        if k.pt.arch.pte_none(pte) {
             k.pt.set_pte_at(addr, p, guard);
+        } else if !k.pt.is_marker(pte, marker::GUARD) {
+            // Zapping leaves it there, so Linux starts over until a signal ends the process.
+            return Err(Errno::ERESTARTNOINTR);
         }
         addr = addr.add(A::PAGE_SIZE);
     }
