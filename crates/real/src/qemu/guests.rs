@@ -42,7 +42,7 @@ pub const GUESTS: [Guest; 2] = [
         qemu_package: "qemu-system-arm",
         compiler: "aarch64-linux-gnu-gcc",
         compiler_packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-        machine: ["virt,gic-version=3", "max,pauth-impdef=on,lpa2=off"],
+        machine: ["virt,gic-version=3", "max,pauth=off,sve=off,sme=off,lpa2=off"],
         console: "ttyAMA0",
         root: ("TTBR0_EL1", 0x0000_ffff_ffff_f000),
         mode: ("cpsr", 0xf, 0),
