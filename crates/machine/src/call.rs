@@ -11,9 +11,6 @@ use ptelab_uapi::{
 /// What a call returned, or why not.
 type Returned = Result<u64, CallError>;
 
-/// `BUS_MCEERR_AR`
-const MCEERR_AR: SigCode = SigCode(4);
-
 impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// Makes a call in a process, and says what it came to.
     pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Outcome {
@@ -233,6 +230,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                     continue;
                 }
                 Err(FaultError::Signal(signal)) => Err(CallError::Signal(self.siginfo(signal))),
+                Err(FaultError::Hwpoison) => Err(CallError::Signal(self.siginfo(Signal::BUS))),
                 Err(FaultError::OutOfMemory) => Err(CallError::OutOfMemory),
                 Err(FaultError::Migrating) => Err(CallError::Migrating),
             };
@@ -350,7 +348,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         }
         let addr = self.get_user_page(pid, addr, Access::Read)?;
         let (kernel, mm) = self.process(pid)?;
-        let (page, folio) = mm::page_to_fail(&mut kernel.pt, mm, addr)?;
+        let (page, folio) = mm::page_to_fail(kernel, mm, addr)?;
         Ok((addr, page, folio))
     }
 
@@ -377,10 +375,15 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         let page = FolioSpan { head: page, order: 0 };
         mm::fail_page(&mut self.kernel.pt, page);
         self.everywhere(|kernel, mm| mm::unmap_poisoned(&mut kernel.pt, mm, page));
-        // The process that reported a single page gets SIGBUS for it, as it maps it; splitting a large folio takes the page
-        // away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
-        if folio.order == 0 {
-            Err(CallError::Signal(SigInfo { signal: Signal::BUS, code: MCEERR_AR, addr: addr.get() }))
+        // The process that reported a single page gets SIGBUS for it, as it maps it, but not for a clean page of shared memory;
+        // splitting a large folio takes the page away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
+        let pages = &self.kernel.pt.pages;
+        if folio.order == 0 && (pages.is_anon(page) || pages.is_dirty(page)) {
+            Err(CallError::Signal(SigInfo {
+                signal: Signal::BUS,
+                code: SigCode::MCEERR_AR,
+                addr: addr.get(),
+            }))
         } else {
             Ok(0)
         }

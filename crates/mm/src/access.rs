@@ -148,7 +148,7 @@ fn user_access<A: Arch, H: TableMemory>(
     access: Access,
 ) -> Result<Pfn, FaultError> {
     if addr.get() >= mm.task_size {
-        return Err(send_signal(k, mm, addr, access, Signal::SEGV));
+        return Err(send_signal(k, addr, Signal::SEGV, segv_code(&k.pt, mm, addr, access)));
     }
     for _ in 0..MAX_FAULTS {
         if let Some(pfn) = hardware_walk(&mut k.pt, mm, addr, access) {
@@ -156,38 +156,41 @@ fn user_access<A: Arch, H: TableMemory>(
         }
         if let Err(error) = handle_mm_fault(k, mm, addr, access) {
             return Err(match error {
-                FaultError::Signal(signal) => send_signal(k, mm, addr, access, signal),
+                FaultError::Signal(Signal::SEGV) => {
+                    send_signal(k, addr, Signal::SEGV, segv_code(&k.pt, mm, addr, access))
+                }
+                FaultError::Signal(signal) => send_signal(k, addr, signal, SigCode::ADRERR),
+                // Ports whose memory may fail say that it did.
+                FaultError::Hwpoison if A::MEMORY_FAILURE => {
+                    send_signal(k, addr, Signal::BUS, SigCode::MCEERR_AR)
+                }
+                FaultError::Hwpoison => send_signal(k, addr, Signal::BUS, SigCode::ADRERR),
                 _ => error,
             });
         }
     }
-    Err(send_signal(k, mm, addr, access, Signal::SEGV))
+    Err(send_signal(k, addr, Signal::SEGV, segv_code(&k.pt, mm, addr, access)))
 }
 
 fn send_signal<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
-    mm: &Mm,
     addr: VirtAddr,
-    access: Access,
     signal: Signal,
+    code: SigCode,
 ) -> FaultError {
     k.pt.hw.event(Event::Fault(FaultKind::Signal));
-    k.last_signal =
-        Some(SigInfo { signal, code: si_code(&k.pt, mm, addr, access, signal), addr: addr.get() });
+    k.last_signal = Some(SigInfo { signal, code, addr: addr.get() });
     FaultError::Signal(signal)
 }
 
-/// `si_code` of a signal that an access got (`arch/*/mm/fault.c`, 6.18).
-fn si_code<A: Arch, H: TableMemory>(
+/// `si_code` of the `SIGSEGV` that an access got (`arch/*/mm/fault.c`, 6.18).
+fn segv_code<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     mm: &Mm,
     addr: VirtAddr,
     access: Access,
-    signal: Signal,
 ) -> SigCode {
-    let Some(vma) = mm.vmas.find(addr).filter(|_| signal == Signal::SEGV) else {
-        return if signal == Signal::BUS { SigCode::ADRERR } else { SigCode::MAPERR };
-    };
+    let Some(vma) = mm.vmas.find(addr) else { return SigCode::MAPERR };
     if !allows(pt, vma.flags, access) {
         SigCode::ACCERR
     } else if vma.flags.pkey() != 0 {

@@ -9,6 +9,9 @@ pub enum FaultError {
     /// It got a signal.
     #[error("{0}")]
     Signal(Signal),
+    /// The page failed, or userfaultfd says that it did (`VM_FAULT_HWPOISON`): `SIGBUS`.
+    #[error("SIGBUS")]
+    Hwpoison,
     /// The machine has no memory left for the page. Linux would call its OOM killer.
     #[error("ENOMEM")]
     OutOfMemory,

@@ -150,6 +150,7 @@ fn madvise_populate<A: Arch, H: TableMemory>(
         }
         let part_end = vma.end.min(end);
         populate_range(k, mm, at, part_end, access).map_err(|error| match error {
+            FaultError::Hwpoison => Errno::EHWPOISON,
             FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::EFAULT,
             FaultError::OutOfMemory => Errno::ENOMEM,
         })?;

@@ -1,6 +1,8 @@
 //! Memory that failed (`mm/memory-failure.c`, 7.3).
 
+use crate::address_space::ObjectKind;
 use crate::cause;
+use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::rmap::folio_entries;
@@ -8,29 +10,33 @@ use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type};
 use ptelab_uapi::Errno;
 
-/// The page at an address that is to fail, and its folio; the page was faulted in (`memory_failure`).
+/// The page at an address that is to fail, and its folio; the page was faulted in (`memory_failure`). A file's would go through its
+/// file system, and a private mapping's page would have to be told from its copies: neither is here.
 ///
 /// # Errors
-/// `EFAULT` where nothing is mapped, `EBUSY` for the zero page, `EOPNOTSUPP` for memory that is not private.
+/// `EFAULT` where nothing is mapped, `EBUSY` for the zero page, `EOPNOTSUPP` for a file's page.
 pub fn page_to_fail<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+    k: &mut Kernel<A, H>,
     mm: &Mm,
     addr: VirtAddr,
 ) -> Result<(Pfn, FolioSpan), Errno> {
+    let pt = &mut k.pt;
     let page = present_page_at(pt, mm, addr).ok_or(Errno::EFAULT)?;
     if pt.pages.is_zero_page(page) {
         return Err(Errno::EBUSY);
     }
     let folio = pt.hw.page_folio(page);
-    if !pt.pages.is_anon(folio) {
-        return Err(Errno::EOPNOTSUPP);
+    let of_memory = |object| matches!(k.objects.kind(object), ObjectKind::Anonymous | ObjectKind::Sysv(_));
+    if pt.pages.is_anon(folio) || pt.pages.object(folio).is_some_and(of_memory) {
+        Ok((page, folio))
+    } else {
+        Err(Errno::EOPNOTSUPP)
     }
-    Ok((page, folio))
 }
 
-/// A page, which is a folio of its own now, is never used again.
+/// A page, which is a folio of its own now, is never used again. An object keeps its failed page, so that who faults on it gets `SIGBUS`.
 pub fn fail_page<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, page: FolioSpan) {
-    pt.pages.hold(page);
+    pt.pages.set_hwpoison(page);
 }
 
 fn present_page_at<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, mm: &Mm, addr: VirtAddr) -> Option<Pfn> {

@@ -173,7 +173,10 @@ fn populate_locked<A: Arch, H: TableMemory>(
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
     for vma in &vmas {
         populate_vma_page_range(k, mm, vma, (start, end)).map_err(|error| match error {
-            FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::ENOMEM,
+            FaultError::Signal(_)
+            | FaultError::Hwpoison
+            | FaultError::Migrating
+            | FaultError::InDevice(_) => Errno::ENOMEM,
             FaultError::OutOfMemory => Errno::EAGAIN,
         })?;
     }

@@ -36,6 +36,7 @@ impl Head {
     const SWAPBACKED: u64 = 1 << 61;
     const CACHED: u64 = 1 << 60;
     const HELD: u64 = 1 << 59;
+    const HWPOISON: u64 = 1 << 58;
     const NODE_SHIFT: u32 = 52;
     const NODE: u64 = 0x3f << Self::NODE_SHIFT;
     const INDEX: u64 = (1 << Self::NODE_SHIFT) - 1;
@@ -287,6 +288,23 @@ impl Pages {
     /// Takes a reference that keeps a folio while nobody maps it.
     pub(crate) fn hold(&mut self, span: FolioSpan) {
         self.meta[span.head.index()].word |= Head::HELD;
+    }
+
+    /// The object that keeps it, where one does.
+    pub(crate) fn object(&self, span: FolioSpan) -> Option<u32> {
+        let PageMeta { word, owner, .. } = self.meta[span.head.index()];
+        (word & (Head::CACHED | Head::ANON) == Head::CACHED).then_some(owner)
+    }
+
+    /// A page failed (`PG_hwpoison`): it is held for ever, and nobody may have it.
+    pub(crate) fn set_hwpoison(&mut self, page: FolioSpan) {
+        self.meta[page.head.index()].word |= Head::HWPOISON;
+        self.hold(page);
+    }
+
+    /// Whether a page that is a folio of its own failed.
+    pub(crate) fn is_hwpoison(&self, page: Pfn) -> bool {
+        self.meta[page.index()].word & Head::HWPOISON != 0
     }
 
     /// Gives that reference up, and frees the folio if it was the last.

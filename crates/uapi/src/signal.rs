@@ -64,6 +64,8 @@ impl SigCode {
     pub const ACCERR: Self = Self(2);
     /// `SEGV_PKUERR`: the key of what is mapped there does not.
     pub const PKUERR: Self = Self(4);
+    /// `BUS_MCEERR_AR`: the page failed that was accessed.
+    pub const MCEERR_AR: Self = Self(4);
     /// `BUS_ADRERR`: there is no such page in the file.
     pub const ADRERR: Self = Self(2);
     /// `SI_KERNEL`: the kernel does not say.

@@ -120,7 +120,11 @@ impl<A: PortFacts> OnTrial<A> {
             if bytes.is_some_and(|bytes| bytes != page.bytes()) {
                 return Err((Check::Contents, format!("holds {bytes:?}, was written {:?}", page.bytes())));
             }
-            if page.is(State::BROKEN) && !here.is_some_and(|seen| matches!(seen.view, PteView::Soft(_))) {
+            let unmapped = page.is_shared() && here.is_none();
+            if page.has_failed()
+                && !unmapped
+                && !here.is_some_and(|seen| matches!(seen.view, PteView::Soft(_)))
+            {
                 return Err((Check::Contents, "failed, and can be reached".to_owned()));
             }
         }
@@ -129,7 +133,7 @@ impl<A: PortFacts> OnTrial<A> {
             return Err((Check::Results, format!("a guard: {}, and says otherwise", page.is(State::GUARD))));
         }
         let says = |bit| here.is_some_and(|seen| seen.entry.pagemap.contains(bit));
-        let unsure = page.is(State::BROKEN) || page.is(State::GUARD) || page.is(State::SLIPPING);
+        let unsure = page.has_failed() || page.is(State::GUARD) || page.is(State::SLIPPING);
         if checks.has(Check::Protected) && page.uffd.is_some() && !unsure {
             let protected = page.is(State::PROTECTED);
             if protected != says(Pagemap::UFFD_WP) {

@@ -19,7 +19,15 @@ use std::rc::Rc;
 #[derive(Clone, Debug)]
 enum Bytes {
     Own([u8; 4]),
-    Shared(Rc<Cell<[u8; 4]>>),
+    Shared(Rc<Shared>),
+}
+
+/// A page of shared memory.
+#[derive(Debug, Default)]
+struct Shared {
+    bytes: Cell<[u8; 4]>,
+    /// It failed: it cannot be reached any more by anyone.
+    failed: Cell<bool>,
 }
 
 bitflags! {
@@ -86,10 +94,15 @@ impl Page {
         matches!(self.bytes, Bytes::Shared(_))
     }
 
+    /// Whether it failed, for this process or for all who share it.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.is(State::BROKEN) || matches!(&self.bytes, Bytes::Shared(shared) if shared.failed.get())
+    }
+
     pub(crate) fn bytes(&self) -> [u8; 4] {
         match &self.bytes {
             Bytes::Own(bytes) => *bytes,
-            Bytes::Shared(bytes) => bytes.get(),
+            Bytes::Shared(shared) => shared.bytes.get(),
         }
     }
 
@@ -100,7 +113,7 @@ impl Page {
         }
         match &mut self.bytes {
             Bytes::Own(own) => *own = bytes,
-            Bytes::Shared(shared) => shared.set(bytes),
+            Bytes::Shared(shared) => shared.bytes.set(bytes),
         }
         self.state |= State::DIRTY;
         self.state -= State::FREED;
@@ -115,6 +128,15 @@ impl Page {
         self.state -= State::OF_CONTENTS;
     }
 
+    /// It fails for this process, and where it is shared for all.
+    fn fail(&mut self) {
+        self.zap();
+        match &self.bytes {
+            Bytes::Own(_) => self.state |= State::BROKEN,
+            Bytes::Shared(shared) => shared.failed.set(true),
+        }
+    }
+
     fn is_async(&self) -> bool {
         self.uffd.is_some_and(|features| features.contains(UffdFeatures::WP_ASYNC))
     }
@@ -126,7 +148,7 @@ impl Page {
         if !self.prot.intersects(needed) || self.is(State::GUARD) {
             return Err(Signal::SEGV);
         }
-        if self.is(State::BROKEN) {
+        if self.has_failed() {
             return Err(Signal::BUS);
         }
         if access == Access::Write && self.is(State::PROTECTED) {
@@ -310,8 +332,7 @@ impl Model {
             for &mut (at, ref mut page) in &mut space.all {
                 let failed = matches!(word(of, at), PteView::Soft(leaf) if leaf.ty == swp_type::HWPOISON);
                 if failed || (of, at) == (pid, addr / space.page) {
-                    page.zap();
-                    page.state |= State::BROKEN;
+                    page.fail();
                 }
             }
         }
@@ -464,7 +485,7 @@ fn mmap(space: &mut Space, (addr, len): (u64, u64), prot: Prot, flags: MapFlags)
         return errno(Errno::EEXIST);
     }
     let bytes = || match flags.bits() & MapFlags::TYPE {
-        1 => Bytes::Shared(Rc::new(Cell::new([0; 4]))),
+        1 => Bytes::Shared(Rc::default()),
         _ => Bytes::Own([0; 4]),
     };
     space.extend(space.pages(addr, len).map(|at| (at, Page::new(prot, bytes()))));
@@ -585,7 +606,7 @@ fn uffd_wp(space: &mut Space, (addr, len): (u64, u64), how: Switch) -> Expected 
             return errno(Errno::ENOENT);
         }
         any = true;
-        let protects = how == Switch::On && !page.state.intersects(State::GUARD | State::BROKEN);
+        let protects = how == Switch::On && !page.is(State::GUARD) && !page.has_failed();
         page.protect(protects);
     }
     if any { FINE } else { errno(Errno::ENOENT) }
@@ -594,7 +615,7 @@ fn uffd_wp(space: &mut Space, (addr, len): (u64, u64), how: Switch) -> Expected 
 /// A scan protects what is there, and what is empty as its kernel says.
 fn scan_protects(space: &mut Space, range: (u64, u64), word: WordOf<'_>) {
     each(space, range, |at, page| {
-        if page.is_async() && !page.state.intersects(State::GUARD | State::BROKEN) {
+        if page.is_async() && !page.is(State::GUARD) && !page.has_failed() {
             let word = word(at);
             let there = matches!(word, PteView::Present(_) | PteView::Soft(_));
             page.protect(there || says_protected(&word));

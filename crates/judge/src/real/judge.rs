@@ -242,7 +242,11 @@ impl<'a> Judge<'a> {
             _ => None,
         };
         // The zero page cannot fail.
-        if page.is(State::BROKEN) && leaf.is_none() && !entry.has(PteAttrs::SPECIAL) {
+        if page.has_failed()
+            && leaf.is_none()
+            && !entry.has(PteAttrs::SPECIAL)
+            && !(page.is_shared() && empty)
+        {
             return Err((Check::Contents, "failed, and can be reached".to_owned()));
         }
         let guard = |leaf: SoftLeaf| leaf.is_marker(marker::GUARD);
@@ -252,7 +256,7 @@ impl<'a> Judge<'a> {
                 format!("is a guard: {}, and says otherwise", page.is(State::GUARD)),
             ));
         }
-        let unsure = page.is(State::BROKEN) || page.is(State::GUARD) || page.is(State::SLIPPING);
+        let unsure = page.has_failed() || page.is(State::GUARD) || page.is(State::SLIPPING);
         let protected = page.is(State::PROTECTED);
         if page.uffd.is_some() && !unsure && protected != says_protected(&entry.view) {
             let text = format!("is write-protected by userfaultfd: {protected}, and says otherwise");

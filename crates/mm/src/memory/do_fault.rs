@@ -97,7 +97,8 @@ fn do_cow_fault<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// The object's page for an address (`filemap_fault`). One that migrates is locked: who wants it waits.
+/// The object's page for an address (`filemap_fault`, `__do_fault`). One that migrates is locked, and its fault waits; one that failed
+/// ends in `SIGBUS`.
 fn fault_page<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     vma: &Vma,
@@ -109,6 +110,9 @@ fn fault_page<A: Arch, H: TableMemory>(
         return Err(FaultError::Signal(Signal::BUS));
     }
     let pfn = object_page_or_new(k, object, pgoff)?;
+    if k.pt.pages.is_hwpoison(pfn) {
+        return Err(FaultError::Hwpoison);
+    }
     if k.pt.pages.migrations.contains_key(&pfn) { Err(FaultError::Migrating) } else { Ok(pfn) }
 }
 
@@ -134,7 +138,7 @@ fn map_object_page<A: Arch, H: TableMemory>(
     pt.set_pte_at(addr, p, entry);
 }
 
-/// Maps the pages around a read fault that are there already and do not migrate.
+/// Maps the pages around a read fault that are there already, do not migrate and have not failed.
 fn do_fault_around<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &Mm,
@@ -153,6 +157,7 @@ fn do_fault_around<A: Arch, H: TableMemory>(
         if k.objects.has(object, pgoff)
             && let Some(pfn) = k.objects.page(object, pgoff)
             && !k.pt.pages.migrations.contains_key(&pfn)
+            && !k.pt.pages.is_hwpoison(pfn)
             && k.pt.arch.pte_none(k.pt.hw.peek(p))
         {
             let mut entry = object_read_entry(&k.pt, vma, pfn);

@@ -28,8 +28,8 @@ pub(crate) fn do_swap_page<A: Arch, H: TableMemory>(
 ) -> Result<(), FaultError> {
     let Some(leaf) = k.pt.soft_view(pte) else { return Err(FaultError::Signal(Signal::SEGV)) };
     match leaf.ty {
-        swp_type::HWPOISON => Err(FaultError::Signal(Signal::BUS)),
-        swp_type::MARKER if leaf.is_marker(marker::POISONED) => Err(FaultError::Signal(Signal::BUS)),
+        swp_type::HWPOISON => Err(FaultError::Hwpoison),
+        swp_type::MARKER if leaf.is_marker(marker::POISONED) => Err(FaultError::Hwpoison),
         swp_type::MARKER => Err(FaultError::Signal(Signal::SEGV)),
         swp_type::DEVICE_WRITE | swp_type::DEVICE_READ | swp_type::DEVICE_EXCLUSIVE => {
             k.because(&cause::fault_device, |k| do_device_page(k, mm, vma, p, leaf, fault))

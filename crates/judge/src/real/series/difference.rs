@@ -12,7 +12,7 @@ pub(super) fn differing(base: &Golden, patched: &Golden, port: &dyn Backend) -> 
         let (was, is) = (result(a), result(b));
         let name = name_of(&a.call);
         return Some(Said {
-            cause: format!("{name}: {was}, now {is}"),
+            cause: format!("{name}: {}, now {}", came_to(a), came_to(b)),
             text: format!("{}: {was}, now {is}", a.call),
         });
     }
@@ -25,6 +25,11 @@ pub(super) fn differing(base: &Golden, patched: &Golden, port: &dyn Backend) -> 
 fn result(call: &GoldenCall) -> String {
     let failed = call.errno.clone().or_else(|| call.signal.clone());
     failed.or_else(|| call.ret.clone()).unwrap_or_default()
+}
+
+/// How a call ended, whatever it returned.
+fn came_to(call: &GoldenCall) -> &str {
+    call.errno.as_deref().or(call.signal.as_deref()).unwrap_or("a result")
 }
 
 /// `[pid 2] mremap(...)` is an mremap.
