@@ -3,22 +3,25 @@
 use bitvec::vec::BitVec;
 use std::ops::Range;
 
+/// Bits of a word, which is as wide as the host's.
+const BITS: usize = usize::BITS as usize;
+
 /// Bits by number. What goes through many of them goes by words, as bitvec's own iterators take 15 times as long.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Bitmap(BitVec<u64>);
+pub(crate) struct Bitmap(BitVec<usize>);
 
 impl Bitmap {
     /// Makes room for bits below `len`; new ones are clear.
     pub(crate) fn grow(&mut self, len: usize) {
         if self.0.len() < len {
-            self.0.resize(len.next_multiple_of(64), false);
+            self.0.resize(len.next_multiple_of(BITS), false);
         }
     }
 
     /// Whether a bit is set. One that there is no room for is not.
     #[inline]
     pub(crate) fn get(&self, i: usize) -> bool {
-        self.0.as_raw_slice().get(i / 64).is_some_and(|word| word >> (i % 64) & 1 != 0)
+        self.0.as_raw_slice().get(i / BITS).is_some_and(|word| word >> (i % BITS) & 1 != 0)
     }
 
     /// Sets a bit or clears it.
@@ -40,13 +43,13 @@ impl Bitmap {
     #[inline]
     pub(crate) fn run(&self, from: usize, max: usize) -> (bool, usize) {
         let words = self.0.as_raw_slice();
-        let first = words[from / 64] >> (from % 64) & 1 != 0;
-        let flip = if first { u64::MAX } else { 0 };
+        let first = words[from / BITS] >> (from % BITS) & 1 != 0;
+        let flip = if first { usize::MAX } else { 0 };
         let mut len = 0;
         while len < max {
             let at = from + len;
-            let differing = (words[at / 64] ^ flip) >> (at % 64);
-            let here = 64 - at % 64;
+            let differing = (words[at / BITS] ^ flip) >> (at % BITS);
+            let here = BITS - at % BITS;
             let same = (differing.trailing_zeros() as usize).min(here);
             len += same;
             if same < here {
