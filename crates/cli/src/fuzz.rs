@@ -5,11 +5,9 @@ use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{found, fuzz_real, machines};
-use ptelab::fuzz::{Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
-use ptelab::uapi::ByteSize;
-use ptelab::{BuildError, Level, Matrix};
+use ptelab::fuzz::{self, Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
+use ptelab::{BuildError, Matrix};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Cases where neither their number nor a time is given.
@@ -45,7 +43,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     }
     progress::stop_on_ctrl_c();
     let size = if args.large { Size::LARGE } else { Size::SMALL };
-    one_page_size(&matrix.port_list())?;
+    fuzz::one_page_size(&matrix.port_list()).map_err(Failed::Unusable)?;
     let mut plan = Plan::new(matrix.port_list(), matrix.kernel_list(), size);
     for port in matrix.port_list() {
         plan = plan.cpu(port, matrix.cpu_of(port)).map_err(BuildError::from)?;
@@ -74,23 +72,6 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
         None if progress::stopped() => STOPPED,
         None => FINE,
     })
-}
-
-/// Ports are held against each other call by call, which takes pages of one size.
-fn one_page_size(ports: &[&'static str]) -> Result<(), Failed> {
-    let mut sizes: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
-    for port in ports.iter().filter_map(|name| ptelab::port_named(name)) {
-        sizes.entry(port.shape.entry_size(Level::Pte)).or_default().push(port.name);
-    }
-    if sizes.len() <= 1 {
-        return Ok(());
-    }
-    let lists = sizes.iter().map(|(bytes, ports)| format!("{} ({})", ports.join(","), ByteSize(*bytes)));
-    let lists: Vec<String> = lists.collect();
-    Err(Failed::Unusable(format!(
-        "ports that are fuzzed together have pages of one size: {}",
-        lists.join(", or ")
-    )))
 }
 
 fn report<'a>(args: &args::Fuzz, outcome: &FuzzReport, found: Option<&'a Found>) -> Report<'a> {

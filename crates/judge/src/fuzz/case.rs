@@ -10,6 +10,7 @@ use crate::faulty::Fault;
 use crate::ports::checked;
 use ptelab_machine::mm::{Pagemap, Rules};
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, swp_type};
+use ptelab_machine::uapi::ByteSize;
 use ptelab_machine::{
     Advice, Call, CallError, CpuConfig, KernelRules, Level, MremapFlags, Outcome, Pid, UnknownFeature,
     port_named,
@@ -203,6 +204,23 @@ impl Plan {
         let name = main.machine.name();
         main.machine.end(self.checks).map_err(|violation| found(violation, &name))
     }
+}
+
+/// Ports are held against each other call by call, which takes pages of one size.
+///
+/// # Errors
+/// Where they are of several: which ports have which.
+pub fn one_page_size(ports: &[&'static str]) -> Result<(), String> {
+    let mut sizes: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for port in ports.iter().filter_map(|name| port_named(name)) {
+        sizes.entry(port.shape.entry_size(Level::Pte)).or_default().push(port.name);
+    }
+    if sizes.len() <= 1 {
+        return Ok(());
+    }
+    let lists = sizes.iter().map(|(bytes, ports)| format!("{} ({})", ports.join(","), ByteSize(*bytes)));
+    let lists: Vec<String> = lists.collect();
+    Err(format!("ports that are fuzzed together have pages of one size: {}", lists.join(", or ")))
 }
 
 /// A machine that runs a program.
