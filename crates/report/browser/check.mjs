@@ -5,33 +5,14 @@
 // CHROMIUM names the browser where it is not in PATH; PTELAB the program where it is not to be built.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import assert from 'node:assert/strict';
+import { HtmlValidate, looksRight, running } from './chromium.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
-
-function browser() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  const folders = (process.env.PATH || '').split(delimiter);
-  const names = ['chromium', 'chromium-browser', 'google-chrome'];
-  return folders.flatMap((folder) => names.map((name) => join(folder, name))).find((path) => existsSync(path));
-}
-const executablePath = browser();
-if (!executablePath) {
-  console.log('skipped: there is no Chromium in PATH; CHROMIUM can name one');
-  process.exit(0);
-}
-let chromium, HtmlValidate;
-try {
-  ({ chromium } = await import('playwright-core'));
-  ({ HtmlValidate } = await import('html-validate'));
-} catch {
-  console.log('skipped: playwright-core and html-validate are not installed; run npm install in this folder');
-  process.exit(0);
-}
 
 const out = mkdtempSync(join(tmpdir(), 'ptelab-report-'));
 function report(source, options = []) {
@@ -42,7 +23,6 @@ function report(source, options = []) {
   return path;
 }
 
-const running = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
 const wrong = [];
 // A page whose errors and requests are noted.
 async function open(path, hash = '') {
@@ -72,47 +52,65 @@ async function opens(source) {
   await page.close();
 }
 
+const twoMegabytes = () => report('fixtures/scenarios/t2-two-megabytes.scn', ['--arch', 'arm64,x86_64', '--kernel', '6.16,6.17']);
+
 async function everyPartWorks() {
-  const path = report('fixtures/scenarios/t2-two-megabytes.scn', ['--arch', 'arm64,x86_64', '--kernel', '6.16,6.17']);
+  const path = twoMegabytes();
   let page = await open(path);
-  assert.match(await call(page), /^4\. mprotect/, 'it opens at the first mprotect');
+  assert.match(await call(page), /^5\. mprotect/, 'it opens where machines differ most');
+  await page.locator('#number').fill('4');
+  await page.keyboard.press('Enter');
+  assert.match(await call(page), /^4\. mprotect/);
   const sums = await page.locator('.map .sum').allTextContents();
   assert.match(sums[0], /512 entries written one by one · 32 blocks unfolded · 32 blocks folded/);
   assert.match(sums[1], /^32 batches, 512 entries in them.* instructions predicted$/);
   const costs = page.locator('#costs table').first();
   assert.match(await costs.locator('tbody tr').first().textContent(), /^predicted instructions/);
   assert.match(await costs.locator('thead').textContent(), /arm64 6\.17 \/ 6\.16/);
-  assert.equal(await page.locator('.map').first().locator('.cell').count(), 512);
-  assert.equal(await page.locator('.map').first().locator('.cell.new').count(), 512);
-  assert.equal(await page.locator('.map').nth(1).locator('path.batch').count(), 32);
+  assert.equal(await page.locator('#costs details[open]').count(), 0, 'what does not differ is folded away');
+  const cells = page.locator('.map').first().locator('.cell');
+  assert.equal(await cells.count(), 16, 'one row stands for those that are alike');
+  await page.locator('.map button.alike').first().click();
+  assert.deepEqual([await cells.count(), await page.locator('.map').first().locator('.cell.new').count()], [512, 512], 'they open');
+  assert.equal(await page.locator('.map').nth(1).locator('path.batch').count(), 32, 'on every machine');
 
   await page.locator('#slider').focus();
   await page.keyboard.press('ArrowRight');
   assert.match(await call(page), /^5\. mprotect/, 'the slider moves');
   await page.locator('#first').click();
   assert.match(await call(page), /^1\. thp/);
-  await page.locator('#number').fill('4');
-  await page.keyboard.press('Enter');
-  assert.match(await call(page), /^4\. /);
+  await page.locator('#filter').selectOption('mprotect');
+  assert.match(await call(page), /^4\. mprotect/, 'a filter passes over what it leaves out');
+  await page.locator('#last').click();
+  assert.match(await call(page), /^7\. mprotect/);
+  await page.locator('#expensive').click();
+  assert.match(await call(page), /^5\. mprotect/, 'the most expensive');
+  await page.locator('#expensive').click();
+  assert.match(await call(page), /^4\. mprotect/, 'then the next');
+  assert.equal(await page.locator('#legend').isVisible(), false);
+  await page.locator('.legend').hover();
+  assert.equal(await page.locator('#legend').isVisible(), true, 'the legend is one hover away');
 
-  await page.locator('.map').first().locator('.cell').nth(9).hover();
+  await cells.nth(9).hover();
   const decoded = await page.locator('#decode').textContent();
   for (const text of ['0x40009000', 'old ', 'new ', 'RDONLY 0→1', 'DBM 1→0', 'page 9 of a folio of 16 pages']) {
     assert.ok(decoded.includes(text), `hover shows ${text}: ${decoded}`);
   }
-  await page.locator('.map svg').first().focus();
+  await page.locator('.map .rows').first().focus();
   await page.keyboard.press('ArrowRight');
   await page.keyboard.press('ArrowDown');
-  assert.match(page.url(), /#call=4&va=0x4002a000$/, 'keys go from entry to entry');
+  assert.match(page.url(), /#call=4&va=0x4001a000$/, 'keys go from entry to entry');
+  assert.equal(await page.locator('.map').first().locator('.cell.here').count(), 1, 'rows that are alike open for it');
   await page.keyboard.press('Home');
-  assert.match(page.url(), /va=0x40020000$/);
+  assert.match(page.url(), /va=0x40010000$/);
   await page.close();
 
   page = await open(path, '#call=7&va=0x40004000');
   assert.match(await call(page), /^7\. mprotect\(0x40008000/);
   assert.ok((await page.locator('#decode').textContent()).includes('CONT 1→0'), 'a deep link opens its place');
   assert.match(await page.locator('#decode .why').first().textContent(), /^why: A block is taken apart/, 'a neighbour unfolds it');
-  assert.equal(await page.locator('.cell.here').count(), 4, 'the entry is marked on every machine');
+  const drawn = await page.locator('.map:not(.same)').count();
+  assert.equal(await page.locator('.cell.here').count(), drawn, 'the entry is marked on every machine');
   const header = await page.locator('header').boundingBox();
   await page.mouse.wheel(0, 600);
   assert.ok((await page.locator('#vmas').boundingBox()).y < header.y + header.height, 'the VMAs stay in view');
@@ -155,7 +153,9 @@ let passed = 0;
 await isValid();
 await everyPartWorks();
 await largeRunOpens();
-passed += 3;
+await looksRight(twoMegabytes());
+await looksRight(report('fixtures/strace/node-jit.strace', ['--arch', 'arm64,x86_64', '--kernel', '6.16,6.17']));
+passed += 5;
 // The seed runs for long; its layouts are there in other files.
 for (const source of [...fixtures('scenarios', '.scn').filter((name) => !name.endsWith('/seed.scn')), ...fixtures('strace', '.strace')]) {
   await opens(source);

@@ -46,6 +46,10 @@ struct Machine {
     kinds: Vec<Vec<(&'static str, u32, u32)>>,
     /// Causes of entries: twice their number, and one more where one only led to another.
     reasons: Vec<Vec<u32>>,
+    /// Flags of VMAs as smaps has them. Machines have them in one order, so that steps which differ in them only are alike.
+    flags: Vec<String>,
+    /// Predicted instructions by the number of the costs.
+    instructions: Vec<Option<u64>>,
 }
 
 /// The calls, thing by thing.
@@ -58,18 +62,18 @@ struct Calls {
     texts: Vec<u32>,
 }
 
-/// A step. Pages of `c`, `v`, `h` and `w` count from `b`.
+/// A step. Pages of `c`, `v`, `h` and `w` count from `b`. What says nothing is as in [`StepData::default`].
 #[derive(Clone, Debug, Default, PartialEq)]
 struct StepData {
     /// The first page that the step names.
     b: u64,
-    /// Number of the result's text.
+    /// Number of the result's text: 0 for `0`.
     o: u32,
     /// The result is not the expected one.
     x: bool,
     /// Address space.
     s: Option<u32>,
-    /// Changes: space, first page, and five numbers a piece.
+    /// Changes: space, first page, and five numbers a piece; two, its entries and its word, where steps have no details.
     c: Vec<(u32, u64, Vec<u64>)>,
     /// VMAs: space, first that goes, how many go, and what comes.
     v: Vec<(u32, usize, usize, Vec<AreaData>)>,
@@ -85,11 +89,10 @@ struct StepData {
     y: Vec<u32>,
     /// Number of the costs.
     k: u32,
-    /// Predicted instructions.
-    i: Option<u64>,
 }
 
-/// What a step has otherwise than that of the machine before it; than nothing, if that is the first.
+/// What a step has otherwise than that of the machine before it; on the first, than one that does nothing in the address space
+/// of the call before.
 #[derive(Debug)]
 struct Differing {
     step: StepData,
@@ -106,12 +109,12 @@ impl Serialize for Differing {
                 })*
             };
         }
-        differing!(b o x s c v e h m w y k i);
+        differing!(b o x s c v e h m w y k);
         map.end()
     }
 }
 
-/// First page, pages, and texts: permissions, flags as smaps has them, what it is of.
+/// First page, pages, and by number: permissions, flags, what it is of.
 type AreaData = (u64, u64, u32, u32, u32);
 
 /// Values that are kept once and named by number.
@@ -138,16 +141,24 @@ impl<T: Clone + Eq + std::hash::Hash> Table<T> {
 
 struct Tables {
     texts: Table<String>,
-    costs: Table<Vec<(u8, u64)>>,
+    /// Whether instructions are predicted, and the counters.
+    costs: Table<(bool, Vec<(u8, u64)>)>,
     causes: Table<&'static Cause>,
+}
+
+/// What only one machine's steps name by number.
+struct Own {
+    page_shift: u32,
+    flags: Table<String>,
+    instructions: Vec<Option<u64>>,
 }
 
 impl<'a> Data<'a> {
     pub(crate) fn of(trace: &'a Trace) -> Self {
         let mut tables = Tables { texts: Table::new(), costs: Table::new(), causes: Table::new() };
+        tables.texts.number(&"0".to_owned());
         let calls = calls_data(trace, &mut tables.texts);
-        let (machines, steps) =
-            trace.lanes.iter().map(|lane| (machine(lane, &mut tables), steps(lane, &mut tables))).unzip();
+        let (machines, steps) = trace.lanes.iter().map(|lane| machine(lane, &mut tables)).unzip();
         let steps = by_call(steps);
         Self {
             source: &trace.source,
@@ -159,17 +170,22 @@ impl<'a> Data<'a> {
             machines,
             steps,
             texts: tables.texts.all,
-            costs: tables.costs.all,
+            costs: tables.costs.all.into_iter().map(|(_, costs)| costs).collect(),
             causes: tables.causes.all.iter().map(|cause| (cause.id, cause.text, cause.source)).collect(),
         }
     }
 }
 
-fn machine(lane: &Lane, tables: &mut Tables) -> Machine {
+/// A machine and its steps.
+fn machine(lane: &Lane, tables: &mut Tables) -> (Machine, Vec<StepData>) {
     let fields = |kind: &Vec<ptelab::BitField>| {
         kind.iter().map(|f| (f.name, f.mask.trailing_zeros(), f.mask.count_ones())).collect()
     };
-    Machine {
+    let mut own = Own { page_shift: lane.shape.page_shift(), flags: Table::new(), instructions: Vec::new() };
+    let numbers = |i| if i < lane.detailed { full_piece } else { share };
+    let steps =
+        lane.steps.iter().enumerate().map(|(i, one)| step(one, numbers(i), &mut own, tables)).collect();
+    let machine = Machine {
         arch: lane.arch,
         kernel: lane.kernel,
         page_shift: lane.shape.page_shift(),
@@ -179,7 +195,10 @@ fn machine(lane: &Lane, tables: &mut Tables) -> Machine {
         words: lane.words.all.iter().map(word).collect(),
         kinds: lane.words.kinds.iter().map(fields).collect(),
         reasons: lane.reasons.iter().map(|reasons| reasons_data(reasons, tables)).collect(),
-    }
+        flags: own.flags.all,
+        instructions: own.instructions,
+    };
+    (machine, steps)
 }
 
 /// Attributes of what is no page, beside those of [`PteAttrs`].
@@ -204,20 +223,19 @@ fn calls_data(trace: &Trace, texts: &mut Table<String>) -> Calls {
     }
 }
 
-fn steps(lane: &Lane, tables: &mut Tables) -> Vec<StepData> {
-    lane.steps.iter().map(|one| step(one, lane.shape.page_shift(), tables)).collect()
-}
-
 /// The steps of each call on all machines side by side, where most are alike.
 fn by_call(lanes: Vec<Vec<StepData>>) -> Vec<Vec<Differing>> {
     let calls = lanes.first().map_or(0, Vec::len);
     let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
+    let mut space = None;
     let row = |_| {
-        let mut last = StepData::default();
+        let mut last = StepData { s: space, ..StepData::default() };
         let steps = lanes.iter_mut().filter_map(Iterator::next);
         let differing =
             |step: StepData| Differing { before: std::mem::replace(&mut last, step.clone()), step };
-        steps.map(differing).collect()
+        let row: Vec<Differing> = steps.map(differing).collect();
+        space = row.first().and_then(|first| first.step.s);
+        row
     };
     (0..calls).map(row).collect()
 }
@@ -241,22 +259,28 @@ impl StepData {
     }
 }
 
-fn step(step: &CallTrace, page_shift: u32, tables: &mut Tables) -> StepData {
-    let costs = step.counters.iter().map(|&(counter, n)| (counter as u8, n)).collect();
+fn step(step: &CallTrace, numbers: fn(&Piece) -> Vec<u64>, own: &mut Own, tables: &mut Tables) -> StepData {
+    let page_shift = own.page_shift;
+    let counters = step.counters.iter().map(|&(counter, n)| (counter as u8, n)).collect();
+    let costs = tables.costs.number(&(step.instructions.is_some(), counters));
+    if step.instructions.is_some() {
+        let known = &mut own.instructions;
+        known.resize(known.len().max(costs as usize + 1), None);
+        known[costs as usize] = step.instructions;
+    }
     let data = StepData {
         b: 0,
         o: tables.texts.number(&step.outcome),
         x: !step.as_expected,
         s: step.space,
-        c: step.changes.iter().map(|change| change_data(change, page_shift)).collect(),
-        v: step.vmas.iter().map(|change| vma_data(change, page_shift, tables)).collect(),
+        c: step.changes.iter().map(|change| change_data(change, page_shift, numbers)).collect(),
+        v: step.vmas.iter().map(|change| vma_data(change, own, tables)).collect(),
         e: step.ended.clone(),
         h: events_data(step, page_shift),
         m: step.more,
         w: step.reasons.iter().map(|reasoned| reasoned_data(reasoned, page_shift)).collect(),
         y: step.causes.iter().map(|cause| tables.causes.number(cause)).collect(),
-        k: tables.costs.number(&costs),
-        i: step.instructions,
+        k: costs,
     };
     data.starting_at_first_page()
 }
@@ -273,21 +297,31 @@ fn reasoned_data(one: &Reasoned, page_shift: u32) -> (u32, u64, u64, u32) {
     (one.space, page, (one.end.get() >> page_shift) - page, one.reasons)
 }
 
-fn change_data(change: &RangeChange, page_shift: u32) -> (u32, u64, Vec<u64>) {
-    let piece = |p: &Piece| {
-        let flags = u64::from(p.repeats) | u64::from(p.exclusive) << 1;
-        [p.n, p.word.into(), p.folio_pages.into(), p.offset.into(), flags]
-    };
-    (change.space, change.start.get() >> page_shift, change.pieces.iter().flat_map(piece).collect())
+fn change_data(
+    change: &RangeChange,
+    page_shift: u32,
+    numbers: fn(&Piece) -> Vec<u64>,
+) -> (u32, u64, Vec<u64>) {
+    (change.space, change.start.get() >> page_shift, change.pieces.iter().flat_map(numbers).collect())
 }
 
-fn vma_data(change: &VmaChange, page_shift: u32, tables: &mut Tables) -> (u32, usize, usize, Vec<AreaData>) {
+fn full_piece(p: &Piece) -> Vec<u64> {
+    let flags = u64::from(p.repeats) | u64::from(p.exclusive) << 1;
+    vec![p.n, p.word.into(), p.folio_pages.into(), p.offset.into(), flags]
+}
+
+fn share(p: &Piece) -> Vec<u64> {
+    vec![p.n, p.word.into()]
+}
+
+fn vma_data(change: &VmaChange, own: &mut Own, tables: &mut Tables) -> (u32, usize, usize, Vec<AreaData>) {
+    let page_shift = own.page_shift;
     let mut area = |named: &NamedArea| {
         let area = &named.area;
         let backing = tables.texts.number(&named.backing.to_string());
         let (start, end) = (area.start.get() >> page_shift, area.end.get() >> page_shift);
-        let (perms, flags) = (area.flags.perms(), area.flags.smaps());
-        (start, end - start, tables.texts.number(&perms), tables.texts.number(&flags), backing)
+        let (perms, flags) = (area.flags.perms(), own.flags.number(&area.flags.smaps()));
+        (start, end - start, tables.texts.number(&perms), flags, backing)
     };
     (change.space, change.at, change.removed, change.added.iter().map(&mut area).collect())
 }

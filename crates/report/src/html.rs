@@ -15,6 +15,39 @@ use std::io::Write as _;
 struct Page<'a> {
     title: &'a str,
     data: &'a str,
+    style: &'a str,
+    bar: &'a str,
+    main: &'a str,
+    script: &'a str,
+}
+
+/// What a page around a report is made of: the report's own page, and any other that shows runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    /// Its style sheet.
+    pub style: &'static str,
+    /// The bar at the top: the call, where one goes, the legend, the VMAs.
+    pub bar: &'static str,
+    /// What stands under it: maps, words, costs.
+    pub main: &'static str,
+    /// The script, which is to stand in a block. It has `open(data, call)`, which shows the data of a run, and `hooks`.
+    pub script: &'static str,
+}
+
+impl Parts {
+    /// The parts.
+    pub const ALL: Self = Self {
+        style: include_str!("../templates/report.css"),
+        bar: include_str!("../templates/bar.html"),
+        main: include_str!("../templates/main.html"),
+        script: concat!(
+            include_str!("../templates/model.js"),
+            include_str!("../templates/map.js"),
+            include_str!("../templates/panels.js"),
+            include_str!("../templates/overview.js"),
+            include_str!("../templates/page.js"),
+        ),
+    };
 }
 
 /// Bytes of data above which they are compressed.
@@ -49,7 +82,9 @@ pub fn html(trace: &Trace) -> Result<String, HtmlError> {
     if data.len() > MAX_PLAIN {
         data = compressed(&data)?;
     }
-    Ok(Page { title: &trace.source, data: &data }.render()?)
+    let Parts { style, bar, main, script } = Parts::ALL;
+    let script = &format!("{script}{}", include_str!("../templates/report.js"));
+    Ok(Page { title: &trace.source, data: &data, style, bar, main, script }.render()?)
 }
 
 /// Data as the page's script unpacks them: gzip, in base64.

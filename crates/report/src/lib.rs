@@ -21,8 +21,10 @@ mod words;
 pub use cells::Piece;
 pub use events::TraceEvent;
 pub use explain::Explainer;
-pub use html::{HtmlError, data_json, html};
-pub use source::{can_be_recorded, can_be_recorded_up_to, trace_log, trace_scenario};
+pub use html::{HtmlError, Parts, data_json, html};
+#[cfg(feature = "logs")]
+pub use source::trace_log;
+pub use source::{can_be_recorded, can_be_recorded_up_to, trace_scenario};
 pub use state::{EntryState, State};
 pub use timeline::{write_csv, write_timeline};
 pub use trace::{

@@ -3,11 +3,14 @@
 use crate::trace::{Trace, Tracer};
 use ptelab::exec::Watch;
 use ptelab::observe;
+#[cfg(feature = "logs")]
 use ptelab::replay::{self, Options, Replay, ReplayError};
+#[cfg(feature = "logs")]
 use ptelab::scenario::strace::Reader;
 use ptelab::scenario::{Line, Scenario};
 use ptelab::uapi::{Call, Class};
 use ptelab::{BuildError, HwKind, Matrix};
+#[cfg(feature = "logs")]
 use std::io::BufRead;
 
 /// Bytes that the calls of a scenario name together, up to which every step of them is recorded.
@@ -33,6 +36,7 @@ pub fn trace_scenario(
 ///
 /// # Errors
 /// Where a machine cannot be had, or the input is no log.
+#[cfg(feature = "logs")]
 pub fn trace_log<R: BufRead>(
     source: &str,
     reader: Reader<R>,

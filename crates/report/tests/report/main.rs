@@ -95,8 +95,13 @@ fn the_data_behind() {
         .flat_map(|(at, machine)| {
             let name = format!("{} {}", machine["arch"], machine["kernel"]);
             let words = machine["words"].to_string();
-            let steps =
-                data["steps"].as_array().unwrap().iter().map(|steps| whole_step(steps, at).to_string());
+            let mut space = serde_json::Value::Null;
+            let whole = |steps| {
+                let before = space.clone();
+                space = whole_step(steps, (0, machine), &before)["s"].clone();
+                whole_step(steps, (at, machine), &before).to_string()
+            };
+            let steps = data["steps"].as_array().unwrap().iter().map(whole);
             [name, words].into_iter().chain(steps).collect::<Vec<_>>()
         })
         .collect();
@@ -104,16 +109,22 @@ fn the_data_behind() {
     assert_eq!(data["calls"]["lines"], serde_json::json!([1, 1, 1, 1, 1, 1, 1]));
 }
 
-/// What the page makes of a call's steps for one machine: with what is as on the machine before, and pages as they are; without
-/// what says nothing.
-fn whole_step(steps: &serde_json::Value, machine: usize) -> serde_json::Value {
+/// What the page makes of a call's steps for one machine: with what is as on the machine before, or in the call before, and pages as
+/// they are; without what says nothing.
+fn whole_step(
+    steps: &serde_json::Value,
+    (at, machine): (usize, &serde_json::Value),
+    space: &serde_json::Value,
+) -> serde_json::Value {
     let mut whole = serde_json::Map::new();
-    for field in ["o", "s", "k"] {
-        whole.insert(field.to_owned(), if field == "s" { serde_json::Value::Null } else { 0.into() });
+    for (field, value) in [("o", 0.into()), ("s", space.clone()), ("k", 0.into())] {
+        whole.insert(field.to_owned(), value);
     }
-    for step in &steps.as_array().unwrap()[..=machine] {
+    for step in &steps.as_array().unwrap()[..=at] {
         whole.extend(step.as_object().unwrap().clone());
     }
+    let instructions = machine["instructions"].get(whole["k"].as_u64().unwrap() as usize);
+    whole.insert("i".to_owned(), instructions.cloned().unwrap_or_default());
     let first = whole.remove("b").map_or(0, |first| first.as_u64().unwrap());
     let add = |page: &mut serde_json::Value| *page = (page.as_u64().unwrap() + first).into();
     for field in ["c", "w", "h"] {
