@@ -98,6 +98,13 @@ impl Objects {
         }
     }
 
+    /// An object forgets the page at an offset.
+    pub(crate) fn drop_page(&mut self, pages: &mut Pages, id: ObjectId, pgoff: u64) {
+        if let Some(head) = self.all[id as usize].pages.remove(&pgoff) {
+            let_go(pages, head);
+        }
+    }
+
     /// The pages that are there in a hole.
     pub(crate) fn pages_in(&self, hole: &Hole) -> impl Iterator<Item = Pfn> {
         self.all[hole.object as usize].pages.range(hole.start..hole.end).map(|(_, &page)| page)

@@ -40,7 +40,7 @@ fn pageout<A: Arch, H: TableMemory>(
         return;
     }
     if !k.pt.pages.is_anon(folio) {
-        return unmap_cached(&mut k.pt, mm, tlb, folio);
+        return unmap_cached(k, mm, tlb, folio);
     }
     if k.pt.pages.is_lazyfree(folio) {
         k.because(&cause::lazyfree, |k| discard(&mut k.pt, mm, tlb, folio));
@@ -97,13 +97,15 @@ fn try_to_unmap<A: Arch, H: TableMemory>(
     k.pt.pages.release_hold(folio);
 }
 
-/// Takes a folio's mappings in `mm` away that is found again without them (`try_to_unmap_one`, of the page cache).
+/// Takes away a page's mappings in `mm`, as its object still has it. One that nobody wrote to is dropped (`shrink_folio_list`, of the
+/// page cache).
 fn unmap_cached<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+    k: &mut Kernel<A, H>,
     mm: &mut Mm,
     tlb: &mut MmuGather,
     folio: FolioSpan,
 ) {
+    let pt = &mut k.pt;
     for (vma, entries) in folio_entries(pt, mm, folio, PageTables::<A, H>::present_page) {
         for Mapped { addr, p, pfn, .. } in entries {
             let old = pt.ptep_get_and_clear(addr, p);
@@ -115,6 +117,10 @@ fn unmap_cached<A: Arch, H: TableMemory>(
             pt.pages.unmap(folio, pfn, MapLevel::Ptes(1), mm.id);
             zap_install_uffd_wp_if_needed(pt, &vma, addr, p, uffd_wp, 1);
         }
+    }
+    let (object, pgoff) = pt.pages.owner(folio);
+    if !pt.pages.is_dirty(folio) && pt.pages.folio_mapcount(folio) == 0 {
+        k.objects.drop_page(&mut pt.pages, object, pgoff);
     }
 }
 
