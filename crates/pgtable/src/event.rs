@@ -310,7 +310,7 @@ impl Counters {
 
     /// Adds what `work` counted, `times` times.
     pub fn add_times(&mut self, work: &Self, times: u64) {
-        *self = zip_with(*self, work, |sum, n| sum.wrapping_add(n.wrapping_mul(times)));
+        zip_with(self, work, |sum, n| sum.wrapping_add(n.wrapping_mul(times)));
     }
 
     /// Counts one step of a recording machine. Hardware's own updates are no work of the kernel's.
@@ -421,29 +421,37 @@ const fn fault_counter(kind: FaultKind) -> Counter {
     }
 }
 
-/// Applies `f` to every pair of sums of two counter sets.
-fn zip_with(mut a: Counters, b: &Counters, f: impl Fn(u64, u64) -> u64) -> Counters {
-    let pairs = a.sums.iter_mut().zip(&b.sums);
-    let lengths = a.batch_lengths.iter_mut().zip(&b.batch_lengths);
-    let orders = a.allocs_by_order.iter_mut().zip(&b.allocs_by_order);
-    for (x, y) in pairs.chain(lengths).chain(orders) {
-        *x = f(*x, *y);
+/// Applies `f` to every pair of sums of two counter sets, and puts what comes of it into the first.
+fn zip_with(a: &mut Counters, b: &Counters, f: impl Fn(u64, u64) -> u64) {
+    fn zip(a: &mut [u64], b: &[u64], f: impl Fn(u64, u64) -> u64) {
+        for (x, y) in a.iter_mut().zip(b) {
+            *x = f(*x, *y);
+        }
     }
-    a
+    zip(&mut a.sums, &b.sums, &f);
+    zip(&mut a.batch_lengths, &b.batch_lengths, &f);
+    zip(&mut a.allocs_by_order, &b.allocs_by_order, &f);
 }
 
 impl Sub for Counters {
     type Output = Self;
 
     /// What was counted since `earlier`.
-    fn sub(self, earlier: Self) -> Self {
-        zip_with(self, &earlier, u64::wrapping_sub)
+    fn sub(mut self, earlier: Self) -> Self {
+        zip_with(&mut self, &earlier, u64::wrapping_sub);
+        self
     }
 }
 
 impl AddAssign for Counters {
     fn add_assign(&mut self, other: Self) {
-        *self = zip_with(*self, &other, u64::wrapping_add);
+        *self += &other;
+    }
+}
+
+impl AddAssign<&Self> for Counters {
+    fn add_assign(&mut self, other: &Self) {
+        zip_with(self, other, u64::wrapping_add);
     }
 }
 

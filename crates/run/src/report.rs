@@ -51,7 +51,7 @@ impl Cost {
     /// Adds a call.
     pub fn add(&mut self, counters: &Counters) {
         self.calls += 1;
-        self.counters += *counters;
+        self.counters += counters;
     }
 }
 
@@ -60,7 +60,7 @@ impl<'a> Sum<&'a Self> for Cost {
         let mut sum = Self::default();
         for cost in costs {
             sum.calls += cost.calls;
-            sum.counters += cost.counters;
+            sum.counters += &cost.counters;
         }
         sum
     }
