@@ -44,6 +44,11 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Run a program under strace, and write its log with the pages that it uses
     Watch(Watch),
+    /// Write the memory of a running process as a scenario to start from
+    #[command(
+        after_help = "Example: ptelab from-pid $(pidof java) -o java.scn, to be followed by calls to try"
+    )]
+    FromPid(FromPid),
     /// Predict how many instructions each mprotect of a scenario takes on real kernels; on a kernel image, count those of all calls
     #[command(
         after_help = format!("Examples: ptelab cost fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}\n\
@@ -301,10 +306,20 @@ pub(crate) struct Watch {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct FromPid {
+    /// The process
+    #[arg(value_name = "PID")]
+    pub(crate) pid: u32,
+    /// The scenario to write
+    #[arg(short, long, value_name = "START.scn")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Replay {
-    /// The log, gzip'ed or not; - for standard input
-    #[arg(value_name = "LOG")]
-    pub(crate) file: PathBuf,
+    /// The log, gzip'ed or not, or perf.data; - for standard input. Logs of threads of strace -ff -ttt: all of them, or what -o was given
+    #[arg(value_name = "LOG", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) machines: Machines,
     /// Memory of each machine, with K, M, G or T (powers of 1024)
@@ -322,6 +337,9 @@ pub(crate) struct Replay {
     /// Which pages the program uses, as its /proc/PID/smaps said: so much of each mapping; --fault-in is for what that does not show
     #[arg(long, value_name = "FILE")]
     pub(crate) smaps: Option<PathBuf>,
+    /// Which pages the program uses, and no others, as pagemap said: lines of `page-types -p PID -L`, or ranges, as in 0x7f0000000000+8192
+    #[arg(long, value_name = "FILE", conflicts_with = "smaps")]
+    pub(crate) pagemap: Option<PathBuf>,
     /// Replay up to this line of the log
     #[arg(long, value_name = "LINE")]
     pub(crate) until: Option<u64>,

@@ -1,6 +1,7 @@
 //! Reading files.
 
 use crate::output::{Failed, stderr_has_color};
+use crate::progress;
 use ptelab::Golden;
 use ptelab::golden::GoldenError;
 use ptelab::scenario::{self, Scenario};
@@ -41,8 +42,25 @@ pub(crate) fn scenario_of(path: &Path) -> Result<Scenario, Failed> {
 pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
     let bytes = read(path)?;
     let name = path.display().to_string();
+    if let Some(text) = std::str::from_utf8(&bytes).ok().filter(|text| scenario::syz::is_program(text)) {
+        return of_syzkaller(&name, text);
+    }
     scenario::parse_bytes(&name, &bytes).map_err(|mistakes| {
         let text = String::from_utf8_lossy(&bytes);
         Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
     })
+}
+
+/// The scenario that a program of syzkaller is, which says what it leaves out.
+fn of_syzkaller(name: &str, text: &str) -> Result<Scenario, Failed> {
+    let found = scenario::syz::read(text);
+    let left_out: u64 = found.skipped.values().sum();
+    if left_out > 0 {
+        let names: Vec<String> =
+            found.skipped.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let calls = if left_out == 1 { "call" } else { "calls" };
+        progress::warn(&format!("{name}: {left_out} {calls} left out ({})", names.join(", ")));
+    }
+    scenario::parse_bytes(name, found.scenario.as_bytes())
+        .map_err(|mistakes| Failed::Mistakes(mistakes.render(name, &found.scenario, stderr_has_color())))
 }

@@ -19,12 +19,14 @@ mod cost_real;
 mod exit;
 mod explain;
 mod found;
+mod from_pid;
 mod fuzz;
 #[cfg_attr(not(target_os = "linux"), path = "fuzz_other.rs")]
 mod fuzz_real;
 mod input;
 mod kconfig;
 mod kernels;
+mod logs;
 mod machines;
 mod manual;
 mod output;
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(args, &mut out),
         Command::Verify(args) => verify::verify(args, &mut out),
         Command::Replay(args) => replay::replay(args, &mut out),
+        Command::FromPid(args) => from_pid::from_pid(args, &mut out),
         Command::Watch(args) => watch::watch(args, &mut out),
         Command::Cost(args) => cost::cost(args, &mut out),
         Command::Bench(args) => bench::bench(args, &mut out),

@@ -4,11 +4,11 @@ use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{input, machines};
+use crate::{input, logs, machines};
 use ptelab::HwKind;
 use ptelab::exec::Watch;
 use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError, SmapsArea};
-use ptelab::scenario::strace::{self, Reader};
+use ptelab::scenario::strace::Reader;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -27,11 +27,17 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
         until: args.until,
         dump: args.dump.map(|(addr, len)| (args.pid, addr, len)),
         maps: args.maps.as_deref().map(maps).transpose()?,
-        smaps: args.smaps.as_deref().map(smaps).transpose()?,
+        maps_of: args.pid,
+        smaps: match (&args.smaps, &args.pagemap) {
+            (Some(path), _) => Some(smaps(path)?),
+            (None, Some(path)) => Some(pagemap(path)?),
+            (None, None) => None,
+        },
+        is_pagemap: args.pagemap.is_some(),
     };
-    let name = args.file.display();
+    let name = args.files[0].display();
     let failed = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{name}: {error}"));
-    let log = strace::open(&args.file).map_err(|error| failed(&error))?;
+    let log = logs::open_all(&args.files)?;
     progress::stop_on_ctrl_c();
     let bar = progress::spinner("lines");
     let watch = Watch { stop: &STOP, tick: &|lines| bar.inc(lines) };
@@ -94,6 +100,14 @@ fn smaps(path: &Path) -> Result<Vec<SmapsArea>, Failed> {
     replay::parse_smaps(&String::from_utf8_lossy(&bytes)).map_err(|_| {
         let text = "no mapping with its `Rss:` in it, as /proc/PID/smaps has them (smaps_rollup has one sum, which tells of no mapping)";
         Failed::Unusable(format!("{}: {text}", path.display()))
+    })
+}
+
+fn pagemap(path: &Path) -> Result<Vec<SmapsArea>, Failed> {
+    let bytes = input::read(path)?;
+    replay::parse_pagemap(&String::from_utf8_lossy(&bytes)).map_err(|error| {
+        let text = "pages in use are lines of `page-types -p PID -L`, or ranges, as in 0x7f0000000000+8192";
+        Failed::Unusable(format!("{}: line {}: `{}`: {text}", path.display(), error.line, error.text))
     })
 }
 

@@ -1,14 +1,14 @@
 //! Tracing what is in a file: a scenario or a log.
 
 use crate::args::Traced;
-use crate::input;
 use crate::output::Failed;
 use crate::progress::{self, STOP};
+use crate::{input, logs};
 use ptelab::exec::{self, Watch};
 use ptelab::observe::{self, Observer};
 use ptelab::replay::{self, Options, Replay, ReplayError};
 use ptelab::scenario::Scenario;
-use ptelab::scenario::strace::{self, Reader};
+use ptelab::scenario::strace::Reader;
 use ptelab::{Backend, HwKind, Matrix};
 use ptelab_report::Trace;
 use std::io::BufRead;
@@ -40,8 +40,7 @@ impl Run {
         let matrix = crate::beside::seen_within(&args.machines, (arch, kernel), args.memory)?;
         let name = args.file.display().to_string();
         let source = if is_log(args) {
-            let log = strace::open(&args.file);
-            Source::Log(log.map_err(|error| Failed::Unusable(format!("{name}: {error}")))?)
+            Source::Log(logs::open(&args.file)?)
         } else {
             Source::Scenario(input::scenario(&args.file)?)
         };

@@ -4,7 +4,7 @@
 //! their pages are in use. So a page never stands before the line that mapped it. Programs wait a little before they end or
 //! execute another, to be seen once more.
 
-mod pages;
+pub(crate) mod pages;
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE};
@@ -102,11 +102,14 @@ impl Log {
             let new = now.without(before);
             *before = now;
             self.samples += 1;
-            if let Some(most) = pages::most_resident(process) {
-                self.resident.insert(process, most);
-            }
             if !new.is_empty() {
                 writeln!(self.to, "{process} +++ in use {new} +++")?;
+            }
+            // What came and went between two looks is in the kernel's own count only.
+            if let Some(most) = pages::most_resident(process)
+                && self.resident.insert(process, most).is_none_or(|before| before < most)
+            {
+                writeln!(self.to, "{process} +++ had {} resident +++", most << 10)?;
             }
         }
         Ok(())

@@ -67,6 +67,8 @@ pub trait Backend: std::fmt::Debug + Send {
     fn backings(&self, pid: Pid, addr: u64, len: u64) -> Result<Vec<Backing>, CallError>;
     /// Bytes that a process has mapped.
     fn mapped(&self, pid: Pid) -> Result<u64, CallError>;
+    /// How many VMAs a process has.
+    fn map_count(&self, pid: Pid) -> Result<u64, CallError>;
     /// The address at which a process maps a place in a file, by the file's path and in bytes, if it does.
     fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError>;
     /// VMAs and entries of a range.

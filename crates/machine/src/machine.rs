@@ -134,6 +134,10 @@ impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
         Ok(self.mm(pid)?.vmas.bytes())
     }
 
+    fn map_count(&self, pid: Pid) -> Result<u64, CallError> {
+        Ok(self.mm(pid)?.vmas.len() as u64)
+    }
+
     fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError> {
         let found = mm::find_file(&self.kernel, self.mm(pid)?, path, offset >> A::PAGE_SHIFT);
         Ok(found.map(|addr| addr.get() + offset % A::PAGE_SIZE))

@@ -1,5 +1,6 @@
 //! A call of a log, who makes it, and what it comes to.
 
+use crate::tasks::Group;
 use ptelab_machine::{CallError, Pid};
 use ptelab_scenario::strace::LoggedCall;
 
@@ -9,6 +10,7 @@ pub(crate) struct Caller {
     pub(crate) log_pid: Option<u32>,
     pub(crate) pid: Pid,
     pub(crate) process: usize,
+    pub(crate) group: Group,
 }
 
 /// A call at its place in the log.
@@ -25,6 +27,8 @@ pub(crate) enum Got {
     Result(Result<u64, CallError>),
     /// Something else, by a rule of the machine's release.
     ByRule(&'static str),
+    /// Nothing: the log's system refused it, for what a log does not show, which is this.
+    Refused(&'static str),
     /// Whatever the log says: a number that only the kernel of the log can know.
     AsLogged,
     /// It cannot be judged.

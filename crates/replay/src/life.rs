@@ -1,10 +1,11 @@
 //! How the processes and threads of a log come to be, and how they end.
 
 use crate::call::{Caller, Got};
+use crate::effects::gets;
 use crate::player::{Player, Process};
 use crate::tally::ProcessReport;
-use crate::tasks::Birth;
-use ptelab_machine::{Call, CallError, MapFlags, Pid};
+use crate::tasks::{Birth, Task};
+use ptelab_machine::{Call, CallError, Pid};
 use ptelab_run::observe::Observer;
 use ptelab_scenario::strace::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall};
 
@@ -29,7 +30,7 @@ impl<O: Observer> Player<O> {
         if self.processes.is_empty() {
             self.life.attached = !begins_program(entry);
             let process = self.new_process(log_pid);
-            self.life.tasks.add(log_pid, 1, process);
+            self.life.tasks.add(log_pid, 1, (process, 1));
         }
         if let Some(pid) = log_pid {
             self.tally.silent.remove(&pid);
@@ -39,7 +40,7 @@ impl<O: Observer> Player<O> {
         }
         self.life.tasks.see(log_pid);
         let task = self.life.tasks.find(log_pid)?;
-        Some(Caller { log_pid, pid: task.emulated, process: task.process })
+        Some(caller_of(log_pid, task))
     }
 
     /// Finds a place for a task that is not known: one that had no number so far, one that was made under a number that
@@ -64,13 +65,13 @@ impl<O: Observer> Player<O> {
         }
         // perf prints a call when it has returned: who makes this task may come later.
         let of_perf = entry.time.is_some_and(|time| time.clock == Clock::Start);
+        if self.life.attached && !of_perf {
+            return self.join(entry);
+        }
         if !of_perf && let Some(known_as) = self.life.tasks.first_unseen() {
             self.life.tasks.rename(known_as, Some(pid));
             self.tally.silent.remove(&known_as);
             return Some(());
-        }
-        if self.life.attached && !of_perf {
-            return self.join(entry);
         }
         if self.life.waiting_count < MAX_WAITING {
             self.life.waiting_count += 1;
@@ -86,7 +87,7 @@ impl<O: Observer> Player<O> {
     fn join(&mut self, entry: &LogEntry) -> Option<()> {
         let lives = |process| Some((process, self.life.tasks.of_process(process)?.1));
         let (process, relative) = (0..self.processes.len()).find_map(lives)?;
-        let fits = !self.gets_what_is_mapped(relative, entry);
+        let fits = !matches!(&entry.kind, LogEvent::Call(call) if self.gets_what_is_mapped(relative, call));
         let made = if fits {
             self.tally.processes[process].threads += 1;
             self.make(relative, &Call::CloneVm {}).ok()?
@@ -96,24 +97,65 @@ impl<O: Observer> Player<O> {
             made
         };
         let process = if fits { process } else { self.new_process(entry.pid) };
-        self.life.tasks.add(entry.pid, made as Pid, process);
+        self.processes[process].was_mixed |= !fits;
+        self.life.tasks.add(entry.pid, made as Pid, (process, made as Pid));
         self.forget_costs();
         Some(())
     }
 
-    fn gets_what_is_mapped(&self, pid: Pid, entry: &LogEntry) -> bool {
-        let LogEvent::Call(LoggedCall { call: Syscall::Mmap { len, flags, .. }, outcome, .. }) = &entry.kind
-        else {
-            return false;
-        };
-        let LoggedOutcome::Value(at) = *outcome else { return false };
-        !flags.contains(MapFlags::FIXED) && self.vm.areas(pid, at, *len).is_ok_and(|areas| !areas.is_empty())
+    /// A task turns out not to be a thread of the process that it was taken for one of: with those of its group it has a process of
+    /// its own from now on, of whose memory nothing is known.
+    pub(crate) fn separate(&mut self, caller: Caller) -> Caller {
+        let process = self.new_process(caller.log_pid);
+        self.processes[process].opened = self.processes[caller.process].opened.clone();
+        // Others may have gone with the wrong one of the two.
+        for of in [process, caller.process] {
+            self.processes[of].was_mixed = true;
+        }
+        let _ = self.make(caller.pid, &Call::Execve {});
+        let others: Vec<Pid> = self.life.tasks.of_group(caller.group).map(|task| task.emulated).collect();
+        for other in others.into_iter().filter(|other| *other != caller.pid) {
+            let _ = self.make(other, &END);
+            let Ok(made) = self.make(caller.pid, &Call::CloneVm {}) else { continue };
+            let tasks = self.life.tasks.of_group(caller.group);
+            tasks.filter(|task| task.emulated == other).for_each(|task| task.emulated = made as Pid);
+        }
+        let mut threads = 0;
+        for task in self.life.tasks.of_group(caller.group) {
+            task.process = process;
+            threads += 1;
+        }
+        self.tally.processes[process].threads = threads;
+        let left = &mut self.tally.processes[caller.process].threads;
+        *left = left.saturating_sub(threads);
+        self.forget_costs();
+        Caller { process, ..caller }
+    }
+
+    /// Whether a call cannot be one of a process: it begins another program, is given what is mapped there, or has its heap
+    /// elsewhere.
+    pub(crate) fn is_of_another(&self, caller: Caller, call: &LoggedCall) -> bool {
+        match (&call.call, &call.outcome) {
+            (Syscall::Execve { .. }, LoggedOutcome::Value(_)) => true,
+            (&Syscall::Brk { addr }, &LoggedOutcome::Value(now)) => {
+                let ours = self.vm.foresee(caller.pid, &Call::Brk { addr }).result();
+                self.processes[caller.process].brk_known && ours != Ok(now)
+            }
+            // What those who left had mapped may lie there still.
+            _ if self.processes[caller.process].was_mixed && self.life.tasks.is_oldest(caller) => false,
+            _ => self.gets_what_is_mapped(caller.pid, call),
+        }
+    }
+
+    fn gets_what_is_mapped(&self, pid: Pid, call: &LoggedCall) -> bool {
+        gets(call)
+            .is_some_and(|(addr, len)| self.vm.areas(pid, addr, len).is_ok_and(|areas| !areas.is_empty()))
     }
 
     /// Whether a process may do what the log does not show: it has a task without lines, or the log is one task's.
     pub(crate) fn may_lack_lines(&self, caller: Caller) -> bool {
         let alone = self.life.attached && caller.log_pid.is_none();
-        alone || self.life.tasks.has_unseen(caller.process)
+        alone || self.processes[caller.process].was_mixed || self.life.tasks.has_unseen(caller.process)
     }
 
     fn new_process(&mut self, log_pid: Option<u32>) -> usize {
@@ -123,16 +165,10 @@ impl<O: Observer> Player<O> {
     }
 
     /// Makes a task, and lets it catch up with what it did before it was known. One that had its number is no more.
-    pub(crate) fn give_birth(
-        &mut self,
-        child: u32,
-        (parent, process): (Pid, usize),
-        birth: Birth,
-    ) -> Result<u64, CallError> {
-        let log_pid = Some(child);
+    pub(crate) fn give_birth(&mut self, child: u32, caller: Caller, birth: Birth) -> Result<u64, CallError> {
+        let (log_pid, parent, process) = (Some(child), caller.pid, caller.process);
         if let Some(old) = self.life.tasks.find(log_pid) {
-            let old = Caller { log_pid, pid: old.emulated, process: old.process };
-            self.end_task(old);
+            self.end_task(caller_of(log_pid, old));
         }
         let made = match birth {
             Birth::Fork => self.make(parent, &Call::Fork {})?,
@@ -144,7 +180,8 @@ impl<O: Observer> Player<O> {
         } else {
             self.child_of(process, log_pid, birth)
         };
-        self.life.tasks.add(log_pid, made as Pid, process);
+        let group = if birth == Birth::Thread { caller.group } else { made as Pid };
+        self.life.tasks.add(log_pid, made as Pid, (process, group));
         self.tally.silent.insert(child);
         let report = &mut self.tally.processes[process];
         report.peak_mapped = report.peak_mapped.max(self.vm.mapped(made as Pid).unwrap_or(0));
@@ -158,12 +195,14 @@ impl<O: Observer> Player<O> {
 
     /// A process that knows what its parent does.
     fn child_of(&mut self, parent: usize, log_pid: Option<u32>, birth: Birth) -> usize {
-        let (known, program) = (self.processes[parent].clone(), self.tally.processes[parent].program.clone());
+        let (mut known, program) =
+            (self.processes[parent].clone(), self.tally.processes[parent].program.clone());
+        if self.life.attached && self.life.tasks.is_mixed(parent) {
+            // What it inherits may be another's.
+            (known.was_mixed, known.brk_known) = (true, false);
+        }
         let new = self.new_process(log_pid);
         self.processes[new] = known;
-        if let Some(script) = &mut self.script {
-            script.fork(parent, new);
-        }
         let made_by = self.tally.processes[parent].pid;
         let report = &mut self.tally.processes[new];
         (report.program, report.made_by, report.born) = (program, made_by, Some(birth.name()));
@@ -171,7 +210,7 @@ impl<O: Observer> Player<O> {
     }
 
     pub(crate) fn execve(&mut self, caller: Caller) -> Got {
-        for task in self.life.tasks.remove_process(caller.process, Some(caller.pid)) {
+        for task in self.life.tasks.remove_group(caller.group, Some(caller.pid)) {
             let _ = self.make(task.emulated, &END);
         }
         let done = self.make(caller.pid, &Call::Execve {});
@@ -193,8 +232,7 @@ impl<O: Observer> Player<O> {
     pub(crate) fn child_ended(&mut self, child: u32) {
         let log_pid = Some(child);
         if let Some(task) = self.life.tasks.find(log_pid).filter(|task| !task.seen) {
-            let caller = Caller { log_pid, pid: task.emulated, process: task.process };
-            self.end_process(caller);
+            self.end_process(caller_of(log_pid, task));
             self.forget_costs();
         }
     }
@@ -217,7 +255,7 @@ impl<O: Observer> Player<O> {
 
     pub(crate) fn end_process(&mut self, caller: Caller) {
         self.note_end(caller);
-        for task in self.life.tasks.remove_process(caller.process, None) {
+        for task in self.life.tasks.remove_group(caller.group, None) {
             let _ = self.make(task.emulated, &END);
         }
     }
@@ -228,6 +266,10 @@ impl<O: Observer> Player<O> {
             self.tally.skip(UNKNOWN);
         }
     }
+}
+
+fn caller_of(log_pid: Option<u32>, task: &Task) -> Caller {
+    Caller { log_pid, pid: task.emulated, process: task.process, group: task.group }
 }
 
 /// Whether a log begins where a program does.

@@ -80,6 +80,22 @@ impl MapsLine {
         place(self) == place(other) && self.perms == other.perms
     }
 
+    /// Whether all of it lies in others that are like it, private, and so may be one mapping or several: mappings are put together
+    /// or not by which of their pages were used, and when.
+    fn is_divided(&self, others: &[Self]) -> bool {
+        let is_like = |other: &&Self| {
+            let goes_on = other.offset.wrapping_sub(other.start) == self.offset.wrapping_sub(self.start);
+            other.perms == self.perms && other.file == self.file && (goes_on || !self.file)
+        };
+        let mut at = self.start;
+        for other in others.iter().filter(is_like) {
+            if other.start <= at {
+                at = at.max(other.end);
+            }
+        }
+        self.perms.ends_with('p') && at >= self.end
+    }
+
     /// Memory that the kernel makes by itself, of sizes of its own.
     fn is_kernels(&self) -> bool {
         ["[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"]
@@ -106,6 +122,8 @@ pub struct MapsReport {
     pub missing: Vec<String>,
     /// VMAs that the file has no line for.
     pub extra: Vec<String>,
+    /// Lines of memory that is there all the same, in more mappings or in fewer: which of its pages were used decides that, and when.
+    pub divided: usize,
     /// Lines that were left out: what the kernel mapped before the log begins, and memory of its own.
     pub left_out: usize,
 }
@@ -145,6 +163,8 @@ impl Moment {
                 Held::LeftOut
             } else if ours.iter().any(|own| own.same(line)) {
                 Held::Equal
+            } else if line.is_divided(&ours) {
+                Held::Divided
             } else {
                 Held::Not
             });
@@ -153,7 +173,7 @@ impl Moment {
         for (own, vma) in ours.iter().zip(&self.vmas) {
             let known = file.iter().any(|line| own.same(line));
             let before = self.is_adopted(own.start, own.end) || vma.flags.contains(VmFlags::GROWSDOWN);
-            if !known && !before {
+            if !known && !before && !own.is_divided(file) {
                 extra.push(own.to_string());
             }
         }
@@ -165,6 +185,7 @@ impl Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Held {
     Not,
+    Divided,
     LeftOut,
     Equal,
 }
@@ -205,6 +226,7 @@ impl Reading {
             equal: count(Held::Equal),
             missing: missing.map(|(line, _)| line.to_string()).collect(),
             extra: self.extra.clone().unwrap_or_default(),
+            divided: count(Held::Divided),
             left_out: count(Held::LeftOut),
         }
     }

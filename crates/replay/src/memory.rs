@@ -4,10 +4,13 @@ use crate::call::{Caller, Got, Logged};
 use crate::effects::needs;
 use crate::options::FaultIn;
 use crate::player::Player;
+use crate::refused;
 use crate::smaps::used_of;
 use crate::tally::AdoptedRange;
 use ptelab_machine::mm::Rules;
-use ptelab_machine::{Access, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags};
+use ptelab_machine::{
+    Access, Area, Call, CallError, Errno, FileMode, MapFlags, MremapFlags, Pid, Prot, VmFlags,
+};
 use ptelab_run::observe::Observer;
 use ptelab_scenario::strace::{Fd, LoggedOutcome, Syscall};
 
@@ -72,7 +75,11 @@ impl<O: Observer> Player<O> {
 
     /// Makes a call here.
     pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Result<u64, CallError> {
-        self.vm.call(pid, call).result()
+        let outcome = self.vm.call(pid, call);
+        if let Some(script) = &mut self.script {
+            script.made(pid, call, outcome);
+        }
+        outcome.result()
     }
 
     fn mmap(&mut self, caller: Caller, logged: Logged<'_>) -> Got {
@@ -146,7 +153,14 @@ impl<O: Observer> Player<O> {
             return Got::Result(Err(Errno::EEXIST.into()));
         }
         let (flags, new_addr) = if moves { (flags | MremapFlags::FIXED, at) } else { (flags, new_addr) };
-        let got = self.make(pid, &Call::Mremap { old_addr, old_len, new_len, flags, new_addr });
+        let moved = Call::Mremap { old_addr, old_len, new_len, flags, new_addr };
+        let mut got = self.make(pid, &moved);
+        if got == Err(Errno::EFAULT.into()) && self.processes[caller.process].was_mixed {
+            // What is there in pieces is what another mapped.
+            let _ = self.make(pid, &Call::Munmap { addr: old_addr, len: old_len });
+            self.adopt(caller, logged.line, old_addr, old_len);
+            got = self.make(pid, &moved);
+        }
         let refused = got == Err(Errno::EFAULT.into()) && old_len == new_len && !moves;
         if refused
             && !Rules::of(self.vm.rules()).mremap_many_vmas
@@ -183,7 +197,24 @@ impl<O: Observer> Player<O> {
                 return Got::Result(Err(error));
             }
         }
-        Got::Result(self.make(caller.pid, &Call::Brk { addr }))
+        let call = Call::Brk { addr };
+        if let LoggedOutcome::Value(now) = logged.call.outcome
+            && addr > now
+            && self.vm.foresee(caller.pid, &call).result() == Ok(addr)
+        {
+            return Got::Refused(refused::MEMORY);
+        }
+        let got = self.make(caller.pid, &call);
+        if let (true, Ok(end)) = (self.life.attached, got)
+            && addr < end
+            && logged.call.outcome == LoggedOutcome::Value(addr)
+        {
+            // It begins further down than it was at first seen.
+            let _ = self.make(caller.pid, &Call::SetBrk { start: addr, end });
+            self.adopt(caller, logged.line, addr, end - addr);
+            return Got::Result(self.make(caller.pid, &call));
+        }
+        Got::Result(got)
     }
 
     fn shm(&mut self, pid: Pid, logged: Logged<'_>) -> Got {
@@ -254,17 +285,14 @@ impl<O: Observer> Player<O> {
         let adopted = Call::Adopt { addr, len, prot, flags, fd: file, offset, name };
         if self.make(caller.pid, &adopted).is_ok() {
             self.processes[caller.process].adopted.push((start, end));
-            if let Some(script) = &mut self.script {
-                script.adopt(caller.process, start, end);
-            }
             self.tally.adopt(AdoptedRange { line, start, end });
         }
     }
 
     /// After a call that gave a program new memory, or made it writable, its pages are used for the first time: all those
-    /// that the options say.
-    pub(crate) fn first_use(&mut self, caller: Caller, logged: Logged<'_>) {
-        let LoggedOutcome::Value(value) = logged.call.outcome else { return };
+    /// that the options say. Says whether there may be any.
+    pub(crate) fn first_use(&mut self, caller: Caller, logged: Logged<'_>) -> bool {
+        let LoggedOutcome::Value(value) = logged.call.outcome else { return false };
         let (addr, len) = match logged.call.call {
             Syscall::Mmap { len, .. } => (value, len),
             Syscall::Mremap { new_len, .. } => (value, new_len),
@@ -272,42 +300,44 @@ impl<O: Observer> Player<O> {
             Syscall::Brk { addr } if addr == value => {
                 (value.saturating_sub(MAX_FAULT_IN / 64), MAX_FAULT_IN / 64)
             }
-            _ => return,
+            _ => return false,
         };
         if self.fault_in == FaultIn::None && self.smaps.is_empty() {
-            return;
+            return false;
         }
-        let Ok(areas) = self.vm.areas(caller.pid, addr, len) else { return };
+        let Ok(areas) = self.vm.areas(caller.pid, addr, len) else { return false };
         let end = addr.saturating_add(len);
         for area in areas {
-            let writable = area.flags.contains(VmFlags::WRITE);
-            let readable = area.flags.contains(VmFlags::READ);
-            let (from, to) = (area.start.get().max(addr), area.end.get().min(end));
-            let (used, unknown) = used_of(&self.smaps, (from, to));
-            if writable || readable {
-                let access = if writable { Access::Write } else { Access::Read };
-                for part in used {
-                    self.use_pages(caller, part, access);
-                }
-            }
-            let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
-            let access = match self.fault_in {
-                FaultIn::Writable | FaultIn::All if writable && !reserved => Access::Write,
-                FaultIn::All if readable && !reserved => Access::Read,
-                _ => continue,
-            };
-            for part in unknown {
+            self.first_use_of(caller, &area, (area.start.get().max(addr), area.end.get().min(end)));
+        }
+        true
+    }
+
+    /// The same, of a part of a mapping.
+    fn first_use_of(&mut self, caller: Caller, area: &Area, (from, to): (u64, u64)) {
+        let writable = area.flags.contains(VmFlags::WRITE);
+        let readable = area.flags.contains(VmFlags::READ);
+        let (used, unknown) = used_of(&self.smaps, (from, to));
+        if writable || readable {
+            let access = if writable { Access::Write } else { Access::Read };
+            for part in used {
                 self.use_pages(caller, part, access);
             }
+        }
+        let reserved = area.flags.contains(VmFlags::NORESERVE) || to - from > MAX_FAULT_IN;
+        let access = match self.fault_in {
+            FaultIn::Writable | FaultIn::All if writable && !reserved => Access::Write,
+            FaultIn::All if readable && !reserved => Access::Read,
+            _ => return,
+        };
+        for part in unknown {
+            self.use_pages(caller, part, access);
         }
     }
 
     fn use_pages(&mut self, caller: Caller, (from, to): (u64, u64), access: Access) {
         // Where an access goes too far for its file, the program would not have made it.
         let _ = self.make(caller.pid, &Call::Touch { addr: from, len: to - from, access });
-        if let Some(script) = &mut self.script {
-            script.touch(caller.process, (from, to), access);
-        }
     }
 
     /// One access to a page.

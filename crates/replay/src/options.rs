@@ -23,6 +23,8 @@ pub enum Used {
     Assumed(FaultIn),
     /// A saved smaps says how many of each mapping; the rest is assumed.
     Smaps(FaultIn),
+    /// A saved pagemap says which of all pages, as it was at one time.
+    Pagemap,
     /// The log says it.
     Logged,
 }
@@ -41,6 +43,7 @@ impl Used {
             Self::Assumed(FaultIn::All) => ", if all readable memory was used",
             Self::Assumed(FaultIn::None) => ", if no memory was used but what calls fill",
             Self::Smaps(_) => ", by smaps; what that does not show is assumed",
+            Self::Pagemap => ", by pagemap, as it was at one time",
             Self::Logged => "",
         }
     }
@@ -52,6 +55,7 @@ impl Used {
             Self::Assumed(FaultIn::All) => "assumed: all",
             Self::Assumed(FaultIn::None) => "assumed: none",
             Self::Smaps(_) => "smaps",
+            Self::Pagemap => "pagemap",
             Self::Logged => "logged",
         }
     }
@@ -70,6 +74,10 @@ pub struct Options {
     pub dump: Option<(Option<u32>, u64, u64)>,
     /// What the program's maps file held, to compare with.
     pub maps: Option<Vec<MapsLine>>,
+    /// The process whose maps that is, by its number in the log; nothing for whoever opens maps last.
+    pub maps_of: Option<u32>,
     /// How much of each mapping was resident, as the program's smaps said at some time.
     pub smaps: Option<Vec<SmapsArea>>,
+    /// Whether those are of pagemap, and so all there was.
+    pub is_pagemap: bool,
 }

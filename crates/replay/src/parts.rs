@@ -1,67 +1,145 @@
-//! Calls that a log prints in two parts.
+//! Calls that a log prints in two parts, and those that files of `strace -ff`, put together, have whole where they began.
 //!
 //! Such a call was made somewhere between its parts. Here it is made as early as the lines in between allow: what it frees or makes
-//! is in force from its first part on, but for what another line shows to have come before it.
+//! is in force from its first part on, but for what another line shows to have come before it. A call that stands whole where it
+//! began had returned when its task went on.
 
 use crate::effects::{frees, gets, lacks, makes, meet, needs};
 use crate::tasks::{Birth, Tasks};
 use ptelab_machine::Backend;
-use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall};
+use ptelab_scenario::strace::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Entries that are kept while a call has not returned. One that takes longer is made without knowing what came of it.
 const MAX_KEPT: usize = 1 << 16;
+/// Entries after one that stands whole where it began, up to which it may have lasted, where its task does not go on before.
+const MAX_LASTING: usize = 128;
 
 /// The entries from the first part of a call on, until it is known what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     queue: VecDeque<Arc<LogEntry>>,
-    /// Lines of the calls that have begun, by task.
-    open: BTreeMap<Option<u32>, u64>,
+    /// The calls that have begun, by task.
+    open: BTreeMap<Option<u32>, Open>,
     /// Lines of the calls of which the first part is an entry.
     begun: BTreeSet<u64>,
     /// The ends of those.
     ends: BTreeMap<u64, Arc<LogEntry>>,
+    /// Whether the log prints calls in two parts: then those that it prints whole were over in their line.
+    printed_in_two: bool,
+    /// Ends of calls that stand whole, which may yet last, and how many entries there were before them.
+    lasting: VecDeque<(u64, Arc<LogEntry>)>,
+    /// How many entries there were.
+    count: u64,
+    /// The task of the first entry, and whether there are others.
+    first: Option<u32>,
+    several: bool,
+}
+
+/// A call that has begun.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    line: u64,
+    /// Whether it waits for nobody, so that its end is worth waiting for.
+    is_short: bool,
 }
 
 impl Parts {
     /// Takes an entry in.
     pub(crate) fn push(&mut self, entry: &Arc<LogEntry>) {
+        self.count += 1;
+        self.several |= *self.first.get_or_insert(entry.pid.unwrap_or(0)) != entry.pid.unwrap_or(0);
+        self.end_lasting(entry);
         match &entry.kind {
-            LogEvent::Begun(_) => {
-                self.open.insert(entry.pid, entry.line);
-                self.begun.insert(entry.line);
+            LogEvent::Begun(call) => {
+                self.printed_in_two = true;
+                self.begin_call(entry, call);
             }
             LogEvent::Call(_) if entry.line != entry.end_line => {
-                self.open.retain(|_, line| *line != entry.line);
+                self.open.retain(|_, open| open.line != entry.line);
                 if self.begun.contains(&entry.line) {
                     self.ends.insert(entry.line, entry.clone());
                 }
             }
             LogEvent::Superseded { by } => {
                 self.open.remove(&entry.pid);
-                if let Some(line) = self.open.remove(&Some(*by)) {
-                    self.open.insert(entry.pid, line);
+                if let Some(open) = self.open.remove(&Some(*by)) {
+                    self.open.insert(entry.pid, open);
                 }
             }
-            LogEvent::Call(_) | LogEvent::Exited { .. } | LogEvent::Killed { .. } => {
+            LogEvent::Call(call) => {
+                self.open.remove(&entry.pid);
+                if self.may_last(entry, call) {
+                    return self.last(entry, call);
+                }
+            }
+            LogEvent::Exited { .. } | LogEvent::Killed { .. } => {
                 self.open.remove(&entry.pid);
             }
-            LogEvent::Signal { .. } | LogEvent::Touch(_) | LogEvent::InUse(_) => {}
+            LogEvent::Signal { .. }
+            | LogEvent::Touch(_)
+            | LogEvent::InUse(_)
+            | LogEvent::MostResident(_)
+            | LogEvent::Site(_) => {}
         }
         self.queue.push_back(entry.clone());
     }
 
-    /// The next entry, once it is known what came of it. After the `last` entry nothing more will be known.
+    fn begin_call(&mut self, entry: &LogEntry, call: &LoggedCall) {
+        let is_short = Birth::of(&call.call).is_none() && !ends_tasks(call);
+        self.open.insert(entry.pid, Open { line: entry.line, is_short });
+        self.begun.insert(entry.line);
+    }
+
+    /// Whether a call may have lasted after its line, by the times and tasks that the log has.
+    fn may_last(&self, entry: &LogEntry, call: &LoggedCall) -> bool {
+        let timed = entry.time.is_some_and(|time| matches!(time.clock, Clock::Epoch | Clock::Midnight));
+        timed && self.several && !self.printed_in_two && Birth::of(&call.call).is_none()
+    }
+
+    /// A call stands whole where it began: it is taken as one in two parts, of which the second comes before its task goes on.
+    fn last(&mut self, entry: &Arc<LogEntry>, call: &LoggedCall) {
+        self.begin_call(entry, call);
+        let end = Arc::new(LogEntry { end_line: entry.line + 1, ..(**entry).clone() });
+        self.ends.insert(entry.line, end.clone());
+        self.lasting.push_back((self.count, end));
+        self.queue.push_back(Arc::new(LogEntry { kind: LogEvent::Begun(call.clone()), ..(**entry).clone() }));
+    }
+
+    /// What has lasted long enough has returned, and so has what the task of an entry did before.
+    fn end_lasting(&mut self, next: &LogEntry) {
+        let is_over = |(since, end): &(u64, Arc<LogEntry>)| {
+            let over = end.time.zip(next.time).zip(end.duration());
+            let over = over.is_some_and(|((from, now), lasted)| from.seconds + lasted < now.seconds);
+            over || end.pid == next.pid || since + MAX_LASTING as u64 <= self.count
+        };
+        while let Some(at) = self.lasting.iter().position(is_over) {
+            let Some((_, end)) = self.lasting.remove(at) else { return };
+            self.open.retain(|_, open| open.line != end.line);
+            self.queue.push_back(end);
+        }
+    }
+
+    /// The next entry, once it is known what came of it, and of what began before that. After the `last` entry nothing more will
+    /// be known.
     pub(crate) fn pop(&mut self, last: bool) -> Option<Arc<LogEntry>> {
         let front = self.queue.front()?;
-        let waits =
-            matches!(front.kind, LogEvent::Begun(_)) && self.open.values().any(|line| *line == front.line);
-        if waits && !last && self.queue.len() < MAX_KEPT {
+        if let LogEvent::Begun(_) = front.kind
+            && !last
+            && self.queue.len() < MAX_KEPT
+            && self.waits(front)
+        {
             return None;
         }
         self.queue.pop_front()
+    }
+
+    fn waits(&self, front: &LogEntry) -> bool {
+        let end = self.ends.get(&front.line).map(|end| end.end_line);
+        let before_end =
+            |open: &Open| open.is_short && end.is_some_and(|end| (front.line..end).contains(&open.line));
+        self.open.values().any(|open| open.line == front.line || before_end(open))
     }
 
     /// What came of a call that begins with this entry, if that is known; it is made now.

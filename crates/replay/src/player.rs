@@ -1,16 +1,16 @@
 //! One machine that a log is replayed on.
 
 use crate::call::{Caller, Got, Logged};
-use crate::effects::touched;
 use crate::maps::{MapsLine, MapsReport};
 use crate::options::{FaultIn, Options, Used};
 use crate::parts::{self, Parts};
 use crate::reading::OpenMaps;
+use crate::refused;
 use crate::script::Script;
 use crate::smaps::SmapsArea;
-use crate::tally::{LogDifference, Tally};
+use crate::tally::Tally;
 use crate::tasks::{Birth, Life};
-use ptelab_machine::{Backend, Call, CallError, Counters, Outcome, Pid, PteAttrs, PteView, Snapshot};
+use ptelab_machine::{Backend, Call, CallError, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
 use ptelab_run::observe::{Observer, Seen};
@@ -29,7 +29,14 @@ pub(crate) struct Process {
     pub(crate) pkeys: BTreeMap<i32, i32>,
     /// Memory that was there before the log begins.
     pub(crate) adopted: Vec<(u64, u64)>,
+    /// Whether tasks were taken for its threads that are not, or for another's that are: what they map and unmap may be there or not.
+    pub(crate) was_mixed: bool,
+    /// Memory in use when it was last counted how much of it is resident.
+    looked_at: u64,
 }
+
+/// Memory that must come in before it is counted again how much is resident.
+const LOOK_AGAIN: u64 = 1 << 20;
 
 /// One machine, and where it stands.
 pub(crate) struct Player<O> {
@@ -50,6 +57,8 @@ pub(crate) struct Player<O> {
     meter: Meter,
     /// The maps file to compare with.
     pub(crate) maps_file: Option<Vec<MapsLine>>,
+    /// Whose that is, if that is said.
+    pub(crate) maps_of: Option<u32>,
     /// How it compared since the program last opened its maps.
     pub(crate) maps: Option<MapsReport>,
     /// Maps that a program is reading.
@@ -67,14 +76,18 @@ impl<O: Observer> Player<O> {
         observer: Option<O>,
     ) -> Result<Self, CallError> {
         for &(size, mode) in &options.thp {
-            vm.call(1, &Call::Thp { size, mode }).result()?;
+            let call = Call::Thp { size, mode };
+            let outcome = vm.call(1, &call);
+            outcome.result()?;
             if let Some(script) = &mut script {
-                script.thp(size, mode);
+                script.made(1, &call, outcome);
             }
         }
         let meter = Meter::new(&mut *vm);
         let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
-        let used = if options.smaps.is_some() {
+        let used = if options.is_pagemap {
+            Used::Pagemap
+        } else if options.smaps.is_some() {
             Used::Smaps(options.fault_in)
         } else {
             Used::Assumed(options.fault_in)
@@ -93,6 +106,7 @@ impl<O: Observer> Player<O> {
             observer,
             meter,
             maps_file: options.maps.clone(),
+            maps_of: options.maps_of,
             maps: None,
             open_maps: None,
             dump: None,
@@ -136,14 +150,22 @@ impl<O: Observer> Player<O> {
 
     pub(crate) fn entry(&mut self, entry: &LogEntry) {
         let Some(caller) = self.caller(entry) else { return };
+        if let Some(script) = &mut self.script {
+            script.at(entry.line);
+        }
         match &entry.kind {
             LogEvent::Call(call) => self.call(caller, Logged { line: entry.line, call }),
             LogEvent::Exited { .. } | LogEvent::Killed { .. } => self.end_task(caller),
             LogEvent::Superseded { by } => self.supersede(*by, entry.pid),
             LogEvent::Signal { ended: Some(child), .. } => self.child_ended(*child),
             LogEvent::Signal { .. } | LogEvent::Begun(_) => {}
+            LogEvent::Site(place) => self.tally.sites.at(entry.line, place),
             LogEvent::Touch(touch) => self.touch(caller, entry.line, touch),
             LogEvent::InUse(ranges) => self.in_use(caller, entry.line, ranges),
+            &LogEvent::MostResident(most) => {
+                let report = &mut self.tally.processes[caller.process];
+                report.most_resident = report.most_resident.max(most);
+            }
         }
     }
 
@@ -166,62 +188,40 @@ impl<O: Observer> Player<O> {
             let taken = self.meter.take(&mut *self.vm);
             return self.tell(caller, logged, (Got::AsLogged, true), [taken, Taken::default()]);
         }
+        let caller = if self.life.attached
+            && self.life.tasks.is_mixed(caller.process)
+            && self.is_of_another(caller, call)
+        {
+            self.separate(caller)
+        } else {
+            caller
+        };
         let got = match call.outcome {
             LoggedOutcome::Unknown | LoggedOutcome::Restarted => Got::Skipped("that did not return"),
             _ => self.perform(caller, logged),
         };
         let equal = self.judge(caller, logged, got);
+        if let Some(script) = &mut self.script {
+            let why =
+                if let Got::Skipped(why) | Got::Refused(why) = got { why } else { "the log's word is taken" };
+            script.unmade(&call.text, why);
+        }
         let taken = self.meter.take(&mut *self.vm);
         if let Some(counters) = &taken.counters {
-            self.tally.cost(line, call.name, &call.text, counters);
+            self.tally.cost(line, call, counters);
         }
         if let (Syscall::Mprotect { len, .. }, LoggedOutcome::Value(_)) = (&call.call, &call.outcome) {
             let pages = len.div_ceil(self.vm.page_size()).max(1);
             *self.tally.mprotect_sizes.entry(pages.ilog2()).or_default() += 1;
         }
-        self.first_use(caller, logged);
+        let was_used = self.first_use(caller, logged);
         self.compare_maps(caller.process);
-        let faults = self.meter.take(&mut *self.vm);
+        let faults = if was_used { self.meter.take(&mut *self.vm) } else { Taken::default() };
         if let Some(counters) = &faults.counters {
             self.tally.faults.add(counters);
         }
-        self.note_peaks(caller);
+        self.note_peaks(caller, line);
         self.tell(caller, logged, (got, equal), [taken, faults]);
-    }
-
-    /// Tells the observer, and who reads the log of calls, of a call: what it came to, whether that is what the log says, and what it took, with the first uses
-    /// of memory after it.
-    fn tell(&mut self, caller: Caller, logged: Logged<'_>, (got, equal): (Got, bool), taken: [Taken; 2]) {
-        if self.observer.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
-            return;
-        }
-        let call = logged.call;
-        let outcome = match got {
-            Got::Result(result) => Outcome::from(result).to_string(),
-            Got::AsLogged => logged_text(&call.outcome),
-            Got::ByRule(rule) => rule.to_owned(),
-            Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
-        };
-        tracing::debug!(line = logged.line, call = %call_without_result(&call.text), %outcome);
-        let Some(observer) = &mut self.observer else { return };
-        let mut counters = Counters::default();
-        let mut records = Vec::new();
-        for part in taken {
-            counters += part.counters.unwrap_or_default();
-            records.extend(part.records);
-        }
-        let seen = Seen {
-            line: logged.line,
-            pid: caller.pid,
-            name: call.name,
-            text: call_without_result(&call.text),
-            ranges: touched(call),
-            outcome,
-            as_expected: equal,
-            counters,
-            records,
-        };
-        observer.seen(&*self.vm, seen);
     }
 
     /// Makes a call that makes tasks or programs, or one that is about memory.
@@ -230,56 +230,25 @@ impl<O: Observer> Player<O> {
         if let Some(birth) = Birth::of(&call.call) {
             let LoggedOutcome::Value(child) = call.outcome else { return Got::AsLogged };
             let Ok(child) = u32::try_from(child) else { return Got::Skipped("with a strange child") };
-            let born = self.give_birth(child, (caller.pid, caller.process), birth);
+            let born = self.give_birth(child, caller, birth);
             return born.map_or_else(|error| Got::Result(Err(error)), |_| Got::AsLogged);
         }
         if let Syscall::Execve { path, .. } = &call.call {
             let LoggedOutcome::Value(_) = call.outcome else { return Got::AsLogged };
             let program = path.as_ref().map(|path| path.text.clone());
             if let Some(script) = &mut self.script {
-                script.execve(caller.process, program.as_deref());
+                script.remark(&format!("{} begins", program.as_deref().unwrap_or("another program")));
             }
             self.tally.processes[caller.process].program = program;
             return self.execve(caller);
         }
-        let got = self.memory_call(caller, logged);
-        if let (Some(script), Got::Result(_) | Got::ByRule(_) | Got::AsLogged) = (&mut self.script, got) {
-            script.call(caller.process, logged);
+        let mut got = self.memory_call(caller, logged);
+        if let (Got::Result(Ok(_)), LoggedOutcome::Failed(errno)) = (got, &call.outcome)
+            && let Some(by) = refused::by(&call.call, errno.name())
+        {
+            got = Got::Refused(by);
         }
         got
-    }
-
-    fn judge(&mut self, caller: Caller, logged: Logged<'_>, got: Got) -> bool {
-        let Logged { line, call } = logged;
-        let equal = match got {
-            Got::Skipped(why) => {
-                self.tally.skip(why);
-                return true;
-            }
-            Got::ByRule(rule) => {
-                *self.tally.by_rule.entry(rule).or_default() += 1;
-                self.tally.calls += 1;
-                self.tally.processes[caller.process].calls += 1;
-                return true;
-            }
-            Got::AsLogged => true,
-            Got::Result(result) => same(&call.outcome, result),
-        };
-        self.tally.calls += 1;
-        self.tally.processes[caller.process].calls += 1;
-        if equal {
-            self.tally.equal += 1;
-            self.tally.processes[caller.process].equal += 1;
-        } else if let Got::Result(result) = got {
-            let difference = LogDifference {
-                line,
-                call: call.text.clone(),
-                expected: logged_text(&call.outcome),
-                got: Outcome::from(result).to_string(),
-            };
-            self.tally.differ(difference);
-        }
-        equal
     }
 
     /// A page fault of the log: an access to the page.
@@ -288,7 +257,7 @@ impl<O: Observer> Player<O> {
         (self.fault_in, self.tally.used) = (FaultIn::None, Used::Logged);
         let in_file = || self.vm.find_file(caller.pid, touch.map.as_deref()?, touch.offset?).ok()?;
         let Some(addr) = touch.addr.or_else(in_file) else {
-            return self.tally.skip("page faults without an address");
+            return self.tally.skip("page faults in files that the log does not show being mapped");
         };
         self.access_page(caller, addr);
         self.note_accesses(caller, line, &format!("page fault at {addr:#x}"));
@@ -324,7 +293,7 @@ impl<O: Observer> Player<O> {
             self.access(caller, (addr, addr.saturating_add(len)));
         }
         self.note_accesses(caller, line, "pages seen in use");
-        self.note_peaks(caller);
+        self.note_peaks(caller, line);
     }
 
     /// Tasks that still live at the end of the log.
@@ -333,7 +302,7 @@ impl<O: Observer> Player<O> {
         self.give_up_waiting();
         for process in 0..self.processes.len() {
             if let Some((log_pid, pid)) = self.life.tasks.of_process(process) {
-                self.note_end(Caller { log_pid, pid, process });
+                self.note_end(Caller { log_pid, pid, process, group: pid });
             }
         }
     }
@@ -343,12 +312,30 @@ impl<O: Observer> Player<O> {
         self.dump.take()
     }
 
-    fn note_peaks(&mut self, caller: Caller) {
+    fn note_peaks(&mut self, caller: Caller, line: u64) {
         let mapped = self.vm.mapped(caller.pid).unwrap_or(0);
+        let mappings = self.vm.map_count(caller.pid).unwrap_or(0);
         let resident = self.vm.usage().memory;
         let report = &mut self.tally.processes[caller.process];
         report.peak_mapped = report.peak_mapped.max(mapped);
         report.peak_resident = report.peak_resident.max(resident);
+        if mappings > report.most_mappings {
+            (report.most_mappings, report.most_mappings_line) = (mappings, line);
+        }
+        // To look at every entry takes long: once for each few percent that come in.
+        let process = &mut self.processes[caller.process];
+        if resident > process.looked_at.saturating_add((process.looked_at >> 6).max(LOOK_AGAIN)) {
+            process.looked_at = resident;
+            self.note_resident(caller);
+        }
+    }
+
+    fn note_resident(&mut self, caller: Caller) -> u64 {
+        let vmas = self.vm.vmas(caller.pid, 0, u64::MAX).unwrap_or_default();
+        let resident = vmas.iter().map(|vma| vma.rss).sum();
+        let report = &mut self.tally.processes[caller.process];
+        report.most_resident = report.most_resident.max(resident);
+        resident
     }
 
     /// What was taken since is no call's.
@@ -363,13 +350,11 @@ impl<O: Observer> Player<O> {
         {
             self.dump = self.vm.snapshot(caller.pid, addr, len).ok();
         }
-        if let Some(script) = &mut self.script {
-            script.exit(caller.process);
-        }
         let Ok(vmas) = self.vm.vmas(caller.pid, 0, u64::MAX) else { return };
         let (folded, mapped) = (self.folded(caller.pid), self.vm.mapped(caller.pid).unwrap_or(0));
         let report = &mut self.tally.processes[caller.process];
         report.resident = vmas.iter().map(|vma| vma.rss).sum();
+        report.most_resident = report.most_resident.max(report.resident);
         report.huge = vmas.iter().map(|vma| vma.anon_huge).sum();
         report.folded = folded;
         report.peak_mapped = report.peak_mapped.max(mapped);
@@ -380,30 +365,5 @@ impl<O: Observer> Player<O> {
         let is_folded = |view| matches!(view, Some(PteView::Present(m)) if m.attrs.contains(PteAttrs::CONT));
         let runs = snapshot.runs.iter().filter(|run| is_folded(run.view));
         runs.map(|run| run.n * snapshot.page_size).sum()
-    }
-}
-
-/// Whether a result is the one that the log has.
-fn same(logged: &LoggedOutcome, got: Result<u64, CallError>) -> bool {
-    match (logged, got) {
-        (LoggedOutcome::Value(want), Ok(got)) => *want == got,
-        (LoggedOutcome::Failed(want), Err(CallError::Errno(got))) => *want == got,
-        _ => false,
-    }
-}
-
-/// A call as the log has it, without what it returned.
-fn call_without_result(text: &str) -> &str {
-    text.rsplit_once(" = ").map_or(text, |(call, _)| call).trim_end()
-}
-
-/// `0`, `0x7f0000000000`, `-1 ENOMEM`
-fn logged_text(outcome: &LoggedOutcome) -> String {
-    match outcome {
-        LoggedOutcome::Value(n) if *n < 4096 => n.to_string(),
-        LoggedOutcome::Value(n) => format!("{n:#x}"),
-        LoggedOutcome::Failed(errno) => format!("-1 {}", errno.name()),
-        LoggedOutcome::FailedOther(text) => format!("-1 {text}"),
-        LoggedOutcome::Restarted | LoggedOutcome::Unknown => "?".to_owned(),
     }
 }

@@ -22,6 +22,9 @@ impl<O: Observer> Player<O> {
         };
         // Where the log names no process, the only one opens its own by number.
         let of = whose.unwrap_or(caller.process);
+        if self.maps_of.is_some_and(|pid| self.tally.processes[of].pid != Some(pid)) {
+            return;
+        }
         self.maps = None;
         self.open_maps = Some(OpenMaps::new(of, caller.process, fd, line));
         self.compare_maps(of);

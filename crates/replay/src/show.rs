@@ -1,21 +1,20 @@
 //! A replay as text, for people, and as JSON.
 
+mod costs;
+mod json;
+
 use crate::maps::MapsReport;
 use crate::replay::{Played, Replay};
-use crate::tally::{DearCall, ProcessReport, Tally};
-use ptelab_machine::{Counter, HISTOGRAM};
-use ptelab_measure::cost::{LIMITS, before_after};
-use ptelab_run::show::{self, size};
-use ptelab_run::{Cost, json as run_json, table};
-use serde_json::{Map, Value, json};
+use crate::tally::{ProcessReport, Tally};
+use crate::{advice, sites};
+use costs::{blocks, by_port, dearest, predicted, sizes};
+pub use json::json;
+use ptelab_run::show;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Differences, processes and mistakes that are shown.
 const SHOWN: usize = 20;
-/// Dear calls that are shown.
-const DEAREST_SHOWN: usize = 10;
 
 /// The whole report. `pid` leaves out all processes but that one.
 pub fn text(replay: &Replay, pid: Option<u32>) -> String {
@@ -44,12 +43,16 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     }
     more(&mut text, processes.len());
     sizes(&mut text, first);
-    costs(&mut text, &replay.machines);
+    costs::costs(&mut text, &replay.machines);
     predicted(&mut text, &replay.machines);
     for port in by_port(&replay.machines) {
+        sites::text(&mut text, port);
         dearest(&mut text, port);
         for played in port {
             blocks(&mut text, played);
+        }
+        if let Some(last) = port.last() {
+            advice::text(&mut text, last);
         }
     }
     for played in &replay.machines {
@@ -79,6 +82,10 @@ fn headline(replay: &Replay, first: &Played) -> String {
     if by_rule > 0 {
         let _ = write!(line, ", {by_rule} with that of the release");
     }
+    let refused: u64 = tally.refused.values().sum();
+    if refused > 0 {
+        let _ = write!(line, ", {refused} refused by the log's system");
+    }
     if tally.differences_count > 0 {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
@@ -104,8 +111,8 @@ fn silent(text: &mut String, tally: &Tally) {
         let more = if tally.silent.len() > 5 { ", ..." } else { "" };
         let _ = writeln!(
             text,
-            "  no lines of {} that it shows being made ({}{more}): strace -f logs all of them; files of -ff are to be put \
-             together by strace-log-merge",
+            "  no lines of {} that it shows being made ({}{more}): strace -f logs all of them; files of -ff are replayed together, \
+             by the name that -o was given",
             counted(tally.silent.len() as u64, "task"),
             pids.join(", ")
         );
@@ -125,10 +132,14 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
         names.sort_by_key(|(_, count)| Reverse(**count));
         let names: Vec<String> =
             names.iter().take(5).map(|(name, count)| format!("{name} {count}")).collect();
-        let _ = writeln!(text, "  not about memory: {} ({})", counted(other, "call"), names.join(", "));
+        let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+        let _ = writeln!(text, "  not about memory: {}{names}", counted(other, "call"));
     }
     for (why, count) in &first.tally.skipped {
         let _ = writeln!(text, "  {} not judged: {why}", counted(*count, "call"));
+    }
+    for (by, count) in &first.tally.refused {
+        let _ = writeln!(text, "  {} refused by what a log does not show: {by}", counted(*count, "call"));
     }
     silent(text, &first.tally);
     if stats.orphans > 0 {
@@ -187,10 +198,14 @@ fn more(text: &mut String, count: usize) {
 }
 
 fn maps_text(text: &mut String, maps: &MapsReport) {
-    let MapsReport { line, equal, missing, extra, left_out } = maps;
+    let MapsReport { line, equal, missing, extra, divided, left_out } = maps;
+    let divided = match divided {
+        0 => String::new(),
+        n => format!("{n} in more or fewer mappings, by which of their pages were used; "),
+    };
     let _ = writeln!(
         text,
-        "maps at line {line}: {} equal, {} missing, {} that it does not have ({left_out} left out: from \
+        "maps at line {line}: {} equal, {} missing, {} that it does not have ({divided}{left_out} left out: from \
          before the log, or the kernel's own)",
         counted(*equal as u64, "mapping"),
         missing.len(),
@@ -215,207 +230,26 @@ fn process_text(text: &mut String, process: &ProcessReport, proviso: &str) {
     let end = process.end.as_deref().map(|end| format!("; {end}")).unwrap_or_default();
     let _ = writeln!(
         text,
-        "  {pid} {program}{born}: {}{threads}; at most {} mapped; at its end {} resident, {} in huge leaves{proviso}{end}",
+        "  {pid} {program}{born}: {}{threads}; at most {} mapped and {} resident; at its end {} resident, {} in huge leaves{proviso}{end}",
         counted(process.calls, "call"),
         size_text(process.peak_mapped),
+        size_text(process.most_resident),
         size_text(process.resident),
         size_text(process.huge),
     );
 }
 
 /// `1 call`, `2 calls`
-fn counted(n: u64, what: &str) -> String {
+pub(crate) fn counted(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A size with one place: `64.0M`.
-fn size_text(bytes: u64) -> String {
+pub(crate) fn size_text(bytes: u64) -> String {
     let units = [(30, 'G'), (20, 'M'), (10, 'K')];
     let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
         return format!("{bytes}");
     };
     let tenths = (bytes * 10) >> shift;
     format!("{}.{}{unit}", tenths / 10, tenths % 10)
-}
-
-fn sizes(text: &mut String, first: &Played) {
-    if first.tally.mprotect_sizes.is_empty() {
-        return;
-    }
-    let sizes: Vec<String> = first
-        .tally
-        .mprotect_sizes
-        .iter()
-        .map(|(order, count)| format!("{} {count}", size(4096 << order)))
-        .collect();
-    let _ = writeln!(text, "\nmprotect by size, each from this up to twice it: {}", sizes.join(", "));
-}
-
-/// The machines of each port.
-fn by_port(machines: &[Played]) -> impl Iterator<Item = &[Played]> {
-    machines.chunk_by(|one, next| one.arch == next.arch)
-}
-
-/// What mprotect takes, then what everything takes: a table a port, its kernels side by side.
-fn costs(text: &mut String, machines: &[Played]) {
-    let mprotect = |played: &Played| played.tally.costs.get("mprotect").copied().unwrap_or_default();
-    let all = |played: &Played| played.tally.total();
-    for (what, cost) in [("mprotect", &mprotect as &dyn Fn(&Played) -> Cost), ("all calls", &all)] {
-        for port in by_port(machines) {
-            let names: Vec<String> = port.iter().map(Played::machine).collect();
-            let costs: Vec<Cost> = port.iter().map(cost).collect();
-            if let Some(table) = table::costs_table(&names, what, &costs) {
-                let proviso = port.first().map_or("", |played| played.tally.used.proviso());
-                if let Some(proviso) = proviso.strip_prefix(", ") {
-                    let _ = writeln!(text, "\nCounts, {proviso}:");
-                }
-                let _ = writeln!(text, "\n{}", table.trim_fmt());
-            }
-        }
-    }
-}
-
-/// What all mprotects take on real kernels, as predicted.
-fn predicted(text: &mut String, machines: &[Played]) {
-    let mprotects =
-        |port: &[Played]| before_after(&port.iter().filter_map(Played::mprotects).collect::<Vec<_>>());
-    let lines: Vec<String> = by_port(machines).filter_map(mprotects).collect();
-    if !lines.is_empty() {
-        let proviso = machines.first().map_or("", |first| first.tally.used.proviso());
-        let _ = writeln!(text, "\nPredicted, from measurements of real kernels{proviso}:");
-        for line in lines {
-            let _ = writeln!(text, "  {line}");
-        }
-        let _ = writeln!(text, "  {LIMITS}");
-    }
-}
-
-/// The calls that took most on any kernel of a port, side by side.
-fn dearest(text: &mut String, port: &[Played]) {
-    let mut all: BTreeMap<(u64, &str), Vec<Option<&DearCall>>> = BTreeMap::new();
-    for (i, played) in port.iter().enumerate() {
-        for dear in &played.tally.dearest {
-            let row = all.entry((dear.line, &dear.call)).or_insert_with(|| vec![None; port.len()]);
-            row[i] = Some(dear);
-        }
-    }
-    let mut rows: Vec<_> = all.into_iter().collect();
-    rows.sort_by_key(|(_, dear)| Reverse(dear.iter().flatten().map(|dear| dear.steps).max()));
-    rows.truncate(DEAREST_SHOWN);
-    let names: Vec<String> = port.iter().map(|played| format!("{:>16}", played.machine())).collect();
-    if let (Some(played), false) = (port.first(), rows.is_empty()) {
-        let arch = played.arch;
-        let _ = writeln!(
-            text,
-            "\nThe dearest calls on {arch}, in steps: reads and writes of entries, looks at page structs, barriers, TLB \
-             instructions{}\n    line{}  call",
-            played.tally.used.proviso(),
-            names.concat()
-        );
-    }
-    for ((line, call), dear) in rows {
-        let numbers = |of: fn(&DearCall) -> Option<u64>| {
-            let number = |n: Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
-            let of = |dear: &Option<_>| format!("{:>16}", number(dear.and_then(of)));
-            dear.iter().map(of).collect::<Vec<_>>().concat()
-        };
-        let _ = writeln!(text, "{line:>8}{}  {call}", numbers(|dear| Some(dear.steps)));
-        if dear.iter().flatten().any(|dear| dear.instructions.is_some()) {
-            let _ =
-                writeln!(text, "{:8}{}  instructions, as predicted", "", numbers(|dear| dear.instructions));
-        }
-    }
-}
-
-/// What is in contiguous blocks at the end, and what took blocks apart.
-fn blocks(text: &mut String, played: &Played) {
-    let sum = |f: fn(&ProcessReport) -> u64| played.tally.processes.iter().map(f).sum::<u64>();
-    let (folded, resident) = (sum(|p| p.folded), sum(|p| p.resident));
-    let total = played.tally.total().counters;
-    if folded == 0 && total.get(Counter::Unfolds) == 0 {
-        return;
-    }
-    let (folded, resident) = (size_text(folded), size_text(resident));
-    let _ = writeln!(
-        text,
-        "\n{}: {folded} of {resident} are in folded contiguous blocks at the ends of their processes{}",
-        played.machine(),
-        played.tally.used.proviso()
-    );
-    if played.tally.broke_count > 0 {
-        let _ = writeln!(
-            text,
-            "  {} took blocks apart:\n    line  blocks  call",
-            counted(played.tally.broke_count, "call")
-        );
-    }
-    for DearCall { line, call, unfolds, .. } in &played.tally.broke {
-        let _ = writeln!(text, "{line:>8}{unfolds:>8}  {call}");
-    }
-}
-
-/// The report as JSON: the first machine's results, then what every machine's calls took.
-pub fn json(replay: &Replay, pid: Option<u32>) -> Value {
-    let Some(first) = replay.machines.first() else { return Value::Null };
-    let tally = &first.tally;
-    let stats = &replay.stats;
-    let skipped = tally.skipped.values().sum::<u64>()
-        + stats.skipped.values().sum::<u64>()
-        + stats.skipped_other
-        + stats.passed;
-    let shown = |process: &&ProcessReport| pid.is_none_or(|pid| process.pid == Some(pid));
-    json!({
-        "calls": tally.calls,
-        "equal": tally.equal,
-        "adopted": tally.adopted,
-        "adopted_ranges": tally.adopted_ranges,
-        "skipped": skipped,
-        "skipped_calls": stats.skipped,
-        "not_judged": tally.skipped,
-        "not_judged_count": not_judged(replay, first),
-        "silent": tally.silent,
-        "freed_unseen": tally.freed_unseen,
-        "by_rule": tally.by_rule,
-        "differences": tally.differences,
-        "differences_count": tally.differences_count,
-        "maps": first.maps,
-        "used": tally.used.word(),
-        "processes": tally.processes.iter().filter(shown).collect::<Vec<_>>(),
-        "mprotect_sizes": mprotect_sizes(first),
-        "machines": replay.machines.iter().map(machine).collect::<Vec<_>>(),
-        "lines": stats.lines,
-        "mistakes": replay.mistakes,
-        "unfinished": stats.unfinished_count,
-        "cut": stats.cut.map(|cut| cut.line),
-        "finished": replay.finished,
-    })
-}
-
-fn mprotect_sizes(played: &Played) -> Vec<Value> {
-    let sizes = played.tally.mprotect_sizes.iter();
-    sizes.map(|(order, count)| json!({"from": 4096_u64 << order, "calls": count})).collect()
-}
-
-fn machine(played: &Played) -> Value {
-    let tally = &played.tally;
-    let costs: Map<String, Value> =
-        tally.costs.iter().map(|(name, cost)| ((*name).to_owned(), run_json::one(cost))).collect();
-    let lengths = tally.total().counters.batch_lengths;
-    debug_assert_eq!(lengths.len(), HISTOGRAM);
-    json!({
-        "arch": played.arch,
-        "kernel": played.kernel,
-        "calls": tally.calls,
-        "equal": tally.equal,
-        "differences": tally.differences,
-        "maps": played.maps,
-        "counters": costs,
-        "mprotect_instructions": played.mprotects().and_then(|all| all.instructions()).map(f64::round),
-        "first_uses": run_json::one(&tally.faults),
-        "batch_lengths": lengths,
-        "dearest": &tally.dearest[..tally.dearest.len().min(DEAREST_SHOWN)],
-        "took_blocks_apart": {"calls": tally.broke_count, "first": tally.broke},
-        "folded": tally.processes.iter().map(|p| p.folded).sum::<u64>(),
-        "resident": tally.processes.iter().map(|p| p.resident).sum::<u64>(),
-    })
 }

@@ -1,9 +1,12 @@
 //! What a replay adds up to on one machine.
 
+use crate::advice::{self, CutsByKind};
 use crate::options::Used;
+use crate::sites::{Site, Sites};
 use ptelab_machine::{Counter, Counters};
 use ptelab_measure::cost::Model;
 use ptelab_run::Cost;
+use ptelab_scenario::strace::LoggedCall;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,6 +93,13 @@ pub struct ProcessReport {
     pub equal: u64,
     /// The most that it had mapped, in bytes.
     pub peak_mapped: u64,
+    /// The most mappings that it had, and after which line.
+    pub most_mappings: u64,
+    /// The line of those.
+    pub most_mappings_line: u64,
+    /// The most that it had resident itself: as the log says it (`ptelab watch`), else as far as that was looked at, when a few
+    /// percent have come in.
+    pub most_resident: u64,
     /// The most that all processes together had resident while it made its calls, in bytes.
     pub peak_resident: u64,
     /// Resident at its end, in bytes.
@@ -125,6 +135,8 @@ pub struct Tally {
     pub skipped: BTreeMap<&'static str, u64>,
     /// Calls with other results by what a release does otherwise, by what that is.
     pub by_rule: BTreeMap<&'static str, u64>,
+    /// Calls that the log's system refused for what a log does not show, by what that is.
+    pub refused: BTreeMap<&'static str, u64>,
     /// Calls with other results: the first of them.
     pub differences: Vec<LogDifference>,
     /// How many there are.
@@ -139,6 +151,10 @@ pub struct Tally {
     pub broke: Vec<DearCall>,
     /// How many did.
     pub broke_count: u64,
+    /// What calls took apart, by their kind.
+    pub cuts: CutsByKind,
+    /// What calls took by where they are made.
+    pub sites: Sites,
     /// Calls of mprotect by size: bucket `i` holds those of `1 << i` pages and more, less than twice that.
     pub mprotect_sizes: BTreeMap<u32, u64>,
     /// Processes, in the order in which they came.
@@ -165,14 +181,17 @@ impl Tally {
     }
 
     /// Adds what a call took.
-    pub(crate) fn cost(&mut self, line: u64, name: &'static str, text: &str, counters: &Counters) {
+    pub(crate) fn cost(&mut self, line: u64, made: &LoggedCall, counters: &Counters) {
+        let (name, text) = (made.name, &made.text);
+        advice::note(&mut self.cuts, (line, text), &made.call, counters);
         self.costs.entry(name).or_default().add(counters);
         let steps = work(counters);
+        self.sites.made(line, name, steps);
         let unfolds = counters.get(Counter::Unfolds);
         let model = self.model.filter(|_| name == "mprotect");
         let call = || {
             let instructions = model.map(|model| model.predict(1, counters).round() as u64);
-            DearCall { line, call: text.to_owned(), steps, unfolds, instructions }
+            DearCall { line, call: text.clone(), steps, unfolds, instructions }
         };
         if unfolds > 0 {
             self.broke_count += 1;
@@ -186,6 +205,12 @@ impl Tally {
             self.dearest.insert(at, call());
             self.dearest.truncate(DEAREST);
         }
+    }
+
+    /// Calls and their steps, by name.
+    pub(crate) fn steps_by_name(&self) -> BTreeMap<&'static str, Site> {
+        let site = |cost: &Cost| Site { calls: cost.calls, steps: work(&cost.counters) };
+        self.costs.iter().map(|(name, cost)| (*name, site(cost))).collect()
     }
 
     /// What all calls took together.

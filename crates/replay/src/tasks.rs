@@ -1,5 +1,6 @@
 //! Who is who: the log's process and thread numbers, and the emulated machine's.
 
+use crate::call::Caller;
 use ptelab_machine::Pid;
 use ptelab_scenario::strace::{LogEntry, Syscall};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,12 @@ pub(crate) struct Task {
     pub(crate) process: usize,
     /// Whether the log has a line of it.
     pub(crate) seen: bool,
+    /// Those of one group are threads of one process, as the log shows. Groups are in one process where nothing speaks against it.
+    pub(crate) group: Group,
 }
+
+/// What tasks have in common that the log shows to be threads of one process: the number here of the first of them.
+pub(crate) type Group = Pid;
 
 /// All threads that live. Where a log does not name processes, there is one without a number.
 #[derive(Clone, Debug, Default)]
@@ -111,8 +117,8 @@ impl Tasks {
         true
     }
 
-    pub(crate) fn add(&mut self, pid: Option<u32>, emulated: Pid, process: usize) {
-        let task = Task { emulated, process, seen: false };
+    pub(crate) fn add(&mut self, pid: Option<u32>, emulated: Pid, (process, group): (usize, Group)) {
+        let task = Task { emulated, process, seen: false, group };
         match pid {
             Some(pid) => {
                 self.gone.remove(&pid);
@@ -153,9 +159,9 @@ impl Tasks {
         ended
     }
 
-    /// Takes all tasks of a process away, but for one of this number.
-    pub(crate) fn remove_process(&mut self, process: usize, but: Option<Pid>) -> Vec<Task> {
-        let goes = |task: &Task| task.process == process && Some(task.emulated) != but;
+    /// Takes all tasks of a group away, but for one of this number.
+    pub(crate) fn remove_group(&mut self, group: Group, but: Option<Pid>) -> Vec<Task> {
+        let goes = |task: &Task| task.group == group && Some(task.emulated) != but;
         let mut ended: Vec<Task> = self.nameless.take_if(|task| goes(task)).into_iter().collect();
         let numbers: Vec<u32> =
             self.numbered.iter().filter(|(_, task)| goes(task)).map(|(pid, _)| *pid).collect();
@@ -168,6 +174,25 @@ impl Tasks {
         let nameless = self.nameless.iter().map(|task| (None, task));
         let mut all = nameless.chain(self.numbered.iter().map(|(pid, task)| (Some(*pid), task)));
         all.find(|(_, task)| task.process == process).map(|(pid, task)| (pid, task.emulated))
+    }
+
+    /// Whether a process has tasks that nothing shows to be threads of one process.
+    pub(crate) fn is_mixed(&self, process: usize) -> bool {
+        let mut groups = self.all().filter(|task| task.process == process).map(|task| task.group);
+        let first = groups.next();
+        groups.any(|group| Some(group) != first)
+    }
+
+    /// Whether the group of a task is the first in its process.
+    pub(crate) fn is_oldest(&self, caller: Caller) -> bool {
+        let groups = self.all().filter(|task| task.process == caller.process).map(|task| task.group);
+        groups.min() == Some(caller.group)
+    }
+
+    /// The tasks of a group.
+    pub(crate) fn of_group(&mut self, group: Group) -> impl Iterator<Item = &mut Task> {
+        let all = self.nameless.iter_mut().chain(self.numbered.values_mut());
+        all.filter(move |task| task.group == group)
     }
 
     /// How many tasks a process has.

@@ -57,6 +57,7 @@ mod steps;
 #[cfg(feature = "strace")]
 pub mod strace;
 mod suggest;
+pub mod syz;
 
 pub use ast::{Expect, Item, Line, MAX_DEPTH, Repeat, Scenario};
 pub use diag::{Diagnostic, Diagnostics, MAX_KEPT, Related};

@@ -29,6 +29,21 @@ impl Display for Line {
     }
 }
 
+impl Line {
+    /// The line with its comment: `munmap(0x40000000, 4K) # the heap`.
+    pub fn with_comment(&self) -> impl Display + '_ {
+        WithComment(self)
+    }
+}
+
+struct WithComment<'a>(&'a Line);
+
+impl Display for WithComment<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0, Trailing(self.0.comment.as_deref()))
+    }
+}
+
 impl Display for Expect {
     /// The result as it stands behind the `=`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -48,7 +63,7 @@ fn write_items(items: &[Item], depth: usize, f: &mut Formatter<'_>) -> fmt::Resu
         match item {
             Item::Comment(text) => write!(f, "#{text}")?,
             Item::Blank => {}
-            Item::Line(line) => write!(f, "{line}{}", Trailing(line.comment.as_deref()))?,
+            Item::Line(line) => write!(f, "{}", line.with_comment())?,
             Item::Repeat(repeat) => write_repeat(repeat, depth, f)?,
         }
         f.write_char('\n')?;

@@ -54,13 +54,16 @@ mod reader;
 mod scan;
 mod stats;
 mod syscall;
+mod threads;
 mod tracepoint;
 mod value;
 
 pub use argument::{Fd, LoggedRange, LoggedText};
+pub use decode::is_decoded;
 pub use entry::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Stamp, Touch};
 pub use error::ReadError;
-pub use input::{MAX_LINE, open};
+pub use input::{MAX_LINE, open, open_threads};
 pub use reader::{PROBED, Reader};
 pub use stats::{Cut, MAX_NAMES, MAX_UNFINISHED, Stats, Unfinished};
 pub use syscall::Syscall;
+pub use threads::{ThreadLog, thread_logs};

@@ -4,11 +4,14 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-const PAGE: u64 = 4096;
+/// Bytes of a page.
+pub(crate) const PAGE: u64 = 4096;
 /// Entries of pagemap that are read at once.
 const CHUNK: usize = 1 << 16;
 /// Present, or in swap.
 const IN_USE: u64 = 1 << 63 | 1 << 62;
+/// A page of a file, or of shared memory.
+const OF_FILE: u64 = 1 << 61;
 
 /// First address and end of a mapping that may have pages.
 pub(crate) type Mapping = (u64, u64);
@@ -43,6 +46,51 @@ fn mapping(line: &str) -> Option<Mapping> {
     Some((number(start)?, number(end)?))
 }
 
+/// Pages in use that lie beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// Whether they are the process's own, not a file's.
+    pub(crate) anon: bool,
+}
+
+/// The pages in use of a mapping.
+pub(crate) fn runs(pid: u32, mapping: Mapping) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    each_in_use(pid, &[mapping], |start, word| {
+        let run = Run { start, end: start + PAGE, anon: word & OF_FILE == 0 };
+        match runs.last_mut() {
+            Some(last) if (last.end, last.anon) == (start, run.anon) => last.end = run.end,
+            _ => runs.push(run),
+        }
+    });
+    runs
+}
+
+/// Calls a function for each page in use, with its word of pagemap.
+fn each_in_use(pid: u32, mappings: &[Mapping], mut page: impl FnMut(u64, u64)) {
+    let Ok(pagemap) = File::open(format!("/proc/{pid}/pagemap")) else { return };
+    let mut bytes = vec![0; CHUNK * 8];
+    for &(start, end) in mappings {
+        let mut at = start / PAGE;
+        while at < end / PAGE {
+            let wanted = (end / PAGE - at).min(CHUNK as u64) as usize * 8;
+            let Ok(read) = pagemap.read_at(&mut bytes[..wanted], at * 8) else { break };
+            if read < 8 {
+                break;
+            }
+            for word in bytes[..read].chunks_exact(8) {
+                let word = word.try_into().map_or(0, u64::from_ne_bytes);
+                if word & IN_USE != 0 {
+                    page(at * PAGE, word);
+                }
+                at += 1;
+            }
+        }
+    }
+}
+
 /// Ranges of pages, ascending.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pages(Vec<(u64, u64)>);
@@ -51,25 +99,7 @@ impl Pages {
     /// Those that a process has in use of its mappings.
     pub(crate) fn of(pid: u32, mappings: &[Mapping]) -> Self {
         let mut pages = Self::default();
-        let Ok(pagemap) = File::open(format!("/proc/{pid}/pagemap")) else { return pages };
-        let mut bytes = vec![0; CHUNK * 8];
-        for &(start, end) in mappings {
-            let mut at = start / PAGE;
-            while at < end / PAGE {
-                let wanted = (end / PAGE - at).min(CHUNK as u64) as usize * 8;
-                let Ok(read) = pagemap.read_at(&mut bytes[..wanted], at * 8) else { break };
-                if read < 8 {
-                    break;
-                }
-                for word in bytes[..read].chunks_exact(8) {
-                    let word = word.try_into().map_or(0, u64::from_ne_bytes);
-                    if word & IN_USE != 0 {
-                        pages.push(at * PAGE);
-                    }
-                    at += 1;
-                }
-            }
-        }
+        each_in_use(pid, mappings, |addr, _| pages.push(addr));
         pages
     }
 

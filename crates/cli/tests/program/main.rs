@@ -3,6 +3,7 @@
 mod bench;
 mod general;
 mod kernels;
+mod logs;
 mod ports;
 mod replay;
 

@@ -360,6 +360,7 @@ fn a_file_of_another_kind_is_told_from_a_log() {
         ("other.data", "PERFILE2", "perf script"),
         ("other.json", "{\n \"name\": \"x\"}\n", "ptelab verify"),
         ("other.scn", "thp(\"64kB\", \"always\")\nmemset(0x40000000, 7, 4K)\n", "ptelab run"),
+        ("raw.txt", "ls 7 [000] 1.5:  raw_syscalls:sys_exit: NR 59 = 0\n", "perf trace -i"),
         ("other.maps", "7f0000000000-7f0000001000 rw-p 00000000 00:00 0\n", "--maps"),
     ] {
         let output = ptelab(&["replay", &file(name, text.as_bytes())]);

@@ -73,6 +73,11 @@ pub(super) fn spec(name: &[u8]) -> Option<&'static Spec> {
     SPECS.iter().find(|spec| spec.name.as_bytes() == name)
 }
 
+/// Whether the calls of a name are decoded; those of others are counted.
+pub fn is_decoded(name: &str) -> bool {
+    spec(name.as_bytes()).is_some()
+}
+
 const LEN: Place = (1, "len");
 
 /// The address, which the kernel calls `addr` in some calls and `start` in others.

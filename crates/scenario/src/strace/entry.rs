@@ -19,6 +19,13 @@ pub struct LogEntry {
     pub kind: LogEvent,
 }
 
+impl LogEntry {
+    /// How long it took, in seconds, where the log says it of a call.
+    pub fn duration(&self) -> Option<f64> {
+        if let LogEvent::Call(call) = &self.kind { call.duration } else { None }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LogEvent {
@@ -53,10 +60,16 @@ pub enum LogEvent {
         /// The thread that called execve.
         by: u32,
     },
+    /// Where in the program the call of this entry's line was made, as its stack says (`-k`): the first frame outside of the C library,
+    /// as `/usr/bin/cat(main+0x10)`.
+    Site(String),
     /// A page fault, as `perf trace -F all` prints it.
     Touch(Touch),
     /// `+++ in use 0x7f0000000000+8192 +++`: pages that were seen in use since the last such line, as `ptelab watch` writes it.
     InUse(Vec<LoggedRange>),
+    /// `+++ had 8192 resident +++`: the most that a process had resident so far, in bytes, as the kernel keeps count (`VmHWM`) and
+    /// `ptelab watch` writes it.
+    MostResident(u64),
 }
 
 /// A call that returned, or that never does.

@@ -51,6 +51,10 @@ fn other_kind(found: &str) -> &'static str {
         "; it is perf's own file: `perf script -i FILE` prints its lines"
     } else if found.starts_with('{') {
         "; JSON is golden files', for `ptelab verify`"
+    } else if found.contains("sys_enter: NR ") || found.contains("sys_exit: NR ") {
+        "; raw_syscalls has calls without their names: `perf trace -i FILE` prints these, `trace-cmd record -e syscalls` records them"
+    } else if crate::syz::is_program(found) {
+        "; a program of syzkaller is run by `ptelab run`"
     } else if found.starts_with('[') || !found.starts_with("#!") && crate::parse(found).is_ok() {
         "; a scenario is run by `ptelab run`"
     } else if found.split_once('-').is_some_and(|(from, _)| u64::from_str_radix(from, 16).is_ok()) {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use crate::strace::threads::{ThreadLog, thread_logs, together};
 use flate2::bufread::MultiGzDecoder;
 
 /// How many bytes a line may have. Longer ones are skipped and counted.
@@ -14,15 +15,28 @@ const BUFFER: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A log for a [`crate::strace::Reader`]: a file, or standard input for `-`. What is gzip's by its first two bytes is
-/// unpacked, however it is named and in however many members, and if it was cut off, up to there.
+/// unpacked, however it is named and in however many members, and if it was cut off, up to there. A path of no file that
+/// `strace -ff -o` was given stands for its files, which are put together.
 ///
 /// # Errors
-/// Where it cannot be opened, or its first bytes not be read.
+/// Where it cannot be opened, or its first bytes not be read; where the files of `-ff` have no times.
 pub fn open(path: impl AsRef<Path>) -> io::Result<Box<dyn BufRead + Send>> {
     let path = path.as_ref();
+    let threads = if path == Path::new("-") || path.exists() { Vec::new() } else { thread_logs(path) };
+    if !threads.is_empty() {
+        return open_threads(&threads);
+    }
     let input: Box<dyn Read + Send> =
         if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
     unpack(input)
+}
+
+/// The files of `strace -ff`, as one log.
+///
+/// # Errors
+/// Where one cannot be read, or has no times.
+pub fn open_threads(threads: &[ThreadLog]) -> io::Result<Box<dyn BufRead + Send>> {
+    Ok(Box::new(io::Cursor::new(together(threads)?)))
 }
 
 fn unpack(mut input: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {

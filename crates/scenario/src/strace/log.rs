@@ -27,6 +27,8 @@ pub(super) struct Log {
     held: Option<Begun>,
     /// Descriptors of maps, in any process.
     maps: BTreeSet<i32>,
+    /// The line and task of the call whose stack may follow.
+    last_call: Option<(u64, Option<u32>)>,
 }
 
 /// Where and when a call was made.
@@ -60,8 +62,31 @@ impl Log {
         }
         if line.starts_with(b" > ") {
             self.stats.stack_lines += 1;
+            return self.stack(line);
+        }
+        let called = self.last_call.take();
+        let item = self.call_or_mark(line);
+        if let Some(Ok(LogEntry { line, pid, kind: LogEvent::Call(_), .. })) = &item {
+            self.last_call = Some((*line, *pid));
+        } else if called.is_some() && line.is_empty() {
+            self.last_call = called;
+        }
+        item
+    }
+
+    /// A frame of the stack of the last call.
+    fn stack(&mut self, line: &[u8]) -> Item {
+        let frame = std::str::from_utf8(line).ok()?.strip_prefix(" > ")?;
+        let frame = frame.rsplit_once(" [").map_or(frame, |(frame, _)| frame);
+        if is_library(frame) {
             return None;
         }
+        let (line, pid) = self.last_call.take()?;
+        let end_line = self.stats.lines;
+        Some(Ok(LogEntry { line, end_line, pid, time: None, kind: LogEvent::Site(frame.to_owned()) }))
+    }
+
+    fn call_or_mark(&mut self, line: &[u8]) -> Item {
         let columns = columns(line);
         match columns.rest {
             [] => None,
@@ -138,7 +163,7 @@ impl Log {
                 let displaced = self.pending.hand_over(Some(*by), pid);
                 self.give_up(displaced);
             }
-            LogEvent::InUse(_) => self.stats.touches += 1,
+            LogEvent::InUse(_) | LogEvent::MostResident(_) => self.stats.touches += 1,
             _ => self.stats.signals += 1,
         }
         let line = self.stats.lines;
@@ -356,6 +381,13 @@ impl Log {
         };
         self.resume(begun, rest, at.duration, true)
     }
+}
+
+/// Whether a frame is of the C library or the dynamic linker, which every call goes through: `/lib/libc.so.6(mmap+0x26)`.
+fn is_library(frame: &str) -> bool {
+    let path = frame.split('(').next().unwrap_or(frame);
+    let name = path.rsplit('/').next().unwrap_or(path);
+    ["libc.", "libc-", "ld-", "libpthread", "ld.so"].iter().any(|library| name.starts_with(library))
 }
 
 /// Whether a line is the rest of a call in the middle of which strace announced a process.

@@ -61,6 +61,9 @@ fn end(inner: &str) -> Option<LogEvent> {
     if let Some(ranges) = inner.strip_prefix("in use ") {
         return ranges.split(' ').map(range).collect::<Option<_>>().map(LogEvent::InUse);
     }
+    if let Some(most) = inner.strip_prefix("had ") {
+        return most.strip_suffix(" resident").and_then(number).map(LogEvent::MostResident);
+    }
     let signal = inner.strip_prefix("killed by ")?;
     let name = signal.strip_suffix(" (core dumped)");
     Some(LogEvent::Killed { signal: name.unwrap_or(signal).to_owned(), core_dumped: name.is_some() })
@@ -133,6 +136,7 @@ mod tests {
                         .to_vec(),
                 ))),
             ),
+            ("+++ had 8192 resident +++", Some(Mark::Event(LogEvent::MostResident(8192)))),
             ("+++ in use 0x1000 +++", None),
             ("+++ exited with", None),
             ("--- a/file", None),

@@ -51,6 +51,14 @@ fn task(text: &str) -> Option<u32> {
 
 fn event(text: &str) -> Option<Event<'_>> {
     // Up to the end of the name, which may have that of its system before it.
+    let counted = text.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+    if let Some((kind, addr)) = counted.split_once("-faults:")
+        && ["page", "minor", "major"].contains(&kind)
+    {
+        // With a count before it, what follows is where the program was.
+        let addr = u64::from_str_radix(addr.split_whitespace().next()?, 16).ok().filter(|_| counted == text);
+        return Some(addr.map_or(Event::Other("page-faults"), Event::Fault));
+    }
     let bare = ["syscalls:", "raw_syscalls:", "exceptions:", "tlb:"];
     let text = bare.iter().find_map(|system| text.strip_prefix(system)).unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
@@ -127,6 +135,8 @@ mod tests {
             ("sys_exit_mmap:  0xfffffffffffffff4", Event::Exit("mmap", ") = -12".to_owned())),
             ("sys_mmap -> 0xfffffffffffffff4", Event::Exit("mmap", ") = -12".to_owned())),
             ("page_fault_user: address=0x7f0000001234 ip=0x1 error_code=0x6", Event::Fault(0x7f00_0000_1234)),
+            ("page-faults:     55bbca5d05c0", Event::Fault(0x55bb_ca5d_05c0)),
+            ("      1 page-faults:  ffffffff817554ea elf_load+0x28a", Event::Other("page-faults")),
             ("tlb:tlb_flush: pages:4 reason:remote shootdown (1)", Event::Other("tlb_flush")),
         ] {
             let line = format!("cat-7 [000] 1.5: {text}");

@@ -17,7 +17,8 @@ fn summary(log: &str) -> (Vec<Row>, Stats) {
         LogEvent::Exited { code } => format!("exited {code}"),
         LogEvent::Killed { signal, core_dumped } => format!("killed {signal} {core_dumped}"),
         LogEvent::Superseded { by } => format!("superseded {by}"),
-        LogEvent::Touch(_) | LogEvent::InUse(_) => "touch".to_owned(),
+        LogEvent::Touch(_) | LogEvent::InUse(_) | LogEvent::MostResident(_) => "touch".to_owned(),
+        LogEvent::Site(_) => "site".to_owned(),
     };
     (entries.iter().map(|entry| (entry.line, entry.end_line, entry.pid, name(entry))).collect(), stats)
 }

@@ -1,0 +1,185 @@
+//! Logs of every form, and other files that calls are taken from.
+
+use crate::{file, parsed, ptelab, stderr, stdout};
+use serde_json::Value;
+
+const EXEC: &str = "execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n";
+
+fn replayed(args: &[&str]) -> Value {
+    let output = ptelab(&[&["replay"], args, &["--json"]].concat());
+    assert!(output.status.code() < Some(2), "{}", stderr(&output));
+    parsed(&output)
+}
+
+/// Files of `strace -ff -ttt`, by the name that -o was given, or one by one, come to what a log of `-f` comes to.
+#[test]
+fn files_of_threads_are_one_log() {
+    let at = |time: u32, text: &str| format!("179550898{time}.5 {text}");
+    let map = "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000\n";
+    let clone =
+        "clone(child_stack=0x7f0000002000, flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 21\n";
+    let unmap = "munmap(0x7f0000000000, 8192) = 0\n";
+    let first = [at(1, EXEC), at(2, map), at(3, clone), at(5, map), at(6, "exit_group(0) = ?\n")].concat();
+    let second = [at(4, unmap), at(6, "+++ exited with 0 +++\n")].concat();
+    let whole = file("threads.20", first.as_bytes());
+    let other = file("threads.21", second.as_bytes());
+    for args in [&[&whole[..], &other][..], &[whole.strip_suffix(".20").expect("it ends so")]] {
+        let json = replayed(args);
+        assert_eq!((&json["calls"], &json["equal"]), (&5.into(), &5.into()), "{json}");
+        assert_eq!(json["processes"].as_array().map(Vec::len), Some(1), "{json}");
+        assert_eq!(json["not_judged_count"], 0, "{json}");
+    }
+    // One of them alone says of whom it lacks the lines.
+    let text = stdout(&ptelab(&["replay", &whole]));
+    assert!(text.contains("no lines of 1 task that it shows being made (21)"), "{text}");
+    let untimed = file("untimed.21", unmap.as_bytes());
+    let output = ptelab(&["replay", &whole, &untimed]);
+    assert!(stderr(&output).contains("has no times"), "{}", stderr(&output));
+}
+
+/// Where stacks are in the log, what calls take is told by the place that makes them.
+#[test]
+fn places_of_calls_are_told() {
+    let log = format!(
+        "{EXEC}mmap(0x40000000, 65536, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x40000000\n \
+         > /lib/libc.so.6(mmap+0x26) [0x1]\n > /usr/bin/x(reserve+0x10) [0x2]\n\
+         mprotect(0x40000000, 65536, PROT_READ) = 0\n > /lib/libc.so.6(mprotect+0x7) [0x3]\n > /usr/bin/x(seal+0x20) [0x4]\n"
+    );
+    let json = replayed(&[&file("stacks.strace", log.as_bytes())]);
+    let sites = json["machines"][0]["sites"].as_array().expect("a list").clone();
+    let places: Vec<&str> = sites.iter().filter_map(|site| site["place"].as_str()).collect();
+    assert_eq!(places, ["/usr/bin/x(reserve+0x10)", "/usr/bin/x(seal+0x20)"], "{json}");
+    assert!(sites[1]["steps"].as_u64() > Some(16), "{json}");
+}
+
+/// What pagemap showed is used, and nothing else.
+#[test]
+fn pages_are_taken_from_a_saved_pagemap() {
+    let log = format!(
+        "{EXEC}mmap(0x40000000, 65536, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x40000000\n"
+    );
+    let log = file("pagemap.strace", log.as_bytes());
+    let types = "voffset\toffset\tlen\tflags\n40001\t1a2b3\t2\t__RUDlA____Ma_b______\n";
+    for pages in [types, "0x40001000+8192\n"] {
+        let json = replayed(&[&log, "--pagemap", &file("pages.txt", pages.as_bytes())]);
+        assert_eq!(
+            (&json["used"], &json["processes"][0]["resident"]),
+            (&"pagemap".into(), &8192.into()),
+            "{json}"
+        );
+    }
+    let output = ptelab(&["replay", &log, "--pagemap", &file("no-pages.txt", b"0x40001000+8192\nno\n")]);
+    assert!(stderr(&output).contains("line 2: `no`"), "{}", stderr(&output));
+}
+
+/// What the log's system refused for what the log does not show does nothing, is told, and is no difference.
+#[test]
+fn what_was_refused_for_unseen_reasons_is_told() {
+    let log = format!(
+        "{EXEC}mmap(0x40000000, 65536, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x40000000\n\
+         mlock(0x40000000, 65536) = -1 ENOMEM (Cannot allocate memory)\n\
+         prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0x40000000, 65536, \"a\") = -1 EINVAL (Invalid argument)\n\
+         munmap(0x40000001, 4096) = 0\n"
+    );
+    let log = file("limits.strace", log.as_bytes());
+    let output = ptelab(&["replay", &log]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let head = "5 lines: 5 calls, 2 with the log's result, 2 refused by the log's system, 1 with another\n";
+    assert!(text.starts_with(head), "{text}");
+    assert!(text.contains("1 call refused by what a log does not show: RLIMIT_MEMLOCK"), "{text}");
+}
+
+/// The maps of one process of several, by its number.
+#[test]
+fn maps_are_of_the_process_that_is_asked_for() {
+    let map = |pid: u32, at: u64| {
+        format!(
+            "{pid} mmap({at:#x}, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = {at:#x}\n"
+        )
+    };
+    let open = |pid: u32| format!("{pid} openat(AT_FDCWD, \"/proc/self/maps\", O_RDONLY) = 3\n");
+    let log = [
+        &format!("7 {EXEC}"),
+        "7 fork() = 8\n",
+        &map(7, 0x4000_0000),
+        &map(8, 0x5000_0000),
+        &open(7),
+        &open(8),
+    ];
+    let log = file("two.strace", log.map(String::from).concat().as_bytes());
+    let maps = file("first.maps", b"40000000-40001000 r--p 00000000 00:00 0\n");
+    for (args, code) in [(&["--pid", "7"][..], 0), (&["--pid", "8"], 1), (&[], 1)] {
+        let output = ptelab(&[&["replay", &log, "--maps", &maps], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stdout(&output));
+    }
+}
+
+/// A process that runs becomes a scenario that builds its mappings and uses its pages.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_running_process_is_a_scenario_to_start_from() {
+    let started = file("start.scn", b"");
+    let pid = std::process::id().to_string();
+    let output = ptelab(&["from-pid", &pid, "-o", &started]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = std::fs::read_to_string(&started).expect("it is written");
+    assert!(text.contains("adopt(0x") && text.contains("# [heap]"), "{text}");
+    let output = ptelab(&["run", &started, "--arch", "x86_64", "--kernel", "7.3"]);
+    let shown = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}{}", stderr(&output));
+    assert!(!shown.contains("failed:"), "{shown}");
+    let output = ptelab(&["from-pid", "2", "-o", &started]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+}
+
+/// A program of syzkaller runs as a scenario, without what is not about memory, which is counted.
+#[test]
+fn a_program_of_syzkaller_runs() {
+    let program = "r0 = socket$inet(0x2, 0x1, 0x0)\n\
+        madvise(&(0x7f0000000000/0x600000)=nil, 0x600003, 0x19)\n\
+        mremap(&(0x7f0000a94000/0x2000)=nil, 0x2000, 0x800000, 0x3, &(0x7f0000130000/0x800000)=nil)\n";
+    let path = file("program.syz", program.as_bytes());
+    let output = ptelab(&["run", &path, "--arch", "x86_64"]);
+    assert!(output.status.code() < Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("1 call left out (socket 1)"), "{}", stderr(&output));
+    let output = ptelab(&["replay", &path]);
+    assert!(stderr(&output).contains("ptelab run"), "{}", stderr(&output));
+}
+
+/// What cut contiguous blocks is told with the first call that did, and what would help.
+#[test]
+fn advice_has_its_evidence() {
+    let log = format!(
+        "{EXEC}mmap(0x40000000, 131072, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x40000000\n\
+         mprotect(0x40000000, 4096, PROT_NONE) = 0\nmprotect(0x40010000, 8192, PROT_READ) = 0\n"
+    );
+    let log = file("cuts.strace", log.as_bytes());
+    let text =
+        stdout(&ptelab(&["replay", &log, "--arch", "arm64", "--kernel", "7.3", "--thp", "64kB=always"]));
+    assert!(
+        text.contains("1 guard page cut 1 contiguous block, first line 3: mprotect(0x40000000"),
+        "{text}"
+    );
+    assert!(text.contains("1 mprotect cut 1 contiguous block, first line 4: mprotect(0x40010000"), "{text}");
+    let whole = stdout(&ptelab(&["replay", &log, "--arch", "arm64", "--kernel", "7.3"]));
+    assert!(!whole.contains("What may help"), "{whole}");
+}
+
+/// Tasks of a log that is cut at its beginning may be threads of one process, until something shows that they are not: a heap
+/// elsewhere, a mapping where another has one, an end that the others outlive.
+#[test]
+fn processes_of_a_log_without_a_beginning_are_told_apart() {
+    let map = "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) =";
+    let log = format!(
+        "20 {map} 0x7f0000000000\n21 {map} 0x7f0000010000\n22 {map} 0x7f0000020000\n\
+         20 brk(NULL) = 0x550000000000\n20 brk(0x550000021000) = 0x550000021000\n\
+         21 brk(NULL) = 0x560000000000\n21 {map} 0x7f0000000000\n20 {map} 0x7f0000010000\n\
+         21 munmap(0x7f0000010000, 8192) = 0\n21 exit_group(0) = ?\n22 munmap(0x7f0000000000, 8192) = 0\n\
+         20 {map} 0x7f0000000000\n22 exit_group(0) = ?\n20 munmap(0x7f0000010000, 8192) = 0\n"
+    );
+    let json = replayed(&[&file("cut-off.strace", log.as_bytes())]);
+    assert_eq!((&json["calls"], &json["equal"]), (&12.into(), &12.into()), "{json}");
+    assert_eq!(json["not_judged_count"], 0, "{json}");
+    assert_eq!(json["processes"].as_array().map(Vec::len), Some(2), "{json}");
+}

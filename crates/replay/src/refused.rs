@@ -1,0 +1,61 @@
+//! Calls that the log's kernel refused for what a log does not show: how it was built, its age, its limits, its filters.
+//!
+//! Such a call did nothing there, and does nothing here.
+
+use ptelab_machine::{Advice, MapFlags, Prot};
+use ptelab_scenario::strace::Syscall;
+
+const NO_SUCH_CALL: &str = "a kernel without that call, or a filter of calls";
+const NOT_PERMITTED: &str = "a filter of calls, or a capability that the program lacks";
+pub(crate) const MEMORY: &str =
+    "a limit on memory (overcommit, RLIMIT_AS, RLIMIT_DATA), or memory in the way that the log does not show";
+const MEMLOCK: &str = "RLIMIT_MEMLOCK";
+const FILE: &str = "a file that was not opened for it, or a security module";
+const ANON_VMA_NAME: &str = "a kernel without CONFIG_ANON_VMA_NAME";
+const ADVICE: &str = "a kernel without that advice: by its age, or built without huge pages or KSM";
+const CONTENTS: &str = "what was in the pages, which the log does not show";
+const SHM: &str = "a limit on System V segments, or one that was there before";
+
+/// What refused a call with this error, where the machine has nothing against it; nothing where the log shows all that
+/// decides.
+pub(crate) fn by(call: &Syscall, errno: &str) -> Option<&'static str> {
+    let reason = match (call, errno) {
+        (_, "ENOSYS") => NO_SUCH_CALL,
+        (Syscall::Mlock { .. } | Syscall::Mlockall { .. }, "ENOMEM" | "EAGAIN" | "EPERM")
+        | (Syscall::Mremap { .. }, "EAGAIN") => MEMLOCK,
+        (Syscall::Mmap { flags, .. }, "EAGAIN") if flags.contains(MapFlags::LOCKED) => MEMLOCK,
+        (Syscall::Mmap { .. } | Syscall::Mremap { .. } | Syscall::Shmat { .. }, "ENOMEM")
+        | (Syscall::Mmap { .. }, "EEXIST") => MEMORY,
+        (Syscall::Mprotect { prot, .. }, "ENOMEM") if prot.contains(Prot::WRITE) => MEMORY,
+        (Syscall::Mmap { .. } | Syscall::Mprotect { .. }, "EACCES") => FILE,
+        (Syscall::SetVmaAnonName { .. }, "EINVAL") => ANON_VMA_NAME,
+        (Syscall::Madvise { advice, .. } | Syscall::ProcessMadvise { advice, .. }, errno) => {
+            return by_advice(*advice, errno);
+        }
+        (Syscall::Shmget { .. }, _) => SHM,
+        (Syscall::Mmap { .. } | Syscall::SetThpDisable { .. }, "EPERM") => NOT_PERMITTED,
+        _ => return None,
+    };
+    Some(reason)
+}
+
+fn by_advice(advice: Advice, errno: &str) -> Option<&'static str> {
+    /// What every kernel has.
+    const OF_OLD: [Advice; 8] = [
+        Advice::NORMAL,
+        Advice::RANDOM,
+        Advice::SEQUENTIAL,
+        Advice::WILLNEED,
+        Advice::DONTNEED,
+        Advice::REMOVE,
+        Advice::DONTFORK,
+        Advice::DOFORK,
+    ];
+    match errno {
+        "EINVAL" if !OF_OLD.contains(&advice) => Some(ADVICE),
+        "EPERM" if !OF_OLD.contains(&advice) => Some(NOT_PERMITTED),
+        "EAGAIN" | "EBUSY" | "EIO" | "ENOMEM" if advice == Advice::COLLAPSE => Some(CONTENTS),
+        "EBADF" | "EIO" => Some(FILE),
+        _ => None,
+    }
+}
