@@ -1,10 +1,11 @@
-//! Chores of the project: `cargo xtask guest`, `cargo xtask golden`, `cargo xtask new-port`.
+//! Chores of the project: `cargo xtask guest`, `cargo xtask golden`, `cargo xtask new-port`, `cargo xtask playground`.
 
 #[cfg(target_os = "linux")]
 mod golden;
 #[cfg(target_os = "linux")]
 mod guest;
 mod new_port;
+mod playground;
 mod tree;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,12 @@ enum Chore {
         /// Its name, as on the command line: sparc64
         name: String,
     },
+    /// Build the playground: the emulator in a page that a browser opens from disk
+    Playground {
+        /// Where the page goes, where that is not target/playground.html
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -68,6 +75,7 @@ fn run(chore: &Chore) -> Result<bool, String> {
             golden::make(out, images, known.as_deref(), only, *fresh)
         }
         Chore::NewPort { name } => new_port::make(name),
+        Chore::Playground { output } => playground::build(output.as_deref()),
     }
 }
 
@@ -75,6 +83,7 @@ fn run(chore: &Chore) -> Result<bool, String> {
 fn run(chore: &Chore) -> Result<bool, String> {
     match chore {
         Chore::NewPort { name } => new_port::make(name),
+        Chore::Playground { output } => playground::build(output.as_deref()),
         _ => Err("the host is no Linux".to_owned()),
     }
 }

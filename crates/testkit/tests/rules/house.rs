@@ -62,10 +62,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("ptelab-report", &["ptelab"]),
     ("ptelab-cli", &["ptelab", "ptelab-report"]),
+    ("ptelab-playground", &["ptelab", "ptelab-report"]),
     ("ptelab-testkit", &["ptelab"]),
     ("ptelab-bench", &["ptelab-pgtable", "ptelab-machine", "arch-generic", "arch-arm64", "arch-x86_64"]),
     ("own-port", &["ptelab-pgtable", "ptelab-cli"]),
-    ("xtask", &["ptelab"]),
+    ("xtask", &["ptelab", "ptelab-report"]),
 ];
 
 #[test]
