@@ -36,6 +36,26 @@ struct Known {
 }
 
 impl Cells {
+    pub(crate) fn with_room_for(entries: usize) -> Self {
+        Self { level: None, all: Vec::with_capacity(entries) }
+    }
+
+    /// Whether it has page entries, and so many.
+    pub(crate) fn is_table_of(&self, entries: usize) -> bool {
+        self.level == Some(Level::Pte) && self.all.len() == entries
+    }
+
+    /// Whether these entries, from one on, have the words of others.
+    pub(crate) fn has_words_of(&self, others: &Self, from: usize) -> bool {
+        let own = &self.all[from..from + others.all.len()];
+        own.iter().zip(&others.all).all(|(a, b)| a.word == b.word)
+    }
+
+    /// Takes over others, from an entry on.
+    pub(crate) fn take_over(&mut self, others: &Self, from: usize) {
+        self.all[from..from + others.all.len()].copy_from_slice(&others.all);
+    }
+
     /// Adds the next entry.
     pub(crate) fn push(&mut self, cell: Cell, word: u32) {
         let Cell { folio_pages, offset, exclusive, .. } = cell;

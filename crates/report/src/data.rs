@@ -21,8 +21,7 @@ pub(crate) struct Data<'a> {
     attributes: Vec<&'static str>,
     calls: Calls,
     machines: Vec<Machine>,
-    /// Call by call, the steps of all machines.
-    steps: Vec<Vec<Differing>>,
+    steps: Steps,
     texts: Vec<String>,
     /// What a call took: pairs of a counter and its sum.
     costs: Vec<Vec<(u8, u64)>>,
@@ -91,15 +90,43 @@ struct StepData {
     k: u32,
 }
 
+/// The steps of each machine; written call by call, as most are alike on all machines.
+#[derive(Debug)]
+struct Steps(Vec<Vec<StepData>>);
+
+impl Serialize for Steps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let calls = self.0.first().map_or(0, Vec::len);
+        serializer.collect_seq((0..calls).map(|call| Row { machines: &self.0, call }))
+    }
+}
+
+/// The steps of one call.
+struct Row<'a> {
+    machines: &'a [Vec<StepData>],
+    call: usize,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let space = self.call.checked_sub(1).and_then(|before| self.machines[0][before].s);
+        let nothing = StepData { s: space, ..StepData::default() };
+        let mut before = &nothing;
+        let steps = self.machines.iter().filter_map(|steps| steps.get(self.call));
+        serializer
+            .collect_seq(steps.map(|step| Differing { step, before: std::mem::replace(&mut before, step) }))
+    }
+}
+
 /// What a step has otherwise than that of the machine before it; on the first, than one that does nothing in the address space
 /// of the call before.
 #[derive(Debug)]
-struct Differing {
-    step: StepData,
-    before: StepData,
+struct Differing<'a> {
+    step: &'a StepData,
+    before: &'a StepData,
 }
 
-impl Serialize for Differing {
+impl Serialize for Differing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         macro_rules! differing {
@@ -159,7 +186,6 @@ impl<'a> Data<'a> {
         tables.texts.number(&"0".to_owned());
         let calls = calls_data(trace, &mut tables.texts);
         let (machines, steps) = trace.lanes.iter().map(|lane| machine(lane, &mut tables)).unzip();
-        let steps = by_call(steps);
         Self {
             source: &trace.source,
             recorded: trace.recorded,
@@ -168,7 +194,7 @@ impl<'a> Data<'a> {
             attributes: PteAttrs::all().iter_names().map(|(name, _)| name).collect(),
             calls,
             machines,
-            steps,
+            steps: Steps(steps),
             texts: tables.texts.all,
             costs: tables.costs.all.into_iter().map(|(_, costs)| costs).collect(),
             causes: tables.causes.all.iter().map(|cause| (cause.id, cause.text, cause.source)).collect(),
@@ -221,23 +247,6 @@ fn calls_data(trace: &Trace, texts: &mut Table<String>) -> Calls {
         pids: calls.iter().map(|call| call.pid).collect(),
         texts: calls.iter().map(|call| texts.number(&call.text)).collect(),
     }
-}
-
-/// The steps of each call on all machines side by side, where most are alike.
-fn by_call(lanes: Vec<Vec<StepData>>) -> Vec<Vec<Differing>> {
-    let calls = lanes.first().map_or(0, Vec::len);
-    let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
-    let mut space = None;
-    let row = |_| {
-        let mut last = StepData { s: space, ..StepData::default() };
-        let steps = lanes.iter_mut().filter_map(Iterator::next);
-        let differing =
-            |step: StepData| Differing { before: std::mem::replace(&mut last, step.clone()), step };
-        let row: Vec<Differing> = steps.map(differing).collect();
-        space = row.first().and_then(|first| first.step.s);
-        row
-    };
-    (0..calls).map(row).collect()
 }
 
 impl StepData {

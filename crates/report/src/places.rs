@@ -2,7 +2,8 @@
 
 use ptelab::{Backend, Level, Pid, Ptep, Shape, VirtAddr};
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +14,16 @@ pub(crate) struct Place {
     pub(crate) level: Level,
     /// First address that it maps.
     pub(crate) addr: VirtAddr,
+}
+
+/// By space and first address, which entries of a stretch may be others.
+pub(crate) type Stretches = BTreeMap<(Pid, VirtAddr), Range<usize>>;
+
+/// All entries of a stretch.
+pub(crate) const WHOLE: Range<usize> = 0..usize::MAX;
+
+fn joined(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
+    a.start.min(b.start)..a.end.max(b.end)
 }
 
 /// An address space.
@@ -77,32 +88,46 @@ impl Places {
         self.find_in(&self.tables, p).or_else(|| self.find_in(&self.before, p))
     }
 
-    /// Follows a call in which these entries were written: where the tables of page entries stand, before or after, and the
-    /// entries above them. Tables are looked for again where the call may have made or freed one.
-    pub(crate) fn follow(
-        &mut self,
-        vm: &dyn Backend,
-        written: impl Iterator<Item = Ptep>,
-    ) -> BTreeSet<Place> {
+    /// Follows a call in which these entries were written: the stretches of a table of page entries, or of the huge leaf in its place,
+    /// that they stand in or stood in, by space and first address, each with the entries that may be others. Tables are looked for
+    /// again where the call may have made or freed one; then those are all.
+    pub(crate) fn follow(&mut self, vm: &dyn Backend, written: impl Iterator<Item = Ptep>) -> Stretches {
         self.moved.clear();
-        let mut entries: Vec<Ptep> = Vec::new();
+        let mut entries: Vec<(Ptep, Range<usize>)> = Vec::new();
         for p in written {
             // In a table of page entries, one stands for all.
             let table = self.table_of(&self.tables, p).filter(|(_, place)| place.level == Level::Pte);
-            let p = table.map_or(p, |(first, _)| first);
-            if entries.last() != Some(&p) {
-                entries.push(p);
+            let (p, i) = table.map_or((p, 0), |(first, _)| (first, (p.0 - first.0) as usize));
+            match entries.last_mut() {
+                Some((last, range)) if *last == p => *range = joined(range, &(i..i + 1)),
+                _ => entries.push((p, i..i + 1)),
             }
         }
-        let known = entries.iter().map(|&p| self.find_in(&self.tables, p));
-        let tables_changed = known.clone().any(|place| place.is_none_or(|place| place.level > Level::Pte));
-        let mut places: BTreeSet<Place> = known.flatten().collect();
+        let mut stretches = Stretches::new();
+        let found = self.find_all(&entries);
+        let tables_changed =
+            found.len() < entries.len() || found.iter().any(|(place, _)| place.level > Level::Pte);
+        self.add_stretches(&mut stretches, found, tables_changed);
         if tables_changed || vm.processes() != self.processes {
             self.refresh(vm);
-            places.extend(entries.iter().filter_map(|&p| self.find_in(&self.tables, p)));
+            self.add_stretches(&mut stretches, self.find_all(&entries), true);
         }
+        stretches
+    }
+
+    fn find_all(&self, entries: &[(Ptep, Range<usize>)]) -> Vec<(Place, Range<usize>)> {
+        let place =
+            |(p, range): &(Ptep, Range<usize>)| Some((self.find_in(&self.tables, *p)?, range.clone()));
+        entries.iter().filter_map(place).collect()
+    }
+
+    fn add_stretches(&self, to: &mut Stretches, found: Vec<(Place, Range<usize>)>, whole: bool) {
         let size = self.entry_size(Level::Pmd);
-        places.into_iter().map(|place| Place { addr: place.addr.align_down(size), ..place }).collect()
+        for (place, range) in found.into_iter().filter(|(place, _)| place.level <= Level::Pmd) {
+            let range = if whole { WHOLE } else { range };
+            let known = to.entry((place.space, place.addr.align_down(size))).or_insert_with(|| range.clone());
+            *known = joined(known, &range);
+        }
     }
 
     /// Looks at all tables.

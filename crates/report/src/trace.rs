@@ -2,7 +2,7 @@
 
 use crate::cells::{Cells, Piece};
 use crate::events::{TraceEvent, events as events_of, primitives, written};
-use crate::places::Places;
+use crate::places::{Places, Stretches, WHOLE};
 use crate::why::{Numbered, Reasoned, Reasons, causes, decided};
 use crate::words::WordTable;
 use ptelab::cost::{Model, Models};
@@ -11,6 +11,7 @@ use ptelab::{Area, Backend, Backing, Cause, Cell, Counter, Counters, Level, Pid,
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 
 /// Things that one call did that are kept; of those after, the number is.
 pub const MAX_EVENTS: usize = 2048;
@@ -237,26 +238,20 @@ impl Tracer {
         self.lane
     }
 
-    /// The tables that a call may have changed entries of: by space and first address.
-    fn stretches(
-        &mut self,
-        vm: &dyn Backend,
-        seen: &Seen<'_>,
-        space: Option<Pid>,
-    ) -> BTreeSet<(Pid, VirtAddr)> {
+    /// What a call may have changed.
+    fn stretches(&mut self, vm: &dyn Backend, seen: &Seen<'_>, space: Option<Pid>) -> Stretches {
         let known = self.places.spaces();
-        let places = self.places.follow(vm, seen.records.iter().filter_map(entry_of));
-        let low = places.iter().filter(|place| place.level <= Level::Pmd);
-        let mut stretches: BTreeSet<_> = low.map(|place| (place.space, place.addr)).collect();
+        let mut stretches = self.places.follow(vm, seen.records.iter().filter_map(entry_of));
         let spaces = self.places.spaces();
         if !self.recorded && may_change(seen) {
             for (&space, &user) in &spaces {
-                stretches.extend(self.mapped(vm, user).into_iter().map(|addr| (space, addr)));
+                stretches.extend(self.mapped(vm, user).into_iter().map(|addr| ((space, addr), WHOLE)));
             }
-            stretches.extend(self.states.keys());
+            stretches.extend(self.states.keys().map(|&stretch| (stretch, WHOLE)));
         } else if spaces.keys().any(|space| !known.contains_key(space)) {
             // A fork takes AnonExclusive from pages whose entries it need not write.
-            stretches.extend(self.states.keys().filter(|(of, _)| Some(*of) == space));
+            let of_parent = self.states.keys().filter(|(of, _)| Some(*of) == space);
+            stretches.extend(of_parent.map(|&stretch| (stretch, WHOLE)));
         }
         stretches
     }
@@ -277,27 +272,17 @@ impl Tracer {
 
     /// Looks at a stretch again; says what changed in it.
     fn look(&mut self, vm: &dyn Backend, user: Pid, (space, start): (Pid, VirtAddr)) -> Vec<RangeChange> {
-        let mut new = Cells::default();
-        let words = &mut self.lane.words;
-        let add = &mut |cell: Cell| new.push(cell, words.number(vm, cell.bits, cell.level));
-        if vm.cells(user, start.get(), self.places.entry_size(Level::Pmd), add).is_err() {
-            return Vec::new();
-        }
         let is_detailed = self.is_detailed();
+        let entries = self.lane.shape.entries(Level::Pte);
+        let Some(new) = self.cells(vm, user, start, 0..entries) else { return Vec::new() };
         let known = self.states.entry((space, start)).or_default();
         let old = std::mem::replace(known, new);
         if known.is_empty() && old.is_empty() {
             self.states.remove(&(space, start));
             return Vec::new();
         }
-        let entries = self.lane.shape.entries(Level::Pte);
         if !is_detailed {
-            let pieces = known.shares(entries);
-            return if pieces == old.shares(entries) {
-                Vec::new()
-            } else {
-                vec![RangeChange { space, start, pieces }]
-            };
+            return summary((space, start), &old.shares(entries), known.shares(entries));
         }
         let ranges = old.differing(known, entries);
         let page_shift = self.lane.shape.page_shift();
@@ -307,6 +292,43 @@ impl Tracer {
             pieces: known.pieces(from, to),
         };
         ranges.into_iter().map(change).collect()
+    }
+
+    /// Looks again only at entries that may be others, where nothing is kept of them but their words; not where there was no table
+    /// of page entries before, or is none now.
+    fn look_at_words(
+        &mut self,
+        vm: &dyn Backend,
+        user: Pid,
+        stretch: (Pid, VirtAddr),
+        range: Range<usize>,
+    ) -> Option<Vec<RangeChange>> {
+        let entries = self.lane.shape.entries(Level::Pte);
+        if self.is_detailed() || range.end > entries || !self.states.get(&stretch)?.is_table_of(entries) {
+            return None;
+        }
+        let new = self.cells(vm, user, stretch.1, range.clone())?;
+        if !new.is_table_of(range.len()) {
+            return None;
+        }
+        let known = self.states.get_mut(&stretch)?;
+        if known.has_words_of(&new, range.start) {
+            return Some(Vec::new());
+        }
+        let before = known.shares(entries);
+        known.take_over(&new, range.start);
+        Some(summary(stretch, &before, known.shares(entries)))
+    }
+
+    /// What entries of a stretch hold.
+    fn cells(&mut self, vm: &dyn Backend, user: Pid, start: VirtAddr, range: Range<usize>) -> Option<Cells> {
+        let page_shift = self.lane.shape.page_shift();
+        let first = start.add((range.start as u64) << page_shift);
+        let mut cells = Cells::with_room_for(range.len());
+        let words = &mut self.lane.words;
+        let add = &mut |cell: Cell| cells.push(cell, words.number(vm, cell.bits, cell.level));
+        vm.cells(user, first.get(), (range.len() as u64) << page_shift, add).ok()?;
+        Some(cells)
     }
 
     /// How the VMAs of an address space differ from those that it had when last looked at: everywhere, or only where ranges
@@ -353,6 +375,11 @@ impl Tracer {
     }
 }
 
+/// How many entries of a stretch have each word, where those are others than before.
+fn summary((space, start): (Pid, VirtAddr), before: &[Piece], pieces: Vec<Piece>) -> Vec<RangeChange> {
+    if before == pieces { Vec::new() } else { vec![RangeChange { space, start, pieces }] }
+}
+
 /// Areas with what they are of.
 fn named(vm: &dyn Backend, user: Pid, areas: &[Area]) -> Option<Vec<NamedArea>> {
     let (Some(first), Some(last)) = (areas.first(), areas.last()) else { return Some(Vec::new()) };
@@ -393,9 +420,10 @@ impl Observer for Tracer {
         let space = self.places.space_of(vm, seen.pid);
         let ended = self.forget(&spaces);
         let mut changes = Vec::new();
-        for stretch in stretches {
+        for (stretch, range) in stretches {
             if let Some(&user) = spaces.get(&stretch.0) {
-                changes.extend(self.look(vm, user, stretch));
+                let seen = self.look_at_words(vm, user, stretch, range);
+                changes.extend(seen.unwrap_or_else(|| self.look(vm, user, stretch)));
             }
         }
         let looked_at = spaces.iter().filter(|(label, _)| Some(**label) == space || !known.contains(label));
