@@ -104,6 +104,8 @@ async function entriesAreExplained() {
   await page.locator('.map .cell').nth(3).click();
   await page.locator('#explained').filter({ hasText: 'call 5, line' }).waitFor();
   assert.match(await page.locator('#explain-heading').textContent(), /0x40003000/);
+  const [panel, words] = await Promise.all(['#decode', '#decode .words'].map((part) => page.locator(part).boundingBox()));
+  assert.ok(panel.height > 100 && words.height > 100, 'the entry stands in its panel');
   assert.equal(await page.locator('#shown .row.here').count(), 1, 'the line of the call is marked');
 }
 

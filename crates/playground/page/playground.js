@@ -40,6 +40,8 @@ function openExample(name) {
 // Puts a text in the editor's place, as if it were written there.
 function write(text, wanted) {
   byId('text').value = text;
+  offered = [];
+  drawOffered();
   edited(wanted);
 }
 
@@ -240,7 +242,7 @@ function toCallAtCaret() {
     byId('fuzz-on').append(...about.bugs.map((bug) => element('option', { value: bug.name, title: bug.what }, `${bug.name}, a bug of ${bug.port}`)));
     const link = await readLink();
     choose(link ? link.ports : about.default_ports, link ? link.kernels : about.default_kernels);
-    byId('address').closest('label').after(byId('space-label'));
+    byId('decode').after(byId('explain'));
     listen(module);
     write(link ? link.text : about.examples[0].text, link ? link.wanted : {});
   } catch (error) {
