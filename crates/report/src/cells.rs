@@ -96,13 +96,21 @@ impl Cells {
         if self.is_leaf() {
             return self.pieces(0, 1);
         }
-        let mut numbers: Vec<u32> = self.all.iter().map(|known| known.word).collect();
-        numbers.resize(entries, 0);
-        numbers.sort_unstable();
-        let alike = numbers.chunk_by(|a, b| a == b);
-        alike
-            .map(|all| Piece { n: all.len() as u64, ..Known { word: all[0], ..Known::default() }.alone() })
-            .collect()
+        let mut shares: Vec<(u32, usize)> = Vec::new();
+        let mut add = |word, n| match shares.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, sum)) => *sum += n,
+            None => shares.push((word, n)),
+        };
+        // Neighbours are alike.
+        for run in self.all.chunk_by(|a, b| a.word == b.word) {
+            add(run[0].word, run.len());
+        }
+        if self.all.len() < entries {
+            add(0, entries - self.all.len());
+        }
+        shares.sort_unstable();
+        let piece = |(word, n)| Piece { n: n as u64, ..Known { word, ..Known::default() }.alone() };
+        shares.into_iter().map(piece).collect()
     }
 
     /// The entries of a range, those that are alike together.

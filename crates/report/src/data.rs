@@ -268,7 +268,12 @@ impl StepData {
     }
 }
 
-fn step(step: &CallTrace, numbers: fn(&Piece) -> Vec<u64>, own: &mut Own, tables: &mut Tables) -> StepData {
+fn step(
+    step: &CallTrace,
+    numbers: fn(&Piece, &mut Vec<u64>),
+    own: &mut Own,
+    tables: &mut Tables,
+) -> StepData {
     let page_shift = own.page_shift;
     let counters = step.counters.iter().map(|&(counter, n)| (counter as u8, n)).collect();
     let costs = tables.costs.number(&(step.instructions.is_some(), counters));
@@ -309,18 +314,20 @@ fn reasoned_data(one: &Reasoned, page_shift: u32) -> (u32, u64, u64, u32) {
 fn change_data(
     change: &RangeChange,
     page_shift: u32,
-    numbers: fn(&Piece) -> Vec<u64>,
+    numbers: fn(&Piece, &mut Vec<u64>),
 ) -> (u32, u64, Vec<u64>) {
-    (change.space, change.start.get() >> page_shift, change.pieces.iter().flat_map(numbers).collect())
+    let mut flat = Vec::new();
+    change.pieces.iter().for_each(|piece| numbers(piece, &mut flat));
+    (change.space, change.start.get() >> page_shift, flat)
 }
 
-fn full_piece(p: &Piece) -> Vec<u64> {
+fn full_piece(p: &Piece, to: &mut Vec<u64>) {
     let flags = u64::from(p.repeats) | u64::from(p.exclusive) << 1;
-    vec![p.n, p.word.into(), p.folio_pages.into(), p.offset.into(), flags]
+    to.extend([p.n, p.word.into(), p.folio_pages.into(), p.offset.into(), flags]);
 }
 
-fn share(p: &Piece) -> Vec<u64> {
-    vec![p.n, p.word.into()]
+fn share(p: &Piece, to: &mut Vec<u64>) {
+    to.extend([p.n, p.word.into()]);
 }
 
 fn vma_data(change: &VmaChange, own: &mut Own, tables: &mut Tables) -> (u32, usize, usize, Vec<AreaData>) {
