@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Things that one call did that are kept; of those after, the number is.
 pub const MAX_EVENTS: usize = 2048;
@@ -197,7 +198,8 @@ pub struct Tracer {
     places: Places,
     /// What each table of page entries, or the huge leaf in its place, held last: by space and first address.
     states: FxHashMap<(Pid, VirtAddr), Cells>,
-    vmas: BTreeMap<Pid, Vec<NamedArea>>,
+    /// Shared, as lists are long and change in their middle.
+    vmas: BTreeMap<Pid, Vec<Arc<NamedArea>>>,
     recorded: bool,
     numbered: Numbered,
     /// Pieces, events and reasons that were kept.
@@ -346,7 +348,7 @@ impl Tracer {
         let changes = ranges.unwrap_or(&everywhere).iter().filter_map(|&range| {
             let (first, areas) = around(vm, user, old, range)?;
             let window = &old[first.0..first.1];
-            let same = |(old, new): &(&NamedArea, &Area)| old.area == **new;
+            let same = |(old, new): &(&Arc<NamedArea>, &Area)| old.area == **new;
             let kept_before = window.iter().zip(&areas).take_while(same).count();
             let rest = (&window[kept_before..], &areas[kept_before..]);
             let kept = rest.0.iter().rev().zip(rest.1.iter().rev()).take_while(same).count();
@@ -356,7 +358,7 @@ impl Tracer {
                 return None;
             }
             let added = named(vm, user, changed)?;
-            old.splice(at..at + removed, added.iter().cloned());
+            old.splice(at..at + removed, added.iter().cloned().map(Arc::new));
             Some(VmaChange { space, at, removed, added })
         });
         changes.collect()
@@ -392,7 +394,7 @@ fn named(vm: &dyn Backend, user: Pid, areas: &[Area]) -> Option<Vec<NamedArea>> 
 fn around(
     vm: &dyn Backend,
     user: Pid,
-    old: &[NamedArea],
+    old: &[Arc<NamedArea>],
     (addr, len): (u64, u64),
 ) -> Option<((usize, usize), Vec<Area>)> {
     let (mut from, mut to) = (addr.saturating_sub(1), addr.saturating_add(len).saturating_add(1));
