@@ -235,7 +235,9 @@ impl<O: Observer> Player<O> {
                 let addr = if let LoggedOutcome::Value(at) = outcome { *at } else { addr };
                 Got::Result(self.make(pid, &Call::Shmat { id, addr, flags }))
             }
-            Syscall::Shmdt { addr } if !self.is_mapped(pid, addr, 1) => {
+            Syscall::Shmdt { addr }
+                if !self.is_mapped(pid, addr, 1) && matches!(outcome, LoggedOutcome::Value(_)) =>
+            {
                 Got::Skipped("on segments that the log does not show being made")
             }
             Syscall::Shmdt { addr } => Got::Result(self.make(pid, &Call::Shmdt { addr })),

@@ -10,9 +10,11 @@ const NOT_PERMITTED: &str = "a filter of calls, or a capability that the program
 pub(crate) const MEMORY: &str =
     "a limit on memory (overcommit, RLIMIT_AS, RLIMIT_DATA), or memory in the way that the log does not show";
 const MEMLOCK: &str = "RLIMIT_MEMLOCK";
-const FILE: &str = "a file that was not opened for it, or a security module";
+const FILE: &str = "a file that was sealed or not opened for it, or a security module";
 const ANON_VMA_NAME: &str = "a kernel without CONFIG_ANON_VMA_NAME";
 const ADVICE: &str = "a kernel without that advice: by its age, or built without huge pages or KSM";
+const SEALED: &str = "mseal, which the log does not show";
+const POINTER: &str = "a pointer into memory that cannot be written";
 const CONTENTS: &str = "what was in the pages, which the log does not show";
 const SHM: &str = "a limit on System V segments, or one that was there before";
 
@@ -29,6 +31,14 @@ pub(crate) fn by(call: &Syscall, errno: &str) -> Option<&'static str> {
         (Syscall::Mprotect { prot, .. }, "ENOMEM") if prot.contains(Prot::WRITE) => MEMORY,
         (Syscall::Mmap { .. } | Syscall::Mprotect { .. }, "EACCES") => FILE,
         (Syscall::SetVmaAnonName { .. }, "EINVAL") => ANON_VMA_NAME,
+        (Syscall::Mincore { .. }, "EFAULT") => POINTER,
+        (
+            Syscall::Munmap { .. }
+            | Syscall::Mprotect { .. }
+            | Syscall::Mremap { .. }
+            | Syscall::Madvise { advice: Advice::DONTNEED, .. },
+            "EPERM",
+        ) => SEALED,
         (Syscall::Madvise { advice, .. } | Syscall::ProcessMadvise { advice, .. }, errno) => {
             return by_advice(*advice, errno);
         }
@@ -56,6 +66,7 @@ fn by_advice(advice: Advice, errno: &str) -> Option<&'static str> {
         "EPERM" if !OF_OLD.contains(&advice) => Some(NOT_PERMITTED),
         "EAGAIN" | "EBUSY" | "EIO" | "ENOMEM" if advice == Advice::COLLAPSE => Some(CONTENTS),
         "EBADF" | "EIO" => Some(FILE),
+        "EPERM" if advice == Advice::REMOVE => Some(FILE),
         _ => None,
     }
 }

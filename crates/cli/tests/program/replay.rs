@@ -203,7 +203,7 @@ fn what_decides_later_results_is_modelled_or_taken_from_the_log() {
         7 pkey_mprotect(0x40001000, 4096, PROT_READ, 6) = -1 EINVAL (Invalid argument)\n\
         7 mremap(0x40000000, 8192, 8192, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000000) = 0x50000000\n\
         7 mprotect(0x50001000, 4096, PROT_READ|PROT_WRITE) = 0\n\
-        7 mseal(0x50000000, 4096, 0) = 0\n\
+        7 syscall_0x1ce(0x50000000, 0x1000, 0, 0, 0, 0) = 0\n\
         7 munmap(0x50000000, 8192) = -1 EPERM (Operation not permitted)\n\
         7 mprotect(0x50000000, 8192, PROT_NONE) = -1 EPERM (Operation not permitted)\n\
         7 munmap(0x50001000, 4096) = 0\n";
@@ -236,7 +236,10 @@ fn a_refused_call_is_not_carried_out() {
         7 munmap(0x7f0000000000, 8192) = -1 EPERM (Operation not permitted)\n\
         7 mmap(0x7f0000000000, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED_NOREPLACE, -1, 0) = -1 EEXIST (File exists)\n";
     let text = stdout(&ptelab(&["replay", &file("refused.strace", log.as_bytes())]));
-    assert!(text.starts_with("4 lines: 4 calls, 3 with the log's result, 1 with another\n"), "{text}");
+    assert!(
+        text.starts_with("4 lines: 4 calls, 3 with the log's result, 1 refused by the log's system\n"),
+        "{text}"
+    );
 }
 
 /// A child is made once: by vfork, whose second part comes last, and where it has ended by then.
@@ -321,6 +324,7 @@ fn a_program_is_watched() {
     assert_eq!(done.status.code(), Some(0), "{text}");
     let log = std::fs::read_to_string(&output).expect("it is written");
     assert!(log.contains(" execve(\"/bin/sh\"") && log.contains(" +++ in use "), "{log}");
+    assert!(log.contains(" resident +++\n"), "{log}");
     let json = parsed(&ptelab(&["replay", &output, "--json"]));
     assert_eq!((&json["calls"], &json["used"]), (&json["equal"], &"logged".into()), "{json}");
 }

@@ -16,7 +16,8 @@ pub(super) enum Fault {
 
 /// Reads the call `body`, which begins with the name; nothing if it concerns no memory.
 pub(super) fn decode(spec: &'static Spec, body: &[u8], perf: bool) -> Result<Option<LoggedCall>, Fault> {
-    let inner = body.get(spec.name.len() + 1..).ok_or(Fault::Open)?;
+    let written = name(body).ok_or(Fault::Open)?;
+    let inner = body.get(written.len() + 1..).ok_or(Fault::Open)?;
     let (args, rest) = Args::split(inner, b')', perf).ok_or(Fault::Open)?;
     let Some(call) = (spec.decode)(&args).map_err(Fault::Wrong)? else {
         return Ok(None);

@@ -68,8 +68,12 @@ const SPECS: &[Spec] = &[
     Spec { name: "close", decode: process::close },
 ];
 
+/// What strace calls `mseal` where it is older than that: by its number, which is the same on every architecture.
+const MSEAL: [&[u8]; 2] = [b"syscall_0x1ce", b"syscall_462"];
+
 /// The call of this name, if it is decoded.
 pub(super) fn spec(name: &[u8]) -> Option<&'static Spec> {
+    let name = if MSEAL.contains(&name) { b"mseal" } else { name };
     SPECS.iter().find(|spec| spec.name.as_bytes() == name)
 }
 
