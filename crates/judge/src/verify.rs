@@ -8,6 +8,10 @@ use ptelab_run::kernels::{self, NamedKernel};
 
 /// The emulated machine beside a real kernel.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(all(feature = "real", target_os = "linux")),
+    expect(dead_code, unreachable_pub, reason = "real kernels hand it on, and read its rules")
+)]
 pub struct Beside {
     /// How it is built.
     pub machine: Builder,
