@@ -5,7 +5,7 @@
 function layout(course, at) {
   const vmas = shownVmas(course);
   const pages = vmas.reduce((sum, vma) => sum + vma.end - vma.start, 0);
-  if (call > course.machine.detailed) return { full: [], regions: vmas };
+  if (isSummed(course)) return { full: [], regions: changedTables(course) };
   if (pages <= MAX_CELLS) return { full: vmas.map((vma) => [vma.start, vma.end, vma]), regions: [] };
   const focusPage = at === null ? null : Math.floor(at / 2 ** course.machine.page_shift);
   const vma = vmas.find((vma) => focusPage !== null && vma.start <= focusPage && focusPage < vma.end);
@@ -15,6 +15,17 @@ function layout(course, at) {
   start = Math.max(vma.start, Math.min(start, vma.end - WINDOW));
   return { full: [[start, Math.min(vma.end, start + WINDOW), vma]], regions: vmas };
 }
+// Where steps have no details, a table's entries are known by kind, not by place: what the call changed is shown by table.
+const isSummed = (course) => call > course.machine.detailed;
+function changedTables(course) {
+  const vmas = course.vmas.get(space) || [];
+  return course.machine.steps[call - 1].c.filter(([of]) => of === space).map(([, start, flat]) => {
+    let end = start;
+    for (const [n, word] of course.pieces(flat, call - 1)) end += n * course.entryPages(word);
+    const within = vmas.filter((vma) => vma.start < end && vma.end > start).length;
+    return { start, end, perms: 'one table of', flags: `with ${plural(within, 'VMA')} in it, entries by kind`, name: '' };
+  });
+}
 // VMAs that have entries, or that the call changed, or where somebody looks; of many, those that the call changed. All, where that
 // is asked for.
 let showsAll = false;
@@ -23,6 +34,7 @@ function shownVmas(course) {
   if (showsAll) return vmas;
   const changed = changedVmas(course);
   const isLookedAt = (vma) => pinned && focus !== null && focus >= vma.start * size && focus < vma.end * size;
+  if (isSummed(course)) return vmas.filter((vma, i) => changed.has(i) || isLookedAt(vma));
   const isChanged = (vma, i) => changed.has(i) || course.touched(space, vma.start, vma.end) || isLookedAt(vma);
   const hasEntries = (vma) => { const run = runs[firstEndingAfter(runs, vma.start)]; return run && run.page < vma.end; };
   const shown = vmas.filter((vma, i) => hasEntries(vma) || isChanged(vma, i));
@@ -44,7 +56,7 @@ function changedPlace() {
   return null;
 }
 
-const CELL = 14, LEFT = 94, GAP = 3, ROW = 45, TOP = 20;
+const CELL = 14, LEFT = 96, GAP = 3, ROW = 45, TOP = 20;
 const MANY_VMAS = 8;         // VMAs that are shown though the call did nothing in them
 const MIN_ALIKE = 3;         // rows that are alike, from which on one stands for all
 let columns = 32;            // cells in a row: as many as there is room for at full size

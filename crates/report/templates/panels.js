@@ -65,7 +65,7 @@ function mapBody(course, at) {
     body.append(element('p', { class: 'vma' }, `and ${plural(regions.length - MAX_REGIONS, 'region')} more: choose one above`));
   }
   for (const [start, end, vma] of full) body.append(element('p', { class: 'vma' }, vmaText(machine, vma)), drawRows(course, start, end));
-  if (!full.length && !regions.length) body.append(element('p', { class: 'vma' }, 'nothing is mapped that was touched'));
+  if (!full.length && !regions.length) body.append(element('p', { class: 'vma' }, isSummed(course) ? 'no entry is another than before' : 'nothing is mapped that was touched'));
   return body;
 }
 const vmaText = (machine, vma) =>
