@@ -1,8 +1,10 @@
 //! A call of a log, who makes it, and what it comes to.
 
-use crate::tasks::Group;
 use ptelab_machine::{CallError, Pid};
 use ptelab_scenario::strace::LoggedCall;
+
+/// What tasks have in common that the log shows to be threads of one process: the number here of the first of them.
+pub(crate) type Group = Pid;
 
 /// A task as calls need it.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@
 
 mod advice;
 mod call;
+mod cuts;
 mod effects;
 mod life;
 mod maps;
@@ -24,8 +25,9 @@ mod smaps;
 mod tally;
 mod tasks;
 mod verdict;
+mod words;
 
-pub use advice::{Cuts, CutsByKind, Cutter};
+pub use cuts::{Cuts, CutsByKind, Cutter};
 pub use maps::{MapsError, MapsLine, MapsReport, parse_maps};
 pub use options::{FaultIn, Options, Used};
 pub use replay::{Played, Replay, ReplayError, replay, replay_observed};

@@ -2,11 +2,13 @@
 
 mod costs;
 mod json;
+mod sites;
 
+use crate::advice;
 use crate::maps::MapsReport;
 use crate::replay::{Played, Replay};
 use crate::tally::{ProcessReport, Tally};
-use crate::{advice, sites};
+use crate::words::{counted, size_text};
 use costs::{blocks, by_port, dearest, predicted, sizes};
 pub use json::json;
 use ptelab_run::show;
@@ -237,19 +239,4 @@ fn process_text(text: &mut String, process: &ProcessReport, proviso: &str) {
         size_text(process.resident),
         size_text(process.huge),
     );
-}
-
-/// `1 call`, `2 calls`
-pub(crate) fn counted(n: u64, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-/// A size with one place: `64.0M`.
-pub(crate) fn size_text(bytes: u64) -> String {
-    let units = [(30, 'G'), (20, 'M'), (10, 'K')];
-    let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
-        return format!("{bytes}");
-    };
-    let tenths = (bytes * 10) >> shift;
-    format!("{}.{}{unit}", tenths / 10, tenths % 10)
 }

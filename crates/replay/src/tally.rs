@@ -1,6 +1,6 @@
 //! What a replay adds up to on one machine.
 
-use crate::advice::{self, CutsByKind};
+use crate::cuts::{self, CutsByKind};
 use crate::options::Used;
 use crate::sites::{Site, Sites};
 use ptelab_machine::{Counter, Counters};
@@ -183,7 +183,7 @@ impl Tally {
     /// Adds what a call took.
     pub(crate) fn cost(&mut self, line: u64, made: &LoggedCall, counters: &Counters) {
         let (name, text) = (made.name, &made.text);
-        advice::note(&mut self.cuts, (line, text), &made.call, counters);
+        cuts::note(&mut self.cuts, (line, text), &made.call, counters);
         self.costs.entry(name).or_default().add(counters);
         let steps = work(counters);
         self.sites.made(line, name, steps);

@@ -1,6 +1,6 @@
 //! Who is who: the log's process and thread numbers, and the emulated machine's.
 
-use crate::call::Caller;
+use crate::call::{Caller, Group};
 use ptelab_machine::Pid;
 use ptelab_scenario::strace::{LogEntry, Syscall};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +17,6 @@ pub(crate) struct Task {
     /// Those of one group are threads of one process, as the log shows. Groups are in one process where nothing speaks against it.
     pub(crate) group: Group,
 }
-
-/// What tasks have in common that the log shows to be threads of one process: the number here of the first of them.
-pub(crate) type Group = Pid;
 
 /// All threads that live. Where a log does not name processes, there is one without a number.
 #[derive(Clone, Debug, Default)]

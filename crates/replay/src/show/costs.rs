@@ -1,8 +1,8 @@
 //! What calls took, for people.
 
-use super::{counted, size_text};
 use crate::replay::Played;
 use crate::tally::{DearCall, ProcessReport};
+use crate::words::{counted, size_text};
 use ptelab_machine::Counter;
 use ptelab_measure::cost::{LIMITS, before_after};
 use ptelab_run::show::size;
