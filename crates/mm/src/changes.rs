@@ -7,6 +7,16 @@ use ptelab_pgtable::changes;
 /// uffd-wp bits that nobody can lift any more. The mend is 0cef0bb836e3.
 pub const MREMAP_KEEPS_UFFD_WP: &str = "mremap_keeps_uffd_wp";
 
+/// It shows whether `MADV_DONTNEED` frees emptied tables.
+const RECLAIMED_TABLE: &str = r#"
+    mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+    memset(0x40000000, 7, 4K)
+    madvise(0x40000000, 2M, MADV_DONTNEED)
+    thp("2048kB", "always")
+    touch(0x40000000, 4K, WRITE)
+    dump(0x40000000, 2M, "a huge page, or a page in the old table")
+"#;
+
 changes! {
     /// The changes of memory management that hold in a kernel.
     pub struct Rules;
@@ -178,7 +188,7 @@ changes! {
 
     /// NUMA hinting passes over huge leaves as over page entries: those of shared copy-on-write folios, and those on the CPU's node.
     numa_skips_huge_leaves {
-        since: Turn::between("6.17", "7.2"),
+        since: Turn::at("6.19"),
         file: "mm/huge_memory.c, change_huge_pmd",
         probe: Probe::Plays {
             scenario: r#"
@@ -195,7 +205,7 @@ changes! {
 
     /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA that it leaves behind.
     dontunmap_unaccounts {
-        until: Turn::at("6.17"),
+        until: Turn::at("6.17").also_in(&["6.12.117"]),
         file: "mm/mremap.c, dontunmap_complete",
         probe: Probe::Plays {
             scenario: r#"
@@ -255,26 +265,29 @@ changes! {
         },
     }
 
+    /// `MADV_DONTNEED` frees emptied tables, where the architecture asked for it.
+    pt_reclaim {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/pt_reclaim.c, try_to_free_pte",
+        probe: Probe::Plays {
+            scenario: RECLAIMED_TABLE,
+            shows: Shows::Words,
+        },
+    }
+
     /// `MADV_DONTNEED` frees emptied tables wherever tables may be freed under walkers, not only where the architecture asked for it.
     pt_reclaim_wherever_safe {
         since: Turn::at("7.0"),
         file: "mm/Kconfig, PT_RECLAIM",
         probe: Probe::Plays {
-            scenario: r#"
-                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-                memset(0x40000000, 7, 4K)
-                madvise(0x40000000, 2M, MADV_DONTNEED)
-                thp("2048kB", "always")
-                touch(0x40000000, 4K, WRITE)
-                dump(0x40000000, 2M, "a huge page, or a page in the old table")
-            "#,
+            scenario: RECLAIMED_TABLE,
             shows: Shows::Words,
         },
     }
 
     /// Merging ORs the sticky flags of all VMAs into the result (`VM_STICKY`), which does not just get those that the call gave its range.
     sticky_vma_flags {
-        since: Turn::between("6.17", "7.2"),
+        since: Turn::at("6.19"),
         file: "mm/vma.c, vma_merge_existing_range",
         probe: Probe::Plays {
             scenario: r#"
@@ -290,6 +303,32 @@ changes! {
                 dump(0x50000000, 32K, "one VMA, guarded or not")
             "#,
             shows: Shows::Areas,
+        },
+    }
+
+    /// There are guard regions: `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE`, where before they were unknown advice.
+    guard_regions {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/madvise.c, madvise_behavior_valid",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                madvise(0x40000000, 4K, MADV_GUARD_INSTALL)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// `PAGEMAP_SCAN` knows `PAGE_IS_GUARD`.
+    scan_knows_guard {
+        since: Turn::between("6.12", "6.16"),
+        file: "fs/proc/task_mmu.c, PM_SCAN_CATEGORIES",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                pagemap_scan(0x40000000, 16K, 0, 0x100, 0x100)
+            ",
+            shows: Shows::Results,
         },
     }
 
@@ -367,7 +406,7 @@ changes! {
 
     /// `PAGEMAP_SCAN` calls written what is empty and not protected, not only in a scan for nothing else where there is a table.
     scan_empty_is_written {
-        since: Turn::at("7.3"),
+        since: Turn::at("7.1").also_in(&["6.12.117"]),
         file: "fs/proc/task_mmu.c, pagemap_scan_pte_hole",
         probe: Probe::Plays {
             scenario: r"
@@ -381,7 +420,7 @@ changes! {
 
     /// Reclaim of a lazyfree folio that was written to splits its huge leaf, where before it stayed.
     reclaim_splits_written_huge {
-        since: Turn::at("7.3"),
+        since: Turn::at("7.3").also_in(&["6.12.117"]),
         file: "mm/rmap.c, try_to_unmap_one",
         probe: Probe::Plays {
             scenario: r#"
@@ -399,7 +438,7 @@ changes! {
 
     /// Reclaim takes the entries of a lazyfree folio in runs of equal permission and soft-dirty, where before it put all back with the first one's.
     reclaim_respects_write {
-        since: Turn::between("6.17", "7.3").by("29f40594a281"),
+        since: Turn::at("6.19").by("29f40594a281"),
         file: "mm/rmap.c, folio_unmap_pte_batch",
         probe: Probe::Plays {
             scenario: r#"
@@ -419,7 +458,7 @@ changes! {
 
     /// A folio that waits to be split waits on after its migration, where before it was forgotten.
     migration_requeues_split {
-        since: Turn::between("6.17", "7.3"),
+        since: Turn::at("7.0").also_in(&["6.12.117"]),
         file: "mm/migrate.c, migrate_folio_move",
         probe: Probe::Plays {
             scenario: r#"

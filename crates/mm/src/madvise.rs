@@ -36,7 +36,8 @@ pub fn madvise<A: Arch, H: TableMemory>(
 ) -> Result<(), Errno> {
     // What takes pages out of use is not a matter of one address space (`madvise_inject_error`).
     let elsewhere = matches!(advice, Advice::HWPOISON | Advice::SOFT_OFFLINE);
-    if elsewhere || !advice.is_known() {
+    let guards = matches!(advice, Advice::GUARD_INSTALL | Advice::GUARD_REMOVE);
+    if elsewhere || !advice.is_known() || guards && !k.pt.rules.guard_regions {
         return Err(Errno::EINVAL);
     }
     let end = madvise_end::<A>(start, len)?;

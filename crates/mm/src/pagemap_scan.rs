@@ -143,8 +143,10 @@ pub fn pagemap_scan<A: Arch, H: TableMemory>(
 }
 
 fn known_categories<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> PageCategories {
-    let last = if pt.rules.scan_knows_accessed { 10 } else { 9 };
-    PageCategories::from_bits_retain((1 << last) - 1)
+    let mut known = PageCategories::from_bits_retain(0xff);
+    known.set(PageCategories::GUARD, pt.rules.scan_knows_guard);
+    known.set(PageCategories::ACCESSED, pt.rules.scan_knows_accessed);
+    known
 }
 
 /// Whether a VMA is looked at (`pagemap_scan_test_walk`).

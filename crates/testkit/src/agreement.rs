@@ -4,7 +4,9 @@ use crate::root;
 use ptelab::compare::{Comparison, differing_entries, neutral};
 use ptelab::pgtable::{SoftLeaf, swp_type};
 use ptelab::scenario::Scenario;
-use ptelab::{PageRun, Pagemap, PteView, Run, RunReport, Snapshot, VmaFacts, kernel_names, port_names};
+use ptelab::{
+    Change, KernelRules, PageRun, Pagemap, PteView, Run, RunReport, Snapshot, VmaFacts, changes, port_names,
+};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,10 +33,12 @@ pub struct Reason {
     /// Ports that it is of; all, where none are named.
     #[serde(default)]
     pub ports: Vec<String>,
-    /// The first kernel that it is of.
-    pub since: Option<String>,
-    /// The last one.
-    pub until: Option<String>,
+    /// Changes that kernels have which it is of.
+    #[serde(default)]
+    pub with: Vec<String>,
+    /// Changes that they have not.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// What differs.
     pub what: DifferingWords,
     /// The scenarios that show it.
@@ -54,10 +58,9 @@ impl ByRight {
         let text = std::fs::read_to_string(&path).expect("the file is part of the tests");
         let by_right: Self = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}"));
         for cause in &by_right.causes {
-            let Reason { reason, ports, since, until, what, scenarios, follows, .. } = cause;
+            let Reason { reason, ports, with, without, what, scenarios, follows, .. } = cause;
             assert!(ports.iter().all(|port| port_names().contains(&port.as_str())), "ports of {reason:?}");
-            let mut kernels = since.iter().chain(until);
-            assert!(kernels.all(|kernel| kernel_names().contains(&kernel.as_str())), "kernels of {reason:?}");
+            assert!(with.iter().chain(without).all(|id| row(id).is_some()), "changes of {reason:?}");
             assert!(!what.is_empty() && !scenarios.is_empty(), "{reason:?} is of nothing");
             assert!(follows.keys().all(|name| scenarios.contains(name)), "what follows from {reason:?}");
         }
@@ -80,12 +83,17 @@ impl Reason {
     }
 
     fn is_of(&self, machine: &RunReport) -> bool {
-        let place = |name: &str| kernel_names().iter().position(|kernel| *kernel == name);
-        let kernel = place(machine.kernel);
+        let rules = KernelRules::listed(machine.kernel).expect("a known kernel");
+        let has = |id: &String| row(id).is_some_and(|change| rules.has(change));
         (self.ports.is_empty() || self.ports.iter().any(|port| port == machine.arch))
-            && self.since.as_deref().is_none_or(|since| place(since) <= kernel)
-            && self.until.as_deref().is_none_or(|until| kernel <= place(until))
+            && self.with.iter().all(has)
+            && !self.without.iter().any(has)
     }
+}
+
+/// The row of the tables of changes that has this name.
+fn row(id: &str) -> Option<&'static Change> {
+    changes().map(|(_, change)| change).find(|change| change.id == id)
 }
 
 /// What two reports of one scenario differ in.

@@ -103,6 +103,7 @@ pub(crate) fn zap_page_range<A: Arch, H: TableMemory>(
 /// Whether this kernel frees tables that `MADV_DONTNEED` emptied (`CONFIG_PT_RECLAIM`).
 const fn reclaims_tables<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> bool {
     pt.frees_tables
+        && pt.rules.pt_reclaim
         && if pt.rules.pt_reclaim_wherever_safe {
             A::MMU_GATHER_RCU_TABLE_FREE && !A::HAVE_ARCH_TLB_REMOVE_TABLE
         } else {
