@@ -11,7 +11,7 @@
  *   @~ SIGNAL CODE ADDR   the answer: an access got this signal, with si_code and si_addr
  *
  *   start NUMBER          ends all processes, puts settings to where a scenario starts, and starts process 1 with this number in its
- *                         marker; a line says how many pieces of memory of 2M are free
+ *                         marker; a line says how many bytes are free in pieces as large as a huge page
  *   facts                 what the kernel is and was built with, a line `NAME VALUE` each
  *   thp FILE VALUE        writes to /sys/kernel/mm/transparent_hugepage/FILE
  *   clear_refs PID WHAT   writes to /proc/PID/clear_refs
@@ -45,6 +45,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -59,17 +60,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096UL
+/* Log2 of the bytes in a page and in a huge page are given: PAGE_SHIFT, HUGE_SHIFT. */
+#define PAGE (1UL << PAGE_SHIFT)
+#define HUGE (1UL << HUGE_SHIFT)
+#define HUGE_ORDER (HUGE_SHIFT - PAGE_SHIFT)
 #define PROCESSES 65
 #define LINE 512
 #define UFFDS 64
 #define MOVED 4096
 #define REGIONS 4096
 #define SWAP_DEVICES 4
-#define ENOUGH_PIECES 64
 #define VMA 768
 #define LOOK_AT_MEMORY 8
-#define THP_FILES 32
+/* The part of memory below which what is free in large pieces is too little. */
+#define ENOUGH 4
+#define THP_FILES 64
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 
 /* What older headers do not have; their arguments are words: struct pm_scan_arg, struct uffdio_poison. */
@@ -78,14 +83,16 @@
 
 typedef unsigned long word;
 
-#define BOX_PAGES 64
-#define BOX_COMMANDS 8
-#define BOX_ANSWERS (BOX_PAGES * PAGE - BOX_COMMANDS * PAGE)
+#define BOX_SIZE (256UL << 10)
+#define BOX_PAGES (BOX_SIZE >> PAGE_SHIFT)
+#define BOX_COMMANDS (4UL << 10)
+#define BOX_FIRST_ANSWER (32UL << 10)
+#define BOX_ANSWERS (BOX_SIZE - BOX_FIRST_ANSWER)
 #define BOX_LOOKS 1000000
 
 /* What all processes share. */
 static struct shared {
-	/* The mailbox: its first page, then pages of commands, then pages of answers (crates/real/src/qemu/mailbox.rs). */
+	/* The mailbox: where things are, then commands, then answers (crates/real/src/qemu/mailbox.rs). */
 	union box {
 		struct {
 			/* Numbers of the last commands and answers, and whether a newline on the console is needed. */
@@ -94,7 +101,7 @@ static struct shared {
 			/* The frames that the pages are in. */
 			uint64_t frames[BOX_PAGES];
 		};
-		char bytes[BOX_PAGES * PAGE];
+		char bytes[BOX_SIZE];
 	} box;
 	/* A process of the scenario, or init: its number in this kernel, 0 where it does not live, and its pipes. */
 	struct process {
@@ -110,10 +117,10 @@ static struct shared {
 	/* Files with settings of huge pages that are not `never`. */
 	int changed_count;
 	char changed[THP_FILES][64];
-} shared __attribute__((aligned(4096)));
+} __attribute__((aligned(PAGE))) shared;
 #define box shared.box
 #define processes shared.processes
-static char *const commands = box.bytes + PAGE, *const answers = box.bytes + BOX_COMMANDS * PAGE;
+static char *const commands = box.bytes + BOX_COMMANDS, *const answers = box.bytes + BOX_FIRST_ANSWER;
 
 /* Which process this is. */
 static int self;
@@ -122,7 +129,7 @@ static int self;
 static union {
 	volatile word number;
 	char bytes[PAGE];
-} marker __attribute__((aligned(4096)));
+} marker __attribute__((aligned(PAGE)));
 
 /* The line in a pipe, without its end; 0 where nobody writes to it any more. There is never more than one. */
 static int read_line(int fd, char *line)
@@ -279,18 +286,49 @@ static const struct {
 	const char *name;
 	long number;
 } system_calls[] = {
-	{ "mmap", SYS_mmap },		{ "munmap", SYS_munmap },	  { "mprotect", SYS_mprotect },
-	{ "madvise", SYS_madvise },	{ "mremap", SYS_mremap },	  { "mlock", SYS_mlock },
-	{ "mlock2", SYS_mlock2 },	{ "munlock", SYS_munlock },	  { "mlockall", SYS_mlockall },
-	{ "munlockall", SYS_munlockall }, { "msync", SYS_msync },	  { "pkey_alloc", SYS_pkey_alloc },
-	{ "pkey_free", SYS_pkey_free }, { "pkey_mprotect", SYS_pkey_mprotect },
+	{ "munmap", SYS_munmap },	  { "mprotect", SYS_mprotect },	  { "madvise", SYS_madvise },
+	{ "mremap", SYS_mremap },	  { "mlock", SYS_mlock },	  { "mlock2", SYS_mlock2 },
+	{ "munlock", SYS_munlock },	  { "munlockall", SYS_munlockall }, { "msync", SYS_msync },
+	{ "pkey_alloc", SYS_pkey_alloc }, { "pkey_free", SYS_pkey_free }, { "pkey_mprotect", SYS_pkey_mprotect },
 	{ "mseal", 462 /* SYS_mseal, which older headers do not have */ },
 };
+
+/* Flags are given as most architectures have them. */
+static const struct {
+	word given, here;
+} mmap_flags[] = { { 0x2000, MAP_LOCKED }, { 0x4000, MAP_NORESERVE } },
+  mlockall_flags[] = { { 1, MCL_CURRENT }, { 2, MCL_FUTURE }, { 4, MCL_ONFAULT } };
+
+#define FLAGS_HERE(flags, table) ({                                                        \
+	word all = (flags), here = 0;                                                      \
+                                                                                           \
+	for (unsigned int i = 0; i < sizeof(table) / sizeof(*(table)); i++) {              \
+		if (all & (table)[i].given)                                                \
+			here |= (table)[i].here;                                           \
+		all &= ~(table)[i].given;                                                  \
+	}                                                                                  \
+	all | here;                                                                        \
+})
+
+static long make_mapping(const word *a)
+{
+	word args[6] = { a[0], a[1], a[2], FLAGS_HERE(a[3], mmap_flags), a[4], a[5] };
+
+#ifdef __s390x__
+	return syscall(SYS_mmap, args);
+#else
+	return syscall(SYS_mmap, args[0], args[1], args[2], args[3], args[4], args[5]);
+#endif
+}
 
 static long system_call(const char *call, const word *a)
 {
 	word nodes = 1UL << (a[0] & 63);
 
+	if (!strcmp(call, "mmap"))
+		return make_mapping(a);
+	if (!strcmp(call, "mlockall"))
+		return syscall(SYS_mlockall, FLAGS_HERE(a[0], mlockall_flags));
 	for (unsigned int i = 0; i < sizeof(system_calls) / sizeof(*system_calls); i++) {
 		if (!strcmp(call, system_calls[i].name))
 			return syscall(system_calls[i].number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -337,11 +375,16 @@ static word clock_now(void)
 
 	asm volatile("isb; mrs %0, cntvct_el0; mrs %1, cntfrq_el0" : "=r"(ticks), "=r"(frequency)::"memory");
 	return ticks * (1000000000UL / frequency);
-#else
+#elif defined(__x86_64__)
 	uint32_t low, high;
 
 	asm volatile("rdtsc" : "=a"(low), "=d"(high)::"memory");
 	return (word)high << 32 | low;
+#else
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+	return now.tv_sec * 1000000000UL + now.tv_nsec;
 #endif
 }
 
@@ -457,9 +500,8 @@ static void set_up_box(void)
 {
 	int held[2], pagemap = open("/proc/self/pagemap", O_RDONLY);
 	struct iovec all = { &box, sizeof(box) };
-	word len = (sizeof(shared) + PAGE - 1) & ~(PAGE - 1);
 
-	if (mmap(&shared, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != &shared)
+	if (mmap(&shared, sizeof(shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != &shared)
 		die("mmap");
 	memset(&box, 0, sizeof(box));
 	if (pipe(held) ||
@@ -468,7 +510,7 @@ static void set_up_box(void)
 	if (pread(pagemap, box.frames, sizeof(box.frames), (word)&box / PAGE * 8) != sizeof(box.frames))
 		die("/proc/self/pagemap (CONFIG_PROC_PAGE_MONITOR)");
 	close(pagemap);
-	for (int i = 0; i < BOX_PAGES; i++)
+	for (word i = 0; i < BOX_PAGES; i++)
 		box.frames[i] &= (1UL << 55) - 1;
 	dprintf(1, "\n@box %llx %lx\n", (unsigned long long)box.frames[0], (word)&marker);
 }
@@ -548,10 +590,10 @@ static void settings(void)
 
 	write_thp("enabled", "never");
 	write_thp("shmem_enabled", "never");
-	for (int kb = 16; kb <= 2048; kb *= 2) {
-		snprintf(file, sizeof(file), "hugepages-%dkB/enabled", kb);
+	for (word kb = 2 * PAGE >> 10; kb <= HUGE >> 10; kb *= 2) {
+		snprintf(file, sizeof(file), "hugepages-%lukB/enabled", kb);
 		write_thp(file, "never");
-		snprintf(file, sizeof(file), "hugepages-%dkB/shmem_enabled", kb);
+		snprintf(file, sizeof(file), "hugepages-%lukB/shmem_enabled", kb);
 		write_thp(file, "never");
 	}
 	write_file(THP "khugepaged/scan_sleep_millisecs", "4000000000");
@@ -562,8 +604,8 @@ static void settings(void)
 	write_file("/sys/kernel/debug/clear_warn_once", "1");
 }
 
-/* Pieces of free memory that are as large as a huge page of 2M. */
-static word free_pieces(void)
+/* Bytes of free memory in pieces that are as large as a huge page. */
+static word free_in_pieces(void)
 {
 	static char text[4096];
 	int fd = open("/proc/buddyinfo", O_RDONLY), n = read(fd, text, sizeof(text) - 1);
@@ -583,26 +625,41 @@ static word free_pieces(void)
 
 			if (end == line)
 				break;
-			if (order >= 9)
-				sum += count << (order - 9);
+			if (order >= HUGE_ORDER)
+				sum += (count << order) * PAGE;
 		}
 	}
 	return sum;
 }
 
+/* A number from a file, after a text in it. */
+static word number_in(const char *path, const char *after)
+{
+	static char text[4096];
+	int fd = open(path, O_RDONLY), n = read(fd, text, sizeof(text) - 1);
+	const char *found;
+
+	close(fd);
+	text[n > 0 ? n : 0] = 0;
+	found = strstr(text, after);
+	return found ? strtoul(found + strlen(after), NULL, 10) : 0;
+}
+
 /* Memory in large pieces, as after boot. How many there are is looked at now and then. */
 static word tidy_memory(void)
 {
-	static word pieces, starts;
+	static word all, free, starts;
 
 	if (starts++ % LOOK_AT_MEMORY == 0)
-		pieces = free_pieces();
-	if (starts == 1 || pieces < ENOUGH_PIECES) {
+		free = free_in_pieces();
+	if (starts == 1)
+		all = number_in("/proc/meminfo", "MemTotal:") << 10;
+	if (starts == 1 || free < all / ENOUGH) {
 		write_file("/proc/sys/vm/drop_caches", "3");
 		write_file("/proc/sys/vm/compact_memory", "1");
-		pieces = free_pieces();
+		free = free_in_pieces();
 	}
-	return pieces;
+	return free;
 }
 
 static struct process *find(const char *number)
@@ -693,8 +750,15 @@ static int open_uffd(struct process *process, word features)
 	pidfd = syscall(SYS_pidfd_open, process->pid, 0);
 	fd = syscall(SYS_pidfd_getfd, pidfd, theirs, 0);
 	close(pidfd);
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
+	if (fd < 0)
 		return -1;
+	if (ioctl(fd, UFFDIO_API, &api)) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		return -1;
+	}
 	add_uffd(number_of(process), features, fd);
 	return fd;
 }
@@ -722,7 +786,8 @@ static long uffd_range(struct process *process, unsigned long request, word addr
 			asked = 1;
 		}
 	}
-	if (!asked && open_uffd(process, UFFD_FEATURE_PAGEFAULT_FLAG_WP) >= 0)
+	/* Not every kernel has write protection. */
+	if (!asked && (open_uffd(process, UFFD_FEATURE_PAGEFAULT_FLAG_WP) >= 0 || open_uffd(process, 0) >= 0))
 		return uffd_range(process, request, addr, len, mode);
 	return result;
 }
@@ -1014,9 +1079,9 @@ static void find_folio(word frame, word *head, word *pages)
 	*pages = 1;
 	if (!(flags_of(frame) & (HEAD | TAIL)))
 		return;
-	for (int order = 1; order <= 10 && !(flags_of(*head) & HEAD); order++)
+	for (int order = 1; order <= HUGE_ORDER + 1 && !(flags_of(*head) & HEAD); order++)
 		*head = frame & ~((1UL << order) - 1);
-	while (*pages <= 512 && flags_of(*head + *pages) & TAIL)
+	while (*pages <= 1UL << HUGE_ORDER && flags_of(*head + *pages) & TAIL)
 		*pages *= 2;
 }
 
@@ -1101,19 +1166,6 @@ static int soft_dirty(void)
 	return entry >> 55 & 1;
 }
 
-/* A number from a file, after a text in it. */
-static word number_in(const char *path, const char *after)
-{
-	static char text[4096];
-	int fd = open(path, O_RDONLY), n = read(fd, text, sizeof(text) - 1);
-	const char *found;
-
-	close(fd);
-	text[n > 0 ? n : 0] = 0;
-	found = strstr(text, after);
-	return found ? strtoul(found + strlen(after), NULL, 10) : 0;
-}
-
 /* Bytes of this process's tables. */
 static word tables(void)
 {
@@ -1123,7 +1175,7 @@ static word tables(void)
 /* Whether a table that is emptied is freed. */
 static int frees_tables(void)
 {
-	word size = 4UL << 20, before;
+	word size = 2 * HUGE, before;
 	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *page = (char *)(((word)memory + (size >> 1) - 1) & ~((size >> 1) - 1));
 
@@ -1157,10 +1209,10 @@ static void facts(void)
 	uname(&name);
 	say("@| release %s\n@| soft_dirty %d\n@| uffd %lx\n", name.release, soft_dirty(), uffd_features());
 	say("@| memory %lx\n", number_in("/proc/meminfo", "MemTotal:") << 10);
-	for (int kb = 8; kb <= 2048; kb *= 2) {
-		snprintf(path, sizeof(path), THP "hugepages-%dkB", kb);
+	for (word kb = 2 * PAGE >> 10; kb <= HUGE >> 10; kb *= 2) {
+		snprintf(path, sizeof(path), THP "hugepages-%lukB", kb);
 		if (there_is(path))
-			say("@| thp %x\n", kb);
+			say("@| thp %lx\n", kb);
 	}
 	while (snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", nodes), there_is(path))
 		nodes++;
@@ -1213,8 +1265,17 @@ static void clear_refs(const struct process *process, const char *what)
 {
 	char path[64];
 
+	static int soft_dirties = -1;
+	long result;
+
+	if (soft_dirties < 0)
+		soft_dirties = soft_dirty();
 	snprintf(path, sizeof(path), "/proc/%d/clear_refs", process->pid);
-	answer(write_file(path, what));
+	result = write_file(path, what);
+	/* Translations that the CPU keeps would hide that pages are old. Where nothing is soft-dirty this does no more than flush them. */
+	if (!soft_dirties)
+		write_file(path, "4");
+	answer(result);
 }
 
 /* Does what a line says; not where that is another's turn. */
@@ -1293,6 +1354,11 @@ static void wait_for_turn(void)
 int main(void)
 {
 	struct termios console;
+
+	if (getauxval(AT_PAGESZ) != PAGE) {
+		dprintf(1, "\n@page %lu\n", getauxval(AT_PAGESZ));
+		reboot(RB_POWER_OFF);
+	}
 
 	mkdir("/proc", 0755);
 	mkdir("/sys", 0755);

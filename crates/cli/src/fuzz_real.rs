@@ -41,7 +41,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
         verify_real::print_image(&mut image.player()?, None, out)?;
         out.flush()?;
     }
-    let size = if args.large { Size::LARGE } else { Size::SMALL };
+    let size = if args.large { Size::LARGE } else { Size::SMALL }.on(image.shape());
     let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
     let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
     let programs = Programs { seed: args.seed, cases, time, size };

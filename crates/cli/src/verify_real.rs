@@ -140,12 +140,10 @@ pub(crate) fn image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
 /// Says what an image is, what it was built without, and which rules are near it.
 pub(crate) fn print_image(player: &mut Player, rules: Rules, out: &mut Out) -> Result<(), Failed> {
     let Beside { rules, note, .. } = player.beside(rules)?;
-    let port = player.port();
+    let (port, guest) = (player.port(), player.image().guest());
     let facts = player.facts()?;
     out.heading(format!("Linux {} on {port}, held against the rules of {}", facts.release, rules.name))?;
-    for missing in
-        note.into_iter().chain(facts.missing().filter(|line| port == "x86_64" || !line.contains("x86_64")))
-    {
+    for missing in note.into_iter().chain(facts.missing(guest)) {
         out.line(format!("  {missing}"))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+use ptelab::real::qemu::GUESTS;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -140,6 +141,9 @@ fn what_qemu_needs_is_said() {
     assert!(missing.contains("/nonexistent") && missing.contains("linux-image"), "{missing}");
     let missing = said(&["--kernel", &image]);
     assert!(missing.contains("does not say which architecture it is of: --arch, one of arm64"), "{missing}");
+    let powerpc = file("powerpc", "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x15\0");
+    let missing = said(&["--kernel", &powerpc]);
+    assert!(missing.contains("gcc-powerpc64le-linux-gnu"), "{missing}");
     let missing = said(&["--qemu", &image, "--arch", "arm64"]);
     assert!(
         missing.contains("needs aarch64-linux-gnu-gcc") && missing.contains("gcc-aarch64-linux-gnu"),
@@ -153,12 +157,13 @@ fn what_qemu_needs_is_said() {
     assert_eq!(missing.lines().count(), 1, "{missing}");
 }
 
-/// The images that the environment names.
+/// The images that the environment names, one a port at most: `PTELAB_IMAGE_riscv64`, `PTELAB_IMAGE_arm64_16k`.
 fn images() -> Vec<String> {
-    let named = ["arm64", "x86_64"].map(|port| std::env::var(format!("PTELAB_IMAGE_{port}")));
-    let images: Vec<String> = named.into_iter().flatten().filter(|image| !image.is_empty()).collect();
+    let variables = GUESTS.iter().map(|guest| format!("PTELAB_IMAGE_{}", guest.port.replace('-', "_")));
+    let named = variables.clone().filter_map(|variable| std::env::var(variable).ok());
+    let images: Vec<String> = named.filter(|image| !image.is_empty()).collect();
     if images.is_empty() {
-        eprintln!("skipped: PTELAB_IMAGE_arm64 and PTELAB_IMAGE_x86_64 name no kernel image");
+        eprintln!("skipped: none of {} names a kernel image", variables.collect::<Vec<_>>().join(", "));
     }
     images
 }

@@ -27,6 +27,11 @@ impl Shape {
         self.entry_shift[0]
     }
 
+    /// Bytes in a page.
+    pub const fn page_size(&self) -> u64 {
+        1 << self.page_shift()
+    }
+
     /// Bytes that one entry of `level` maps.
     pub const fn entry_size(&self, level: Level) -> u64 {
         1 << self.entry_shift[level as usize]

@@ -8,7 +8,7 @@ pub use player::play;
 
 use crate::command::{self, failed};
 use crate::real::{
-    Look, Looked, RealError, RealKernel, RealVma, Translate, WordFile, WordFiles, pages, vmas,
+    Look, Looked, RealError, RealKernel, RealVma, Root, Translate, WordFile, WordFiles, pages, vmas,
 };
 use keeper::Keeper;
 use ptelab_uapi::{Call, CallError, Errno, Outcome};
@@ -198,11 +198,15 @@ impl RealKernel for RunningKernel {
         self.players.contains_key(&pid)
     }
 
-    fn root(&mut self, _: u32, _: &Translate<'_>) -> Result<Option<u64>, RealError> {
+    fn root(&mut self, _: u32, _: &Translate<'_>) -> Result<Option<Root>, RealError> {
         Ok(None)
     }
 
-    fn physical(&self, _: u64) -> Option<u64> {
+    fn entry(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn byte(&self, _: u64) -> Option<u8> {
         None
     }
 }

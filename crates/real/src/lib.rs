@@ -29,8 +29,8 @@ pub use linux::Region;
 #[cfg(not(target_os = "linux"))]
 pub use other::Region;
 pub use real::{
-    Frame, Look, Looked, RealError, RealKernel, RealPage, RealVma, Translate, WordFile, WordFiles, asked,
-    pages, vmas,
+    Frame, Look, Looked, RealError, RealKernel, RealPage, RealVma, Root, Translate, WordFile, WordFiles,
+    asked, pages, vmas,
 };
 
 /// A call that failed.

@@ -4,22 +4,24 @@ mod console;
 mod facts;
 mod gdb;
 mod guests;
+mod image;
 mod mailbox;
 mod program;
 #[expect(unsafe_code, reason = "Linux is called by its numbers")]
 mod prompt;
 #[expect(unsafe_code, reason = "the guest's memory is mapped here")]
 mod ram;
+mod roots;
 mod setup;
 
 pub use facts::{ImageFacts, OPTIONS};
 pub use guests::{GUESTS, Guest};
+pub use image::for_qemu;
 pub use program::build as build_program;
 pub use setup::{DISK, Setup, look_for_image};
 
 use crate::command;
-use crate::real::{Frame, Look, Looked, RealError, RealKernel, RealPage, Translate, vmas};
-use crate::shape::PAGE;
+use crate::real::{Frame, Look, Looked, RealError, RealKernel, RealPage, Root, Translate, vmas};
 use console::Console;
 use gdb::Gdb;
 use mailbox::Mailbox;
@@ -34,28 +36,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long a kernel may take to come up.
-const BOOT: Duration = Duration::from_secs(180);
+/// How long a kernel may take to come up, on a host that has other things to do.
+const BOOT: Duration = Duration::from_secs(600);
 /// How long the guest may be silent.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the CPU is left to others before an answer is looked for again.
 const NAP: Duration = Duration::from_micros(30);
 /// Newlines that wake the guest: with fewer, x86-64's serial line waits for more before it says that there are any.
 const WAKING: usize = 16;
-/// How often the machine is stopped until it is found in the process whose tables are wanted.
-const STOPS: u32 = 2000;
 /// How long the guest stays in user mode where a scenario says that the kernel's scanner passes over its memory, in ms.
 const SCAN: u64 = 8000;
 /// Pages that are asked for at once, so that the answer fits.
 const PAGES: u64 = 2048;
-/// Free pieces of 2M below which a machine is worn out.
-const WORN_OUT: u64 = 32;
+/// The part of memory below which what is free in pieces of a huge page makes a machine worn out.
+const WORN_OUT: u64 = 8;
 const GUEST: &str = "the guest program";
 
 /// A machine under QEMU, ended when dropped.
 #[derive(Debug)]
 pub struct Qemu {
     guest: &'static Guest,
+    memory: u64,
     child: Child,
     wake: ChildStdin,
     console: Console,
@@ -70,12 +71,14 @@ pub struct Qemu {
     /// The last number that a process got.
     number: u64,
     /// The topmost tables of processes, once they were looked for.
-    roots: BTreeMap<u32, u64>,
-    /// Frames that had the topmost table of any process: the kernel takes the same ones again.
-    known_roots: BTreeSet<u64>,
+    roots: BTreeMap<u32, Root>,
+    /// Topmost tables of any process: the kernel takes the same frames again.
+    known_roots: BTreeSet<Root>,
+    /// Where the table of all address spaces is, once it was looked for.
+    process_table: Option<u64>,
     /// Number of the next child.
     next: u32,
-    /// Pieces of 2M that were free when the last scenario began.
+    /// Bytes that were free in pieces of a huge page when the last scenario began.
     free: u64,
     /// Whether a scenario left something that no other may meet.
     spoiled: bool,
@@ -95,7 +98,9 @@ impl Qemu {
         let ram = Ram::new(guest.ram, setup.memory, setup.nodes)?;
         let socket = folder.path().join("gdb");
         let mut child =
-            setup.command(&ram, &initramfs, &socket).spawn().map_err(|error| match error.kind() {
+            setup.command(&ram, [&setup.kernel, &initramfs, &socket]).spawn().map_err(|error| match error
+                .kind()
+            {
                 io::ErrorKind::NotFound => {
                     let Guest { qemu, qemu_package, .. } = guest;
                     RealError::Missing(format!("{qemu} is not installed (Debian: {qemu_package})"))
@@ -109,9 +114,10 @@ impl Qemu {
         };
         let mut console = Console::new([Box::new(output), Box::new(errors)]);
         let mut child = Ended(Some(child));
-        let mailbox = find_mailbox(&mut console, &ram)?;
+        let mailbox = find_mailbox(&mut console, &ram, setup)?;
         let mut qemu = Self {
             guest,
+            memory: setup.memory,
             child: child.0.take().ok_or(RealError::Died(0))?,
             wake,
             console,
@@ -125,6 +131,7 @@ impl Qemu {
             number: 0,
             roots: BTreeMap::new(),
             known_roots: BTreeSet::new(),
+            process_table: None,
             next: 2,
             free: u64::MAX,
             spoiled: false,
@@ -139,7 +146,7 @@ impl Qemu {
     }
 
     /// The topmost table of a process, where it is known without asking the kernel.
-    pub fn known_root(&self, pid: u32) -> Option<u64> {
+    pub fn known_root(&self, pid: u32) -> Option<Root> {
         self.roots.get(&pid).copied()
     }
 
@@ -151,7 +158,7 @@ impl Qemu {
     /// Whether only a new boot gives scenarios what a fresh kernel would: memory in large pieces has become scarce, or a scenario
     /// has changed what none can put back.
     pub const fn is_worn_out(&self) -> bool {
-        self.spoiled || self.free < WORN_OUT
+        self.spoiled || self.free < self.memory / WORN_OUT
     }
 
     /// Ends all processes, puts the settings to where a scenario starts, and starts process 1.
@@ -233,29 +240,6 @@ impl Qemu {
         self.console.lives();
         RealError::Gone { asked: asked.trim_end().to_owned(), console: self.console.last() }
     }
-
-    /// The topmost table of the process that spins: the one whose word at `spins` is 1 while the machine is in user mode.
-    fn find_root(&mut self, spins: u64) -> io::Result<u64> {
-        let ((mode, mask, user), (root, bits)) = (self.guest.mode, self.guest.root);
-        let gdb = match &mut self.gdb {
-            Some(gdb) => gdb,
-            none => none.insert(Gdb::connect(&self.socket)?),
-        };
-        for _ in 0..STOPS {
-            gdb.stop()?;
-            let found = if gdb.register(mode)? & mask == user && gdb.word(spins)? == Some(1) {
-                Some(gdb.register(root)? & bits)
-            } else {
-                None
-            };
-            gdb.go()?;
-            if let Some(found) = found {
-                return Ok(found);
-            }
-            thread::sleep(Duration::from_micros(500));
-        }
-        Err(io::Error::other("the guest is never found in the process whose tables are wanted"))
-    }
 }
 
 /// A process that is ended when dropped, until somebody else takes it.
@@ -274,7 +258,8 @@ fn end(child: &mut Child) {
 }
 
 /// Waits until the guest program says where its mailbox is.
-fn find_mailbox(console: &mut Console, ram: &Ram) -> Result<Mailbox, RealError> {
+fn find_mailbox(console: &mut Console, ram: &Ram, setup: &Setup) -> Result<Mailbox, RealError> {
+    let guest = setup.guest;
     let begun = Instant::now();
     while begun.elapsed() < BOOT {
         let Some(line) = console.line(Duration::from_millis(200)) else {
@@ -286,15 +271,20 @@ fn find_mailbox(console: &mut Console, ram: &Ram) -> Result<Mailbox, RealError> 
         if let Some((_, why)) = line.split_once("@? ") {
             return Err(nonsense(why));
         }
+        if let Some((_, page)) = line.split_once("@page ") {
+            return Err(setup.other_pages(page.parse().unwrap_or(0)));
+        }
         let mailbox = line.split_once("@box ").and_then(|(_, place)| {
             let (frame, marker) = place.split_once(' ')?;
-            Mailbox::find(ram, u64::from_str_radix(frame, 16).ok()?, u64::from_str_radix(marker, 16).ok()?)
+            let hex = |digits| u64::from_str_radix(digits, 16).ok();
+            Mailbox::find(ram, guest, hex(frame)?, hex(marker)?)
         });
         if let Some(mailbox) = mailbox {
             return Ok(mailbox);
         }
     }
-    Err(RealError::Gone { asked: "boot".to_owned(), console: console.last() })
+    let gone = RealError::Gone { asked: "boot".to_owned(), console: console.last() };
+    Err(setup.too_old(&gone).unwrap_or(gone))
 }
 
 /// What the guest says to a line.
@@ -378,6 +368,13 @@ impl Qemu {
         }
     }
 
+    /// Pages of a range that are asked for one after the other, so that answers fit: the first one's index, and how many.
+    fn parts(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let page = self.guest.page();
+        let (index, count) = (range.start / page, (range.end - range.start).div_ceil(page));
+        (0..count).step_by(PAGES as usize).map(move |done| (index + done, PAGES.min(count - done)))
+    }
+
     /// What is to be known of a call's result before the next one.
     fn heed(&mut self, pid: u32, call: &Call, outcome: Outcome) {
         match (call, outcome) {
@@ -392,22 +389,6 @@ impl Qemu {
             (Call::Hwpoison { .. }, Outcome::Failed(CallError::Errno(Errno::EBUSY))) => self.spoiled = true,
             _ => {}
         }
-    }
-
-    /// The topmost table of a process, that is in user mode for it while the machine is stopped.
-    fn stop_for_root(&mut self, pid: u32) -> Result<u64, RealError> {
-        let Outcome::Value(spins) = self.ask(&format!("{pid} spin"))?.reply else {
-            return Err(RealError::Died(pid));
-        };
-        let root = self.find_root(spins).map_err(RealError::io("QEMU's gdb stub"))?;
-        self.ask(&format!("{pid} stop"))?;
-        Ok(root)
-    }
-
-    /// Whether a topmost table is that of a process with this number.
-    fn is_root(&self, root: u64, number: u64, translate: &Translate<'_>) -> bool {
-        let at = translate(root, self.mailbox.marker(), &|at| self.ram.word(at));
-        at.and_then(|at| self.ram.word(at)) == Some(number)
     }
 }
 
@@ -424,7 +405,7 @@ impl RealKernel for Qemu {
                 asked.push((format!("smaps {pid} {:x} {:x}", area.start, area.end), 0));
             }
             asked.extend(
-                parts(pages).map(|(index, count)| (format!("pages {pid} {index:x} {count:x}"), count)),
+                self.parts(pages).map(|(index, count)| (format!("pages {pid} {index:x} {count:x}"), count)),
             );
         }
         let mut answers = self.ask_all(&asked)?.into_iter();
@@ -442,7 +423,7 @@ impl RealKernel for Qemu {
         for (n, look) in looks.iter().enumerate() {
             let vmas = if is_same_area(looks, n) { seen[n - 1].vmas.clone() } else { vmas(&next()?.text)? };
             let mut pages = Vec::new();
-            for _ in parts(&look.pages) {
+            for _ in self.parts(&look.pages) {
                 for line in next()?.text.lines() {
                     pages.extend(pages_alike(line).ok_or_else(|| nonsense(line))?);
                 }
@@ -456,33 +437,28 @@ impl RealKernel for Qemu {
         self.players.contains_key(&pid)
     }
 
-    fn root(&mut self, pid: u32, translate: &Translate<'_>) -> Result<Option<u64>, RealError> {
+    fn root(&mut self, pid: u32, translate: &Translate<'_>) -> Result<Option<Root>, RealError> {
         if let Some(root) = self.roots.get(&pid) {
             return Ok(Some(*root));
         }
         let number = *self.players.get(&pid).ok_or(RealError::Died(pid))?;
-        let known = self.known_roots.iter().copied().find(|root| self.is_root(*root, number, translate));
-        let root = match known {
-            Some(root) => root,
-            None => self.stop_for_root(pid)?,
-        };
+        let root = self.find_root(pid, number, translate)?;
         self.known_roots.insert(root);
         self.roots.insert(pid, root);
         Ok(Some(root))
     }
 
-    fn physical(&self, addr: u64) -> Option<u64> {
-        self.ram.word(addr)
+    fn entry(&self, addr: u64) -> Option<u64> {
+        let [_, order] = self.guest.orders;
+        self.ram.word(addr).map(|word| order.word(word))
+    }
+
+    fn byte(&self, addr: u64) -> Option<u8> {
+        self.ram.word(addr & !7).map(|word| word.to_ne_bytes()[(addr & 7) as usize])
     }
 }
 
 /// Whether a look is at VMAs that the look before was at.
 fn is_same_area(looks: &[Look], n: usize) -> bool {
     n > 0 && (looks[n - 1].pid, &looks[n - 1].area) == (looks[n].pid, &looks[n].area)
-}
-
-/// Pages of a range that are asked for one after the other, so that answers fit: the first one's index, and how many.
-fn parts(range: &Range<u64>) -> impl Iterator<Item = (u64, u64)> + use<> {
-    let (index, count) = (range.start / PAGE, (range.end - range.start).div_ceil(PAGE));
-    (0..count).step_by(PAGES as usize).map(move |done| (index + done, PAGES.min(count - done)))
 }

@@ -30,17 +30,28 @@ pub trait RealKernel {
     }
     /// Whether a process lives.
     fn lives(&self, pid: u32) -> bool;
-    /// The physical address of a process's topmost table, where tables can be read.
+    /// A process's topmost table, where tables can be read.
     ///
     /// # Errors
     /// Where it should be found, and is not.
-    fn root(&mut self, pid: u32, translate: &Translate<'_>) -> Result<Option<u64>, RealError>;
-    /// The word at a physical address; nothing where it cannot be read.
-    fn physical(&self, addr: u64) -> Option<u64>;
+    fn root(&mut self, pid: u32, translate: &Translate<'_>) -> Result<Option<Root>, RealError>;
+    /// The word of a table at a physical address; nothing where it cannot be read.
+    fn entry(&self, addr: u64) -> Option<u64>;
+    /// The byte at a physical address; nothing where it cannot be read.
+    fn byte(&self, addr: u64) -> Option<u8>;
 }
 
 /// The physical address that a virtual one is translated to by a topmost table, where it is: by what stands at physical addresses.
-pub type Translate<'a> = dyn Fn(u64, u64, &dyn Fn(u64) -> Option<u64>) -> Option<u64> + 'a;
+pub type Translate<'a> = dyn Fn(Root, u64, &dyn Fn(u64) -> Option<u64>) -> Option<u64> + 'a;
+
+/// The topmost table of an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Root {
+    /// Its physical address.
+    pub addr: u64,
+    /// Levels of tables, this one and the last among them.
+    pub levels: u8,
+}
 
 /// What is to be looked at: pages of a range of a process, and its VMAs in an area.
 #[derive(Clone, Debug)]

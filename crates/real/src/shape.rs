@@ -1,4 +1,4 @@
-//! Pages and tables of the real kernels that are asked: pages of 4K, and tables of one page. No other kernel is.
+//! Pages and tables of the running kernels that are asked: pages of 4K, and tables of one page. Images may have others.
 
 /// Log2 of the bytes in a page.
 pub const PAGE_SHIFT: u32 = 12;

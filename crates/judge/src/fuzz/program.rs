@@ -49,6 +49,12 @@ impl Size {
         Self { page, block, huge: shape.pages_per_entry(Level::Pmd), pages: pages.min(room), ..self }
     }
 
+    /// Bytes in a page.
+    #[cfg(all(feature = "real", target_os = "linux"))]
+    pub(crate) const fn page(self) -> u64 {
+        self.page
+    }
+
     /// How large a case is: one of 16 small ones has huge pages, where these are not too large.
     pub(crate) const fn of_case(self, case: u64) -> Self {
         let fits = self.pages < self.huge && self.huge * self.page <= (ELSEWHERE - BASE) / 2;

@@ -2,7 +2,6 @@
 
 use super::VerifyError;
 use super::qemu::Player;
-use super::recording::PAGE;
 use crate::golden::{Golden, GoldenEntry};
 use ptelab_machine::{Backend, Call, Level, Pte};
 use ptelab_run::exec::Watch;
@@ -37,20 +36,21 @@ impl Player {
             .take(usize::try_from(up_to).unwrap_or(usize::MAX))
             .map(|step| step.line)
             .collect();
-        let watched = Scenario { items: watched(&lines, pid, addr - addr % PAGE) };
+        let page = self.words().about().shape.page_size();
+        let watched = Scenario { items: watched(&lines, pid, (addr - addr % page, page)) };
         let Some(golden) = self.golden("entry", &watched, watch)? else { return Ok(None) };
         Ok(Some(changes(&golden, &lines, self.words())))
     }
 }
 
 /// The lines, a dump of the entry after each; dumps of their own are left out.
-fn watched(lines: &[&Line], pid: u32, addr: u64) -> Vec<Item> {
+fn watched(lines: &[&Line], pid: u32, (addr, len): (u64, u64)) -> Vec<Item> {
     let mut items = Vec::new();
     for (n, line) in lines.iter().enumerate() {
         if !matches!(line.call, Call::Dump { .. }) {
             items.push(Item::Line(Line { expect: None, ..(*line).clone() }));
         }
-        let dump = Call::Dump { addr, len: PAGE, name: (n + 1).to_string() };
+        let dump = Call::Dump { addr, len, name: (n + 1).to_string() };
         items.push(Item::Line(Line { pid: Some(pid), ..Line::new(dump) }));
     }
     items

@@ -3,7 +3,7 @@
 use super::VerifyError;
 use super::moving::{self, AddrRange};
 use super::record;
-use super::recording::{PAGE, Recording};
+use super::recording::Recording;
 use crate::verdict::{self, Verdict};
 use ptelab_machine::uapi::Class;
 use ptelab_machine::{
@@ -12,6 +12,7 @@ use ptelab_machine::{
 };
 use ptelab_real::facts::{self, HostMachine};
 use ptelab_real::host::{Helpers, RunningKernel};
+use ptelab_real::shape::PAGE;
 use ptelab_real::{RealError, RealKernel, WordFile, WordFiles, thp};
 use ptelab_run::exec::{self, Watch};
 use ptelab_scenario::{Line, Scenario};
@@ -225,8 +226,9 @@ fn port_of(machine: &HostMachine) -> Result<&'static str, RealError> {
         .ok_or_else(|| RealError::Missing(format!("there is no port for {}", machine.arch)))?;
     if machine.page_size != PAGE {
         return Err(RealError::Missing(format!(
-            "pages are of {}K here, and of 4K in the port",
-            machine.page_size >> 10
+            "pages are of {}K here, and of {}K where kernels that run are asked",
+            machine.page_size >> 10,
+            PAGE >> 10
         )));
     }
     Ok(port.name)

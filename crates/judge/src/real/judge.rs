@@ -1,7 +1,7 @@
 //! What a real kernel did, judged: its results and memory by the model, its tables by each other and by laws.
 
 use super::qemu::Player;
-use super::recording::{PAGE, RealDump, Recording};
+use super::recording::{RealDump, Recording};
 use super::sound::{Entry, Tables};
 use super::{Beside, VerifyError};
 use crate::fuzz::{
@@ -38,11 +38,13 @@ pub(super) fn wrong(
     (port, rules): (&dyn Backend, &'static KernelRules),
     (by, soft_dirty): (By, bool),
 ) -> Option<Violation> {
+    let size = port.about().shape.page_size();
     let mut judge = Judge {
         port,
+        size,
         rules,
         soft_dirty,
-        model: (by == By::Model).then(|| Model::new(PAGE)),
+        model: (by == By::Model).then(|| Model::new(size)),
         latest: BTreeMap::new(),
         had_huge: false,
     };
@@ -105,6 +107,8 @@ impl Player {
 
 struct Judge<'a> {
     port: &'a dyn Backend,
+    /// Bytes in a page.
+    size: u64,
     rules: &'static KernelRules,
     soft_dirty: bool,
     model: Option<Model>,
@@ -145,11 +149,11 @@ impl<'a> Judge<'a> {
         if model.space(pid).is_none() {
             return Ok(());
         }
-        let latest = &self.latest;
+        let (latest, size) = (&self.latest, self.size);
         let word = |pid: Pid, page: u64| {
-            let (_, tables) = latest.range(..=(pid, page * PAGE)).next_back()?;
-            let inside = tables.dump.pid == pid && page * PAGE < tables.dump.start + tables.dump.len;
-            tables.entry(page * PAGE).filter(|_| inside).map(|entry| entry.view)
+            let (_, tables) = latest.range(..=(pid, page * size)).next_back()?;
+            let inside = tables.dump.pid == pid && page * size < tables.dump.start + tables.dump.len;
+            tables.entry(page * size).filter(|_| inside).map(|entry| entry.view)
         };
         let expected = model.call(line, got, &|pid, page| word(pid, page).unwrap_or(PteView::None));
         if !self.rules.has(Rules::split_zeropage_keeps_soft_dirty) {
@@ -191,34 +195,34 @@ impl<'a> Judge<'a> {
         };
         let mut pages = space.iter().peekable();
         for area in &tables.areas {
-            for at in area.start / PAGE..area.end / PAGE {
+            for at in area.start / self.size..area.end / self.size {
                 let Some((_, page)) = pages.next_if(|(page, _)| *page == at) else {
                     let what = if space.has(at) { "and an earlier page is not" } else { "and should not be" };
-                    return wrong(at * PAGE, format!("is mapped {what}"));
+                    return wrong(at * self.size, format!("is mapped {what}"));
                 };
                 if page.prot != area.prot {
-                    return wrong(at * PAGE, format!("has protection {}, not {}", area.prot, page.prot));
+                    return wrong(at * self.size, format!("has protection {}, not {}", area.prot, page.prot));
                 }
                 if page.uffd.is_some() != area.is_registered {
                     return wrong(
-                        at * PAGE,
+                        at * self.size,
                         format!("is registered with userfaultfd: {}", area.is_registered),
                     );
                 }
             }
         }
-        pages.next().map_or(Ok(()), |(at, _)| wrong(at * PAGE, "is not mapped".to_owned()))
+        pages.next().map_or(Ok(()), |(at, _)| wrong(at * self.size, "is not mapped".to_owned()))
     }
 
     fn pages_are_right(&self, tables: &Tables<'_>, model: &Model) -> Result<(), Violation> {
         let dump = tables.dump;
         let Some(space) = model.space(dump.pid) else { return Ok(()) };
         let inside = |addr: u64| (dump.start..dump.start + dump.len).contains(&addr);
-        for (at, page) in space.iter().filter(|(at, _)| inside(at * PAGE)) {
-            let Some(entry) = tables.entry(at * PAGE) else { continue };
-            let bytes = dump.bytes.get((at - dump.start / PAGE) as usize).copied().flatten();
+        for (at, page) in space.iter().filter(|(at, _)| inside(at * self.size)) {
+            let Some(entry) = tables.entry(at * self.size) else { continue };
+            let bytes = dump.bytes.get((at - dump.start / self.size) as usize).copied().flatten();
             self.page_is_right(page, entry, bytes).map_err(|(check, what)| {
-                tables.broken(check, entry, &format!("page {:#x} {what}", at * PAGE))
+                tables.broken(check, entry, &format!("page {:#x} {what}", at * self.size))
             })?;
         }
         Ok(())
@@ -277,7 +281,7 @@ impl<'a> Judge<'a> {
 
     /// Whether it is dirty, or one of a contiguous block is: hardware may have noted it there.
     fn is_dirty(&self, entry: &Entry) -> bool {
-        let block = self.port.about().shape.cont_ptes as u64 * PAGE;
+        let block = self.port.about().shape.cont_ptes as u64 * self.size;
         if !entry.has(PteAttrs::CONT) || block == 0 {
             return entry.has(PteAttrs::DIRTY);
         }
@@ -340,6 +344,7 @@ mod tests {
     /// A dirty page of a block that may be written.
     const WORD: u64 = 0x00f8_0000_0000_0f43;
     const PFN: u64 = 0x5f400;
+    const PAGE: u64 = 4096;
 
     fn recording() -> Recording {
         let reply = |value| RealCall { text: String::new(), reply: Outcome::Value(value), chosen: false };

@@ -3,8 +3,8 @@
 use super::recording::{RealDump, Recording};
 use super::walk::{self, TableWord};
 use ptelab_machine::{Backend, Call, Pte};
-use ptelab_real::RealKernel;
 use ptelab_real::qemu::Qemu;
+use ptelab_real::{RealKernel, Root};
 use ptelab_scenario::{Line, Scenario};
 
 /// The call in which a kernel was lost, and what of its process's entries is not as it was before that call.
@@ -31,8 +31,8 @@ pub(super) fn look(kernel: &Qemu, port: &dyn Backend, scenario: &Scenario, recor
 }
 
 /// How many entries changed, and the last that did.
-fn changed(kernel: &Qemu, port: &dyn Backend, root: u64, dump: &RealDump) -> Option<String> {
-    let is = walk::walk(port, root, (dump.start, dump.start + dump.len), |at| kernel.physical(at))?;
+fn changed(kernel: &Qemu, port: &dyn Backend, root: Root, dump: &RealDump) -> Option<String> {
+    let is = walk::walk(port, root, (dump.start, dump.start + dump.len), |at| kernel.entry(at))?;
     let was = dump.words.as_ref()?;
     let changed: Vec<&TableWord> = is.iter().filter(|word| !was.contains(word)).collect();
     let new = changed.last()?;

@@ -3,7 +3,6 @@
 
 use super::judge::By;
 use super::qemu::{Image, Player};
-use super::recording::PAGE;
 use super::{Beside, VerifyError};
 use crate::fuzz::{
     BASE, Check, Coverage, ELSEWHERE, Found, Planned, Size, Violation, batches_of, program_of,
@@ -128,7 +127,7 @@ struct Trial {
 
 impl Planned for Trial {
     fn page_size(&self) -> u64 {
-        PAGE
+        self.size.page()
     }
 
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {

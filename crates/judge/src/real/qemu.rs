@@ -6,15 +6,15 @@ use super::host::has_feature;
 use super::lost;
 use super::moving::AddrRange;
 use super::record;
-use super::recording::{PAGE, RealDump, Recording};
+use super::recording::{RealDump, Recording};
 use super::report;
-use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
+use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use crate::verdict::Verdict;
 use crate::verify::Beside;
 use ptelab_machine::mm::Absent;
 use ptelab_machine::{Backend, Builder, Call, KernelRules, Level, Pte, Release, Shape, port_named};
 use ptelab_real::RealError;
-use ptelab_real::qemu::{DISK, Qemu, Setup};
+use ptelab_real::qemu::{DISK, Qemu, Setup, for_qemu};
 use ptelab_run::exec::Watch;
 use ptelab_run::kernels::{self, NamedKernel};
 use ptelab_run::{RunReport, parallel};
@@ -31,8 +31,9 @@ pub use ptelab_real::qemu::{GUESTS, Guest, ImageFacts, build_program};
 #[derive(Clone, Debug)]
 pub struct Image {
     setup: Setup,
+    shape: Shape,
     boots: Boots,
-    _program: Option<Arc<TempDir>>,
+    _folder: Arc<TempDir>,
 }
 
 /// When a new kernel is booted.
@@ -58,24 +59,24 @@ impl Image {
         let image = image.into();
         ptelab_real::qemu::look_for_image(&image)?;
         let guest = guest_of(port, &image)?;
-        let (guests, program) = if let Some(guests) = guests {
-            (guests, None)
-        } else {
-            let folder = TempDir::new().map_err(RealError::io("a folder for the guest program"))?;
-            ptelab_real::qemu::build_program(guest, folder.path())?;
-            (folder.path().to_owned(), Some(Arc::new(folder)))
-        };
+        let folder = TempDir::new().map_err(RealError::io("a folder for the guest program"))?;
+        if guests.is_none() {
+            build_program(guest, folder.path())?;
+        }
+        let machine = Builder::new(guest.port).build();
+        let shape = machine.map_err(|error| RealError::Missing(error.to_string()))?.about().shape;
         let setup = Setup {
             guest,
+            kernel: for_qemu(&image, folder.path())?,
             image,
-            guests,
-            memory: GUEST_MEMORY,
+            guests: guests.unwrap_or_else(|| folder.path().to_owned()),
+            memory: guest.memory,
             nodes: 1,
             numa_balancing: false,
             swaps: false,
             icount: false,
         };
-        Ok(Self { setup, boots: Boots::Rarely, _program: program })
+        Ok(Self { setup, shape, boots: Boots::Rarely, _folder: Arc::new(folder) })
     }
 
     /// With new kernels at these times.
@@ -97,11 +98,24 @@ impl Image {
         self.setup.guest.port
     }
 
+    /// Its architecture.
+    pub const fn guest(&self) -> &'static Guest {
+        self.setup.guest
+    }
+
+    /// How tables and pages are laid out there.
+    pub const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// Why a scenario cannot be played on it, if it cannot.
     pub fn why_not(&self, scenario: &Scenario) -> Option<String> {
         let disk = self.setup.disk();
         if swaps(scenario) && !disk.is_file() {
             return Some(format!("no file {}: {DISK}", disk.display()));
+        }
+        if nodes(scenario).0 > 1 && !self.setup.guest.nodes {
+            return Some(format!("QEMU has no {} machines of several NUMA nodes", self.port()));
         }
         record::why_not(scenario)
     }
@@ -192,7 +206,7 @@ fn guest_of(port: Option<&str>, image: &Path) -> Result<&'static Guest, RealErro
         RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known()))
     })?;
     match says {
-        Some(other) if other.port != port => {
+        Some(other) if !guest.may_be(other) => {
             Err(RealError::Missing(format!("{at} is a kernel of {}, not of {port}", other.port)))
         }
         _ => Ok(guest),
@@ -337,12 +351,12 @@ impl Player {
     /// # Errors
     /// Where the kernel does not come up.
     pub fn beside(&mut self, rules: Option<&'static KernelRules>) -> Result<Beside, VerifyError> {
-        let port = self.image.port();
+        let guest = self.image.guest();
         let facts = self.facts()?;
         let NamedKernel { rules, note } =
             rules.map_or_else(|| nearest(&facts.release), |rules| NamedKernel { rules, note: None });
-        let note = [note, unlike(facts)].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
-        Ok(Beside { machine: built_alike(port, facts).kernel(rules), rules, note })
+        let note = [note, unlike(guest, facts)].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
+        Ok(Beside { machine: built_alike(guest, facts).kernel(rules), rules, note })
     }
 
     /// What a kernel said is wrong with it, since last asked. One that only warned lives on.
@@ -452,17 +466,21 @@ const ALWAYS: [(&str, &str); 3] = [
 ];
 
 /// A machine that is built as a kernel image was.
-fn built_alike(port: &str, facts: &ImageFacts) -> Builder {
+fn built_alike(guest: &Guest, facts: &ImageFacts) -> Builder {
+    let port = guest.port;
     let absent = ABSENT.iter().filter(|(name, _)| !facts.has(name));
     let absent: Absent = absent.map(|(_, absent)| *absent).collect();
-    let builder = Builder::new(port).memory(GUEST_MEMORY).without(absent);
+    let builder = Builder::new(port).memory(guest.memory).without(absent);
     if has_feature(port, "soft_dirty") { builder.cpu("soft_dirty", facts.has("soft_dirty")) } else { builder }
 }
 
 /// How an emulated machine cannot be built as a kernel image was, a line for people; nothing where it can.
-fn unlike(facts: &ImageFacts) -> Option<String> {
-    let has = ALWAYS.iter().filter(|(name, _)| !facts.has(name)).map(|(_, what)| (*what).to_owned());
-    let sizes = facts.lacks_sizes(2048).into_iter().map(|size| format!("huge pages of {size}kB"));
+fn unlike(guest: &Guest, facts: &ImageFacts) -> Option<String> {
+    let has = ALWAYS
+        .iter()
+        .filter(|(name, _)| !facts.has(name) && (guest.nodes || *name != "numa_balancing"))
+        .map(|(_, what)| (*what).to_owned());
+    let sizes = facts.lacks_sizes(guest).into_iter().map(|size| format!("huge pages of {size}kB"));
     let all: Vec<String> = has.chain(sizes).collect();
     (!all.is_empty())
         .then(|| format!("the emulated kernel beside it has what it has not: {}", all.join(", ")))
@@ -494,7 +512,8 @@ fn golden_dump(dump: &RealDump, port: &dyn Backend) -> GoldenDump {
     let mut folios = HashMap::new();
     for word in dump.words.iter().flatten() {
         let addr = word.addr.max(dump.start);
-        let page = dump.pages.get(((addr - dump.start) / PAGE) as usize).copied().unwrap_or_default();
+        let page =
+            dump.pages.get(((addr - dump.start) >> shape.page_shift()) as usize).copied().unwrap_or_default();
         let bare = words.without_frame(Pte(word.word), word.level);
         let bits = bare.0 & !words.pfn_mask(bare, word.level);
         let next = folios.len() as u32;
@@ -536,6 +555,16 @@ fn continues(shape: &Shape, run: &GoldenEntry, entry: &GoldenEntry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guests_have_the_pages_of_their_ports() {
+        for guest in &GUESTS {
+            let port = Builder::new(guest.port).build().expect("there is such a port");
+            let shape = port.about().shape;
+            let huge = shape.page_size() * shape.pages_per_entry(Level::Pmd);
+            assert_eq!((guest.page(), guest.huge()), (shape.page_size(), huge), "{}", guest.port);
+        }
+    }
 
     #[test]
     fn a_release_has_a_version() {

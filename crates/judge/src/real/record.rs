@@ -1,7 +1,7 @@
 //! Playing a scenario on a real kernel, and what it did.
 
 use super::moving::AddrRange;
-use super::recording::{PAGE, RealCall, RealDump, Recording};
+use super::recording::{RealCall, RealDump, Recording};
 use super::walk::TableWord;
 use super::{view, walk};
 use crate::PLACES;
@@ -9,7 +9,7 @@ use crate::golden::{GoldenError, GoldenVma};
 use crate::verdict::{self, Recorded};
 use ptelab_machine::uapi::Class;
 use ptelab_machine::{Backend, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, SigCode, Snapshot};
-use ptelab_real::{Look, Looked, RealError, RealKernel};
+use ptelab_real::{Look, Looked, RealError, RealKernel, RealPage, Root};
 use ptelab_run::exec::Watch;
 use ptelab_scenario::Scenario;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub(super) fn record(
     recording: &mut Recording,
     watch: Watch<'_>,
 ) -> Result<bool, RealError> {
-    let mut batch = Batch::default();
+    let (mut batch, page) = (Batch::default(), port.about().shape.page_size());
     for step in scenario.steps() {
         if watch.stopped() {
             return Ok(false);
@@ -32,8 +32,8 @@ pub(super) fn record(
             Call::Numa { .. } | Call::Page { .. } | Call::Time { .. } => {}
             Call::Dump { addr, len, name } => {
                 if kernel.lives(pid) {
-                    let start = addr - addr % PAGE;
-                    let end = addr.saturating_add(*len).next_multiple_of(PAGE);
+                    let start = addr - addr % page;
+                    let end = addr.saturating_add(*len).next_multiple_of(page);
                     batch.dumps.push((name, Look { pid, pages: start..end, area: span(&recording.area) }));
                 }
             }
@@ -87,7 +87,9 @@ impl Batch<'_> {
         recording.played = recording.calls.len();
         for ((name, look), seen) in names.into_iter().zip(looks).zip(seen) {
             let words = words(kernel, port, &look)?;
-            let bytes = seen.pages.iter().map(|page| page.frame.and_then(|frame| bytes(kernel, frame.pfn)));
+            let shift = port.about().shape.page_shift();
+            let bytes = |page: &RealPage| page.frame.and_then(|frame| bytes(kernel, frame.pfn << shift));
+            let bytes = seen.pages.iter().map(bytes);
             let bytes = bytes.collect();
             recording.dumps.push(dump(name, look, seen, (words, bytes), &recording.area));
         }
@@ -107,9 +109,10 @@ fn words(
     port: &dyn Backend,
     look: &Look,
 ) -> Result<Option<Vec<TableWord>>, RealError> {
-    let translate = |root, addr, read: &dyn Fn(u64) -> Option<u64>| walk::translate(port, root, addr, read);
+    let translate =
+        |root: Root, addr, read: &dyn Fn(u64) -> Option<u64>| walk::translate(port, root, addr, read);
     let Some(root) = kernel.root(look.pid, &translate)? else { return Ok(None) };
-    let words = walk::walk(port, root, (look.pages.start, look.pages.end), |at| kernel.physical(at));
+    let words = walk::walk(port, root, (look.pages.start, look.pages.end), |at| kernel.entry(at));
     let nowhere = || RealError::Missing("tables stand where there is no memory".to_owned());
     words.ok_or_else(nowhere).map(Some)
 }
@@ -138,10 +141,10 @@ fn dump(
 }
 
 /// What a frame holds at the places that are looked at.
-fn bytes(kernel: &dyn RealKernel, pfn: u64) -> Option<[u8; 4]> {
+fn bytes(kernel: &dyn RealKernel, frame: u64) -> Option<[u8; 4]> {
     let mut bytes = [0; 4];
     for (byte, place) in bytes.iter_mut().zip(PLACES) {
-        *byte = kernel.physical(pfn * PAGE + (place & !7))?.to_le_bytes()[(place & 7) as usize];
+        *byte = kernel.byte(frame + place)?;
     }
     Some(bytes)
 }
@@ -232,7 +235,9 @@ mod tests {
     use super::*;
     use crate::verdict::Verdict;
     use ptelab_machine::{Builder, SigInfo, Signal};
-    use ptelab_real::{Frame, RealPage};
+    use ptelab_real::Frame;
+
+    const PAGE: u64 = 4096;
 
     const TEXT: &str = "mmap(0x40000000, 8K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
         touch(0x40000000, 4K, WRITE)\n\

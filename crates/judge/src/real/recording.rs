@@ -6,9 +6,6 @@ use crate::golden::GoldenVma;
 use ptelab_machine::Outcome;
 use ptelab_real::RealPage;
 
-/// Bytes in a page: what is not 4K is not played.
-pub(super) const PAGE: u64 = 4096;
-
 /// What a real kernel did in a scenario.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recording {

@@ -7,7 +7,6 @@ mod pool;
 use super::judge::By;
 use super::programs::{Programs, with_dumps};
 use super::qemu::{Image, Player};
-use super::recording::PAGE;
 use super::{Beside, VerifyError};
 use crate::fuzz::{Check, Coverage, Found, Planned, Violation, c_program};
 use crate::golden::{Golden, GoldenError};
@@ -319,7 +318,7 @@ struct Trial<'a> {
 
 impl Planned for Trial<'_> {
     fn page_size(&self) -> u64 {
-        PAGE
+        self.programs.size.page()
     }
 
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {

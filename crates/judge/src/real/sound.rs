@@ -1,6 +1,6 @@
 //! What is true of the tables of every sound kernel, whatever its release: so a bug that two kernels have is found too.
 
-use super::recording::{PAGE, RealDump};
+use super::recording::RealDump;
 use super::walk::TableWord;
 use crate::fuzz::{Check, Violation};
 use crate::golden::GoldenVma;
@@ -71,9 +71,10 @@ impl Entry {
 
 impl<'a> Tables<'a> {
     pub(super) fn new(dump: &'a RealDump, port: &'a dyn Backend) -> Self {
+        let size = port.about().shape.page_size();
         let entry = |&word: &TableWord| {
             let at = word.addr.max(dump.start) - dump.start;
-            let page = dump.pages.get((at / PAGE) as usize).copied().unwrap_or_default();
+            let page = dump.pages.get((at / size) as usize).copied().unwrap_or_default();
             Entry { word, view: port.words().decode(Pte(word.word), word.level), page }
         };
         let entries = dump.words.iter().flatten().map(entry).collect();
@@ -147,7 +148,8 @@ impl<'a> Tables<'a> {
     /// dirty, and begins where blocks do. An entry that allows no access need not be one of a whole block.
     fn is_whole(&self, n: usize) -> bool {
         let entry = &self.entries[n];
-        let block = self.port.about().shape.cont_ptes as u64;
+        let shape = self.port.about().shape;
+        let (block, size) = (shape.cont_ptes as u64, shape.page_size());
         if entry.word.level != Level::Pte || block < 2 {
             return true;
         }
@@ -155,9 +157,9 @@ impl<'a> Tables<'a> {
             |entry: &Entry| entry.mapping().map(|mapping| mapping.attrs - PteAttrs::YOUNG - PteAttrs::DIRTY);
         let pfn = |entry: &Entry| entry.mapping().map(|mapping| mapping.pfn.get());
         let head = |entry: &Entry| entry.page.frame.map(|frame| frame.head);
-        let first = entry.word.addr / PAGE % block;
+        let first = entry.word.addr / size % block;
         let begins = pfn(entry).is_some_and(|pfn| pfn % block == first);
-        let next = self.entries.get(n + 1).filter(|next| next.word.addr == entry.word.addr + PAGE);
+        let next = self.entries.get(n + 1).filter(|next| next.word.addr == entry.word.addr + size);
         let follows = next.is_none_or(|next| {
             let pages = pfn(next) == pfn(entry).map(|pfn| pfn + 1) && head(next) == head(entry);
             first + 1 == block || attrs(next) == attrs(entry) && pages

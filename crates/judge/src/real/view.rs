@@ -1,6 +1,6 @@
 //! What /proc shows of entries: pagemap bits, folios, map counts. Neither words nor levels, nor who is exclusive.
 
-use super::recording::{PAGE, RealDump};
+use super::recording::RealDump;
 use ptelab_machine::{Difference, Level, PageRun, Pagemap, Run, Runs, Snapshot, VirtAddr};
 use ptelab_real::{Frame, RealPage};
 use ptelab_run::compare::same_raw;
@@ -39,7 +39,7 @@ fn of_snapshot(snapshot: &Snapshot, frames: Frames) -> Runs {
         let repeats = entry.page.is_some_and(|page| page.repeats) && pages > 1;
         let (parts, n) = if repeats { (entry.n, pages) } else { (1, entry.n * pages) };
         for part in 0..parts {
-            let addr = entry.addr.add(part * n * PAGE);
+            let addr = entry.addr.add(part * n * snapshot.page_size);
             runs.push(run(addr, n, pagemap, page), snapshot.end);
         }
     }
@@ -59,7 +59,7 @@ fn of_kernel(snapshot: &Snapshot, real: &RealDump) -> Runs {
             mapcount,
             exclusive: None,
         });
-        let addr = VirtAddr::new(real.start).add(i as u64 * PAGE);
+        let addr = VirtAddr::new(real.start).add(i as u64 * snapshot.page_size);
         runs.push(run(addr, 1, Pagemap::from_bits_retain(*pagemap), page), snapshot.end);
     }
     runs

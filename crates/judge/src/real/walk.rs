@@ -1,6 +1,7 @@
 //! Walking the page tables of a real kernel as its port reads words.
 
 use ptelab_machine::{Backend, Level, Pte, PteView};
+use ptelab_real::Root;
 
 /// A word that points to no further table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(super) struct TableWord {
 /// The words that map a range, in order; nothing where one of them stands in no memory. `read` gives the word at a physical address.
 pub(super) fn walk(
     port: &dyn Backend,
-    root: u64,
+    root: Root,
     (start, end): (u64, u64),
     read: impl Fn(u64) -> Option<u64>,
 ) -> Option<Vec<TableWord>> {
@@ -22,8 +23,8 @@ pub(super) fn walk(
     let mut words = Vec::new();
     let mut addr = start;
     while addr < end {
-        let mut table = root;
-        for level in Level::ALL.into_iter().rev().skip_while(|level| *level > shape.root) {
+        let mut table = root.addr;
+        for level in Level::ALL.into_iter().take(root.levels.into()).rev() {
             let shift = shape.entry_shift[level as usize];
             let index = (addr >> shift) as usize & (shape.entries(level) - 1);
             let word = read(table + (index * size_of::<Pte>()) as u64)?;
@@ -43,7 +44,7 @@ pub(super) fn walk(
 /// The physical address that a virtual one is translated to, where it is.
 pub(super) fn translate(
     port: &dyn Backend,
-    root: u64,
+    root: Root,
     addr: u64,
     read: &dyn Fn(u64) -> Option<u64>,
 ) -> Option<u64> {
@@ -74,7 +75,8 @@ mod tests {
         };
         let base = 1 << 30;
         let words =
-            walk(&*port, 0x1000, (base + (511 << 12), base + (6 << 20)), read).expect("all are there");
+            walk(&*port, Root { addr: 0x1000, levels: 4 }, (base + (511 << 12), base + (6 << 20)), read)
+                .expect("all are there");
         let word = |addr, level, word| TableWord { addr, level, word };
         assert_eq!(
             words,
@@ -84,6 +86,6 @@ mod tests {
                 word(base + (4 << 20), Level::Pmd, 0),
             ]
         );
-        assert_eq!(walk(&*port, 0x8000, (base, base + 4096), read), None);
+        assert_eq!(walk(&*port, Root { addr: 0x8000, levels: 4 }, (base, base + 4096), read), None);
     }
 }

@@ -1,5 +1,7 @@
 //! What a kernel image is and was built with, as its guest program finds out at boot.
 
+use super::guests::Guest;
+
 /// What a kernel image is and was built with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageFacts {
@@ -61,21 +63,28 @@ impl ImageFacts {
         if name == "uffd" { self.uffd != 0 } else { self.has.iter().any(|has| has == name) }
     }
 
-    /// Sizes of huge pages up to this one that a kernel may have and this one has not, in KiB: it has none, or it has all.
-    pub fn lacks_sizes(&self, largest: u64) -> Vec<u64> {
-        let sizes = (4..).map(|shift| 1 << shift).take_while(|&size| size <= largest);
+    /// Sizes of huge pages that a kernel may have and this one has not, in KiB: it has none, or it has all.
+    pub fn lacks_sizes(&self, guest: &Guest) -> Vec<u64> {
+        let [page, huge] = guest.shifts;
+        let sizes = (page + 2..=huge).map(|shift| 1 << (shift - 10));
         sizes.filter(|size| !self.thp.is_empty() && !self.thp.contains(size)).collect()
     }
 
-    /// Options that it was built without, and what that means, a sentence each.
-    pub fn missing(&self) -> impl Iterator<Item = String> + '_ {
-        let missing = OPTIONS.iter().filter(|(name, ..)| !self.has(name));
-        missing.map(|(_, option, means)| format!("{option} is not set: {means}"))
+    /// Options that it was built without, and what that means, a sentence each; and what the machine lacks.
+    pub fn missing(&self, guest: &Guest) -> impl Iterator<Item = String> + '_ {
+        let (port, lacks) = (guest.port, guest.lacks);
+        let of_port = move |option: &str| port == "x86_64" || !option.contains("x86_64");
+        let missing = OPTIONS.iter().filter(move |(name, option, _)| !self.has(name) && of_port(option));
+        missing.map(move |(name, option, means)| match lacks.iter().find(|(lack, _)| lack == name) {
+            Some((_, why)) => (*why).to_owned(),
+            None => format!("{option} is not set: {means}"),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::GUESTS;
     use super::*;
 
     #[test]
@@ -86,6 +95,8 @@ mod tests {
             ("7.3.0", 4096, &[16, 32][..])
         );
         assert!(facts.has("swap") && !facts.has("huge") && !facts.has("uffd"));
-        assert!(facts.missing().any(|line| line.starts_with("CONFIG_TRANSPARENT_HUGEPAGE is not set")));
+        assert!(
+            facts.missing(&GUESTS[0]).any(|line| line.starts_with("CONFIG_TRANSPARENT_HUGEPAGE is not set"))
+        );
     }
 }

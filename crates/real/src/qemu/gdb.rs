@@ -1,5 +1,7 @@
 //! As much of GDB's remote protocol as it takes to read registers of a machine that QEMU runs.
 
+use super::guests::{Order, Place};
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,16 +15,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Gdb {
     stream: UnixStream,
     received: Vec<u8>,
+    /// Of bytes in registers and in the memory of programs.
+    order: Order,
     /// Numbers of registers, by name.
     registers: Vec<(String, u64)>,
 }
 
 impl Gdb {
     /// Connects to the stub; the machine stands still meanwhile.
-    pub(super) fn connect(socket: &Path) -> io::Result<Self> {
+    pub(super) fn connect(socket: &Path, order: Order) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut gdb = Self { stream, received: Vec::new(), registers: Vec::new() };
+        let mut gdb = Self { stream, received: Vec::new(), order, registers: Vec::new() };
         gdb.ask("qSupported:xmlRegisters=i386,arm;qXfer:features:read+")?;
         gdb.send("?")?;
         gdb.receive()?;
@@ -43,17 +47,52 @@ impl Gdb {
         self.send("c")
     }
 
+    /// What the machine says of itself at a place.
+    pub(super) fn at(&mut self, place: Place) -> io::Result<u64> {
+        match place {
+            Place::Register(name) => self.register(name),
+            Place::Monitor(name) => {
+                let said = self.monitor("info registers")?;
+                after(&said, name).ok_or_else(|| io::Error::other(format!("the monitor says no {name}")))
+            }
+            Place::ProcessTable => Err(io::Error::other("a table in memory is no register")),
+        }
+    }
+
     /// The lowest 64 bits of a register.
-    pub(super) fn register(&mut self, name: &str) -> io::Result<u64> {
+    fn register(&mut self, name: &str) -> io::Result<u64> {
         let known = self.registers.iter().find(|(known, _)| known == name);
         let number = known.map(|(_, number)| *number);
         let number = number.ok_or_else(|| io::Error::other(format!("no register {name}")))?;
-        self.ask(&format!("p{number:x}")).and_then(|digits| word(&digits))
+        self.ask(&format!("p{number:x}")).and_then(|digits| word(&digits, self.order))
     }
 
     /// The word at an address of the process that runs; nothing where it has none there.
     pub(super) fn word(&mut self, addr: u64) -> io::Result<Option<u64>> {
-        self.ask(&format!("m{addr:x},8")).map(|digits| word(&digits).ok())
+        self.ask(&format!("m{addr:x},8")).map(|digits| word(&digits, self.order).ok())
+    }
+
+    /// What the machine's monitor says to a command.
+    fn monitor(&mut self, command: &str) -> io::Result<String> {
+        let mut packet = "qRcmd,".to_owned();
+        for byte in command.bytes() {
+            write!(packet, "{byte:02x}").map_err(io::Error::other)?;
+        }
+        self.send(&packet)?;
+        let mut said = Vec::new();
+        loop {
+            let answer = self.receive()?;
+            match answer.split_first() {
+                _ if answer == b"OK" || answer.is_empty() => break,
+                _ if answer.starts_with(b"T0") => {}
+                Some((b'O', digits)) => said.extend(hex(digits)?),
+                _ => {
+                    said.extend(hex(&answer)?);
+                    break;
+                }
+            }
+        }
+        Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
     /// The numbers of registers, by their names in the stub's description of the machine.
@@ -124,9 +163,21 @@ impl Gdb {
     }
 }
 
-/// The number that bytes from the lowest up are, of which those above the eighth do not count.
-fn word(digits: &[u8]) -> io::Result<u64> {
-    Ok(hex(digits)?.iter().take(8).rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
+/// The number that bytes are, of which those above the lowest eight do not count.
+fn word(digits: &[u8], order: Order) -> io::Result<u64> {
+    let mut bytes = hex(digits)?;
+    if order == Order::Big {
+        bytes.reverse();
+    }
+    Ok(bytes.iter().take(8).rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
+}
+
+/// The number in hex after a name in a text.
+fn after(text: &str, name: &str) -> Option<u64> {
+    let mut words =
+        text.split(|c: char| c.is_whitespace() || c == '=' || c == ':').filter(|word| !word.is_empty());
+    words.find(|word| *word == name)?;
+    u64::from_str_radix(words.next()?.trim_start_matches("0x"), 16).ok()
 }
 
 /// The text of the first whole packet, `$TEXT#SUM`, and how many bytes end with it.
@@ -185,6 +236,14 @@ mod tests {
     fn comments_are_left_out() {
         assert_eq!(without_comments("a<!-- b --><c/><!--d-->e"), "a<c/>e");
         assert_eq!(without_comments("<a/>"), "<a/>");
+    }
+
+    #[test]
+    fn numbers_are_in_their_order() {
+        for (order, number) in [(Order::Little, 0x0807_0605_0403_0201), (Order::Big, 0x0203_0405_0607_0809)] {
+            assert_eq!(word(b"010203040506070809", order).ok(), Some(number));
+        }
+        assert_eq!(after("CRMD  b0, PRMD=1\nPGDL 0x90ab0 ", "PGDL"), Some(0x9_0ab0));
     }
 
     #[test]

@@ -1,11 +1,6 @@
 //! The architectures that QEMU emulates for us.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-/// Bytes of an image that say what it is.
-const HEAD: u64 = 64 << 10;
+use crate::real::Root;
 
 /// An architecture that QEMU emulates.
 #[derive(Debug)]
@@ -18,50 +13,246 @@ pub struct Guest {
     pub qemu: &'static str,
     /// The Debian package of that.
     pub qemu_package: &'static str,
+    /// The oldest release of QEMU that it was tried with.
+    pub qemu_release: &'static str,
     /// The C compiler that makes the guest program.
     pub compiler: &'static str,
     /// The Debian packages of that.
     pub compiler_packages: &'static str,
+    /// What the compiler is told beside.
+    pub(super) compiler_options: &'static [&'static str],
     /// QEMU's machine and CPU.
     pub(super) machine: [&'static str; 2],
     pub(super) console: &'static str,
-    /// The register that points to the topmost table, and the bits of it that do.
-    pub(super) root: (&'static str, u64),
-    /// The register that tells user mode, by these bits having this value.
-    pub(super) mode: (&'static str, u64, u64),
-    /// The physical address at which memory begins.
-    pub(super) ram: u64,
+    /// What the kernel is told beside.
+    pub(super) append: &'static str,
+    /// Memory, in bytes: some dozens of huge pages.
+    pub memory: u64,
+    /// Log2 of the bytes in a page, and in a huge page.
+    pub(super) shifts: [u32; 2],
+    /// Where the topmost table is said.
+    pub(super) root: Place,
+    /// The topmost table, from that.
+    pub(super) read_root: fn(u64) -> Root,
+    /// What tells user mode: these bits have this value.
+    pub(super) mode: (Place, u64, u64),
+    /// The physical addresses at which memory begins, each with the bytes there at most.
+    pub(super) ram: &'static [(u64, u64)],
+    /// The order of bytes in the words of programs, and in those of tables.
+    pub(super) orders: [Order; 2],
+    /// Whether there are machines of several nodes.
+    pub nodes: bool,
+    /// What QEMU's CPUs lack that kernels have use for: the name in [`OPTIONS`](super::OPTIONS), and why.
+    pub(super) lacks: &'static [(&'static str, &'static str)],
 }
 
-/// Every architecture that QEMU emulates for us.
-pub const GUESTS: [Guest; 2] = [
+/// Where a machine says something of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// In a register of its gdb stub.
+    Register(&'static str),
+    /// In a line of its monitor's `info registers`.
+    Monitor(&'static str),
+    /// In memory: a table of all address spaces.
+    ProcessTable,
+}
+
+/// The order of bytes in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Little,
+    Big,
+}
+
+impl Order {
+    /// A word as it stands in memory from its value, and the other way around.
+    pub(super) const fn word(self, word: u64) -> u64 {
+        match self {
+            Self::Little => word.to_le(),
+            Self::Big => word.to_be(),
+        }
+    }
+
+    /// The same for a number of 32 bits.
+    pub(super) const fn number(self, number: u32) -> u32 {
+        match self {
+            Self::Little => number.to_le(),
+            Self::Big => number.to_be(),
+        }
+    }
+}
+
+const LITTLE: [Order; 2] = [Order::Little; 2];
+/// Memory from an address on, as much as there is.
+const ALL: u64 = u64::MAX;
+const MIB: u64 = 1 << 20;
+
+const fn root(addr: u64, levels: u64) -> Root {
+    Root { addr, levels: levels as u8 }
+}
+
+/// Every architecture that QEMU emulates for us: those of an architecture that images do not tell apart from others with pages of
+/// another size come first.
+pub const GUESTS: [Guest; 9] = [
+    ARM64,
     Guest {
-        port: "arm64",
-        host: "aarch64",
-        qemu: "qemu-system-aarch64",
-        qemu_package: "qemu-system-arm",
-        compiler: "aarch64-linux-gnu-gcc",
-        compiler_packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-        machine: ["virt,gic-version=3", "max,pauth=off,sve=off,sme=off,lpa2=off"],
-        console: "ttyAMA0",
-        root: ("TTBR0_EL1", 0x0000_ffff_ffff_f000),
-        mode: ("cpsr", 0xf, 0),
-        ram: 1 << 30,
+        port: "arm64-16k",
+        memory: 2048 * MIB,
+        shifts: [14, 25],
+        read_root: |ttbr| root(ttbr & 0xffff_ffff_f000, 3),
+        ..ARM64
+    },
+    Guest {
+        port: "arm64-64k",
+        memory: 8192 * MIB,
+        shifts: [16, 29],
+        read_root: |ttbr| root(ttbr & 0xffff_ffff_ffc0, 3),
+        ..ARM64
     },
     Guest {
         port: "x86_64",
         host: "x86_64",
         qemu: "qemu-system-x86_64",
         qemu_package: "qemu-system-x86",
+        qemu_release: "7.2",
         compiler: "x86_64-linux-gnu-gcc",
         compiler_packages: "gcc-x86-64-linux-gnu libc6-dev-amd64-cross",
+        compiler_options: &[],
         machine: ["q35", "max,la57=off"],
         console: "ttyS0",
-        root: ("cr3", 0x000f_ffff_ffff_f000),
-        mode: ("cs", 3, 3),
-        ram: 0,
+        append: "nopti",
+        memory: 512 * MIB,
+        shifts: [12, 21],
+        root: Place::Register("cr3"),
+        read_root: |cr3| root(cr3 & 0x000f_ffff_ffff_f000, 4),
+        mode: (Place::Register("cs"), 3, 3),
+        ram: &[(0, ALL)],
+        orders: LITTLE,
+        nodes: true,
+        lacks: &[],
+    },
+    Guest {
+        port: "riscv64",
+        host: "riscv64",
+        qemu: "qemu-system-riscv64",
+        qemu_package: "qemu-system-riscv",
+        qemu_release: "10.0",
+        compiler: "riscv64-linux-gnu-gcc",
+        compiler_packages: "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross",
+        compiler_options: &[],
+        machine: ["virt", "max,svnapot=on,svade=off,svadu=on"],
+        console: "ttyS0",
+        append: "",
+        memory: 512 * MIB,
+        shifts: [12, 21],
+        root: Place::Register("satp"),
+        // Mode 8 is Sv39, with three levels.
+        read_root: |satp| root((satp & ((1 << 44) - 1)) << 12, (satp >> 60) - 5),
+        mode: (Place::Register("priv"), 3, 0),
+        ram: &[(2 << 30, ALL)],
+        orders: LITTLE,
+        nodes: true,
+        lacks: &[],
+    },
+    Guest {
+        port: "s390x",
+        host: "s390x",
+        qemu: "qemu-system-s390x",
+        qemu_package: "qemu-system-s390x",
+        qemu_release: "10.0",
+        compiler: "s390x-linux-gnu-gcc",
+        compiler_packages: "gcc-s390x-linux-gnu libc6-dev-s390x-cross",
+        compiler_options: &[],
+        machine: ["s390-ccw-virtio", "max"],
+        console: "ttysclp0",
+        append: "",
+        memory: 512 * MIB,
+        shifts: [12, 20],
+        root: Place::Register("cr1"),
+        // A designation of 0 is of a segment table, above which there is none.
+        read_root: |asce| root(asce & !0xfff, (asce >> 2 & 3) + 2),
+        mode: (Place::Register("pswm"), 1 << 48, 1 << 48),
+        ram: &[(0, ALL)],
+        orders: [Order::Big; 2],
+        nodes: false,
+        lacks: &[(
+            "huge",
+            "QEMU's CPUs have no EDAT-1 (segments of 1M), without which Linux has no huge pages",
+        )],
+    },
+    PPC64,
+    Guest { port: "ppc64-64k", shifts: [16, 21], ..PPC64 },
+    Guest {
+        port: "loong64",
+        host: "loongarch64",
+        qemu: "qemu-system-loongarch64",
+        qemu_package: "qemu-system-misc",
+        qemu_release: "10.0",
+        compiler: "loongarch64-linux-gnu-gcc",
+        compiler_packages: "gcc-loongarch64-linux-gnu libc6-dev-loong64-cross, from release 13 on",
+        compiler_options: &[],
+        machine: ["virt", "la464"],
+        console: "ttyS0",
+        // It waits long for a keyboard that there is not.
+        append: "initcall_blacklist=i8042_init",
+        memory: 2048 * MIB,
+        shifts: [14, 25],
+        root: Place::Monitor("PGDL"),
+        read_root: |pgdl| root(pgdl & ((1 << 48) - 1), 3),
+        mode: (Place::Monitor("CRMD"), 3, 3),
+        ram: &[(0, 256 * MIB), (2 << 30, ALL)],
+        orders: LITTLE,
+        nodes: true,
+        lacks: &[],
     },
 ];
+
+const ARM64: Guest = Guest {
+    port: "arm64",
+    host: "aarch64",
+    qemu: "qemu-system-aarch64",
+    qemu_package: "qemu-system-arm",
+    qemu_release: "7.2",
+    compiler: "aarch64-linux-gnu-gcc",
+    compiler_packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    compiler_options: &[],
+    machine: ["virt,gic-version=3", "max,pauth=off,sve=off,sme=off,lpa2=off"],
+    console: "ttyAMA0",
+    append: "",
+    memory: 512 * MIB,
+    shifts: [12, 21],
+    root: Place::Register("TTBR0_EL1"),
+    read_root: |ttbr| root(ttbr & 0xffff_ffff_f000, 4),
+    mode: (Place::Register("cpsr"), 0xf, 0),
+    ram: &[(1 << 30, ALL)],
+    orders: LITTLE,
+    nodes: true,
+    lacks: &[],
+};
+
+const PPC64: Guest = Guest {
+    port: "ppc64",
+    host: "powerpc64",
+    qemu: "qemu-system-ppc64",
+    qemu_package: "qemu-system-ppc",
+    qemu_release: "10.0",
+    compiler: "powerpc64le-linux-gnu-gcc",
+    compiler_packages: "gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross",
+    // By default programs stand where scenarios work.
+    compiler_options: &["-Wl,-Ttext-segment=0x1000000"],
+    machine: ["pseries", "power10"],
+    console: "hvc0",
+    append: "",
+    memory: 1024 * MIB,
+    shifts: [12, 21],
+    root: Place::ProcessTable,
+    read_root: |entry| root(entry & 0x0fff_ffff_ffff_ff00, 4),
+    mode: (Place::Register("msr"), 1 << 14, 1 << 14),
+    ram: &[(0, ALL)],
+    orders: [Order::Little, Order::Big],
+    nodes: true,
+    lacks: &[],
+};
 
 impl Guest {
     /// The guest of a port.
@@ -69,54 +260,23 @@ impl Guest {
         GUESTS.iter().find(|guest| guest.port == port)
     }
 
-    /// The guest that an image is a kernel of, as the image's first bytes say it.
-    pub fn of_image(path: &Path) -> Option<&'static Self> {
-        let mut head = Vec::new();
-        File::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
-        port_of_image(&head).and_then(Self::of)
+    /// That of the same architecture with pages of another size, in bytes.
+    pub(super) fn with_pages(&self, page: u64) -> Option<&'static Self> {
+        GUESTS.iter().find(|guest| guest.host == self.host && guest.page() == page)
+    }
+
+    /// Bytes in a page.
+    pub const fn page(&self) -> u64 {
+        1 << self.shifts[0]
+    }
+
+    /// Bytes in a huge page.
+    pub const fn huge(&self) -> u64 {
+        1 << self.shifts[1]
     }
 
     /// The name of the file that holds the guest program, packed for the kernel.
     pub fn initramfs(&self) -> String {
         format!("guest-{}.cpio", self.port)
-    }
-}
-
-/// By the boot protocol's header (`Documentation/arch/x86/boot.rst`, `Documentation/arch/arm64/booting.rst`), or the machine that
-/// an EFI program is for.
-fn port_of_image(head: &[u8]) -> Option<&'static str> {
-    if head.get(0x202..0x206) == Some(b"HdrS") {
-        return Some("x86_64");
-    }
-    if head.get(56..60) == Some(b"ARM\x64") {
-        return Some("arm64");
-    }
-    let at = u32::from_le_bytes(head.get(0x3c..0x40)?.try_into().ok()?) as usize;
-    match head.get(at..at.checked_add(6)?)? {
-        b"PE\0\0\x64\xaa" => Some("arm64"),
-        b"PE\0\0\x64\x86" => Some("x86_64"),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_say_what_they_are() {
-        let with = |at: usize, bytes: &[u8]| {
-            let mut head = vec![0; 1024];
-            head[at..at + bytes.len()].copy_from_slice(bytes);
-            head
-        };
-        assert_eq!(port_of_image(&with(0x202, b"HdrS")), Some("x86_64"));
-        assert_eq!(port_of_image(&with(56, b"ARM\x64")), Some("arm64"));
-        let mut zboot = with(0x40, b"PE\0\0\x64\xaa");
-        zboot[0x3c] = 0x40;
-        assert_eq!(port_of_image(&zboot), Some("arm64"));
-        for other in [&b""[..], b"MZ", &[0xff; 70]] {
-            assert_eq!(port_of_image(other), None);
-        }
     }
 }

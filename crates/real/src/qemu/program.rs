@@ -38,7 +38,10 @@ fn compile(guest: &Guest, source: &Path, program: &Path) -> Result<Output, RealE
     let own = (guest.host == std::env::consts::ARCH).then_some("cc");
     for compiler in [guest.compiler].into_iter().chain(own) {
         let mut command = Command::new(compiler);
-        command.args(["-static", "-O2", "-Wall", "-Wextra", "-o"]).arg(program).arg(source);
+        let [page, huge] = guest.shifts;
+        command.args(["-static", "-O2", "-Wall", "-Wextra"]).args(guest.compiler_options);
+        command.args([format!("-DPAGE_SHIFT={page}"), format!("-DHUGE_SHIFT={huge}")]);
+        command.arg("-o").arg(program).arg(source);
         match command.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             done => return done.map_err(RealError::io(compiler)),

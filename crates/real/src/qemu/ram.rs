@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Physical memory, a part for each NUMA node.
 #[derive(Debug)]
 pub(super) struct Ram {
-    /// The address of the first byte.
-    start: u64,
+    /// The addresses at which it begins, each with the bytes there at most.
+    starts: &'static [(u64, u64)],
     parts: Vec<Part>,
 }
 
@@ -28,10 +28,10 @@ struct Part {
 unsafe impl Send for Part {}
 
 impl Ram {
-    /// So many bytes from an address on, in so many parts. Nothing is taken of the host's memory until the guest writes there.
-    pub(super) fn new(start: u64, len: u64, parts: u8) -> Result<Self, RealError> {
+    /// So many bytes at these addresses, in so many parts. Nothing is taken of the host's memory until the guest writes there.
+    pub(super) fn new(starts: &'static [(u64, u64)], len: u64, parts: u8) -> Result<Self, RealError> {
         let parts = (0..parts).map(|_| Part::new(len / u64::from(parts)));
-        Ok(Self { start, parts: parts.collect::<Result<_, _>>()? })
+        Ok(Self { starts, parts: parts.collect::<Result<_, _>>()? })
     }
 
     /// The path by which another process of this user opens each part, and its bytes.
@@ -40,7 +40,12 @@ impl Ram {
         self.parts.iter().map(move |part| (format!("/proc/{process}/fd/{}", part.file.as_raw_fd()), part.len))
     }
 
-    /// The word at a physical address; nothing where there is no memory.
+    /// Bytes in all.
+    pub(super) fn len(&self) -> u64 {
+        self.parts.iter().map(|part| part.len).sum()
+    }
+
+    /// The word at a physical address, as this host reads it; nothing where there is no memory.
     pub(super) fn word(&self, addr: u64) -> Option<u64> {
         let at = self.place::<AtomicU64>(addr)?;
         // SAFETY: `place` gives a place in a mapping that lives as long as `self`, aligned for the type.
@@ -62,7 +67,7 @@ impl Ram {
     }
 
     fn place<T>(&self, addr: u64) -> Option<*const T> {
-        let mut offset = addr.checked_sub(self.start)?;
+        let mut offset = self.offset(addr)?;
         if !offset.is_multiple_of(size_of::<T>() as u64) {
             return None;
         }
@@ -71,6 +76,20 @@ impl Ram {
                 return Some(part.memory.cast::<u8>().cast_const().wrapping_add(offset as usize).cast());
             }
             offset -= part.len;
+        }
+        None
+    }
+}
+
+impl Ram {
+    /// The bytes of memory before a physical address.
+    fn offset(&self, addr: u64) -> Option<u64> {
+        let mut before = 0;
+        for (start, len) in self.starts {
+            match addr.checked_sub(*start) {
+                Some(offset) if offset < *len => return Some(before + offset),
+                _ => before = u64::saturating_add(before, *len),
+            }
         }
         None
     }
@@ -105,7 +124,7 @@ mod tests {
 
     #[test]
     fn words_are_where_they_were_written() {
-        let ram = Ram::new(1 << 30, 64 << 10, 2).expect("there is memory");
+        let ram = Ram::new(&[(1 << 30, u64::MAX)], 64 << 10, 2).expect("there is memory");
         for (addr, word) in [(1 << 30, 7), ((1 << 30) + (32 << 10), 8), ((1 << 30) + (64 << 10) - 8, 9)] {
             ram.set_word(addr, word);
             assert_eq!(ram.word(addr), Some(word));
@@ -113,5 +132,14 @@ mod tests {
         for nowhere in [0, (1 << 30) - 8, (1 << 30) + (64 << 10), (1 << 30) + 4] {
             assert_eq!(ram.word(nowhere), None, "{nowhere:#x}");
         }
+    }
+
+    #[test]
+    fn memory_may_begin_at_several_addresses() {
+        let ram = Ram::new(&[(0, 16 << 10), (2 << 30, u64::MAX)], 64 << 10, 1).expect("there is memory");
+        for (addr, offset) in [(0, 0), ((16 << 10) - 8, (16 << 10) - 8), (2 << 30, 16 << 10)] {
+            assert_eq!(ram.offset(addr), Some(offset));
+        }
+        assert_eq!((ram.offset(16 << 10), ram.word((2 << 30) + (48 << 10))), (None, None));
     }
 }

@@ -18,6 +18,8 @@ pub struct Setup {
     pub guest: &'static Guest,
     /// The kernel's image.
     pub image: PathBuf,
+    /// The same as QEMU takes it: see [`for_qemu`](super::for_qemu).
+    pub kernel: PathBuf,
     /// The folder with the packed guest program, as [`build_program`](super::build_program) leaves it.
     pub guests: PathBuf,
     /// Memory, in bytes.
@@ -43,7 +45,8 @@ impl Setup {
     /// The image's module for disks in memory, beside it: `brd-6.17-arm64.ko` for `vmlinuz-6.17-arm64`.
     pub fn disk(&self) -> PathBuf {
         let name = self.image.file_name().unwrap_or_default().to_string_lossy();
-        let version = name.strip_prefix("vmlinuz-").unwrap_or(&name);
+        let version = ["vmlinuz-", "vmlinux-"].iter().find_map(|prefix| name.strip_prefix(prefix));
+        let version = version.unwrap_or(&name);
         self.image.with_file_name(format!("brd-{version}.ko"))
     }
 
@@ -72,21 +75,45 @@ impl Setup {
         Ok(both)
     }
 
+    /// The image's pages are of so many bytes, and not those of the guest.
+    pub(super) fn other_pages(&self, page: u64) -> RealError {
+        let (image, Guest { port, .. }) = (self.image.display(), self.guest);
+        let other =
+            self.guest.with_pages(page).map_or_else(String::new, |other| format!(": --arch {}", other.port));
+        RealError::Missing(format!("{image} has pages of {}K, unlike {port}{other}", page >> 10))
+    }
+
+    /// That QEMU is older than one that is known to do, where a machine did not come up with it.
+    pub(super) fn too_old(&self, gone: &RealError) -> Option<RealError> {
+        let Guest { qemu, qemu_package, qemu_release: wanted, .. } = self.guest;
+        let said = Command::new(qemu).arg("--version").output().ok()?.stdout;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let (_, release) = said.lines().next()?.split_once("version ")?;
+        let release = release.split(' ').next()?;
+        let number = |text: &str| text.split('.').next().and_then(|part| part.parse::<u32>().ok());
+        (number(release)? < number(wanted)?).then(|| {
+            let why =
+                format!("{qemu} is of release {release}; {wanted} does (Debian: {qemu_package}): {gone}");
+            RealError::Missing(why)
+        })
+    }
+
     /// What would make two runs differ is switched off: five levels, larger addresses, tables of their own for user mode, random
     /// places, and what clears accessed bits at times of its own. Warnings are shown, and what the kernel does not survive ends it.
     fn append(&self) -> String {
         format!(
-            "console={} loglevel=5 panic=-1 oops=panic nokaslr norandmaps nopti damon_stat.enabled=N numa_balancing={}",
+            "console={} loglevel=5 panic=-1 oops=panic nokaslr norandmaps damon_stat.enabled=N numa_balancing={} {}",
             self.guest.console,
-            if self.numa_balancing { "enable" } else { "disable" }
+            if self.numa_balancing { "enable" } else { "disable" },
+            self.guest.append
         )
     }
 
     /// QEMU's command line. It has no network, no disk and no more memory than it needs, and ends with this process.
-    pub(super) fn command(&self, ram: &Ram, initramfs: &Path, gdb: &Path) -> Command {
+    pub(super) fn command(&self, ram: &Ram, [image, initramfs, gdb]: [&Path; 3]) -> Command {
         let mut qemu = Command::new(self.guest.qemu);
         let [machine, cpu] = self.guest.machine;
-        qemu.arg("-kernel").arg(&self.image).arg("-initrd").arg(initramfs);
+        qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
         qemu.args(["-cpu", cpu, "-append", &self.append(), "-m", &format!("{}M", self.memory >> 20)]);
         qemu.args(["-smp", "1", "-nodefaults", "-nographic", "-no-reboot", "-nic", "none"]);
         let several = self.nodes > 1;
@@ -149,6 +176,7 @@ mod tests {
         let setup = Setup {
             guest,
             image: "Image".into(),
+            kernel: "kernel".into(),
             guests: "guests".into(),
             memory: 64 << 20,
             nodes: 1,
@@ -157,7 +185,7 @@ mod tests {
             icount: false,
         };
         let ram = Ram::new(guest.ram, setup.memory, 1).expect("there is memory");
-        let command = setup.command(&ram, Path::new("initramfs"), Path::new("/tmp/x/gdb"));
+        let command = setup.command(&ram, ["kernel", "initramfs", "/tmp/x/gdb"].map(Path::new));
         let args: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let has = |pair: [&str; 2]| args.windows(2).any(|args| args == pair);
         assert!(

@@ -1,0 +1,234 @@
+//! What a kernel's image says of itself, and unpacking it where QEMU would not.
+
+use super::guests::{GUESTS, Guest};
+use crate::real::RealError;
+use flate2::read::GzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Bytes of an image that say what it is.
+const HEAD: u64 = 128 << 10;
+
+/// What an image says that it is a kernel of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Says {
+    /// The architecture, as Rust names it.
+    host: &'static str,
+    /// Bytes in a page, where it says that.
+    page: Option<u64>,
+}
+
+/// How an image is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Zstd,
+}
+
+/// What a file is by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Kernel(Says),
+    /// A packed image that begins at a byte of the file, and what is said outside of it.
+    Packed(Packing, u64, Option<Says>),
+}
+
+impl Guest {
+    /// The guest that an image is a kernel of, as the image says it.
+    pub fn of_image(path: &Path) -> Option<&'static Self> {
+        let says = match kind(&head(File::open(path).ok()?).ok()?)? {
+            Kind::Kernel(says) => says,
+            Kind::Packed(packing, at, outside) => {
+                let inside = unpacked(path, packing, at).and_then(head);
+                match inside.ok().as_deref().and_then(kind) {
+                    Some(Kind::Kernel(says)) => says,
+                    _ => outside?,
+                }
+            }
+        };
+        let is_said = |guest: &&Self| says.page.is_none_or(|page| page == guest.page());
+        GUESTS.iter().filter(|guest| guest.host == says.host).find(is_said)
+    }
+
+    /// Whether an image that says it is a kernel of `said` may be one of this guest: not all say how large pages are.
+    pub fn may_be(&self, said: &Self) -> bool {
+        self.host == said.host
+    }
+}
+
+/// The image as QEMU takes it: unpacked into a folder, where it is packed in a way that not every QEMU knows.
+///
+/// # Errors
+/// Where it cannot be read, or is not what it says.
+pub fn for_qemu(image: &Path, folder: &Path) -> Result<PathBuf, RealError> {
+    let unpack = || {
+        let Some(Kind::Packed(packing, at, _)) = kind(&head(File::open(image)?)?) else {
+            return Ok(image.to_owned());
+        };
+        let out = folder.join("kernel");
+        io::copy(&mut unpacked(image, packing, at)?, &mut File::create(&out)?)?;
+        Ok(out)
+    };
+    unpack().map_err(RealError::io(image.display().to_string()))
+}
+
+/// What is packed in a file from a byte on; what follows it in the file is no part of it.
+fn unpacked(path: &Path, packing: Packing, at: u64) -> io::Result<Box<dyn Read>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    let packed = BufReader::with_capacity(HEAD as usize, file);
+    Ok(match packing {
+        Packing::Gzip => Box::new(GzDecoder::new(packed)),
+        Packing::Zstd => Box::new(StreamingDecoder::new(packed).map_err(io::Error::other)?),
+    })
+}
+
+fn head(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(HEAD).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// By the boot protocols' headers (`Documentation/arch/x86/boot.rst`, `Documentation/arch/arm64/booting.rst`,
+/// `Documentation/arch/riscv/boot-image-header.rst`; s390's entry says `S390EP`), the header of a packed EFI program
+/// (`drivers/firmware/efi/libstub/zboot-header.S`), or the machine that an ELF file or an EFI program is for.
+fn kind(head: &[u8]) -> Option<Kind> {
+    let is = |at: usize, bytes: &[u8]| head.get(at..at + bytes.len()) == Some(bytes);
+    let kernel = |host, page| Some(Kind::Kernel(Says { host, page }));
+    if is(0x202, b"HdrS") {
+        return kernel("x86_64", None);
+    }
+    if is(56, b"ARM\x64") {
+        return kernel("aarch64", page_of_arm64(*head.get(24)?));
+    }
+    if is(56, b"RSC\x05") {
+        return kernel("riscv64", None);
+    }
+    if is(0x1_0008, b"S390EP") {
+        return kernel("s390x", None);
+    }
+    if is(0, b"\x1f\x8b") {
+        return Some(Kind::Packed(Packing::Gzip, 0, None));
+    }
+    if is(4, b"zimg") {
+        let packings = [(&b"gzip"[..], Packing::Gzip), (b"zstd", Packing::Zstd)];
+        let packing = packings.into_iter().find(|(name, _)| is(24, name));
+        if let (Some((_, packing)), Some(at)) = (packing, number(head, 8)) {
+            return Some(Kind::Packed(packing, at.into(), of_efi(head)));
+        }
+    }
+    of_efi(head).or_else(|| of_elf(head)).map(Kind::Kernel)
+}
+
+/// From bits 2:1 of the header's flags.
+const fn page_of_arm64(flags: u8) -> Option<u64> {
+    match flags >> 1 & 3 {
+        1 => Some(4 << 10),
+        2 => Some(16 << 10),
+        3 => Some(64 << 10),
+        _ => None,
+    }
+}
+
+fn of_efi(head: &[u8]) -> Option<Says> {
+    let at = number(head, 0x3c)? as usize;
+    let machine = head.get(at..at.checked_add(6)?)?.strip_prefix(b"PE\0\0")?;
+    let host = match machine {
+        b"\x64\xaa" => "aarch64",
+        b"\x64\x86" => "x86_64",
+        b"\x64\x50" => "riscv64",
+        b"\x64\x62" => "loongarch64",
+        _ => return None,
+    };
+    Some(Says { host, page: None })
+}
+
+/// Of 64-bit files, in either order of bytes.
+fn of_elf(head: &[u8]) -> Option<Says> {
+    let [order, low, high] = [5, 18, 19].map(|at| head.get(at).copied());
+    let machine = match order.filter(|_| head.starts_with(b"\x7fELF\x02"))? {
+        1 => [low?, high?],
+        _ => [high?, low?],
+    };
+    let host = match u16::from_le_bytes(machine) {
+        21 => "powerpc64",
+        22 => "s390x",
+        62 => "x86_64",
+        183 => "aarch64",
+        243 => "riscv64",
+        258 => "loongarch64",
+        _ => return None,
+    };
+    Some(Says { host, page: None })
+}
+
+/// A number of 32 bits in the order of bytes that EFI has.
+fn number(head: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::fs;
+    use std::io::Write;
+
+    /// Zeros, and bytes at places of them.
+    fn with(parts: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut head = vec![0; 0x1_1000];
+        for (at, bytes) in parts {
+            head[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        head
+    }
+
+    #[test]
+    fn images_say_what_they_are() {
+        let elf =
+            |order: u8, machine: &[u8; 2]| with(&[(0, &[0x7f, b'E', b'L', b'F', 2, order]), (18, machine)]);
+        let efi = |machine: &[u8; 2]| with(&[(0x3c, &[0x40]), (0x40, b"PE\0\0"), (0x44, machine)]);
+        let page = |flags: u8| with(&[(24, &[flags]), (56, b"ARM\x64")]);
+        for (head, host, page) in [
+            (with(&[(0x202, b"HdrS")]), "x86_64", None),
+            (page(0), "aarch64", None),
+            (page(2), "aarch64", Some(4 << 10)),
+            (page(4), "aarch64", Some(16 << 10)),
+            (page(6), "aarch64", Some(64 << 10)),
+            (with(&[(56, b"RSC\x05")]), "riscv64", None),
+            (with(&[(0x1_0008, b"S390EP")]), "s390x", None),
+            (efi(b"\x64\xaa"), "aarch64", None),
+            (efi(b"\x64\x62"), "loongarch64", None),
+            (elf(1, &[21, 0]), "powerpc64", None),
+            (elf(2, &[0, 22]), "s390x", None),
+        ] {
+            assert_eq!(kind(&head), Some(Kind::Kernel(Says { host, page })));
+        }
+        for other in [&b""[..], b"MZ", &[0xff; 70], b"\x7fELF\x02\x01"] {
+            assert_eq!(kind(other), None);
+        }
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let folder = tempfile::TempDir::new().expect("there is a folder");
+        let kernel = with(&[(24, &[4]), (56, b"ARM\x64")]);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&kernel).expect("memory is there");
+        let gzip = gzip.finish().expect("memory is there");
+        let mut zboot =
+            with(&[(0, b"MZ\0\0zimg"), (9, &[2]), (24, b"gzip"), (0x3c, &[0x40]), (0x40, b"PE\0\0\x64\xaa")]);
+        zboot.truncate(512);
+        zboot.extend(gzip.iter().chain(b"size"));
+        for bytes in [&gzip, &zboot] {
+            let path = folder.path().join("image");
+            fs::write(&path, bytes).expect("it can be written");
+            assert_eq!(Guest::of_image(&path).map(|guest| guest.port), Some("arm64-16k"));
+            let whole = for_qemu(&path, folder.path()).expect("it can be unpacked");
+            assert_eq!(fs::read(whole).ok().as_ref(), Some(&kernel));
+        }
+    }
+}
