@@ -55,6 +55,7 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
+    ptelab::register_ports();
     let done = run(&Args::parse().chore);
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -557,7 +557,9 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "fuzz")]
     fn guests_have_the_pages_of_their_ports() {
+        crate::register_ports();
         for guest in &GUESTS {
             let port = Builder::new(guest.port).build().expect("there is such a port");
             let shape = port.about().shape;
