@@ -48,7 +48,7 @@ impl Run {
         Ok(Self { name, source, matrix, options })
     }
 
-    /// Runs it on machines that record every step, each with an observer who heeds so many calls; says whether it ran to its end.
+    /// Runs it on machines that record every step, each with an observer for the first `calls` calls. Returns the observers, and whether it ran to its end.
     pub(crate) fn observe<O: Observer>(
         self,
         calls: u64,

@@ -73,7 +73,7 @@ pub trait Backend: std::fmt::Debug + Send {
     fn find_file(&self, pid: Pid, path: &str, offset: u64) -> Result<Option<u64>, CallError>;
     /// VMAs and entries of a range.
     fn snapshot(&self, pid: Pid, addr: u64, len: u64) -> Result<Snapshot, CallError>;
-    /// The entries of a range, one by one and in order: what a [`snapshot`](Self::snapshot) groups, for who looks often.
+    /// The entries of a range, one by one and in order: what a [`snapshot`](Self::snapshot) groups, for frequent callers.
     fn cells(&self, pid: Pid, addr: u64, len: u64, each: &mut dyn FnMut(Cell)) -> Result<(), CallError>;
     /// The entry for one address: its level, raw and in the neutral view.
     fn entry(&self, pid: Pid, addr: VirtAddr) -> Result<(Level, Pte, PteView), CallError>;

@@ -54,7 +54,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         self.everywhere(|kernel, mm| mm::try_to_migrate(&mut kernel.pt, mm, folio));
     }
 
-    /// Takes a large folio apart, whoever maps it.
+    /// Splits a large folio, in every process that maps it.
     pub(crate) fn split(&mut self, split: Split) {
         let mut mms: Vec<&mut Mm> = self.processes.mms_mut().collect();
         mm::split_mapped(&mut self.kernel.pt, &mut mms, split);

@@ -99,7 +99,7 @@ pub fn register<P: PortFacts>() {
     register_with::<P>(&());
 }
 
-/// The same, with what who registers it will ask for by the port's name: [`beside`]. So this list is the only one.
+/// The same, with a value that is looked up later by the name of the port ([`beside`]), so that there is no second list.
 ///
 /// # Panics
 /// Where the project has a port of this name.
@@ -190,7 +190,7 @@ impl PortInfo {
 
 /// A machine of the port of this name, if there is one.
 ///
-/// Those of the project's own ports are compiled here, once: who uses one calls through `dyn Backend`.
+/// Those of the project's own ports are compiled here, once. Users call them through `dyn Backend`.
 pub(crate) fn build(
     kind: HwKind,
     name: &str,

@@ -198,7 +198,7 @@ impl Runs {
         }
     }
 
-    /// These runs without what a golden file does not know: who is exclusive, the pages behind software entries, and the bits
+    /// These runs without what a golden file does not know: what is exclusive, the pages behind software entries, and the bits
     /// that hold frame numbers, of software entries too.
     #[must_use]
     pub fn as_golden(&self) -> Self {

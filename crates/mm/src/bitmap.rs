@@ -6,7 +6,7 @@ use std::ops::Range;
 /// Bits of a word, which is as wide as the host's.
 const BITS: usize = usize::BITS as usize;
 
-/// Bits by number. What goes through many of them goes by words, as bitvec's own iterators take 15 times as long.
+/// Bits by number. Loops over many bits go by words: the iterators of bitvec take 15 times as long.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bitmap(BitVec<usize>);
 
@@ -18,7 +18,7 @@ impl Bitmap {
         }
     }
 
-    /// Whether a bit is set. One that there is no room for is not.
+    /// Whether a bit is set. A bit beyond the end is clear.
     #[inline]
     pub(crate) fn get(&self, i: usize) -> bool {
         self.0.as_raw_slice().get(i / BITS).is_some_and(|word| word >> (i % BITS) & 1 != 0)

@@ -1,4 +1,4 @@
-//! What memory management does otherwise from one kernel to the next. A new change is a row here, and a look at its field where it
+//! What differs in memory management from one kernel to the next. A new change is a row here, and a look at its field where it
 //! decides.
 
 use ptelab_pgtable::changes;
@@ -59,7 +59,7 @@ changes! {
         },
     }
 
-    /// A write takes a large folio over that nobody else maps any more; before, only one of a single page.
+    /// A write takes over a large folio that no other process maps any more; before, only a single page.
     wp_reuses_large_folios {
         since: Turn::between("6.12", "6.16"),
         file: "mm/memory.c, wp_can_reuse_anon_folio",

@@ -1,4 +1,4 @@
-//! What is written in pages. A page of equal bytes, or of equal bytes but one, costs four bytes.
+//! The contents of pages. A page of equal bytes, or of equal bytes but one, costs four bytes.
 
 use ptelab_pgtable::Pfn;
 
@@ -64,7 +64,7 @@ impl Desc {
         }
     }
 
-    /// This page after one byte was written, if that still fits a descriptor.
+    /// The descriptor after one byte was written, if it still fits one.
     fn with_byte(self, offset: usize, byte: u8) -> Option<Self> {
         let fill = self.0 as u8;
         if self.byte_at(offset) == byte {

@@ -1,6 +1,6 @@
-//! Files that are mapped: which there are, and their page cache (`mm/filemap.c`, 7.3).
+//! Mapped files and their page cache (`mm/filemap.c`, 7.3).
 //!
-//! The cache holds order-0 folios, and those that were touched only: nothing is read ahead. A file that nobody wrote to holds
+//! The cache holds order-0 folios, and only of pages that were touched: nothing is read ahead. A file that was never written holds
 //! zeros. Nothing is written back.
 
 use crate::kernel::Kernel;

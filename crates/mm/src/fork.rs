@@ -1,4 +1,4 @@
-//! `fork`: a copy of an address space that shares its pages until they are written (`kernel/fork.c`, `mm/memory.c`, 7.3).
+//! `fork`: a copy of an address space that shares its pages until they are written to (`kernel/fork.c`, `mm/memory.c`, 7.3).
 
 use crate::cause;
 use crate::kernel::Kernel;

@@ -92,7 +92,7 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// Brings back from swap what a block has there (`__collapse_huge_page_swapin`).
+/// Swaps in what a block has in swap (`__collapse_huge_page_swapin`).
 fn collapse_swapin<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,

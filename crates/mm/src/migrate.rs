@@ -1,4 +1,4 @@
-//! Pages on their way: entries that say so, and back, in every address space that maps the folio (`mm/rmap.c`,
+//! Migration: entries become migration entries and back, in every address space that maps the folio (`mm/rmap.c`,
 //! `try_to_migrate`; `mm/migrate.c`, `remove_migration_ptes`, 7.3).
 
 use crate::cause;
@@ -22,7 +22,7 @@ pub enum Destination {
     Device,
 }
 
-/// A copy takes over from its folio that it waits to be split. Its entries were taken down one by one for the move, so one
+/// The copy inherits the folio's place on the deferred-split queue. Its entries were taken down one by one for the move, so one
 /// that page entries mapped always waits (`migrate_folio_move`).
 pub(crate) fn requeue_deferred_split<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
@@ -69,7 +69,7 @@ pub(crate) fn migration_leaf_of<A: Arch, H: TableMemory>(
     }
 }
 
-/// The migration entry of a page that a device had: it says nothing of accesses.
+/// The migration entry of a page that a device had. It does not record accesses.
 fn migration_leaf_of_device(leaf: SoftLeaf, exclusive: bool) -> SoftLeaf {
     let ty = match leaf.ty {
         swp_type::DEVICE_WRITE => swp_type::MIGRATION_WRITE,
@@ -170,7 +170,7 @@ fn aligned_end<A: Arch>(mm: &Mm, start: VirtAddr, len: u64) -> Result<VirtAddr, 
     end.filter(|end| end.get() <= mm.task_size).ok_or(Errno::EINVAL)
 }
 
-/// A folio begins to migrate: it stays, whoever unmaps it, until it has arrived.
+/// A folio begins to migrate. It stays until it has arrived, even if it is unmapped.
 pub fn begin_migration<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, folio: FolioSpan) {
     pt.pages.hold(folio);
     pt.pages.migrations.insert(folio.head, (folio, 0));
@@ -302,7 +302,7 @@ pub fn remove_migration_ptes<A: Arch, H: TableMemory>(
     }
 }
 
-/// A migration is over: the old folio goes, unless it stayed because there was no room for another.
+/// Ends a migration: the old folio is freed, unless it stayed because there was no room for another.
 pub fn end_migration<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, old: FolioSpan, new: FolioSpan) {
     pt.pages.migrations.remove(&old.head);
     pt.pages.release_hold(new);
@@ -311,7 +311,7 @@ pub fn end_migration<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, old: Fo
     }
 }
 
-/// The object that keeps a page keeps another in its place.
+/// The object replaces a page of its cache by another.
 fn replace_object_page<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, old: FolioSpan, new: FolioSpan) {
     let (owner, index) = k.pt.pages.owner(old);
     if !k.pt.pages.is_anon(old) && k.objects.page(owner, index) == Some(old.head) {

@@ -269,7 +269,7 @@ fn move_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, r: Remap
     Ok(r.new_addr)
 }
 
-/// Memory ran out under way: what was moved goes back, and the new VMA goes.
+/// Memory ran out halfway: what was moved moves back, and the new VMA is removed.
 fn undo_move<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -300,7 +300,7 @@ fn copy_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, vma: &Vm
     insert_vma(k, mm, copy)
 }
 
-/// The source of a move stays, empty: a whole VMA forgets its anon_vmas.
+/// The source of a move stays, but empty. If all of a VMA moved, it drops its anon_vmas.
 fn dontunmap_complete<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, r: &Remap) {
     let vma = mm.vmas.find(r.addr).expect("it stays mapped").clone();
     let kept = mm.vmas.at_mut(vma.start);
@@ -318,7 +318,7 @@ fn dontunmap_complete<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm
     }
 }
 
-/// Moves entries, whole tables where both places allow it (`move_page_tables`).
+/// Moves entries, and whole tables where both places allow it (`move_page_tables`).
 fn move_page_tables<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -492,7 +492,7 @@ fn move_ptes<A: Arch, H: TableMemory>(
     }
 }
 
-/// What a software entry is at its new place.
+/// A software entry as it is at its new place.
 fn moved_nonpresent<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, mut pte: Pte) -> Pte {
     if loses_uffd(k, vma) {
         if k.pt.is_marker(pte, marker::UFFD_WP) {

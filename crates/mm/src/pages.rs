@@ -443,7 +443,7 @@ impl Pages {
         if span.order == 0 { 0 } else { self.large(span).entire_mapcount }
     }
 
-    /// References: one a mapping, one of the object or swap cache that keeps it, and one of who holds it.
+    /// References: one for each mapping, one for the object or swap cache that keeps it, one for each holder.
     #[inline]
     pub fn folio_ref_count(&self, span: FolioSpan) -> u32 {
         let word = self.meta[span.head.index()].word;
@@ -531,7 +531,7 @@ impl Pages {
 }
 
 impl LargeFolio {
-    /// The bookkeeping of who maps (`include/linux/rmap.h`, `folio_add_return_large_mapcount`): two address spaces are
+    /// The bookkeeping of mappers (`include/linux/rmap.h`, `folio_add_return_large_mapcount`): two address spaces are
     /// counted apart; a third makes the folio shared until one of the two owns all mappings again.
     fn add(&mut self, level: MapLevel, mm: MmId) {
         let n = self.count(level, true);

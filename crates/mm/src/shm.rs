@@ -127,7 +127,7 @@ fn attached_at<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, addr: VirtA
     vma.start >= addr && vma.start.since(addr) >> A::PAGE_SHIFT == vma.pgoff && k.objects.has_close(vma)
 }
 
-/// Removes a segment: it goes with its last mapping (`shmctl(IPC_RMID)`). Until then who has its number can map it, but
+/// Removes a segment: it goes with its last mapping (`shmctl(IPC_RMID)`). Until then it can still be mapped by its number, but
 /// nobody finds it by its key.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Stacks: how they come to be, and how they grow (`fs/exec.c`, `mm/vma.c`, 7.3).
+//! Stacks: how they are set up, and how they grow (`fs/exec.c`, `mm/vma.c`, 7.3).
 
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;

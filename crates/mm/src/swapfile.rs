@@ -22,7 +22,7 @@ struct Slot {
     cached: Option<Pfn>,
 }
 
-/// Neighbouring slots, which serve folios of one order at a time.
+/// Adjacent slots, used for folios of one order at a time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cluster {
     used: u64,
@@ -35,13 +35,13 @@ struct Device {
     slots: u64,
     cluster_size: u64,
     used: BTreeMap<u64, Slot>,
-    /// Those that were ever used.
+    /// Slots that were ever used.
     clusters: Vec<Cluster>,
     /// Order and number of clusters that may have room.
     open: BTreeSet<(u8, u64)>,
     /// Clusters that were used and are empty again.
     empty: BTreeSet<u64>,
-    /// Where the next folio of each order is tried first.
+    /// The cluster that the next folio of each order tries first.
     next: [Option<u64>; ORDERS],
 }
 

@@ -1,11 +1,11 @@
-//! Promised memory (`mm/util.c`, `__vm_enough_memory`, 7.3).
+//! Committed memory (`mm/util.c`, `__vm_enough_memory`, 7.3).
 
 use crate::kernel::Kernel;
 use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, TableMemory};
 use ptelab_uapi::Errno;
 
-/// Promises memory to a mapping. Only what could never be had is refused (`vm.overcommit_memory` 0).
+/// Commits memory to a mapping. Refuses only what could never be had (`vm.overcommit_memory` 0).
 #[inline]
 pub(crate) fn charge<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, pages: u64) -> Result<(), Errno> {
     enough_memory(&k.pt, pages)?;

@@ -331,14 +331,14 @@ fn split_vma<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// A VMA comes to hold on to its anon_vmas and its object.
+/// A VMA takes references to its anon_vmas and its object.
 pub(crate) fn hold<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, vma: &Vma) {
     k.pt.hw.event(Event::AnonVmaLinks(vma.chain.len() as u32));
     k.rmap.link(&vma.chain);
     k.objects.get(vma.object);
 }
 
-/// A VMA lets go of its anon_vmas and its object.
+/// A VMA drops its references to its anon_vmas and its object.
 pub(crate) fn release<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, vma: &Vma) {
     k.rmap.unlink(&vma.chain);
     k.objects.put(&mut k.pt.pages, vma.object);

@@ -266,7 +266,7 @@ impl TableMemory for RecordingHw {
     }
 }
 
-/// Plain memory that notes every TLB invalidation, for those who ask what may still be cached.
+/// Plain memory that notes every TLB invalidation, to find out what may still be cached.
 #[derive(Clone, Debug)]
 pub struct FlushHw {
     plain: PlainHw,

@@ -1,4 +1,4 @@
-//! Why entries change: rules by their ids, told by whoever applies them.
+//! Why entries change: rules by their ids, reported where they are applied.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -35,7 +35,7 @@ pub trait Observer: Send {
     fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>);
 }
 
-/// Runs a scenario on every machine of a matrix, each with an observer; says who observed, and whether all ran to the end.
+/// Runs a scenario on every machine of a matrix, each with an observer. Returns the observers, and whether all machines ran to the end.
 ///
 /// # Errors
 /// Where a machine cannot be built; then nothing has run.

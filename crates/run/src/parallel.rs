@@ -1,5 +1,5 @@
 //! Work on all CPUs at once. Every loop over machines, files, ports goes through here, so that what is logged on a worker
-//! thread stands under the spans of who asked for it.
+//! thread stands under the spans of its caller.
 
 use rayon::prelude::*;
 use tracing::dispatcher::{self, Dispatch};

@@ -103,7 +103,7 @@ flags! {
 impl MapFlags {
     /// The bits that say private or shared.
     pub const TYPE: u64 = 0x0f;
-    /// Seen by all who map it.
+    /// Writes are seen by every process that maps it.
     pub const SHARED: Self = Self::from_bits_retain(0x01);
     /// Copied on write.
     pub const PRIVATE: Self = Self::from_bits_retain(0x02);

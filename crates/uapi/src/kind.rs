@@ -3,7 +3,7 @@
 use crate::names::NameTable;
 use crate::thp::ThpKey;
 
-/// What a parameter is, as far as those need to know who read, print, shrink or move calls.
+/// What a parameter is, as far as reading, printing, shrinking and moving calls need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Where the range of the call begins.

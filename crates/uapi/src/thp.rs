@@ -73,7 +73,7 @@ words! {
 pub enum ThpKey {
     /// `"enabled"`: the switch that sizes set to inherit follow.
     Enabled,
-    /// `"64kB"`: one size, in units of 1024 bytes. Whether a machine has the size is found out when the call runs.
+    /// `"64kB"`: one size, in units of 1024 bytes. Whether a machine has the size shows when the call runs.
     Kb(u64),
 }
 

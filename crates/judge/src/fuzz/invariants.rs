@@ -83,7 +83,7 @@ impl<A: PortFacts> OnTrial<A> {
         Ok(())
     }
 
-    /// Memory holds what was written, and who wrote or protected what is noticed.
+    /// Memory holds what was written, and writes and protection are tracked.
     pub(super) fn contents_are_right(
         &self,
         pid: Pid,

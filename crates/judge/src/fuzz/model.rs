@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// The bytes of a page. Shared memory's are the same for all who map it.
+/// The bytes of a page. Those of shared memory are the same in every process that maps it.
 #[derive(Clone, Debug)]
 enum Bytes {
     Own([u8; 4]),
@@ -323,7 +323,7 @@ impl Model {
         Expected::Is(Outcome::Value(made.into()))
     }
 
-    /// A page fails, for all who have it: who that is, the machine says.
+    /// A page fails in every process that maps it; which those are, the machine says.
     fn fail(&mut self, pid: Pid, addr: u64, got: Outcome, word: Word<'_>) {
         if !matches!(got, DONE | Outcome::Failed(CallError::Signal(_))) {
             return;

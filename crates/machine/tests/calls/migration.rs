@@ -1,4 +1,4 @@
-//! Pages on their way, and those who want them.
+//! Migrating pages, and accesses to them.
 
 use crate::{ANON, BASE, Calls as _, PAGE, RW, SHARED, everywhere, fails};
 use ptelab_machine::{Call, CallError, Errno, MapFlags, Outcome};
@@ -21,7 +21,7 @@ fn who_faults_on_a_shared_page_that_migrates_waits() {
     });
 }
 
-/// A page that is taken out of use before it fails keeps its contents for all who map it.
+/// A page that is taken out of use before it fails keeps its contents in every process that maps it.
 #[test]
 fn a_page_that_goes_offline_moves() {
     everywhere(|vm| {

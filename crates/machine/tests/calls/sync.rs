@@ -168,7 +168,7 @@ fn segments_are_attached_and_detached() {
         );
         assert_eq!(vm.shm_rmid(1, id), Ok(()));
         assert_eq!(vm.read_byte(1, BASE + 9 * PAGE), Ok(9));
-        // Until its last mapping goes, who has its number can map it.
+        // Until its last mapping goes, it can be mapped by its number.
         assert_eq!(vm.shm_rmid(1, id), Ok(()));
         assert_eq!(vm.shmat(1, id, BASE + 64 * PAGE, ShmFlags::empty()), Ok(BASE + 64 * PAGE));
         for at in [8, 32, 64] {

@@ -151,7 +151,7 @@ fn predict(models: &Models, file: &Measured, sample: &Sample) -> Option<f64> {
     sample.counters.iter().map(|counters| model.predict(1, counters)).min_by(f64::total_cmp)
 }
 
-/// The findings of the series: large folios got cheaper on arm64, order-0 pages dearer everywhere.
+/// The findings of the series: large folios got cheaper on arm64, order-0 pages more expensive everywhere.
 fn findings(models: &Models, files: &[Measured]) -> Vec<Finding> {
     let [before, after] = kernels::before_and_after();
     let pair = |workload: &str, arch: &str, kernel: &str| {

@@ -164,7 +164,7 @@ fn fork_respects<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> F
     respect
 }
 
-/// The child maps these pages too; nobody has them for himself any more.
+/// The child maps these pages too, so they are no longer exclusive.
 fn folio_try_dup_anon_rmap_ptes<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     child: &Mm,

@@ -97,7 +97,7 @@ fn do_cow_fault<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// The object's page for an address (`filemap_fault`, `__do_fault`). One that migrates is locked, and its fault waits; one that failed
+/// The object's page for an address (`filemap_fault`, `__do_fault`). One that migrates is locked, and a fault on it waits; one that failed
 /// ends in `SIGBUS`.
 fn fault_page<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,

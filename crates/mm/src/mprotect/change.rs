@@ -8,7 +8,7 @@ bitflags! {
     pub(crate) struct CpFlags: u8 {
         /// Entries that may be writable without a fault become so.
         const TRY_CHANGE_WRITABLE = 1 << 0;
-        /// NUMA hinting: entries become inaccessible for the next access to be noticed.
+        /// NUMA hinting: entries become inaccessible, so that the next access faults.
         const PROT_NUMA = 1 << 1;
         /// userfaultfd's write protection is applied.
         const UFFD_WP = 1 << 2;

@@ -169,9 +169,9 @@ impl Entries {
 
 /// What was done to entries by what became of entries like them.
 enum Repeat {
-    /// So many are changed.
+    /// So many entries were changed.
     Done(usize),
-    /// mprotect is to go on by itself, with no more than so many.
+    /// mprotect goes on by itself, with at most so many entries.
     Not(usize),
 }
 

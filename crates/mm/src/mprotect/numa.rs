@@ -1,4 +1,4 @@
-//! Which folios NUMA hinting is for (`mm/mempolicy.c`, `folio_can_map_prot_numa`, 7.3).
+//! Which folios get NUMA hints (`mm/mempolicy.c`, `folio_can_map_prot_numa`, 7.3).
 
 use crate::pages::CPU_NODE;
 use crate::tables::PageTables;

@@ -40,7 +40,7 @@ pub(crate) fn can_change_pte_writable<A: Arch, H: TableMemory>(
     can_change_private_pte_writable(pt, folio, pt.arch.pte_pfn(pte))
 }
 
-/// Shared memory must be dirty already: its first write is to be noticed.
+/// Shared memory must be dirty already, because its first write must fault.
 #[inline]
 pub(crate) fn can_change_shared_pte_writable<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
@@ -51,7 +51,7 @@ pub(crate) fn can_change_shared_pte_writable<A: Arch, H: TableMemory>(
     if pt.arch.pte_dirty(pte) { Ok(()) } else { Err(&cause::write_shared_clean) }
 }
 
-/// A private page must be nobody else's. The entry's own state was asked before.
+/// A private page must be exclusive. The state of the entry was checked before.
 #[inline]
 pub(crate) fn can_change_private_pte_writable<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
@@ -101,7 +101,7 @@ impl SetWrite {
         pt.arch.pte_pmd(pte)
     }
 
-    /// Why the entry comes out writable or not, where that was asked.
+    /// Why the entry became writable or not, where that was asked.
     #[inline]
     pub(crate) const fn cause(self) -> Option<&'static Cause> {
         match self {

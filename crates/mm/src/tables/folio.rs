@@ -30,7 +30,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         Some(new)
     }
 
-    /// Counts the entries that say a page migrates. With the last the folio goes too, as nobody waits for it.
+    /// Counts migration entries of a page. When the last goes, the folio goes too, as nothing waits for it.
     pub(crate) fn migration_entries(&mut self, page: Pfn, change: impl FnOnce(u64) -> u64) {
         let head = self.hw.peek_folio(page).head;
         let Some((folio, entries)) = self.pages.migrations.get_mut(&head) else { return };

@@ -193,7 +193,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         PageFacts { folio, pfn, mapcount: self.pages.page_mapcount(folio, pfn), exclusive }
     }
 
-    /// Does something to every leaf of a VMA that is not empty.
+    /// Visits every leaf of a VMA that is not empty.
     pub(crate) fn for_leaves(
         &mut self,
         mm: &Mm,

@@ -23,7 +23,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         self.populate(pmdp, Level::Pmd, table);
     }
 
-    /// Puts a table aside for the day that a huge leaf is split, so that splitting cannot fail
+    /// Deposits a table for a later split of a huge leaf, so that splitting cannot fail
     /// (`pgtable_trans_huge_deposit`).
     pub(crate) const fn deposit_table(&mut self, mm: &mut Mm) -> Result<(), Errno> {
         let done = self.pages.charge_table();
@@ -33,7 +33,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         done
     }
 
-    /// Gives up a table that was put aside.
+    /// Withdraws a deposited table.
     pub(crate) const fn forfeit_table(&mut self, mm: &mut Mm) {
         self.pages.uncharge_table();
         mm.tables -= 1;

@@ -56,7 +56,7 @@ enum Walker {
     Device,
 }
 
-/// An access by hardware: before which primitive, of which of the two pages that it uses, by whom, and what.
+/// An access by hardware: the primitive that it precedes, the page (of two), the walker, and the kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step {
     at: usize,
@@ -129,7 +129,7 @@ struct ChaosHw<'a, P> {
     schedule: &'a [Step],
     /// Primitives so far.
     at: usize,
-    /// Cached translations: by whom, of which page, and the word.
+    /// Cached translations: the walker, the page, and the word.
     tlb: Vec<(Walker, usize, Pte)>,
     accessed: [bool; 2],
     written: [bool; 2],
