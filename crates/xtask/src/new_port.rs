@@ -36,13 +36,17 @@ impl Names {
 
 /// Where a line goes in a file: before the first that begins so.
 const PLACES: [(&str, &str, &str); 4] = [
-    ("Cargo.toml", "arch-generic = {", "arch-NAME = { path = \"arch-NAME\" }\n"),
+    (
+        "Cargo.toml",
+        "arch-generic = {",
+        "arch-NAME = { package = \"ptelab-arch-NAME\", path = \"arch-NAME\", version = \"0.1.0\" }\n",
+    ),
     ("crates/judge/Cargo.toml", "arch-riscv64 = {", "arch-NAME = { workspace = true, optional = true }\n"),
     ("crates/judge/src/ports.rs", "    add::<arch_riscv64::Riscv64>();", "    add::<arch_NAME::TYPE>();\n"),
     (
         "crates/testkit/tests/rules/house.rs",
-        "    (\"arch-riscv64\", &[\"ptelab-pgtable\"]),",
-        "    (\"arch-NAME\", &[\"ptelab-pgtable\"]),\n",
+        "    (\"ptelab-arch-riscv64\", &[\"ptelab-pgtable\"]),",
+        "    (\"ptelab-arch-NAME\", &[\"ptelab-pgtable\"]),\n",
     ),
 ];
 
@@ -52,8 +56,8 @@ const WITHIN: [(&str, &str, &str); 3] = [
     ("crates/judge/Cargo.toml", "fuzz = [\"dep:arbitrary\", ", "\"dep:arch-NAME\", "),
     (
         "crates/testkit/tests/rules/house.rs",
-        "            \"arch-riscv64\",\n            \"arch-s390x\",\n",
-        "            \"arch-NAME\",\n",
+        "            \"ptelab-arch-riscv64\",\n            \"ptelab-arch-s390x\",\n",
+        "            \"ptelab-arch-NAME\",\n",
     ),
 ];
 
@@ -82,7 +86,7 @@ pub(crate) fn make(name: &str) -> Result<bool, String> {
     }
     println!(
         "arch-{name} is a port that overrides nothing, with the format of the generic one. Its laws hold now:\n\n    \
-         cargo test -p arch-{name}\n    cargo run --release -- check --laws --arch {name}\n\n\
+         cargo test -p ptelab-arch-{name}\n    cargo run --release -- check --laws --arch {name}\n\n\
          Change bits.rs and pte.rs to the words of the architecture first; each law that fails then names the word, and a scenario that \
          shows it. CONTRIBUTING.md says what comes next."
     );

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const SOURCE: &str = include_str!("../../../../guest/guest.c");
+const SOURCE: &str = include_str!("guest.c");
 
 /// Compiles the guest program of an architecture, and packs it: the archive's path in this folder.
 ///
