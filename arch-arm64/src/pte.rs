@@ -1,4 +1,4 @@
-//! Entries: where their bits stand, and what is said in another way than by one bit
+//! Entries: where their bits stand, and what takes more than one bit
 //! (`arch/arm64/include/asm/pgtable.h`, 7.3).
 
 use crate::Granule;

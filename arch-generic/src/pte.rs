@@ -1,4 +1,4 @@
-//! Entries: where their bits stand, and what is said in another way than by one bit.
+//! Entries: where their bits stand, and what takes more than one bit.
 
 use crate::Generic;
 use crate::bits::{PFN_MASK, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits};

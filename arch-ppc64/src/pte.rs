@@ -1,4 +1,4 @@
-//! Entries: where their bits stand, and what is said in another way than by one bit
+//! Entries: where their bits stand, and what takes more than one bit
 //! (`arch/powerpc/include/asm/book3s/64/pgtable.h`, `radix-4k.h`, `radix-64k.h`, 7.3).
 
 use crate::Radix;

@@ -1,4 +1,4 @@
-//! Entries: where their bits stand, and what is said in another way than by one bit (`arch/s390/include/asm/pgtable.h`, 6.12
+//! Entries: where their bits stand, and what takes more than one bit (`arch/s390/include/asm/pgtable.h`, 6.12
 //! and 7.2).
 //!
 //! Of a page, hardware may use what is young and may be read, and write to what is dirty and may be written: all else is invalid, or

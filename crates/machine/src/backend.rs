@@ -54,7 +54,7 @@ pub trait Backend: std::fmt::Debug + Send {
     fn about(&self) -> About;
     /// Makes a call in a process, and says what it came to.
     fn call(&mut self, pid: Pid, call: &Call) -> Outcome;
-    /// The same without making it: what the call would come to.
+    /// The same without making it: the result that the call would have.
     fn foresee(&self, pid: Pid, call: &Call) -> Outcome;
 
     /// Processes that live.

@@ -352,7 +352,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         Ok((addr, page, folio))
     }
 
-    /// `soft_offline_in_use_page` (`mm/memory-failure.c`, 7.3). That the old frame stays out of use nobody sees.
+    /// `soft_offline_in_use_page` (`mm/memory-failure.c`, 7.3). That the old frame stays out of use cannot be seen.
     fn soft_offline(&mut self, pid: Pid, addr: u64) -> Returned {
         let (_, page, folio) = self.page_to_fail(pid, addr).map_err(|error| match error {
             // What is on no list of reclaim (asked of 6.17.13).

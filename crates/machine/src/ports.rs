@@ -30,7 +30,7 @@ pub struct PortInfo {
 
 /// What is generic over ports and wants one that is chosen by name, see [`visit_port`].
 pub trait PortVisitor {
-    /// What it comes to.
+    /// Its result.
     type Out;
 
     /// Is shown the port.

@@ -67,14 +67,14 @@ impl Processes {
         Some(child)
     }
 
-    /// Gives a process another address space; returns the old one where nobody else has it.
+    /// Gives a process another address space; returns the old one unless another process shares it.
     pub(crate) fn replace(&mut self, pid: Pid, mm: Mm) -> Option<Mm> {
         let old = self.of.insert(pid, mm.id);
         self.mms.insert(mm.id, Shared { mm, users: 1 });
         self.put(old?)
     }
 
-    /// Ends a process; returns its address space where nobody else has it.
+    /// Ends a process; returns its address space unless another process shares it.
     pub(crate) fn remove(&mut self, pid: Pid) -> Result<Option<Mm>, CallError> {
         let id = self.of.remove(&pid).ok_or(CallError::NoProcess(pid))?;
         Ok(self.put(id))

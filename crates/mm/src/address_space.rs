@@ -26,7 +26,7 @@ pub(crate) enum ObjectKind {
 struct Object {
     kind: ObjectKind,
     pages: BTreeMap<u64, Pfn>,
-    /// Its size, in pages; `None` where nobody knows. A mapping may be larger, but nothing is there.
+    /// Its size, in pages; `None` where it is unknown. A mapping may be larger, but nothing is there.
     size: Option<u64>,
     /// VMAs that map it; a file or a segment that can be mapped again counts one.
     users: u32,
@@ -180,7 +180,7 @@ impl Objects {
         vma.object.is_some_and(|object| matches!(self.kind(object), ObjectKind::File(_)))
     }
 
-    /// Whether the end of a VMA has to be told to somebody (`vm_ops->close`).
+    /// Whether something has to learn of the end of a VMA (`vm_ops->close`).
     pub(crate) fn has_close(&self, vma: &Vma) -> bool {
         vma.object.is_some_and(|object| matches!(self.kind(object), ObjectKind::Sysv(_)))
     }

@@ -47,7 +47,7 @@ fn split_and_migrate<A: Arch, H: TableMemory>(
     pt.because(&cause::migrate_misplaced, |pt| split_folio(pt, mm, folio));
     let mut moved = false;
     for page in folio.parts(0) {
-        // A frame that was freed by the split may be somebody else's by now: the copy of a page before it.
+        // A frame that the split freed may be in use again by now: for the copy of a page before it.
         let same = pt.pages.node(page) != CPU_NODE && pt.pages.owner(page).0 == owner;
         if same && pt.pages.folio_mapcount(page) == 1 {
             moved |= migrate_misplaced_folio(pt, mm, page);

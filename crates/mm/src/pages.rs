@@ -60,7 +60,7 @@ struct LargeFolio {
     partially_mapped: bool,
 }
 
-/// Who maps: a page entry or a huge leaf.
+/// What maps: a page entry or a huge leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapLevel {
     /// So many page entries of consecutive pages.

@@ -1,6 +1,6 @@
 //! Protection keys of a process (`mm/mprotect.c`, `arch/*/include/asm/pkeys.h`, 7.3).
 //!
-//! Which rights a thread has given itself by a key lies in a register that no call shows, so nobody here can access memory
+//! Which rights a thread has given itself by a key lies in a register that no call shows, so nothing here can access memory
 //! with another key than 0.
 
 use crate::mm_types::Mm;

@@ -135,7 +135,7 @@ pub(crate) fn add_new_anon_folio<A: Arch, H: TableMemory>(
     pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(addr, A::PAGE_SHIFT));
 }
 
-/// A folio that nobody else has comes to belong to the VMA's own anon_vma.
+/// A folio that no other process has moves to the VMA's own anon_vma.
 pub(crate) fn folio_move_anon_rmap<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     vma: &Vma,
@@ -148,7 +148,7 @@ pub(crate) fn folio_move_anon_rmap<A: Arch, H: TableMemory>(
     }
 }
 
-// Who maps a folio.
+// Which processes map a folio.
 
 /// The entries of `mm` that stand for pages of a folio, VMA by VMA (`page_vma_mapped_walk`).
 pub(crate) fn folio_entries<A: Arch, H: TableMemory>(

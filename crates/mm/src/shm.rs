@@ -8,7 +8,7 @@ use crate::vm_area::{FileId, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use ptelab_uapi::{Errno, FileMode, MapFlags, Prot, ShmFlags};
 
-/// Key of a segment that nobody finds by its key.
+/// The key of a segment that cannot be found by its key.
 const IPC_PRIVATE: u32 = 0;
 
 /// Finds or makes a segment of `size` bytes (`shmget`). There are no limits on their number and size, and no permissions.
@@ -128,7 +128,7 @@ fn attached_at<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, addr: VirtA
 }
 
 /// Removes a segment: it goes with its last mapping (`shmctl(IPC_RMID)`). Until then it can still be mapped by its number, but
-/// nobody finds it by its key.
+/// it is no longer found by its key.
 ///
 /// # Errors
 /// `EINVAL` for no such segment.

@@ -276,7 +276,7 @@ fn insert_range<A: Arch, H: TableMemory>(
     start
 }
 
-/// What a VMA grows by does not give it an anon_vma. If no neighbour has that of a copy, nobody finds its pages any more.
+/// What a VMA grows by does not give it an anon_vma. If no neighbour has that of a copy, its pages are no longer found.
 fn forget_anon_vma<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &Mm,

@@ -55,7 +55,7 @@ fn pageout<A: Arch, H: TableMemory>(
         let owner = k.pt.pages.owner(folio).0;
         k.because(&cause::swap_split, |k| split_folio(&mut k.pt, mm, folio));
         for page in folio.parts(0) {
-            // A page that the split freed is nobody's, or somebody else's by now.
+            // A page that the split freed is free, or in use again by now.
             let same = k.pt.pages.is_anon(page) && k.pt.pages.owner(page).0 == owner;
             if same && k.pt.pages.folio_mapcount(page) == 1 {
                 pageout(k, mm, tlb, page);

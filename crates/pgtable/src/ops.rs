@@ -94,7 +94,7 @@ pub trait PteOps: TlbOps {
         self.pte_mkrecorded(first, recorded)
     }
 
-    /// Clears `nr` entries whose contents nobody needs (`clear_full_ptes`).
+    /// Clears `nr` entries whose contents are not needed (`clear_full_ptes`).
     #[inline]
     fn clear_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
         if self.has_contpte() {

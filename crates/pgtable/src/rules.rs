@@ -3,14 +3,14 @@
 use crate::Release;
 use std::sync::{Mutex, PoisonError};
 
-/// A kernel: a release that the tables of changes are applied to, and what is said otherwise of it.
+/// A kernel: a release that the tables of changes are applied to, and rows that were set by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelRules {
     /// Name as on the command line: `6.16`.
     pub name: &'static str,
     /// The release whose changes hold.
     pub release: Release,
-    /// Rows of which it is said otherwise.
+    /// Rows that were set by hand.
     said: &'static [(&'static str, bool)],
     /// A row, or a fault of mm's, that is wrong in it: a check's business.
     planted: Option<(&'static str, bool)>,
@@ -144,7 +144,7 @@ impl KernelRules {
         self.planted == Some((id, true))
     }
 
-    /// What is said otherwise of a row.
+    /// How a row was set by hand.
     pub(crate) fn says(&self, id: &str) -> Option<bool> {
         let said = self.planted.iter().chain(self.said).find(|(row, _)| *row == id);
         said.map(|(_, holds)| *holds)

@@ -12,7 +12,7 @@
 use ptelab_uapi::{Call, CallError, Errno, Form, Kind, Outcome, SigCode, SigInfo, Signal, Value};
 use std::fmt::Write as _;
 
-/// What is asked where a call is to be made; nothing where it has an argument that is no number.
+/// What is asked where a call is to be made; nothing where it has an argument that is not a number.
 pub fn line(call: &Call) -> Option<String> {
     let mut line = call.name().to_owned();
     for value in call.values() {
@@ -51,7 +51,7 @@ pub fn call(line: &str) -> Option<Call> {
     if words.next().is_some() { None } else { (form.build)(values) }
 }
 
-/// What is answered. What only an emulated machine says is no answer.
+/// What is answered. What only an emulated machine says is not an answer.
 pub fn reply_line(outcome: Outcome) -> String {
     match outcome {
         Outcome::Value(value) => format!("= {value:x}"),

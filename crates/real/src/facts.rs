@@ -28,7 +28,7 @@ pub fn resident() -> Option<u64> {
     status("/proc/self/status", "VmRSS:")
 }
 
-/// Memory that can be had without swapping, in bytes; `None` where the host does not say.
+/// Memory available without swapping, in bytes; `None` where the host does not say.
 pub fn available() -> Option<u64> {
     status("/proc/meminfo", "MemAvailable:")
 }

@@ -41,7 +41,7 @@ pub struct Helpers {
 #[derive(Debug)]
 pub struct RunningKernel {
     helpers: Helpers,
-    /// Who changes settings; nobody where we may not.
+    /// The process that changes settings; none where that is not allowed.
     keeper: Option<Keeper>,
     players: BTreeMap<u32, Player>,
     /// Number of the next child.

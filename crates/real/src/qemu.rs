@@ -242,7 +242,7 @@ impl Qemu {
     }
 }
 
-/// A process that is ended when dropped, until somebody else takes it.
+/// A process that ends when this is dropped, unless it was taken out.
 struct Ended(Option<Child>);
 
 impl Drop for Ended {

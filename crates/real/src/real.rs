@@ -73,12 +73,12 @@ pub struct Looked {
     pub pages: Vec<RealPage>,
 }
 
-/// Who reads files of /proc.
+/// What reads files of /proc.
 pub trait WordFiles {
     /// `count` words of a file from the one at `index` on; fewer where the file ends, none where it may not be read.
     ///
     /// # Errors
-    /// Where nobody answers who may read it.
+    /// Where no process answers that may read it.
     fn words(&mut self, file: WordFile, index: u64, count: u64) -> Result<Vec<u64>, RealError>;
 }
 
@@ -117,7 +117,7 @@ pub enum RealError {
         /// The console's last lines.
         console: Vec<String>,
     },
-    /// Something was said that is no answer.
+    /// What was said is not an answer.
     #[error("{from} said {said:?}")]
     Nonsense {
         /// Who.

@@ -1,4 +1,4 @@
-//! A call of a log, who makes it, and what it comes to.
+//! A call of a log, its process, and its result.
 
 use ptelab_machine::{CallError, Pid};
 use ptelab_scenario::strace::LoggedCall;

@@ -1,4 +1,4 @@
-//! How the processes and threads of a log come to be, and how they end.
+//! How the processes and threads of a log begin and end.
 
 use crate::call::{Caller, Got};
 use crate::effects::gets;

@@ -85,7 +85,7 @@ const MAX_MISTAKES: usize = 100;
 /// where that is asked for. The watch is told of the lines that have been read.
 ///
 /// # Errors
-/// Where a machine cannot be had, or the input is no log.
+/// Where a machine cannot be built, or the input is not a log.
 pub fn replay<R: BufRead>(
     reader: Reader<R>,
     matrix: &Matrix,
@@ -100,7 +100,7 @@ pub fn replay<R: BufRead>(
 /// Replays a log on every machine of a matrix, each with an observer.
 ///
 /// # Errors
-/// Where a machine cannot be had, or the input is no log.
+/// Where a machine cannot be built, or the input is not a log.
 pub fn replay_observed<R: BufRead, O: Observer>(
     reader: Reader<R>,
     matrix: &Matrix,

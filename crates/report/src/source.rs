@@ -35,7 +35,7 @@ pub fn trace_scenario(
 /// Replays a log on every machine of a matrix and traces it.
 ///
 /// # Errors
-/// Where a machine cannot be had, or the input is no log.
+/// Where a machine cannot be built, or the input is not a log.
 #[cfg(feature = "logs")]
 pub fn trace_log<R: BufRead>(
     source: &str,

@@ -153,7 +153,7 @@ impl Lane {
         format!("{} {}", self.arch, self.kernel)
     }
 
-    /// Why the entry for an address is what it is after a step, or why it stayed so; nothing where nobody had anything to do with
+    /// Why the entry for an address is what it is after a step, or why it stayed so; nothing where the step had nothing to do with
     /// it.
     pub fn reasons_at(&self, step: &CallTrace, space: Pid, addr: VirtAddr) -> Reasons {
         let covers = |one: &&Reasoned| one.space == space && one.start <= addr && addr < one.end;

@@ -54,7 +54,7 @@ pub enum Error {
     /// The scenario has mistakes.
     #[error(transparent)]
     Scenario(#[from] Diagnostics),
-    /// A line did not come to what it expects, or its process does not live.
+    /// A line did not have the result that it expects, or its process has ended.
     #[error("line {line}: {text}: got {outcome}")]
     Unexpected {
         /// Line of the scenario, from 1.

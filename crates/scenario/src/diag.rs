@@ -147,7 +147,7 @@ struct Place {
 
 impl Place {
     fn start(source: &str) -> Self {
-        // A byte order mark is no column.
+        // A byte order mark does not count as a column.
         let offset = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         Self { offset, line: 1, column: 1 }
     }

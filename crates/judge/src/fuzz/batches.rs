@@ -1,4 +1,4 @@
-//! Programs about batches: the pages of a few large folios come to differ in all that entries say, and then one call goes over all.
+//! Programs about batches: the pages of a few large folios are made to differ in all that entries record, and then one call covers them all.
 
 use super::program::{BASE, READ, RW, Size, Theme, Writer};
 use arbitrary::{Result, Unstructured};

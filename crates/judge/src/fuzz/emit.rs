@@ -39,7 +39,7 @@ const TAIL: &str = r"	while (wait(0) > 0)
 }
 ";
 
-/// A C program that makes the same calls on a real kernel, as root where sysfs is written, and prints what they come to.
+/// A C program that makes the same calls on a real kernel, as root where sysfs is written, and prints their results.
 /// Calls that a program cannot make (a migration that stands still, a device) are printed as such. However the program ends, but for
 /// a SIGKILL, it puts back what it set.
 pub fn c_program(lines: &[Line]) -> String {

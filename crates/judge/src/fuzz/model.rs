@@ -1,6 +1,6 @@
 //! What a program may see of its memory, page by page: a model that knows no folios, no batches and no entries.
 //!
-//! Bytes are kept at four places of each page, both ends among them. Where the model cannot tell what a call comes to, it
+//! Bytes are kept at four places of each page, both ends among them. Where the model cannot tell the result of a call, it
 //! takes the machine's word and asks only that memory agrees with it afterwards.
 
 use crate::PLACES;
@@ -251,7 +251,7 @@ pub(crate) struct Model {
     made: Pid,
 }
 
-/// What a call must come to.
+/// The result that a call must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// This.
@@ -279,7 +279,7 @@ impl Model {
         self.spaces.get(&pid)
     }
 
-    /// Makes a call, which on the machine came to `got`; says what it must come to.
+    /// Makes a call, whose result on the machine was `got`; returns the result that it must have.
     pub(crate) fn call(&mut self, line: &Line, got: Outcome, word: Word<'_>) -> Expected {
         let pid = line.pid.unwrap_or(1);
         if !self.spaces.contains_key(&pid) {

@@ -104,7 +104,7 @@ fn remap_folio<A: Arch, H: TableMemory>(
     }
 }
 
-/// A page of a split folio that nobody wrote anything but zeros to: the zero page takes its place, and it is freed
+/// A page of a split folio that holds only zeros: the zero page takes its place, and it is freed
 /// (`try_to_map_unused_to_zeropage`).
 fn map_unused_to_zeropage<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &Mm, moved: &Moved) {
     let mut entry = pt.zero_entry(&moved.vma, moved.addr);

@@ -10,7 +10,7 @@ use crate::vm_area::{ObjectId, Vma};
 use ptelab_pgtable::{Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;
 
-/// Asks for a hole where a range of a VMA is kept (`madvise_remove`). Whoever maps it loses it: the machine has all of them
+/// Asks for a hole where a range of a VMA is kept (`madvise_remove`). Every process that maps it loses it: the machine has all of them
 /// ([`take_holes`]).
 pub(crate) fn madvise_remove<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,

@@ -130,7 +130,7 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         Ok(table)
     }
 
-    /// An empty table of `level`, in no tree and charged to nobody.
+    /// An empty table of `level`, in no tree, and charged to no process.
     pub(crate) fn new_table(&mut self, level: Level) -> Ptep {
         self.hw.alloc_table(A::ptrs_per(level), A::EMPTY[level as usize])
     }

@@ -47,7 +47,7 @@ struct Try {
     part: usize,
 }
 
-/// Who accesses memory beside the software that changes its tables.
+/// What accesses memory while software changes its tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Walker {
     /// Another CPU, whose walker sets accessed and dirty.

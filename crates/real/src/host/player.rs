@@ -130,7 +130,7 @@ fn system_call(call: &Call) -> Outcome {
     }
 }
 
-/// A system call with arguments as they are, wrong ones too: what they come to is what the scenario asks.
+/// A system call with arguments as they are, wrong ones too: the result is what the scenario asks for.
 fn raw(number: c_long, [a, b, c, d, e, f]: [u64; 6]) -> Outcome {
     // SAFETY: a scenario names memory that nothing of this program lies in: who starts it has looked at the program's maps
     // before, and the kernel places new mappings where nothing is. A scenario that is not heeded costs this process only.

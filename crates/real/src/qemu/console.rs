@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread;
 use std::time::Duration;
 
-/// Lines that are kept for who asks what was said last.
+/// How many of the last lines are kept.
 const KEPT: usize = 24;
 /// What stands in a line by which a kernel says that something is wrong with it.
 const ALARMS: [&str; 10] = [

@@ -28,7 +28,7 @@ impl<'s> Context<'s> {
         name: &str,
         candidates: impl Iterator<Item = &'a str>,
     ) -> Option<String> {
-        // Looking is slow, and nobody reads the help of a mistake that is only counted.
+        // Looking is slow, and the help of a mistake that is only counted is not shown.
         if self.sink.is_full() { None } else { did_you_mean(name, candidates) }
     }
 

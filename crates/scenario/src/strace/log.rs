@@ -14,7 +14,7 @@ use crate::strace::syscall::Syscall;
 use crate::strace::tracepoint::{self, Event, Tracepoint};
 use std::collections::BTreeSet;
 
-/// What a line may come to.
+/// What a line may be.
 pub(super) type Item = Option<Result<LogEntry, ReadError>>;
 
 /// Everything that is remembered from line to line.

@@ -1,4 +1,4 @@
-//! Texts that nobody should write.
+//! Texts meant to break the parser.
 
 use proptest::prelude::*;
 use ptelab_scenario::{Item, MAX_DEPTH, parse, parse_bytes};

@@ -1,4 +1,4 @@
-//! Logs that nobody wrote: nothing may panic, and what is whole must be read.
+//! Mangled logs: nothing may panic, and what is whole must be read.
 
 use proptest::prelude::*;
 use ptelab_scenario::strace::{LogEvent, Reader};
