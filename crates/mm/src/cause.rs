@@ -64,7 +64,7 @@ ptelab_pgtable::causes! {
     mprotect_batch, "mm/mprotect.c:change_pte_range",
         "Present entries of one folio change in one transaction; a write upgrade goes by runs of equal AnonExclusive.";
     mprotect_huge, "mm/huge_memory.c:change_huge_pmd",
-        "A huge leaf that lies in the range whole changes whole.";
+        "A huge leaf that the range covers changes as a whole.";
     mprotect_softleaf, "mm/mprotect.c:change_softleaf_pte",
         "Of software entries only permission to write is taken: a writable migration or device entry becomes readable.";
     write_upgrade, "mm/mprotect.c:can_change_pte_writable",
@@ -146,7 +146,7 @@ ptelab_pgtable::causes! {
         "A page that failed is unmapped; its entry says so.";
 
     migrate_begin, "mm/rmap.c:try_to_migrate_one",
-        "Who maps a page that is to move gets a migration entry for it.";
+        "Every mapping of a page that is to move becomes a migration entry.";
     migrate_end, "mm/migrate.c:remove_migration_pte",
         "The page has moved: its migration entries map it again.";
     device_private, "mm/migrate_device.c:migrate_vma_collect_pmd",

@@ -5,7 +5,7 @@ use std::fmt;
 /// One thing that is held true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
-    /// A call comes to what the model says.
+    /// A call returns what the model says.
     Results,
     /// Memory holds what was written.
     Contents,
@@ -29,9 +29,9 @@ pub enum Check {
     Protected,
     /// No translation that may be cached allows what its entry does not.
     Stale,
-    /// Batches come to what single entries come to.
+    /// Batches give the same words as single entries.
     Batched,
-    /// Ports come to the same in what every architecture has.
+    /// Ports agree in what every architecture has.
     Ports,
     /// All memory is free in the end.
     Leaks,
@@ -90,7 +90,7 @@ impl Check {
     /// What it holds true, in a sentence.
     pub const fn law(self) -> &'static str {
         match self {
-            Self::Results => "a call comes to what the page-by-page model says",
+            Self::Results => "a call returns what the page-by-page model says",
             Self::Contents => "memory holds what was written to it",
             Self::Mapcount => "map counts, slot counts and resident sizes are those of the entries",
             Self::Exclusive => "AnonExclusive is never set on a page that two entries map",
@@ -106,8 +106,8 @@ impl Check {
                 "what userfaultfd write-protects says so and is not writable, and nothing else says so"
             }
             Self::Stale => "after a call no cached translation allows what its entry forbids",
-            Self::Batched => "batched and single changes come to the same",
-            Self::Ports => "all ports come to the same in what every architecture has",
+            Self::Batched => "batched and single changes give the same words",
+            Self::Ports => "all ports agree in what every architecture has",
             Self::Leaks => "no folio, table or slot of swap is left when all processes have ended",
             Self::Console => "a kernel complains of nothing",
             Self::Lives => "a kernel lives on",

@@ -267,10 +267,10 @@ impl<A: PortFacts> Judged for OnTrial<A> {
 pub(crate) fn result_is_right(expected: Expected, got: Outcome) -> Result<(), Violation> {
     match expected {
         Expected::Is(outcome) if outcome != got => {
-            Err(Violation::new(Check::Results, format!("came to {got}, should come to {outcome}")))
+            Err(Violation::new(Check::Results, format!("returned {got}, should return {outcome}")))
         }
         Expected::Signal(signal) if !matches!(got, Outcome::Failed(CallError::Signal(info)) if info.signal == signal) => {
-            Err(Violation::new(Check::Results, format!("came to {got}, should come to {signal}")))
+            Err(Violation::new(Check::Results, format!("ended in {got}, should end in {signal}")))
         }
         Expected::Is(_) | Expected::Signal(_) | Expected::Unknown => Ok(()),
     }
