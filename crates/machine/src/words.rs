@@ -1,10 +1,12 @@
-//! What words of tables mean, for who has them from anywhere.
+//! The meaning of table words, wherever they come from.
 
 use crate::snapshot::frameless;
 use ptelab_pgtable::{BitField, EntryFormat, Level, Pte, PteView};
 
 /// A port's reading of words.
 pub trait Words {
+    /// The empty word of a level.
+    fn empty(&self, level: Level) -> Pte;
     /// A word in the neutral view.
     fn decode(&self, pte: Pte, level: Level) -> PteView;
     /// Every bit and field that such a word has, set or not, from the lowest up.
@@ -18,6 +20,10 @@ pub trait Words {
 }
 
 impl<A: EntryFormat> Words for A {
+    fn empty(&self, level: Level) -> Pte {
+        A::EMPTY[level as usize]
+    }
+
     fn decode(&self, pte: Pte, level: Level) -> PteView {
         EntryFormat::decode(self, pte, level)
     }

@@ -1,4 +1,4 @@
-//! What one entry went through, call by call: the word before and after, who changed it, and why.
+//! The history of one entry, call by call: the word before and after, what changed it, and why.
 
 use crate::by::By;
 use crate::events::{TraceEvent, events, written};
@@ -20,6 +20,14 @@ struct Entry {
 
 impl Entry {
     const NOTHING: Self = Self { level: Level::Pte, pte: Pte::NONE, view: PteView::None };
+
+    /// An empty entry as a table of the level of `other` has it.
+    fn beside(self, vm: &dyn Backend, other: Self) -> Self {
+        match self.view {
+            PteView::None => Self { level: other.level, pte: vm.words().empty(other.level), ..self },
+            _ => self,
+        }
+    }
 }
 
 /// Tells what one entry goes through on one machine, up to a call.
@@ -42,7 +50,7 @@ pub struct Explainer {
 }
 
 impl Explainer {
-    /// Who tells of the entry for `va` of process `pid`, up to call `at`, counted from 1.
+    /// An explainer of the entry for `va` of process `pid`, up to call `at`, counted from 1.
     pub fn new(vm: &dyn Backend, pid: Pid, va: VirtAddr, at: u64) -> Self {
         let (arch, kernel) = (vm.arch(), vm.rules().name);
         let va = va.align_down(vm.page_size());
@@ -87,7 +95,7 @@ impl Explainer {
             && self.va < place.addr.add(self.places.entry_size(place.level))
     }
 
-    /// Who had a hand in the entry, in order and each once.
+    /// What wrote the entry, in order and each once.
     fn hands(&self, records: &[Record], space: Option<Pid>, before: Entry, now: Entry) -> Vec<By> {
         let mut hands = Vec::new();
         let mut note = |by: By| {
@@ -159,6 +167,7 @@ impl Explainer {
         why: &Reasons,
     ) {
         self.told += 1;
+        let (before, now) = (before.beside(vm, now), now.beside(vm, before));
         let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
         let _ = writeln!(
             self.text,
@@ -211,7 +220,7 @@ impl Observer for Explainer {
 }
 
 fn entry_text(entry: &Entry) -> String {
-    let huge = if entry.level == Level::Pmd { "  (PMD leaf)" } else { "" };
+    let huge = if entry.level == Level::Pmd && entry.view != PteView::None { "  (PMD leaf)" } else { "" };
     format!("{:016x}  {}{huge}", entry.pte.0, show::view_text(&entry.view))
 }
 
