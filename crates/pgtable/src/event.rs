@@ -69,7 +69,7 @@ pub enum Event {
     Charge,
     /// mprotect found its arguments to be sound and took the lock of the address space.
     MmapLock,
-    /// mprotect came to a VMA, or to the part of one that lies in its range.
+    /// mprotect visited a VMA, or the part of one that its range covers.
     VmaVisit,
     /// `mprotect_fixup` gave it other flags, and its entries were walked.
     VmaChange,
@@ -134,10 +134,10 @@ pub enum Record {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($(#[doc = $doc:literal] $variant:ident = $name:literal,)*) => {
         /// One sum that a counting machine keeps.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Counter { $($(#[$doc])* $variant,)* }
+        pub enum Counter { $(#[doc = $doc] $variant,)* }
 
         impl Counter {
             /// Every counter, in the order they are shown.
@@ -147,62 +147,67 @@ macro_rules! counters {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
+
+            /// What it counts, in a sentence.
+            pub const fn doc(self) -> &'static str {
+                match self { $(Self::$variant => $doc.trim_ascii(),)* }
+            }
         }
     };
 }
 
 counters! {
-    /// Entries read.
+    /// Reads of an entry.
     Loads = "loads",
-    /// Entries written with a plain store.
+    /// Plain stores to an entry.
     Stores = "stores",
     /// Atomic exchanges of an entry.
     Exchanges = "exchanges",
     /// Compare-exchanges of an entry.
     CompareExchanges = "compare-exchanges",
-    /// `dsb ishst`.
+    /// `dsb ishst`: earlier stores become visible to the walkers of all CPUs.
     DsbIshst = "dsb ishst",
-    /// `dsb ish`.
+    /// `dsb ish`: waits for the TLB invalidations before it.
     DsbIsh = "dsb ish",
-    /// `dsb nsh` and `dsb nshst`.
+    /// `dsb nsh` and `dsb nshst`: the same for this CPU alone.
     DsbNsh = "dsb nsh",
-    /// `isb`.
+    /// `isb`: instructions after it see the new tables.
     Isb = "isb",
-    /// TLB invalidations issued by software, each over a range or everything.
+    /// TLB flushes by software, each of a range or of everything.
     TlbFlushes = "TLB flushes",
-    /// Instructions that those took.
+    /// TLB invalidation instructions that these flushes issued.
     TlbiOps = "TLBI ops",
-    /// Leaves that the ranged ones covered.
+    /// Leaf entries that the ranged flushes covered.
     TlbEntries = "TLB entries",
-    /// Contiguous blocks made.
+    /// Contiguous blocks made: sixteen single entries got the contiguous bit (arm64).
     Folds = "folds",
-    /// Contiguous blocks taken apart.
+    /// Contiguous blocks taken apart into single entries (arm64).
     Unfolds = "unfolds",
-    /// Page structs read.
+    /// Reads of a page struct, to find its folio.
     PageLookups = "page look-ups",
-    /// `PageAnonExclusive` reads.
+    /// Reads of a `PageAnonExclusive` bit.
     ExclusiveReads = "exclusive reads",
-    /// Batches of present entries that `change_pte_range` changed.
+    /// Batches of present entries that `change_pte_range` changed. A single entry is a batch of one.
     Batches = "batches",
-    /// Of these, those of two entries or more.
+    /// Batches of two entries or more.
     LongBatches = "batches of 2 or more",
-    /// Entries in them.
+    /// Entries in batches, single ones included.
     BatchEntries = "entries in batches",
-    /// Faults that gave new anonymous memory.
+    /// Faults that allocated anonymous memory.
     FaultsAnon = "faults: anon",
-    /// Faults that mapped the zero page.
+    /// Read faults that mapped the zero page.
     FaultsZero = "faults: zero page",
     /// Faults on shared memory.
     FaultsShared = "faults: shared",
-    /// Write faults that reused the page.
+    /// Write faults that reused the page, because nobody else maps it.
     FaultsReuse = "faults: reuse",
-    /// Write faults that copied.
+    /// Write faults that copied the page.
     FaultsCopy = "faults: copy",
     /// Faults that only set accessed or dirty.
     FaultsAccessFlags = "faults: access flags",
-    /// NUMA hint faults.
+    /// NUMA hinting faults.
     FaultsNuma = "faults: NUMA hint",
-    /// Faults on swapped pages and pages of devices.
+    /// Faults on swap entries and on pages of a device.
     FaultsSoft = "faults: swap and device",
     /// Faults that ended in a signal.
     FaultsSignal = "faults: signal",
@@ -214,61 +219,61 @@ counters! {
     FolioAllocs = "folio allocations",
     /// Allocations that fell back to a smaller order.
     FolioFallbacks = "folio fallbacks",
-    /// VMA splits.
+    /// VMAs split in two.
     VmaSplits = "VMA splits",
-    /// VMA merges.
+    /// Merges of VMAs.
     VmaMerges = "VMA merges",
-    /// VMAs that went away in merges.
+    /// VMAs that disappeared in a merge.
     VmasRemoved = "VMAs removed",
-    /// VMAs that were split for one part of them to change.
+    /// VMAs split so that one part could change, whether once or at both ends.
     VmasDivided = "VMAs divided",
-    /// Calls that made the only VMA two or three.
+    /// Calls that split the only VMA of a process.
     VmaTreesGrown = "VMA trees grown",
-    /// Calls whose merge left one VMA only.
+    /// Calls whose merge left a process with a single VMA.
     VmaTreesShrunk = "VMA trees shrunk",
-    /// Calls that began to gather what to flush.
+    /// Calls that began to gather TLB flushes.
     Gathers = "gathers",
-    /// Calls whose range went on where nothing is mapped.
+    /// Calls whose range ran into unmapped memory.
     HolesMet = "holes met",
-    /// Links to anon_vmas that VMAs were given.
+    /// Links to anon_vmas given to VMAs.
     AnonVmaLinks = "anon_vma links",
-    /// Charges for mappings that became writable.
+    /// Charges of private mappings that became writable.
     Charges = "charges",
-    /// Calls of mprotect with sound arguments.
+    /// Calls of mprotect with valid arguments, each of which takes `mmap_lock`.
     MmapLocks = "locks taken",
-    /// VMAs that mprotect came to.
+    /// VMAs, or parts of one, that mprotect visited.
     VmaVisits = "VMA visits",
-    /// VMAs to which mprotect gave other flags.
+    /// VMAs whose flags mprotect changed.
     VmaChanges = "VMA changes",
-    /// Directory entries that mprotect passed because nothing is mapped under them.
+    /// Directory entries that mprotect skipped, as nothing is mapped below them.
     EmptyDirectories = "empty directory entries",
-    /// Tables whose entries mprotect walked.
+    /// Page tables whose entries mprotect walked.
     TableWalks = "tables walked",
-    /// Empty entries that mprotect passed.
+    /// Empty entries that mprotect skipped.
     EmptyEntries = "empty entries",
-    /// Software entries that mprotect met.
+    /// Software entries (swap, migration, markers) that mprotect met.
     NotPresent = "entries not present",
     /// Entries of the zero page that mprotect met.
     SpecialEntries = "special entries",
-    /// Entries, or contiguous blocks, compared to find the length of batches.
+    /// Comparisons that found how long a batch is, of entries or of whole contiguous blocks.
     BatchSteps = "batch steps",
-    /// Entries of batches, after the first, whose dirty bit went into the first's.
+    /// Entries of a batch, after the first, whose dirty bit was merged into the first.
     DirtyGathered = "dirty bits gathered",
-    /// Transactions that mprotect closed, each on one entry or one run.
+    /// Transactions that mprotect committed, each on one entry or one run of entries.
     Commits = "commits",
-    /// Those that made pages executable.
+    /// Commits that made pages executable.
     ExecCommits = "executable commits",
-    /// Changes of entries that hardware may have cached.
+    /// Comparisons of the old and new word of an entry that hardware may have cached.
     FlushChecks = "flush checks",
-    /// Changes of entries that asked for a flush.
+    /// Changes of an entry that need a flush.
     FlushRequests = "flush requests",
-    /// Asked whether an entry may become writable.
+    /// Checks whether an entry may become writable without a fault.
     WriteChecks = "write checks",
-    /// Runs that became writable without a fault.
+    /// Entries, or runs of entries, that became writable without a fault.
     WriteUpgrades = "write upgrades",
     /// Huge leaves that mprotect changed whole.
     HugeChanges = "huge leaves changed",
-    /// Huge leaves split.
+    /// Huge leaves split into page entries.
     HugeSplits = "huge leaves split",
 }
 

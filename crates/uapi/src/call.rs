@@ -16,6 +16,8 @@ use std::fmt;
 pub struct Form {
     /// The name before the parenthesis.
     pub name: &'static str,
+    /// What it does, in a sentence or two.
+    pub doc: &'static str,
     /// The parameters, in order.
     pub params: &'static [Slot],
     /// What kind of call it is.
@@ -48,18 +50,19 @@ pub enum Class {
 
 macro_rules! calls {
     ($($class:ident {
-        $($(#[$doc:meta])* $call:ident = $name:literal { $($field:ident $(as $label:literal)?: $param:ty),* };)*
+        $($(#[doc = $doc:literal])+ $call:ident = $name:literal { $($field:ident $(as $label:literal)?: $param:ty),* };)*
     })*) => {
         /// A call with its arguments: addresses and lengths in bytes.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the fields are named as in the calls' manual pages")]
         pub enum Call {
-            $($($(#[$doc])* $call { $($field: <$param as Param>::Value),* },)*)*
+            $($($(#[doc = $doc])+ $call { $($field: <$param as Param>::Value),* },)*)*
         }
 
         /// Every call that can be made, in the order in which a message lists them.
         pub static FORMS: &[Form] = &[$($(Form {
             name: $name,
+            doc: concat!($($doc),+).trim_ascii(),
             params: &[$(Slot {
                 name: label!($field $(, $label)?),
                 kind: <$param as Param>::KIND,
@@ -105,7 +108,8 @@ macro_rules! label {
 
 calls! {
     Memory {
-        /// mmap(2); of an open file where `flags` are without `MAP_ANONYMOUS` and `fd` is one. A given address is meant exactly.
+        /// mmap(2). Maps a file where `flags` lack `MAP_ANONYMOUS` and `fd` is open. A given address is exact:
+        /// where something is mapped already, EEXIST.
         Mmap = "mmap" { addr: Addr, len: Len, prot: Prot, flags: MapFlags, fd: Fd, offset: Offset };
         /// munmap(2)
         Munmap = "munmap" { addr: Addr, len: Len };
@@ -119,73 +123,76 @@ calls! {
         };
     }
     Access {
-        /// Writes every byte.
+        /// Writes `byte` to every byte.
         Memset = "memset" { addr: Addr, byte: Byte, len: Len };
         /// Writes zero to every byte.
         ExplicitBzero = "explicit_bzero" { addr: Addr, len: Len };
-        /// One access a page.
+        /// One access to each page.
         Touch = "touch" { addr: Addr, len: Len, access: AccessWord };
-        /// Reads one byte and holds it against `byte`.
+        /// Reads one byte. Any value but `byte` is an unexpected result.
         Check = "check" { addr: Addr, byte: Byte };
     }
     Process {
-        /// fork(2): children are numbered from 2, in the order in which they are made.
+        /// fork(2). Children are numbered from 2, in the order of their forks.
         Fork = "fork" {};
-        /// exit_group(2): a process ends, or what clone_vm made; its memory with the last that shares it.
+        /// exit_group(2). Ends a process; its address space goes with the last process that shares it.
         ExitGroup = "exit_group" { status: Status };
     }
     Setting {
-        /// When the kernel uses huge pages of one size.
+        /// Sets when the kernel uses huge pages of one size, as sysfs does.
         Thp = "thp" { size: ThpSize, mode: ModeWord };
     }
     Control {
-        /// A write to /proc/PID/clear_refs; 4 clears soft-dirty.
+        /// A write to /proc/PID/clear_refs. 4 clears soft-dirty.
         ClearRefs = "clear_refs" { what: ClearRefs };
-        /// Registers a range for write protection with a userfaultfd that has these features (and `UFFD_FEATURE_SIGBUS`).
+        /// Registers a range for write protection with a userfaultfd that has these features and
+        /// `UFFD_FEATURE_SIGBUS`.
         Uffd = "uffd" { addr: Addr, len: Len, features: UffdFeatures };
         /// `UFFDIO_UNREGISTER`
         UffdUnregister = "uffd_unregister" { addr: Addr, len: Len };
         /// `UFFDIO_WRITEPROTECT`
         UffdWp = "uffd_wp" { addr: Addr, len: Len, how as "switch": SwitchWord };
-        /// `UFFDIO_POISON`: accesses to pages that are not there end in SIGBUS.
+        /// `UFFDIO_POISON`. Accesses to pages that are not there end in SIGBUS.
         UffdPoison = "uffd_poison" { addr: Addr, len: Len };
-        /// `ioctl(PAGEMAP_SCAN)`: finds pages of all categories in `mask`; returns how many regions of them there are that
-        /// have the same categories of `returned`.
+        /// `ioctl(PAGEMAP_SCAN)`. Finds pages that have all categories of `mask`; returns how many regions they
+        /// form, by their categories of `return`.
         PagemapScan = "pagemap_scan" {
             addr: Addr, len: Len, flags: PmScanFlags, mask: PageCategories, returned as "return": PageCategories,
             max_pages: OrZero<MaxPages>
         };
-        /// Reclaims what `MADV_FREE` gave up.
+        /// Reclaims pages given up with `MADV_FREE`.
         Reclaim = "reclaim" { addr: Addr, len: Len };
-        /// Splits the folio that is mapped at an address into folios of an order.
+        /// Splits the folio mapped at an address into folios of the given order.
         SplitFolio = "split_folio" { addr: Addr, order: Order };
     }
     Setting {
-        /// How many memory nodes there are.
+        /// Sets the number of memory nodes.
         Numa = "numa" { nodes: Nodes };
-        /// Where new pages go: a node, or 64 for the CPU's.
+        /// Sets the node of new pages; 64 stands for the node of the CPU.
         NumaAlloc = "numa_alloc" { node: Node };
     }
     Control {
-        /// One pass of NUMA-hinting protection.
+        /// One pass of NUMA hinting protection.
         NumaScan = "numa_scan" { addr: Addr, len: Len };
-        /// swapon(2) of a disk in memory: from then on `MADV_PAGEOUT` pages out.
+        /// swapon(2) of a disk in memory. From then on `MADV_PAGEOUT` writes pages to swap.
         Swapon = "swapon" { size: Bytes };
-        /// Folios there are on their way: whoever maps them has migration entries.
+        /// Starts to migrate the folios of a range: every mapping of them becomes a migration entry.
         MigrateBegin = "migrate_begin" { addr: Addr, len: Len };
-        /// They have arrived.
+        /// Ends the migration: entries point to the new folios.
         MigrateEnd = "migrate_end" { addr: Addr, len: Len };
-        /// The page fails, as with `MADV_HWPOISON`.
+        /// Fails a page, as `MADV_HWPOISON` does.
         Hwpoison = "hwpoison" { addr: Addr };
-        /// The page is taken out of use before it fails, as with `MADV_SOFT_OFFLINE`: its contents move to another.
+        /// Takes a page out of use before it fails, as `MADV_SOFT_OFFLINE` does. Its contents move to another
+        /// page.
         SoftOffline = "soft_offline" { addr: Addr };
     }
     Look {
-        /// A named snapshot.
+        /// Takes a named snapshot of a range.
         Dump = "dump" { addr: Addr, len: Len, name: Name };
-        /// What follows is written for pages of this size: a machine with others is left out, or refuses (`EINVAL`).
+        /// Says that the scenario is for pages of this size. Other machines are left out, or refuse it with
+        /// EINVAL.
         Page = "page" { size: Bytes };
-        /// Bounds of the part that is timed.
+        /// Marks where the timed part begins and ends.
         Time = "time" { on as "switch": TimingWord };
     }
     Memory {
@@ -201,35 +208,35 @@ calls! {
         Munlockall = "munlockall" {};
         /// msync(2). Nothing is written back.
         Msync = "msync" { addr: Addr, len: Len, flags: MsFlags };
-        /// pkey_alloc(2); returns the key.
+        /// pkey_alloc(2). Returns the key.
         PkeyAlloc = "pkey_alloc" { flags: Plain, rights: PkeyRights };
         /// pkey_free(2)
         PkeyFree = "pkey_free" { pkey: Pkey };
-        /// pkey_mprotect(2). No access goes through to memory with another key than 0.
+        /// pkey_mprotect(2). Memory with any other key than 0 cannot be accessed.
         PkeyMprotect = "pkey_mprotect" { addr: Addr, len: Len, prot: Prot, pkey: Pkey };
-        /// mseal(2): what is mapped there stays, as it is.
+        /// mseal(2). Seals mappings against change.
         Mseal = "mseal" { addr: Addr, len: Len, flags: Plain };
     }
     Emulated {
-        /// Private pages there go to a device's memory. Large folios are split first.
+        /// Moves private pages to the memory of a device. Large folios are split first.
         DevicePrivate = "device_private" { addr: Addr, len: Len };
-        /// A device has the page alone, until the next access.
+        /// Gives a device exclusive access to a page, until the next access by the CPU.
         DeviceExclusive = "device_exclusive" { addr: Addr };
-        /// brk(2) as the system call is: returns where the heap ends then. 0 asks.
+        /// brk(2), the system call: returns the new end of the heap; 0 asks for it.
         Brk = "brk" { addr: OrZero<NewAddr> };
-        /// mincore(2); the vector is another question.
+        /// mincore(2), without its vector.
         Mincore = "mincore" { addr: Addr, len: Len };
-        /// process_madvise(2) of a process on itself; returns the bytes advised.
+        /// process_madvise(2) of a process on itself. Returns the number of bytes advised.
         ProcessMadvise = "process_madvise" { ranges: Ranges, advice: Advice, flags: Plain };
-        /// `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)`; without a name it takes the name away.
+        /// `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME)`. Without a name it removes the name.
         SetVmaAnonName = "set_vma_anon_name" { addr: Addr, len: Len, name: OrNone<Name> };
         /// `prctl(PR_SET_THP_DISABLE)`
         SetThpDisable = "set_thp_disable" { on: Plain, flags: OrZero<Plain> };
         /// `prctl(PR_GET_THP_DISABLE)`
         GetThpDisable = "get_thp_disable" {};
-        /// shmget(2); returns the segment.
+        /// shmget(2). Returns the segment.
         Shmget = "shmget" { key: Key, size: Bytes, flags: ShmgetFlags };
-        /// shmat(2); returns the address.
+        /// shmat(2). Returns the address.
         Shmat = "shmat" { id: Segment, addr: Addr, flags: ShmFlags };
         /// shmdt(2)
         Shmdt = "shmdt" { addr: Addr };
@@ -237,25 +244,26 @@ calls! {
         ShmRmid = "shm_rmid" { id: Segment };
     }
     Emulated {
-        /// clone(2) with `CLONE_VM`, as threads and vfork(2) have it: the child shares the address space until it executes a
-        /// program or ends.
+        /// clone(2) with `CLONE_VM`, as threads and vfork(2) use it. The child shares the address space until it
+        /// calls execve or exits.
         CloneVm = "clone_vm" {};
-        /// execve(2): a new address space, with nothing in it.
+        /// execve(2). The process gets an empty address space.
         Execve = "execve" {};
     }
     Given {
-        /// Opens a file; returns its number. With a size, accesses past its end get SIGBUS; without, its size is not known.
+        /// Opens a file and returns its descriptor. With a size, accesses past its end get SIGBUS; without one,
+        /// the size is unknown.
         Open = "open" { path: Path, mode: FileMode, size: OrNone<Bytes> };
-        /// pwrite(2) of `len` times the same byte.
+        /// pwrite(2) of `len` bytes of one value.
         Pwrite = "pwrite" { fd: Fd, byte: Byte, len: Bytes, offset: Offset };
-        /// A mapping that was made before anybody looked, with no pages yet, as mmap would be told of it. A name stands for
-        /// memory of the kernel's own: `[vdso]`; `MAP_GROWSDOWN` for the first stack.
+        /// A mapping from before the scenario begins, with no pages yet; its arguments are those of mmap. A name
+        /// stands for memory of the kernel, as `[vdso]`; `MAP_GROWSDOWN` for the first stack.
         Adopt = "adopt" {
             addr: Addr, len: Len, prot: Prot, flags: MapFlags, fd: Fd, offset: Offset, name: OrNone<Name>
         };
-        /// Where the heap begins and ends: what execve does, and what the first `brk(0)` returns.
+        /// Sets where the heap begins and ends, as execve does. `brk(0)` returns the end.
         SetBrk = "set_brk" { start: NewAddr, end: NewAddr };
-        /// Maps the first stack of a program, `size` bytes that end at `top`, and grow on access.
+        /// Maps the first stack of a program: `size` bytes that end at `top` and grow on access.
         SetupStack = "setup_stack" { top: NewAddr, size: Bytes };
     }
 }
