@@ -2,19 +2,22 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
+use crate::{input, machines};
 use ptelab::bench::{
-    self, Bench, BenchHost, BenchReport, HostRuns, LAYOUT_PAGES, LAYOUTS, Layout, ScaleRow, Skip,
+    self, Bench, BenchHost, BenchReport, HostRuns, LAYOUT_PAGES, LAYOUTS, Layout, ScaleRow, Skip, Targets,
 };
 use ptelab::exec::Watch;
 use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
+    if let Some(path) = &args.show {
+        return show(path, out);
+    }
     match args.scale {
         _ if args.targets => targets(args, out),
         Some(max) => scale(args, max, out),
@@ -41,6 +44,32 @@ fn layouts(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
         print(&report, out)?;
     }
     Ok(if report.finished { FINE } else { STOPPED })
+}
+
+/// A run that was saved. Names in it are borrowed from its text.
+#[derive(Deserialize)]
+#[serde(untagged, bound(deserialize = "'de: 'static"))]
+enum Saved {
+    Targets(Targets),
+    Layouts(BenchReport),
+    Sizes(Sizes),
+}
+
+/// Prints a run that was saved.
+fn show(path: &Path, out: &mut Out) -> Result<u8, Failed> {
+    let wrong = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{}: {error}", path.display()));
+    let text = String::from_utf8(input::read(path)?).map_err(|error| wrong(&error))?;
+    // Read once in a run of the program, and in use to its end.
+    let saved = serde_json::from_str(text.leak());
+    match saved.map_err(|_| wrong(&"not a run that `bench --save` wrote"))? {
+        Saved::Targets(results) => print_targets(&results, out)?,
+        Saved::Layouts(report) => print(&report, out)?,
+        Saved::Sizes(report) => {
+            out.line(&report.host)?;
+            print_sizes(&report, out)?;
+        }
+    }
+    Ok(FINE)
 }
 
 fn chosen(names: &str) -> Result<Vec<&'static Layout>, Failed> {
@@ -96,12 +125,7 @@ fn targets(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
     if args.json {
         out.json(&results)?;
     } else {
-        out.line(&results.layouts.host)?;
-        out.line("")?;
-        out.line(bench::targets_table(&results.targets))?;
-        for skipped in &results.layouts.skipped {
-            out.line(format!("not measured: {} on {}: {}", skipped.layout, skipped.machine, skipped.reason))?;
-        }
+        print_targets(&results, out)?;
     }
     Ok(if results.targets.iter().all(|target| target.met || target.measured.is_none()) {
         FINE
@@ -110,13 +134,23 @@ fn targets(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
     })
 }
 
-/// Sizes from small to large, as far as they came.
-#[derive(Serialize)]
-struct Sizes<'a> {
+fn print_targets(results: &Targets, out: &mut Out) -> Result<(), Failed> {
+    out.line(&results.layouts.host)?;
+    out.line("")?;
+    out.line(bench::targets_table(&results.targets))?;
+    for skipped in &results.layouts.skipped {
+        out.line(format!("not measured: {} on {}: {}", skipped.layout, skipped.machine, skipped.reason))?;
+    }
+    Ok(())
+}
+
+/// Sizes from small to large, as far as the run came.
+#[derive(Deserialize, Serialize)]
+struct Sizes {
     host: BenchHost,
     arch: &'static str,
     kernel: &'static str,
-    scale: &'a [ScaleRow],
+    scale: Vec<ScaleRow>,
     finished: bool,
 }
 
@@ -125,20 +159,25 @@ fn scale(args: &args::Bench, max: u64, out: &mut Out) -> Result<u8, Failed> {
     for subject in matrix.subjects() {
         let (rows, finished) = scale_one(&subject, max)?;
         let (arch, kernel) = (subject.arch, subject.kernel);
-        let report = Sizes { host: BenchHost::now(), arch, kernel, scale: &rows, finished };
+        let report = Sizes { host: BenchHost::now(), arch, kernel, scale: rows, finished };
         save(args, &report.host, &report)?;
         if args.json {
             out.json(&report)?;
         } else {
-            out.heading(format!("{arch}, Linux {kernel}: 4K pages, nanoseconds a page"))?;
-            out.line(bench::scale_table(&rows).trim_fmt())?;
-            out.line("")?;
+            print_sizes(&report, out)?;
         }
         if !finished {
             return Ok(STOPPED);
         }
     }
     Ok(FINE)
+}
+
+fn print_sizes(report: &Sizes, out: &mut Out) -> Result<(), Failed> {
+    let Sizes { arch, kernel, scale, .. } = report;
+    out.heading(format!("{arch}, Linux {kernel}: 4K pages, nanoseconds a page"))?;
+    out.line(bench::scale_table(scale).trim_fmt())?;
+    Ok(out.line("")?)
 }
 
 fn scale_one(subject: &Subject, max: u64) -> Result<(Vec<ScaleRow>, bool), Failed> {

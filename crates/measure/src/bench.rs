@@ -19,7 +19,7 @@ pub use targets::{Target, Targets, target_bench, targets};
 use layout::Calls;
 use ptelab_real::facts;
 use ptelab_run::Subject;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 use subject::{Emulated, Host};
@@ -49,7 +49,7 @@ pub enum HostRuns {
 }
 
 /// The host, as results name it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct BenchHost {
     /// Operating system and release.
     pub kernel: String,
@@ -78,7 +78,7 @@ impl std::fmt::Display for BenchHost {
 }
 
 /// One layout on one machine.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct BenchRow {
     /// Name of the layout.
     pub layout: &'static str,
@@ -103,7 +103,7 @@ pub struct BenchRow {
 }
 
 /// A layout that was not measured on some machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Skipped {
     /// Name of the layout.
     pub layout: &'static str,
@@ -114,7 +114,8 @@ pub struct Skipped {
 }
 
 /// The results of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct BenchReport {
     /// Where it ran.
     pub host: BenchHost,

@@ -5,12 +5,12 @@ use super::sample::Skip;
 use super::subject::Emulated;
 use ptelab_machine::Builder;
 use ptelab_real::facts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// One size.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub struct ScaleRow {
     /// Bytes mapped and written.
     pub size: u64,
@@ -42,7 +42,7 @@ pub fn sizes(max: u64) -> Vec<u64> {
 /// Maps, writes, protects and dumps `size` bytes of 4K pages on a machine. `None` where `stop` was set.
 ///
 /// # Errors
-/// Where the machine or its memory cannot be had.
+/// Where the machine cannot be built, or the host lacks memory for it.
 pub fn scale(
     builder: &Builder,
     size: u64,

@@ -8,11 +8,11 @@ use ptelab_machine::{Builder, HwKind, KernelRules, ports};
 use ptelab_real::facts;
 use ptelab_run::exec::Watch;
 use ptelab_run::{Matrix, compare, kernels, port_names};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// One number: what was to be reached, and what was.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Target {
     /// What is measured.
     pub what: String,
@@ -39,7 +39,8 @@ impl Target {
 }
 
 /// All targets, and the results behind them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
 pub struct Targets {
     /// The targets.
     pub targets: Vec<Target>,
@@ -87,7 +88,7 @@ pub fn target_bench() -> Result<Bench, Skip> {
 /// Measures everything; `None` where it was stopped.
 ///
 /// # Errors
-/// Where a machine cannot be had.
+/// Where a machine cannot be built.
 pub fn targets(watch: Watch<'_>) -> Result<Option<Targets>, Skip> {
     let layouts = target_bench()?.run(watch.stop, &|| (watch.tick)(1));
     let mut sizes = vec![1 << 30];
