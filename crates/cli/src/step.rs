@@ -45,6 +45,7 @@ pub(crate) fn step(args: &args::Step, _: &mut Out) -> Result<u8, Failed> {
 /// Draws, and does what keys say, until one ends it.
 fn draw_and_obey(stepper: &mut Stepper<'_>, terminal: &mut DefaultTerminal) -> io::Result<u8> {
     loop {
+        stepper.fit(terminal.size()?.width);
         terminal.draw(|frame| stepper.draw(frame))?;
         while !event::poll(POLL)? {
             if progress::stopped() {

@@ -203,8 +203,13 @@ impl Terminal {
 fn a_terminal_shows_the_map_and_is_restored() {
     let mut terminal = Terminal::open(24, 80);
     terminal.wait_for("q quit");
-    terminal.press("g4\r");
+    terminal.wait_for("call 2 of 8");
+    terminal.press("?");
+    terminal.wait_for("contiguous block");
+    terminal.press(" g4\r");
     terminal.wait_for("32 unfolds");
+    terminal.press("]]]]");
+    terminal.wait_for("flush requests");
     terminal.press("\t");
     terminal.wait_for("32 batches");
     terminal.wait_for("why: mprotect_batch");
@@ -215,6 +220,22 @@ fn a_terminal_shows_the_map_and_is_restored() {
     terminal.wait_for("no VMA");
     terminal.press("g99\r");
     terminal.wait_for("no call from 1 to 8");
+    terminal.press("\x1b");
+    terminal.wait_for("Quit?");
+    terminal.press("n");
+    terminal.wait_for("q quit");
+    terminal.press("q");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn a_wide_terminal_shows_two_machines() {
+    let mut terminal = Terminal::open(30, 120);
+    terminal.wait_for("machine 1 of 2");
+    terminal.wait_for("machine 2 of 2");
+    terminal.press("g4\r");
+    terminal.wait_for("32 unfolds");
+    terminal.wait_for("32 batches");
     terminal.press("q");
     terminal.ends_with(0);
 }

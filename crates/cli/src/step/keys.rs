@@ -25,14 +25,22 @@ impl Stepper<'_> {
             Prompt::None => return self.command(key.code),
             Prompt::Call(text) => self.answer(key.code, text, Prompt::Call, Self::jump),
             Prompt::Address(text) => self.answer(key.code, text, Prompt::Address, Self::search),
+            Prompt::Quit if matches!(key.code, KeyCode::Enter | KeyCode::Char('y' | 'q')) => {
+                return Next::Quit;
+            }
+            Prompt::Quit | Prompt::Legend => {}
         }
         Next::Go
     }
 
     fn command(&mut self, code: KeyCode) -> Next {
-        let row = i128::from(super::screen::COLUMNS);
+        let row = i128::from(self.columns);
         match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Next::Quit,
+            KeyCode::Char('q') => return Next::Quit,
+            KeyCode::Esc => self.prompt = Prompt::Quit,
+            KeyCode::Char('?') => self.prompt = Prompt::Legend,
+            KeyCode::Char(']') => self.scroll += 1,
+            KeyCode::Char('[') => self.scroll = self.scroll.saturating_sub(1),
             KeyCode::Right | KeyCode::Char('n') => self.go_to(self.call + 1),
             KeyCode::Left | KeyCode::Char('p') => self.go_to(self.call.saturating_sub(1)),
             KeyCode::Home => self.go_to(1),

@@ -3,6 +3,13 @@
 use ptelab::{Pid, VirtAddr};
 use ptelab_report::{State, Trace};
 
+/// Entries in a row of the map, where there is room; else half of them.
+const COLUMNS: u64 = 32;
+/// Columns of the address before them.
+const ADDRESS: u64 = 15;
+/// From how many columns on two machines are shown.
+const TWO: u16 = 120;
+
 /// What is asked for on the last line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Prompt {
@@ -12,14 +19,23 @@ pub(super) enum Prompt {
     Call(String),
     /// An address.
     Address(String),
+    /// Whether to quit.
+    Quit,
+    /// Nothing; the legend is shown.
+    Legend,
 }
 
 /// Where the screen stands.
 pub(super) struct Stepper<'a> {
     pub(super) trace: &'a Trace,
     pub(super) states: Vec<State<'a>>,
-    /// Which machine is shown.
+    /// Which machine is shown, on the left where there are two.
     pub(super) machine: usize,
+    /// How many machines are shown, and how many entries a row of the map has.
+    pub(super) shown: usize,
+    pub(super) columns: u64,
+    /// The first line of the counters that is shown.
+    pub(super) scroll: usize,
     /// The call, from 1.
     pub(super) call: usize,
     pub(super) space: Pid,
@@ -37,6 +53,9 @@ impl<'a> Stepper<'a> {
             trace,
             states,
             machine: 0,
+            shown: 1,
+            columns: COLUMNS,
+            scroll: 0,
             call: 0,
             space: 1,
             focus: VirtAddr::new(0),
@@ -47,8 +66,28 @@ impl<'a> Stepper<'a> {
             let (shown, all) = (trace.detailed(), trace.calls().len());
             stepper.message = Some(format!("a large run: the first {shown} of its {all} calls"));
         }
-        stepper.go_to(1);
+        // What maps nothing is a setting: the first call that maps is where there is something to see.
+        let maps = |stepper: &mut Self, call| {
+            stepper.go_to(call);
+            !stepper.state().vmas(stepper.space).is_empty()
+        };
+        if !(1..=trace.detailed()).any(|call| maps(&mut stepper, call)) {
+            stepper.go_to(1);
+        }
         stepper
+    }
+
+    /// Makes use of a screen of so many columns.
+    pub(super) fn fit(&mut self, width: u16) {
+        self.shown = if width >= TWO { self.states.len().min(2) } else { 1 };
+        let pane = u64::from(width) / self.shown as u64;
+        self.columns = if pane > ADDRESS + 2 * COLUMNS { COLUMNS } else { COLUMNS / 2 };
+    }
+
+    /// The machines that are shown.
+    pub(super) fn machines(&self) -> impl Iterator<Item = usize> {
+        let (first, all) = (self.machine, self.states.len());
+        (0..self.shown).map(move |i| (first + i) % all)
     }
 
     pub(super) fn state(&self) -> &State<'a> {
@@ -62,6 +101,7 @@ impl<'a> Stepper<'a> {
             return;
         }
         self.call = call;
+        self.scroll = 0;
         for state in &mut self.states {
             state.go_to(call);
         }
