@@ -36,7 +36,7 @@ pub struct X86_64 {
 
 impl Arch for X86_64 {
     const NAME: &'static str = "x86_64";
-    const ALIASES: &'static [&'static str] = &["x86-64", "amd64"];
+    const ALIASES: &'static [&'static str] = &["x86-64", "amd64", "x86"];
     const FEATURES: &'static [CpuFeature] = Cpu::FEATURES;
     const CAUSES: &'static [&'static Cause] = cause::ALL;
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;

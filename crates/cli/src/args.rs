@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::machines;
+use crate::names::{KERNELS, PORTS, cpu_help, held_against_help, kernels_help, ports_help};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
 use ptelab::{Config, DEFAULT_PORTS, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
@@ -59,7 +60,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
     /// Hold every port to its laws, and find historical bugs again
-    #[command(after_help = "Example: ptelab check --port arm64")]
+    #[command(after_help = "Example: ptelab check --arch arm64")]
     Check(Check),
     /// Run random programs through every check, and shrink the first that breaks one
     #[command(after_help = "Example: ptelab fuzz --cases 100000 --seed 1 --out found.scn")]
@@ -82,7 +83,7 @@ pub(crate) enum Command {
         --kernel {}\nA page opens at a place: out.html#call=17&va=0x40004000", machines::before_and_after())
     )]
     Report(Report),
-    /// Tell what one entry went through: the word before and after each call, who changed it, and why
+    /// Tell what one entry went through: the word before and after each call, what changed it, and why
     #[command(
         after_help = "by: what wrote the entry. why: what was decided about it. as: what led to that.\n\
         Example: ptelab explain fixtures/scenarios/contpte-unfold.scn --at 6 --va 0x40004000 --arch arm64"
@@ -107,6 +108,12 @@ pub(crate) enum Command {
     /// List the calls that a scenario can make, with their parameters
     #[command(after_help = "Example: ptelab calls | grep mremap")]
     Calls,
+    /// List what machines count, and what each counter means
+    #[command(after_help = "Example: ptelab counters | grep TLB")]
+    Counters,
+    /// List the ports, with their sizes of pages and the features of their CPUs
+    #[command(after_help = "Example: ptelab ports")]
+    Ports,
     /// Print completions for a shell
     #[command(
         after_help = "Example: ptelab completions bash > ~/.local/share/bash-completion/completions/ptelab"
@@ -115,22 +122,34 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    #[command(after_help = "Example: ptelab man > ptelab.1 && man ./ptelab.1")]
-    Man,
+    /// Print the manual page of the program or of a command, or write them all
+    #[command(
+        after_help = "Examples: ptelab man compare | man -l -\n          ptelab man -o ~/.local/share/man/man1"
+    )]
+    Man(Man),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Man {
+    /// The command whose page is printed
+    #[arg(value_name = "COMMAND", conflicts_with = "output")]
+    pub(crate) name: Option<String>,
+    /// Write every page into this folder instead
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Kernels {
     /// Releases, or files of rules
-    #[arg(value_name = "KERNEL", num_args = 0..=2)]
+    #[arg(value_name = "KERNEL", num_args = 0..=2, value_parser = KERNELS, hide_possible_values = true)]
     pub(crate) kernels: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Check {
-    #[arg(long, alias = "port", value_name = "PORTS", help = ports_help(), default_value = DEFAULT_PORTS)]
+    #[arg(long, alias = "port", value_name = "PORTS", help = ports_help(), value_parser = PORTS, hide_possible_values = true, default_value = DEFAULT_PORTS)]
     pub(crate) arch: String,
     /// Only the laws
     #[arg(long, conflicts_with = "bugs")]
@@ -161,9 +180,9 @@ pub(crate) struct Check {
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Fuzz {
-    #[arg(long, value_name = "PORTS", help = ports_help(), default_value = DEFAULT_PORTS)]
+    #[arg(long, value_name = "PORTS", help = ports_help(), value_parser = PORTS, hide_possible_values = true, default_value = DEFAULT_PORTS)]
     pub(crate) arch: String,
-    #[arg(long, value_name = "KERNELS", help = kernels_help(), default_value = machines::asked())]
+    #[arg(long, value_name = "KERNELS", help = kernels_help(), value_parser = KERNELS, hide_possible_values = true, default_value = machines::asked())]
     pub(crate) kernel: String,
     /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
     #[arg(long, value_name = "PORT.FEATURE=on|off")]
@@ -283,12 +302,11 @@ pub(crate) struct Scenario {
 /// Ports and kernels to run on.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Machines {
-    #[arg(long, value_name = "PORTS", help = ports_help())]
+    #[arg(long, value_name = "PORTS", help = ports_help(), value_parser = PORTS, hide_possible_values = true)]
     arch: Option<String>,
-    #[arg(long, value_name = "KERNELS", help = kernels_help())]
+    #[arg(long, value_name = "KERNELS", help = kernels_help(), value_parser = KERNELS, hide_possible_values = true)]
     kernel: Option<String>,
-    /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
-    #[arg(long, value_name = "PORT.FEATURE=on|off")]
+    #[arg(long, value_name = "PORT.FEATURE=on|off", help = cpu_help())]
     cpu: Vec<String>,
 }
 
@@ -357,32 +375,6 @@ pub(crate) struct Replay {
     pub(crate) json: bool,
 }
 
-fn ports_help() -> String {
-    let (default, all) = (ptelab::default_port_names(), ptelab::port_names());
-    let others: Vec<&str> = all.into_iter().filter(|port| !default.contains(port)).collect();
-    format!(
-        "Ports, separated by commas: {} (these are `{DEFAULT_PORTS}`), {}, or all",
-        default.join(", "),
-        others.join(", ")
-    )
-}
-
-fn kernels_help() -> String {
-    format!(
-        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all; in run, compare, cost and fuzz also \
-        images, as arch/arm64/boot/Image",
-        machines::known()
-    )
-}
-
-fn held_against_help() -> String {
-    let known = machines::known();
-    format!(
-        "The image to play on; with --host or --qemu, rules to hold the kernel against: {known}, or a file of rules [default: the \
-        nearest]"
-    )
-}
-
 fn fault_in(word: &str) -> Result<FaultIn, String> {
     match word {
         "none" => Ok(FaultIn::None),
@@ -396,10 +388,15 @@ fn fault_in(word: &str) -> Result<FaultIn, String> {
 fn thp(text: &str) -> Result<(ThpKey, ThpMode), String> {
     let (key, mode) = text.split_once('=').ok_or("write SIZE=MODE, as in 64kB=always")?;
     let known = ThpMode::ALL.iter().copied().find(|known| known.name() == mode);
-    let mode = known.ok_or_else(|| format!("`{mode}` is no mode: {}", ThpMode::WORDS.join(", ")))?;
+    let mode = known.ok_or_else(|| format!("`{mode}` is not a mode: {}", ThpMode::WORDS.join(", ")))?;
     let key = ThpKey::parse(key)
-        .ok_or_else(|| format!("`{key}` is no size: write it as in sysfs, 64kB, or enabled"))?;
-    Ok((key, mode))
+        .ok_or_else(|| format!("`{key}` is not a size: write it as in sysfs, 64kB, or enabled"))?;
+    match key {
+        ThpKey::Kb(kb) if !ptelab::thp_sizes().contains(&kb) => {
+            Err(format!("no port has huge pages of {key}: choose from {}", machines::thp_sizes()))
+        }
+        _ => Ok((key, mode)),
+    }
 }
 
 /// `0x7f0000000000,64K`
@@ -461,6 +458,9 @@ pub(crate) struct Bench {
     /// Instead: the numbers that README gives, each with what was to be reached
     #[arg(long, conflicts_with_all = ["layout", "machine", "vs_host", "size", "scale", "rounds"])]
     pub(crate) targets: bool,
+    /// Instead: print a run that --save wrote
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["layout", "machine", "vs_host", "size", "scale", "rounds", "targets", "save", "json"])]
+    pub(crate) show: Option<PathBuf>,
     /// Also write the results, with every sample, to a file of this folder that is named by date and host
     #[arg(long, value_name = "FOLDER")]
     pub(crate) save: Option<PathBuf>,
@@ -483,7 +483,7 @@ pub(crate) struct Verify {
     /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. As root more is seen
     #[arg(long)]
     pub(crate) host: bool,
-    #[arg(long, value_name = "KERNEL", help = held_against_help())]
+    #[arg(long, value_name = "KERNEL", help = held_against_help(), value_parser = KERNELS, hide_possible_values = true)]
     pub(crate) kernel: Option<String>,
     /// Play scenarios on this kernel image under QEMU, and compare its page tables word for word
     #[arg(long, value_name = "IMAGE", conflicts_with = "host")]
@@ -617,7 +617,7 @@ fn size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.char_indices().next_back() {
         Some((at, unit)) if !unit.is_ascii_digit() => {
             let shift = "KMGT".find(unit).map(|i| 10 * (i as u32 + 1));
-            (&text[..at], shift.ok_or_else(|| format!("`{unit}` is no unit: K, M, G or T"))?)
+            (&text[..at], shift.ok_or_else(|| format!("`{unit}` is not a unit: K, M, G or T"))?)
         }
         _ => (text, 0),
     };

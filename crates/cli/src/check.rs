@@ -26,7 +26,9 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
         bar.inc(1);
         row
     };
-    let bugs = of_ports.take_while(|_| !stopped()).map(find).collect();
+    // What was not found when the search was stopped may be there.
+    let known = |row: &BugRow| row.found_by.is_some() || !stopped();
+    let bugs = of_ports.take_while(|_| !stopped()).map(find).filter(known).collect();
     bar.finish_and_clear();
     let checks = if args.laws { Vec::new() } else { check::needed(&STOP) };
     let report = CheckReport { laws, bugs, checks };
@@ -57,15 +59,15 @@ fn print(report: &CheckReport, args: &args::Check, out: &mut Out) -> Result<(), 
         let passed = report.laws.iter().filter(|row| row.passed).count();
         out.heading(format!("{passed} of {} laws hold", report.laws.len()))?;
     }
-    if args.laws {
-        return Ok(());
-    }
     for row in &report.bugs {
         print_bug(row, args.programs, out)?;
     }
-    // Of what was not come to, nothing can be said.
+    // Nothing can be said about what the run did not reach.
     if stopped() {
         return Ok(out.line("stopped")?);
+    }
+    if args.laws {
+        return Ok(());
     }
     let found = report.bugs.iter().filter(|row| row.found_by.is_some()).count();
     out.heading(format!("{found} of {} bugs found", report.bugs.len()))?;

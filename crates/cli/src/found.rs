@@ -1,16 +1,13 @@
 //! Programs that `ptelab fuzz` found, as files.
 
 use crate::args;
-use crate::output::Failed;
+use crate::output::{self, Failed};
 use ptelab::fuzz::{Found, c_program, scenario_text};
 use std::path::Path;
 
 /// Writes a program where the options say, as a scenario and as a C program.
 pub(crate) fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
-    let write = |path: &Path, text: String| {
-        std::fs::write(path, text)
-            .map_err(|error| Failed::Unusable(format!("cannot write {}: {error}", path.display())))
-    };
+    let write = |path: &Path, text: String| output::write_file(path, text.as_bytes());
     if let Some(path) = &args.out {
         write(path, scenario_text(found, None))?;
     }

@@ -6,6 +6,7 @@ use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{found, fuzz_real, machines};
 use ptelab::fuzz::{self, Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
+use ptelab::uapi::ByteSize;
 use ptelab::{BuildError, Matrix};
 use serde::Serialize;
 use std::time::Duration;
@@ -20,6 +21,23 @@ struct Report<'a> {
     seconds: f64,
     transitions: usize,
     found: Option<FoundReport<'a>>,
+    runs: Vec<RunReport<'a>>,
+}
+
+/// What came of the ports of one page size.
+#[derive(Serialize)]
+struct RunReport<'a> {
+    ports: &'a [&'static str],
+    cases: u64,
+    seconds: f64,
+    transitions: usize,
+}
+
+/// Ports whose pages have one size, and what came of them.
+struct Run {
+    page: u64,
+    ports: Vec<&'static str>,
+    outcome: FuzzReport,
 }
 
 #[derive(Serialize)]
@@ -42,30 +60,28 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
         matrix = matrix.cpu(switch)?;
     }
     progress::stop_on_ctrl_c();
-    let size = if args.large { Size::LARGE } else { Size::SMALL };
-    fuzz::one_page_size(&matrix.port_list()).map_err(Failed::Unusable)?;
-    let mut plan = Plan::new(matrix.port_list(), matrix.kernel_list(), size);
-    for port in matrix.port_list() {
-        plan = plan.cpu(port, matrix.cpu_of(port)).map_err(BuildError::from)?;
+    let groups = fuzz::by_page_size(&matrix.port_list());
+    let (mut runs, mut found): (Vec<Run>, Option<Found>) = (Vec::new(), None);
+    let all = groups.len() as u64;
+    for (page, ports) in groups {
+        if found.is_some() || progress::stopped() {
+            break;
+        }
+        let mut plan = Plan::new(ports.clone(), matrix.kernel_list(), size(args));
+        for port in &ports {
+            plan = plan.cpu(port, matrix.cpu_of(port)).map_err(BuildError::from)?;
+        }
+        let outcome = play(args, &plan, all);
+        found = outcome.found.clone().map(|found| shrink(&plan, found));
+        runs.push(Run { page, ports, outcome });
     }
-    let size = plan.size();
-    let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-    let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
-    let bar = progress::spinner("programs");
-    let tick = |ran, transitions: usize| {
-        bar.inc(ran);
-        bar.set_message(format!("{transitions} kinds of changes seen"));
-    };
-    let outcome = Fuzz { seed: args.seed, cases, time, size }.run(&plan, &STOP, &tick);
-    bar.finish_and_clear();
-    let found = outcome.found.clone().map(|found| shrink(&plan, found));
     if let Some(found) = &found {
         found::save(args, found)?;
     }
     if args.json {
-        out.json(&report(args, &outcome, found.as_ref()))?;
+        out.json(&report(args, &runs, found.as_ref()))?;
     } else {
-        print(args, &outcome, found.as_ref(), out)?;
+        print(args, &runs, found.as_ref(), out)?;
     }
     Ok(match found {
         Some(_) => DIFFERS,
@@ -74,7 +90,25 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     })
 }
 
-fn report<'a>(args: &args::Fuzz, outcome: &FuzzReport, found: Option<&'a Found>) -> Report<'a> {
+const fn size(args: &args::Fuzz) -> Size {
+    if args.large { Size::LARGE } else { Size::SMALL }
+}
+
+/// Runs programs on one plan of `plans`, which share the time.
+fn play(args: &args::Fuzz, plan: &Plan, plans: u64) -> FuzzReport {
+    let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60) / plans));
+    let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
+    let bar = progress::spinner("programs");
+    let tick = |ran, transitions: usize| {
+        bar.inc(ran);
+        bar.set_message(format!("{transitions} kinds of changes seen"));
+    };
+    let outcome = Fuzz { seed: args.seed, cases, time, size: plan.size() }.run(plan, &STOP, &tick);
+    bar.finish_and_clear();
+    outcome
+}
+
+fn report<'a>(args: &args::Fuzz, runs: &'a [Run], found: Option<&'a Found>) -> Report<'a> {
     let found = found.map(|found| FoundReport {
         case: found.case,
         check: found.violation.check.name(),
@@ -82,27 +116,40 @@ fn report<'a>(args: &args::Fuzz, outcome: &FuzzReport, found: Option<&'a Found>)
         text: &found.violation.text,
         scenario: scenario_text(found, None),
     });
-    let (seconds, transitions) = (outcome.time.as_secs_f64(), outcome.coverage.transitions());
-    Report { seed: args.seed, cases: outcome.cases, seconds, transitions, found }
+    let of_run = |run: &'a Run| RunReport {
+        ports: &run.ports,
+        cases: run.outcome.cases,
+        seconds: run.outcome.time.as_secs_f64(),
+        transitions: run.outcome.coverage.transitions(),
+    };
+    let runs: Vec<RunReport> = runs.iter().map(of_run).collect();
+    Report {
+        seed: args.seed,
+        cases: runs.iter().map(|run| run.cases).sum(),
+        seconds: runs.iter().map(|run| run.seconds).sum(),
+        transitions: runs.iter().map(|run| run.transitions).sum(),
+        found,
+        runs,
+    }
 }
 
-fn print(
-    args: &args::Fuzz,
-    outcome: &FuzzReport,
-    found: Option<&Found>,
-    out: &mut Out,
-) -> Result<(), Failed> {
-    if args.coverage {
-        out.text(&outcome.coverage)?;
+fn print(args: &args::Fuzz, runs: &[Run], found: Option<&Found>, out: &mut Out) -> Result<(), Failed> {
+    for Run { page, ports, outcome } in runs {
+        if runs.len() > 1 {
+            out.heading(format!("Pages of {}: {}", ByteSize(*page), ports.join(", ")))?;
+        }
+        if args.coverage {
+            out.text(&outcome.coverage)?;
+        }
+        let per_second = u128::from(outcome.cases) * 1_000_000 / outcome.time.as_micros().max(1);
+        let seen = outcome.coverage.transitions();
+        out.line(format!(
+            "{} programs from seed {} in {:.1} s, {per_second} a second, {seen} kinds of changes",
+            outcome.cases,
+            args.seed,
+            outcome.time.as_secs_f64()
+        ))?;
     }
-    let per_second = u128::from(outcome.cases) * 1_000_000 / outcome.time.as_micros().max(1);
-    let seen = outcome.coverage.transitions();
-    out.line(format!(
-        "{} programs from seed {} in {:.1} s, {per_second} a second, {seen} kinds of changes",
-        outcome.cases,
-        args.seed,
-        outcome.time.as_secs_f64()
-    ))?;
     if let Some(found) = found {
         out.differing(format!("case {} breaks a check; the shortest program that does:", found.case))?;
         out.text(scenario_text(found, None))?;

@@ -1,10 +1,13 @@
 //! Reading files.
 
+use crate::machines;
 use crate::output::{Failed, stderr_has_color};
 use crate::progress;
 use ptelab::Golden;
 use ptelab::golden::GoldenError;
-use ptelab::scenario::{self, Scenario};
+use ptelab::scenario::{self, Diagnostic, Diagnostics, Scenario};
+use ptelab::{Call, ThpKey};
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 
@@ -45,10 +48,37 @@ pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
     if let Some(text) = std::str::from_utf8(&bytes).ok().filter(|text| scenario::syz::is_program(text)) {
         return of_syzkaller(&name, text);
     }
-    scenario::parse_bytes(&name, &bytes).map_err(|mistakes| {
-        let text = String::from_utf8_lossy(&bytes);
-        Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
-    })
+    let text = String::from_utf8_lossy(&bytes);
+    let wrong = |mistakes: Diagnostics| Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()));
+    let scenario = scenario::parse_bytes(&name, &bytes).map_err(wrong)?;
+    let mistakes = unknown_sizes(&scenario, &text);
+    if mistakes.items.is_empty() { Ok(scenario) } else { Err(wrong(mistakes)) }
+}
+
+/// Sizes of huge pages that no port has, where a scenario does not expect them to fail.
+fn unknown_sizes(scenario: &Scenario, text: &str) -> Diagnostics {
+    let (known, found) = (ptelab::thp_sizes(), RefCell::new(Diagnostics::default()));
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let _ = scenario.step_sum(|line| {
+        let Call::Thp { size: size @ ThpKey::Kb(kb), .. } = line.call else { return 0 };
+        let before: usize = lines.iter().take(line.line as usize - 1).map(|line| line.len()).sum();
+        let column = text[before..].find(&format!("\"{size}\""));
+        if let Some(column) = column.filter(|_| line.expect.is_none() && !known.contains(&kb)) {
+            let start = before + column;
+            let mistake = Diagnostic {
+                span: start..start + size.to_string().len() + 2,
+                line: line.line,
+                column: column as u32 + 1,
+                message: format!("no port has huge pages of {size}"),
+                expected: Some(machines::thp_sizes()),
+                help: None,
+                related: None,
+            };
+            found.borrow_mut().items.push(mistake);
+        }
+        0
+    });
+    found.into_inner()
 }
 
 /// The scenario that a program of syzkaller is, which says what it leaves out.

@@ -29,6 +29,7 @@ mod kernels;
 mod logs;
 mod machines;
 mod manual;
+mod names;
 mod output;
 mod progress;
 mod replay;
@@ -87,8 +88,10 @@ pub fn main() -> ExitCode {
         Command::Step(args) => step::step(args, &mut out),
         Command::Kconfig => kconfig::kconfig(&mut out),
         Command::Calls => manual::calls(&mut out),
+        Command::Counters => manual::counters(&mut out),
+        Command::Ports => manual::ports(&mut out),
         Command::Completions { shell } => manual::completions(*shell, &mut out),
-        Command::Man => manual::man(&mut out),
+        Command::Man(args) => manual::man(args, &mut out),
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))

@@ -1,4 +1,4 @@
-//! The machines that a command runs on: kernels by name, and what is said of them.
+//! The machines that a command runs on: kernels by name, and warnings about them.
 
 use crate::output::Failed;
 use crate::progress;
@@ -8,7 +8,7 @@ use ptelab::{KernelRules, Matrix, SelectError};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// The kernel of this name; where it has the rules of another, that is said.
+/// The kernel of this name. Warns where it has the rules of another.
 pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
     let NamedKernel { rules, note } = kernels::kernel(name)?;
     note.as_deref().map(progress::warn);
@@ -26,19 +26,19 @@ pub(crate) fn emulated(names: &str) -> String {
     rest.collect::<Vec<_>>().join(",")
 }
 
-/// Machines with these kernels; where one has the rules of another, that is said.
+/// Machines with these kernels. Warns where one has the rules of another.
 pub(crate) fn of(matrix: Matrix, names: &str) -> Result<Matrix, SelectError> {
     let matrix = matrix.kernels(names)?;
     matrix.notes().iter().for_each(|note| progress::warn(note));
     Ok(matrix)
 }
 
-/// Without ports whose pages are not the scenario's; which ones, is said.
+/// Without the ports that lack the page size of the scenario. Warns which ones.
 pub(crate) fn for_pages_of(matrix: Matrix, scenario: &Scenario) -> Result<Matrix, SelectError> {
     saying(matrix, |matrix| matrix.for_pages_of(scenario))
 }
 
-/// Those whose pages and huge pages are of these sizes, in bytes; which others were chosen, is said.
+/// Those whose pages and huge pages have these sizes, in bytes. Warns which others were chosen.
 pub(crate) fn with_pages(matrix: Matrix, [page, huge]: [u64; 2]) -> Result<Matrix, SelectError> {
     saying(matrix, |matrix| matrix.with_pages(page, huge))
 }
@@ -51,6 +51,11 @@ fn saying(
     let matrix = choose(matrix)?;
     matrix.notes()[known..].iter().for_each(|note| progress::warn(note));
     Ok(matrix)
+}
+
+/// The sizes of huge pages that some port has, as messages list them.
+pub(crate) fn thp_sizes() -> String {
+    ptelab::thp_sizes().iter().map(|kb| format!("{kb}kB")).collect::<Vec<_>>().join(", ")
 }
 
 /// Every known kernel, as help texts list them.

@@ -1,16 +1,44 @@
-//! `ptelab calls`, `ptelab completions`, `ptelab man`
+//! `ptelab calls`, `ptelab counters`, `ptelab ports`, `ptelab completions`, `ptelab man`
 
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::exit::FINE;
 use crate::output::{Failed, Out};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use ptelab::uapi::{FORMS, Params};
+use ptelab::pgtable::CpuFeature;
+use ptelab::uapi::{ByteSize, FORMS, Params};
+use ptelab::{Counter, Level};
 
 /// The table of calls, as it is.
 pub(crate) fn calls(out: &mut Out) -> Result<u8, Failed> {
     for form in FORMS {
-        out.line(format!("{}({})", form.name, Params(form.params)))?;
+        out.line(format!("{}({})\n    {}", form.name, Params(form.params), form.doc))?;
+    }
+    Ok(FINE)
+}
+
+/// What machines count, in the order of tables.
+pub(crate) fn counters(out: &mut Out) -> Result<u8, Failed> {
+    for counter in Counter::ALL {
+        out.line(format!("{:24} {}", counter.name(), counter.doc()))?;
+    }
+    Ok(FINE)
+}
+
+/// The ports, each with its pages and the features of its CPUs.
+pub(crate) fn ports(out: &mut Out) -> Result<u8, Failed> {
+    for port in ptelab::ports() {
+        let [page, huge] = [Level::Pte, Level::Pmd].map(|level| ByteSize(port.shape.entry_size(level)));
+        let also = if port.aliases.is_empty() {
+            String::new()
+        } else {
+            format!("; also called {}", port.aliases.join(", "))
+        };
+        out.line(format!("{}: pages of {page}, huge pages of {huge}{also}", port.name))?;
+        for CpuFeature { name, default, doc, .. } in port.features {
+            let state = if *default { "on" } else { "off" };
+            out.line(format!("    {name:12} {state:3}  {doc}"))?;
+        }
     }
     Ok(FINE)
 }
@@ -22,19 +50,25 @@ pub(crate) fn completions(shell: Shell, out: &mut Out) -> Result<u8, Failed> {
     Ok(FINE)
 }
 
-/// The page of the program, then those of its commands.
-pub(crate) fn man(out: &mut Out) -> Result<u8, Failed> {
+/// The manual page of the program, or of one of its commands; or all of them, into a folder.
+pub(crate) fn man(args: &args::Man, out: &mut Out) -> Result<u8, Failed> {
     let mut program = Args::command();
-    program.build();
-    let mut text = Vec::new();
-    clap_mangen::Man::new(program.clone()).render(&mut text)?;
-    for command in program.get_subcommands().filter(|command| command.get_name() != "help") {
-        let page = clap_mangen::Man::new(command.clone());
-        page.render_name_section(&mut text)?;
-        page.render_synopsis_section(&mut text)?;
-        page.render_options_section(&mut text)?;
-        page.render_extra_section(&mut text)?;
+    if let Some(folder) = &args.output {
+        clap_mangen::generate_to(program, folder)
+            .map_err(|error| Failed::Unusable(format!("{}: {error}", folder.display())))?;
+        return Ok(FINE);
     }
+    program.build();
+    let page = match &args.name {
+        None => &program,
+        Some(name) => program.find_subcommand(name).ok_or_else(|| {
+            let known = program.get_subcommands().filter(|command| !command.is_hide_set());
+            let known: Vec<&str> = known.map(clap::Command::get_name).collect();
+            Failed::Unusable(format!("no command `{name}`: choose from {}", known.join(", ")))
+        })?,
+    };
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page.clone()).render(&mut text)?;
     out.text(String::from_utf8_lossy(&text))?;
     Ok(FINE)
 }

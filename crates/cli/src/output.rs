@@ -51,7 +51,7 @@ impl Out {
     }
 }
 
-/// Why a command did not come to its end.
+/// Why a command did not finish.
 #[derive(Debug)]
 pub(crate) enum Failed {
     /// Input or usage, in a sentence.
@@ -109,7 +109,7 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
 }
 
 /// A file to write to; `-` is standard output.
-pub(crate) fn create(path: &Path) -> Result<Box<dyn Write>, Failed> {
+pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
     if is_stdout(path) {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }

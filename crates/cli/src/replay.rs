@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{input, logs, machines};
 use ptelab::HwKind;
@@ -10,8 +10,6 @@ use ptelab::exec::Watch;
 use ptelab::replay::{self, MapsLine, MapsReport, Options, Replay, ReplayError, SmapsArea};
 use ptelab::scenario::strace::Reader;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// Mistakes of a maps file, and processes, that a message names.
@@ -41,7 +39,7 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     let bar = progress::spinner("lines");
     let watch = Watch { stop: &STOP, tick: &|lines| bar.inc(lines) };
-    let scenario = args.to_scenario.as_deref().map(create).transpose()?;
+    let scenario = args.to_scenario.as_deref().map(output::create).transpose()?;
     let done = replay::replay(Reader::new(log), &matrix, &options, scenario, watch);
     bar.finish_and_clear();
     let done = done.map_err(|error| match error {
@@ -75,12 +73,6 @@ fn check_pid(pid: u32, done: &Replay) -> Result<(), String> {
     let known =
         if known.is_empty() { "it names none".to_owned() } else { format!("it has {}", known.join(", ")) };
     Err(format!("the log has no process {pid}: {known}"))
-}
-
-fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
-    let file =
-        File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
-    Ok(Box::new(BufWriter::new(file)))
 }
 
 fn maps(path: &Path) -> Result<Vec<MapsLine>, Failed> {

@@ -1,7 +1,7 @@
 //! `ptelab verify --host` and `ptelab verify --qemu`
 
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{args, input, machines, verdict};
 use ptelab::exec::Watch;
@@ -99,7 +99,7 @@ impl<'a> Verdicts<'a> {
     }
 }
 
-/// Somebody who stops with Ctrl-C.
+/// A watch that Ctrl-C stops.
 const fn watch() -> Watch<'static> {
     Watch { stop: &STOP, tick: &|_| () }
 }
@@ -259,8 +259,7 @@ fn write(args: &args::Verify, golden: &Golden) -> Result<(), Failed> {
     let Some(to) = &args.write else { return Ok(()) };
     let several = args.files.len() > 1;
     let to = if several { to.join(golden.file_name()) } else { to.clone() };
-    let failed = |error| Failed::Unusable(format!("{}: {error}", to.display()));
-    std::fs::write(&to, golden.to_text()).map_err(failed)
+    output::write_file(&to, golden.to_text().as_bytes())
 }
 
 fn print_facts(facts: &HostFacts, out: &mut Out) -> Result<(), Failed> {

@@ -22,7 +22,7 @@ mod vary;
 
 #[cfg(all(feature = "real", target_os = "linux"))]
 pub(crate) use case::is_kernels_own;
-pub use case::{Found, Plan, Planned, one_page_size};
+pub use case::{Found, Plan, Planned, by_page_size, one_page_size};
 pub use checks::{Check, Checks, Violation};
 pub use coverage::Coverage;
 #[cfg(all(feature = "real", target_os = "linux"))]

@@ -1,6 +1,7 @@
 //! Ports and kernels by name, and names that are none.
 
-use ptelab_machine::{BuildError, KernelRules, default_ports, ports};
+use ptelab_machine::{BuildError, KernelRules, Level, PortInfo, default_ports, ports};
+use std::collections::BTreeSet;
 
 /// A selection that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,19 +22,19 @@ pub enum SelectError {
     /// Two kernels with different rules have one name.
     #[error("two kernels are named `{0}`")]
     SameName(String),
-    /// The running kernel, which is no emulated one.
-    #[error("`host` is the running kernel: `ptelab verify --host FILE` plays scenarios there")]
+    /// The running kernel, which is not emulated.
+    #[error("`host` is the running kernel: `ptelab verify --host FILE` plays scenarios on it")]
     Host,
     /// A kernel image, which is no emulated kernel.
     #[error(
-        "`{0}` is a kernel image, which this command does not ask: `run`, `compare`, `verify`, `explain`, `cost`, `fuzz` and `series` play on images"
+        "`{0}` is a kernel image, which this command does not take: `run`, `compare`, `verify`, `explain`, `cost`, `fuzz` and `series` play on images"
     )]
     Image(String),
-    /// A scenario is for pages that no port chosen has.
-    #[error("this is for pages of {0}, and no port chosen has such")]
+    /// A scenario is for pages that no chosen port has.
+    #[error("this is for pages of {0}, which no chosen port has")]
     Pages(String),
     /// A CPU feature is not written as it should be.
-    #[error("`{0}` is no CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]
+    #[error("`{0}` is not a CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]
     Cpu(String),
     /// A machine of this kind cannot be built.
     #[error(transparent)]
@@ -51,6 +52,16 @@ pub const DEFAULT_PORTS: &str = "default";
 /// Names of the ports that a command runs on unless told otherwise.
 pub fn default_port_names() -> Vec<&'static str> {
     default_ports().iter().map(|port| port.name).collect()
+}
+
+/// Sizes of huge pages that some port has, as sysfs names them, in units of 1024 bytes.
+pub fn thp_sizes() -> BTreeSet<u64> {
+    let sizes = |port: PortInfo| {
+        let [page, huge] = [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level));
+        // From four pages on, as `MIN_THP_ORDER` has it.
+        (2..=(huge / page).ilog2()).map(move |order| (page << order) >> 10)
+    };
+    ports().into_iter().flat_map(sizes).collect()
 }
 
 /// Names of all kernels.

@@ -2,7 +2,7 @@
 
 use crate::{file, fixture, parsed, ptelab, refused, stderr, stdout};
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -83,7 +83,7 @@ fn unusable_input_is_refused() {
     refused(&["verify", &file("empty.json", b"")], &["EOF"]);
     refused(&["run", &file("garbage.scn", &[0x84, 0, 0xff, b'\n', 0xfe])], &["UTF-8"]);
     let scenario = fixture("scenarios/exclusive-mid-folio.scn");
-    refused(&["run", &scenario, "--arch", "x86"], &["no port `x86`", "x86_64"]);
+    refused(&["run", &scenario, "--arch", "x87"], &["no port `x87`", "x86_64"]);
     refused(&["run", &scenario, "--kernel", "5.4"], &["no kernel `5.4`", "6.17-rc1"]);
     refused(&["run", &scenario, "--cpu", "arm64.mmx=on"], &["`mmx`", "hafdbs"]);
     refused(&["run", &scenario, "--memory", "99999999T"], &["8T"]);
@@ -142,22 +142,44 @@ fn addresses_and_sizes_past_the_end_are_errors_of_the_call() {
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
 }
 
-#[cfg(unix)]
-#[test]
-fn a_long_run_stops_on_ctrl_c_and_prints_what_it_has() {
-    let text = "repeat 1000000000 {\n  mmap(0x40000000, 4K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0)\n}\n";
+/// What a command prints that Ctrl-C stops as soon as it listens to it.
+#[cfg(target_os = "linux")]
+fn stopped(args: &[&str]) -> Output {
     let child = Command::new(env!("CARGO_BIN_EXE_ptelab"))
-        .args(["run", &file("endless.scn", text.as_bytes()), "--arch", "arm64"])
+        .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program runs");
-    std::thread::sleep(Duration::from_millis(500));
+    let status = format!("/proc/{}/status", child.id());
+    let listens = || {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        u64::from_str_radix(caught.trim(), 16).expect("a mask of signals") & 2 != 0
+    };
+    while !listens() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(130));
-    assert!(stdout(&output).contains("lines (stopped)"), "{}", stdout(&output));
+    child.wait_with_output().expect("it ends")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_stops_a_command_and_it_prints_what_it_has() {
+    let text = "repeat 1000000000 {\n  mmap(0x40000000, 4K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0)\n}\n";
+    let endless = file("endless.scn", text.as_bytes());
+    for (args, says) in [
+        (&["run", &endless, "--arch", "arm64"][..], "(stopped)"),
+        (&["report", &endless, "-o", "-"], ""),
+        (&["check", "--bugs", "--cases", "1000000000"], "stopped"),
+        (&["fuzz", "--minutes", "1000", "--arch", "arm64"], " programs from seed 1"),
+    ] {
+        let output = stopped(args);
+        assert_eq!(output.status.code(), Some(130), "{args:?}: {}", stderr(&output));
+        assert!(stdout(&output).contains(says), "{args:?}: {}", stdout(&output));
+    }
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Ports whose pages are not of 4K, and those that are asked for by name.
 
-use crate::{file, fixture, ptelab, refused, stderr, stdout};
+use crate::{file, fixture, parsed, ptelab, refused, stderr, stdout};
+use std::path::Path;
 
 const TEXT: &str = "mmap(0x40000000, 256K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\n\
     memset(0x40000000, 7, 256K)\nmprotect(0x40000000, 64K, PROT_READ)\ndump(0x40000000, 256K, \"all\")\n";
@@ -40,7 +41,65 @@ fn what_is_for_other_pages_is_refused() {
     let log = fixture("strace/python-thp.strace");
     refused(&["replay", &log, "--arch", "loong64"], &["line 3", "16K", "smaller pages"]);
     refused(&["bench", "--arch", "arm64-16k", "--layout", "t3"], &["pages of 4K"]);
-    refused(&["fuzz", "--arch", "arm64,loong64", "--cases", "1"], &["pages of one size", "loong64 (16K)"]);
+}
+
+/// Ports are fuzzed together with those of the same page size, one size after the other.
+#[test]
+fn every_page_size_is_fuzzed_in_turn() {
+    let output = ptelab(&["fuzz", "--arch", "arm64,loong64", "--cases", "3"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.starts_with("Pages of 4K: arm64\n3 programs from seed 1 in "), "{text}");
+    assert!(text.contains("\nPages of 16K: loong64\n3 programs from seed 1 in "), "{text}");
+    let json = parsed(&ptelab(&["fuzz", "--arch", "arm64,loong64", "--cases", "3", "--json"]));
+    assert_eq!((&json["cases"], &json["runs"][1]["ports"][0]), (&6.into(), &"loong64".into()), "{json}");
+}
+
+/// Names that people know an architecture by, and sizes of huge pages that none has.
+#[test]
+fn names_are_known_and_sizes_are_checked() {
+    for (known, name) in
+        [("aarch64", "arm64"), ("amd64", "x86_64"), ("x86", "x86_64"), ("loongarch64", "loong64")]
+    {
+        let output = ptelab(&["run", &fixture("scenarios/guard.scn"), "--arch", known, "--kernel", "v6.17"]);
+        assert!(stdout(&output).contains(&format!("{name}, Linux 6.17: ")), "{known}: {}", stdout(&output));
+    }
+    let odd = file("odd-thp.scn", b"thp(\"64kB\", \"always\")\n  thp(\"8kB\", \"always\")\n");
+    refused(&["run", &odd], &["no port has huge pages of 8kB", "odd-thp.scn:2:7", "16kB, 32kB"]);
+    refused(&["step", &odd], &["terminal"]);
+    let log = fixture("strace/python-thp.strace");
+    refused(&["replay", &log, "--thp", "8kB=always"], &["no port has huge pages of 8kB"]);
+}
+
+/// What a shell completes, and what a page of the manual is.
+#[test]
+fn shells_complete_ports_and_releases() {
+    for shell in ["bash", "zsh", "fish"] {
+        let text = stdout(&ptelab(&["completions", shell]));
+        for word in ["riscv64", "s390x", "6.17-rc1"] {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+    }
+    let help = stdout(&ptelab(&["run", "--help"]));
+    assert!(help.contains("hafdbs") && help.contains("riscv64: ") && help.contains("-lpa2"), "{help}");
+    assert!(stdout(&ptelab(&["man", "compare"])).contains("ptelab-compare"));
+    refused(&["man", "comapre"], &["no command `comapre`", "compare"]);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");
+    std::fs::create_dir_all(&folder).expect("the folder for tests can be written");
+    assert_eq!(ptelab(&["man", "-o", &folder.display().to_string()]).status.code(), Some(0));
+    assert!(folder.join("ptelab-replay.1").exists() && !folder.join("ptelab-host-play.1").exists());
+}
+
+/// `-` is standard output wherever something is written.
+#[test]
+fn a_dash_is_standard_output() {
+    let log = fixture("strace/python-thp.strace");
+    let text = stdout(&ptelab(&["replay", &log, "--until", "20", "--to-scenario", "-"]));
+    assert!(text.contains("mmap("), "{text}");
+    let scenario = fixture("scenarios/guard.scn");
+    let text = stdout(&ptelab(&["timeline", &scenario, "-o", "-", "--arch", "arm64", "--kernel", "6.17"]));
+    assert!(text.starts_with('{') && text.trim_end().ends_with('}'), "nothing else is printed");
+    assert!(!std::path::Path::new("-").exists(), "no file of that name");
 }
 
 #[test]

@@ -206,15 +206,21 @@ impl Plan {
     }
 }
 
+/// Ports by the size of their pages.
+pub fn by_page_size(ports: &[&'static str]) -> BTreeMap<u64, Vec<&'static str>> {
+    let mut sizes: BTreeMap<u64, Vec<&'static str>> = BTreeMap::new();
+    for port in ports.iter().filter_map(|name| port_named(name)) {
+        sizes.entry(port.shape.entry_size(Level::Pte)).or_default().push(port.name);
+    }
+    sizes
+}
+
 /// Ports are held against each other call by call, which takes pages of one size.
 ///
 /// # Errors
 /// Where they are of several: which ports have which.
 pub fn one_page_size(ports: &[&'static str]) -> Result<(), String> {
-    let mut sizes: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
-    for port in ports.iter().filter_map(|name| port_named(name)) {
-        sizes.entry(port.shape.entry_size(Level::Pte)).or_default().push(port.name);
-    }
+    let sizes = by_page_size(ports);
     if sizes.len() <= 1 {
         return Ok(());
     }
