@@ -210,7 +210,7 @@ fn a_terminal_shows_the_map_and_is_restored() {
     terminal.wait_for("32 unfolds");
     terminal.press("]]]]");
     terminal.wait_for("flush requests");
-    terminal.press("\t");
+    terminal.press("\t[[[[");
     terminal.wait_for("32 batches");
     terminal.wait_for("why: mprotect_batch");
     terminal.press("/40009000\r");

@@ -81,7 +81,7 @@ fn shells_complete_ports_and_releases() {
         }
     }
     let help = stdout(&ptelab(&["run", "--help"]));
-    assert!(help.contains("hafdbs") && help.contains("riscv64: ") && help.contains("-lpa2"), "{help}");
+    assert!(help.contains("hafdbs") && help.contains("riscv64:") && help.contains("-lpa2"), "{help}");
     assert!(stdout(&ptelab(&["man", "compare"])).contains("ptelab-compare"));
     refused(&["man", "comapre"], &["no command `comapre`", "compare"]);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("man");

@@ -102,7 +102,7 @@ fn options_that_make_no_sense_are_refused() {
         &["line 1:", "is not a line of /proc/PID/maps", "and 24 more"],
     );
     refused(&["replay", &log, "--thp", "64kB=often"], &["always, madvise, inherit, never"]);
-    refused(&["replay", &log, "--thp", "63kB=always"], &["is no size"]);
+    refused(&["replay", &log, "--thp", "63kB=always"], &["is not a size"]);
     refused(&["replay", &log, "--dump", "0x1000"], &["ADDR,LEN"]);
     refused(&["replay", &log, "--pid", "7"], &["no process 7", "it has 10990"]);
     refused(&["replay", &log, "--to-scenario", "/nonexistent/x.scn"], &["/nonexistent/x.scn"]);

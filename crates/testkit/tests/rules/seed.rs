@@ -126,7 +126,11 @@ fn row(name: &str) -> String {
 /// A quotient, rounded to a tenth.
 fn tenths(n: u64, of: u64) -> String {
     let tenths = (10 * n + of / 2) / of;
-    if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{}.{}", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) {
+        (tenths / 10).to_string()
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
 }
 
 fn before_and_after(counters: &[Counters], show: impl Fn(&Counters) -> String) -> String {

@@ -1,4 +1,4 @@
-//! README.md shows the library's own example, which is tested.
+//! The page on the library shows the library's own example, which is tested.
 
 /// The example of the library's documentation, without what it hides.
 fn example() -> String {
@@ -9,7 +9,7 @@ fn example() -> String {
 }
 
 #[test]
-fn the_readme_shows_the_tested_example() {
+fn the_page_shows_the_tested_example() {
     assert!(example().contains("Machine::builder"), "{}", example());
-    assert!(include_str!("../../../README.md").contains(&format!("```rust\n{}\n```\n", example())));
+    assert!(include_str!("../../../docs/library.md").contains(&format!("```rust\n{}\n```\n", example())));
 }
