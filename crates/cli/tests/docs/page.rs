@@ -103,8 +103,7 @@ fn console(block: &str, folder: &Path, wrong: &mut String) -> String {
         }
         let expected: String = std::iter::from_fn(|| lines.next_if(|line| !line.starts_with("$ "))).collect();
         let printed = print(&command, folder);
-        let (printed, expected) =
-            Assert::new().normalize(printed.into_data().raw(), expected.into_data().raw());
+        let (printed, expected) = Assert::new().normalize(printed.into_data(), expected.into_data());
         if printed != expected {
             let _ = writeln!(wrong, "$ {command}is shown as\n{expected}but prints\n{printed}");
         }
