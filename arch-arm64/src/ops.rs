@@ -11,6 +11,12 @@ impl<const SHIFT: u32> PteOps for Granule<SHIFT> {
     const ATOMIC: bool = true;
     const HAVE_MOVE_TABLES: bool = true;
 
+    /// Where pages are of 4K (`arch/arm64/Kconfig`).
+    #[inline]
+    fn arch_wants_thp_swap(&self) -> bool {
+        SHIFT == 12
+    }
+
     /// Exchanged whether young or not (`__ptep_test_and_clear_young`).
     #[inline]
     fn clear_young_pte<H: Hw>(&self, hw: &mut H, p: Ptep) -> bool {
