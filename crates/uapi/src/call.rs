@@ -160,7 +160,7 @@ calls! {
             addr: Addr, len: Len, flags: PmScanFlags, mask: PageCategories, returned as "return": PageCategories,
             max_pages: OrZero<MaxPages>
         };
-        /// Reclaims pages given up with `MADV_FREE`.
+        /// Reclaims memory, as `MADV_PAGEOUT` does.
         Reclaim = "reclaim" { addr: Addr, len: Len };
         /// Splits the folio mapped at an address into folios of the given order.
         SplitFolio = "split_folio" { addr: Addr, order: Order };

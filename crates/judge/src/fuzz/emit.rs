@@ -86,7 +86,6 @@ fn c_call(call: &Call) -> Option<String> {
         return Some(format!("syscall(SYS_{})", [name, &arguments()?].join(", ").trim_end_matches(", ")));
     }
     Some(match call {
-        // Reclaim of what MADV_FREE gave up is a part of MADV_PAGEOUT.
         Call::Reclaim { addr, len } => format!("madvise((void *){addr:#x}, {len}, MADV_PAGEOUT)"),
         Call::Hwpoison { addr } => format!("madvise((void *){addr:#x}, 4096, MADV_HWPOISON)"),
         Call::SoftOffline { addr } => {

@@ -2,7 +2,9 @@
 
 use super::{BASE, Calls as _, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
 use ptelab_machine::mm::Rules;
-use ptelab_machine::{Advice, Backend, CallError, Errno, KernelRules, MremapFlags, ThpMode};
+use ptelab_machine::{
+    Advice, Backend, Call, CallError, Errno, KernelRules, MremapFlags, Outcome, ThpMode, VirtAddr,
+};
 
 #[test]
 fn threads_share_until_the_last_ends() {
@@ -88,4 +90,31 @@ fn an_untouched_source_takes_its_copy_in() {
         assert_eq!(maps(vm).len(), 2);
         assert_eq!((vm.read_byte(1, from), vm.read_byte(1, BASE + 3 * PAGE)), (Ok(0), Ok(1)));
     });
+}
+
+/// A move leaves a guard soft-dirty, of which a child knows nothing.
+#[test]
+fn a_child_has_guards_and_not_what_was_noted_of_them() {
+    let mut vm = machine("x86_64", KernelRules::DEFAULT);
+    let (elsewhere, fixed) = (BASE + (1 << 20), MremapFlags::MAYMOVE | MremapFlags::FIXED);
+    anon(&mut *vm, 0, 1, RW);
+    assert_eq!(vm.madvise(1, BASE, PAGE, Advice::GUARD_INSTALL), Ok(()));
+    let guard = vm.entry(1, VirtAddr::new(BASE)).expect("it lives");
+    assert_eq!(vm.mremap(1, BASE, PAGE, PAGE, fixed, elsewhere), Ok(elsewhere));
+    assert_ne!(vm.entry(1, VirtAddr::new(elsewhere)), Ok(guard));
+    let child = vm.fork(1).expect("memory");
+    assert_eq!(vm.entry(child, VirtAddr::new(elsewhere)), Ok(guard));
+}
+
+#[test]
+fn reclaim_splits_what_swap_has_no_room_for() {
+    for port in ["arm64", "riscv64", "ppc64"] {
+        let mut vm = machine(port, KernelRules::DEFAULT);
+        vm.thp_size(1, 64, ThpMode::Always).expect("a size");
+        assert_eq!(vm.mmap(1, BASE, 64 << 10, RW, super::ANON), Ok(BASE));
+        assert_eq!(vm.memset(1, BASE, 7, 64 << 10), Ok(()));
+        assert_eq!(vm.call(1, &Call::Reclaim { addr: BASE, len: 64 << 10 }), Outcome::Value(0));
+        let snapshot = vm.snapshot(1, BASE, 64 << 10).expect("it lives");
+        assert!(snapshot.runs.iter().all(|run| run.page.is_some_and(|page| page.folio_pages == 1)), "{port}");
+    }
 }

@@ -24,15 +24,13 @@ pub(crate) enum Cold {
     Deactivate,
     /// It is reclaimed now.
     Pageout,
-    /// So much of it as `MADV_FREE` gave up is reclaimed now.
-    PageoutLazyfree,
 }
 
 impl Cold {
     const fn cause(self) -> &'static Cause {
         match self {
             Self::Deactivate => &cause::cold,
-            Self::Pageout | Self::PageoutLazyfree => &cause::pageout,
+            Self::Pageout => &cause::pageout,
         }
     }
 }
@@ -179,7 +177,7 @@ fn madvise_cold_or_pageout<A: Arch, H: TableMemory>(
         let mut isolated = Vec::new();
         for_each_batch(&mut k.pt, mm, (from, next), |pt, b| {
             let alone = pt.pages.folio_mapcount(b.folio) as usize == b.folio.nr_pages();
-            if alone && pages_out(pt, cold, b.folio) {
+            if alone && cold == Cold::Pageout {
                 isolated.push(b.folio);
             }
             if !alone {
@@ -215,18 +213,10 @@ fn cold_huge_pmd<A: Arch, H: TableMemory>(
         k.pt.set_pmd_at(from, pmdp, k.pt.arch.pmd_mkold(pmd));
         tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
     }
-    if pages_out(&k.pt, cold, folio) {
+    if cold == Cold::Pageout {
         reclaim_pages(k, mm, &[folio]);
     }
     true
-}
-
-fn pages_out<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, cold: Cold, folio: FolioSpan) -> bool {
-    match cold {
-        Cold::Deactivate => false,
-        Cold::Pageout => true,
-        Cold::PageoutLazyfree => pt.pages.is_lazyfree(folio) || !pt.pages.is_anon(folio),
-    }
 }
 
 /// Does something to each folio that is mapped in a range under one table, batch by batch. A large folio that lies only
@@ -275,9 +265,7 @@ fn merged_young_dirty<A: Arch, H: TableMemory>(
     })
 }
 
-/// Reclaims the lazyfree folios in a range of so many bytes, as `MADV_PAGEOUT` does: those that were not written to are
-/// discarded, the others are to be kept again. Folios that another process maps too are passed over, and other memory
-/// stays, apart from large folios that lie in the range only in part: they are split.
+/// Reclaims the folios in a range of so many bytes, as `MADV_PAGEOUT` does.
 ///
 /// # Errors
 /// Those of `madvise`.
@@ -289,5 +277,5 @@ pub fn reclaim<A: Arch, H: TableMemory>(
     len: u64,
 ) -> Result<(), Errno> {
     let end = madvise_end::<A>(start, len)?;
-    walk_vmas(k, mm, (start, end), |k, mm, vma, part| madvise_cold(k, mm, vma, part, Cold::PageoutLazyfree))
+    walk_vmas(k, mm, (start, end), |k, mm, vma, part| madvise_cold(k, mm, vma, part, Cold::Pageout))
 }

@@ -194,7 +194,10 @@ fn copy_nonpresent_pte<A: Arch, H: TableMemory>(
         swp_type::MARKER => {
             let uffd_wp = copy.keeps_uffd && leaf.is_marker(marker::UFFD_WP);
             if uffd_wp || leaf.is_marker(marker::GUARD) || leaf.is_marker(marker::POISONED) {
-                k.pt.set_pte_at(addr, dst, pte);
+                // What the marker stands for, and nothing that was noted of the parent's entry (`copy_pte_marker`).
+                leaf.flags = SoftFlags::empty();
+                let word = k.pt.soft_word(leaf);
+                k.pt.set_pte_at(addr, dst, word);
             }
             return Forked::Done;
         }
