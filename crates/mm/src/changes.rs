@@ -77,6 +77,22 @@ changes! {
         },
     }
 
+    /// A read fault maps a page of a file or of shared memory that is dirty already by a dirty entry, where the entry is writable at once.
+    read_fault_maps_dirty {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/memory.c, set_pte_range",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                madvise(0x40000000, 4K, MADV_DONTNEED)
+                touch(0x40000000, 4K, READ)
+                dump(0x40000000, 4K, "dirty, or clean")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// mremap moves contiguous blocks whole.
     mremap_batches {
         since: Turn::at("6.17"),
