@@ -143,7 +143,16 @@ pub(crate) struct Man {
 pub(crate) struct Kernels {
     /// Releases, or files of rules
     #[arg(value_name = "KERNEL", num_args = 0..=2, value_parser = KERNELS, hide_possible_values = true)]
-    pub(crate) kernels: Vec<String>,
+    pub(crate) of: Vec<String>,
+    /// What changed for this port, or for all
+    #[arg(long, value_name = "PORT")]
+    pub(crate) arch: Option<String>,
+    /// Print the table of changes as a page of documentation
+    #[arg(long, conflicts_with_all = ["of", "json"])]
+    pub(crate) markdown: bool,
+    /// Print the table of changes as JSON
+    #[arg(long, conflicts_with = "of")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

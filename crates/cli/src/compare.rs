@@ -4,16 +4,18 @@ use crate::args;
 use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
 use crate::run;
+use ptelab::agree::{Agreeing, agreeing, ranges};
 use ptelab::compare::{self, Differing};
 use ptelab::{DEFAULT_PORTS, RunReport, cost, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
     let (scenario, reports) = run::all_reports(args, DEFAULT_PORTS, "all")?;
     let (ports, kernels) = compare::compare(&scenario, &reports);
+    let agree = agreeing(&scenario, &reports);
     if args.json {
-        out.json(&cost::comparison_json(&reports, &ports, &kernels))?;
+        out.json(&cost::comparison_json(&reports, &ports, &kernels, &agree))?;
     } else {
-        print(&reports, &ports, &kernels, args.per_call, out)?;
+        print(&reports, (&ports, &kernels, &agree), args.per_call, out)?;
     }
     let status = run::status(&reports);
     let differs = !ports.is_empty() || !kernels.is_empty();
@@ -22,14 +24,11 @@ pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed
 
 fn print(
     reports: &[RunReport],
-    ports: &[Differing],
-    kernels: &[Differing],
+    (ports, kernels, agree): (&[Differing], &[Differing], &[Agreeing]),
     per_call: bool,
     out: &mut Out,
 ) -> Result<(), Failed> {
-    for report in reports {
-        out.text(show::summary(report))?;
-    }
+    summaries(reports, out)?;
     out.line("")?;
     out.heading("Between ports, in what every architecture has:")?;
     for line in compare::unlike_pages(reports) {
@@ -37,6 +36,7 @@ fn print(
     }
     differing(ports, out)?;
     out.heading("Between kernels of one port, word for word:")?;
+    groups(reports, agree, out)?;
     differing(kernels, out)?;
     let (mut seen, mut predicted): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     for report in reports {
@@ -61,6 +61,34 @@ fn print(
             out.line(format!("  {line}"))?;
         }
         out.line(format!("  {}", cost::LIMITS))?;
+    }
+    Ok(())
+}
+
+/// A line a machine; kernels of one port of which the same is to be said share one, where they are several neighbours.
+fn summaries(reports: &[RunReport], out: &mut Out) -> Result<(), Failed> {
+    let rest = |report: &RunReport| show::summary(report).replacen(report.kernel, "", 1);
+    let alike = |a: &RunReport, b: &RunReport| a.arch == b.arch && rest(a) == rest(b);
+    for chunk in reports.chunk_by(alike) {
+        let names: Vec<&str> = chunk.iter().map(|report| report.kernel).collect();
+        match chunk {
+            [first, _, _, ..] => {
+                out.text(show::summary(first).replacen(first.kernel, &ranges(&names, &names), 1))?;
+            }
+            few => few.iter().try_for_each(|report| out.text(show::summary(report)))?,
+        }
+    }
+    Ok(())
+}
+
+/// Which kernels agree, where that is more than what differs between neighbours.
+fn groups(reports: &[RunReport], agree: &[Agreeing], out: &mut Out) -> Result<(), Failed> {
+    for of_port in agree {
+        let kernels: Vec<&str> =
+            reports.iter().filter(|report| report.arch == of_port.arch).map(|report| report.kernel).collect();
+        if kernels.len() > 2 && of_port.groups.len() > 1 {
+            out.line(format!("  {}", of_port.text(&kernels)))?;
+        }
     }
     Ok(())
 }

@@ -4,14 +4,32 @@ use crate::args;
 use crate::exit::FINE;
 use crate::machines::named;
 use crate::output::{Failed, Out};
-use ptelab::kernels;
+use ptelab::kernels::{self, ChangesTable};
+use ptelab::{Matrix, port_named};
 
 pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed> {
-    let rules = args.kernels.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
-    out.text(match rules.as_slice() {
-        [] => kernels::changes_text(),
-        [one] => kernels::kernel_text(one),
-        [from, .., to] => kernels::differences_text(from, to),
-    })?;
+    let rules = args.of.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
+    let port = args.arch.as_deref().filter(|arch| *arch != "all").map(port).transpose()?;
+    let text = match rules.as_slice() {
+        [] => {
+            let table = ChangesTable::new(port);
+            if args.json {
+                out.json(&table)?;
+                return Ok(FINE);
+            }
+            if args.markdown { table.markdown() } else { table.text() }
+        }
+        [one] => kernels::kernel_text(one, port),
+        [from, .., to] => kernels::differences_text(from, to, port),
+    };
+    out.text(text)?;
     Ok(FINE)
+}
+
+/// A port by one of its names; other names are refused as everywhere.
+fn port(name: &str) -> Result<&'static str, Failed> {
+    Matrix::new().ports(name)?;
+    port_named(name)
+        .map(|port| port.name)
+        .ok_or_else(|| Failed::Unusable(format!("`{name}` is not one port")))
 }

@@ -67,7 +67,7 @@ impl Release {
     }
 
     /// Whether it stands for its whole series: `6.17`.
-    pub(crate) const fn is_whole_series(self) -> bool {
+    pub const fn is_whole_series(self) -> bool {
         self.candidate.is_none() && self.patch == 0
     }
 

@@ -3,6 +3,7 @@
 //! [`Machine`] is the way in for tests; `Matrix` (feature `matrix`) runs a scenario on many machines side by side, and
 //! [`compare()`](compare::compare) says where they differ.
 
+pub mod agree;
 pub mod compare;
 pub mod exec;
 #[cfg(feature = "json")]

@@ -1,5 +1,6 @@
 //! Tables of counters.
 
+use crate::agree::ranges;
 use crate::report::{Cost, LineCost, RunReport};
 use comfy_table::{CellAlignment, Table, presets};
 use ptelab_machine::{Counter, Counters, HISTOGRAM};
@@ -42,9 +43,25 @@ pub fn line_table(reports: &[&RunReport], line: u32) -> Option<Table> {
     side_by_side(reports, &format!("line {line}"), &costs)
 }
 
+/// Columns in which every machine has one of its own; where there are more, neighbours that took the same share one.
+const MOST_COLUMNS: usize = 4;
+
 fn side_by_side(reports: &[&RunReport], what: &str, costs: &[Cost]) -> Option<Table> {
-    let machines: Vec<String> = reports.iter().map(|report| report.machine()).collect();
-    costs_table(&machines, what, costs)
+    if reports.len() <= MOST_COLUMNS {
+        let machines: Vec<String> = reports.iter().map(|report| report.machine()).collect();
+        return costs_table(&machines, what, costs);
+    }
+    let columns: Vec<(&RunReport, Cost)> = reports.iter().copied().zip(costs.iter().copied()).collect();
+    let alike = |a: &(&RunReport, Cost), b: &(&RunReport, Cost)| a.0.arch == b.0.arch && a.1 == b.1;
+    let kernels: Vec<&str> = reports.iter().map(|report| report.kernel).collect();
+    let (machines, costs): (Vec<String>, Vec<Cost>) = columns
+        .chunk_by(alike)
+        .map(|chunk| {
+            let names: Vec<&str> = chunk.iter().map(|(report, _)| report.kernel).collect();
+            (format!("{} {}", chunk[0].0.arch, ranges(&names, &kernels)), chunk[0].1)
+        })
+        .unzip();
+    costs_table(&machines, what, &costs)
 }
 
 /// What some calls took on several machines: a row a counter, a column a machine, and the ratio of the last to the first.

@@ -30,14 +30,14 @@ fn the_table_says_what_changed_when() {
 fn releases_that_are_not_known_get_the_nearest_rules_and_say_so_in_a_line() {
     let scenario = fixture("scenarios/guard.scn");
     let run = |kernel| ptelab(&["run", &scenario, "--arch", "aarch64", "--kernel", kernel]);
-    let output = run("v6.17.8");
+    let output = run("v6.16.8");
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(stderr(&output), "ptelab: 6.17.8 is not known: the rules of 6.17, as 6.17.13\n");
-    assert!(stdout(&output).contains("arm64, Linux 6.17"), "{}", stdout(&output));
-    let output = run("7.1");
-    assert!(stderr(&output).starts_with("ptelab: 7.1 is not known: the rules of 6.17 but for "));
+    assert_eq!(stderr(&output), "ptelab: 6.16.8 is not known: the rules of 6.16, as 6.16.12\n");
+    assert!(stdout(&output).contains("arm64, Linux 6.16"), "{}", stdout(&output));
+    let output = run("6.14");
+    assert!(stderr(&output).starts_with("ptelab: 6.14 is not known: the rules of 6.1"));
     assert_eq!(stderr(&output).lines().count(), 1);
-    assert!(stdout(&output).contains("arm64, Linux 7.1"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("arm64, Linux 6.14"), "{}", stdout(&output));
     assert_eq!(stderr(&run("7.3")), "");
     let output = ptelab(&["fuzz", "--cases", "3", "--kernel", "7.4"]);
     assert_eq!(stderr(&output), "ptelab: 7.4 is not known: the rules of 7.3\n", "wherever it is taken");
@@ -72,6 +72,51 @@ fn real_kernels_are_named_to_other_commands() {
     refused(&explain, &["no file boot/vmlinuz"]);
     refused(&["bench", "--kernel", "boot/vmlinuz"], &["`boot/vmlinuz` is a kernel image", "`verify`"]);
     refused(&["run", &scenario, "--kernel", "newest"], &["no kernel `newest`", "from 6.12 on"]);
+}
+
+/// What later stable releases of a series brought is not in its earlier ones.
+#[test]
+fn stable_releases_are_judged_by_what_came_by_then() {
+    let scenario = fixture("scenarios/guard.scn");
+    let output = ptelab(&["run", &scenario, "--arch", "arm64", "--kernel", "6.17.8"]);
+    let note = "ptelab: 6.17.8 is not known: the rules of 6.17, as 6.17.13, but for what came after it: mkwrite_dirties_clean\n";
+    assert_eq!(stderr(&output), note);
+    assert!(stdout(&output).contains("arm64, Linux 6.17.8"), "{}", stdout(&output));
+    let holds = |kernel: &str| stdout(&ptelab(&["kernels", kernel])).contains("+ cont_on_invalid ");
+    assert_eq!(
+        [holds("6.12.50"), holds("6.12.117"), holds("6.12.120"), holds("6.16")],
+        [true, false, false, true]
+    );
+}
+
+/// The page of documentation is what the program prints.
+#[test]
+fn the_page_of_kernels_is_current() {
+    let page = include_str!("../../../../docs/kernels.md");
+    let made = "cargo run -p ptelab-cli -- kernels --markdown > docs/kernels.md";
+    assert_eq!(stdout(&ptelab(&["kernels", "--markdown"])), page, "it is made by: {made}");
+}
+
+#[test]
+fn the_table_has_every_row_and_release() {
+    let output = ptelab(&["kernels", "--json"]);
+    let table: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("it is JSON");
+    let rows = table["changes"].as_array().expect("it has rows");
+    let row = |id: &str| rows.iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("no {id}"));
+    assert_eq!(row("mprotect_batches")["holds"]["6.16"], false);
+    assert_eq!(row("mprotect_batches")["since"]["commit"], "cac1db8c3aad");
+    assert_eq!(row("cont_on_invalid")["until"]["backports"][0], "6.12.117");
+    let of_x86 = stdout(&ptelab(&["kernels", "--arch", "amd64"]));
+    assert!(of_x86.contains("pmd_modify_keeps_dirty") && !of_x86.contains("cont_on_invalid"), "{of_x86}");
+    refused(&["kernels", "--arch", "vax"], &["vax"]);
+}
+
+#[test]
+fn kernels_that_agree_are_named_together() {
+    let output = ptelab(&["compare", &fixture("scenarios/guard.scn"), "--arch", "arm64", "--kernel", "all"]);
+    let text = stdout(&output);
+    assert!(text.starts_with("arm64, Linux 6.16 to 7.3: "), "{text}");
+    assert!(text.lines().any(|line| line == "  arm64: 6.16 to 6.17; 7.3"), "{text}");
 }
 
 /// A golden file of a release that is not known is held against what the tables say of it.

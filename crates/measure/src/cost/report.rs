@@ -4,6 +4,7 @@ use super::LIMITS;
 use super::calls::{Alike, Calls};
 use super::model::{Chosen, Model, Models};
 use ptelab_machine::{Backend, KernelRules, Outcome};
+use ptelab_run::agree::Agreeing;
 use ptelab_run::compare::Differing;
 use ptelab_run::exec::Watch;
 use ptelab_run::{Cost, RunReport, json};
@@ -166,7 +167,12 @@ pub fn before_after(of_port: &[Mprotects<'_>]) -> Option<String> {
 }
 
 /// A comparison as JSON: what differs between ports and between kernels, and each machine's counters.
-pub fn comparison_json(reports: &[RunReport], ports: &[Differing], kernels: &[Differing]) -> Value {
+pub fn comparison_json(
+    reports: &[RunReport],
+    ports: &[Differing],
+    kernels: &[Differing],
+    agree: &[Agreeing],
+) -> Value {
     let machines: Vec<Value> = reports
         .iter()
         .map(|report| {
@@ -183,5 +189,5 @@ pub fn comparison_json(reports: &[RunReport], ports: &[Differing], kernels: &[Di
             })
         })
         .collect();
-    json!({"machines": machines, "ports_differ": ports, "kernels_differ": kernels})
+    json!({"machines": machines, "ports_differ": ports, "kernels_differ": kernels, "kernels_agree": agree})
 }

@@ -16,8 +16,7 @@ pub struct NamedKernel {
 pub fn of_release(release: Release) -> Option<NamedKernel> {
     if let Some(rules) = KernelRules::of_series(release) {
         let is_it = rules.release == release || rules.name == release.to_string();
-        let note = format!("{release} is not known: the rules of {}, as {}", rules.name, rules.release);
-        return Some(NamedKernel { rules, note: (!is_it).then_some(note) });
+        return Some(if is_it { NamedKernel { rules, note: None } } else { of_stable(release, rules) });
     }
     if release < KernelRules::OLDEST {
         return None;
@@ -32,6 +31,18 @@ pub fn of_release(release: Release) -> Option<NamedKernel> {
     } else {
         NamedKernel { rules, note: Some(format!("{note} but for {}", but_for.join(", "))) }
     })
+}
+
+/// What is known of another stable release of a known series: it may be too old for what later ones of it have.
+fn of_stable(release: Release, series: &'static KernelRules) -> NamedKernel {
+    let rules = KernelRules::of_release(release);
+    let not_yet: Vec<&str> = differences(series, rules).map(|(_, change)| change.id).collect();
+    let note = format!("{release} is not known: the rules of {}, as {}", series.name, series.release);
+    if not_yet.is_empty() {
+        return NamedKernel { rules: series, note: Some(note) };
+    }
+    let but_for = format!("{note}, but for what came after it: {}", not_yet.join(", "));
+    NamedKernel { rules, note: Some(but_for) }
 }
 
 /// The changes that hold in one of two kernels only, with whose they are.
