@@ -99,6 +99,12 @@ pub(crate) enum Command {
         after_help = format!("Example: ptelab step fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::before_and_after())
     )]
     Step(Step),
+    /// Learn a kernel's rules: play what shows each change, and hold random programs against the emulator with what was learned
+    #[command(
+        after_help = "+ holds, - does not, ? undecided; behind it what the emulator would do otherwise, and what the kernel did.\n\
+        Example: ptelab learn vmlinuz-7.2-arm64 -o mine.toml && ptelab kernels 7.3 mine.toml"
+    )]
+    Learn(Learn),
     /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
     #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", machines::before_and_after().replace(',', " ")))]
     Kernels(Kernels),
@@ -137,6 +143,39 @@ pub(crate) struct Man {
     /// Write every page into this folder instead
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Learn {
+    /// A kernel image, or `host`: the running kernel, which shows less
+    #[arg(value_name = "KERNEL")]
+    pub(crate) kernel: String,
+    /// Scenarios to hold the kernel against what was learned
+    #[arg(value_name = "FILE.scn")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write the rules to this file, which --kernel takes
+    #[arg(short, long, value_name = "OUT.toml")]
+    pub(crate) output: Option<PathBuf>,
+    /// Random programs to hold an image against what was learned, at most
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) cases: u64,
+    /// The same seed makes the same programs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Minutes for random programs, at most
+    #[arg(long, value_name = "N")]
+    pub(crate) minutes: Option<u64>,
+    /// Also write golden files of what an image made of the probes to this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) golden: Option<PathBuf>,
+    /// Learn as if this release were not known; may be given several times
+    #[arg(long, value_name = "RELEASE")]
+    pub(crate) forget: Vec<String>,
+    #[command(flatten)]
+    pub(crate) guest: Guest,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

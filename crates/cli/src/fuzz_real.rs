@@ -16,7 +16,7 @@ use std::time::Duration;
 const CASES: u64 = 1000;
 
 #[derive(Serialize)]
-struct Report<'a> {
+pub(crate) struct Report<'a> {
     seed: u64,
     cases: u64,
     seconds: f64,
@@ -31,6 +31,17 @@ struct FoundReport<'a> {
     check: &'static str,
     text: &'a str,
     scenario: String,
+}
+
+impl<'a> FoundReport<'a> {
+    fn new(found: &'a Found) -> Self {
+        Self {
+            case: found.case,
+            check: found.violation.check.name(),
+            text: &found.violation.text,
+            scenario: scenario_text(found, None),
+        }
+    }
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8, Failed> {
@@ -62,7 +73,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
     }
     let finished = !progress::stopped();
     if args.json {
-        out.json(&to_json(args, &report, finished))?;
+        out.json(&to_json(args.seed, &report, finished))?;
     } else {
         print(args, &report, out)?;
     }
@@ -73,16 +84,10 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
     })
 }
 
-fn to_json<'a>(args: &args::Fuzz, report: &'a ProgramsReport, finished: bool) -> Report<'a> {
-    let found = |found: &'a Found| FoundReport {
-        case: found.case,
-        check: found.violation.check.name(),
-        text: &found.violation.text,
-        scenario: scenario_text(found, None),
-    };
+pub(crate) fn to_json(seed: u64, report: &ProgramsReport, finished: bool) -> Report<'_> {
     let ProgramsReport { cases, time, boots, .. } = *report;
-    let found = report.found.iter().map(found).collect();
-    Report { seed: args.seed, cases, seconds: time.as_secs_f64(), boots, found, finished }
+    let found = report.found.iter().map(FoundReport::new).collect();
+    Report { seed, cases, seconds: time.as_secs_f64(), boots, found, finished }
 }
 
 fn print(args: &args::Fuzz, report: &ProgramsReport, out: &mut Out) -> Result<(), Failed> {

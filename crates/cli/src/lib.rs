@@ -26,6 +26,8 @@ mod fuzz_real;
 mod input;
 mod kconfig;
 mod kernels;
+#[cfg_attr(not(target_os = "linux"), path = "learn_other.rs")]
+mod learn_real;
 mod logs;
 mod machines;
 mod manual;
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::bench(args, &mut out),
         Command::Check(args) => check::check(args, &mut out),
         Command::Fuzz(args) => fuzz::fuzz(args, &mut out),
+        Command::Learn(args) => learn_real::learn(args, &mut out),
         Command::Kernels(args) => kernels::kernels(args, &mut out),
         Command::Series(args) => series::series(args, &mut out),
         Command::HostPlay => verify_real::play(),

@@ -108,13 +108,17 @@ fn scenarios(args: &args::Verify) -> Result<Vec<Scenario>, Failed> {
     args.files.iter().map(|path| input::scenario_of(path)).collect()
 }
 
+/// This program as what plays scenarios on the running kernel.
+pub(crate) fn helpers() -> Result<Helpers, Failed> {
+    let program = std::env::current_exe()?;
+    Ok(Helpers { program, play: &["host-play"], keep: &["host-keep"] })
+}
+
 pub(crate) fn host(args: &args::Verify, rules: Option<&str>, out: &mut Out) -> Result<u8, Failed> {
     let rules = rules.map(machines::named).transpose()?;
     let scenarios = scenarios(args)?;
     progress::stop_on_ctrl_c();
-    let program = std::env::current_exe()?;
-    let helpers = Helpers { program, play: &["host-play"], keep: &["host-keep"] };
-    let mut host = Host::new(helpers, rules)?;
+    let mut host = Host::new(helpers()?, rules)?;
     if !args.json {
         print_facts(host.facts(), out)?;
     }

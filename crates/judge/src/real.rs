@@ -7,6 +7,8 @@ mod entry;
 pub mod host;
 #[cfg(feature = "fuzz")]
 mod judge;
+pub mod learn;
+pub mod learned_image;
 mod lost;
 mod moving;
 #[cfg(feature = "fuzz")]

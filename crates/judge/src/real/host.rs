@@ -1,9 +1,11 @@
 //! Holding machines against the running kernel.
 
 use super::VerifyError;
+use super::learn::{Learned, Unplayed};
 use super::moving::{self, AddrRange};
 use super::record;
 use super::recording::Recording;
+use crate::golden::GoldenError;
 use crate::verdict::{self, Verdict};
 use ptelab_machine::uapi::Class;
 use ptelab_machine::{
@@ -72,6 +74,11 @@ impl Host {
         &self.facts
     }
 
+    /// From now on the kernel is held against these rules alone.
+    pub fn hold_against(&mut self, rules: &'static KernelRules) {
+        self.kernels = vec![rules];
+    }
+
     /// Finds out what this kernel's configuration leaves out, and what we may not see.
     fn look_around(&mut self, port: &str) -> Result<(), VerifyError> {
         let left_out = &mut self.facts.left_out;
@@ -109,27 +116,16 @@ impl Host {
     ) -> Result<Option<Verdict>, VerifyError> {
         let verdict =
             Verdict { file: file.to_owned(), arch: self.facts.arch.to_owned(), ..Verdict::default() };
-        if let Some(reason) = self.why_not(scenario) {
-            return Ok(Some(Verdict { skipped: Some(reason), ..verdict }));
-        }
-        self.real.restart()?;
-        let (scenario, notes) = match self.place(scenario)? {
-            Ok(placed) => placed,
-            Err(reason) => return Ok(Some(Verdict { skipped: Some(reason), ..verdict })),
+        let played = match self.probe(file, scenario, watch)? {
+            Ok(played) => played,
+            Err(Unplayed::Stopped) => return Ok(None),
+            Err(Unplayed::Because(reason)) => {
+                return Ok(Some(Verdict { skipped: Some(reason), ..verdict }));
+            }
         };
-        let fallbacks = thp::fallbacks();
-        let area = moving::ranges(&scenario);
-        let port = self.builder.build().map_err(crate::golden::GoldenError::from)?;
-        let mut recording = Recording { area, ..Recording::default() };
-        let finished = record::record(&mut self.real, &*port, &scenario, &mut recording, watch);
-        self.real.end();
-        if !finished? {
-            return Ok(None);
-        }
-        let verdict = self.best(&recording, &scenario, &Verdict { notes, ..verdict })?;
-        if !verdict.is_equal() && thp::fallbacks() != fallbacks {
-            let reason = "no memory in one piece was free for a folio".to_owned();
-            return Ok(Some(Verdict { skipped: Some(reason), ..verdict }));
+        let verdict = self.best(&played, &Verdict { notes: played.notes.clone(), ..verdict })?;
+        if !verdict.is_equal() && played.fell_back {
+            return Ok(Some(Verdict { skipped: Some(FELL_BACK.to_owned()), ..verdict }));
         }
         Ok(Some(verdict))
     }
@@ -153,22 +149,26 @@ impl Host {
         Ok(Ok((moved, vec![note])))
     }
 
-    /// The verdict on the rules that agree, or else differ least.
-    fn best(
+    /// The verdict on a machine of these rules.
+    fn held(
         &self,
-        recording: &Recording,
-        scenario: &Scenario,
+        played: &HostPlayed,
+        rules: &'static KernelRules,
         verdict: &Verdict,
-    ) -> Result<Verdict, VerifyError> {
+    ) -> Result<Verdict, GoldenError> {
+        let mut vm = self.builder.clone().kernel(rules).build()?;
+        if !self.real.may_set() {
+            settings().for_each(|line| drop(exec::run_line(&mut *vm, &line)));
+        }
+        let verdict = Verdict { kernel: rules.name.to_owned(), ..verdict.clone() };
+        verdict::compare(&played.recording, &mut *vm, &played.scenario, verdict)
+    }
+
+    /// The verdict on the rules that agree, or else differ least.
+    fn best(&self, played: &HostPlayed, verdict: &Verdict) -> Result<Verdict, VerifyError> {
         let mut best: Option<Verdict> = None;
         for rules in &self.kernels {
-            let mut vm =
-                self.builder.clone().kernel(rules).build().map_err(crate::golden::GoldenError::from)?;
-            if !self.real.may_set() {
-                settings().for_each(|line| drop(exec::run_line(&mut *vm, &line)));
-            }
-            let verdict = Verdict { kernel: rules.name.to_owned(), ..verdict.clone() };
-            let verdict = verdict::compare(recording, &mut *vm, scenario, verdict)?;
+            let verdict = self.held(played, rules, verdict)?;
             if best.as_ref().is_none_or(|best| verdict.differences.len() < best.differences.len()) {
                 best = Some(verdict);
             }
@@ -213,6 +213,68 @@ impl Host {
             }
             _ => None,
         }
+    }
+}
+
+/// What the running kernel made of a scenario.
+#[derive(Debug)]
+pub struct HostPlayed {
+    recording: Recording,
+    /// As it was played, which may be elsewhere.
+    scenario: Scenario,
+    notes: Vec<String>,
+    /// Whether a folio became smaller than it should have, for want of memory.
+    fell_back: bool,
+}
+
+const FELL_BACK: &str = "no memory in one piece was free for a folio";
+
+impl Learned for Host {
+    type Played = HostPlayed;
+
+    fn port(&self) -> &'static str {
+        self.facts.arch
+    }
+
+    fn probe(
+        &mut self,
+        _: &str,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Result<HostPlayed, Unplayed>, VerifyError> {
+        if let Some(reason) = self.why_not(scenario) {
+            return Ok(Err(Unplayed::Because(reason)));
+        }
+        self.real.restart()?;
+        let (scenario, notes) = match self.place(scenario)? {
+            Ok(placed) => placed,
+            Err(reason) => return Ok(Err(Unplayed::Because(reason))),
+        };
+        let fallbacks = thp::fallbacks();
+        let area = moving::ranges(&scenario);
+        let port = self.builder.build().map_err(GoldenError::from)?;
+        let mut recording = Recording { area, ..Recording::default() };
+        let finished = record::record(&mut self.real, &*port, &scenario, &mut recording, watch);
+        self.real.end();
+        let fell_back = thp::fallbacks() != fallbacks;
+        Ok(if finished? {
+            Ok(HostPlayed { recording, scenario, notes, fell_back })
+        } else {
+            Err(Unplayed::Stopped)
+        })
+    }
+
+    fn differences(
+        &self,
+        played: &HostPlayed,
+        rules: &'static KernelRules,
+    ) -> Result<Vec<String>, GoldenError> {
+        Ok(self.held(played, rules, &Verdict::default())?.differences)
+    }
+
+    fn lacks(&self, decides: &dyn Fn(&Builder) -> bool) -> Option<String> {
+        let shows = "the running kernel shows neither words nor what the machine lacks: only an image does";
+        decides(&self.builder).then(|| shows.to_owned())
     }
 }
 

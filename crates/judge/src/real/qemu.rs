@@ -359,6 +359,14 @@ impl Player {
         Ok(Beside { machine: built_alike(guest, facts).kernel(rules), rules, note })
     }
 
+    /// What the kernel was built without that an emulated one may lack, too; with the option and what it means.
+    pub(super) fn absent(&mut self) -> Result<Vec<(Absent, String)>, VerifyError> {
+        let guest = self.image.guest();
+        let facts = self.facts()?;
+        let missing = |name: &str| facts.missing_option(guest, name);
+        Ok(ABSENT.iter().filter_map(|(name, absent)| Some((*absent, missing(name)?))).collect())
+    }
+
     /// What a kernel said is wrong with it, since last asked. One that only warned lives on.
     pub fn take_alarms(&mut self) -> Vec<String> {
         let mut all = Vec::new();

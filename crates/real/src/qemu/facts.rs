@@ -71,14 +71,18 @@ impl ImageFacts {
     }
 
     /// Options that it was built without, and what that means, a sentence each; and what the machine lacks.
-    pub fn missing(&self, guest: &Guest) -> impl Iterator<Item = String> + '_ {
-        let (port, lacks) = (guest.port, guest.lacks);
-        let of_port = move |option: &str| port == "x86_64" || !option.contains("x86_64");
-        let missing = OPTIONS.iter().filter(move |(name, option, _)| !self.has(name) && of_port(option));
-        missing.map(move |(name, option, means)| match lacks.iter().find(|(lack, _)| lack == name) {
-            Some((_, why)) => (*why).to_owned(),
-            None => format!("{option} is not set: {means}"),
-        })
+    pub fn missing<'a>(&'a self, guest: &'a Guest) -> impl Iterator<Item = String> + 'a {
+        OPTIONS.iter().filter_map(move |(name, ..)| self.missing_option(guest, name))
+    }
+
+    /// The sentence on what [`OPTIONS`] names so; nothing where it has that, or its port has not.
+    pub fn missing_option(&self, guest: &Guest, name: &str) -> Option<String> {
+        let (_, option, means) = OPTIONS.iter().find(|(known, ..)| *known == name && !self.has(name))?;
+        if option.contains("x86_64") && guest.port != "x86_64" {
+            return None;
+        }
+        let lack = guest.lacks.iter().find(|(lack, _)| *lack == name);
+        Some(lack.map_or_else(|| format!("{option} is not set: {means}"), |(_, why)| (*why).to_owned()))
     }
 }
 

@@ -4,6 +4,8 @@ mod checks;
 mod cost;
 mod house;
 mod kernels;
+#[cfg(target_os = "linux")]
+mod learn;
 mod machines;
 mod modules;
 mod seed;
