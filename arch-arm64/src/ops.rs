@@ -39,15 +39,12 @@ impl<const SHIFT: u32> PteOps for Granule<SHIFT> {
     /// Both at once is a plain store, since no bit of hardware's can be lost then (`__clear_young_dirty_ptes`).
     #[inline]
     fn clear_young_dirty_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize, flags: Cydp) {
-        let young = |pte| if flags.contains(Cydp::CLEAR_YOUNG) { self.pte_mkold(pte) } else { pte };
-        let new =
-            |pte| if flags.contains(Cydp::CLEAR_DIRTY) { self.pte_mkclean(young(pte)) } else { young(pte) };
         for i in 0..nr {
             let old = hw.load(p.add(i));
             if flags == Cydp::all() {
-                hw.store(p.add(i), new(old));
+                hw.store(p.add(i), self.pte_cleared(old, flags));
             } else {
-                hw.update(p.add(i), old, new);
+                hw.update(p.add(i), old, |pte| self.pte_cleared(pte, flags));
             }
         }
     }

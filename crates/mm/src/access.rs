@@ -147,37 +147,37 @@ fn user_access<A: Arch, H: TableMemory>(
     addr: VirtAddr,
     access: Access,
 ) -> Result<Pfn, FaultError> {
+    let segv = FaultError::Signal(Signal::SEGV);
     if addr.get() >= mm.task_size {
-        return Err(send_signal(k, addr, Signal::SEGV, segv_code(&k.pt, mm, addr, access)));
+        return Err(signalled(k, mm, addr, access, segv));
     }
     for _ in 0..MAX_FAULTS {
         if let Some(pfn) = hardware_walk(&mut k.pt, mm, addr, access) {
             return Ok(pfn);
         }
         if let Err(error) = handle_mm_fault(k, mm, addr, access) {
-            return Err(match error {
-                FaultError::Signal(Signal::SEGV) => {
-                    send_signal(k, addr, Signal::SEGV, segv_code(&k.pt, mm, addr, access))
-                }
-                FaultError::Signal(signal) => send_signal(k, addr, signal, SigCode::ADRERR),
-                // Ports whose memory may fail say that it did.
-                FaultError::Hwpoison if A::MEMORY_FAILURE => {
-                    send_signal(k, addr, Signal::BUS, SigCode::MCEERR_AR)
-                }
-                FaultError::Hwpoison => send_signal(k, addr, Signal::BUS, SigCode::ADRERR),
-                _ => error,
-            });
+            return Err(signalled(k, mm, addr, access, error));
         }
     }
-    Err(send_signal(k, addr, Signal::SEGV, segv_code(&k.pt, mm, addr, access)))
+    Err(signalled(k, mm, addr, access, segv))
 }
 
-fn send_signal<A: Arch, H: TableMemory>(
+/// What an access that failed so ends in: a signal is sent, anything else is for the caller.
+fn signalled<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
+    mm: &Mm,
     addr: VirtAddr,
-    signal: Signal,
-    code: SigCode,
+    access: Access,
+    error: FaultError,
 ) -> FaultError {
+    let (signal, code) = match error {
+        FaultError::Signal(Signal::SEGV) => (Signal::SEGV, segv_code(&k.pt, mm, addr, access)),
+        FaultError::Signal(signal) => (signal, SigCode::ADRERR),
+        // Ports whose memory may fail say that it did.
+        FaultError::Hwpoison if A::MEMORY_FAILURE => (Signal::BUS, SigCode::MCEERR_AR),
+        FaultError::Hwpoison => (Signal::BUS, SigCode::ADRERR),
+        FaultError::OutOfMemory | FaultError::Migrating | FaultError::InDevice(_) => return error,
+    };
     k.pt.hw.event(Event::Fault(FaultKind::Signal));
     k.last_signal = Some(SigInfo { signal, code, addr: addr.get() });
     FaultError::Signal(signal)

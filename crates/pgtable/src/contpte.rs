@@ -210,23 +210,15 @@ pub(crate) trait ContPte: PteOps {
         (start, (end.0 - start.0) as usize)
     }
 
-    /// Takes write permission from `nr` entries. A block whose entries all change stays folded; until the flush that follows, writes
-    /// may go through or not.
+    /// Takes write permission from one entry.
     #[inline]
-    fn contpte_wrprotect_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
-        if nr == 1 {
-            let mut old = hw.load(p);
-            if self.pte_cont(old) {
-                self.contpte_unfold(hw, addr, p, old);
-                old = self.pte_mknoncont(old);
-            }
-            return self.wrprotect_pte(hw, p, old);
+    fn contpte_wrprotect_pte<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
+        let mut old = hw.load(p);
+        if self.pte_cont(old) {
+            self.contpte_unfold(hw, addr, p, old);
+            old = self.pte_mknoncont(old);
         }
-        self.contpte_try_unfold_partial(hw, addr, p, nr);
-        for i in 0..nr {
-            let old = hw.load(p.add(i));
-            self.wrprotect_pte(hw, p.add(i), old);
-        }
+        self.wrprotect_pte(hw, p, old);
     }
 
     /// Makes `nr` entries old, clean, or both, and with them the rest of the blocks at their ends.

@@ -107,11 +107,15 @@ pub trait PteOps: TlbOps {
         take_run::<Self, H>(hw, p, nr, |_| ());
     }
 
-    /// Takes write permission from `nr` entries.
+    /// Takes write permission from `nr` entries. A block whose entries all change stays folded; until the flush that follows, writes may
+    /// go through or not.
     #[inline]
     fn wrprotect_ptes<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, nr: usize) {
         if self.has_contpte() {
-            return self.contpte_wrprotect_ptes(hw, addr, p, nr);
+            if nr == 1 {
+                return self.contpte_wrprotect_pte(hw, addr, p);
+            }
+            self.contpte_try_unfold_partial(hw, addr, p, nr);
         }
         for i in 0..nr {
             let old = hw.load(p.add(i));
@@ -132,7 +136,7 @@ pub trait PteOps: TlbOps {
                 continue;
             }
             let pte = self.ptep_get_and_clear(hw, addr, p);
-            self.set_pte_at(hw, addr, p, cleared(self, pte, flags));
+            self.set_pte_at(hw, addr, p, self.pte_cleared(pte, flags));
         }
     }
 
@@ -178,6 +182,18 @@ pub trait PteOps: TlbOps {
     }
 
     // One entry by itself, whatever block it is in: what the operations above are made of.
+
+    /// An entry made old, clean, or both.
+    #[inline]
+    fn pte_cleared(&self, mut pte: Pte, flags: Cydp) -> Pte {
+        if flags.contains(Cydp::CLEAR_YOUNG) {
+            pte = self.pte_mkold(pte);
+        }
+        if flags.contains(Cydp::CLEAR_DIRTY) {
+            pte = self.pte_mkclean(pte);
+        }
+        pte
+    }
 
     /// Takes write permission from an entry that was read as `old`.
     #[inline]
@@ -229,7 +245,7 @@ pub trait PteOps: TlbOps {
     fn clear_young_dirty_run<H: Hw>(&self, hw: &mut H, p: Ptep, nr: usize, flags: Cydp) {
         for i in 0..nr {
             let old = hw.load(p.add(i));
-            hw.update(p.add(i), old, |pte| cleared(self, pte, flags));
+            hw.update(p.add(i), old, |pte| self.pte_cleared(pte, flags));
         }
     }
 
@@ -331,18 +347,6 @@ pub trait PteOps: TlbOps {
         }
         changed
     }
-}
-
-/// An entry made old, clean, or both.
-#[inline]
-fn cleared<A: PteOps>(port: &A, mut pte: Pte, flags: Cydp) -> Pte {
-    if flags.contains(Cydp::CLEAR_YOUNG) {
-        pte = port.pte_mkold(pte);
-    }
-    if flags.contains(Cydp::CLEAR_DIRTY) {
-        pte = port.pte_mkclean(pte);
-    }
-    pte
 }
 
 /// Clears one entry and returns it.
