@@ -4,7 +4,7 @@ mod areas;
 
 use crate::args;
 use crate::exit::FINE;
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::watch::pages::{self, Run};
 use areas::Area;
 use ptelab::scenario::Line;
@@ -42,7 +42,10 @@ pub(crate) fn from_pid(args: &args::FromPid, out: &mut Out) -> Result<u8, Failed
     if let (Some(first), Some(last)) = (heap().next(), heap().next_back()) {
         writer.line(Call::SetBrk { start: first.start, end: last.end }, None);
     }
-    std::fs::write(&args.output, &text).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
+    output::write_file(&args.output, text.as_bytes())?;
+    if output::is_stdout(&args.output) {
+        return Ok(FINE);
+    }
     let resident: u64 = areas.iter().map(|area| area.rss).sum();
     out.line(format!(
         "{name}: {} mappings, {}M resident; `ptelab run {name}` builds them",

@@ -9,7 +9,6 @@ use ptelab::fuzz::{self, Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shr
 use ptelab::uapi::ByteSize;
 use ptelab::{BuildError, Matrix};
 use serde::Serialize;
-use std::time::Duration;
 
 /// Cases where neither their number nor a time is given.
 const CASES: u64 = 100_000;
@@ -62,7 +61,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     let groups = fuzz::by_page_size(&matrix.port_list());
     let (mut runs, mut found): (Vec<Run>, Option<Found>) = (Vec::new(), None);
-    let all = groups.len() as u64;
+    let all = groups.len() as u32;
     for (page, ports) in groups {
         if found.is_some() || progress::stopped() {
             break;
@@ -95,8 +94,8 @@ const fn size(args: &args::Fuzz) -> Size {
 }
 
 /// Runs programs on one plan of `plans`, which share the time.
-fn play(args: &args::Fuzz, plan: &Plan, plans: u64) -> FuzzReport {
-    let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60) / plans));
+fn play(args: &args::Fuzz, plan: &Plan, plans: u32) -> FuzzReport {
+    let time = args.minutes.map(|minutes| progress::minutes(minutes) / plans);
     let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
     let bar = progress::spinner("programs");
     let tick = |ran, transitions: usize| {

@@ -10,7 +10,6 @@ use ptelab::fuzz::{Found, Size, scenario_text};
 use ptelab::real::programs::{Programs, ProgramsReport};
 use serde::Serialize;
 use std::path::Path;
-use std::time::Duration;
 
 /// Programs where neither their number nor a time is given.
 const CASES: u64 = 1000;
@@ -52,10 +51,10 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
         verify_real::print_image(&mut image.player()?, None, out)?;
         out.flush()?;
     }
-    let size = if args.large { Size::LARGE } else { Size::SMALL }.on(image.shape());
-    let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    let size = if args.large { Size::LARGE } else { Size::SMALL };
+    let time = args.minutes.map(progress::minutes);
     let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
-    let programs = Programs { seed: args.seed, cases, time, size };
+    let programs = Programs::of(&image, size, (args.seed, cases), time);
     let bar = progress::spinner("programs");
     let tick = |found: usize| {
         bar.inc(1);

@@ -45,9 +45,9 @@ pub(crate) fn scenario_of(path: &Path) -> Result<Scenario, Failed> {
 pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
     let bytes = read(path)?;
     let name = path.display().to_string();
-    if let Some(text) = std::str::from_utf8(&bytes).ok().filter(|text| scenario::syz::is_program(text)) {
-        return of_syzkaller(&name, text);
-    }
+    let program = std::str::from_utf8(&bytes).ok().filter(|text| scenario::syz::is_program(text));
+    let program = program.map(|text| of_syzkaller(&name, text).into_bytes());
+    let bytes = program.unwrap_or(bytes);
     let text = String::from_utf8_lossy(&bytes);
     let wrong = |mistakes: Diagnostics| Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()));
     let scenario = scenario::parse_bytes(&name, &bytes).map_err(wrong)?;
@@ -58,10 +58,11 @@ pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
 /// Sizes of huge pages that no port has, where a scenario does not expect them to fail.
 fn unknown_sizes(scenario: &Scenario, text: &str) -> Diagnostics {
     let (known, found) = (ptelab::thp_sizes(), RefCell::new(Diagnostics::default()));
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let _ = scenario.step_sum(|line| {
         let Call::Thp { size: size @ ThpKey::Kb(kb), .. } = line.call else { return 0 };
-        let before: usize = lines.iter().take(line.line as usize - 1).map(|line| line.len()).sum();
+        let before = starts[line.line as usize - 1];
         let column = text[before..].find(&format!("\"{size}\""));
         if let Some(column) = column.filter(|_| line.expect.is_none() && !known.contains(&kb)) {
             let start = before + column;
@@ -82,7 +83,7 @@ fn unknown_sizes(scenario: &Scenario, text: &str) -> Diagnostics {
 }
 
 /// The scenario that a program of syzkaller is, which says what it leaves out.
-fn of_syzkaller(name: &str, text: &str) -> Result<Scenario, Failed> {
+fn of_syzkaller(name: &str, text: &str) -> String {
     let found = scenario::syz::read(text);
     let left_out: u64 = found.skipped.values().sum();
     if left_out > 0 {
@@ -91,6 +92,5 @@ fn of_syzkaller(name: &str, text: &str) -> Result<Scenario, Failed> {
         let calls = if left_out == 1 { "call" } else { "calls" };
         progress::warn(&format!("{name}: {left_out} {calls} left out ({})", names.join(", ")));
     }
-    scenario::parse_bytes(name, found.scenario.as_bytes())
-        .map_err(|mistakes| Failed::Mistakes(mistakes.render(name, &found.scenario, stderr_has_color())))
+    found.scenario
 }

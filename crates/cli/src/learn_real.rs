@@ -17,7 +17,7 @@ use ptelab::scenario::Scenario;
 use ptelab::{Change, KernelRules, Release, Verdict, changes};
 use serde::Serialize;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -258,8 +258,8 @@ fn hold_programs(
     held: &mut Held,
     out: &mut Out,
 ) -> Result<(), Failed> {
-    let time = args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-    let programs = Programs { seed: args.seed, cases: args.cases, time, size: Size::SMALL };
+    let time = args.minutes.map(progress::minutes);
+    let programs = Programs::of(image, Size::SMALL, (args.seed, args.cases), time);
     let bar = progress::bar(args.cases.into(), "programs");
     let tick = |found: usize| {
         bar.inc(1);

@@ -23,6 +23,11 @@ pub(crate) fn stop_on_ctrl_c() {
     });
 }
 
+/// So many minutes.
+pub(crate) const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes.saturating_mul(60))
+}
+
 /// A bar of so many steps, named by `unit`, on standard error; nothing where that is no terminal.
 pub(crate) fn bar(steps: u128, unit: &str) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(steps).unwrap_or(u64::MAX));

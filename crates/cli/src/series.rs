@@ -89,13 +89,8 @@ fn of_arch(args: &args::Series, pair: &Pair, out: &mut Out) -> Result<OfArch, Fa
 
 fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     let files = files(args, pair)?;
-    let time = Duration::from_secs(args.minutes.saturating_mul(60));
-    let programs = Programs {
-        seed: args.seed,
-        cases: args.programs,
-        time: Some(time),
-        size: Size::SMALL.on(pair.base.shape()),
-    };
+    let time = progress::minutes(args.minutes);
+    let programs = Programs::of(&pair.base, Size::SMALL, (args.seed, args.programs), Some(time));
     let steps = args.programs.saturating_add(files.len() as u64);
     let bar = progress::timed_bar(steps.into(), "programs");
     let begun = Instant::now();

@@ -49,7 +49,8 @@ pub fn parse_maps(text: &str) -> Result<Vec<MapsLine>, Vec<MapsError>> {
 }
 
 impl MapsLine {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads a line of /proc/PID/maps, or the first of a mapping in /proc/PID/smaps; nothing where it is none.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let (start, end) = words.next()?.split_once('-')?;
         let perms = words.next().filter(|perms| perms.len() == 4)?;

@@ -10,6 +10,7 @@
 //! assert!(ptelab_scenario::parse(&found.scenario).is_ok());
 //! ```
 
+use ptelab_uapi::{FORMS, MapFlags};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -17,22 +18,22 @@ use std::fmt::Write as _;
 const DATA: &str = "# A program of syzkaller: the memory for its data, then its calls about memory.\n\
     mmap(0x7f0000000000, 16M, PROT_READ|PROT_WRITE|PROT_EXEC, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS, -1, 0)\n";
 
-/// The calls that a scenario can have, and how many of their arguments those are.
-const CALLS: [(&str, usize); 14] = [
-    ("mmap", 6),
-    ("munmap", 2),
-    ("mprotect", 3),
-    ("madvise", 3),
-    ("mremap", 5),
-    ("mlock", 2),
-    ("mlock2", 3),
-    ("munlock", 2),
-    ("mlockall", 1),
-    ("munlockall", 0),
-    ("msync", 3),
-    ("mincore", 2),
-    ("mseal", 3),
-    ("fork", 0),
+/// The calls whose first arguments are a scenario's, one for one.
+const CALLS: [&str; 14] = [
+    "mmap",
+    "munmap",
+    "mprotect",
+    "madvise",
+    "mremap",
+    "mlock",
+    "mlock2",
+    "munlock",
+    "mlockall",
+    "munlockall",
+    "msync",
+    "mincore",
+    "mseal",
+    "fork",
 ];
 
 /// A program, read.
@@ -95,14 +96,15 @@ fn name_of(line: &str) -> Option<(&str, &str, &str)> {
 
 /// The call as a scenario has it; nothing where it has none, or where an argument is what another call returned.
 fn call(name: &str, args: &str) -> Option<String> {
-    let (_, count) = CALLS.into_iter().find(|(known, _)| *known == name)?;
+    let form = FORMS.iter().find(|form| form.name == name && CALLS.contains(&name))?;
+    let count = form.params.len();
     let mut args = split(args).into_iter().take(count).map(value).collect::<Option<Vec<String>>>()?;
     if args.len() < count {
         return None;
     }
     if name == "mmap" {
-        let anonymous = u64::from_str_radix(args[3].trim_start_matches("0x"), 16).ok()? & 0x20 != 0;
-        anonymous.then_some(())?;
+        let flags = u64::from_str_radix(args[3].trim_start_matches("0x"), 16).ok()?;
+        MapFlags::from_bits_retain(flags).contains(MapFlags::ANONYMOUS).then_some(())?;
         "-1".clone_into(&mut args[4]);
     }
     Some(format!("{name}({})", args.join(", ")))

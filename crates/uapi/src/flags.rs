@@ -29,6 +29,14 @@ flags! {
     last [Named::alias("PROT_NONE", 0)]
 }
 
+impl Prot {
+    /// What `rwxp` of /proc/PID/maps allows.
+    pub fn of_perms(perms: &str) -> Self {
+        let letters = [('r', Self::READ), ('w', Self::WRITE), ('x', Self::EXEC)];
+        letters.into_iter().filter(|(letter, _)| perms.contains(*letter)).map(|(_, prot)| prot).collect()
+    }
+}
+
 /// Where in the flags of `mmap` and of `shmget` the huge page size lies, as the logarithm of bytes.
 pub const HUGE_SHIFT: u32 = 26;
 const HUGE_MASK: u64 = 0x3f << HUGE_SHIFT;

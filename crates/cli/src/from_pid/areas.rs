@@ -1,6 +1,7 @@
 //! Mappings, as /proc/PID/smaps shows them.
 
 use ptelab::Prot;
+use ptelab::replay::MapsLine;
 
 /// A mapping.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,13 @@ pub(crate) struct Area {
 }
 
 impl Area {
+    fn new(at: MapsLine) -> Self {
+        let MapsLine { start, end, perms, offset, file, name } = at;
+        let (shared, file) = (perms.ends_with('s'), file && !name.starts_with("/dev/zero"));
+        let prot = Prot::of_perms(&perms);
+        Self { start, end, prot, shared, offset, file, name, rss: 0, anon_huge: 0, flags: Vec::new() }
+    }
+
     /// Whether it has a flag, by the two letters of `VmFlags:`.
     pub(crate) fn has(&self, flag: &str) -> bool {
         self.flags.iter().any(|own| own == flag)
@@ -35,8 +43,8 @@ impl Area {
 pub(crate) fn parse(smaps: &str) -> Vec<Area> {
     let mut areas: Vec<Area> = Vec::new();
     for line in smaps.lines() {
-        if let Some(area) = head(line) {
-            areas.push(area);
+        if let Some(at) = MapsLine::parse(line) {
+            areas.push(Area::new(at));
         } else if let (Some(area), Some((field, value))) = (areas.last_mut(), line.split_once(':')) {
             let bytes =
                 || value.trim().strip_suffix(" kB").and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) << 10;
@@ -50,24 +58,6 @@ pub(crate) fn parse(smaps: &str) -> Vec<Area> {
     }
     areas.retain(|area| area.name != "[vsyscall]");
     areas
-}
-
-/// `7f0000000000-7f0000002000 rw-p 00001000 fe:00 18504    /a file`
-fn head(line: &str) -> Option<Area> {
-    let mut words = line.split_ascii_whitespace();
-    let (start, end) = words.next()?.split_once('-')?;
-    let number = |word| u64::from_str_radix(word, 16).ok();
-    let (start, end) = (number(start)?, number(end)?);
-    let perms = words.next()?;
-    let (offset, inode) = (number(words.next()?)?, words.nth(1)?);
-    let name = words.collect::<Vec<_>>().join(" ");
-    let prot = [('r', Prot::READ), ('w', Prot::WRITE), ('x', Prot::EXEC)];
-    let prot = prot
-        .into_iter()
-        .filter(|(letter, _)| perms.contains(*letter))
-        .fold(Prot::empty(), |all, one| all | one.1);
-    let (shared, file) = (perms.ends_with('s'), inode != "0" && !name.starts_with("/dev/zero"));
-    Some(Area { start, end, prot, shared, offset, file, name, rss: 0, anon_huge: 0, flags: Vec::new() })
 }
 
 #[cfg(test)]

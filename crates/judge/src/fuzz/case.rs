@@ -210,7 +210,7 @@ impl Plan {
 pub fn by_page_size(ports: &[&'static str]) -> BTreeMap<u64, Vec<&'static str>> {
     let mut sizes: BTreeMap<u64, Vec<&'static str>> = BTreeMap::new();
     for port in ports.iter().filter_map(|name| port_named(name)) {
-        sizes.entry(port.shape.entry_size(Level::Pte)).or_default().push(port.name);
+        sizes.entry(port.shape.page_size()).or_default().push(port.name);
     }
     sizes
 }

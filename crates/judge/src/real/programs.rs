@@ -25,8 +25,8 @@ pub struct Programs {
     pub cases: u64,
     /// Time, at most.
     pub time: Option<Duration>,
-    /// How large programs are.
-    pub size: Size,
+    /// How large programs are, in pages and tables of the port.
+    pub(super) size: Size,
 }
 
 /// What came of programs.
@@ -43,6 +43,11 @@ pub struct ProgramsReport {
 }
 
 impl Programs {
+    /// Programs of this size, for kernels with pages and tables like an image's.
+    pub fn of(image: &Image, size: Size, (seed, cases): (u64, u64), time: Option<Duration>) -> Self {
+        Self { seed, cases, time, size: size.on(image.shape()) }
+    }
+
     /// The program of a case, of what can be asked of a real kernel: two of three are about batches.
     pub fn lines(&self, case: u64) -> Vec<Line> {
         let of_all = case.is_multiple_of(3);

@@ -40,11 +40,10 @@ pub(super) struct Tables<'a> {
 impl Area {
     fn new(vma: &GoldenVma) -> Self {
         let edge = |hex: &str| u64::from_str_radix(hex.trim_start_matches("0x"), 16).unwrap_or(0);
-        let allows = |letter, prot| if vma.perms.contains(letter) { prot } else { Prot::empty() };
         Self {
             start: edge(&vma.start),
             end: edge(&vma.end),
-            prot: allows('r', Prot::READ) | allows('w', Prot::WRITE) | allows('x', Prot::EXEC),
+            prot: Prot::of_perms(&vma.perms),
             is_private: vma.perms.ends_with('p'),
             is_registered: vma.vmflags.split(' ').any(|flag| flag == "uw"),
         }

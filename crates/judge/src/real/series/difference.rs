@@ -2,7 +2,7 @@
 
 use super::finding::Said;
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry};
-use ptelab_machine::{Backend, Level, Pte};
+use ptelab_machine::{Backend, Level, Pte, Shape};
 use std::collections::BTreeSet;
 
 /// What differs first, and what tells that difference from others.
@@ -46,6 +46,7 @@ fn call_before(golden: &Golden, dump: &str) -> String {
 }
 
 fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> Said {
+    let singles = |run| singles(run, &port.about().shape);
     let [was, is] = [a, b].map(|dump| dump.entries.iter().flat_map(singles).collect::<Vec<_>>());
     if let Some((was, is)) = was.iter().zip(&is).find(|(was, is)| was != is) {
         return differing_entry(a.pid, was, is, port);
@@ -86,18 +87,22 @@ fn differing_entry(pid: u32, was: &GoldenEntry, is: &GoldenEntry, port: &dyn Bac
 
 fn describe(entry: &GoldenEntry, port: &dyn Backend) -> String {
     let bits = u64::from_str_radix(entry.bits.trim_start_matches("0x"), 16).unwrap_or(0);
-    let level = [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd][usize::from(entry.level.min(3))];
-    if bits == 0 { "empty".to_owned() } else { port.words().describe(Pte(bits), level) }
+    if bits == 0 { "empty".to_owned() } else { port.words().describe(Pte(bits), level_of(entry)) }
+}
+
+fn level_of(entry: &GoldenEntry) -> Level {
+    [Level::Pte, Level::Pmd, Level::Pud, Level::Pgd][usize::from(entry.level.min(3))]
 }
 
 /// The entries of a run, one by one.
-fn singles(run: &GoldenEntry) -> impl Iterator<Item = GoldenEntry> + '_ {
+fn singles<'a>(run: &'a GoldenEntry, shape: &Shape) -> impl Iterator<Item = GoldenEntry> + use<'a> {
     let first = u64::from_str_radix(run.va.trim_start_matches("0x"), 16).unwrap_or(0);
-    let step = 1_u64 << (9 * u32::from(run.level));
+    let level = level_of(run);
+    let (bytes, pages) = (shape.entry_size(level), shape.pages_per_entry(level));
     (0..run.n).map(move |i| GoldenEntry {
-        va: format!("{:#x}", first + ((i * step) << 12)),
+        va: format!("{:#x}", first + i * bytes),
         n: 1,
-        offset: run.offset.map(|offset| offset + (i * step) as u32),
+        offset: run.offset.map(|offset| offset + (i * pages) as u32),
         ..run.clone()
     })
 }
