@@ -538,8 +538,8 @@ pub(crate) struct Verify {
     pub(crate) qemu: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) guest: Guest,
-    /// Write what the image did as a golden file; of several scenarios, files of this folder
-    #[arg(long, value_name = "OUT.json")]
+    /// Write what the image did to this golden file, or to golden files in this folder
+    #[arg(long, value_name = "OUT")]
     pub(crate) write: Option<PathBuf>,
     /// Boot the image anew for each scenario
     #[arg(long)]

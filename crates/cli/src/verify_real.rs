@@ -261,8 +261,8 @@ pub(crate) fn as_seen(report: RunReport) -> Result<RunReport, Failed> {
 /// Writes what the image did, where that is wanted.
 fn write(args: &args::Verify, golden: &Golden) -> Result<(), Failed> {
     let Some(to) = &args.write else { return Ok(()) };
-    let several = args.files.len() > 1;
-    let to = if several { to.join(golden.file_name()) } else { to.clone() };
+    let is_folder = args.files.len() > 1 || to.is_dir();
+    let to = if is_folder { to.join(golden.file_name()) } else { to.clone() };
     output::write_file(&to, golden.to_text().as_bytes())
 }
 

@@ -33,12 +33,6 @@ impl Golden {
         self.verify_on(file, &Beside { machine, rules, note })
     }
 
-    /// Where a machine of this kind does otherwise than the file says, for people.
-    pub(crate) fn differences_on(&self, machine: &Builder) -> Result<Vec<String>, GoldenError> {
-        let (scenario, mut vm) = (self.scenario()?, machine.build()?);
-        Ok(verdict::compare(self, &mut *vm, &scenario, Verdict::default())?.differences)
-    }
-
     /// Runs its scenario on the machine beside its kernel, and compares.
     pub(crate) fn verify_on(&self, file: &str, beside: &Beside) -> Result<Verdict, GoldenError> {
         let scenario = self.scenario()?;

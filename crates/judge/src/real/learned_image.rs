@@ -4,6 +4,7 @@ use super::VerifyError;
 use super::learn::{Learned, Unplayed};
 use super::qemu::{Image, Player};
 use crate::golden::{Golden, GoldenError};
+use crate::verdict::{self, Verdict};
 use ptelab_machine::mm::Absent;
 use ptelab_machine::{Builder, KernelRules};
 use ptelab_run::exec::Watch;
@@ -64,7 +65,8 @@ impl Learned for LearnedImage {
     }
 
     fn differences(&self, played: &Golden, rules: &'static KernelRules) -> Result<Vec<String>, GoldenError> {
-        played.differences_on(&self.machine.clone().kernel(rules))
+        let mut vm = self.machine.clone().kernel(rules).build()?;
+        Ok(verdict::compare(played, &mut *vm, &played.scenario()?, Verdict::default())?.differences)
     }
 
     fn lacks(&self, decides: &dyn Fn(&Builder) -> bool) -> Option<String> {
