@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import assert from 'node:assert/strict';
 import { looksRight, running } from '../../report/browser/chromium.mjs';
+import { inFirefox } from '../../report/browser/firefox.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const path = process.env.PTELAB_PLAYGROUND || join(mkdtempSync(join(tmpdir(), 'ptelab-playground-')), 'playground.html');
@@ -161,6 +162,22 @@ async function edits() {
 }
 const took = [];
 
+// Every example runs in Firefox too, with nothing said in the console.
+async function examplesRunInFirefox() {
+  const { skipped, result, wrong: complaints } = await inFirefox(path, async (page) => {
+    const names = await page.$$eval('#example option', (all) => all.map((one) => one.value).filter(Boolean));
+    for (const name of names) {
+      await page.$eval('#status', (element) => { element.textContent = ''; });
+      await page.select('#example', name);
+      await page.waitForFunction(() => document.getElementById('status').textContent.includes('run in'));
+      assert.equal(await page.$$eval('#mistakes li', (all) => all.length), 0, name);
+    }
+    return `${names.length} examples in Firefox, too`;
+  });
+  assert.deepEqual(complaints || [], []);
+  return skipped ? `not tried in Firefox: ${skipped}` : result;
+}
+
 const examples = await examplesRun();
 await mistakesHaveTheirPlace();
 await namesAreCompleted();
@@ -175,4 +192,5 @@ assert.deepEqual(wrong, [], `no error in the console, no request; ${await status
 await running.close();
 took.sort((a, b) => a - b);
 console.log(`${examples} examples and 8 tests passed, 0 failed`);
+console.log(await examplesRunInFirefox());
 console.log(`page ${(size / 2 ** 20).toFixed(2)}M; first answer ${first.toFixed(0)} ms; edits, median ${took[took.length >> 1].toFixed(0)} ms, slowest ${took.at(-1).toFixed(0)} ms`);

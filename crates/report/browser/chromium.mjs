@@ -6,13 +6,12 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import assert from 'node:assert/strict';
 
-function browser() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
+// The first program of these names in PATH.
+export function found(names) {
   const folders = (process.env.PATH || '').split(delimiter);
-  const names = ['chromium', 'chromium-browser', 'google-chrome'];
   return folders.flatMap((folder) => names.map((name) => join(folder, name))).find((path) => existsSync(path));
 }
-const executablePath = browser();
+const executablePath = process.env.CHROMIUM || found(['chromium', 'chromium-browser', 'google-chrome']);
 if (!executablePath) {
   console.log('skipped: there is no Chromium in PATH; CHROMIUM can name one');
   process.exit(0);
