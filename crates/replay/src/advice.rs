@@ -2,7 +2,7 @@
 
 use crate::cuts::{Cuts, Cutter};
 use crate::replay::Played;
-use crate::tally::Tally;
+use crate::tally::{ProcessReport, Tally};
 use crate::words::{counted, size_text};
 use std::fmt::Write as _;
 
@@ -44,13 +44,13 @@ fn cut(tally: &Tally) -> Vec<String> {
             remedy(*cutter)
         ));
     }
-    let largest = tally.processes.iter().map(|process| process.resident).max().unwrap_or(0);
-    let folded: u64 = tally.processes.iter().map(|process| process.folded + process.huge).sum();
-    if folded > 0 && !lines.is_empty() {
+    let sum = |of: fn(&ProcessReport) -> u64| tally.processes.iter().map(of).sum::<u64>();
+    let (whole, resident) = (sum(|process| process.folded + process.huge), sum(|process| process.resident));
+    if whole > 0 && !lines.is_empty() {
         lines.push(format!(
-            "{} of at most {} are left in huge pages and blocks",
-            size_text(folded),
-            size_text(largest)
+            "{} of {} are in huge pages and blocks at the ends of their processes",
+            size_text(whole),
+            size_text(resident)
         ));
     }
     lines
