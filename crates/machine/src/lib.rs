@@ -7,6 +7,7 @@
 // Before the trait that its enum dispatches: enum_dispatch writes where it meets the second of the two.
 mod ports;
 
+mod any_hw;
 mod backend;
 mod build;
 mod call;

@@ -94,7 +94,7 @@ fn pages_decide(call: &Call) -> bool {
 impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
     fn about(&self) -> About {
         let shape = Shape { root: self.kernel.pt.arch.root(), ..Shape::of::<A>() };
-        About { arch: A::NAME, rules: self.kernel.version, shape, records: H::KEEPS_ORDER }
+        About { arch: A::NAME, rules: self.kernel.version, shape, records: self.kernel.pt.hw.keeps_order() }
     }
 
     fn call(&mut self, pid: Pid, call: &Call) -> Outcome {

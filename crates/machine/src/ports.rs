@@ -1,5 +1,6 @@
 //! Which ports there are. A new port is one line here, and one from outside is registered.
 
+use crate::any_hw::AnyHw;
 use crate::backend::Backend;
 use crate::hw_kind::HwKind;
 use crate::machine::PortMachine;
@@ -135,18 +136,9 @@ fn build_registered<P: PortFacts>(
     rules: &'static KernelRules,
     config: Config,
 ) -> Box<dyn Backend> {
-    fn boxed<P: PortFacts, H: TableMemory + Clone + Send + 'static>(
-        cpu: &CpuConfig,
-        rules: &'static KernelRules,
-        config: Config,
-    ) -> Box<dyn Backend> {
-        Box::new(PortMachine::<P, H>::new(P::new(cpu, rules), rules, config))
-    }
-    match kind {
-        HwKind::Plain => boxed::<P, PlainHw>(cpu, rules, config),
-        HwKind::Counting => boxed::<P, CountingHw>(cpu, rules, config),
-        HwKind::Recording => boxed::<P, RecordingHw>(cpu, rules, config),
-    }
+    let mut machine = PortMachine::<P, AnyHw>::new(P::new(cpu, rules), rules, config);
+    machine.kernel.pt.hw.keep(kind);
+    Box::new(machine)
 }
 
 /// Every port that machines are built of, in the order in which they are shown.

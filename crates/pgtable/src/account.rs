@@ -12,6 +12,12 @@ pub struct CountingHw {
     counters: Counters,
 }
 
+impl From<PlainHw> for CountingHw {
+    fn from(plain: PlainHw) -> Self {
+        Self { plain, counters: Counters::default() }
+    }
+}
+
 impl Hw for CountingHw {
     #[inline]
     fn load(&mut self, p: Ptep) -> Pte {
@@ -137,12 +143,10 @@ macro_rules! forward_table_memory {
 }
 
 impl TableMemory for CountingHw {
-    const KEEPS_ORDER: bool = false;
-
     forward_table_memory!();
 
     fn with_tables_of(entries: usize) -> Self {
-        Self { plain: PlainHw::with_tables_of(entries), counters: Counters::default() }
+        PlainHw::with_tables_of(entries).into()
     }
 
     #[inline]
@@ -183,6 +187,12 @@ impl RecordingHw {
             }
         }
         self.records.push(record);
+    }
+}
+
+impl From<PlainHw> for RecordingHw {
+    fn from(plain: PlainHw) -> Self {
+        Self { plain, records: Vec::new(), causes: Vec::new(), told: Why::default(), changed: false }
     }
 }
 
@@ -246,13 +256,15 @@ impl Hw for RecordingHw {
 }
 
 impl TableMemory for RecordingHw {
-    const KEEPS_ORDER: bool = true;
-
     forward_table_memory!();
 
     fn with_tables_of(entries: usize) -> Self {
-        let plain = PlainHw::with_tables_of(entries);
-        Self { plain, records: Vec::new(), causes: Vec::new(), told: Why::default(), changed: false }
+        PlainHw::with_tables_of(entries).into()
+    }
+
+    #[inline]
+    fn keeps_order(&self) -> bool {
+        true
     }
 
     fn hardware_store(&mut self, p: Ptep, new: Pte) {
@@ -312,8 +324,6 @@ impl Hw for FlushHw {
 }
 
 impl TableMemory for FlushHw {
-    const KEEPS_ORDER: bool = false;
-
     forward_table_memory!();
 
     fn with_tables_of(entries: usize) -> Self {

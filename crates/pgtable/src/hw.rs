@@ -129,7 +129,10 @@ pub trait Hw {
 /// Table memory and page structs: what the memory manager, not a port, does with a machine.
 pub trait TableMemory: Hw + std::fmt::Debug {
     /// Whether the order of primitives can be seen: then each is made by itself, however often the same is repeated.
-    const KEEPS_ORDER: bool;
+    #[inline]
+    fn keeps_order(&self) -> bool {
+        false
+    }
 
     /// An empty machine whose largest tables have `entries` entries (a power of two).
     fn with_tables_of(entries: usize) -> Self;

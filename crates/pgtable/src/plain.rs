@@ -122,8 +122,6 @@ fn matching(run: &[u64], mut word: u64, step: u64, ignore: u64) -> usize {
 }
 
 impl TableMemory for PlainHw {
-    const KEEPS_ORDER: bool = false;
-
     fn with_tables_of(entries: usize) -> Self {
         assert!(entries.is_power_of_two(), "tables are aligned blocks");
         let free = [const { Vec::new() }; u64::BITS as usize];

@@ -46,9 +46,9 @@ struct Seen {
 impl Seen {
     /// Whether a stretch may begin at an entry, as far as is known.
     #[inline]
-    fn may_begin<A: Arch, H: TableMemory>(&self, arch: &A, p: Ptep) -> bool {
+    fn may_begin<A: Arch, H: TableMemory>(&self, pt: &PageTables<A, H>, p: Ptep) -> bool {
         let known_short = p < self.from && self.from.0 - p.0 < A::PTRS_PER_PTE as u64;
-        !H::KEEPS_ORDER && !known_short && p.offset_in(arch.cont_ptes()) == 0
+        !pt.hw.keeps_order() && !known_short && p.offset_in(pt.arch.cont_ptes()) == 0
     }
 }
 
@@ -121,7 +121,7 @@ impl Entries {
         walk: &mut ChangeWalk<'_>,
     ) -> Option<(VirtAddr, Ptep, usize)> {
         let left = self.left::<A>();
-        if walk.seen.observed.is_some() || left > 1 && walk.seen.may_begin::<A, H>(&pt.arch, self.p) {
+        if walk.seen.observed.is_some() || left > 1 && walk.seen.may_begin(pt, self.p) {
             let (at, max) = self.repeat_from(pt, walk);
             *self = at;
             return max.map(|max| (self.addr, self.p, max));
@@ -184,7 +184,7 @@ fn repeat<A: Arch, H: TableMemory>(
     p: Ptep,
     max: usize,
 ) -> Repeat {
-    if !walk.seen.may_begin::<A, H>(&pt.arch, p) {
+    if !walk.seen.may_begin(pt, p) {
         return Repeat::Not(max);
     }
     let Some(stretch) = stretch(pt, walk, addr, p, max) else { return Repeat::Not(max) };
