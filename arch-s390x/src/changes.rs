@@ -21,7 +21,7 @@ changes! {
         },
     }
 
-    /// A huge page that is on its way elsewhere has a segment-table entry of its own, where before it was split.
+    /// A huge page under migration has a segment-table entry of its own; earlier it was split.
     thp_migration {
         since: Turn::between("6.12", "7.2"),
         file: "arch/s390/Kconfig, ARCH_ENABLE_THP_MIGRATION",

@@ -252,7 +252,7 @@ changes! {
         },
     }
 
-    /// `MADV_COLLAPSE` of a range inside one huge page's worth of addresses is `EINVAL`, not nothing to do.
+    /// `MADV_COLLAPSE` of a range inside one huge page's worth of addresses fails with `EINVAL` instead of succeeding as a no-op.
     collapse_inside_block_fails {
         until: Turn::at("7.2"),
         file: "mm/khugepaged.c, madvise_collapse",
@@ -301,7 +301,7 @@ changes! {
         },
     }
 
-    /// Merging ORs the sticky flags of all VMAs into the result (`VM_STICKY`), which does not just get those that the call gave its range.
+    /// Merging ORs the sticky flags of all VMAs into the result (`VM_STICKY`), instead of giving it only the flags that the call set on its range.
     sticky_vma_flags {
         since: Turn::at("6.19"),
         file: "mm/vma.c, vma_merge_existing_range",
@@ -378,7 +378,7 @@ changes! {
         },
     }
 
-    /// The last entry's page of a disk in memory is read past the swap cache, so it is exclusive.
+    /// On a RAM disk the page of a slot's last swap entry is read bypassing the swap cache, so it is exclusive.
     swapin_bypasses_cache {
         until: Turn::between("6.17", "7.2"),
         file: "mm/memory.c, do_swap_page",
@@ -406,7 +406,7 @@ changes! {
         probe: Probe::Plays { scenario: "set_thp_disable(1, 2)", shows: Shows::Results },
     }
 
-    /// `PAGEMAP_SCAN` calls pages written only where userfaultfd could protect them, not wherever it does not.
+    /// `PAGEMAP_SCAN` reports pages as written only where userfaultfd could protect them, not wherever they are unprotected.
     scan_written_needs_uffd_wp {
         since: Turn::at("7.3"),
         file: "fs/proc/task_mmu.c, pagemap_page_category",
@@ -420,7 +420,7 @@ changes! {
         },
     }
 
-    /// `PAGEMAP_SCAN` calls written what is empty and not protected, not only in a scan for nothing else where there is a table.
+    /// `PAGEMAP_SCAN` reports empty, unprotected addresses as written; earlier, only in scans for that alone and where a table exists.
     scan_empty_is_written {
         since: Turn::at("7.1").also_in(&["6.12.117"]),
         file: "fs/proc/task_mmu.c, pagemap_scan_pte_hole",
@@ -472,7 +472,7 @@ changes! {
         },
     }
 
-    /// A folio that waits to be split waits on after its migration, where before it was forgotten.
+    /// A folio queued for splitting stays queued after its migration; earlier it was forgotten.
     migration_requeues_split {
         since: Turn::at("7.0").also_in(&["6.12.117"]),
         file: "mm/migrate.c, migrate_folio_move",
@@ -492,7 +492,7 @@ changes! {
         },
     }
 
-    /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, which nothing here has.
+    /// `PAGEMAP_SCAN` knows `PAGE_IS_ACCESSED`, a category no page here has.
     scan_knows_accessed {
         since: Turn::at("7.3"),
         file: "fs/proc/task_mmu.c, pagemap_scan_get_args",

@@ -77,8 +77,10 @@ impl RowTurn {
 
     /// What is to be said of it beside its release and commit.
     fn more(&self) -> String {
-        let between =
-            self.last_without.iter().map(|last| format!("after {last}: what is between was not asked"));
+        let between = self
+            .last_without
+            .iter()
+            .map(|last| format!("after {last}; releases in between were not checked"));
         let also = (!self.backports.is_empty()).then(|| format!("also in {}", self.backports.join(", ")));
         between.chain(also).collect::<Vec<_>>().join("; ")
     }
@@ -145,6 +147,30 @@ impl ChangesTable {
         by_release.collect::<String>() + &self.grid() + "\n" + &self.known()
     }
 
+    /// What one row says, and since when; `None` where there is no row of this name.
+    pub fn row_text(&self, id: &str) -> Option<String> {
+        let row = self.changes.iter().find(|row| row.id == id)?;
+        let mut text = format!("{id}, {}: {}\n", row.owner, row.what);
+        for (word, turn) in [("since", &row.since), ("until", &row.until)] {
+            let Some(turn) = turn else { continue };
+            let more = Some(turn.more()).filter(|more| !more.is_empty());
+            let more = more.map_or_else(String::new, |more| format!(" ({more})"));
+            let commit = turn.commit.map_or_else(String::new, |commit| format!(", commit {commit}"));
+            let _ = writeln!(text, "  {word} {}{commit}{more}", turn.first);
+        }
+        let of = |wanted| {
+            let held = self.releases.iter().filter(|name| row.holds.get(*name) == Some(&wanted));
+            held.map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        for (word, releases) in [("holds in", of(Some(true))), ("does not hold in", of(Some(false)))] {
+            if !releases.is_empty() {
+                let _ = writeln!(text, "  {word} {releases}");
+            }
+        }
+        let _ = writeln!(text, "  {}", row.file);
+        Some(text)
+    }
+
     fn turns(&self) -> impl Iterator<Item = (char, &ChangeRow, &RowTurn)> {
         self.changes.iter().flat_map(|row| {
             let signed = [('+', row.since.as_ref()), ('-', row.until.as_ref())];
@@ -184,10 +210,10 @@ impl ChangesTable {
     pub fn markdown(&self) -> String {
         let mut text =
             "# Kernels and their changes\n\n<!-- Made by `ptelab kernels --markdown`. -->\n\n".to_owned();
-        text += "What Linux's memory management does otherwise from one release to the next, as far as page tables, areas and results show it. \
-                 Each row was asked of real kernels with the scenario that stands beside it in the source.\n\n";
-        text += "\u{25cf} holds, ? not asked. A series stands for its newest stable release. Releases that are not of these have the rows of their place \
-                 between them.\n\n| kernel | asked |\n|---|---|\n";
+        text += "How Linux's memory management differs between releases, as far as page tables, VMAs and results show. \
+                 Each row was checked on real kernels with the scenario given beside it in the source.\n\n";
+        text += "\u{25cf} holds, ? not checked. Each release stands for its newest stable version. Any other release gets the rules of its place \
+                 in this order.\n\n| kernel | asked |\n|---|---|\n";
         for kernel in &self.kernels {
             let _ = writeln!(
                 text,
