@@ -146,6 +146,12 @@ impl PteOps for S390x {
     }
 
     #[inline]
+    fn pmdp_test_and_clear_young<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
+        let old = hw.load(p);
+        self.xchg_direct(hw, addr, p, self.pmd_mkold(old), Level::Pmd);
+    }
+
+    #[inline]
     fn pmdp_set_wrprotect<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep) {
         let old = hw.load(p);
         if self.pmd_write(old) {

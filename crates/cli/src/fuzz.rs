@@ -23,7 +23,7 @@ struct Report<'a> {
     runs: Vec<RunReport<'a>>,
 }
 
-/// What came of the ports of one page size.
+/// What came of the ports of one size of pages and huge pages.
 #[derive(Serialize)]
 struct RunReport<'a> {
     ports: &'a [&'static str],
@@ -32,9 +32,9 @@ struct RunReport<'a> {
     transitions: usize,
 }
 
-/// Ports whose pages have one size, and what came of them.
+/// Ports whose pages and huge pages have one size, and what came of them.
 struct Run {
-    page: u64,
+    sizes: [u64; 2],
     ports: Vec<&'static str>,
     outcome: FuzzReport,
 }
@@ -62,7 +62,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     let groups = fuzz::by_page_size(&matrix.port_list());
     let (mut runs, mut found): (Vec<Run>, Option<Found>) = (Vec::new(), None);
     let all = groups.len() as u32;
-    for (page, ports) in groups {
+    for (sizes, ports) in groups {
         if found.is_some() || progress::stopped() {
             break;
         }
@@ -72,7 +72,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
         }
         let outcome = play(args, &plan, all);
         found = outcome.found.clone().map(|found| shrink(&plan, found));
-        runs.push(Run { page, ports, outcome });
+        runs.push(Run { sizes, ports, outcome });
     }
     if let Some(found) = &found {
         found::save(args, found)?;
@@ -133,9 +133,14 @@ fn report<'a>(args: &args::Fuzz, runs: &'a [Run], found: Option<&'a Found>) -> R
 }
 
 fn print(args: &args::Fuzz, runs: &[Run], found: Option<&Found>, out: &mut Out) -> Result<(), Failed> {
-    for Run { page, ports, outcome } in runs {
+    for Run { sizes: [page, huge], ports, outcome } in runs {
         if runs.len() > 1 {
-            out.heading(format!("Pages of {}: {}", ByteSize(*page), ports.join(", ")))?;
+            out.heading(format!(
+                "Pages of {}, huge pages of {}: {}",
+                ByteSize(*page),
+                ByteSize(*huge),
+                ports.join(", ")
+            ))?;
         }
         if args.coverage {
             out.text(&outcome.coverage)?;

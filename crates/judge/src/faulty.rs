@@ -379,6 +379,7 @@ impl<P: Arch> PteOps for Faulty<P> {
         fn pmdp_get_and_clear(addr: VirtAddr, p: Ptep) -> Pte;
         fn pmdp_invalidate(addr: VirtAddr, p: Ptep) -> Pte;
         fn pmdp_invalidate_ad(addr: VirtAddr, p: Ptep) -> Pte;
+        fn pmdp_test_and_clear_young(addr: VirtAddr, p: Ptep);
         fn pmdp_set_wrprotect(addr: VirtAddr, p: Ptep);
         fn pmdp_set_access_flags(addr: VirtAddr, p: Ptep, entry: Pte, write: bool) -> bool;
     }

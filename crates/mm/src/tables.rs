@@ -62,6 +62,7 @@ port_ops! {
     pmdp_get_and_clear(addr: VirtAddr, pmdp: Ptep) -> Pte;
     pmdp_invalidate(addr: VirtAddr, pmdp: Ptep) -> Pte;
     pmdp_invalidate_ad(addr: VirtAddr, pmdp: Ptep) -> Pte;
+    pmdp_test_and_clear_young(addr: VirtAddr, pmdp: Ptep);
     pmdp_set_wrprotect(addr: VirtAddr, pmdp: Ptep);
     pmdp_set_access_flags(addr: VirtAddr, pmdp: Ptep, entry: Pte, dirty: bool) -> bool;
     flush_tlb_range(start: VirtAddr, end: VirtAddr, level: Level);

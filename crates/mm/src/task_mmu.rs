@@ -127,8 +127,7 @@ fn clear_young<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &Mm, what
             if level == Level::Pte && pt.present_page(old).is_some() {
                 pt.ptep_test_and_clear_young(addr, p);
             } else if level == Level::Pmd && pt.arch.pmd_present(old) {
-                let old = pt.hw.load(p);
-                pt.set_pmd_at(addr, p, pt.arch.pmd_mkold(old));
+                pt.pmdp_test_and_clear_young(addr, p);
             }
         });
     }

@@ -318,6 +318,13 @@ pub trait PteOps: TlbOps {
         self.pmdp_invalidate(hw, addr, p)
     }
 
+    /// Makes a huge leaf old.
+    #[inline]
+    fn pmdp_test_and_clear_young<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {
+        let old = hw.load(p);
+        self.set_pmd_at(hw, addr, p, self.pmd_mkold(old));
+    }
+
     /// Takes write permission from a huge leaf.
     #[inline]
     fn pmdp_set_wrprotect<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) {

@@ -49,8 +49,11 @@ fn every_page_size_is_fuzzed_in_turn() {
     let output = ptelab(&["fuzz", "--arch", "arm64,loong64", "--cases", "3"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = stdout(&output);
-    assert!(text.starts_with("Pages of 4K: arm64\n3 programs from seed 1 in "), "{text}");
-    assert!(text.contains("\nPages of 16K: loong64\n3 programs from seed 1 in "), "{text}");
+    assert!(text.starts_with("Pages of 4K, huge pages of 2M: arm64\n3 programs from seed 1 in "), "{text}");
+    assert!(
+        text.contains("\nPages of 16K, huge pages of 32M: loong64\n3 programs from seed 1 in "),
+        "{text}"
+    );
     let json = parsed(&ptelab(&["fuzz", "--arch", "arm64,loong64", "--cases", "3", "--json"]));
     assert_eq!((&json["cases"], &json["runs"][1]["ports"][0]), (&6.into(), &"loong64".into()), "{json}");
 }

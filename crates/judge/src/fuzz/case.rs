@@ -143,15 +143,15 @@ impl Planned for Plan {
 }
 
 impl Plan {
-    /// The ports that one is held against: the default ones, and those of the plan, that have pages as it has them; itself, where there
-    /// is none.
+    /// The ports that one is held against: the default ones, and those of the plan, that have pages and huge pages as it has them;
+    /// itself, where there is none.
     fn beside(&self, port: &'static str) -> Vec<&'static str> {
         let mut others = default_port_names();
         others.extend(self.ports.iter().filter(|other| !default_port_names().contains(other)));
-        let like = |other: &&'static str| {
-            *other != port
-                && port_named(other).is_some_and(|port| port.shape.entry_size(Level::Pte) == self.size.page)
+        let sizes = |name: &str| {
+            port_named(name).map(|port| [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level)))
         };
+        let like = |other: &&'static str| *other != port && sizes(other) == sizes(port);
         others.retain(like);
         if others.is_empty() { vec![port] } else { others }
     }
@@ -206,16 +206,17 @@ impl Plan {
     }
 }
 
-/// Ports by the size of their pages.
-pub fn by_page_size(ports: &[&'static str]) -> BTreeMap<u64, Vec<&'static str>> {
-    let mut sizes: BTreeMap<u64, Vec<&'static str>> = BTreeMap::new();
+/// Ports by the sizes of their pages and huge pages.
+pub fn by_page_size(ports: &[&'static str]) -> BTreeMap<[u64; 2], Vec<&'static str>> {
+    let mut sizes: BTreeMap<[u64; 2], Vec<&'static str>> = BTreeMap::new();
     for port in ports.iter().filter_map(|name| port_named(name)) {
-        sizes.entry(port.shape.page_size()).or_default().push(port.name);
+        let of_port = [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level));
+        sizes.entry(of_port).or_default().push(port.name);
     }
     sizes
 }
 
-/// Ports are held against each other call by call, which takes pages of one size.
+/// Ports are held against each other call by call, which takes pages and huge pages of one size.
 ///
 /// # Errors
 /// Where they are of several: which ports have which.
@@ -224,9 +225,14 @@ pub fn one_page_size(ports: &[&'static str]) -> Result<(), String> {
     if sizes.len() <= 1 {
         return Ok(());
     }
-    let lists = sizes.iter().map(|(bytes, ports)| format!("{} ({})", ports.join(","), ByteSize(*bytes)));
+    let lists = sizes.iter().map(|([page, huge], ports)| {
+        format!("{} ({} and {})", ports.join(","), ByteSize(*page), ByteSize(*huge))
+    });
     let lists: Vec<String> = lists.collect();
-    Err(format!("ports that are fuzzed together have pages of one size: {}", lists.join(", or ")))
+    Err(format!(
+        "ports that are fuzzed together have pages and huge pages of one size: {}",
+        lists.join(", or ")
+    ))
 }
 
 /// A machine that runs a program.
@@ -489,7 +495,9 @@ fn alike(a: &Seen, b: &Seen, own: PteAttrs, renamed: &mut Renamed) -> bool {
             // Of an entry that allows no access, ports say that in their own ways.
             let none = PteAttrs::USER | PteAttrs::EXEC | PteAttrs::WRITE;
             let own = if x.attrs.contains(PteAttrs::PROTNONE) { own | none } else { own };
-            renamed.is(FRAME, x.pfn.get(), y.pfn.get()) && x.attrs - own == y.attrs - own
+            // Some ports have several zero pages.
+            let zeros = x.attrs.contains(PteAttrs::SPECIAL) && y.attrs.contains(PteAttrs::SPECIAL);
+            (zeros || renamed.is(FRAME, x.pfn.get(), y.pfn.get())) && x.attrs - own == y.attrs - own
         }
         (PteView::Soft(x), PteView::Soft(y)) => {
             let recorded = SoftFlags::YOUNG | SoftFlags::DIRTY | SoftFlags::SOFT_DIRTY;

@@ -42,7 +42,7 @@ impl<A: PortFacts> OnTrial<A> {
             if writable && !allowed.contains(VmFlags::WRITE) {
                 return wrong(Check::Vma, "its VMA is not writable");
             }
-            if allowed.is_empty() && self.lets(pte, level, Access::Read) {
+            if allowed.is_empty() && seen.mapping().is_some() && self.lets(pte, level, Access::Read) {
                 return wrong(Check::Vma, "its VMA allows no access");
             }
         }
@@ -353,7 +353,8 @@ impl<A: PortFacts> OnTrial<A> {
                 && seen.mapping().map(|m| m.pfn) == old.mapping().map(|m| m.pfn)
                 && self.lets(seen.entry.pte, level, Access::Read)
         };
-        if !self.lets(pte, level, Access::Read) {
+        // A walker that does not make entries young caches no old one.
+        if arch.walk(pte, level, Access::Read) == Walk::Fault {
             return None;
         }
         let Some(now) = now.filter(sees) else { return Some("readable") };
