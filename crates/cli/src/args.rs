@@ -180,7 +180,7 @@ pub(crate) struct Learn {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Kernels {
-    /// Releases, or files of rules
+    /// Releases, or files of rules; or one rule, by its name
     #[arg(value_name = "KERNEL", num_args = 0..=2, value_parser = KERNELS, hide_possible_values = true)]
     pub(crate) of: Vec<String>,
     /// What changed for this port, or for all
@@ -268,9 +268,12 @@ pub(crate) struct Fuzz {
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) traced: Traced,
-    /// The last call to tell of, from 1, in the order in which calls run
-    #[arg(long, value_name = "CALL", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) at: u64,
+    /// The last call to tell of, from 1, in the order in which calls run, as in `report`
+    #[arg(long, value_name = "CALL", value_parser = clap::value_parser!(u64).range(1..), required_unless_present = "line")]
+    pub(crate) at: Option<u64>,
+    /// The same by its line in the file, as `replay` gives it
+    #[arg(long, value_name = "LINE", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "at")]
+    pub(crate) line: Option<u64>,
     /// An address that the entry maps
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) va: u64,
@@ -570,7 +573,7 @@ pub(crate) struct Series {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
     /// Random programs of each architecture, at most
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, alias = "cases", value_name = "N", default_value_t = 500)]
     pub(crate) programs: u64,
     /// Minutes for random programs of each architecture, at most
     #[arg(long, value_name = "N", default_value_t = 5)]

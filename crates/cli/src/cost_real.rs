@@ -105,7 +105,7 @@ pub(crate) fn cost(args: &args::Cost, images: &[PathBuf], out: &mut Out) -> Resu
 }
 
 /// What the numbers are.
-pub(crate) const LIMITS: &str = "Instructions under QEMU's icount, of the cheapest call, without what a call takes that does nothing. \
+pub(crate) const LIMITS: &str = "Instructions under QEMU's icount, of the cheapest call, minus the cost of a call that does nothing. \
     Neither caches nor barriers count.";
 
 fn print(measured: &Measured, scaled: bool, out: &mut Out) -> Result<(), Failed> {

@@ -15,15 +15,26 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         let machines = &args.traced.machines;
         let guest = args::Guest { port: machines.port(), guest: None };
         for image in machines.images() {
-            out.text(verify_real::entry(&image, &guest, scenario, (args.pid, args.va), args.at)?)?;
+            let Some(at) = args.at else {
+                let why = format!("{}: an image takes --at, the call's number", image.display());
+                return Err(Failed::Unusable(why));
+            };
+            out.text(verify_real::entry(&image, &guest, scenario, (args.pid, args.va), at)?)?;
             out.line("")?;
         }
     }
-    let (explainers, finished) =
-        run.observe(args.at, |vm| Explainer::new(vm, args.pid, VirtAddr::new(args.va), args.at))?;
+    let at = args.at.unwrap_or(u64::MAX);
+    let (explainers, finished) = run.observe(at, |vm| {
+        let explainer = Explainer::new(vm, args.pid, VirtAddr::new(args.va), at);
+        match args.line {
+            Some(line) => explainer.up_to_line(line),
+            None => explainer,
+        }
+    })?;
     let calls = explainers.iter().map(Explainer::calls).min().unwrap_or(0);
-    if finished && args.at > calls {
-        return Err(Failed::Unusable(format!("{name}: there is no call {}: the last is {calls}", args.at)));
+    if let Some(at) = args.at.filter(|at| finished && *at > calls) {
+        let why = format!("{name}: there is no call {at}: the last is {calls}; --line takes lines");
+        return Err(Failed::Unusable(why));
     }
     for (i, explainer) in explainers.iter().enumerate() {
         if i > 0 {

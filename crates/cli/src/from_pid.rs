@@ -17,7 +17,10 @@ const HUGE_PAGE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
 pub(crate) fn from_pid(args: &args::FromPid, out: &mut Out) -> Result<u8, Failed> {
     let (pid, name) = (args.pid, args.output.display());
-    let unreadable = |error| Failed::Unusable(format!("/proc/{pid}/smaps: {error}"));
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failed::Unusable(format!("there is no process {pid}")),
+        _ => Failed::Unusable(format!("/proc/{pid}/smaps: {error}")),
+    };
     let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).map_err(unreadable)?;
     let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let areas = areas::parse(&smaps);

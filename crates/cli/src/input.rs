@@ -49,10 +49,24 @@ pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
     let program = program.map(|text| of_syzkaller(&name, text).into_bytes());
     let bytes = program.unwrap_or(bytes);
     let text = String::from_utf8_lossy(&bytes);
-    let wrong = |mistakes: Diagnostics| Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()));
+    let wrong = |mistakes: Diagnostics| {
+        if is_log(&text) {
+            let why = "this is a log of strace, not a scenario: `replay` reads it, and `report`, `explain` and `step` do";
+            return Failed::Unusable(format!("{name}: {why}"));
+        }
+        Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
+    };
     let scenario = scenario::parse_bytes(&name, &bytes).map_err(wrong)?;
     let mistakes = unknown_sizes(&scenario, &text);
     if mistakes.items.is_empty() { Ok(scenario) } else { Err(wrong(mistakes)) }
+}
+
+/// Whether a text that is no scenario begins as a log of strace does: with a process or a time before the call, or an execve.
+fn is_log(text: &str) -> bool {
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let (word, rest) = first.trim_start().split_once(' ').unwrap_or_default();
+    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ':'));
+    first.starts_with("execve(") || is_number && rest.contains('(')
 }
 
 /// Sizes of huge pages that no port has, where a scenario does not expect them to fail.

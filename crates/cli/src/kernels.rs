@@ -8,6 +8,12 @@ use ptelab::kernels::{self, ChangesTable};
 use ptelab::{Matrix, port_named};
 
 pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed> {
+    if let [name] = args.of.as_slice()
+        && let Some(text) = ChangesTable::new(None).row_text(name)
+    {
+        out.text(text)?;
+        return Ok(FINE);
+    }
     let rules = args.of.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
     let port = args.arch.as_deref().filter(|arch| *arch != "all").map(port).transpose()?;
     let text = match rules.as_slice() {

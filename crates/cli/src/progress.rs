@@ -20,6 +20,7 @@ pub(crate) fn stop_on_ctrl_c() {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(crate::exit::STOPPED.into());
         }
+        warn("stopping; Ctrl-C again ends at once");
     });
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn timed_bar(steps: u128, unit: &str) -> ProgressBar {
     let bar = bar(steps, unit);
     let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{msg}}");
     bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message("starting");
     bar
 }
 

@@ -138,6 +138,10 @@ fn cost(pair: &Pair, releases: &[String]) -> Result<Vec<[Measured; 2]>, Failed> 
 
 /// The files that are wanted.
 fn write(args: &args::Series, report: &Report) -> Result<(), Failed> {
+    if !report.architectures.iter().any(|of_arch| of_arch.words.played > 0) {
+        progress::warn("nothing was compared: no files are written");
+        return Ok(());
+    }
     if let Some(path) = &args.letter {
         output::write_file(path, letter::text(report).as_bytes())?;
     }

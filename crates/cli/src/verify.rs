@@ -46,6 +46,9 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
         }
     }
     let tally = VerdictTotals::new(verdicts);
+    if tally.files.is_empty() {
+        return Err(Failed::Unusable(errors.join("\nptelab: ")));
+    }
     if args.json {
         out.json(&tally)?;
     } else {
@@ -61,6 +64,11 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
 fn verify_file(path: &Path) -> Result<Verdict, String> {
     let name = path.display().to_string();
     let bytes = input::read(path).map_err(Failed::text)?;
-    let golden = Golden::parse(&bytes).map_err(|error| format!("{name}: {error}"))?;
+    let golden = Golden::parse(&bytes).map_err(|error| match path.extension() {
+        Some(extension) if extension == "json" => format!("{name}: {error}"),
+        _ => format!(
+            "{name}: not a golden file; a scenario is played on a kernel, with --host or --kernel IMAGE"
+        ),
+    })?;
     golden.verify(&name).map_err(|error| format!("{name}: {error}"))
 }

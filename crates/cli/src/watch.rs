@@ -42,6 +42,12 @@ pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
     };
     log.finish().map_err(|error| failed(&error))?;
     let _ = std::fs::remove_file(&part);
+    if log.lines == 0 {
+        if !output::is_stdout(&args.output) {
+            let _ = std::fs::remove_file(&args.output);
+        }
+        return Err(Failed::Unusable("strace wrote no line: was the program started?".to_owned()));
+    }
     let took = begun.elapsed().as_secs_f64();
     if !output::is_stdout(&args.output) {
         let (processes, most) = (log.resident.len(), log.resident.values().max().unwrap_or(&0) / 1024);

@@ -9,6 +9,7 @@ use ptelab_pgtable::{
 /// A machine of any kind. Where speed matters less than what a compiler has to do, mm is compiled once for a port, not once for
 /// each kind.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a machine has one")]
 pub(crate) enum AnyHw {
     Plain(PlainHw),
     Counting(CountingHw),

@@ -39,9 +39,12 @@ pub struct Explainer {
     places: Places,
     pid: Pid,
     va: VirtAddr,
-    /// The last call that is told of, from 1.
+    /// The last call that is told of, from 1, and its last line.
     at: u64,
+    line: u64,
     calls: u64,
+    /// Of these, those up to there.
+    within: u64,
     entry: Entry,
     text: String,
     told: u64,
@@ -62,12 +65,20 @@ impl Explainer {
             pid,
             va,
             at,
+            line: u64::MAX,
             calls: 0,
+            within: 0,
             entry: Entry::NOTHING,
             text: String::new(),
             told: 0,
             seen: (false, false),
         }
+    }
+
+    /// Told up to this line, not a call.
+    #[must_use]
+    pub fn up_to_line(self, line: u64) -> Self {
+        Self { at: u64::MAX, line, ..self }
     }
 
     /// How many calls there were.
@@ -77,7 +88,7 @@ impl Explainer {
 
     /// The whole story.
     pub fn text(&self) -> String {
-        let mut text = format!("{}, up to call {}\n", self.heading, self.at.min(self.calls));
+        let mut text = format!("{}, up to call {}\n", self.heading, self.within);
         if self.told == 0 {
             text.push_str(match self.seen {
                 (false, _) => "\nThere is no such process.\n",
@@ -196,9 +207,10 @@ impl Explainer {
 impl Observer for Explainer {
     fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         self.calls += 1;
-        if self.calls > self.at {
+        if self.calls > self.at || seen.line > self.line {
             return;
         }
+        self.within = self.calls;
         let space = self.places.space_of(vm, self.pid);
         self.places.follow(vm, seen.records.iter().filter_map(written));
         let space = self.places.space_of(vm, self.pid).or(space);

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
     /// No port has this name.
-    #[error("no port `{0}`: choose from {ports}, default, all", ports = port_names().join(", "))]
+    #[error("no port `{0}`{hint}: choose from {ports}, default, all", hint = hint(.0, &port_names()), ports = port_names().join(", "))]
     Port(String),
     /// No rules have this name.
     #[error(
-        "no kernel `{0}`: choose from {kernels}, all; another release from {oldest} on; or a file of rules, as mine.toml",
+        "no kernel `{0}`{hint}: choose from {kernels}, all; another release from {oldest} on; or a file of rules, as mine.toml",
+        hint = hint(.0, &kernel_names()),
         kernels = kernel_names().join(", "),
         oldest = KernelRules::OLDEST
     )]
@@ -34,11 +35,17 @@ pub enum SelectError {
     #[error("this is for pages of {0}, which no chosen port has")]
     Pages(String),
     /// A CPU feature is not written as it should be.
-    #[error("`{0}` is not a CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]
+    #[error("`{0}` switches no CPU feature: write PORT.FEATURE=on or PORT.FEATURE=off")]
     Cpu(String),
     /// A machine of this kind cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+}
+
+/// `, did you mean ...?`, where a name is near.
+fn hint(name: &str, names: &[&'static str]) -> String {
+    let hint = ptelab_scenario::did_you_mean(name, names.iter().copied());
+    hint.map_or_else(String::new, |hint| format!(", {hint}"))
 }
 
 /// Names of all ports.

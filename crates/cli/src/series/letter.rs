@@ -9,13 +9,17 @@ const WIDTH: usize = 72;
 /// Kinds of differences that are told one by one.
 const TOLD: usize = 4;
 
+/// What the names of workloads stand for.
+pub(super) const WORKLOADS: &str =
+    "T1 is memory in PTE-mapped 2M folios, T2 in 64K folios, T3 in single pages.";
+
 /// Prose, and a table.
 pub(super) fn text(report: &Report) -> String {
     let mut parts: Vec<String> = report.architectures.iter().map(about).collect();
     let rows = rows(report);
     if !rows.is_empty() {
-        let title = "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count:";
-        parts.push(wrapped(title, ""));
+        let title = "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count.";
+        parts.push(wrapped(&format!("{title} {WORKLOADS}"), ""));
         parts.push(format!("  {}\n", rows.join("\n  ")));
     }
     if !report.finished {
@@ -30,10 +34,12 @@ fn about(report: &OfArch) -> String {
     let told = kinds.into_iter().flat_map(|(title, groups)| {
         let mut most: Vec<&Group> = groups.iter().collect();
         most.sort_by_key(|group| std::cmp::Reverse(group.count));
-        most.into_iter().take(TOLD).map(move |group| {
+        let others = most.len().saturating_sub(TOLD);
+        let told = most.into_iter().take(TOLD).map(move |group| {
             let example = group.example.lines().next().unwrap_or_default();
             wrapped(&format!("{title}{} ({} times), such as {example}", group.cause, group.count), "  ")
-        })
+        });
+        told.chain((others > 0).then(|| wrapped(&format!("{title}and {others} more"), "  ")))
     });
     wrapped(&prose(report), "") + &told.collect::<String>()
 }
@@ -43,12 +49,11 @@ fn prose(report: &OfArch) -> String {
     let played = format!(
         "{arch}: {} programs and scenarios of memory calls were played on {patched} with this series and on {base} \
          without it; results, VMAs and every page-table entry were compared after each call, and held against a \
-         page-by-page model and what is true of sound tables.",
+         page-by-page model and the invariants of sound tables.",
         words.played
     );
     let wrong = match words.wrong.len() {
-        0 => "Nothing is wrong with the tables, and the kernel says nothing of a mistake of its own."
-            .to_owned(),
+        0 => "Nothing was found wrong with the tables, and the kernel reported no error.".to_owned(),
         1 => "One kind of mistake was found.".to_owned(),
         n => format!("{n} kinds of mistakes were found."),
     };

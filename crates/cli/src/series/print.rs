@@ -16,6 +16,7 @@ pub(super) fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
         out.line("")?;
         out.heading("Instructions for 16M, least of each call:")?;
         rows.iter().try_for_each(|row| out.line(format!("  {row}")))?;
+        out.line(letter::WORKLOADS)?;
         out.line(LIMITS)?;
     }
     let stopped = if report.finished { "" } else { ", stopped" };
@@ -29,12 +30,15 @@ fn print_arch(report: &OfArch, out: &mut Out) -> Result<(), Failed> {
         "{arch}: {patched} against {base}: {} scenarios and programs on both, {} a second",
         words.played, words.per_second
     ))?;
+    if words.played == 0 {
+        return Ok(out.line("Nothing was compared: the run was stopped first.")?);
+    }
     groups("Changed", "nothing differs between the two", &words.changed, out)?;
-    groups("Wrong", "no table, no warning and no crash says that anything is", &words.wrong, out)?;
+    groups("Wrong", "nothing found (tables, console warnings, crashes)", &words.wrong, out)?;
     if !words.wrong_in_both.is_empty() {
         groups("Wrong in both kernels", "", &words.wrong_in_both, out)?;
     }
-    let unlike = "where the base is as the emulator has it, so is the patched kernel";
+    let unlike = "nothing; wherever the base matches the emulator, so does the patched kernel";
     groups("Unlike the rules of its release", unlike, &words.unlike_rules, out)?;
     if words.both_unlike_rules > 0 {
         out.line(format!(

@@ -160,8 +160,9 @@ pub fn before_after(of_port: &[Mprotects<'_>]) -> Option<String> {
     }
     let (before, after) = (first.instructions()?, last.instructions()?);
     let (times, what) = if after <= before { (before / after, "fewer") } else { (after / before, "more") };
+    let change = if times < 1.05 { "about the same".to_owned() } else { format!("{times:.1} times {what}") };
     Some(format!(
-        "{}, mprotect x {}: {before:.0} ({}) -> {after:.0} instructions ({}), {times:.1} times {what}",
+        "{}, mprotect x {}: {before:.0} ({}) -> {after:.0} instructions ({}), {change}",
         first.arch, first.cost.calls, first.rules.name, last.rules.name
     ))
 }
