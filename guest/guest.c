@@ -109,9 +109,10 @@ static struct shared {
 		int commands[2];
 		int answers[2];
 	} processes[PROCESSES];
-	/* Whose turn it is, and where the next command begins. */
+	/* Whose turn it is, the number and the length of the commands that are being done, and where the next one begins. */
 	int holder;
-	word next;
+	uint32_t taken;
+	word length, next;
 	/* Whether init passes calls on. */
 	int relayed;
 	/* Files with settings of huge pages that are not `never`. */
@@ -1200,6 +1201,16 @@ static word uffd_features(void)
 	return api.features;
 }
 
+/* Whether there is advice on huge pages. */
+static int knows_huge_pages(void)
+{
+	char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int knows = !madvise(memory, PAGE, MADV_HUGEPAGE);
+
+	munmap(memory, PAGE);
+	return knows;
+}
+
 static void facts(void)
 {
 	struct utsname name;
@@ -1220,7 +1231,8 @@ static void facts(void)
 	say("@| pt_reclaim %d\n", frees_tables());
 	flag("swap", "/proc/swaps");
 	flag("compaction", "/proc/sys/vm/compact_memory");
-	flag("huge", THP "enabled");
+	/* A kernel that knows them has settings of them only where the machine has their leaves. */
+	say("@| huge %d\n@| huge_leaves %d\n", knows_huge_pages(), !knows_huge_pages() || there_is(THP "enabled"));
 	flag("shmem", "/proc/sys/kernel/shmmax");
 	flag("numa_balancing", "/proc/sys/kernel/numa_balancing");
 	flag("memory_failure", "/proc/sys/vm/memory_failure_recovery");

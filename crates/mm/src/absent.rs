@@ -1,9 +1,9 @@
-//! What a kernel may be built without, and what calls say then.
+//! What a kernel may be built without, or have no machine for, and what calls say then.
 
 use ptelab_uapi::{Advice, Call, Errno, ThpKey};
 
 bitflags::bitflags! {
-    /// What a kernel was built without.
+    /// What a kernel was built without, or has no machine for.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Absent: u16 {
         /// `CONFIG_USERFAULTFD`
@@ -20,6 +20,8 @@ bitflags::bitflags! {
         const CLEAR_REFS = 1 << 5;
         /// `CONFIG_PT_RECLAIM`, which a kernel for one CPU has not
         const PT_RECLAIM = 1 << 6;
+        /// Huge leaves, which the machine has not (`has_transparent_hugepage`): no size of huge pages has a setting
+        const HUGE_LEAVES = 1 << 7;
     }
 }
 
@@ -32,7 +34,9 @@ impl Absent {
             | Call::UffdWp { .. }
             | Call::UffdPoison { .. } => (Self::USERFAULTFD, Errno::ENOSYS),
             Call::Swapon { .. } => (Self::SWAP, Errno::ENOSYS),
-            Call::Thp { size: ThpKey::Enabled | ThpKey::Kb(_), .. } => (Self::HUGE_PAGES, Errno::ENOENT),
+            Call::Thp { size: ThpKey::Enabled | ThpKey::Kb(_), .. } => {
+                (Self::HUGE_PAGES | Self::HUGE_LEAVES, Errno::ENOENT)
+            }
             Call::Madvise { advice: Advice::HUGEPAGE | Advice::NOHUGEPAGE | Advice::COLLAPSE, .. } => {
                 (Self::HUGE_PAGES, Errno::EINVAL)
             }
@@ -41,19 +45,23 @@ impl Absent {
             Call::ClearRefs { .. } => (Self::CLEAR_REFS, Errno::ENOENT),
             _ => return None,
         };
-        self.contains(needs).then_some(errno)
+        self.intersects(needs).then_some(errno)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ptelab_uapi::ThpMode;
 
     #[test]
     fn calls_fail_for_want_of_what_they_ask_for() {
         let collapse = Call::Madvise { addr: 0, len: 0, advice: Advice::COLLAPSE };
         assert_eq!(Absent::HUGE_PAGES.refuses(&collapse), Some(Errno::EINVAL));
         assert_eq!(Absent::HUGE_PAGES.refuses(&Call::Fork {}), None);
+        let thp = Call::Thp { size: ThpKey::Kb(64), mode: ThpMode::Always };
+        assert_eq!(Absent::HUGE_LEAVES.refuses(&thp), Some(Errno::ENOENT));
+        assert_eq!(Absent::HUGE_LEAVES.refuses(&collapse), None);
         assert_eq!(Absent::empty().refuses(&collapse), None);
         assert_eq!(Absent::SWAP.refuses(&Call::Swapon { size: 1 << 20 }), Some(Errno::ENOSYS));
     }

@@ -1,5 +1,6 @@
 //! `MADV_COLLAPSE` (`mm/khugepaged.c`, 7.3).
 
+use crate::absent::Absent;
 use crate::cause;
 use crate::huge_memory::new_huge_entry;
 use crate::huge_mm::suitable_order;
@@ -30,7 +31,8 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
 ) -> Result<(), Errno> {
     let size = A::entry_size(Level::Pmd);
     let fits = suitable_order::<A>(vma, VirtAddr::new(vma.end.get().saturating_sub(size)), A::PMD_ORDER);
-    if !vma.is_anonymous() || collapse_disabled(mm, vma) || !fits {
+    let no_leaves = k.config().absent.contains(Absent::HUGE_LEAVES);
+    if !vma.is_anonymous() || collapse_disabled(mm, vma) || no_leaves || !fits {
         return Err(Errno::EINVAL);
     }
     let mut failed = Ok(());

@@ -456,10 +456,11 @@ fn nearest(release: &str) -> NamedKernel {
 }
 
 /// What a kernel may be built without, as its guest program names it.
-const ABSENT: [(&str, Absent); 7] = [
+const ABSENT: [(&str, Absent); 8] = [
     ("uffd", Absent::USERFAULTFD),
     ("swap", Absent::SWAP),
     ("huge", Absent::HUGE_PAGES),
+    ("huge_leaves", Absent::HUGE_LEAVES),
     ("memory_failure", Absent::MEMORY_FAILURE),
     ("split_huge_pages", Absent::SPLIT_HUGE_PAGES),
     ("clear_refs", Absent::CLEAR_REFS),

@@ -1,9 +1,9 @@
 //! Which processes share an address space, and what programs inherit.
 
 use super::{BASE, Calls as _, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
-use ptelab_machine::mm::Rules;
+use ptelab_machine::mm::{Absent, Rules};
 use ptelab_machine::{
-    Advice, Backend, Call, CallError, Errno, KernelRules, MremapFlags, Outcome, ThpMode, VirtAddr,
+    Advice, Backend, Builder, Call, CallError, Errno, KernelRules, MremapFlags, Outcome, ThpMode, VirtAddr,
 };
 
 #[test]
@@ -74,6 +74,21 @@ fn a_process_without_huge_pages_has_children_without() {
     assert_eq!(folio(&mut *vm, 1, normal), Some(16));
     let mut old = machine("x86_64", KernelRules::DEFAULT.with(Rules::thp_disable_except_advised, false));
     assert_eq!(old.set_thp_disable(1, 1, PR_THP_DISABLE_EXCEPT_ADVISED), fails(Errno::EINVAL));
+}
+
+/// As it was asked of 6.12 and 7.3 on s390x without EDAT-1.
+#[test]
+fn advice_on_huge_pages_is_taken_where_the_machine_has_none() {
+    let port = Builder::new("x86_64").without(Absent::HUGE_LEAVES);
+    let mut vm = port.build().expect("there is such a port");
+    let huge = 2 << 20;
+    assert_eq!(vm.mmap(1, BASE, 2 * huge, RW, super::ANON), Ok(BASE));
+    assert_eq!(vm.madvise(1, BASE, huge, Advice::HUGEPAGE), Ok(()));
+    assert_eq!(maps_in(&mut *vm, 1, BASE, 2 * huge), ["0-512 rw-p 0 ac hg", "512-1024 rw-p 0 ac"]);
+    assert_eq!(vm.memset(1, BASE, 7, huge), Ok(()));
+    assert_eq!(vm.madvise(1, BASE, huge, Advice::COLLAPSE), fails(Errno::EINVAL));
+    assert_eq!(vm.madvise(1, BASE + 2 * huge, huge, Advice::COLLAPSE), fails(Errno::ENOMEM));
+    assert_eq!(vm.thp_size(1, 64, ThpMode::Always), fails(Errno::ENOENT));
 }
 
 /// As a 6.18 kernel has it: a copy of what was never faulted in joins the mapping that it was copied from.

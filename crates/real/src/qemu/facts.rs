@@ -23,6 +23,7 @@ pub struct ImageFacts {
 pub const OPTIONS: &[(&str, &str, &str)] = &[
     ("kpageflags", "CONFIG_PROC_PAGE_MONITOR", "folios and map counts are not seen"),
     ("huge", "CONFIG_TRANSPARENT_HUGEPAGE", "there are no huge pages and no blocks"),
+    ("huge_leaves", "the machine's support of huge pages", "there are no huge pages and no blocks"),
     ("shmem", "CONFIG_SYSVIPC or CONFIG_SHMEM", "shared memory may not be there"),
     ("compaction", "CONFIG_COMPACTION", "large folios become scarce after many programs"),
     ("swap", "CONFIG_SWAP (wants CONFIG_BLOCK)", "nothing is swapped out"),

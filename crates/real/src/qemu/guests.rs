@@ -176,7 +176,7 @@ pub const GUESTS: [Guest; 9] = [
         orders: [Order::Big; 2],
         nodes: false,
         lacks: &[(
-            "huge",
+            "huge_leaves",
             "QEMU's CPUs have no EDAT-1 (segments of 1M), without which Linux has no huge pages",
         )],
     },
