@@ -684,6 +684,16 @@ static struct uffd {
 } uffds[UFFDS];
 static int uffd_count;
 
+/*
+ * QEMU's powerpc keeps what a read translated as writable even where the page is clean, so that a write that follows does not make it
+ * dirty. Another address space takes such translations away: calls pass through init.
+ */
+#ifdef __powerpc64__
+#define ALWAYS_RELAYED 1
+#else
+#define ALWAYS_RELAYED 0
+#endif
+
 static void add_uffd(int process, word features, int fd)
 {
 	if (uffd_count == UFFDS)
@@ -696,7 +706,7 @@ static void close_uffds(void)
 {
 	while (uffd_count)
 		close(uffds[--uffd_count].fd);
-	shared.relayed = 0;
+	shared.relayed = ALWAYS_RELAYED;
 }
 
 /* The news of a fork brings the child's own. */
@@ -1333,13 +1343,15 @@ static void hold(void)
 	for (;;) {
 		char line[LINE];
 
-		if (shared.next >= box.command_length) {
-			__atomic_store_n(&box.answered, look(&box.asked), __ATOMIC_SEQ_CST);
+		if (shared.next >= shared.length) {
+			__atomic_store_n(&box.answered, shared.taken, __ATOMIC_SEQ_CST);
 			wait_for_command();
+			shared.taken = look(&box.asked);
+			shared.length = box.command_length;
 			shared.next = box.answer_length = 0;
-			commands[box.command_length] = 0;
+			commands[shared.length] = 0;
 		}
-		while (shared.next < box.command_length) {
+		while (shared.next < shared.length) {
 			const char *command = commands + shared.next;
 
 			snprintf(line, sizeof(line), "%.*s", (int)strcspn(command, "\n"), command);
