@@ -234,6 +234,7 @@ impl Need {
 #[derive(Debug)]
 pub struct Player {
     image: Image,
+    /// What reads the kernel's words: as its release has them, once it has come up.
     port: Box<dyn Backend>,
     booted: BTreeMap<Need, Qemu>,
     facts: Option<ImageFacts>,
@@ -306,7 +307,13 @@ impl Player {
             error => RealError::Missing(format!("{} does not come up: {error}", setup.image.display())),
         })?;
         self.count += 1;
-        self.facts.get_or_insert_with(|| machine.facts().clone());
+        if self.facts.is_none() {
+            let facts = machine.facts().clone();
+            let rules = nearest(&facts.release).rules;
+            let alike = built_alike(self.image.guest(), &facts).kernel(rules);
+            self.port = alike.build().map_err(GoldenError::from)?;
+            self.facts = Some(facts);
+        }
         Ok(machine)
     }
 
