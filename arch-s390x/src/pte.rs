@@ -47,6 +47,7 @@ impl EntryFormat for S390x {
     const TASK_SIZE: u64 = 0_u64.wrapping_sub(1 << Self::PAGE_SHIFT);
     const MAP_WINDOW: u64 = 1 << 42;
     const ZERO_PAGES: u64 = 1 << 7;
+    const MK_PTE_DIRTIES: bool = true;
     const NUMA: bool = false;
     const MEMORY_FAILURE: bool = false;
     const TREE_GROWS: bool = true;

@@ -221,7 +221,7 @@ changes! {
 
     /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA that it leaves behind.
     dontunmap_unaccounts {
-        until: Turn::at("6.17").also_in(&["6.12.117"]),
+        until: Turn::at("6.17").also_in(&["6.12.107"]),
         file: "mm/mremap.c, dontunmap_complete",
         probe: Probe::Plays {
             scenario: r#"
@@ -236,7 +236,7 @@ changes! {
 
     /// Splitting a folio maps its zero-filled pages to the zero page, and the entry stays soft-dirty and write-protected.
     split_zeropage_keeps_soft_dirty {
-        since: Turn::at("6.17").also_in(&["6.12.117"]),
+        since: Turn::at("6.17").also_in(&["6.12.107"]),
         file: "mm/migrate.c, try_to_map_unused_to_zeropage",
         probe: Probe::Plays {
             scenario: r#"

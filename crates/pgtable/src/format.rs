@@ -65,6 +65,9 @@ pub trait EntryFormat: Sized {
     /// How many zero pages there may be, a power of two below that of a PMD: which one is mapped follows from the address.
     const ZERO_PAGES: u64 = 1;
 
+    /// Whether a writable entry of a page that is dirty already is dirty from the start, in releases too where Linux does so for no
+    /// other port (`mk_pte`).
+    const MK_PTE_DIRTIES: bool = false;
     /// Whether memory may have nodes (`CONFIG_NUMA`).
     const NUMA: bool = true;
     /// Whether memory may fail (`CONFIG_MEMORY_FAILURE`).

@@ -120,7 +120,8 @@ fn fault_page<A: Arch, H: TableMemory>(
 /// is dirty from the start (`set_pte_range`).
 fn object_read_entry<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, pfn: Pfn) -> Pte {
     let entry = pt.arch.pfn_pte(pfn, vma.page_prot);
-    let dirty = pt.rules.read_fault_maps_dirty && pt.pages.is_dirty(FolioSpan { head: pfn, order: 0 });
+    let dirties = pt.rules.read_fault_maps_dirty || A::MK_PTE_DIRTIES;
+    let dirty = dirties && pt.pages.is_dirty(FolioSpan { head: pfn, order: 0 });
     if dirty && pt.arch.pte_write(entry) { pt.arch.pte_mkdirty(entry) } else { entry }
 }
 
