@@ -452,6 +452,24 @@ changes! {
         },
     }
 
+    /// Reclaim takes the entries of a lazyfree folio together, where before it took one after the other until it met one that was written to.
+    reclaim_batches_lazyfree {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/rmap.c, try_to_unmap_one",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("64kB", "always")
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                madvise(0x40000000, 64K, MADV_FREE)
+                touch(0x4000c000, 4K, WRITE)
+                reclaim(0x40000000, 64K)
+                dump(0x40000000, 64K, "all of it, or what lies behind the written page")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// Reclaim takes the entries of a lazyfree folio in runs of equal permission and soft-dirty, where before it put all back with the first one's.
     reclaim_respects_write {
         since: Turn::at("6.19").by("29f40594a281"),

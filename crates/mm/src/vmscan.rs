@@ -177,6 +177,9 @@ fn discard_run<A: Arch, H: TableMemory>(
     p: Ptep,
     max: usize,
 ) -> usize {
+    if !pt.rules.reclaim_batches_lazyfree {
+        return 1;
+    }
     if !pt.rules.reclaim_respects_write {
         return max;
     }

@@ -254,7 +254,7 @@ struct Run {
 impl Run {
     fn new(machine: Box<dyn Judged>, checks: Checks) -> Self {
         Self {
-            model: Model::new(machine.page_size()),
+            model: Model::new(machine.page_size(), machine.rules().sound()),
             machine,
             checks,
             results: Vec::new(),

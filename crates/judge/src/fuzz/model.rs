@@ -5,10 +5,11 @@
 
 use crate::PLACES;
 use bitflags::bitflags;
+use ptelab_machine::mm::Rules;
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, SoftLeaf, marker, swp_type};
 use ptelab_machine::{
-    Access, Advice, Call, CallError, Errno, MapFlags, MremapFlags, Outcome, Pid, PmScanFlags, Prot, Signal,
-    Switch, UffdFeatures,
+    Access, Advice, Call, CallError, Errno, KernelRules, MapFlags, MremapFlags, Outcome, Pid, PmScanFlags,
+    Prot, Signal, Switch, UffdFeatures,
 };
 use ptelab_scenario::Line;
 use std::cell::Cell;
@@ -249,6 +250,8 @@ pub(crate) type Word<'a> = &'a dyn Fn(Pid, u64) -> PteView;
 pub(crate) struct Model {
     spaces: BTreeMap<Pid, Space>,
     made: Pid,
+    /// Whether the kernel knows guard regions.
+    guards: bool,
 }
 
 /// The result that a call must have.
@@ -270,9 +273,10 @@ const FINE: Expected = Expected::Is(DONE);
 const DONE: Outcome = Outcome::Value(0);
 
 impl Model {
-    /// One process with nothing, in pages of so many bytes.
-    pub(crate) fn new(page: u64) -> Self {
-        Self { spaces: BTreeMap::from([(1, Space { all: Vec::new(), page })]), made: 1 }
+    /// One process with nothing, in pages of so many bytes, under a kernel of these rules.
+    pub(crate) fn new(page: u64, rules: &KernelRules) -> Self {
+        let guards = rules.has(Rules::guard_regions);
+        Self { spaces: BTreeMap::from([(1, Space { all: Vec::new(), page })]), made: 1, guards }
     }
 
     pub(crate) fn space(&self, pid: Pid) -> Option<&Space> {
@@ -290,6 +294,9 @@ impl Model {
             Call::ExitGroup { .. } => {
                 self.spaces.remove(&pid);
                 FINE
+            }
+            Call::Madvise { advice: Advice::GUARD_INSTALL | Advice::GUARD_REMOVE, .. } if !self.guards => {
+                errno(Errno::EINVAL)
             }
             Call::Hwpoison { addr } => {
                 self.fail(pid, addr, got, word);

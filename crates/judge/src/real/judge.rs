@@ -44,7 +44,7 @@ pub(super) fn wrong(
         size,
         rules,
         soft_dirty,
-        model: (by == By::Model).then(|| Model::new(size)),
+        model: (by == By::Model).then(|| Model::new(size, rules)),
         latest: BTreeMap::new(),
         had_huge: false,
     };
