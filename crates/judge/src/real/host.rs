@@ -116,7 +116,7 @@ impl Host {
     ) -> Result<Option<Verdict>, VerifyError> {
         let verdict =
             Verdict { file: file.to_owned(), arch: self.facts.arch.to_owned(), ..Verdict::default() };
-        let played = match self.probe(file, scenario, watch)? {
+        let played = match self.play(scenario, watch)? {
             Ok(played) => played,
             Err(Unplayed::Stopped) => return Ok(None),
             Err(Unplayed::Because(reason)) => {
@@ -128,6 +128,34 @@ impl Host {
             return Ok(Some(Verdict { skipped: Some(FELL_BACK.to_owned()), ..verdict }));
         }
         Ok(Some(verdict))
+    }
+
+    /// Plays a scenario; or says why it cannot.
+    fn play(
+        &mut self,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Result<HostPlayed, Unplayed>, VerifyError> {
+        if let Some(reason) = self.why_not(scenario) {
+            return Ok(Err(Unplayed::Because(reason)));
+        }
+        self.real.restart()?;
+        let (scenario, notes) = match self.place(scenario)? {
+            Ok(placed) => placed,
+            Err(reason) => return Ok(Err(Unplayed::Because(reason))),
+        };
+        let fallbacks = thp::fallbacks();
+        let area = moving::ranges(&scenario);
+        let port = self.builder.build().map_err(GoldenError::from)?;
+        let mut recording = Recording { area, ..Recording::default() };
+        let finished = record::record(&mut self.real, &*port, &scenario, &mut recording, watch);
+        self.real.end();
+        let fell_back = thp::fallbacks() != fallbacks;
+        Ok(if finished? {
+            Ok(HostPlayed { recording, scenario, notes, fell_back })
+        } else {
+            Err(Unplayed::Stopped)
+        })
     }
 
     /// The scenario where nothing else of its process is, and how it was moved; or why it cannot be.
@@ -236,32 +264,17 @@ impl Learned for Host {
         self.facts.arch
     }
 
+    /// What fell back for want of memory decides no row.
     fn probe(
         &mut self,
         _: &str,
         scenario: &Scenario,
         watch: Watch<'_>,
     ) -> Result<Result<HostPlayed, Unplayed>, VerifyError> {
-        if let Some(reason) = self.why_not(scenario) {
-            return Ok(Err(Unplayed::Because(reason)));
-        }
-        self.real.restart()?;
-        let (scenario, notes) = match self.place(scenario)? {
-            Ok(placed) => placed,
-            Err(reason) => return Ok(Err(Unplayed::Because(reason))),
+        let whole = |played: HostPlayed| {
+            if played.fell_back { Err(Unplayed::Because(FELL_BACK.to_owned())) } else { Ok(played) }
         };
-        let fallbacks = thp::fallbacks();
-        let area = moving::ranges(&scenario);
-        let port = self.builder.build().map_err(GoldenError::from)?;
-        let mut recording = Recording { area, ..Recording::default() };
-        let finished = record::record(&mut self.real, &*port, &scenario, &mut recording, watch);
-        self.real.end();
-        let fell_back = thp::fallbacks() != fallbacks;
-        Ok(if finished? {
-            Ok(HostPlayed { recording, scenario, notes, fell_back })
-        } else {
-            Err(Unplayed::Stopped)
-        })
+        Ok(self.play(scenario, watch)?.and_then(whole))
     }
 
     fn differences(
