@@ -26,7 +26,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a scenario: results, dumps, counters
     #[command(
-        after_help = format!("Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::oldest_and_default())
+        after_help = format!("Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::before_and_default())
     )]
     Run(Scenario),
     /// Run a scenario on several ports and kernels and say where they differ, and what each takes
@@ -230,7 +230,7 @@ pub(crate) struct Check {
 pub(crate) struct Fuzz {
     #[arg(long, value_name = "PORTS", help = ports_help(), value_parser = PORTS, hide_possible_values = true, default_value = DEFAULT_PORTS)]
     pub(crate) arch: String,
-    #[arg(long, value_name = "KERNELS", help = kernels_help(), value_parser = KERNELS, hide_possible_values = true, default_value = machines::asked())]
+    #[arg(long, value_name = "KERNELS", help = kernels_help(), value_parser = KERNELS, hide_possible_values = true, default_value = machines::usual())]
     pub(crate) kernel: String,
     /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
     #[arg(long, value_name = "PORT.FEATURE=on|off")]

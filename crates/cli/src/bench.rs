@@ -26,7 +26,8 @@ pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 }
 
 fn layouts(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = machines::with_pages(args.machines.matrix(DEFAULT_PORTS, "all")?, LAYOUT_PAGES)?;
+    let matrix =
+        machines::with_pages(args.machines.matrix(DEFAULT_PORTS, &machines::compared())?, LAYOUT_PAGES)?;
     let bench = Bench {
         layouts: chosen(&args.layout)?,
         machines: subjects(args, &matrix),

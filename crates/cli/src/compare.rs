@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE};
+use crate::machines;
 use crate::output::{Failed, Out};
 use crate::run;
 use ptelab::agree::{Agreeing, agreeing, ranges};
@@ -9,7 +10,7 @@ use ptelab::compare::{self, Differing};
 use ptelab::{DEFAULT_PORTS, RunReport, cost, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, reports) = run::all_reports(args, DEFAULT_PORTS, "all")?;
+    let (scenario, reports) = run::all_reports(args, DEFAULT_PORTS, &machines::compared())?;
     let (ports, kernels) = compare::compare(&scenario, &reports);
     let agree = agreeing(&scenario, &reports);
     if args.json {

@@ -63,10 +63,15 @@ pub(crate) fn known() -> String {
     KernelRules::ALL.iter().map(|rules| rules.name).collect::<Vec<_>>().join(", ")
 }
 
-/// The kernels that were asked, none of which has a bug that is found at once.
-pub(crate) fn asked() -> &'static str {
-    static ASKED: LazyLock<String> = LazyLock::new(|| kernels::listed(KernelRules::asked()));
-    &ASKED
+/// The kernels that are compared unless told otherwise.
+pub(crate) fn compared() -> String {
+    kernels::listed(kernels::compared())
+}
+
+/// The kernels that random programs run on unless told otherwise. None has a bug that is found at once.
+pub(crate) fn usual() -> &'static str {
+    static USUAL: LazyLock<String> = LazyLock::new(|| kernels::listed(kernels::usual()));
+    &USUAL
 }
 
 /// The kernels before and after mprotect changed entries in batches.
@@ -74,7 +79,7 @@ pub(crate) fn before_and_after() -> String {
     kernels::listed(kernels::before_and_after())
 }
 
-/// The oldest kernel and the default one, which tracing and replaying compare.
-pub(crate) fn oldest_and_default() -> String {
-    kernels::listed(kernels::oldest_and_default())
+/// The kernel before that and the default one, which tracing and replaying compare.
+pub(crate) fn before_and_default() -> String {
+    kernels::listed(kernels::before_and_default())
 }

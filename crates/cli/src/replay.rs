@@ -16,7 +16,7 @@ use std::path::Path;
 const MAX_SHOWN: usize = 10;
 
 pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
-    let defaults = ("x86_64,arm64", machines::oldest_and_default());
+    let defaults = ("x86_64,arm64", machines::before_and_default());
     let matrix = crate::beside::seen_within(&args.machines, (defaults.0, &defaults.1), args.memory)?
         .hw(HwKind::Counting);
     let options = Options {

@@ -8,7 +8,7 @@ use crate::traced::Run;
 use ptelab::show;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
-    let run = Run::new(&args.traced, "arm64,x86_64", &machines::oldest_and_default())?;
+    let run = Run::new(&args.traced, "arm64,x86_64", &machines::before_and_default())?;
     let name = run.name.clone();
     let trace = run.trace()?;
     if !trace.finished && trace.calls().is_empty() {

@@ -8,7 +8,7 @@ use crate::traced::Run;
 use std::path::Path;
 
 pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Failed> {
-    let trace = Run::new(&args.traced, "arm64,x86_64", &machines::oldest_and_default())?.trace()?;
+    let trace = Run::new(&args.traced, "arm64,x86_64", &machines::before_and_default())?.trace()?;
     let calls = trace.calls().len();
     if let Some(path) = &args.output {
         let cannot = |error: &dyn std::fmt::Display| cannot_write(path, error);

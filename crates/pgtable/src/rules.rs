@@ -24,11 +24,17 @@ struct Known {
 }
 
 /// Every release whose rules are known, oldest first. This is the only list of them.
-const KNOWN: [Known; 4] = [
+const KNOWN: [Known; 10] = [
+    Known { name: "6.12", asked: Some("6.12.117") },
     Known { name: "6.16", asked: Some("6.16.12") },
     // The series as first merged, with its copy-on-write bug. No image: its rows are the patches'.
     Known { name: "6.17-rc1", asked: None },
     Known { name: "6.17", asked: Some("6.17.13") },
+    Known { name: "6.18", asked: Some("6.18.15") },
+    Known { name: "6.19", asked: Some("6.19.14") },
+    Known { name: "7.0", asked: Some("7.0.13") },
+    Known { name: "7.1", asked: Some("7.1.13") },
+    Known { name: "7.2", asked: Some("7.2.12") },
     Known { name: "7.3", asked: Some("7.3.4") },
 ];
 

@@ -2,7 +2,7 @@
 
 use crate::examples::{EXAMPLES, Example};
 use ptelab::check::BUGS;
-use ptelab::kernels::oldest_and_default;
+use ptelab::kernels::before_and_default;
 use ptelab::uapi::{FORMS, Kind, Params, Slot};
 use ptelab::{kernel_names, port_names};
 use serde::Serialize;
@@ -53,7 +53,7 @@ pub(crate) fn about() -> About {
         ports: port_names(),
         default_ports: DEFAULT_PORTS,
         kernels: kernel_names(),
-        default_kernels: oldest_and_default().map(|rules| rules.name),
+        default_kernels: before_and_default().map(|rules| rules.name),
         bugs: BUGS.iter().map(|bug| Bug { name: bug.name, what: bug.what, port: bug.port }).collect(),
         examples: EXAMPLES,
     }

@@ -6,7 +6,9 @@ mod named;
 mod show;
 mod table;
 
-pub use named::{NamedKernel, before_and_after, differences, listed, of_release, oldest_and_default};
+pub use named::{
+    NamedKernel, before_and_after, before_and_default, compared, differences, listed, of_release, usual,
+};
 pub use show::{differences_text, kernel_text};
 pub use table::{ChangeRow, ChangesTable, KnownKernel, RowTurn};
 

@@ -115,19 +115,20 @@ fn the_table_has_every_row_and_release() {
 fn kernels_that_agree_are_named_together() {
     let output = ptelab(&["compare", &fixture("scenarios/guard.scn"), "--arch", "arm64", "--kernel", "all"]);
     let text = stdout(&output);
-    assert!(text.starts_with("arm64, Linux 6.16 to 7.3: "), "{text}");
-    assert!(text.lines().any(|line| line == "  arm64: 6.16 to 6.17; 7.3"), "{text}");
+    assert!(text.starts_with("arm64, Linux 6.12: "), "{text}");
+    assert!(text.contains("\narm64, Linux 6.16 to 7.3: "), "{text}");
+    assert!(text.lines().any(|line| line == "  arm64: 6.12; 6.16 to 6.18; 6.19 to 7.3"), "{text}");
 }
 
 /// A golden file of a release that is not known is held against what the tables say of it.
 #[test]
 fn golden_files_of_other_releases_are_verified() {
-    let text = std::fs::read_to_string(fixture("golden/c-fork-cow.arm64.7.3.json")).expect("a fixture");
-    let path = file("other.json", text.replacen("7.3.4", "7.2.13", 1).as_bytes());
+    let text = std::fs::read_to_string(fixture("golden/c-fork-cow.arm64.7.2.json")).expect("a fixture");
+    let path = file("other.json", text.replacen("7.2.12", "7.2.13", 1).as_bytes());
     let output = ptelab(&["verify", &path]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert!(
-        stdout(&output).contains("  7.2.13 is not known: the rules of 7.3 but for "),
+        stdout(&output).contains("  7.2.13 is not known: the rules of 7.2, as 7.2.12"),
         "{}",
         stdout(&output)
     );

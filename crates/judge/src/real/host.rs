@@ -348,11 +348,12 @@ fn probe(real: &mut RunningKernel) -> Result<(bool, bool), RealError> {
     Ok((pagemap.contains(Pagemap::SOFT_DIRTY), seen))
 }
 
-/// The rules of this release, or else those of the nearest older and the nearest newer one. Of kernels that nobody asked, none
-/// is held against a real one.
+/// The rules of this release, or else those of the nearest older and the nearest newer one: a stable release that is newer than the
+/// one that was asked may have what the next series brought. Of kernels that nobody asked, none is held against a real one.
 fn nearest(release: &str) -> Vec<&'static KernelRules> {
     let Some(release) = Release::parse(release) else { return KernelRules::asked().collect() };
-    if let Some(rules) = KernelRules::of_series(release).filter(|rules| rules.is_asked()) {
+    let is_it = |rules: &&KernelRules| rules.is_asked() && release <= rules.release;
+    if let Some(rules) = KernelRules::of_series(release).filter(is_it) {
         return vec![rules];
     }
     let older = KernelRules::asked().rfind(|rules| rules.release < release);
@@ -367,9 +368,11 @@ mod tests {
     #[test]
     fn the_nearest_rules_are_found() {
         let names = |release| nearest(release).iter().map(|rules| rules.name).collect::<Vec<_>>();
-        assert_eq!(names("6.18.44-x"), ["6.17", "7.3"]);
+        assert_eq!(names("6.14.11-x"), ["6.12", "6.16"]);
+        assert_eq!(names("6.18.44-x"), ["6.18", "6.19"]);
+        assert_eq!(names("6.18.3"), ["6.18"]);
         assert_eq!(names("6.17.13"), ["6.17"]);
-        assert_eq!(names("6.1"), ["6.16"]);
+        assert_eq!(names("6.1"), ["6.12"]);
         assert_eq!(names("7.4-rc1"), ["7.3"]);
     }
 }

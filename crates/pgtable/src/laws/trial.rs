@@ -1,6 +1,7 @@
 //! What laws are tried with: a port's facts, a setting, and what is said where a law does not hold.
 
 use crate::{Arch, CpuConfig, CpuFeature, KernelRules, Level, Mapping, Pte, PteAttrs, PteView};
+use std::collections::HashSet;
 use std::fmt;
 
 /// What a port says of itself for the laws to hold it to.
@@ -143,9 +144,13 @@ impl Setting {
         Self { rules: self.rules.sound(), ..self.clone() }
     }
 
-    /// Every setting of a port: each kernel on the default CPU, and with each feature the other way.
+    /// Every setting of a port: each kernel in which it is otherwise than in an older one, on the default CPU, and with each
+    /// feature the other way.
     pub fn all<P: Arch>() -> Vec<Self> {
-        KernelRules::ALL.iter().flat_map(Self::with::<P>).collect()
+        let rows = |rules: &KernelRules| P::CHANGES.iter().map(|row| rules.has(row)).collect::<Vec<_>>();
+        let mut seen = HashSet::new();
+        let kernels = KernelRules::ALL.iter().filter(|rules| seen.insert(rows(rules)));
+        kernels.flat_map(Self::with::<P>).collect()
     }
 
     /// Every CPU of a port under these rules: the default one, and one with each feature the other way.

@@ -6,7 +6,7 @@ use ptelab::pgtable::laws::PortFacts;
 use ptelab::replay::{self, FaultIn, Options};
 use ptelab::scenario::strace::Reader;
 use ptelab::{
-    Backend, Cause, HwKind, Level, Matrix, Pid, PortVisitor, Pte, VirtAddr, port_names, visit_port,
+    Backend, Cause, HwKind, Level, Matrix, Pid, PortVisitor, Pte, VirtAddr, kernels, port_names, visit_port,
 };
 use ptelab_report::{Lane, Part, Tracer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,7 +157,8 @@ fn watch(each: Told<'_>) {
 }
 
 fn all() -> Matrix {
-    let all = Matrix::new().ports("all").and_then(|m| m.kernels("all")).expect("all there are");
+    let kernels = kernels::listed(kernels::compared());
+    let all = Matrix::new().ports("all").and_then(|m| m.kernels(&kernels)).expect("all there are");
     all.hw(HwKind::Recording)
 }
 

@@ -59,9 +59,23 @@ pub fn before_and_after() -> [&'static KernelRules; 2] {
     turn.map_or([KernelRules::DEFAULT; 2], |(old, new)| [old, new])
 }
 
-/// The oldest kernel that was asked, and the default one.
-pub fn oldest_and_default() -> [&'static KernelRules; 2] {
-    [KernelRules::asked().next().unwrap_or(KernelRules::DEFAULT), KernelRules::DEFAULT]
+/// The last kernel before that change, and the default one: what tracing and replaying compare.
+pub fn before_and_default() -> [&'static KernelRules; 2] {
+    [before_and_after()[0], KernelRules::DEFAULT]
+}
+
+/// The kernels from the last before that change to the first with it, and the default one: what is compared unless told otherwise.
+pub fn compared() -> impl Iterator<Item = &'static KernelRules> {
+    let [before, after] = before_and_after().map(|rules| rules.release);
+    let is_one = move |rules: &&KernelRules| {
+        (before..=after).contains(&rules.release) || rules.name == KernelRules::DEFAULT.name
+    };
+    KernelRules::ALL.iter().filter(is_one)
+}
+
+/// Those of them that were asked: what random programs run on unless told otherwise.
+pub fn usual() -> impl Iterator<Item = &'static KernelRules> {
+    compared().filter(|rules| rules.is_asked())
 }
 
 /// Names as `Matrix::kernels` takes them.

@@ -70,13 +70,17 @@ fn agree(case: &Case, by_right: &ByRight) -> Result<(), Failed> {
             return Err(format!("{machines}: {differ:?} are not the words for {shown:?}").into());
         }
         let mut unknown = differ.clone();
-        for ((cause, words), found) in
-            causes.iter().zip(&mut found).filter(|((cause, _), _)| cause.parts(left, right))
-        {
-            if !words.is_empty() && words.is_disjoint(&differ) {
+        let parting: Vec<usize> = (0..causes.len())
+            .filter(|&i| !causes[i].1.is_empty() && causes[i].0.parts(left, right))
+            .collect();
+        for &i in &parting {
+            let (cause, words) = &causes[i];
+            // Two that are of the same may cancel out.
+            let is_alone = parting.iter().all(|&other| other == i || causes[other].1.is_disjoint(words));
+            if is_alone && words.is_disjoint(&differ) {
                 wrong.push(format!("{machines} do not differ, though {:?}", cause.reason));
             }
-            found.extend(words & &differ);
+            found[i].extend(words & &differ);
             unknown = &unknown - words;
         }
         if !unknown.is_empty() {

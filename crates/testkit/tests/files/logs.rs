@@ -5,7 +5,7 @@ use libtest_mimic::{Failed, Trial};
 use ptelab::exec::Watch;
 use ptelab::replay::{self, FaultIn, Options, Replay};
 use ptelab::scenario::strace::{self, Reader};
-use ptelab::{HwKind, Matrix, ThpKey, ThpMode};
+use ptelab::{HwKind, Matrix, ThpKey, ThpMode, kernels};
 use ptelab_testkit::{fixtures, root, stem};
 use std::io::{self, Write};
 use std::path::Path;
@@ -53,10 +53,11 @@ fn play(
 fn judges(path: &Path) -> Result<(), Failed> {
     let huge =
         [ThpKey::Enabled, ThpKey::Kb(64), ThpKey::Kb(2048)].map(|size| (size, ThpMode::Always)).to_vec();
+    let kernels = kernels::listed(kernels::compared());
     for fault_in in [FaultIn::None, FaultIn::Writable, FaultIn::All] {
         for thp in [Vec::new(), huge.clone()] {
             let options = Options { thp, ..options(path, fault_in)? };
-            let replay = play(path, &machines(ptelab::DEFAULT_PORTS, "all"), &options, None)?;
+            let replay = play(path, &machines(ptelab::DEFAULT_PORTS, &kernels), &options, None)?;
             if !replay.mistakes.is_empty() {
                 return Err(format!("{:?}", replay.mistakes).into());
             }

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use ptelab::exec::Watch;
 use ptelab::fuzz::{BASE, ELSEWHERE, Size, program};
-use ptelab::kernels::listed;
+use ptelab::kernels::{listed, usual};
 use ptelab::scenario;
-use ptelab::{HwKind, KernelRules, Matrix, RunReport};
+use ptelab::{HwKind, Matrix, RunReport};
 
 /// Pages that programs work on: eight tables.
 const PAGES: u64 = Size::LARGE.pages;
@@ -60,7 +60,7 @@ fn filled_program() -> impl Strategy<Value = String> {
 
 fn run(text: &str, hw: HwKind) -> Vec<RunReport> {
     let scenario = scenario::parse(text).expect("the generator writes scenarios");
-    let matrix = Matrix::new().kernels(&listed(KernelRules::asked())).expect("they exist").hw(hw);
+    let matrix = Matrix::new().kernels(&listed(usual())).expect("they exist").hw(hw);
     matrix.run(&scenario, Watch::nobody()).expect("machines can be built")
 }
 
