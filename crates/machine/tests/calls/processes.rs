@@ -84,7 +84,7 @@ fn advice_on_huge_pages_is_taken_where_the_machine_has_none() {
     let huge = 2 << 20;
     assert_eq!(vm.mmap(1, BASE, 2 * huge, RW, super::ANON), Ok(BASE));
     assert_eq!(vm.madvise(1, BASE, huge, Advice::HUGEPAGE), Ok(()));
-    assert_eq!(maps_in(&mut *vm, 1, BASE, 2 * huge), ["0-512 rw-p 0 ac hg", "512-1024 rw-p 0 ac"]);
+    assert_eq!(maps_in(&*vm, 1, BASE, 2 * huge), ["0-512 rw-p 0 ac hg", "512-1024 rw-p 0 ac"]);
     assert_eq!(vm.memset(1, BASE, 7, huge), Ok(()));
     assert_eq!(vm.madvise(1, BASE, huge, Advice::COLLAPSE), fails(Errno::EINVAL));
     assert_eq!(vm.madvise(1, BASE + 2 * huge, huge, Advice::COLLAPSE), fails(Errno::ENOMEM));
