@@ -354,11 +354,11 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
     /// `soft_offline_in_use_page` (`mm/memory-failure.c`, 7.3). That the old frame stays out of use cannot be seen.
     fn soft_offline(&mut self, pid: Pid, addr: u64) -> Returned {
-        let (_, page, folio) = self.page_to_fail(pid, addr).map_err(|error| match error {
-            // What is on no list of reclaim (asked of 6.17.13).
-            CallError::Errno(Errno::EBUSY) => CallError::Errno(Errno::EIO),
-            error => error,
-        })?;
+        let (_, page, folio) = self.page_to_fail(pid, addr)?;
+        if self.kernel.pt.pages.is_zero_page(page) {
+            // What is on no list of reclaim (asked of 6.17.13), and what failed already (of 6.12.117).
+            return if self.kernel.pt.pages.is_hwpoison(page) { Ok(0) } else { Err(Errno::EIO.into()) };
+        }
         if folio.order > 0 {
             self.split(Split { folio, order: 0, fails: None });
         }
@@ -369,21 +369,26 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
     fn hwpoison(&mut self, pid: Pid, addr: u64) -> Returned {
         let (addr, page, folio) = self.page_to_fail(pid, addr)?;
-        if folio.order > 0 {
+        let signal = SigInfo { signal: Signal::BUS, code: SigCode::MCEERR_AR, addr: addr.get() };
+        let is_zero_page = self.kernel.pt.pages.is_zero_page(page);
+        if is_zero_page && self.kernel.pt.pages.is_hwpoison(page) {
+            // It stays where it is, and who maps it gets the signal (asked of 6.12.117, 6.16.12 and 7.3.4).
+            return Err(CallError::Signal(signal));
+        }
+        if folio.order > 0 && !is_zero_page {
             self.split(Split { folio, order: 0, fails: Some(page) });
         }
         let page = FolioSpan { head: page, order: 0 };
         mm::fail_page(&mut self.kernel.pt, page);
+        if is_zero_page {
+            return Err(Errno::EBUSY.into());
+        }
         self.everywhere(|kernel, mm| mm::unmap_poisoned(&mut kernel.pt, mm, page));
         // The process that reported a single page gets SIGBUS for it, as it maps it, but not for a clean page of shared memory;
         // splitting a large folio takes the page away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
         let pages = &self.kernel.pt.pages;
         if folio.order == 0 && (pages.is_anon(page) || pages.is_dirty(page)) {
-            Err(CallError::Signal(SigInfo {
-                signal: Signal::BUS,
-                code: SigCode::MCEERR_AR,
-                addr: addr.get(),
-            }))
+            Err(CallError::Signal(signal))
         } else {
             Ok(0)
         }

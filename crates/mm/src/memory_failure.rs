@@ -14,7 +14,7 @@ use ptelab_uapi::Errno;
 /// file system, and a private mapping's page would have to be told from its copies: neither is here.
 ///
 /// # Errors
-/// `EFAULT` where nothing is mapped, `EBUSY` for the zero page, `EOPNOTSUPP` for a file's page.
+/// `EFAULT` where nothing is mapped, `EOPNOTSUPP` for a file's page.
 pub fn page_to_fail<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &Mm,
@@ -22,12 +22,10 @@ pub fn page_to_fail<A: Arch, H: TableMemory>(
 ) -> Result<(Pfn, FolioSpan), Errno> {
     let pt = &mut k.pt;
     let page = present_page_at(pt, mm, addr).ok_or(Errno::EFAULT)?;
-    if pt.pages.is_zero_page(page) {
-        return Err(Errno::EBUSY);
-    }
     let folio = pt.hw.page_folio(page);
     let of_memory = |object| matches!(k.objects.kind(object), ObjectKind::Anonymous | ObjectKind::Sysv(_));
-    if pt.pages.is_anon(folio) || pt.pages.object(folio).is_some_and(of_memory) {
+    if pt.pages.is_zero_page(page) || pt.pages.is_anon(folio) || pt.pages.object(folio).is_some_and(of_memory)
+    {
         Ok((page, folio))
     } else {
         Err(Errno::EOPNOTSUPP)

@@ -303,7 +303,7 @@ impl Pages {
     }
 
     /// Whether a page that is a folio of its own failed.
-    pub(crate) fn is_hwpoison(&self, page: Pfn) -> bool {
+    pub fn is_hwpoison(&self, page: Pfn) -> bool {
         self.meta[page.index()].word & Head::HWPOISON != 0
     }
 

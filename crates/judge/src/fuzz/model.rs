@@ -330,9 +330,13 @@ impl Model {
         Expected::Is(Outcome::Value(made.into()))
     }
 
-    /// A page fails in every process that maps it; which those are, the machine says.
+    /// A page fails in every process that maps it; which those are, the machine says. The zero page stays, though there is a signal
+    /// where it failed before.
     fn fail(&mut self, pid: Pid, addr: u64, got: Outcome, word: Word<'_>) {
-        if !matches!(got, DONE | Outcome::Failed(CallError::Signal(_))) {
+        let is_there = |space: &Space| matches!(word(pid, addr / space.page), PteView::Present(_));
+        if self.spaces.get(&pid).is_some_and(is_there)
+            || !matches!(got, DONE | Outcome::Failed(CallError::Signal(_)))
+        {
             return;
         }
         for (&of, space) in &mut self.spaces {
