@@ -159,6 +159,7 @@ fn replay_with<R: BufRead, O: Observer>(
             script.finish().map_err(ReplayError::Write)?;
         }
         observers.extend(player.observer.take());
+        player.tally.silent.retain(|task| !reader.stats().tasks.contains(task));
         machines.push(played(player));
     }
     Ok((Replay { machines, stats: reader.into_stats(), mistakes, finished }, observers))

@@ -128,7 +128,7 @@ fn silent(text: &mut String, tally: &Tally) {
 /// What was not replayed, and why.
 fn notes(text: &mut String, replay: &Replay, first: &Played) {
     let stats = &replay.stats;
-    let other: u64 = stats.skipped.values().sum::<u64>() + stats.skipped_other + stats.passed;
+    let other: u64 = stats.skipped.values().sum::<u64>() + stats.skipped_other;
     if other > 0 {
         let mut names: Vec<(&String, &u64)> = stats.skipped.iter().collect();
         names.sort_by_key(|(_, count)| Reverse(**count));

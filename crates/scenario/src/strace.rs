@@ -57,6 +57,7 @@ mod syscall;
 mod threads;
 mod tracepoint;
 mod value;
+mod wrapped;
 
 pub use argument::{Fd, LoggedRange, LoggedText};
 pub use decode::is_decoded;

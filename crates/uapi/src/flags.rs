@@ -203,6 +203,11 @@ flags! {
         /// Not written.
         DISABLE_WRITE = 2;
     }
+    last [
+        // Those of some ports, which programs also try on others.
+        Named::alias("PKEY_DISABLE_EXECUTE", 4),
+        Named::alias("PKEY_DISABLE_READ", 8),
+    ]
 }
 
 flags! {

@@ -60,6 +60,8 @@ fn time_column(rest: &[u8]) -> Option<(Stamp, &[u8])> {
 
 fn stamp(text: &str) -> Option<Stamp> {
     if text.contains(':') {
+        // `17:7` is what `grep -n` puts before a process.
+        (text.matches(':').count() == 2).then_some(())?;
         let mut seconds = 0.0;
         for part in text.splitn(3, ':') {
             seconds = seconds * 60.0 + part.parse::<f64>().ok()?;

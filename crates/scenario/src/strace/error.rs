@@ -46,7 +46,19 @@ pub enum ReadError {
 
 /// What a file with this beginning is instead, and what reads it.
 fn other_kind(found: &str) -> &'static str {
+    const PACKED: [(&str, &str); 4] = [
+        ("BZh", "; it is packed: `bzip2 -dc FILE | ptelab replay -` reads it"),
+        ("\u{fffd}7zXZ", "; it is packed: `xz -dc FILE | ptelab replay -` reads it"),
+        ("(\u{fffd}/\u{fffd}", "; it is packed: `zstd -dc FILE | ptelab replay -` reads it"),
+        (
+            "\u{fffd}\u{fffd}",
+            "; if it is text in UTF-16, `iconv -f utf-16 -t utf-8 FILE | ptelab replay -` reads it",
+        ),
+    ];
     let found = found.trim_start();
+    if let Some((_, what)) = PACKED.iter().find(|(magic, _)| found.starts_with(magic)) {
+        return what;
+    }
     if found.starts_with("PERFILE2") {
         "; it is perf's own file: `perf script -i FILE` prints its lines"
     } else if found.starts_with('{') {

@@ -12,6 +12,7 @@ use crate::strace::processes::Processes;
 use crate::strace::stats::Stats;
 use crate::strace::syscall::Syscall;
 use crate::strace::tracepoint::{self, Event, Tracepoint};
+use crate::strace::wrapped::unwrapped;
 use std::collections::BTreeSet;
 
 /// What a line may be.
@@ -27,6 +28,8 @@ pub(super) struct Log {
     held: Option<Begun>,
     /// Descriptors of maps, in any process.
     maps: BTreeSet<i32>,
+    /// The task of the line before.
+    last_task: Option<u32>,
     /// The line and task of the call whose stack may follow.
     last_call: Option<(u64, Option<u32>)>,
 }
@@ -54,7 +57,7 @@ impl Log {
         if let Some(held) = self.held.take() {
             if line.starts_with(marks::MESSAGE) {
                 self.held = Some(held);
-            } else if goes_on(line) {
+            } else if marks::goes_on(line) {
                 return self.resume(held, line, None, false);
             } else {
                 self.stats.never_finished(held.unfinished());
@@ -78,7 +81,7 @@ impl Log {
     fn stack(&mut self, line: &[u8]) -> Item {
         let frame = std::str::from_utf8(line).ok()?.strip_prefix(" > ")?;
         let frame = frame.rsplit_once(" [").map_or(frame, |(frame, _)| frame);
-        if is_library(frame) {
+        if marks::is_library(frame) {
             return None;
         }
         let (line, pid) = self.last_call.take()?;
@@ -90,7 +93,7 @@ impl Log {
         let columns = columns(line);
         match columns.rest {
             [] => None,
-            [b'>', b' ', ..] => {
+            [b'>', b' ', ..] if !marks::is_quoted(line) => {
                 self.stats.stack_lines += 1;
                 None
             }
@@ -99,7 +102,13 @@ impl Log {
             [b'(' | b'?', ..] => self.perf(line),
             rest if rest.starts_with(marks::MESSAGE) => self.message(rest),
             rest if call::name(rest).is_some() => self.strace_call(columns),
-            _ => self.tracepoint(line),
+            _ => match tracepoint::parse(line) {
+                Some(point) => self.tracepoint(point),
+                None => match unwrapped(line) {
+                    Some(inner) => self.call_or_mark(inner),
+                    None => self.unrecognised(),
+                },
+            },
         }
     }
 
@@ -127,6 +136,10 @@ impl Log {
     /// The process of a line.
     fn pid(&mut self, column: Option<u32>) -> Option<u32> {
         let (pid, is_first) = self.processes.of_line(column);
+        if let Some(pid) = pid.filter(|_| pid != self.last_task) {
+            self.stats.tasks.insert(pid);
+            self.last_task = Some(pid);
+        }
         if is_first {
             let displaced = self.pending.hand_over(None, pid);
             self.give_up(displaced);
@@ -270,7 +283,7 @@ impl Log {
                 Some(Ok(self.entry(at, LogEvent::Call(call))))
             }
             Ok(None) => {
-                self.stats.passed += 1;
+                self.stats.skip(spec.name);
                 None
             }
             Err(fault) => self.fault(spec, body, at, fault),
@@ -333,10 +346,7 @@ impl Log {
     }
 
     /// A line of a tracepoint, which has either end of a call, or a page fault.
-    fn tracepoint(&mut self, line: &[u8]) -> Item {
-        let Some(Tracepoint { pid, time, what }) = tracepoint::parse(line) else {
-            return self.unrecognised();
-        };
+    fn tracepoint(&mut self, Tracepoint { pid, time, what }: Tracepoint<'_>) -> Item {
         let (pid, time) = (Some(pid), Some(Stamp { seconds: time, clock: Clock::Boot }));
         let at = At { line: self.stats.lines, pid, time, duration: None, perf: true };
         match what {
@@ -381,19 +391,6 @@ impl Log {
         };
         self.resume(begun, rest, at.duration, true)
     }
-}
-
-/// Whether a frame is of the C library or the dynamic linker, which every call goes through: `/lib/libc.so.6(mmap+0x26)`.
-fn is_library(frame: &str) -> bool {
-    let path = frame.split('(').next().unwrap_or(frame);
-    let name = path.rsplit('/').next().unwrap_or(path);
-    ["libc.", "libc-", "ld-", "libpthread", "ld.so"].iter().any(|library| name.starts_with(library))
-}
-
-/// Whether a line is the rest of a call in the middle of which strace announced a process.
-fn goes_on(line: &[u8]) -> bool {
-    let text = line.trim_ascii_start();
-    matches!(text, [b',' | b')' | b'}' | b']' | b'=' | b'|' | b'<', ..]) && !text.starts_with(b"<... ")
 }
 
 fn split_at<'a>(text: &'a [u8], middle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {

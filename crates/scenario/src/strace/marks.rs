@@ -1,8 +1,10 @@
 //! Lines that are no calls: signals, ends of processes, strace's own messages.
 
 use crate::strace::argument::LoggedRange;
+use crate::strace::call;
 use crate::strace::entry::LogEvent;
 use crate::strace::value::number;
+use crate::strace::wrapped::unwrapped;
 
 /// What a line between `---` or `+++` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +97,25 @@ pub(super) fn attached(message: &[u8]) -> Option<u32> {
     let (number, threads) = text.split_once(" attached")?;
     let is_whole = threads.is_empty() || threads.starts_with(" with ");
     number.parse().ok().filter(|_| is_whole)
+}
+
+/// Whether a line is a quotation, not a frame of a stack: it has the mark at its very beginning, and a call behind.
+pub(super) fn is_quoted(line: &[u8]) -> bool {
+    line.starts_with(b">")
+        && unwrapped(line).is_some_and(|inner| !inner.contains(&b'[') || call::has_end(inner))
+}
+
+/// Whether a frame is of the C library or the dynamic linker, which every call goes through: `/lib/libc.so.6(mmap+0x26)`.
+pub(super) fn is_library(frame: &str) -> bool {
+    let path = frame.split('(').next().unwrap_or(frame);
+    let name = path.rsplit('/').next().unwrap_or(path);
+    ["libc.", "libc-", "ld-", "libpthread", "ld.so"].iter().any(|library| name.starts_with(library))
+}
+
+/// Whether a line is the rest of a call in the middle of which strace announced a process.
+pub(super) fn goes_on(line: &[u8]) -> bool {
+    let text = line.trim_ascii_start();
+    matches!(text, [b',' | b')' | b'}' | b']' | b'=' | b'|' | b'<', ..]) && !text.starts_with(b"<... ")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use crate::strace::entry::LogEntry;
+use crate::strace::entry::{LogEntry, LogEvent, LoggedOutcome};
 use crate::strace::error::ReadError;
 use crate::strace::input::{Fetched, fetch};
 use crate::strace::log::{Item, Log};
@@ -64,7 +64,12 @@ impl<R: BufRead> Reader<R> {
         if cut_call {
             self.log.stats.mistakes -= 1;
         }
-        let item = if cut_call { None } else { item };
+        let mut item = if cut_call { None } else { item };
+        if let Some(Ok(LogEntry { kind: LogEvent::Call(call), .. })) = &mut item
+            && lacks_digits(&self.line)
+        {
+            call.outcome = LoggedOutcome::Unknown;
+        }
         self.log.stats.cut = Some(Cut { line: self.log.stats.lines, delivered: item.is_some() });
         item
     }
@@ -130,4 +135,10 @@ impl<R: BufRead> Iterator for Reader<R> {
         }
         None
     }
+}
+
+/// Whether a line that lacks its end stops in the middle of an address: that of a page ends in three zeros.
+fn lacks_digits(line: &[u8]) -> bool {
+    let last = line.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+    last.starts_with(b"0x") && !last.ends_with(b"000")
 }

@@ -1,6 +1,6 @@
 //! What a reader has seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many names of calls are counted one by one.
 pub const MAX_NAMES: usize = 1024;
@@ -17,9 +17,9 @@ pub struct Stats {
     pub calls: u64,
     /// Calls that could not be read.
     pub mistakes: u64,
-    /// Calls of a decoded name that concern no memory: `prctl(PR_SET_NAME)`.
-    pub passed: u64,
-    /// Calls that were skipped, by name; at most [`MAX_NAMES`] names.
+    /// Tasks that the log has a line of, by their numbers.
+    pub tasks: BTreeSet<u32>,
+    /// Calls that were skipped as they concern no memory, by name; at most [`MAX_NAMES`] names.
     pub skipped: BTreeMap<String, u64>,
     /// Calls that were skipped when `skipped` had no place for another name.
     pub skipped_other: u64,

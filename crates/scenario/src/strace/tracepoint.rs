@@ -75,6 +75,7 @@ fn event(text: &str) -> Option<Event<'_>> {
             return Some(Event::Exit(name, returned(value)?));
         }
         let args = rest.strip_prefix('(')?.strip_suffix(')')?;
+        // Kernels up to 6.17 print hexadecimal numbers without a prefix; later ones have one, or a single digit.
         return Some(Event::Enter(name, entered(name, args, "0x")));
     }
     let fields = after?;
@@ -93,6 +94,7 @@ fn entered(name: &str, args: &str, prefix: &str) -> Vec<u8> {
         Some(("fd", value)) if value.trim_start_matches("0x").trim_start_matches('f').is_empty() => {
             "fd: -1".to_owned()
         }
+        Some((name, value)) if value.starts_with("0x") => format!("{name}: {value}"),
         Some((name, value)) => format!("{name}: {prefix}{value}"),
         None => arg.to_owned(),
     });
@@ -120,6 +122,7 @@ mod tests {
             "cat  1234 [001]   100.500000:     syscalls:sys_enter_munmap: addr: 0x7f0000000000, len: 0x00001000",
             "cat 77/1234 [001] 100.500000: syscalls:sys_enter_munmap: addr: 0x7f0000000000, len: 0x00001000",
             "  a b-c-1234 (   1234) [001] ..... 100.500000: sys_munmap(addr: 7f0000000000, len: 00001000)",
+            "            cat-1234    [001] .N... 100.500000: sys_munmap(addr: 0x7f0000000000, len: 0x00001000)",
         ] {
             let found = parse(line.as_bytes()).expect(line);
             assert_eq!((found.pid, found.time), (1234, 100.5), "{line}");
