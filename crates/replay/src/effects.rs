@@ -81,7 +81,7 @@ pub(crate) fn touched(call: &LoggedCall) -> Option<Vec<Range>> {
 }
 
 /// The range that must be mapped for a call to succeed.
-fn named(call: &Syscall) -> Option<Range> {
+pub(crate) fn named(call: &Syscall) -> Option<Range> {
     match *call {
         Syscall::Mprotect { addr, len, .. }
         | Syscall::Madvise { addr, len, .. }

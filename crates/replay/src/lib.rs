@@ -19,6 +19,7 @@ mod reads;
 mod refused;
 mod replay;
 mod script;
+mod shm;
 mod show;
 mod sites;
 mod smaps;

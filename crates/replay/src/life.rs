@@ -223,6 +223,7 @@ impl<O: Observer> Player<O> {
 
     /// A thread that executes a program goes on under the number of its process; who had that is no more.
     pub(crate) fn supersede(&mut self, by: u32, log_pid: Option<u32>) {
+        self.tally.silent.remove(&by);
         if let Some(ended) = self.life.tasks.rename(by, log_pid) {
             let _ = self.make(ended.emulated, &END);
         }
@@ -258,6 +259,8 @@ impl<O: Observer> Player<O> {
         for task in self.life.tasks.remove_group(caller.group, None) {
             let _ = self.make(task.emulated, &END);
         }
+        // Those who live on were no threads of it: what it had mapped may be there still.
+        self.processes[caller.process].was_mixed |= self.life.tasks.count(caller.process) > 0;
     }
 
     /// Nobody will make those who wait.

@@ -35,6 +35,9 @@ impl<O: Observer> Player<O> {
             &Syscall::Mprotect { addr, len, .. } if self.may_be_refused(pid, logged, addr, len) => {
                 Got::Skipped("that a file refused")
             }
+            &Syscall::Mprotect { addr, len, prot, pkey: None } if prot.contains(Prot::GROWSDOWN) => {
+                Got::Result(self.mprotect_stack(pid, logged, (addr, len), prot))
+            }
             Syscall::ProcessMadvise { pidfd, .. }
                 if pidfd.as_ref().and_then(Fd::pid).is_some_and(|whose| Some(whose) != caller.log_pid) =>
             {
@@ -57,6 +60,23 @@ impl<O: Observer> Player<O> {
         }
     }
 
+    /// mprotect with `PROT_GROWSDOWN`, of a mapping that grows: one that was there before the log begins, as a program's first
+    /// stack, is not known to, and is taken as it is named.
+    fn mprotect_stack(
+        &mut self,
+        pid: Pid,
+        logged: Logged<'_>,
+        (addr, len): (u64, u64),
+        prot: Prot,
+    ) -> Result<u64, CallError> {
+        let call = Call::Mprotect { addr, len, prot };
+        let succeeds = matches!(logged.call.outcome, LoggedOutcome::Value(_));
+        if succeeds && self.vm.foresee(pid, &call).result() == Err(Errno::EINVAL.into()) {
+            return self.make(pid, &Call::Mprotect { addr, len, prot: prot - Prot::GROWSDOWN });
+        }
+        self.make_logged(pid, logged, &call)
+    }
+
     /// Makes a call of the log here, if it did something there: a call that was refused is not carried out, whatever it would
     /// come to. What it may have done before it failed is done.
     fn make_logged(&mut self, pid: Pid, logged: Logged<'_>, call: &Call) -> Result<u64, CallError> {
@@ -67,8 +87,11 @@ impl<O: Observer> Player<O> {
         }
     }
 
-    /// Makes a call only if it fails.
+    /// Makes a call only if it fails, or changes nothing.
     pub(crate) fn try_call(&mut self, pid: Pid, call: &Call) -> Result<u64, CallError> {
+        if let Call::Mincore { .. } = call {
+            return self.make(pid, call);
+        }
         let foreseen = self.vm.foresee(pid, call).result();
         if foreseen.is_ok() { foreseen } else { self.make(pid, call) }
     }
@@ -189,6 +212,13 @@ impl<O: Observer> Player<O> {
     }
 
     fn brk(&mut self, caller: Caller, logged: Logged<'_>, addr: u64) -> Got {
+        if let LoggedOutcome::Value(now) = logged.call.outcome
+            && self.processes[caller.process].was_mixed
+            && self.vm.foresee(caller.pid, &Call::Brk { addr }).result() != Ok(now)
+        {
+            // What was known is the heap of another.
+            self.processes[caller.process].brk_known = false;
+        }
         if !self.processes[caller.process].brk_known
             && let LoggedOutcome::Value(now) = logged.call.outcome
         {
@@ -217,40 +247,6 @@ impl<O: Observer> Player<O> {
         Got::Result(got)
     }
 
-    fn shm(&mut self, pid: Pid, logged: Logged<'_>) -> Got {
-        let outcome = &logged.call.outcome;
-        match logged.call.call {
-            Syscall::Shmget { key, size, flags } => {
-                let got = self.make(pid, &Call::Shmget { key: key as u32, size, flags });
-                if let (&Ok(ours), LoggedOutcome::Value(theirs)) = (&got, outcome) {
-                    self.segments.insert(*theirs as i32, ours as i32);
-                    return Got::AsLogged;
-                }
-                Got::Result(got.map(|_| 0))
-            }
-            Syscall::Shmat { id, addr, flags } => {
-                let Some(&id) = self.segments.get(&id) else {
-                    return Got::Skipped("on segments that the log does not show being made");
-                };
-                let addr = if let LoggedOutcome::Value(at) = outcome { *at } else { addr };
-                Got::Result(self.make(pid, &Call::Shmat { id, addr, flags }))
-            }
-            Syscall::Shmdt { addr }
-                if !self.is_mapped(pid, addr, 1) && matches!(outcome, LoggedOutcome::Value(_)) =>
-            {
-                Got::Skipped("on segments that the log does not show being made")
-            }
-            Syscall::Shmdt { addr } => Got::Result(self.make(pid, &Call::Shmdt { addr })),
-            Syscall::ShmRemove { id } => {
-                let Some(&id) = self.segments.get(&id) else {
-                    return Got::Skipped("on segments that the log does not show being made");
-                };
-                Got::Result(self.make(pid, &Call::ShmRmid { id }))
-            }
-            _ => Got::Skipped("that are not about memory"),
-        }
-    }
-
     /// Whether a call failed as it does where a file was not opened for writing, which a log need not show.
     fn may_be_refused(&self, pid: Pid, logged: Logged<'_>, addr: u64, len: u64) -> bool {
         let refused =
@@ -262,7 +258,7 @@ impl<O: Observer> Player<O> {
                 .is_ok_and(|areas| areas.iter().any(|area| area.flags.contains(VmFlags::MAYSHARE)))
     }
 
-    fn is_mapped(&self, pid: Pid, addr: u64, len: u64) -> bool {
+    pub(crate) fn is_mapped(&self, pid: Pid, addr: u64, len: u64) -> bool {
         self.vm.areas(pid, addr, len).is_ok_and(|areas| !areas.is_empty())
     }
 
@@ -366,8 +362,8 @@ fn as_logged(call: &Syscall) -> Result<Call, &'static str> {
         Syscall::Mprotect { addr, len, prot, pkey: None } => Call::Mprotect { addr, len, prot },
         Syscall::Mseal { addr, len, flags } => Call::Mseal { addr, len, flags },
         Syscall::Madvise { addr, len, advice } => Call::Madvise { addr, len, advice },
-        Syscall::ProcessMadvise { ref ranges, advice, flags, .. } => {
-            let ranges = ranges.as_ref().ok_or(LACKS)?;
+        Syscall::ProcessMadvise { ref ranges, advice, flags, count, .. } => {
+            let ranges = ranges.as_ref().filter(|ranges| ranges.len() as u64 == count).ok_or(LACKS)?;
             let ranges = ranges.iter().map(|range| (range.addr, range.len)).collect();
             Call::ProcessMadvise { ranges, advice, flags }
         }

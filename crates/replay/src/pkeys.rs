@@ -70,6 +70,8 @@ impl<O: Observer> Player<O> {
     }
 
     fn take_pkey(&mut self, caller: Caller, pkey: i32, rights: PkeyRights) -> Option<i32> {
+        // Other rights are those of the log's port.
+        let rights = rights & (PkeyRights::DISABLE_ACCESS | PkeyRights::DISABLE_WRITE);
         let ours = self.make(caller.pid, &Call::PkeyAlloc { flags: 0, rights }).ok()? as i32;
         self.processes[caller.process].pkeys.insert(pkey, ours);
         Some(ours)

@@ -1,6 +1,7 @@
 //! One machine that a log is replayed on.
 
 use crate::call::{Caller, Got, Logged};
+use crate::effects::named;
 use crate::maps::{MapsLine, MapsReport};
 use crate::options::{FaultIn, Options, Used};
 use crate::parts::{self, Parts};
@@ -10,6 +11,7 @@ use crate::script::Script;
 use crate::smaps::SmapsArea;
 use crate::tally::Tally;
 use crate::tasks::{Birth, Life};
+use ptelab_machine::mm::Backing;
 use ptelab_machine::{Backend, Call, CallError, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
@@ -244,11 +246,17 @@ impl<O: Observer> Player<O> {
         }
         let mut got = self.memory_call(caller, logged);
         if let (Got::Result(Ok(_)), LoggedOutcome::Failed(errno)) = (got, &call.outcome)
-            && let Some(by) = refused::by(&call.call, errno.name())
+            && let Some(by) = refused::by(&call.call, errno.name(), self.is_of_file(caller.pid, &call.call))
         {
             got = Got::Refused(by);
         }
         got
+    }
+
+    /// Whether a call names memory that a file stands behind.
+    fn is_of_file(&self, pid: Pid, call: &Syscall) -> bool {
+        let backings = named(call).map(|(addr, len)| self.vm.backings(pid, addr, len).unwrap_or_default());
+        backings.is_some_and(|backings| backings.iter().any(Backing::has_file))
     }
 
     /// A page fault of the log: an access to the page.
