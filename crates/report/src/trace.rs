@@ -398,10 +398,12 @@ fn around(
     (addr, len): (u64, u64),
 ) -> Option<((usize, usize), Vec<Area>)> {
     let (mut from, mut to) = (addr.saturating_sub(1), addr.saturating_add(len).saturating_add(1));
+    let mut first = old.partition_point(|known| known.area.end.get() <= from);
+    let mut last = first;
     loop {
         let areas = vm.areas(user, from, to - from).ok()?;
-        let first = old.partition_point(|known| known.area.end.get() <= from);
-        let last = old.partition_point(|known| known.area.start.get() < to).max(first);
+        first -= old[..first].iter().rev().take_while(|known| known.area.end.get() > from).count();
+        last += old[last..].iter().take_while(|known| known.area.start.get() < to).count();
         let known = old[first..last].iter().map(|known| &known.area);
         let (lowest, highest) = known
             .chain(&areas)
