@@ -183,3 +183,100 @@ fn processes_of_a_log_without_a_beginning_are_told_apart() {
     assert_eq!(json["not_judged_count"], 0, "{json}");
     assert_eq!(json["processes"].as_array().map(Vec::len), Some(2), "{json}");
 }
+
+/// A log that stops in the middle of an address does not say where something went.
+#[test]
+fn an_address_that_is_cut_off_is_not_taken() {
+    let map = "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) =";
+    for (last, not_judged) in [("0x7f8", 1), ("0x7f0000010000", 0)] {
+        let log = format!("{EXEC}{map} 0x7f0000000000\n{map} {last}");
+        let json = replayed(&[&file("middle.strace", log.as_bytes())]);
+        assert_eq!((&json["cut"], &json["not_judged_count"]), (&3.into(), &not_judged.into()), "{json}");
+        assert_eq!(json["differences_count"], 0, "{json}");
+    }
+}
+
+/// Of tasks that were taken for threads of one process, those outlive it that are not: they have a heap and mappings of their own.
+#[test]
+fn who_outlives_a_process_was_none_of_its_threads() {
+    let map = "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) =";
+    let log = format!(
+        "21 {map} 0x7f0000000000\n20 {map} 0x7f0000020000\n21 brk(0x560000021000) = 0x560000021000\n21 exit_group(0) = ?\n\
+         20 brk(0x550000021000) = 0x550000021000\n20 {map} 0x7f0000000000\n"
+    );
+    let json = replayed(&[&file("outlived.strace", log.as_bytes())]);
+    assert_eq!((&json["calls"], &json["equal"]), (&5.into(), &5.into()), "{json}");
+}
+
+/// What files and devices decide is told, and what a log leaves out is not judged.
+#[test]
+fn what_a_log_does_not_show_is_no_difference() {
+    let log = format!(
+        "{EXEC}mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_POPULATE, 5<anon_inode:[io_uring]>, 0) = 0x7f0000000000\n\
+         madvise(0x7f0000000000, 4096, MADV_DOFORK) = -1 EINVAL (Invalid argument)\n\
+         mremap(0x7f0000000000, 8192, 12288, MREMAP_MAYMOVE) = -1 EFAULT (Bad address)\n\
+         shmget(0x4c83, 8192, IPC_CREAT|IPC_EXCL|SHM_HUGETLB|63<<SHM_HUGE_SHIFT|0777) = -1 EINVAL (Invalid argument)\n\
+         pkey_alloc(0, PKEY_DISABLE_EXECUTE) = -1 EINVAL (Invalid argument)\n\
+         mprotect(0x7ffc9a093000, 4096, PROT_READ|PROT_WRITE|PROT_EXEC|PROT_GROWSDOWN) = 0\n\
+         process_madvise(4, [...], 1, MADV_COLD, 0) = 4096\n\
+         process_madvise(4, [{{iov_base=0x7f0000000000, iov_len=4096}}, ...], 2, MADV_COLD, 0) = 8192\n"
+    );
+    let json = replayed(&[&file("unseen.strace", log.as_bytes())]);
+    assert_eq!(
+        (&json["differences"], &json["mistakes"]),
+        (&Value::Array(Vec::new()), &Value::Array(Vec::new()))
+    );
+    assert_eq!(
+        (&json["calls"], &json["equal"], &json["not_judged_count"]),
+        (&7.into(), &4.into(), &2.into())
+    );
+}
+
+/// A task of which the log has lines is not called silent, whatever they are about.
+#[test]
+fn tasks_with_lines_are_not_silent() {
+    let log = format!(
+        "7 {EXEC}7 clone(child_stack=0x7f0000002000, flags=CLONE_VM|CLONE_SIGHAND|CLONE_THREAD) = 8\n\
+         7 clone(child_stack=0x7f0000004000, flags=CLONE_VM|CLONE_SIGHAND|CLONE_THREAD) = 9\n8 futex(0x1000, FUTEX_WAIT, 2, NULL <unfinished ...>\n"
+    );
+    let json = replayed(&[&file("futex.strace", log.as_bytes())]);
+    assert_eq!(json["silent"], serde_json::json!([9]), "{json}");
+}
+
+/// What grep, a journal or a mail puts before each line is no part of it.
+#[test]
+fn lines_that_were_wrapped_are_read() {
+    let map = "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0";
+    let log = format!(
+        "7 {EXEC}7 fork() = 8\n7 {map} <unfinished ...>\n8 {map}) = 0x7f0000000000\n7 <... mmap resumed>) = 0x7f0000010000\n\
+         8 +++ exited with 0 +++\n"
+    );
+    let before =
+        ["12:", "   12\t", "> ", "> > ", "# ", "2026-11-27T08:29:40.5Z ", "Nov 27 08:29:40 host strace[5]: "];
+    for before in before {
+        let wrapped: String = log.lines().map(|line| [before, line, "\n"].concat()).collect();
+        let json = replayed(&[&file("wrapped.strace", wrapped.as_bytes())]);
+        let processes = json["processes"].as_array().map(Vec::len);
+        assert_eq!(
+            (&json["calls"], &json["equal"], processes),
+            (&4.into(), &4.into(), Some(2)),
+            "{before}: {json}"
+        );
+    }
+    let output = ptelab(&["replay", &file("packed.strace", b"(\xb5/\xfd\x24\x00\x01")]);
+    assert!(stderr(&output).contains("zstd -dc"), "{}", stderr(&output));
+}
+
+/// What the kernel's own trace file says (Linux 6.18), and what bpftrace prints.
+#[test]
+fn traces_of_a_kernel_are_read() {
+    for (name, calls, processes) in [("pipe.trace", 50, 3), ("true.bpftrace", 12, 1)] {
+        let path = format!("{}/../../fixtures/strace/{name}", env!("CARGO_MANIFEST_DIR"));
+        let json = replayed(&[&path]);
+        assert_eq!((&json["calls"], &json["equal"]), (&calls.into(), &calls.into()), "{name}: {json}");
+        assert_eq!(
+            (json["processes"].as_array().map(Vec::len), &json["not_judged_count"]),
+            (Some(processes), &0.into())
+        );
+    }
+}
