@@ -322,10 +322,12 @@ impl Run {
         if self.checks.has(Check::Results) {
             result_is_right(expected, got)?;
         }
-        if let (&Call::Mremap { old_addr, old_len, new_addr, .. }, Outcome::Failed(_)) = (&line.call, got) {
+        if let (&Call::Mremap { old_addr, old_len, new_addr, flags, .. }, Outcome::Failed(_)) =
+            (&line.call, got)
+        {
             let pid = line.pid.unwrap_or(1);
             let is_mapped = |addr| self.machine.is_mapped(pid, addr);
-            self.model.moved_in_part(pid, (old_addr, old_len), new_addr, is_mapped);
+            self.model.moved_in_part(pid, (old_addr, old_len), (new_addr, flags), is_mapped);
         }
         if matches!(line.call, Call::ClearRefs { what: 4 }) && self.checks.has(Check::SoftDirty) {
             nothing_is_soft_dirty(self.machine.seen(), line.pid.unwrap_or(1))?;

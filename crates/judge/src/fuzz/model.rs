@@ -364,19 +364,28 @@ impl Model {
     }
 
     /// An mremap failed on its way. What the machine says is not mapped any more, from the range's beginning on, has moved, VMA by
-    /// VMA; and room may have been made for what has not.
+    /// VMA; and room may have been made for what has not. With `MREMAP_DONTUNMAP` all is mapped still: what is mapped now where
+    /// nothing was has moved.
     pub(crate) fn moved_in_part(
         &mut self,
         pid: Pid,
         (from, len): (u64, u64),
-        to: u64,
+        (to, flags): (u64, MremapFlags),
         is_mapped: impl Fn(u64) -> bool,
     ) {
         let Some(space) = self.spaces.get_mut(&pid) else { return };
         let size = space.page;
-        let stays = space.range_of(from, len).iter().find(|(at, _)| is_mapped(at * size));
-        let moved = stays.map_or(len, |(at, _)| at * size - from);
-        mremap(space, (from, moved), to, MremapFlags::empty(), Outcome::Value(to));
+        let pages: Vec<u64> = space.range_of(from, len).iter().map(|(at, _)| *at).collect();
+        let stays = pages.into_iter().find(|at| {
+            if flags.contains(MremapFlags::DONTUNMAP) {
+                let new = at * size - from + to;
+                !is_mapped(new) || space.find(new / size).is_ok()
+            } else {
+                is_mapped(at * size)
+            }
+        });
+        let moved = stays.map_or(len, |at| at * size - from);
+        mremap(space, (from, moved), to, flags, Outcome::Value(to));
         space.all.retain(|(at, _)| is_mapped(at * size));
     }
 }
