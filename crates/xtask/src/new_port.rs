@@ -39,7 +39,11 @@ const PLACES: [(&str, &str, &str); 4] = [
     (
         "Cargo.toml",
         "arch-generic = {",
-        "arch-NAME = { package = \"ptelab-arch-NAME\", path = \"arch-NAME\", version = \"0.1.0\" }\n",
+        concat!(
+            "arch-NAME = { package = \"ptelab-arch-NAME\", path = \"arch-NAME\", version = \"",
+            env!("CARGO_PKG_VERSION"),
+            "\" }\n"
+        ),
     ),
     ("crates/judge/Cargo.toml", "arch-riscv64 = {", "arch-NAME = { workspace = true, optional = true }\n"),
     ("crates/judge/src/ports.rs", "    add::<arch_riscv64::Riscv64>();", "    add::<arch_NAME::TYPE>();\n"),
