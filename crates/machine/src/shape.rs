@@ -37,6 +37,11 @@ impl Shape {
         1 << self.entry_shift[level as usize]
     }
 
+    /// Bytes in a page, and in a huge page that an entry of a PMD maps.
+    pub fn page_sizes(&self) -> [u64; 2] {
+        [Level::Pte, Level::Pmd].map(|level| self.entry_size(level))
+    }
+
     /// Pages that one entry of `level` maps.
     pub const fn pages_per_entry(&self, level: Level) -> u64 {
         self.entry_size(level) >> self.page_shift()

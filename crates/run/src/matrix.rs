@@ -210,11 +210,7 @@ impl Matrix {
     /// # Errors
     /// Where that leaves none.
     pub fn with_pages(mut self, page: u64, huge: u64) -> Result<Self, SelectError> {
-        let fits = |port: &str| {
-            port_named(port).is_some_and(|port| {
-                [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level)) == [page, huge]
-            })
-        };
+        let fits = |port: &str| port_named(port).is_some_and(|port| port.shape.page_sizes() == [page, huge]);
         let (kept, left_out): (Vec<_>, Vec<_>) = self.ports.iter().copied().partition(|port| fits(port));
         let (page, huge) = (ByteSize(page), ByteSize(huge));
         if kept.is_empty() {

@@ -12,8 +12,7 @@ use ptelab_machine::mm::{Pagemap, Rules};
 use ptelab_machine::pgtable::{PteAttrs, PteView, SoftFlags, swp_type};
 use ptelab_machine::uapi::ByteSize;
 use ptelab_machine::{
-    Advice, Call, CallError, CpuConfig, KernelRules, Level, MremapFlags, Outcome, Pid, UnknownFeature,
-    port_named,
+    Advice, Call, CallError, CpuConfig, KernelRules, MremapFlags, Outcome, Pid, UnknownFeature, port_named,
 };
 use ptelab_run::default_port_names;
 use ptelab_run::exec::reclaims;
@@ -148,9 +147,7 @@ impl Plan {
     fn beside(&self, port: &'static str) -> Vec<&'static str> {
         let mut others = default_port_names();
         others.extend(self.ports.iter().filter(|other| !default_port_names().contains(other)));
-        let sizes = |name: &str| {
-            port_named(name).map(|port| [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level)))
-        };
+        let sizes = |name: &str| port_named(name).map(|port| port.shape.page_sizes());
         let like = |other: &&'static str| *other != port && sizes(other) == sizes(port);
         others.retain(like);
         if others.is_empty() { vec![port] } else { others }
@@ -210,8 +207,7 @@ impl Plan {
 pub fn by_page_size(ports: &[&'static str]) -> BTreeMap<[u64; 2], Vec<&'static str>> {
     let mut sizes: BTreeMap<[u64; 2], Vec<&'static str>> = BTreeMap::new();
     for port in ports.iter().filter_map(|name| port_named(name)) {
-        let of_port = [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level));
-        sizes.entry(of_port).or_default().push(port.name);
+        sizes.entry(port.shape.page_sizes()).or_default().push(port.name);
     }
     sizes
 }
@@ -322,15 +318,10 @@ impl Run {
         if self.checks.has(Check::Results) {
             result_is_right(expected, got)?;
         }
-        if let (&Call::Mremap { old_addr, old_len, new_addr, flags, .. }, Outcome::Failed(_)) =
-            (&line.call, got)
-        {
-            let pid = line.pid.unwrap_or(1);
-            let is_mapped = |addr| self.machine.is_mapped(pid, addr);
-            self.model.moved_in_part(pid, (old_addr, old_len), (new_addr, flags), is_mapped);
-        }
+        let pid = line.pid.unwrap_or(1);
+        self.model.moved_in_part(pid, &line.call, got, |addr| self.machine.is_mapped(pid, addr));
         if matches!(line.call, Call::ClearRefs { what: 4 }) && self.checks.has(Check::SoftDirty) {
-            nothing_is_soft_dirty(self.machine.seen(), line.pid.unwrap_or(1))?;
+            nothing_is_soft_dirty(self.machine.seen(), pid)?;
         }
         self.machine.judge(line.call.name(), &self.model, self.checks, coverage)
     }

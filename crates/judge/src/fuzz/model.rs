@@ -363,16 +363,21 @@ impl Model {
         }
     }
 
-    /// An mremap failed on its way. What the machine says is not mapped any more, from the range's beginning on, has moved, VMA by
+    /// An mremap may have failed on its way. What the machine says is not mapped any more, from the range's beginning on, has moved, VMA by
     /// VMA; and room may have been made for what has not. With `MREMAP_DONTUNMAP` all is mapped still: what is mapped now where
     /// nothing was has moved.
     pub(crate) fn moved_in_part(
         &mut self,
         pid: Pid,
-        (from, len): (u64, u64),
-        (to, flags): (u64, MremapFlags),
+        call: &Call,
+        got: Outcome,
         is_mapped: impl Fn(u64) -> bool,
     ) {
+        let (&Call::Mremap { old_addr: from, old_len: len, new_addr: to, flags, .. }, Outcome::Failed(_)) =
+            (call, got)
+        else {
+            return;
+        };
         let Some(space) = self.spaces.get_mut(&pid) else { return };
         let size = space.page;
         let pages: Vec<u64> = space.range_of(from, len).iter().map(|(at, _)| *at).collect();

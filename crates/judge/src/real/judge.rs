@@ -163,15 +163,10 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        if let (&Call::Mremap { old_addr, old_len, new_addr, flags, .. }, Outcome::Failed(_)) =
-            (&line.call, got)
-        {
-            let is_mapped = |addr| {
-                let mut of = latest.range((pid, 0)..=(pid, u64::MAX));
-                of.any(|(_, tables)| tables.is_mapped(addr))
-            };
-            model.moved_in_part(pid, (old_addr, old_len), (new_addr, flags), is_mapped);
-        }
+        model.moved_in_part(pid, &line.call, got, |addr| {
+            let mut of = latest.range((pid, 0)..=(pid, u64::MAX));
+            of.any(|(_, tables)| tables.is_mapped(addr))
+        });
         self.is_right(line, expected, got)
     }
 

@@ -151,7 +151,7 @@ pub fn learn<K: Learned>(
     for _ in 0..ROUNDS {
         values = asked.iter().map(|row| row.value(kernel, rules)).collect::<Result<Vec<_>, _>>()?;
         let decided = decided(&asked, &values);
-        let next = nearest(known, release, &decided).but_for(name, &decided);
+        let next = nearest(known, release, &decided).but_for(name, &by_name(&decided));
         if same_in(&asked, next, rules) {
             break;
         }
@@ -160,14 +160,14 @@ pub fn learn<K: Learned>(
     let decided = decided(&asked, &values);
     let nearest = nearest(known, release, &decided);
     let differing: Vec<_> =
-        decided.iter().copied().filter(|(id, holds)| says(&asked, nearest, id) != Some(*holds)).collect();
+        decided.into_iter().filter(|(change, holds)| nearest.has(change) != *holds).collect();
     let row = |(row, value): (Asked<K::Played>, RowValue)| LearnedRow {
         owner: row.owner,
         change: row.change,
         value,
     };
     let rows = asked.into_iter().zip(values).map(row).collect();
-    Ok(Lesson { rows, nearest, rules: nearest.but_for(name, &differing) })
+    Ok(Lesson { rows, nearest, rules: nearest.but_for(name, &by_name(&differing)) })
 }
 
 /// Rounds in which rows are looked at again, at most: each has more of the others right.
@@ -249,16 +249,16 @@ impl<P> Asked<P> {
     }
 }
 
-fn decided<P>(asked: &[Asked<P>], values: &[RowValue]) -> Vec<(&'static str, bool)> {
+fn decided<P>(asked: &[Asked<P>], values: &[RowValue]) -> Vec<(&'static Change, bool)> {
     let decided = |(row, value): (&Asked<P>, &RowValue)| match value {
-        RowValue::Decided(holds, _) => Some((row.change.id, *holds)),
+        RowValue::Decided(holds, _) => Some((row.change, *holds)),
         RowValue::Undecided(_) => None,
     };
     asked.iter().zip(values).filter_map(decided).collect()
 }
 
-fn says<P>(asked: &[Asked<P>], rules: &KernelRules, id: &str) -> Option<bool> {
-    asked.iter().find(|row| row.change.id == id).map(|row| rules.has(row.change))
+fn by_name(decided: &[(&'static Change, bool)]) -> Vec<(&'static str, bool)> {
+    decided.iter().map(|(change, holds)| (change.id, *holds)).collect()
 }
 
 fn same_in<P>(asked: &[Asked<P>], a: &KernelRules, b: &KernelRules) -> bool {
@@ -269,14 +269,10 @@ fn same_in<P>(asked: &[Asked<P>], a: &KernelRules, b: &KernelRules) -> bool {
 fn nearest(
     known: &[&'static KernelRules],
     release: Option<Release>,
-    decided: &[(&'static str, bool)],
+    decided: &[(&'static Change, bool)],
 ) -> &'static KernelRules {
-    let differing = |rules: &KernelRules| {
-        let otherwise = |(id, holds): &&(&str, bool)| {
-            ptelab_machine::changes().any(|(_, change)| change.id == *id && rules.has(change) != *holds)
-        };
-        decided.iter().filter(otherwise).count()
-    };
+    let differing =
+        |rules: &KernelRules| decided.iter().filter(|(change, holds)| rules.has(change) != *holds).count();
     let between = |rules: &KernelRules| {
         let number = |at: Release| known.iter().filter(|other| other.release < at).count();
         release.map_or(0, |release| number(release).abs_diff(number(rules.release)))

@@ -86,6 +86,30 @@ impl RowTurn {
     }
 }
 
+impl ChangeRow {
+    /// `since 6.17, commit 018e9828eb52 (also in 6.12.117)`, with the commit between marks.
+    fn turn_texts(&self, mark: &str) -> impl Iterator<Item = String> {
+        let turns = [("since", &self.since), ("until", &self.until)];
+        turns.into_iter().filter_map(move |(word, turn)| {
+            let turn = turn.as_ref()?;
+            let commit =
+                turn.commit.map_or_else(String::new, |commit| format!(", commit {mark}{commit}{mark}"));
+            let more = turn.more();
+            let more = if more.is_empty() { more } else { format!(" ({more})") };
+            Some(format!("{word} {}{commit}{more}", turn.first))
+        })
+    }
+
+    /// Of these signs the one for holding in a release, or the one for not holding.
+    fn sign(&self, release: &str, [holds, not]: [&'static str; 2]) -> &'static str {
+        match self.holds.get(release) {
+            Some(Some(true)) => holds,
+            Some(Some(false)) => not,
+            _ => "?",
+        }
+    }
+}
+
 /// Whether a row holds in a release, where that was asked, or follows from what was.
 fn holds(change: &Change, release: Release) -> Option<bool> {
     let unasked = |turn: &Turn| {
@@ -151,12 +175,8 @@ impl ChangesTable {
     pub fn row_text(&self, id: &str) -> Option<String> {
         let row = self.changes.iter().find(|row| row.id == id)?;
         let mut text = format!("{id}, {}: {}\n", row.owner, row.what);
-        for (word, turn) in [("since", &row.since), ("until", &row.until)] {
-            let Some(turn) = turn else { continue };
-            let more = Some(turn.more()).filter(|more| !more.is_empty());
-            let more = more.map_or_else(String::new, |more| format!(" ({more})"));
-            let commit = turn.commit.map_or_else(String::new, |commit| format!(", commit {commit}"));
-            let _ = writeln!(text, "  {word} {}{commit}{more}", turn.first);
+        for turn in row.turn_texts("") {
+            let _ = writeln!(text, "  {turn}");
         }
         let of = |wanted| {
             let held = self.releases.iter().filter(|name| row.holds.get(*name) == Some(&wanted));
@@ -183,11 +203,7 @@ impl ChangesTable {
         let names = || self.releases.iter().map(String::as_str);
         let mut text = format!("{:31}  {:7}  {}\n", "", "", self.releases.join("  "));
         for row in &self.changes {
-            let sign = |name: &str| match row.holds.get(name) {
-                Some(Some(true)) => "+",
-                Some(Some(false)) => "-",
-                _ => "?",
-            };
+            let sign = |name| row.sign(name, ["+", "-"]);
             let cells: Vec<String> =
                 names().map(|name| format!("{:width$}", sign(name), width = name.len())).collect();
             let line = format!("{:31}  {:7}  {}", row.id, row.owner, cells.join("  "));
@@ -238,22 +254,13 @@ impl ChangesTable {
         let mut text =
             format!("\n## {owner}\n\n| row | {} |\n|---|{}\n", names.join(" | "), ":-:|".repeat(names.len()));
         for row in rows() {
-            let sign = |name: &String| match row.holds.get(name) {
-                Some(Some(true)) => "●",
-                Some(Some(false)) => "",
-                _ => "?",
-            };
-            let cells: Vec<&str> = names.iter().map(sign).collect();
+            let cells: Vec<&str> = names.iter().map(|name| row.sign(name, ["●", ""])).collect();
             let _ = writeln!(text, "| [{id}](#{id}) | {} |", cells.join(" | "), id = row.id);
         }
         for row in rows() {
             let _ = write!(text, "\n### {}\n\n{}\n\n", row.id, row.what);
-            for (word, turn) in [("since", &row.since), ("until", &row.until)] {
-                let Some(turn) = turn else { continue };
-                let commit = turn.commit.map_or_else(String::new, |commit| format!(", commit `{commit}`"));
-                let more = turn.more();
-                let more = if more.is_empty() { more } else { format!(" ({more})") };
-                let _ = writeln!(text, "* {word} {}{commit}{more}", turn.first);
+            for turn in row.turn_texts("`") {
+                let _ = writeln!(text, "* {turn}");
             }
             let _ = writeln!(text, "* `{}`", row.file);
         }
