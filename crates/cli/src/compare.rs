@@ -4,14 +4,21 @@ use crate::args;
 use crate::exit::{DIFFERS, FINE};
 use crate::machines;
 use crate::output::{Failed, Out};
+use crate::progress::{self, STOP};
 use crate::run;
 use ptelab::agree::{Agreeing, agreeing, ranges};
 use ptelab::compare::{self, Differing};
+use ptelab::deciding::name_rules;
+use ptelab::exec::Watch;
 use ptelab::{DEFAULT_PORTS, RunReport, cost, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, reports) = run::all_reports(args, DEFAULT_PORTS, &machines::compared())?;
-    let (ports, kernels) = compare::compare(&scenario, &reports);
+    let (scenario, matrix, reports) = run::all_reports(args, DEFAULT_PORTS, &machines::compared())?;
+    let (ports, mut kernels) = compare::compare(&scenario, &reports);
+    if args.images().is_empty() && !progress::stopped() {
+        let watch = Watch { stop: &STOP, tick: &|_| () };
+        name_rules(&mut kernels, (&matrix, &scenario), &reports, watch)?;
+    }
     let agree = agreeing(&scenario, &reports);
     if args.json {
         out.json(&cost::comparison_json(&reports, &ports, &kernels, &agree))?;
@@ -107,6 +114,9 @@ fn differing(all: &[Differing], out: &mut Out) -> Result<(), Failed> {
         let more = pair.count - pair.differences.len();
         if more > 0 {
             out.line(format!("    and {more} more"))?;
+        }
+        for rule in &pair.rules {
+            out.line(format!("    by {rule}"))?;
         }
     }
     Ok(out.line("")?)

@@ -5,7 +5,8 @@ use crate::exit::{FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::traced::{Run, Source};
 use crate::verify_real;
-use ptelab::{KernelRules, VirtAddr};
+use ptelab::deciding::Between;
+use ptelab::{Backend, KernelRules, VirtAddr};
 use ptelab_report::Explainer;
 
 pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed> {
@@ -24,13 +25,27 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         }
     }
     let at = args.at.unwrap_or(u64::MAX);
-    let (explainers, finished) = run.observe(at, |vm| {
+    let explainer = |vm: &dyn Backend| {
         let explainer = Explainer::new(vm, args.pid, VirtAddr::new(args.va), at);
         match args.line {
             Some(line) => explainer.up_to_line(line),
             None => explainer,
         }
-    })?;
+    };
+    let pairs = Between::neighbours(&run.matrix.subjects());
+    let again: Vec<_> = pairs
+        .iter()
+        .map(|(.., between)| run.on(between.machines(), &args.traced))
+        .collect::<Result<_, _>>()?;
+    let (mut explainers, mut finished) = run.observe(at, explainer)?;
+    for ((left, right, between), again) in pairs.into_iter().zip(again) {
+        let (before, rest) = explainers.split_at_mut(right);
+        if let (true, true, Some(again)) = (finished, before[left].differs(&rest[0]), again) {
+            let (played, to_the_end) = again.observe(at, explainer)?;
+            finished = to_the_end;
+            Explainer::name_rules(&mut before[left], &mut rest[0], &between, &played);
+        }
+    }
     let calls = explainers.iter().map(Explainer::calls).min().unwrap_or(0);
     if let Some(at) = args.at.filter(|at| finished && *at > calls) {
         let why = format!("{name}: there is no call {at}: the last is {calls}; --line takes lines");

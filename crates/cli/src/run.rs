@@ -10,7 +10,7 @@ use ptelab::scenario::Scenario;
 use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, RunReport, golden, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, reports) = all_reports(args, DEFAULT_PORTS, KernelRules::DEFAULT.name)?;
+    let (scenario, _, reports) = all_reports(args, DEFAULT_PORTS, KernelRules::DEFAULT.name)?;
     if args.json {
         let runs: Vec<_> = reports.iter().map(|report| golden::report_json(&scenario, report)).collect();
         out.json(&serde_json::json!({ "runs": runs }))?;
@@ -22,13 +22,13 @@ pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
     Ok(status(&reports))
 }
 
-/// The scenario, and what it came to on the machines and the kernel images that the options choose; `arch` and `kernel` where they
-/// say nothing. Beside images, machines show what images show.
+/// The scenario, the machines that the options choose, and what it came to on them and on the kernel images; `arch` and `kernel` where
+/// the options say nothing. Beside images, machines show what images show.
 pub(crate) fn all_reports(
     args: &args::Scenario,
     arch: &str,
     kernel: &str,
-) -> Result<(Scenario, Vec<RunReport>), Failed> {
+) -> Result<(Scenario, Matrix, Vec<RunReport>), Failed> {
     let images = args.images();
     let scenario = input::scenario(&args.file)?;
     let matrix = machines::for_pages_of(args.matrix(arch, kernel)?, &scenario)?;
@@ -39,7 +39,7 @@ pub(crate) fn all_reports(
         all = all.into_iter().map(verify_real::as_seen).collect::<Result<_, _>>()?;
         all.extend(verify_real::reports(&images, &guest, &scenario)?);
     }
-    Ok((scenario, all))
+    Ok((scenario, matrix, all))
 }
 
 /// Runs the scenario on all machines, with a bar where that takes long.

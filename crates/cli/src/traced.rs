@@ -32,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) matrix: Matrix,
     /// How a log is replayed.
     pub(crate) options: Options,
+    /// Whether what is wrong with the file was said before.
+    pub(crate) again: bool,
 }
 
 impl Run {
@@ -45,7 +47,18 @@ impl Run {
             Source::Scenario(input::scenario(&args.file)?)
         };
         let options = Options { thp: args.thp.clone(), fault_in: args.fault_in, ..Options::default() };
-        Ok(Self { name, source, matrix, options })
+        Ok(Self { name, source, matrix, options, again: false })
+    }
+
+    /// The same file on other machines; `None` where it was standard input, which is a log that is gone.
+    pub(crate) fn on(&self, matrix: Matrix, args: &Traced) -> Result<Option<Self>, Failed> {
+        let source = match &self.source {
+            Source::Scenario(scenario) => Source::Scenario(scenario.clone()),
+            Source::Log(_) if args.file == Path::new("-") => return Ok(None),
+            Source::Log(_) => Source::Log(logs::open(&args.file)?),
+        };
+        let (name, options) = (self.name.clone(), self.options.clone());
+        Ok(Some(Self { name, source, matrix, options, again: true }))
     }
 
     /// Runs it on machines that record every step, each with an observer for the first `calls` calls. Returns the observers, and whether it ran to its end.
@@ -55,7 +68,7 @@ impl Run {
         observer: impl Fn(&dyn Backend) -> O,
     ) -> Result<(Vec<O>, bool), Failed> {
         progress::stop_on_ctrl_c();
-        let Self { name, source, matrix, options } = self;
+        let Self { name, source, matrix, options, again } = self;
         let (matrix, watch) = (matrix.hw(HwKind::Recording), Watch { stop: &STOP, tick: &|_| () });
         match source {
             Source::Scenario(scenario) => {
@@ -68,7 +81,9 @@ impl Run {
             Source::Log(log) => {
                 let done = replay::replay_observed(Reader::new(log), &matrix, &options, watch, observer);
                 let (observers, replay) = done.map_err(|error| not_replayed(&name, error))?;
-                warn_of(&name, &replay);
+                if !again {
+                    warn_of(&name, &replay);
+                }
                 Ok((observers, replay.finished))
             }
         }
@@ -77,15 +92,19 @@ impl Run {
     /// Runs it and traces every machine.
     pub(crate) fn trace(self) -> Result<Trace, Failed> {
         progress::stop_on_ctrl_c();
-        let Self { name, source, matrix, options } = self;
+        let Self { name, source, matrix, options, .. } = self;
         match source {
             Source::Scenario(scenario) => {
                 let steps = exec::steps(&scenario).saturating_mul(matrix.machines() as u128);
                 let bar = progress::bar(steps, "steps");
                 let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
-                let trace = ptelab_report::trace_scenario(&name, &scenario, matrix, watch);
+                let trace = ptelab_report::trace_scenario(&name, &scenario, matrix.clone(), watch);
                 bar.finish_and_clear();
-                Ok(trace?)
+                let (mut trace, watch) = (trace?, Watch { stop: &STOP, tick: &|_| () });
+                if trace.finished {
+                    ptelab_report::name_rules(&mut trace, (&scenario, &matrix), watch)?;
+                }
+                Ok(trace)
             }
             Source::Log(log) => {
                 let bar = progress::spinner("lines");

@@ -54,6 +54,11 @@ impl Builder {
         self
     }
 
+    /// Its kernel.
+    pub const fn rules(&self) -> &'static KernelRules {
+        self.rules
+    }
+
     /// With a CPU feature on or off.
     #[must_use]
     pub fn cpu(mut self, feature: &str, on: bool) -> Self {

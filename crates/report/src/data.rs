@@ -3,9 +3,10 @@
 
 use crate::cells::Piece;
 use crate::events::TraceEvent;
-use crate::trace::{CallTrace, Lane, NamedArea, RangeChange, Trace, VmaChange};
+use crate::trace::{CallRule, CallTrace, Lane, NamedArea, RangeChange, Trace, VmaChange};
 use crate::why::{Part, Reasoned, Reasons};
 use crate::words::Word;
+use ptelab::compare::Deciding;
 use ptelab::{Cause, Counter, PteAttrs, PteView, show};
 use rustc_hash::FxHashMap;
 use serde::ser::SerializeMap;
@@ -27,7 +28,11 @@ pub(crate) struct Data<'a> {
     costs: Vec<Vec<(u8, u64)>>,
     /// Id, text and source.
     causes: Vec<(&'static str, &'static str, &'static str)>,
+    /// Rules by which machines differ: call, the two machines, id, text, the kernel that has it, and the other.
+    rules: Vec<RuleData>,
 }
+
+type RuleData = (usize, [usize; 2], &'static str, &'static str, &'static str, &'static str);
 
 #[derive(Debug, Serialize)]
 struct Machine {
@@ -198,8 +203,14 @@ impl<'a> Data<'a> {
             texts: tables.texts.all,
             costs: tables.costs.all.into_iter().map(|(_, costs)| costs).collect(),
             causes: tables.causes.all.iter().map(|cause| (cause.id, cause.text, cause.source)).collect(),
+            rules: trace.rules.iter().map(rule_data).collect(),
         }
     }
+}
+
+const fn rule_data(one: &CallRule) -> RuleData {
+    let Deciding { id, what, holds_in, not_in } = one.rule;
+    (one.call + 1, one.machines, id, what, holds_in, not_in)
 }
 
 /// A machine and its steps.

@@ -4,6 +4,7 @@ use crate::by::By;
 use crate::events::{TraceEvent, events, written};
 use crate::places::{Place, Places};
 use crate::why::{Part, Reasons, decided};
+use ptelab::deciding::Between;
 use ptelab::observe::{Observer, Seen};
 use ptelab::{
     Backend, BitField, Cause, Event, FaultKind, Level, Pid, Pte, PteView, Record, Shape, VirtAddr, Why, show,
@@ -46,8 +47,11 @@ pub struct Explainer {
     /// Of these, those up to there.
     within: u64,
     entry: Entry,
-    text: String,
-    told: u64,
+    /// What it was after each call that changed it, and what each call came to.
+    history: Vec<(u64, Entry)>,
+    outcomes: Vec<String>,
+    /// What is told of calls.
+    told: Vec<(u64, String)>,
     /// Whether the process was there, and whether it had memory at the address, after some call.
     seen: (bool, bool),
 }
@@ -69,8 +73,9 @@ impl Explainer {
             calls: 0,
             within: 0,
             entry: Entry::NOTHING,
-            text: String::new(),
-            told: 0,
+            history: Vec::new(),
+            outcomes: Vec::new(),
+            told: Vec::new(),
             seen: (false, false),
         }
     }
@@ -86,17 +91,59 @@ impl Explainer {
         self.calls
     }
 
+    /// What the entry was after a call, and what that came to.
+    fn after(&self, call: u64) -> (Entry, &str) {
+        let changed = self.history.partition_point(|(at, _)| *at <= call);
+        let entry = changed.checked_sub(1).map_or(Entry::NOTHING, |last| self.history[last].1);
+        (entry, self.outcomes.get(call as usize - 1).map_or("", String::as_str))
+    }
+
+    /// The calls that are told of after which two machines begin to differ.
+    fn parting(&self, other: &Self) -> Vec<u64> {
+        let mut calls: Vec<u64> = self.told.iter().chain(&other.told).map(|(call, _)| *call).collect();
+        calls.sort_unstable();
+        calls.dedup();
+        let mut known = (Entry::NOTHING, Entry::NOTHING);
+        calls.retain(|&call| {
+            let ((entry, outcome), (others, others_outcome)) = (self.after(call), other.after(call));
+            let changed = std::mem::replace(&mut known, (entry, others)) != (entry, others);
+            outcome != others_outcome || changed && entry != others
+        });
+        calls
+    }
+
+    /// Names the rules that make two machines differ from some calls on; `played` is what was told of each machine that lies
+    /// between them.
+    pub fn name_rules(left: &mut Self, right: &mut Self, between: &Between, played: &[Self]) {
+        for call in left.parting(right) {
+            let is = |one: &Self, side: &Self| one.after(call) == side.after(call);
+            let rules = between.deciding(played, |one| is(one, left), |one| is(one, right));
+            for side in [&mut *left, &mut *right] {
+                let told = side.told.iter_mut().filter(|(at, _)| *at == call);
+                for (_, text) in told {
+                    text.extend(rules.iter().map(|rule| format!("  rule    {rule}\n")));
+                }
+            }
+        }
+    }
+
+    /// Whether two machines differ somewhere.
+    pub fn differs(&self, other: &Self) -> bool {
+        !self.parting(other).is_empty()
+    }
+
     /// The whole story.
     pub fn text(&self) -> String {
         let mut text = format!("{}, up to call {}\n", self.heading, self.within);
-        if self.told == 0 {
+        if self.told.is_empty() {
             text.push_str(match self.seen {
                 (false, _) => "\nThere is no such process.\n",
                 (true, false) => "\nNothing is mapped there.\n",
                 (true, true) => "\nNo call changed it.\n",
             });
         }
-        text + &self.text
+        text.extend(self.told.iter().map(|(_, told)| told.as_str()));
+        text
     }
 
     /// Whether a place is on the way to the entry for the address.
@@ -177,21 +224,21 @@ impl Explainer {
         by: &[By],
         why: &Reasons,
     ) {
-        self.told += 1;
         let (before, now) = (before.beside(vm, now), now.beside(vm, before));
         let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
+        let mut text = String::new();
         let _ = writeln!(
-            self.text,
+            text,
             "\ncall {}, line {}: {who}{} = {}",
             self.calls, seen.line, seen.text, seen.outcome
         );
-        let _ = writeln!(self.text, "  before  {}", entry_text(&before));
-        let _ = writeln!(self.text, "  after   {}", entry_text(&now));
+        let _ = writeln!(text, "  before  {}", entry_text(&before));
+        let _ = writeln!(text, "  after   {}", entry_text(&now));
         let bits =
             if before.pte == now.pte { "the same in the end".to_owned() } else { bits_text(vm, before, now) };
-        let _ = writeln!(self.text, "  bits    {bits}");
+        let _ = writeln!(text, "  bits    {bits}");
         for hand in by {
-            let _ = writeln!(self.text, "  by      {}", hand.text(vm, now.level));
+            let _ = writeln!(text, "  by      {}", hand.text(vm, now.level));
         }
         for (cause, part) in why.iter() {
             let label = match part {
@@ -199,8 +246,9 @@ impl Explainer {
                 Part::Behind => "as ",
             };
             let source = cause.cited(self.kernel);
-            let _ = writeln!(self.text, "  {label}     {}\n          ({source})", cause.text);
+            let _ = writeln!(text, "  {label}     {}\n          ({source})", cause.text);
         }
+        self.told.push((self.calls, text));
     }
 }
 
@@ -222,6 +270,10 @@ impl Observer for Explainer {
             _ => Entry::NOTHING,
         };
         let before = std::mem::replace(&mut self.entry, now);
+        if before != now {
+            self.history.push((self.calls, now));
+        }
+        self.outcomes.push(seen.outcome.clone());
         let why = self.reasons(vm, &seen.records, space);
         let is_mapped = before != Entry::NOTHING || now != Entry::NOTHING;
         if before != now || is_mapped && !why.is_empty() {

@@ -11,6 +11,7 @@ mod events;
 mod explain;
 mod html;
 mod places;
+mod rules;
 mod source;
 mod state;
 mod timeline;
@@ -22,14 +23,15 @@ pub use cells::Piece;
 pub use events::TraceEvent;
 pub use explain::Explainer;
 pub use html::{HtmlError, Parts, data_json, html};
+pub use rules::{MAX_RULED, name_rules};
 #[cfg(feature = "logs")]
 pub use source::trace_log;
 pub use source::{can_be_recorded, can_be_recorded_up_to, trace_scenario};
 pub use state::{EntryState, State};
 pub use timeline::{write_csv, write_timeline};
 pub use trace::{
-    CallLine, CallTrace, Lane, MAX_DETAILS, MAX_EVENTS, NamedArea, RangeChange, Trace, TraceClock, Tracer,
-    VmaChange,
+    CallLine, CallRule, CallTrace, Lane, MAX_DETAILS, MAX_EVENTS, NamedArea, RangeChange, Trace, TraceClock,
+    Tracer, VmaChange,
 };
 pub use why::{Part, Reasoned, Reasons};
 pub use words::{Word, WordTable};

@@ -81,5 +81,5 @@ fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> 
         lane.steps.truncate(calls);
         lane.calls.truncate(calls);
     }
-    Trace { source: source.to_owned(), lanes, recorded, finished }
+    Trace { source: source.to_owned(), lanes, recorded, finished, rules: Vec::new() }
 }

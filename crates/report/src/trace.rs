@@ -5,6 +5,7 @@ use crate::events::{TraceEvent, events as events_of, primitives, written};
 use crate::places::{Places, Stretches, WHOLE};
 use crate::why::{Numbered, Reasoned, Reasons, causes, decided};
 use crate::words::WordTable;
+use ptelab::compare::Deciding;
 use ptelab::cost::{Model, Models};
 use ptelab::observe::{Observer, Seen};
 use ptelab::{Area, Backend, Backing, Cause, Cell, Counter, Counters, Level, Pid, Record, Shape, VirtAddr};
@@ -165,6 +166,17 @@ impl Lane {
     }
 }
 
+/// A rule that makes a call differ between two machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallRule {
+    /// The call, from 0.
+    pub call: usize,
+    /// The two machines, by their numbers.
+    pub machines: [usize; 2],
+    /// The rule.
+    pub rule: Deciding,
+}
+
 /// What a source of calls came to on machines side by side.
 #[derive(Clone, Debug)]
 pub struct Trace {
@@ -176,6 +188,8 @@ pub struct Trace {
     pub recorded: bool,
     /// Whether it ran to its end.
     pub finished: bool,
+    /// The rules that make machines of one port differ, where they were looked for.
+    pub rules: Vec<CallRule>,
 }
 
 impl Trace {

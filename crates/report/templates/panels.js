@@ -57,6 +57,7 @@ function mapBody(course, at) {
   summary(course).forEach((text, i) => sums.append(i ? ' · ' : '', element('b', {}, text)));
   const causes = machine.steps[call - 1].y.map((cause) => element('span', { title: data.causes[cause][1] }, data.causes[cause][0]));
   body.append(sums, element('p', { class: 'causes' }, ...causes.flatMap((cause, i) => [i ? ' · ' : 'why: ', cause])));
+  body.append(...ruleLines(courses.indexOf(course)));
   const { full, regions } = layout(course, at);
   for (const vma of regions.slice(0, MAX_REGIONS)) {
     body.append(element('p', { class: 'vma' }, vmaText(machine, vma)), drawRegion(course, vma));
@@ -67,6 +68,15 @@ function mapBody(course, at) {
   for (const [start, end, vma] of full) body.append(element('p', { class: 'vma' }, vmaText(machine, vma)), drawRows(course, start, end));
   if (!full.length && !regions.length) body.append(element('p', { class: 'vma' }, isSummed(course) ? 'no entry is another than before' : 'nothing is mapped that was touched'));
   return body;
+}
+// The rules by which the call differs from what it does on the other kernels of the port.
+function ruleLines(index) {
+  const seen = new Map();
+  for (const [at, pair, id, text, has, lacks] of data.rules) {
+    if (at !== call || !pair.includes(index)) continue;
+    seen.set(id, `in ${has}, not in ${lacks}: ${text}`);
+  }
+  return [...seen].map(([id, text]) => element('p', { class: 'causes rule' }, 'rule: ', element('b', {}, id), `, ${text}`));
 }
 const vmaText = (machine, vma) =>
   `${addressText(machine, vma.start)}-${addressText(machine, vma.end)} ${vma.perms} ${sizeText((vma.end - vma.start) * 2 ** machine.page_shift)} ${vma.flags} ${vma.name}`.trimEnd();

@@ -7,6 +7,7 @@ use ptelab_machine::{
     Difference, Level, Outcome, PageRun, Pagemap, PteAttrs, PteView, Run, Snapshot, SoftFlags, VmaFacts,
 };
 use ptelab_scenario::Scenario;
+use std::fmt;
 
 /// How two machines are held against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,27 @@ pub enum Comparison {
     ByAddress,
     /// Word for word: between kernels of one port.
     Raw,
+}
+
+/// A rule that makes two kernels differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize))]
+pub struct Deciding {
+    /// The row's name.
+    pub id: &'static str,
+    /// What is so where it holds.
+    pub what: &'static str,
+    /// The kernel in which it holds.
+    pub holds_in: &'static str,
+    /// The one in which it does not.
+    pub not_in: &'static str,
+}
+
+impl fmt::Display for Deciding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, what, holds_in, not_in } = self;
+        write!(f, "{id} (in {holds_in}, not in {not_in}): {what}")
+    }
 }
 
 /// Two machines that differ, and in what.
@@ -31,6 +53,8 @@ pub struct Differing {
     pub differences: Vec<String>,
     /// How many differ in all.
     pub count: usize,
+    /// The rules that make kernels differ, where they were looked for.
+    pub rules: Vec<Deciding>,
 }
 
 /// Differences of one pair that are kept.
@@ -70,7 +94,13 @@ pub fn compare_pair(
         all.push(|| format!("{} dumps against {}", left.dumps.len(), right.dumps.len()));
     }
     let Differences { shown: differences, count } = all;
-    (count > 0).then(|| Differing { left: left.machine(), right: right.machine(), differences, count })
+    (count > 0).then(|| Differing {
+        left: left.machine(),
+        right: right.machine(),
+        differences,
+        count,
+        rules: Vec::new(),
+    })
 }
 
 #[derive(Default)]

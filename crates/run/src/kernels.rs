@@ -9,6 +9,8 @@ mod table;
 pub use named::{
     NamedKernel, before_and_after, before_and_default, compared, differences, listed, of_release, usual,
 };
+#[cfg(feature = "matrix")]
+pub(crate) use show::concerns;
 pub use show::{differences_text, kernel_text};
 pub use table::{ChangeRow, ChangesTable, KnownKernel, RowTurn};
 

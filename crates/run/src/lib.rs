@@ -5,6 +5,8 @@
 
 pub mod agree;
 pub mod compare;
+#[cfg(feature = "matrix")]
+pub mod deciding;
 pub mod exec;
 #[cfg(feature = "json")]
 pub mod json;

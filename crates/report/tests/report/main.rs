@@ -2,13 +2,14 @@
 
 mod causes;
 
+use ptelab::deciding::Between;
 use ptelab::exec::Watch;
 use ptelab::observe::{self, Observer, Seen};
 use ptelab::replay::Options;
 use ptelab::scenario::strace::Reader;
 use ptelab::{Backend, HwKind, Matrix, Pid, PteView, VirtAddr};
 use ptelab_report::{
-    Explainer, State, Trace, TraceEvent, Tracer, data_json, html, trace_log, trace_scenario,
+    Explainer, State, Trace, TraceEvent, Tracer, data_json, html, name_rules, trace_log, trace_scenario,
 };
 use std::path::{Path, PathBuf};
 
@@ -301,6 +302,31 @@ fn explained(text: &str, ports: &str, kernels: &str, va: u64, at: u64) -> String
     let explainer = |vm: &dyn Backend| Explainer::new(vm, 1, VirtAddr::new(va), at);
     let (told, _) = observe::scenario(&matrix, &scenario, Watch::nobody(), explainer).unwrap();
     told.iter().map(Explainer::text).collect::<Vec<_>>().join("\n")
+}
+
+/// The rule that makes 6.17-rc1 go wrong is named where its entry does, and by the call of a report.
+#[test]
+fn the_rule_that_two_kernels_differ_by_is_named() {
+    let text = include_str!("../../../../fixtures/scenarios/exclusive-mid-folio.scn");
+    let scenario = ptelab::scenario::parse(text).unwrap();
+    let matrix = matrix("arm64", "6.17-rc1,6.17").hw(HwKind::Recording);
+    let (_, _, between) = Between::neighbours(&matrix.subjects()).remove(0);
+    let explainer = |vm: &dyn Backend| Explainer::new(vm, 1, VirtAddr::new(0x4000_8000), 99);
+    let on = |matrix: &Matrix| observe::scenario(matrix, &scenario, Watch::nobody(), explainer).unwrap().0;
+    let mut sides = on(&matrix);
+    let (left, right) = sides.split_at_mut(1);
+    assert!(left[0].differs(&right[0]));
+    Explainer::name_rules(&mut left[0], &mut right[0], &between, &on(&between.machines()));
+    let rule = "  rule    exclusive_from_folio_head (in 6.17-rc1, not in 6.17): A batch reads its AnonExclusive bits from";
+    for side in &sides {
+        let text = side.text();
+        let (before, told) = text.split_once("\ncall 7, ").expect("the upgrade is told of");
+        assert!(!before.contains("rule ") && told.contains(rule), "{text}");
+    }
+    let mut trace = trace_scenario("x", &scenario, matrix.clone(), Watch::nobody()).unwrap();
+    name_rules(&mut trace, (&scenario, &matrix), Watch::nobody()).unwrap();
+    let first = trace.rules.first().map(|one| (one.call, one.machines, one.rule.id));
+    assert_eq!(first, Some((6, [0, 1], "exclusive_from_folio_head")), "{:?}", trace.rules);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn differences_text(from: &KernelRules, to: &KernelRules, port: Option<&str>
 }
 
 /// Whether a row is one of mm's or of this port's; all rows are, where no port is meant.
-pub(super) fn concerns(port: Option<&str>, owner: &str, change: &Change) -> bool {
+pub(crate) fn concerns(port: Option<&str>, owner: &str, change: &Change) -> bool {
     let of_port =
         |name| port_named(name).is_some_and(|port| port.changes.iter().any(|row| row.id == change.id));
     owner == "mm" || port.is_none_or(of_port)
