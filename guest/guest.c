@@ -1163,18 +1163,34 @@ static void flag(const char *name, const char *path)
 	say("@| %s %d\n", name, there_is(path));
 }
 
-/* Whether memory that was never looked at is soft-dirty. */
-static int soft_dirty(void)
+/* What pagemap says of a new page that was written to, or that failed after that. */
+static uint64_t pagemap_of_page(int fails)
 {
 	volatile char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 	uint64_t entry = 0;
 
 	*page = 1;
+	if (fails && !sigsetjmp(fault, 1))
+		madvise((void *)page, PAGE, 100 /* MADV_HWPOISON */);
 	pread(fd, &entry, sizeof(entry), (word)page / PAGE * sizeof(entry));
 	close(fd);
 	munmap((void *)page, PAGE);
-	return entry >> 55 & 1;
+	return entry;
+}
+
+/* Whether memory that was never looked at is soft-dirty. */
+static int soft_dirty(void)
+{
+	return pagemap_of_page(0) >> 55 & 1;
+}
+
+/* The type of failed memory's entries, 0 where no memory fails. */
+static unsigned int failed_type(void)
+{
+	uint64_t entry = pagemap_of_page(1);
+
+	return entry >> 62 == 1 ? entry & 31 : 0;
 }
 
 /* Bytes of this process's tables. */
@@ -1238,7 +1254,7 @@ static void facts(void)
 	while (snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", nodes), there_is(path))
 		nodes++;
 	say("@| nodes %x\n", nodes ? nodes : 1);
-	say("@| pt_reclaim %d\n", frees_tables());
+	say("@| pt_reclaim %d\n@| failed_type %x\n", frees_tables(), failed_type());
 	flag("swap", "/proc/swaps");
 	flag("compaction", "/proc/sys/vm/compact_memory");
 	/* A kernel that knows them has settings of them only where the machine has their leaves. */

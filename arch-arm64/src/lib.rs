@@ -17,7 +17,7 @@ mod tlb;
 pub use bits::{PteBits, SoftBits};
 pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, SoftleafRules, cpu_features};
 
 cpu_features! {
     /// What a CPU may have or lack. By default it is an Armv8.7-A core.
@@ -37,6 +37,7 @@ cpu_features! {
 pub struct Granule<const SHIFT: u32> {
     cpu: Cpu,
     rules: Rules,
+    softleaf: SoftleafRules,
 }
 
 /// With 4K pages, 48-bit addresses and four levels of tables.
@@ -62,6 +63,6 @@ impl<const SHIFT: u32> Arch for Granule<SHIFT> {
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
     fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
-        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel) }
+        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel), softleaf: SoftleafRules::of(kernel) }
     }
 }

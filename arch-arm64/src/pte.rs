@@ -6,7 +6,7 @@ use crate::bits::{
     ATTR, PFN_MASK, POE, PteBits, SH, SH_INNER, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits, TableBits,
 };
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, VmFlags, Walk,
+    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, SoftleafRules, VmFlags, Walk,
 };
 
 /// What every user page has.
@@ -116,6 +116,11 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
     const SOFT_FLAGS: &'static [(SoftFlags, SoftBits)] =
         &[(SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE), (SoftFlags::UFFD, SoftBits::UFFD)];
     const SWP_PFN_BITS: u32 = 48 - SHIFT;
+
+    #[inline]
+    fn softleaf_rules(&self) -> SoftleafRules {
+        self.softleaf
+    }
 
     /// By the physical addresses that are in use.
     fn swp_pfn_bits(&self) -> u32 {

@@ -17,7 +17,7 @@ mod tlb;
 pub use bits::{PteBits, SoftBits};
 pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, SoftleafRules, cpu_features};
 
 cpu_features! {
     /// What a CPU may have or lack. By default it is an LA464.
@@ -29,6 +29,7 @@ cpu_features! {
 #[derive(Clone, Copy, Debug)]
 pub struct Loong64 {
     cpu: Cpu,
+    softleaf: SoftleafRules,
 }
 
 impl Arch for Loong64 {
@@ -38,7 +39,7 @@ impl Arch for Loong64 {
     const CAUSES: &'static [&'static Cause] = cause::ALL;
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
-    fn new(cpu: &CpuConfig, _: &'static KernelRules) -> Self {
-        Self { cpu: Cpu::of(cpu) }
+    fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
+        Self { cpu: Cpu::of(cpu), softleaf: SoftleafRules::of(kernel) }
     }
 }

@@ -6,7 +6,8 @@ use crate::bits::{
     CACHE_BASE, MAT, PFN_MASK, PHYS_MASK, PLV, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits, TableBits,
 };
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Level, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, VmFlags, Walk,
+    Access, BitField, EntryFormat, Level, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, SoftleafRules, VmFlags,
+    Walk,
 };
 
 /// What every user page has: user code's privilege, cached.
@@ -53,6 +54,11 @@ impl EntryFormat for Loong64 {
     const SOFT_OFFSET_MASK: u64 = SOFT_OFFSET_MASK;
     const SOFT_FLAGS: &'static [(SoftFlags, SoftBits)] = &[(SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE)];
     const SWP_PFN_BITS: u32 = 34;
+
+    #[inline]
+    fn softleaf_rules(&self) -> SoftleafRules {
+        self.softleaf
+    }
 
     /// Hardware lets stores through where a page is writable and written.
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {

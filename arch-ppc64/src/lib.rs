@@ -18,7 +18,7 @@ mod tlb;
 pub use bits::{DirectoryBits, PteBits, SoftBits};
 pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, SoftleafRules, cpu_features};
 
 cpu_features! {
     /// What a CPU, or its kernel's configuration, may have or lack. By default it is a POWER10 as QEMU emulates it.
@@ -33,6 +33,7 @@ cpu_features! {
 pub struct Radix<const SHIFT: u32> {
     cpu: Cpu,
     rules: Rules,
+    softleaf: SoftleafRules,
 }
 
 /// With 4K pages.
@@ -49,6 +50,6 @@ impl<const SHIFT: u32> Arch for Radix<SHIFT> {
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
     fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
-        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel) }
+        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel), softleaf: SoftleafRules::of(kernel) }
     }
 }

@@ -4,7 +4,7 @@
 use crate::Radix;
 use crate::bits::{ATT, DirectoryBits, PteBits, RPN_MASK, SOFT_TYPE_MASK, SoftBits, TABLE_MASK};
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Level, Pfn, PgProt, PhysAddr, Pte, SoftFlags, VmFlags, Walk,
+    Access, BitField, EntryFormat, Level, Pfn, PgProt, PhysAddr, Pte, SoftFlags, SoftleafRules, VmFlags, Walk,
 };
 
 /// No access: valid to hardware, and without rights.
@@ -64,6 +64,11 @@ impl<const SHIFT: u32> EntryFormat for Radix<SHIFT> {
     const SOFT_INVERTED: u64 = SoftBits::PTE.bits();
     /// `MAX_PHYSMEM_BITS` is 51.
     const SWP_PFN_BITS: u32 = 51 - SHIFT;
+
+    #[inline]
+    fn softleaf_rules(&self) -> SoftleafRules {
+        self.softleaf
+    }
 
     #[inline]
     fn pfn_mask(&self, pte: Pte, level: Level) -> u64 {

@@ -16,7 +16,7 @@ mod tlb;
 pub use bits::{PteBits, SoftBits};
 pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, SoftleafRules, cpu_features};
 
 cpu_features! {
     /// What a CPU may have or lack. By default it is one of the RVA23 profile.
@@ -33,6 +33,7 @@ cpu_features! {
 pub struct Riscv64 {
     cpu: Cpu,
     rules: Rules,
+    softleaf: SoftleafRules,
 }
 
 impl Arch for Riscv64 {
@@ -43,6 +44,6 @@ impl Arch for Riscv64 {
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
     fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
-        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel) }
+        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel), softleaf: SoftleafRules::of(kernel) }
     }
 }

@@ -4,7 +4,7 @@
 use crate::Riscv64;
 use crate::bits::{MT, PFN_MASK, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits};
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, VmFlags, Walk,
+    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, SoftleafRules, VmFlags, Walk,
 };
 
 /// No access: invalid to hardware, and readable but for that.
@@ -79,6 +79,11 @@ impl EntryFormat for Riscv64 {
         (SoftFlags::UFFD, SoftBits::UFFD),
     ];
     const SWP_PFN_BITS: u32 = 44;
+
+    #[inline]
+    fn softleaf_rules(&self) -> SoftleafRules {
+        self.softleaf
+    }
 
     /// What may be accessed is user's; what may not keeps the read bit.
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {

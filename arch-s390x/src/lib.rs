@@ -19,7 +19,7 @@ pub use bits::{PteBits, SoftBits, TableBits};
 pub use changes::Rules;
 
 use flush_mm::FlushMm;
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, SoftleafRules, cpu_features};
 
 cpu_features! {
     /// What a CPU may have or lack, and an experiment.
@@ -33,6 +33,7 @@ cpu_features! {
 pub struct S390x {
     cpu: Cpu,
     rules: Rules,
+    softleaf: SoftleafRules,
     flush_mm: FlushMm,
 }
 
@@ -44,6 +45,11 @@ impl Arch for S390x {
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
     fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
-        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel), flush_mm: FlushMm::default() }
+        Self {
+            cpu: Cpu::of(cpu),
+            rules: Rules::of(kernel),
+            softleaf: SoftleafRules::of(kernel),
+            flush_mm: FlushMm::default(),
+        }
     }
 }

@@ -11,7 +11,8 @@ use crate::bits::{
     TableBits,
 };
 use ptelab_pgtable::{
-    Access, EntryFormat, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, VmFlags, Walk,
+    Access, EntryFormat, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, SoftleafRules, VmFlags,
+    Walk,
 };
 
 /// What every protection has: the entry becomes valid and unprotected where what the page has recorded allows it.
@@ -92,6 +93,11 @@ impl EntryFormat for S390x {
         &[(SoftFlags::EXCLUSIVE, SoftBits::EXCLUSIVE), (SoftFlags::SOFT_DIRTY, SoftBits::SOFT_DIRTY)];
     const SOFT_INVERTED: u64 = SoftBits::INVALID.union(SoftBits::PROTECT).bits();
     const SWP_PFN_BITS: u32 = 34;
+
+    #[inline]
+    fn softleaf_rules(&self) -> SoftleafRules {
+        self.softleaf
+    }
 
     /// With what hardware looks at.
     fn attr_bits(&self, attrs: PteAttrs) -> PgProt {

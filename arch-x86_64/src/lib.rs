@@ -17,7 +17,7 @@ mod tlb;
 pub use bits::{PteBits, SoftBits};
 pub use changes::Rules;
 
-use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, cpu_features};
+use ptelab_pgtable::{Arch, Cause, Change, CpuConfig, CpuFeature, KernelRules, SoftleafRules, cpu_features};
 
 cpu_features! {
     /// What a CPU, or its kernel's configuration, may have or lack.
@@ -32,6 +32,7 @@ cpu_features! {
 pub struct X86_64 {
     cpu: Cpu,
     rules: Rules,
+    softleaf: SoftleafRules,
 }
 
 impl Arch for X86_64 {
@@ -42,6 +43,6 @@ impl Arch for X86_64 {
     const CHANGES: &'static [&'static Change] = Rules::CHANGES;
 
     fn new(cpu: &CpuConfig, kernel: &'static KernelRules) -> Self {
-        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel) }
+        Self { cpu: Cpu::of(cpu), rules: Rules::of(kernel), softleaf: SoftleafRules::of(kernel) }
     }
 }

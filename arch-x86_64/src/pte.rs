@@ -3,7 +3,9 @@
 
 use crate::X86_64;
 use crate::bits::{PFN_MASK, PKEY, PMD_PFN_MASK, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits};
-use ptelab_pgtable::{BitField, EntryFormat, Level, Pfn, PgProt, Pte, PteAttrs, SoftFlags, VmFlags};
+use ptelab_pgtable::{
+    BitField, EntryFormat, Level, Pfn, PgProt, Pte, PteAttrs, SoftFlags, SoftleafRules, VmFlags,
+};
 
 const PAGE_NONE: PteBits = PteBits::ACCESSED.union(PteBits::PROTNONE);
 const PAGE_READONLY_EXEC: PteBits = PteBits::PRESENT.union(PteBits::USER).union(PteBits::ACCESSED);
@@ -101,6 +103,11 @@ impl EntryFormat for X86_64 {
     ];
     const SOFT_INVERTED: u64 = SOFT_OFFSET_MASK;
     const SWP_PFN_BITS: u32 = 34;
+
+    #[inline]
+    fn softleaf_rules(&self) -> SoftleafRules {
+        self.softleaf
+    }
 
     /// By the physical addresses that five levels of tables come with.
     fn swp_pfn_bits(&self) -> u32 {

@@ -3,8 +3,8 @@
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
     Access, Arch, BitField, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather,
-    ModifyProt, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf, TlbOps,
-    TlbScope, Tlbi, VirtAddr, VmFlags, Walk, marker, swp_type,
+    ModifyProt, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf,
+    SoftleafRules, TlbOps, TlbScope, Tlbi, VirtAddr, VmFlags, Walk, marker, swp_type,
 };
 use ptelab_machine::{Change, KernelRules};
 use std::fmt;
@@ -215,6 +215,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     }
 
     as_port! {
+        fn softleaf_rules() -> SoftleafRules;
         fn decode(pte: Pte, level: Level) -> PteView;
         fn encode(view: PteView, level: Level) -> Option<Pte>;
         fn attr_bits(attrs: PteAttrs) -> PgProt;

@@ -14,7 +14,7 @@ type Returned = Result<u64, CallError>;
 impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// Makes a call in a process, and says what it came to.
     pub(crate) fn make(&mut self, pid: Pid, call: &Call) -> Outcome {
-        if let Some(errno) = self.kernel.config().absent.refuses(call) {
+        if let Some(errno) = self.refuses(call) {
             return Outcome::Failed(CallError::Errno(errno));
         }
         let returned = self.returned(pid, call);
@@ -24,6 +24,15 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             return Outcome::Mismatch(read as u8);
         }
         returned.into()
+    }
+
+    /// What a call fails with for want of what the kernel was built without.
+    fn refuses(&self, call: &Call) -> Option<Errno> {
+        let for_devices = matches!(call, Call::DevicePrivate { .. } | Call::DeviceExclusive { .. });
+        if for_devices && self.kernel.pt.arch.softleaf_rules().softleaf_without_devices {
+            return Some(Errno::ENODEV);
+        }
+        self.kernel.config().absent.refuses(call)
     }
 
     /// Most calls are made by mm on the process's address space; what several spaces, or none, are about is made here.
@@ -290,7 +299,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
     fn migrate_begin(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
         let (kernel, mm) = self.process(pid)?;
-        for folio in mm::isolate_folios(&kernel.pt, mm, addr, len)? {
+        for folio in mm::isolate_folios(&mut kernel.pt, mm, addr, len)? {
             // What has no entry for a huge page on its way moves page by page (`thp_migration_supported`).
             let too_large = folio.order >= A::PMD_ORDER && !self.kernel.pt.arch.has_pmd_softleaves();
             if !too_large && !self.kernel.pt.pages.is_partially_mapped(folio) {
@@ -320,12 +329,13 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
     fn device_private(&mut self, pid: Pid, addr: VirtAddr, len: u64) -> Returned {
         let (kernel, mm) = self.process(pid)?;
-        for folio in mm::isolate_folios(&kernel.pt, mm, addr, len)? {
+        for folio in mm::isolate_folios(&mut kernel.pt, mm, addr, len)? {
             if folio.order > 0 && self.kernel.pt.pages.is_anon(folio) {
                 self.split(Split { folio, order: 0, fails: None });
             }
         }
-        for folio in mm::device_folios(&self.kernel.pt, self.mm(pid)?, addr, len)? {
+        let (kernel, mm) = self.process(pid)?;
+        for folio in mm::device_folios(&mut kernel.pt, mm, addr, len)? {
             self.begin_migration(folio);
             self.finish_migration(folio, Destination::Device, Destination::Memory)?;
         }
@@ -363,6 +373,9 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             self.split(Split { folio, order: 0, fails: None });
         }
         let page = FolioSpan { head: page, order: 0 };
+        if self.kernel.pt.pages.is_batched(page) {
+            return Err(Errno::EBUSY.into());
+        }
         self.begin_migration(page);
         self.finish_migration(page, Destination::Memory, Destination::Memory).map(zero)
     }
@@ -379,15 +392,15 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             self.split(Split { folio, order: 0, fails: Some(page) });
         }
         let page = FolioSpan { head: page, order: 0 };
+        self.kernel.pt.pages.lru_add_drain();
         mm::fail_page(&mut self.kernel.pt, page);
         if is_zero_page {
             return Err(Errno::EBUSY.into());
         }
         self.everywhere(|kernel, mm| mm::unmap_poisoned(&mut kernel.pt, mm, page));
-        // The process that reported a single page gets SIGBUS for it, as it maps it, but not for a clean page of shared memory;
-        // splitting a large folio takes the page away without a signal (asked of 6.16.12, 6.17.13 and 7.3.4).
-        let pages = &self.kernel.pt.pages;
-        if folio.order == 0 && (pages.is_anon(page) || pages.is_dirty(page)) {
+        // The process that reported a single page gets SIGBUS for it, as it maps it, but not for a clean page; splitting a large folio
+        // takes the page away without a signal (asked of 6.12.117, 6.16.12, 6.17.13 and 7.3.4).
+        if folio.order == 0 && self.kernel.pt.pages.is_dirty(page) {
             Err(CallError::Signal(signal))
         } else {
             Ok(0)

@@ -9,7 +9,8 @@ use enum_dispatch::enum_dispatch;
 use ptelab_mm::{Config, Rules};
 use ptelab_pgtable::laws::PortFacts;
 use ptelab_pgtable::{
-    Arch, Change, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, TableMemory,
+    Arch, Change, CountingHw, CpuConfig, CpuFeature, KernelRules, PlainHw, RecordingHw, SoftleafRules,
+    TableMemory,
 };
 use std::any::Any;
 use std::sync::{PoisonError, RwLock};
@@ -159,12 +160,16 @@ pub fn port_named(name: &str) -> Option<PortInfo> {
     ports().into_iter().find(|port| port.name == name || port.aliases.contains(&name))
 }
 
+/// The changes that are of all ports.
+pub fn changes_of_all() -> impl Iterator<Item = (&'static str, &'static Change)> {
+    Rules::CHANGES.iter().chain(SoftleafRules::CHANGES).map(|change| ("mm", *change))
+}
+
 /// Every change between kernels, with whose it is: mm's, then each port's. Ports that differ in the size of pages only have theirs
 /// by the first of them.
 pub fn changes() -> impl Iterator<Item = (&'static str, &'static Change)> {
-    let of_mm = Rules::CHANGES.iter().map(|change| ("mm", *change));
     let of_port = |port: PortInfo| port.changes.iter().map(move |change| (port.name, *change));
-    let mut all: Vec<(&'static str, &'static Change)> = of_mm.collect();
+    let mut all: Vec<(&'static str, &'static Change)> = changes_of_all().collect();
     for (port, change) in ports().into_iter().flat_map(of_port) {
         if !all.iter().any(|(_, known)| (known.id, known.file) == (change.id, change.file)) {
             all.push((port, change));

@@ -470,6 +470,29 @@ changes! {
         },
     }
 
+    /// Unmapping moves the folios that `MADV_FREE` gave up out of this CPU's batch; later they wait there, with a reference by which a
+    /// write copies them.
+    zap_drains_batches {
+        until: Turn::between("6.12", "6.16"),
+        file: "mm/memory.c, zap_page_range_single; mm/vma.c, unmap_region",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 8K)
+                fork() = 2
+                [pid 2] exit_group(0)
+                madvise(0x40000000, 4K, MADV_FREE)
+                madvise(0x40001000, 4K, MADV_DONTNEED)
+                touch(0x40000000, 4K, WRITE)
+                reclaim(0x40000000, 4K)
+                fork() = 3
+                [pid 3] madvise(0x40000000, 4K, MADV_FREE)
+                [pid 3] dump(0x40000000, 4K, "reused, thus dirty, or copied")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// Reclaim takes the entries of a lazyfree folio in runs of equal permission and soft-dirty, where before it put all back with the first one's.
     reclaim_respects_write {
         since: Turn::at("6.19").by("29f40594a281"),

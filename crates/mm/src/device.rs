@@ -17,7 +17,7 @@ use ptelab_uapi::Errno;
 /// # Errors
 /// `EINVAL` for a range that is not aligned, `ENOENT` where it maps no such page.
 pub fn device_folios<A: Arch, H: TableMemory>(
-    pt: &PageTables<A, H>,
+    pt: &mut PageTables<A, H>,
     mm: &Mm,
     start: VirtAddr,
     len: u64,

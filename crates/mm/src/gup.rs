@@ -73,7 +73,9 @@ pub(crate) fn populate_vma_page_range<A: Arch, H: TableMemory>(
     }
     let private_write = vma.flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
     let access = if private_write { Access::Write } else { Access::Read };
-    populate_range(k, mm, vma.start.max(start), vma.end.min(end), access)
+    let populated = populate_range(k, mm, vma.start.max(start), vma.end.min(end), access);
+    k.pt.pages.lru_add_drain();
+    populated
 }
 
 /// Faults in what was just mapped; where that fails, it goes on with the next VMA (`mm_populate`).

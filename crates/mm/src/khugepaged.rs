@@ -35,6 +35,7 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
     if !vma.is_anonymous() || collapse_disabled(mm, vma) || no_leaves || !fits {
         return Err(Errno::EINVAL);
     }
+    k.pt.pages.lru_add_drain();
     let mut failed = Ok(());
     let mut base = start.align_up(size).ok_or(Errno::EINVAL)?;
     if k.pt.rules.collapse_inside_block_fails && base > end.align_down(size) {

@@ -24,6 +24,7 @@ mod content;
 mod device;
 mod errno;
 mod filemap;
+mod folio;
 mod fork;
 mod gup;
 mod huge_memory;

@@ -150,7 +150,9 @@ fn madvise_populate<A: Arch, H: TableMemory>(
             return Err(Errno::EINVAL);
         }
         let part_end = vma.end.min(end);
-        populate_range(k, mm, at, part_end, access).map_err(|error| match error {
+        let populated = populate_range(k, mm, at, part_end, access);
+        k.pt.pages.lru_add_drain();
+        populated.map_err(|error| match error {
             FaultError::Hwpoison => Errno::EHWPOISON,
             FaultError::Signal(_) | FaultError::Migrating | FaultError::InDevice(_) => Errno::EFAULT,
             FaultError::OutOfMemory => Errno::ENOMEM,

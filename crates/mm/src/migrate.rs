@@ -140,11 +140,12 @@ fn device_leaf(leaf: SoftLeaf, pfn: Pfn) -> SoftLeaf {
 /// # Errors
 /// `EINVAL` for a range that is not aligned, `ENOENT` where it maps no page, as move_pages(2) says of each.
 pub fn isolate_folios<A: Arch, H: TableMemory>(
-    pt: &PageTables<A, H>,
+    pt: &mut PageTables<A, H>,
     mm: &Mm,
     start: VirtAddr,
     len: u64,
 ) -> Result<Vec<FolioSpan>, Errno> {
+    pt.pages.lru_add_drain();
     let mut folios: Vec<FolioSpan> = Vec::new();
     pt.walk_entries(mm, start, aligned_end::<A>(mm, start, len)?, |entry| {
         let present = match entry.level {

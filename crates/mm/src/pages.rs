@@ -37,7 +37,8 @@ impl Head {
     const CACHED: u64 = 1 << 60;
     const HELD: u64 = 1 << 59;
     const HWPOISON: u64 = 1 << 58;
-    const NODE_SHIFT: u32 = 52;
+    const BATCHED: u64 = 1 << 57;
+    const NODE_SHIFT: u32 = 51;
     const NODE: u64 = 0x3f << Self::NODE_SHIFT;
     const INDEX: u64 = (1 << Self::NODE_SHIFT) - 1;
 }
@@ -74,6 +75,8 @@ pub enum MapLevel {
 pub struct Pages {
     /// Node that new folios go to (`MPOL_BIND`), or the CPU's own.
     pub alloc_node: Option<u8>,
+    /// Folios that `MADV_FREE` gave up, and that reclaim does not know of yet (`cpu_fbatches.lru_lazyfree`).
+    pub(crate) lazyfree_batch: Vec<FolioSpan>,
     /// Folios that migrate, by head: the folio, and how many entries say so.
     pub(crate) migrations: BTreeMap<Pfn, (FolioSpan, u64)>,
     buddy: Buddy,
@@ -99,6 +102,7 @@ impl Pages {
         let first = huge_zero.end().get();
         let mut pages = Self {
             alloc_node: None,
+            lazyfree_batch: Vec::new(),
             migrations: BTreeMap::new(),
             buddy: Buddy::new(first, total, A::MAX_PAGE_ORDER),
             zero: (Pfn::new(A::ZERO_PAGES), A::zero_pages(total)),
@@ -290,6 +294,17 @@ impl Pages {
         self.meta[span.head.index()].word |= Head::HELD;
     }
 
+    /// Counts the reference of a batch that a folio waits in, or no longer.
+    pub(crate) fn set_batched(&mut self, span: FolioSpan, batched: bool) {
+        let word = &mut self.meta[span.head.index()].word;
+        *word = if batched { *word | Head::BATCHED } else { *word & !Head::BATCHED };
+    }
+
+    /// Whether a batch holds a reference to a folio.
+    pub fn is_batched(&self, span: FolioSpan) -> bool {
+        self.meta[span.head.index()].word & Head::BATCHED != 0
+    }
+
     /// The object that keeps it, where one does.
     pub(crate) fn object(&self, span: FolioSpan) -> Option<u32> {
         let PageMeta { word, owner, .. } = self.meta[span.head.index()];
@@ -333,6 +348,11 @@ impl Pages {
     pub(crate) fn set_dirty(&mut self, span: FolioSpan, dirty: bool) {
         let word = &mut self.meta[span.head.index()].word;
         *word = if dirty { *word | Head::DIRTY } else { *word & !Head::DIRTY };
+    }
+
+    /// Whether the swap cache or an object keeps it.
+    pub(crate) fn is_cached(&self, span: FolioSpan) -> bool {
+        self.meta[span.head.index()].word & Head::CACHED != 0
     }
 
     /// Whether `MADV_FREE` gave it up.
@@ -443,12 +463,13 @@ impl Pages {
         if span.order == 0 { 0 } else { self.large(span).entire_mapcount }
     }
 
-    /// References: one for each mapping, one for the object or swap cache that keeps it, one for each holder.
+    /// References: one for each mapping, one for the object or swap cache that keeps it, one for each holder, one for the batch it
+    /// waits in.
     #[inline]
     pub fn folio_ref_count(&self, span: FolioSpan) -> u32 {
         let word = self.meta[span.head.index()].word;
-        let kept = [Head::CACHED, Head::HELD].map(|bit| u32::from(word & bit != 0));
-        self.folio_mapcount(span) + kept[0] + kept[1]
+        let kept = (word & (Head::CACHED | Head::HELD | Head::BATCHED)).count_ones();
+        self.folio_mapcount(span) + kept
     }
 
     /// Whether more than one address space may map the folio (`folio_maybe_mapped_shared`).

@@ -2,7 +2,7 @@
 
 use crate::{
     Access, BitField, EntryBits, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteView, SoftFlags,
-    SoftLeaf, VirtAddr, VmFlags, Walk, view,
+    SoftLeaf, SoftleafRules, VirtAddr, VmFlags, Walk, view,
 };
 use bitflags::Flags;
 
@@ -221,6 +221,12 @@ pub trait EntryFormat: Sized {
     const SOFT_INVERTED: u64 = 0;
     /// Bits of a frame number in a software entry (`SWP_PFN_BITS`, `include/linux/leafops.h`, 7.3), on most CPUs.
     const SWP_PFN_BITS: u32;
+
+    /// How its kernel numbers the types of software entries: as one with device memory does, unless a port takes it from the kernel.
+    #[inline]
+    fn softleaf_rules(&self) -> SoftleafRules {
+        SoftleafRules::default()
+    }
 
     /// The same on this CPU.
     #[inline]

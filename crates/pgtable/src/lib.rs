@@ -55,7 +55,7 @@ pub use plain::PlainHw;
 pub use ptelab_uapi::Access;
 pub use release::{NotARelease, Release};
 pub use rules::KernelRules;
-pub use softleaf::{SoftFlags, SoftLeaf, marker, swp_type};
+pub use softleaf::{SoftFlags, SoftLeaf, SoftleafRules, marker, swp_type};
 pub use tlb::{MmuGather, TlbOps};
 pub use tlbi::{Barrier, TlbScope, Tlbi};
 pub use vm_flags::VmFlags;

@@ -1,6 +1,6 @@
 //! Software entries: what stands in a table where no page is present (`include/linux/leafops.h`, `swap.h`, 7.3).
 
-use crate::Pfn;
+use crate::{Pfn, changes};
 use bitflags::bitflags;
 
 bitflags! {
@@ -54,6 +54,48 @@ pub mod swp_type {
     pub const DEVICE_EXCLUSIVE: u8 = 30;
     /// Marker; the offset holds [`super::marker`] bits.
     pub const MARKER: u8 = 31;
+}
+
+changes! {
+    /// How a kernel writes software entries, on every port.
+    #[derive(Default)]
+    pub struct SoftleafRules;
+
+    /// Types of entries of failed and moving pages leave no room for device memory, and are 3 higher: Debian's 6.12 is built without
+    /// `CONFIG_DEVICE_PRIVATE`.
+    softleaf_without_devices {
+        until: Turn::between("6.12", "6.16"),
+        file: "include/linux/swap.h, SWP_DEVICE_NUM",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                hwpoison(0x40000000)
+                dump(0x40000000, 4K, "the type of failed memory")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+}
+
+impl SoftleafRules {
+    /// The number that stands in the word for a type.
+    pub(crate) const fn number(self, ty: u8) -> u8 {
+        match ty {
+            swp_type::HWPOISON..=swp_type::MIGRATION_WRITE if self.softleaf_without_devices => ty + 3,
+            swp_type::DEVICE_WRITE..=swp_type::DEVICE_EXCLUSIVE if self.softleaf_without_devices => ty - 4,
+            _ => ty,
+        }
+    }
+
+    /// The type that a number in a word stands for.
+    pub(crate) const fn ty(self, number: u8) -> u8 {
+        match number {
+            24..=26 if self.softleaf_without_devices => number + 4,
+            27..=30 if self.softleaf_without_devices => number - 3,
+            _ => number,
+        }
+    }
 }
 
 /// Offset bits of a marker entry (`include/linux/swapops.h`, 7.3).

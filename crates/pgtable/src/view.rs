@@ -111,9 +111,10 @@ pub(crate) fn soft_leaf<A: EntryFormat>(arch: &A, leaf: SoftLeaf) -> Option<Pte>
     if !fits || unsaid {
         return None;
     }
+    let number = arch.softleaf_rules().number(leaf.ty);
     let said = A::SOFT_FLAGS.iter().filter(|(flag, _)| leaf.flags.contains(*flag));
     let flags = said.fold(0, |bits, (_, bit)| bits | bit.word());
-    let word = Pte((ty.bits(leaf.ty.into()) | offset.bits(packed) | flags) ^ A::SOFT_INVERTED);
+    let word = Pte((ty.bits(number.into()) | offset.bits(packed) | flags) ^ A::SOFT_INVERTED);
     (!arch.pte_none(word)).then_some(word)
 }
 
@@ -124,7 +125,8 @@ fn decode_soft<A: EntryFormat>(arch: &A, pte: Pte) -> SoftLeaf {
         flags.set(flag, word.has(bit));
     }
     let (ty, offset) = soft_fields::<A>();
-    SoftLeaf::from_packed(ty.value(word) as u8, offset.value(word), flags, arch.swp_pfn_bits())
+    let ty = arch.softleaf_rules().ty(ty.value(word) as u8);
+    SoftLeaf::from_packed(ty, offset.value(word), flags, arch.swp_pfn_bits())
 }
 
 /// Type and offset.
@@ -141,7 +143,8 @@ pub(crate) fn describe<A: EntryFormat>(arch: &A, pte: Pte, level: Level) -> Stri
         PteView::Soft(leaf) => {
             let bits = names::<A::SoftBits>(pte, A::SOFT_TYPE_MASK | A::SOFT_OFFSET_MASK);
             let space = if bits.is_empty() { "" } else { " " };
-            format!("{bits}{space}type={} offset={:#x}", leaf.ty, leaf.offset)
+            let number = arch.softleaf_rules().number(leaf.ty);
+            format!("{bits}{space}type={number} offset={:#x}", leaf.offset)
         }
         PteView::Table(_) => names::<A::TableBits>(pte, arch.pfn_mask(pte, level)),
         PteView::Present(m) => {

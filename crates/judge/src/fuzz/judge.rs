@@ -253,7 +253,9 @@ impl<A: PortFacts> Judged for OnTrial<A> {
             // They are those that live.
             let _ = self.machine.call(pid, &Call::ExitGroup { status: 0 });
         }
-        let kernel = &self.machine.kernel;
+        let kernel = &mut self.machine.kernel;
+        // A folio that waits in a batch is freed with the batch's next move.
+        kernel.pt.pages.lru_add_drain();
         let left = (kernel.pt.pages.used(), kernel.pt.pages.tables(), kernel.swap.used() / A::PAGE_SIZE);
         if checks.has(Check::Leaks) && left != (self.failed, 0, 0) {
             let (frames, tables, slots) = left;

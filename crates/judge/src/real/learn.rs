@@ -5,9 +5,8 @@
 
 use super::VerifyError;
 use crate::golden::GoldenError;
-use ptelab_machine::mm::Rules;
 use ptelab_machine::pgtable::{Probe, Shows};
-use ptelab_machine::{Builder, Change, KernelRules, Release, port_named};
+use ptelab_machine::{Builder, Change, KernelRules, Release, changes_of_all, port_named};
 use ptelab_run::exec::Watch;
 use ptelab_run::kernels;
 use ptelab_scenario::Scenario;
@@ -132,11 +131,10 @@ pub fn learn<K: Learned>(
     watch: Watch<'_>,
     tick: &dyn Fn(usize),
 ) -> Result<Lesson, VerifyError> {
-    let of_mm = Rules::CHANGES.iter().map(|change| ("mm", *change));
     let port = kernel.port();
     let of_port = port_named(port).map_or(&[][..], |port| port.changes).iter().map(|change| (port, *change));
     let mut asked = Vec::new();
-    for (n, (owner, change)) in of_mm.chain(of_port).enumerate() {
+    for (n, (owner, change)) in changes_of_all().chain(of_port).enumerate() {
         let row = |said| Asked { owner, change, said };
         match ask(kernel, change, watch)? {
             Said::Stopped => break,

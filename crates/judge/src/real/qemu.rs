@@ -12,6 +12,7 @@ use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TE
 use crate::verdict::Verdict;
 use crate::verify::Beside;
 use ptelab_machine::mm::Absent;
+use ptelab_machine::pgtable::{SoftleafRules, swp_type};
 use ptelab_machine::{Backend, Builder, Call, KernelRules, Level, Pte, Release, Shape, port_named};
 use ptelab_real::RealError;
 use ptelab_real::qemu::{DISK, Qemu, Setup, for_qemu};
@@ -310,7 +311,7 @@ impl Player {
         if self.facts.is_none() {
             let facts = machine.facts().clone();
             let rules = nearest(&facts.release).rules;
-            let alike = built_alike(self.image.guest(), &facts).kernel(rules);
+            let alike = built_alike(self.image.guest(), &facts, rules);
             self.port = alike.build().map_err(GoldenError::from)?;
             self.facts = Some(facts);
         }
@@ -363,7 +364,7 @@ impl Player {
         let NamedKernel { rules, note } =
             rules.map_or_else(|| nearest(&facts.release), |rules| NamedKernel { rules, note: None });
         let note = [note, unlike(guest, facts)].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
-        Ok(Beside { machine: built_alike(guest, facts).kernel(rules), rules, note })
+        Ok(Beside { machine: built_alike(guest, facts, rules), rules, note })
     }
 
     /// What the kernel was built without that an emulated one may lack, too; with the option and what it means.
@@ -482,11 +483,15 @@ const ALWAYS: [(&str, &str); 3] = [
 ];
 
 /// A machine that is built as a kernel image was.
-fn built_alike(guest: &Guest, facts: &ImageFacts) -> Builder {
+fn built_alike(guest: &Guest, facts: &ImageFacts, rules: &'static KernelRules) -> Builder {
     let port = guest.port;
     let absent = ABSENT.iter().filter(|(name, _)| !facts.has(name));
     let absent: Absent = absent.map(|(_, absent)| *absent).collect();
-    let builder = Builder::new(port).memory(guest.memory).without(absent);
+    let numbered = SoftleafRules::softleaf_without_devices;
+    let without_devices = facts.failed_type != u64::from(swp_type::HWPOISON);
+    let otherwise = facts.failed_type != 0 && rules.has(numbered) != without_devices;
+    let rules = if otherwise { rules.with(numbered, without_devices) } else { rules };
+    let builder = Builder::new(port).memory(guest.memory).without(absent).kernel(rules);
     if has_feature(port, "soft_dirty") { builder.cpu("soft_dirty", facts.has("soft_dirty")) } else { builder }
 }
 

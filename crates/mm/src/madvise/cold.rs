@@ -55,6 +55,7 @@ pub(crate) fn madvise_free<A: Arch, H: TableMemory>(
     if !vma.is_anonymous() || vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP) {
         return Err(Errno::EINVAL);
     }
+    k.pt.pages.lru_add_drain();
     let mut tlb = MmuGather::default();
     let mut addr = start;
     while let Some((pmdp, from, next)) = k.pt.next_pmd(mm, addr, end) {
@@ -99,7 +100,7 @@ fn free_huge_pmd<A: Arch, H: TableMemory>(
         });
         tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
     }
-    pt.pages.set_lazyfree(folio);
+    pt.pages.folio_mark_lazyfree(folio);
     true
 }
 
@@ -136,7 +137,7 @@ fn free_batch<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, tlb: &mut MmuG
         });
         tlb.flush_range(b.addr, b.nr as u64 * A::PAGE_SIZE, Level::Pte);
     }
-    pt.pages.set_lazyfree(b.folio);
+    pt.pages.folio_mark_lazyfree(b.folio);
 }
 
 /// Paging out takes what is not shared, and leaves accessed bits (`madvise_cold_or_pageout_pte_range`).
@@ -150,6 +151,7 @@ pub(crate) fn madvise_cold<A: Arch, H: TableMemory>(
     if vma.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB) {
         return Err(Errno::EINVAL);
     }
+    k.pt.pages.lru_add_drain();
     let mut tlb = MmuGather::default();
     k.because(cold.cause(), |k| {
         madvise_cold_or_pageout(k, mm, &mut tlb, (start, end), cold);

@@ -133,7 +133,8 @@ fn copy_present_ptes<A: Arch, H: TableMemory>(
     let mut nr = 1;
     if let Some(folio) = pt.vm_normal_folio(pte) {
         nr = pt.folio_pte_batch(folio, src, pte, max, fork_respects(pt, vma));
-        if (0..nr).any(|i| pt.arch.pte_write(pt.hw.peek(src.add(i)))) {
+        // The first entry speaks for itself: writable and clean, it stays clean where pte_mkwrite would dirty it.
+        if (1..nr).any(|i| pt.arch.pte_write(pt.hw.peek(src.add(i)))) {
             pte = pt.arch.pte_mkwrite(pte);
         }
         folio_try_dup_anon_rmap_ptes(pt, child, folio, pte, nr);

@@ -79,6 +79,9 @@ pub(crate) fn zap_page_range<A: Arch, H: TableMemory>(
     (start, end): (VirtAddr, VirtAddr),
     how: Zap,
 ) {
+    if k.pt.rules.zap_drains_batches {
+        k.pt.pages.lru_add_drain();
+    }
     let mut addr = start;
     while let Some((pmdp, from, next)) = k.pt.next_pmd(mm, addr, end) {
         addr = next;

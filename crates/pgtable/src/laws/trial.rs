@@ -1,6 +1,8 @@
 //! What laws are tried with: a port's facts, a setting, and what is said where a law does not hold.
 
-use crate::{Arch, CpuConfig, CpuFeature, KernelRules, Level, Mapping, Pte, PteAttrs, PteView};
+use crate::{
+    Arch, CpuConfig, CpuFeature, KernelRules, Level, Mapping, Pte, PteAttrs, PteView, SoftleafRules,
+};
 use std::collections::HashSet;
 use std::fmt;
 
@@ -147,7 +149,9 @@ impl Setting {
     /// Every setting of a port: each kernel in which it is otherwise than in an older one, on the default CPU, and with each
     /// feature the other way.
     pub fn all<P: Arch>() -> Vec<Self> {
-        let rows = |rules: &KernelRules| P::CHANGES.iter().map(|row| rules.has(row)).collect::<Vec<_>>();
+        let rows = |rules: &KernelRules| {
+            P::CHANGES.iter().chain(SoftleafRules::CHANGES).map(|row| rules.has(row)).collect::<Vec<_>>()
+        };
         let mut seen = HashSet::new();
         let kernels = KernelRules::ALL.iter().filter(|rules| seen.insert(rows(rules)));
         kernels.flat_map(Self::with::<P>).collect()

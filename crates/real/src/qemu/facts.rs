@@ -13,6 +13,8 @@ pub struct ImageFacts {
     pub nodes: u64,
     /// Features of userfaultfd; 0 where there is none.
     pub uffd: u64,
+    /// Type of failed memory's entries; 0 where no memory fails.
+    pub failed_type: u64,
     /// Sizes of huge pages that have a setting of their own, in KiB.
     pub thp: Vec<u64>,
     /// Names of what it has: `soft_dirty`, `swap`, `compaction`...
@@ -50,6 +52,7 @@ impl ImageFacts {
                 "release" => value.clone_into(&mut facts.release),
                 "memory" => facts.memory = hex(value),
                 "nodes" => facts.nodes = hex(value),
+                "failed_type" => facts.failed_type = hex(value),
                 "uffd" => facts.uffd = hex(value),
                 "thp" => facts.thp.push(hex(value)),
                 name if value == "1" => facts.has.push(name.to_owned()),

@@ -3,6 +3,7 @@
 
 use libtest_mimic::{Failed, Trial};
 use ptelab::mm::Rules;
+use ptelab::pgtable::SoftleafRules;
 use ptelab::{Change, DEFAULT_PORTS, HwKind, KernelRules, RunReport, default_port_names, kernel_names};
 use ptelab_testkit::{Case, fixtures, root};
 use std::fmt::Write as _;
@@ -13,7 +14,10 @@ const TOO_LARGE: &str = "seed";
 
 /// Scenarios that expect what not every kernel does, and the change that it takes, or that must not be. On other kernels their
 /// results are what the snapshots have.
-const EXPECTING: [(&str, &Change, bool); 4] = [
+const EXPECTING: [(&str, &Change, bool); 7] = [
+    ("device-exclusive", SoftleafRules::softleaf_without_devices, false),
+    ("device-exclusive-split", SoftleafRules::softleaf_without_devices, false),
+    ("device-private", SoftleafRules::softleaf_without_devices, false),
     ("exclusive-mid-folio", Rules::exclusive_from_folio_head, false),
     ("guard", Rules::guard_regions, true),
     ("lazyfree-reclaim", Rules::reclaim_batches_lazyfree, true),
