@@ -1,10 +1,11 @@
 //! Chores of the project: `cargo xtask guest`, `cargo xtask golden`, `cargo xtask new-port`, `cargo xtask playground`.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "all", target_os = "linux"))]
 mod golden;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "all", target_os = "linux"))]
 mod guest;
 mod new_port;
+#[cfg(feature = "all")]
 mod playground;
 mod tree;
 
@@ -55,7 +56,6 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    ptelab::register_ports();
     let done = run(&Args::parse().chore);
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -68,8 +68,22 @@ fn main() -> ExitCode {
 }
 
 /// Says whether everything is as it should be.
-#[cfg(target_os = "linux")]
+#[cfg(not(feature = "all"))]
 fn run(chore: &Chore) -> Result<bool, String> {
+    if let Chore::NewPort { name } = chore {
+        return new_port::make(name);
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut again = std::process::Command::new(cargo);
+    again.args(["run", "--package", "xtask", "--features", "all", "--manifest-path"]);
+    again.arg(tree::root().join("Cargo.toml")).arg("--").args(std::env::args_os().skip(1));
+    again.status().map(|status| status.success()).map_err(|error| format!("cargo: {error}"))
+}
+
+/// Says whether everything is as it should be.
+#[cfg(all(feature = "all", target_os = "linux"))]
+fn run(chore: &Chore) -> Result<bool, String> {
+    ptelab::register_ports();
     match chore {
         Chore::Guest => guest::build_all(),
         Chore::Golden { out, images, known, only, fresh } => {
@@ -80,8 +94,9 @@ fn run(chore: &Chore) -> Result<bool, String> {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(feature = "all", not(target_os = "linux")))]
 fn run(chore: &Chore) -> Result<bool, String> {
+    ptelab::register_ports();
     match chore {
         Chore::NewPort { name } => new_port::make(name),
         Chore::Playground { output } => playground::build(output.as_deref()),

@@ -1,4 +1,5 @@
-//! A new port: a copy of the generic one under another name, known to every command.
+//! A new port: a copy of the generic one under another name, known to every command. Of its tests it has the laws; those of its own words are
+//! to be written with them.
 
 use crate::tree::root;
 use std::fs;
@@ -90,9 +91,9 @@ pub(crate) fn make(name: &str) -> Result<bool, String> {
     }
     println!(
         "arch-{name} is a port that overrides nothing, with the format of the generic one. Its laws hold now:\n\n    \
-         cargo test -p ptelab-arch-{name}\n    cargo run --release -- check --laws --arch {name}\n\n\
+         cargo test -p ptelab-arch-{name}\n\n\
          Change bits.rs and pte.rs to the words of the architecture first; each law that fails then names the word, and a scenario that \
-         shows it. CONTRIBUTING.md says what comes next."
+         shows it. When all hold again, tests of its own words go into tests/port. docs/port-guide.md says what comes next."
     );
     Ok(true)
 }
@@ -105,10 +106,28 @@ fn copy(from: &Path, to: &Path, names: &Names) -> Result<(), String> {
         if path.is_dir() {
             copy(&path, &target, names)?;
         } else {
-            write(&target, &names.of_this(&read(&path)?))?;
+            let text = names.of_this(&read(&path)?);
+            let is_own = path.parent().is_some_and(|folder| folder.ends_with(TESTS))
+                && !COPIED.contains(&file_name(&path));
+            write(&target, &if is_own { to_be_written(&text, file_name(&path)) } else { text })?;
         }
     }
     Ok(())
+}
+
+/// The folder with a port's tests, and the files there that hold for every port.
+const TESTS: &str = "tests/port";
+const COPIED: [&str; 2] = ["main.rs", "laws.rs"];
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// A file of tests that are of one port's words, without them: what it is for, and where one is to be seen.
+fn to_be_written(text: &str, file: &str) -> String {
+    let about: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+    let example = format!("`arch-generic/{TESTS}/{file}` is an example.");
+    about.join("\n") + &format!("\n//!\n//! To be written when the laws hold for its own words; {example}\n")
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -130,6 +149,21 @@ mod tests {
         for bad in ["", "Sparc", "a-b", "6502", "../x"] {
             assert!(Names::new(bad).is_err(), "{bad}");
         }
+    }
+
+    /// Tests of the generic port's words fail where the words are others: a new port has none of them, but every file.
+    #[test]
+    fn a_new_port_has_the_laws_and_room_for_tests_of_its_own() {
+        let to = std::env::temp_dir().join(format!("ptelab-new-port-{}", std::process::id()));
+        let names = Names::new("sparc64").expect("it is a name");
+        let made = copy(&root().join("arch-generic"), &to, &names);
+        let text = |file: &str| read(&to.join(TESTS).join(file));
+        let (laws, main, ops) = (text("laws.rs"), text("main.rs"), text("ops.rs"));
+        fs::remove_dir_all(&to).expect("it was made");
+        assert_eq!(made, Ok(()));
+        assert!(laws.is_ok_and(|laws| laws.contains("port_laws!(Sparc64)")));
+        assert!(main.is_ok_and(|main| main.contains("mod ops;")));
+        assert!(ops.is_ok_and(|ops| ops.starts_with("//! ") && !ops.contains("#[test]")));
     }
 
     /// The places that a new port is written to are there.
