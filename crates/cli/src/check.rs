@@ -17,7 +17,7 @@ pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     if let Some(kernel) = &args.race {
         return race(args, &ports, kernel, out);
     }
-    let laws_of = |port: &&'static str| if stopped() { Vec::new() } else { check::laws_of(port) };
+    let laws_of = |port: &&'static str| check::laws_of(port, &STOP);
     let laws = if args.bugs { Vec::new() } else { parallel::map(&ports, laws_of).concat() };
     let of_ports = BUGS.iter().filter(|bug| ports.contains(&bug.port) && !args.laws);
     let bar = progress::bar(of_ports.clone().count() as u128, "bugs");
@@ -111,7 +111,7 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     }
     let pairs: Vec<_> =
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
-    let explore = |&(port, rules): &(_, _)| if stopped() { Vec::new() } else { check::race(port, rules) };
+    let explore = |&(port, rules): &(_, _)| check::race(port, rules, &STOP);
     let rows: Vec<RaceRow> = parallel::map(&pairs, explore).concat();
     let short = format!(
         "up to {BOUND} accesses by a CPU, or one by a device, in operations of {LONG} steps or less; one in longer ones, and \
@@ -119,7 +119,7 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     );
     out.line(format!("every schedule of {short}:"))?;
     for RaceRow { port, setting, report } in &rows {
-        let RaceReport { schedules, states, joined_live, failures } = report;
+        let RaceReport { schedules, states, joined_live, failures, stopped } = report;
         let joined = match joined_live {
             0 => String::new(),
             n => {
@@ -127,7 +127,8 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
                 format!("; {n} join a block that is cached as single entries, as Linux does since {since}")
             }
         };
-        let line = format!("{port}, {setting}: {schedules} schedules, {states} states{joined}");
+        let ended = if *stopped { ", then stopped" } else { "" };
+        let line = format!("{port}, {setting}: {schedules} schedules, {states} states{joined}{ended}");
         if failures.is_empty() {
             out.line(line)?;
         } else {

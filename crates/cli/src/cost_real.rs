@@ -45,7 +45,7 @@ pub(crate) fn measure(
     for (workload, scenario) in workloads {
         let mut best: Option<Vec<Counted>> = None;
         for _ in 0..TRIES {
-            let Some(new) = player.measure(scenario, watch)? else { return Ok(all) };
+            let Some(new) = player.measure(scenario, watch)? else { break };
             let least = best.as_ref().map_or_else(|| new.clone(), |best| least(best, &new));
             let stable = best.as_ref().is_some_and(|best| agree(best, &least));
             best = Some(least);
@@ -53,12 +53,12 @@ pub(crate) fn measure(
                 break;
             }
         }
-        all.push(Measured {
-            workload: workload.clone(),
-            image: name.to_owned(),
-            arch: image.port(),
-            instructions: best.unwrap_or_default(),
-        });
+        let Some(instructions) = best else { return Ok(all) };
+        let (workload, image_name) = (workload.clone(), name.to_owned());
+        all.push(Measured { workload, image: image_name, arch: image.port(), instructions });
+        if progress::stopped() {
+            return Ok(all);
+        }
         done();
     }
     Ok(all)
@@ -84,15 +84,19 @@ pub(crate) fn cost(args: &args::Cost, images: &[PathBuf], out: &mut Out) -> Resu
         args.files.iter().map(named).collect::<Result<Vec<_>, Failed>>()?
     };
     let mut all = Vec::new();
+    let workloads = (images.len() * scenarios.len()) as u128;
+    let bar = progress::told(progress::bar(workloads, "workloads"), "workloads");
     for path in images {
+        progress::stage(format!("counting the instructions that calls take on {}", path.display()));
         let guest = args::Guest { port: args.machines.port(), guest: None };
         all.extend(measure(
             &verify_real::image(path, &guest)?,
             &path.display().to_string(),
             &scenarios,
-            &|| (),
+            &|| bar.inc(1),
         )?);
     }
+    bar.finish_and_clear();
     if args.json {
         out.json(&all)?;
     } else {
@@ -100,6 +104,9 @@ pub(crate) fn cost(args: &args::Cost, images: &[PathBuf], out: &mut Out) -> Resu
             print(measured, built_in, out)?;
         }
         out.line(LIMITS)?;
+        if progress::stopped() {
+            out.line("stopped")?;
+        }
     }
     Ok(if progress::stopped() { STOPPED } else { FINE })
 }

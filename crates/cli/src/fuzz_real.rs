@@ -47,6 +47,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
     progress::stop_on_ctrl_c();
     let port = (args.arch != ptelab::DEFAULT_PORTS).then(|| args.arch.clone());
     let image = verify_real::image(image, &args::Guest { port, guest: None })?;
+    progress::stage(format!("booting {}", image.path().display()));
     if !args.json {
         verify_real::print_image(&mut image.player()?, None, out)?;
         out.flush()?;
@@ -55,7 +56,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
     let time = args.minutes.map(progress::minutes);
     let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
     let programs = Programs::of(&image, size, (args.seed, cases), time);
-    let bar = progress::spinner("programs");
+    let bar = progress::told(progress::spinner("programs"), "programs");
     let tick = |found: usize| {
         bar.inc(1);
         bar.set_message(format!("{found} found"));
@@ -67,6 +68,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
     if let Some(first) = report.found.first_mut()
         && !progress::stopped()
     {
+        progress::stage("making the program shorter");
         *first = programs.shrink(&image, None, first.clone())?;
         found::save(args, first)?;
     }

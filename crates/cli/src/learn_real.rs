@@ -119,6 +119,7 @@ fn image(
     out: &mut Out,
 ) -> Result<Outcome, Failed> {
     let image = verify_real::image(Path::new(&args.kernel), &args.guest)?;
+    progress::stage(format!("booting {}", args.kernel));
     let mut learned = LearnedImage::new(&image)?;
     let facts = learned.player().facts()?;
     let kernel = Kernel { arch: image.port(), release: facts.release.clone() };
@@ -182,7 +183,8 @@ fn rows<K: Learned>(
         }
         out.flush()?;
     }
-    let bar = progress::bar(changes().count() as u128, "rows");
+    progress::stage("playing what shows each change");
+    let bar = progress::told(progress::bar(changes().count() as u128, "rows"), "rows");
     let tick = |n: usize| bar.set_position(n as u64);
     let lesson = learn::learn(learned, (&format!("learned-{number}"), release), known, watch(), &tick);
     bar.finish_and_clear();
@@ -260,7 +262,8 @@ fn hold_programs(
 ) -> Result<(), Failed> {
     let time = args.minutes.map(progress::minutes);
     let programs = Programs::of(image, Size::SMALL, (args.seed, args.cases), time);
-    let bar = progress::bar(args.cases.into(), "programs");
+    progress::stage(format!("holding up to {} random programs against these rules", args.cases));
+    let bar = progress::told(progress::bar(args.cases.into(), "programs"), "programs");
     let tick = |found: usize| {
         bar.inc(1);
         bar.set_message(format!("{found} differ"));

@@ -60,6 +60,8 @@ pub(crate) enum Failed {
     Mistakes(String),
     /// Output could not be written.
     Output(io::Error),
+    /// Ctrl-C came before there was anything to say.
+    Stopped,
 }
 
 impl From<io::Error> for Failed {
@@ -86,6 +88,7 @@ impl Failed {
         match self {
             Self::Unusable(text) | Self::Mistakes(text) => text,
             Self::Output(error) => error.to_string(),
+            Self::Stopped => "stopped".to_owned(),
         }
     }
 
@@ -98,8 +101,9 @@ impl Failed {
             Self::Output(error) => writeln!(err, "ptelab: cannot write: {error}"),
             Self::Unusable(text) => writeln!(err, "ptelab: {text}"),
             Self::Mistakes(text) => write!(err, "{text}"),
+            Self::Stopped => writeln!(err, "ptelab: stopped"),
         };
-        crate::exit::UNUSABLE
+        if matches!(self, Self::Stopped) { crate::exit::STOPPED } else { crate::exit::UNUSABLE }
     }
 }
 

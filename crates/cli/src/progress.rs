@@ -1,9 +1,12 @@
 //! Long runs: a bar on a terminal, and a clean stop on Ctrl-C.
 
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Between two lines about a long run.
+const EVERY: Duration = Duration::from_secs(10);
 
 /// Set by Ctrl-C.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
@@ -58,8 +61,56 @@ pub(crate) fn spinner(unit: &str) -> ProgressBar {
     bar
 }
 
+/// Says on standard error what a long run does next.
+pub(crate) fn stage(text: impl AsRef<str>) {
+    warn(text.as_ref());
+}
+
+/// Where standard error is no terminal, says every ten seconds how far a bar has come, until it is finished.
+pub(crate) fn told(bar: ProgressBar, unit: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        let bar = bar.clone();
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(EVERY);
+                if bar.is_finished() || stopped() {
+                    return;
+                }
+                warn(&told_text(&bar, unit));
+            }
+        });
+    }
+    bar
+}
+
+/// `120 of 500 programs: 2 kinds differ`
+fn told_text(bar: &ProgressBar, unit: &str) -> String {
+    let of = bar
+        .length()
+        .filter(|steps| *steps < u64::MAX)
+        .map_or_else(String::new, |steps| format!(" of {steps}"));
+    let message = bar.message();
+    let more = if message.is_empty() { message } else { format!(": {message}") };
+    format!("{}{of} {unit}{more}", bar.position())
+}
+
 /// Says something on standard error that does not end the run.
 pub(crate) fn warn(text: &str) {
     // Where standard error cannot be written, nobody reads it.
     let _ = writeln!(anstream::stderr(), "ptelab: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_told_in_words() {
+        let bar = ProgressBar::hidden();
+        bar.set_position(7);
+        assert_eq!(told_text(&bar, "programs"), "7 programs");
+        bar.set_length(500);
+        bar.set_message("2 kinds differ");
+        assert_eq!(told_text(&bar, "programs"), "7 of 500 programs: 2 kinds differ");
+    }
 }

@@ -52,7 +52,7 @@ pub(crate) fn reports(matrix: &Matrix, scenario: &Scenario) -> Result<Vec<RunRep
 }
 
 pub(crate) fn status(reports: &[RunReport]) -> u8 {
-    if reports.iter().any(|report| !report.finished) {
+    if progress::stopped() || reports.iter().any(|report| !report.finished) {
         STOPPED
     } else if reports.iter().any(|report| report.unexpected_count > 0) {
         DIFFERS

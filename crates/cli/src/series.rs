@@ -30,7 +30,10 @@ pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
     let mut report = Report { architectures: Vec::new(), seconds: 0.0, finished: false };
     for pair in &pairs {
         if !progress::stopped() {
-            report.architectures.push(of_arch(args, pair, out)?);
+            match of_arch(args, pair, out) {
+                Err(Failed::Stopped) => break,
+                done => report.architectures.push(done?),
+            }
         }
     }
     report.seconds = begun.elapsed().as_secs_f64();
@@ -74,6 +77,7 @@ fn pairs(args: &args::Series) -> Result<Vec<Pair>, Failed> {
 fn of_arch(args: &args::Series, pair: &Pair, out: &mut Out) -> Result<OfArch, Failed> {
     let mut releases = Vec::new();
     for image in [&pair.base, &pair.patched] {
+        progress::stage(format!("booting {}", image.path().display()));
         let mut player = image.player()?;
         if !args.json {
             verify_real::print_image(&mut player, None, out)?;
@@ -92,7 +96,13 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     let time = progress::minutes(args.minutes);
     let programs = Programs::of(&pair.base, Size::SMALL, (args.seed, args.programs), Some(time));
     let steps = args.programs.saturating_add(files.len() as u64);
-    let bar = progress::timed_bar(steps.into(), "programs");
+    progress::stage(format!(
+        "playing {} files and up to {} random programs on both kernels, for at most {} min",
+        files.len(),
+        args.programs,
+        args.minutes
+    ));
+    let bar = progress::told(progress::timed_bar(steps.into(), "programs"), "programs");
     let begun = Instant::now();
     let tick = |words: &SeriesReport| {
         let left = left(begun.elapsed(), words.played, steps).min(time.saturating_sub(begun.elapsed()));
@@ -102,7 +112,8 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     };
     let watch = Watch { stop: &STOP, tick: &|_| () };
     let mut words = pair.words(&files, programs, watch, &tick)?;
-    bar.set_message("making programs shorter");
+    progress::stage("making the programs that differ shorter");
+    bar.set_message("made shorter");
     pair.shrink(&mut words, programs, SHRINK, watch)?;
     bar.finish_and_clear();
     Ok(words)
@@ -128,7 +139,8 @@ fn files(args: &args::Series, pair: &Pair) -> Result<Vec<(String, Scenario)>, Fa
 
 fn cost(pair: &Pair, releases: &[String]) -> Result<Vec<[Measured; 2]>, Failed> {
     let workloads = cost_real::workloads()?;
-    let bar = progress::bar(2 * workloads.len() as u128, "workloads");
+    progress::stage("counting the instructions that calls take on both kernels");
+    let bar = progress::told(progress::bar(2 * workloads.len() as u128, "workloads"), "workloads");
     let done = || bar.inc(1);
     let base = cost_real::measure(&pair.base, &releases[0], &workloads, &done)?;
     let patched = cost_real::measure(&pair.patched, &releases[1], &workloads, &done)?;

@@ -32,7 +32,7 @@ pub(crate) struct Emulated {
 
 impl From<VerifyError> for Failed {
     fn from(error: VerifyError) -> Self {
-        Self::Unusable(error.to_string())
+        if error.is_stop() { Self::Stopped } else { Self::Unusable(error.to_string()) }
     }
 }
 
@@ -138,7 +138,8 @@ struct Played {
 
 /// The image at a path, as options say how it is played.
 pub(crate) fn image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
-    Ok(Image::new(guest.port.as_deref(), path, guest.guest.clone()).map_err(VerifyError::from)?)
+    let image = Image::new(guest.port.as_deref(), path, guest.guest.clone()).map_err(VerifyError::from)?;
+    Ok(image.stopped_by(&STOP))
 }
 
 /// Says what an image is, what it was built without, and which rules are near it.
@@ -201,6 +202,7 @@ pub(crate) fn qemu(
 
 /// The emulated kernel beside an image.
 pub(crate) fn beside(path: &Path, guest: &args::Guest) -> Result<Emulated, Failed> {
+    progress::stop_on_ctrl_c();
     let mut player = image(path, guest)?.player()?;
     let Beside { machine, rules, note } = player.beside(None)?;
     let release = player.facts()?.release.clone();
@@ -221,7 +223,7 @@ pub(crate) fn entry(
     }
     let mut player = image.player()?;
     let release = player.facts()?.release.clone();
-    let changes = player.entry(scenario, place, at, watch())?.unwrap_or_default();
+    let changes = player.entry(scenario, place, at, watch())?.ok_or(Failed::Stopped)?;
     let (pid, va) = place;
     let mut text = format!("{}, Linux {release}: {va:#x} of process {pid}, up to call {at}\n", image.port());
     for EntryChange { call, text: line, entry } in &changes {

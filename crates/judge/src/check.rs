@@ -12,9 +12,10 @@ pub use crate::faulty::{Fault, Faulty};
 pub use crate::laws::{LawRow, score_card};
 pub use crate::race::{RaceRow, Replayed};
 
-use crate::ports::{Checked, checked};
+use crate::ports::checked;
 use ptelab_machine::KernelRules;
 use serde::Serialize;
+use std::sync::atomic::AtomicBool;
 
 /// What `check` found.
 #[derive(Clone, Debug, Serialize)]
@@ -36,17 +37,32 @@ impl CheckReport {
     }
 }
 
-/// Runs all laws on the port of this name; nothing where there is none.
-pub fn laws_of(port: &str) -> Vec<LawRow> {
-    checked(port).map_or_else(Vec::new, Checked::laws)
+/// Runs all laws on the port of this name, those that were done where it was stopped; nothing where there is no such port.
+pub fn laws_of(port: &str, stop: &AtomicBool) -> Vec<LawRow> {
+    checked(port).map_or_else(Vec::new, |port| port.laws(stop))
 }
 
-/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel.
-pub fn race(port: &str, rules: &'static KernelRules) -> Vec<RaceRow> {
-    checked(port).map_or_else(Vec::new, |port| port.race(rules))
+/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel, until
+/// it is stopped.
+pub fn race(port: &str, rules: &'static KernelRules, stop: &AtomicBool) -> Vec<RaceRow> {
+    checked(port).map_or_else(Vec::new, |port| port.race(rules, stop))
 }
 
 /// Runs one schedule again on a port's usual CPU, by its id; nothing where there is no such port or schedule.
 pub fn replay_race(port: &str, rules: &'static KernelRules, id: &str) -> Option<Replayed> {
     checked(port)?.replay_race(rules, id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stopped_says_only_what_is_known() {
+        let stop = AtomicBool::new(true);
+        assert_eq!(laws_of("arm64", &stop).len(), 0);
+        assert_eq!(race("arm64", KernelRules::DEFAULT, &stop).len(), 0);
+        let row = BUGS[0].find(1, 10, &stop);
+        assert_eq!((row.found_by, row.fuzz.is_some()), (None, false));
+    }
 }

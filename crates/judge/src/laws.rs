@@ -2,6 +2,7 @@
 
 use ptelab_machine::pgtable::laws::{self, Failure, PortFacts, Score, Setting};
 use serde::Serialize;
+use std::sync::atomic::AtomicBool;
 
 /// One law on one port.
 #[derive(Clone, Debug, Serialize)]
@@ -20,9 +21,9 @@ pub struct LawRow {
     pub failure: Option<String>,
 }
 
-/// Runs all laws on a port, also on one from outside.
-pub fn score_card<P: PortFacts>() -> Vec<LawRow> {
-    let scores = laws::score::<P>(&Setting::all::<P>(), &P::new);
+/// Runs all laws on a port, also on one from outside; those that were done where it was stopped.
+pub fn score_card<P: PortFacts>(stop: &AtomicBool) -> Vec<LawRow> {
+    let scores = laws::score::<P>(&Setting::all::<P>(), &P::new, stop);
     scores.into_iter().map(|score| row(P::NAME, score)).collect()
 }
 

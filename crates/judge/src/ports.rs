@@ -8,19 +8,25 @@ use ptelab_machine::pgtable::laws::race;
 use ptelab_machine::pgtable::laws::{self, PortFacts, Setting};
 use ptelab_machine::{CpuConfig, KernelRules, PortVisitor, visit_port};
 use std::marker::PhantomData;
+use std::sync::atomic::AtomicBool;
 
 /// What checks can do with a port.
 pub(crate) trait Checked: Send + Sync {
-    /// Runs all laws.
-    fn laws(&self) -> Vec<LawRow>;
-    /// Explores what hardware may do between the steps of its operations, on each of its CPUs.
-    fn race(&self, rules: &'static KernelRules) -> Vec<RaceRow>;
+    /// Runs all laws, until it is stopped.
+    fn laws(&self, stop: &AtomicBool) -> Vec<LawRow>;
+    /// Explores what hardware may do between the steps of its operations, on each of its CPUs, until it is stopped.
+    fn race(&self, rules: &'static KernelRules, stop: &AtomicBool) -> Vec<RaceRow>;
     /// Runs one schedule of that again, on the usual CPU.
     fn replay_race(&self, rules: &'static KernelRules, id: &str) -> Option<Replayed>;
     /// The first law that a fault breaks, and the cases that took.
-    fn broken_law(&self, rules: &'static KernelRules, fault: Fault) -> Option<(&'static str, u64)>;
+    fn broken_law(
+        &self,
+        rules: &'static KernelRules,
+        fault: Fault,
+        stop: &AtomicBool,
+    ) -> Option<(&'static str, u64)>;
     /// Schedules that were tried where one of them shows a fault.
-    fn lost_race(&self, rules: &'static KernelRules, fault: Fault) -> Option<u64>;
+    fn lost_race(&self, rules: &'static KernelRules, fault: Fault, stop: &AtomicBool) -> Option<u64>;
     /// A machine for random programs, with a fault or none, of which so many bytes are looked at.
     fn on_trial(
         &self,
@@ -35,12 +41,12 @@ struct Of<P>(PhantomData<fn() -> P>);
 
 /// A port without a fault is tried as one that might have one, too: laws and races are compiled once for each.
 impl<P: PortFacts> Checked for Of<P> {
-    fn laws(&self) -> Vec<LawRow> {
-        score_card::<Faulty<P>>()
+    fn laws(&self, stop: &AtomicBool) -> Vec<LawRow> {
+        score_card::<Faulty<P>>(stop)
     }
 
-    fn race(&self, rules: &'static KernelRules) -> Vec<RaceRow> {
-        race_of::<Faulty<P>>(rules)
+    fn race(&self, rules: &'static KernelRules, stop: &AtomicBool) -> Vec<RaceRow> {
+        race_of::<Faulty<P>>(rules, stop)
     }
 
     fn replay_race(&self, rules: &'static KernelRules, id: &str) -> Option<Replayed> {
@@ -48,18 +54,23 @@ impl<P: PortFacts> Checked for Of<P> {
         race::replay(&Faulty::<P>::with(Fault::None, on.cpu(), on.rules), &on, id)
     }
 
-    fn broken_law(&self, rules: &'static KernelRules, fault: Fault) -> Option<(&'static str, u64)> {
+    fn broken_law(
+        &self,
+        rules: &'static KernelRules,
+        fault: Fault,
+        stop: &AtomicBool,
+    ) -> Option<(&'static str, u64)> {
         let settings = Setting::with::<Faulty<P>>(rules);
         let build = |cpu: &_, rules| Faulty::<P>::with(fault, cpu, rules);
         laws::laws::<Faulty<P>>().iter().find_map(|law| {
-            let score = laws::score_law(law, &settings, &build);
+            let score = laws::score_law(law, &settings, &build, stop)?;
             score.failure.map(|_| (score.id, score.cases))
         })
     }
 
-    fn lost_race(&self, rules: &'static KernelRules, fault: Fault) -> Option<u64> {
+    fn lost_race(&self, rules: &'static KernelRules, fault: Fault, stop: &AtomicBool) -> Option<u64> {
         let on = Setting::of::<Faulty<P>>(CpuConfig::default(), rules);
-        let report = race::explore(&Faulty::<P>::with(fault, on.cpu(), rules), &on);
+        let report = race::explore(&Faulty::<P>::with(fault, on.cpu(), rules), &on, stop);
         (!report.failures.is_empty()).then_some(report.schedules)
     }
 

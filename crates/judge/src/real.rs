@@ -50,6 +50,19 @@ pub enum VerifyError {
 impl VerifyError {
     /// Whether a kernel was lost while it played; another may be booted.
     pub const fn is_loss(&self) -> bool {
-        matches!(self, Self::Lost(_, error) | Self::Real(error) if !matches!(error, RealError::Missing(_)))
+        matches!(self, Self::Lost(_, error) | Self::Real(error) if !matches!(error, RealError::Missing(_) | RealError::Stopped))
+    }
+
+    /// Whether it was stopped by who asked.
+    pub const fn is_stop(&self) -> bool {
+        matches!(self, Self::Lost(_, RealError::Stopped) | Self::Real(RealError::Stopped))
+    }
+}
+
+/// Nothing where it was stopped, wherever that was seen.
+fn unless_stopped<T>(done: Result<Option<T>, VerifyError>) -> Result<Option<T>, VerifyError> {
+    match done {
+        Err(error) if error.is_stop() => Ok(None),
+        done => done,
     }
 }

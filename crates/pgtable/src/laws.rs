@@ -17,6 +17,7 @@ mod trial;
 mod words;
 
 use crate::{CpuConfig, KernelRules};
+use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use trial::Trial;
 pub use trial::{Broken, Failure, PortFacts, Setting};
 
@@ -111,25 +112,31 @@ laws! {
 /// Where there is no such law.
 pub fn score_of<P: PortFacts>(id: &str) -> Score {
     let law = laws::<P>().into_iter().find(|law| law.id == id).expect("laws are asked for by their numbers");
-    score_law(&law, &Setting::all::<P>(), &P::new)
+    let never = AtomicBool::new(false);
+    score_law(&law, &Setting::all::<P>(), &P::new, &never).expect("nobody stops it")
 }
 
-/// Runs every law on a port as `build` makes it, in these settings.
+/// Runs every law on a port as `build` makes it, in these settings; those that were done where it was stopped.
 pub fn score<P: PortFacts>(
     settings: &[Setting],
     build: &dyn Fn(&CpuConfig, &'static KernelRules) -> P,
+    stop: &AtomicBool,
 ) -> Vec<Score> {
-    laws::<P>().iter().map(|law| score_law(law, settings, build)).collect()
+    laws::<P>().iter().map_while(|law| score_law(law, settings, build, stop)).collect()
 }
 
-/// Runs one law, up to the first case that breaks it.
+/// Runs one law, up to the first case that breaks it; nothing where it was stopped.
 pub fn score_law<P: PortFacts>(
     law: &Law<P>,
     settings: &[Setting],
     build: &dyn Fn(&CpuConfig, &'static KernelRules) -> P,
-) -> Score {
+    stop: &AtomicBool,
+) -> Option<Score> {
     let mut score = Score { id: law.id, name: law.name, cases: 0, failure: None };
     for on in settings {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
         let port = build(on.cpu(), on.rules);
         let mut trial = Trial { port: &port, on, cases: 0 };
         let held = (law.check)(&mut trial);
@@ -141,7 +148,7 @@ pub fn score_law<P: PortFacts>(
             break;
         }
     }
-    score
+    Some(score)
 }
 
 const PROTECTIONS: &str = r#"mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)

@@ -55,8 +55,7 @@ const GUEST: &str = "the guest program";
 /// A machine under QEMU, ended when dropped.
 #[derive(Debug)]
 pub struct Qemu {
-    guest: &'static Guest,
-    memory: u64,
+    setup: Setup,
     child: Child,
     wake: ChildStdin,
     console: Console,
@@ -116,8 +115,7 @@ impl Qemu {
         let mut child = Ended(Some(child));
         let mailbox = find_mailbox(&mut console, &ram, setup)?;
         let mut qemu = Self {
-            guest,
-            memory: setup.memory,
+            setup: setup.clone(),
             child: child.0.take().ok_or(RealError::Died(0))?,
             wake,
             console,
@@ -158,7 +156,7 @@ impl Qemu {
     /// Whether only a new boot gives scenarios what a fresh kernel would: memory in large pieces has become scarce, or a scenario
     /// has changed what none can put back.
     pub const fn is_worn_out(&self) -> bool {
-        self.spoiled || self.free < self.memory / WORN_OUT
+        self.spoiled || self.free < self.setup.memory / WORN_OUT
     }
 
     /// Ends all processes, puts the settings to where a scenario starts, and starts process 1.
@@ -224,6 +222,9 @@ impl Qemu {
             if let Some(answers) = self.mailbox.answers(&self.ram) {
                 return Ok(answers);
             }
+            if self.setup.stopped() {
+                return Err(RealError::Stopped);
+            }
             if !self.console.lives() || begun.elapsed() > PATIENCE {
                 return Err(self.gone(asked));
             }
@@ -262,6 +263,9 @@ fn find_mailbox(console: &mut Console, ram: &Ram, setup: &Setup) -> Result<Mailb
     let guest = setup.guest;
     let begun = Instant::now();
     while begun.elapsed() < BOOT {
+        if setup.stopped() {
+            return Err(RealError::Stopped);
+        }
         let Some(line) = console.line(Duration::from_millis(200)) else {
             if console.lives() {
                 continue;
@@ -370,7 +374,7 @@ impl Qemu {
 
     /// Pages of a range that are asked for one after the other, so that answers fit: the first one's index, and how many.
     fn parts(&self, range: &Range<u64>) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let page = self.guest.page();
+        let page = self.setup.guest.page();
         let (index, count) = (range.start / page, (range.end - range.start).div_ceil(page));
         (0..count).step_by(PAGES as usize).map(move |done| (index + done, PAGES.min(count - done)))
     }
@@ -449,7 +453,7 @@ impl RealKernel for Qemu {
     }
 
     fn entry(&self, addr: u64) -> Option<u64> {
-        let [_, order] = self.guest.orders;
+        let [_, order] = self.setup.guest.orders;
         self.ram.word(addr).map(|word| order.word(word))
     }
 

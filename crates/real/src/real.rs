@@ -136,6 +136,9 @@ pub enum RealError {
     /// /proc holds what it should not.
     #[error("/proc: {0}")]
     Proc(#[from] ProcError),
+    /// Who asked has stopped it.
+    #[error("it was stopped")]
+    Stopped,
     /// Something is missing that a person can add, in a sentence.
     #[error("{0}")]
     Missing(String),

@@ -194,13 +194,13 @@ impl Bug {
     }
 
     /// The first law that the bug breaks, and the cases that took.
-    pub fn broken_law(&self) -> Option<(&'static str, u64)> {
-        checked(self.port)?.broken_law(self.rules(), self.fault())
+    pub fn broken_law(&self, stop: &AtomicBool) -> Option<(&'static str, u64)> {
+        checked(self.port)?.broken_law(self.rules(), self.fault(), stop)
     }
 
     /// Schedules of hardware that were tried where one of them shows the bug.
-    pub fn lost_race(&self) -> Option<u64> {
-        checked(self.port)?.lost_race(self.rules(), self.fault())
+    pub fn lost_race(&self, stop: &AtomicBool) -> Option<u64> {
+        checked(self.port)?.lost_race(self.rules(), self.fault(), stop)
     }
 
     /// What random programs find from a seed, within so many of them.
@@ -212,8 +212,8 @@ impl Bug {
 
     /// What finds it.
     pub fn find(&self, seed: u64, cases: u64, stop: &AtomicBool) -> BugRow {
-        let law = self.broken_law();
-        let race = if law.is_none() { self.lost_race() } else { None };
+        let law = self.broken_law(stop);
+        let race = if law.is_none() { self.lost_race(stop) } else { None };
         let plan = self.plan(Checks::ALL);
         // What nothing else finds is worth more programs.
         let cases = if law.is_none() && race.is_none() { cases.max(MORE) } else { cases };

@@ -117,7 +117,10 @@ impl Programs {
         found: Found,
     ) -> Result<Found, VerifyError> {
         let mut player = image.player()?;
-        let beside = player.beside(rules)?;
+        let beside = match player.beside(rules) {
+            Err(error) if error.is_stop() => return Ok(found),
+            beside => beside?,
+        };
         let trial = Trial { player: Mutex::new(player), beside, size: self.size };
         Ok(crate::fuzz::shrink(&trial, found))
     }
@@ -138,7 +141,11 @@ impl Planned for Trial {
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
         let mut player = self.player.lock().unwrap_or_else(PoisonError::into_inner);
         let judged = judge(&mut player, &self.beside, case, lines, self.size, Watch::nobody());
-        judged.unwrap_or_else(|lost| Err(lost_one(player.image(), case, lines.to_vec(), &lost)))
+        match judged {
+            Ok(judged) => judged,
+            Err(error) if error.is_stop() => Ok(()),
+            Err(lost) => Err(lost_one(player.image(), case, lines.to_vec(), &lost)),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Kernel images: scenarios played on them, and golden files of what they did.
 
-use super::VerifyError;
 use super::cost::{self, Counted};
 use super::host::has_feature;
 use super::lost;
@@ -8,6 +7,7 @@ use super::moving::AddrRange;
 use super::record;
 use super::recording::{RealDump, Recording};
 use super::report;
+use super::{VerifyError, unless_stopped};
 use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use crate::verdict::Verdict;
 use crate::verify::Beside;
@@ -22,7 +22,7 @@ use ptelab_run::{RunReport, parallel};
 use ptelab_scenario::Scenario;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 
@@ -76,6 +76,7 @@ impl Image {
             numa_balancing: false,
             swaps: false,
             icount: false,
+            stop: None,
         };
         Ok(Self { setup, shape, boots: Boots::Rarely, _folder: Arc::new(folder) })
     }
@@ -92,6 +93,18 @@ impl Image {
     pub const fn icount(mut self) -> Self {
         self.setup.icount = true;
         self
+    }
+
+    /// Stopped where this is set, whatever is waited for.
+    #[must_use]
+    pub const fn stopped_by(mut self, stop: &'static AtomicBool) -> Self {
+        self.setup.stop = Some(stop);
+        self
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.setup.image
     }
 
     /// The port of its architecture.
@@ -155,6 +168,9 @@ impl Image {
                     Ok(ready) => play(player.insert(ready), n),
                     Err(error) => Err(error),
                 };
+                if done.as_ref().is_err_and(VerifyError::is_stop) {
+                    return;
+                }
                 if !order.lock().unwrap_or_else(PoisonError::into_inner).add(n, done) {
                     next.store(count, Ordering::Relaxed);
                 }
@@ -285,7 +301,7 @@ impl Player {
 
     /// A machine of this kind is done with a scenario: its processes end, and what the kernel does not survive then is the scenario's
     /// doing, too.
-    fn settle<T>(&mut self, need: Need, done: Result<T, RealError>) -> Result<T, VerifyError> {
+    fn settle<T>(&mut self, need: Need, done: Result<T, VerifyError>) -> Result<T, VerifyError> {
         let machine = self.booted.remove(&need).filter(|_| self.image.boots == Boots::Rarely);
         let done = done?;
         let Some(mut machine) = machine else { return Ok(done) };
@@ -304,7 +320,7 @@ impl Player {
             Ok(machine)
         };
         let machine = boot().map_err(|error: RealError| match error {
-            error @ RealError::Missing(_) => error,
+            error @ (RealError::Missing(_) | RealError::Stopped) => error,
             error => RealError::Missing(format!("{} does not come up: {error}", setup.image.display())),
         })?;
         self.count += 1;
@@ -324,6 +340,14 @@ impl Player {
         scenario: &Scenario,
         watch: Watch<'_>,
     ) -> Result<Option<Recording>, VerifyError> {
+        unless_stopped(self.play_or_stop(scenario, watch))
+    }
+
+    fn play_or_stop(
+        &mut self,
+        scenario: &Scenario,
+        watch: Watch<'_>,
+    ) -> Result<Option<Recording>, VerifyError> {
         let need = Need::of(scenario);
         self.machine(need)?;
         let Some(machine) = self.booted.get_mut(&need) else { return Err(RealError::Died(0).into()) };
@@ -337,7 +361,7 @@ impl Player {
             }
             finished => finished,
         };
-        Ok(self.settle(need, finished)?.then_some(recording))
+        Ok(self.settle(need, finished.map_err(VerifyError::from))?.then_some(recording))
     }
 
     /// Holds a machine that is built as the kernel was against what it did.
@@ -398,9 +422,8 @@ impl Player {
         watch: Watch<'_>,
     ) -> Result<Option<Vec<Counted>>, VerifyError> {
         let need = Need::of(scenario);
-        let machine = self.machine(need)?;
-        let measured = cost::measure(machine, scenario, watch);
-        self.settle(need, measured)
+        let measured = self.machine(need).and_then(|machine| Ok(cost::measure(machine, scenario, watch)?));
+        unless_stopped(self.settle(need, measured))
     }
 
     /// Plays a scenario and records it as a golden file; nothing where it was stopped.

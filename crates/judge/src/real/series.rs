@@ -147,7 +147,10 @@ impl Pair {
             return Ok(());
         }
         let (mut base, mut patched) = (self.base.player()?, self.patched.player()?);
-        let beside = [base.beside(None)?, patched.beside(None)?];
+        let beside = match (base.beside(None), patched.beside(None)) {
+            (Err(error), _) | (_, Err(error)) if error.is_stop() => return Ok(()),
+            (base, patched) => [base?, patched?],
+        };
         let trial = Trial {
             players: Mutex::new((base, patched)),
             beside,

@@ -14,6 +14,7 @@ use crate::{
     TableMemory, Tlbi, VmFlags, Walk,
 };
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Accesses that hardware makes in one schedule of a short operation, at most.
 pub const BOUND: usize = 2;
@@ -107,6 +108,8 @@ pub struct RaceReport {
     pub joined_live: u64,
     /// The first schedule that went wrong, for each operation and kind of fault.
     pub failures: Vec<RaceFailure>,
+    /// Whether it was stopped before all were run.
+    pub stopped: bool,
 }
 
 /// A schedule that went wrong.
@@ -378,14 +381,14 @@ fn operate<P: PortFacts>(
     taken
 }
 
-/// Explores every schedule of every operation on a port in one setting.
-pub fn explore<P: PortFacts>(port: &P, on: &Setting) -> RaceReport {
+/// Explores every schedule of every operation on a port in one setting, until it is stopped.
+pub fn explore<P: PortFacts>(port: &P, on: &Setting, stop: &AtomicBool) -> RaceReport {
     let mut report = RaceReport::default();
     for layout in 0..Layout::all(port).len() {
         for part in 0..PARTS {
             for op in OPS {
                 if let Some(setup) = Setup::new(Try { op, layout, part }, port, on) {
-                    explore_one(&setup, &mut report);
+                    explore_one(&setup, &mut report, stop);
                 }
             }
         }
@@ -393,10 +396,14 @@ pub fn explore<P: PortFacts>(port: &P, on: &Setting) -> RaceReport {
     report
 }
 
-fn explore_one<P: PortFacts>(setup: &Setup<'_, P>, report: &mut RaceReport) {
+fn explore_one<P: PortFacts>(setup: &Setup<'_, P>, report: &mut RaceReport, stop: &AtomicBool) {
     let n = run(setup, &[], false).primitives;
     let turns = n * Step::CHOICES;
     for first in (0..turns).map(Step::number) {
+        report.stopped |= stop.load(Ordering::Relaxed);
+        if report.stopped {
+            return;
+        }
         judge(setup, &[first], report);
         let seconds = (first.at * Step::CHOICES..turns).map(Step::number);
         // Devices are tried alone: they change nothing that others could meet.

@@ -34,7 +34,7 @@ impl Qemu {
         if let Some(root) = known {
             return Ok(root);
         }
-        if let Place::ProcessTable = self.guest.root {
+        if let Place::ProcessTable = self.setup.guest.root {
             let mut all = self.address_spaces()?.into_iter();
             let found = all.find(|root| self.is_root(*root, number, translate));
             return found.ok_or_else(|| nonsense(&format!("process {pid} has no tables")));
@@ -44,7 +44,7 @@ impl Qemu {
 
     /// Whether a topmost table is that of a process with this number.
     fn is_root(&self, root: Root, number: u64, translate: &Translate<'_>) -> bool {
-        let [order, tables] = self.guest.orders;
+        let [order, tables] = self.setup.guest.orders;
         let entry = |at| self.ram.word(at).map(|word| tables.word(word));
         let at = translate(root, self.mailbox.marker(), &entry);
         at.and_then(|at| self.ram.word(at)).map(|word| order.word(word)) == Some(number)
@@ -56,26 +56,31 @@ impl Qemu {
             return Err(RealError::Died(pid));
         };
         let root = self.root_of_spinning(spins).map_err(RealError::io("QEMU's gdb stub"))?;
+        let root = root.ok_or(RealError::Stopped)?;
         self.ask(&format!("{pid} stop"))?;
         Ok(root)
     }
 
-    /// That of the process that spins: the one whose word at `spins` is 1 while the machine is in user mode.
-    fn root_of_spinning(&mut self, spins: u64) -> io::Result<Root> {
-        let (mode, mask, user) = self.guest.mode;
+    /// That of the process that spins: the one whose word at `spins` is 1 while the machine is in user mode. Nothing where it was
+    /// stopped.
+    fn root_of_spinning(&mut self, spins: u64) -> io::Result<Option<Root>> {
+        let (mode, mask, user) = self.setup.guest.mode;
         let gdb = match &mut self.gdb {
             Some(gdb) => gdb,
-            none => none.insert(Gdb::connect(&self.socket, self.guest.orders[0])?),
+            none => none.insert(Gdb::connect(&self.socket, self.setup.guest.orders[0])?),
         };
         for _ in 0..STOPS {
+            if self.setup.stopped() {
+                return Ok(None);
+            }
             gdb.stop()?;
             let found = if gdb.at(mode)? & mask == user && gdb.word(spins)? == Some(1) {
-                Some((self.guest.read_root)(gdb.at(self.guest.root)?))
+                Some((self.setup.guest.read_root)(gdb.at(self.setup.guest.root)?))
             } else {
                 None
             };
             gdb.go()?;
-            if let Some(found) = found {
+            if found.is_some() {
                 return Ok(found);
             }
             thread::sleep(Duration::from_micros(500));
@@ -96,6 +101,6 @@ impl Qemu {
         };
         self.process_table = Some(table);
         let entries = (1..SPACES).filter_map(|n| entry(table + n * ENTRY)).filter(|entry| *entry != 0);
-        Ok(entries.map(self.guest.read_root).collect())
+        Ok(entries.map(self.setup.guest.read_root).collect())
     }
 }

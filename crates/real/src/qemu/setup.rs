@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a machine of QEMU's is made of.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Setup {
     pub swaps: bool,
     /// Whether time is counted in instructions: a nanosecond is one.
     pub icount: bool,
+    /// Where this is set, nothing is waited for any more.
+    pub stop: Option<&'static AtomicBool>,
 }
 
 /// Where the module for disks is had.
@@ -42,6 +45,11 @@ pub const DISK: &str =
 const QEMU_ITSELF: u64 = 6 << 30;
 
 impl Setup {
+    /// Whether it was stopped.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
     /// The image's module for disks in memory, beside it: `brd-6.17-arm64.ko` for `vmlinuz-6.17-arm64`.
     pub fn disk(&self) -> PathBuf {
         let name = self.image.file_name().unwrap_or_default().to_string_lossy();
@@ -183,6 +191,7 @@ mod tests {
             numa_balancing: false,
             swaps: false,
             icount: false,
+            stop: None,
         };
         let ram = Ram::new(guest.ram, setup.memory, 1).expect("there is memory");
         let command = setup.command(&ram, ["kernel", "initramfs", "/tmp/x/gdb"].map(Path::new));
