@@ -133,3 +133,20 @@ fn golden_files_of_other_releases_are_verified() {
         stdout(&output)
     );
 }
+
+/// An image that was copied in part is not booted for minutes.
+#[test]
+fn an_image_that_is_cut_off_is_refused_at_once() {
+    let mut image = vec![0; 0x3000];
+    image[0x1f1] = 39;
+    image[0x1f5] = 2;
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    let (image, scenario) = (file("vmlinuz-cut", &image), fixture("scenarios/contpte-fold.scn"));
+    for command in ["verify", "run", "explain"] {
+        let mut args = vec![command, &scenario, "--kernel", &image];
+        if command == "explain" {
+            args.extend(["--at", "1", "--va", "0"]);
+        }
+        refused(&args, &["is cut off: it has 12288 bytes, and by its header at least 28657"]);
+    }
+}

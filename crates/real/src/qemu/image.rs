@@ -58,6 +58,69 @@ impl Guest {
     }
 }
 
+/// Whether an image is as long as it says it is.
+///
+/// # Errors
+/// Where it was cut off, with how long it is and should be.
+pub(super) fn look_if_whole(image: &Path) -> Result<(), RealError> {
+    let look = || {
+        let file = File::open(image)?;
+        let len = file.metadata()?.len();
+        Ok((len, least_len(&head(file)?)))
+    };
+    let (len, least) = look().map_err(RealError::io(image.display().to_string()))?;
+    if least <= len {
+        return Ok(());
+    }
+    let image = image.display();
+    Err(RealError::Missing(format!(
+        "{image} is cut off: it has {len} bytes, and by its header at least {least}; copy or build it again"
+    )))
+}
+
+/// Bytes that a file with this head has at least: 0 where it does not say that. What an arm64 or riscv image calls its size has memory in
+/// it that the file has not; but they are EFI programs, too.
+fn least_len(head: &[u8]) -> u64 {
+    let number = |at| number(head, at).map(u64::from);
+    let of_bzimage = || {
+        let setup = head.get(0x202..0x206).filter(|magic| *magic == b"HdrS").and(head.get(0x1f1))?;
+        // No sectors stand for four; a kernel's last paragraph need not be whole.
+        let sectors = if *setup == 0 { 4 } else { u64::from(*setup) };
+        Some(((sectors + 1) * 512 + number(0x1f4)? * 16).saturating_sub(15))
+    };
+    let of_zboot = || Some(head.get(4..8).filter(|magic| *magic == b"zimg").and(number(8))? + number(12)?);
+    [of_bzimage(), of_zboot(), end_of_efi(head), end_of_elf(head)].into_iter().flatten().max().unwrap_or(0)
+}
+
+/// The end of the last section that an EFI program has in its file.
+fn end_of_efi(head: &[u8]) -> Option<u64> {
+    let at = number(head, 0x3c)? as usize;
+    head.get(at..)?.strip_prefix(b"PE\0\0")?;
+    let half = |at: usize| Some(usize::from(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?)));
+    let (sections, first) = (half(at + 6)?, at + 24 + half(at + 20)?);
+    let ends = (0..sections).map_while(|n| {
+        let section = first + 40 * n;
+        Some(u64::from(number(head, section + 16)?) + u64::from(number(head, section + 20)?))
+    });
+    ends.max()
+}
+
+/// The end of the last segment that a 64-bit ELF program has in its file.
+fn end_of_elf(head: &[u8]) -> Option<u64> {
+    let little = *head.strip_prefix(b"\x7fELF\x02")?.first()? == 1;
+    let word = |at: usize, len: usize| {
+        let bytes = head.get(at..at.checked_add(len)?)?.iter();
+        let join = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        Some(if little { bytes.rev().fold(0, join) } else { bytes.fold(0, join) })
+    };
+    let (table, size, count) = (word(32, 8)?, word(54, 2)?, word(56, 2)?);
+    let ends = (0..count).map_while(|n| {
+        let at = usize::try_from(table.checked_add(n * size)?).ok()?;
+        word(at.checked_add(8)?, 8)?.checked_add(word(at.checked_add(32)?, 8)?)
+    });
+    ends.max()
+}
+
 /// The image as QEMU takes it: unpacked into a folder, where it is packed in a way that not every QEMU knows.
 ///
 /// # Errors
@@ -68,7 +131,13 @@ pub fn for_qemu(image: &Path, folder: &Path) -> Result<PathBuf, RealError> {
             return Ok(image.to_owned());
         };
         let out = folder.join("kernel");
-        io::copy(&mut unpacked(image, packing, at)?, &mut File::create(&out)?)?;
+        let cut = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::other("what is packed in it is cut off; copy or build it again")
+            }
+            _ => error,
+        };
+        io::copy(&mut unpacked(image, packing, at).map_err(cut)?, &mut File::create(&out)?).map_err(cut)?;
         Ok(out)
     };
     unpack().map_err(RealError::io(image.display().to_string()))
@@ -210,6 +279,41 @@ mod tests {
         for other in [&b""[..], b"MZ", &[0xff; 70], b"\x7fELF\x02\x01"] {
             assert_eq!(kind(other), None);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_shorter_than_it_says() {
+        let bzimage = with(&[(0x1f1, &[39]), (0x1f4, &[0, 2, 0, 0]), (0x202, b"HdrS")]);
+        assert_eq!(least_len(&bzimage), 40 * 512 + 0x2000 - 15);
+        let zboot = with(&[(4, b"zimg"), (8, &[0, 2]), (12, &[0, 0, 1])]);
+        assert_eq!(least_len(&zboot), 0x1_0200);
+        let pe = with(&[
+            (0x3c, &[0x40]),
+            (0x40, b"PE\0\0"),
+            (0x46, &[2, 0]),
+            (0x54, &[0x10, 0]),
+            (0x68 + 16, &[0, 0x10, 0, 0, 0, 0, 2, 0]),
+            (0x68 + 40 + 16, &[0, 0x20, 0, 0, 0, 0x10, 2, 0]),
+        ]);
+        assert_eq!(least_len(&pe), 0x2_3000);
+        let elf = with(&[
+            (0, &[0x7f, b'E', b'L', b'F', 2, 2]),
+            (39, &[64]),
+            (54, &[0, 56, 0, 1]),
+            (64 + 8, &[0, 0, 0, 0, 0, 1, 0, 0]),
+            (64 + 32, &[0, 0, 0, 0, 0, 2, 0, 0]),
+        ]);
+        assert_eq!(least_len(&elf), 0x3_0000);
+        for other in [&b""[..], b"MZ", b"\x7fELF\x02\x01", &[0xff; 70]] {
+            assert_eq!(least_len(other), 0);
+        }
+        let folder = tempfile::TempDir::new().expect("there is a folder");
+        let path = folder.path().join("bzImage");
+        fs::write(&path, &bzimage).expect("it can be written");
+        assert!(look_if_whole(&path).is_ok());
+        fs::write(&path, &bzimage[..0x3000]).expect("it can be written");
+        let said = look_if_whole(&path).map_err(|error| error.to_string()).unwrap_err();
+        assert!(said.contains("is cut off: it has 12288 bytes, and by its header at least 28657"), "{said}");
     }
 
     #[test]

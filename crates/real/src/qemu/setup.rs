@@ -1,6 +1,7 @@
 //! How QEMU is started.
 
 use super::guests::Guest;
+use super::image::look_if_whole;
 use super::ram::Ram;
 use crate::real::RealError;
 use cpio::newc::{self, Builder};
@@ -145,12 +146,13 @@ impl Setup {
     }
 }
 
-/// Says where kernel images are had, where this is none.
+/// Says where kernel images are had, where this is none, or where it is cut off.
 ///
 /// # Errors
 /// That sentence.
 pub fn look_for_image(path: &Path) -> Result<(), RealError> {
-    look_for(path, "a kernel image is in Debian's linux-image packages, as boot/vmlinuz-*")
+    look_for(path, "a kernel image is in Debian's linux-image packages, as boot/vmlinuz-*")?;
+    look_if_whole(path)
 }
 
 /// Says where a file is had that is not there.
