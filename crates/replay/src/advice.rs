@@ -45,7 +45,8 @@ fn cut(tally: &Tally) -> Vec<String> {
         ));
     }
     let sum = |of: fn(&ProcessReport) -> u64| tally.processes.iter().map(of).sum::<u64>();
-    let (whole, resident) = (sum(|process| process.folded + process.huge), sum(|process| process.resident));
+    let (whole, resident) =
+        (sum(|process| process.folded + process.huge), sum(|process| process.resident.unwrap_or(0)));
     if whole > 0 && !lines.is_empty() {
         lines.push(format!(
             "{} of {} are in huge pages and blocks at the ends of their processes",

@@ -12,10 +12,10 @@ use crate::smaps::SmapsArea;
 use crate::tally::Tally;
 use crate::tasks::{Birth, Life};
 use ptelab_machine::mm::Backing;
-use ptelab_machine::{Backend, Call, CallError, Pid, PteAttrs, PteView, Snapshot};
+use ptelab_machine::{Backend, Call, CallError, Errno, Outcome, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
-use ptelab_run::observe::{Observer, Seen};
+use ptelab_run::observe::{Observer, PAGES_USED, Seen};
 use ptelab_scenario::strace::{LogEntry, LogEvent, LoggedOutcome, LoggedRange, Syscall, Touch};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -80,7 +80,10 @@ impl<O: Observer> Player<O> {
         for &(size, mode) in &options.thp {
             let call = Call::Thp { size, mode };
             let outcome = vm.call(1, &call);
-            outcome.result()?;
+            // A port that has no such size does without.
+            if outcome != Outcome::Failed(CallError::Errno(Errno::ENOENT)) {
+                outcome.result()?;
+            }
             if let Some(script) = &mut script {
                 script.made(1, &call, outcome);
             }
@@ -166,7 +169,7 @@ impl<O: Observer> Player<O> {
             LogEvent::InUse(ranges) => self.in_use(caller, entry.line, ranges),
             &LogEvent::MostResident(most) => {
                 let report = &mut self.tally.processes[caller.process];
-                report.most_resident = report.most_resident.max(most);
+                report.most_resident = report.most_resident.max(Some(most));
             }
         }
     }
@@ -281,7 +284,7 @@ impl<O: Observer> Player<O> {
             let seen = Seen {
                 line,
                 pid: caller.pid,
-                name: "page fault",
+                name: PAGES_USED,
                 text,
                 ranges: None,
                 outcome: String::new(),
@@ -302,6 +305,9 @@ impl<O: Observer> Player<O> {
         }
         self.note_accesses(caller, line, "pages seen in use");
         self.note_peaks(caller, line);
+        if self.tally.processes[caller.process].most_resident.is_none_or(|most| most == 0) {
+            self.note_resident(caller);
+        }
     }
 
     /// Tasks that still live at the end of the log.
@@ -311,6 +317,13 @@ impl<O: Observer> Player<O> {
         for process in 0..self.processes.len() {
             if let Some((log_pid, pid)) = self.life.tasks.of_process(process) {
                 self.note_end(Caller { log_pid, pid, process, group: pid });
+            }
+        }
+        // No process lives without a page: the log shows none of this one's.
+        if let Used::Logged = self.tally.used {
+            for report in &mut self.tally.processes {
+                report.resident = report.resident.filter(|&bytes| bytes > 0);
+                report.most_resident = report.most_resident.filter(|&bytes| bytes > 0);
             }
         }
     }
@@ -342,7 +355,7 @@ impl<O: Observer> Player<O> {
         let vmas = self.vm.vmas(caller.pid, 0, u64::MAX).unwrap_or_default();
         let resident = vmas.iter().map(|vma| vma.rss).sum();
         let report = &mut self.tally.processes[caller.process];
-        report.most_resident = report.most_resident.max(resident);
+        report.most_resident = report.most_resident.max(Some(resident));
         resident
     }
 
@@ -361,7 +374,7 @@ impl<O: Observer> Player<O> {
         let Ok(vmas) = self.vm.vmas(caller.pid, 0, u64::MAX) else { return };
         let (folded, mapped) = (self.folded(caller.pid), self.vm.mapped(caller.pid).unwrap_or(0));
         let report = &mut self.tally.processes[caller.process];
-        report.resident = vmas.iter().map(|vma| vma.rss).sum();
+        report.resident = Some(vmas.iter().map(|vma| vma.rss).sum());
         report.most_resident = report.most_resident.max(report.resident);
         report.huge = vmas.iter().map(|vma| vma.anon_huge).sum();
         report.folded = folded;

@@ -43,6 +43,8 @@ pub struct Replay {
     pub mistakes: Vec<String>,
     /// Whether it was replayed to its end.
     pub finished: bool,
+    /// Why it was not replayed on some of the machines.
+    pub notes: Vec<String>,
 }
 
 /// Why a log cannot be replayed.
@@ -137,11 +139,11 @@ fn replay_with<R: BufRead, O: Observer>(
         players.push(Player::new(vm, options, script.take(), observer).map_err(ReplayError::Thp)?);
     }
     let (mut chunk, mut mistakes, mut lines) = (Vec::new(), Vec::new(), 0);
-    let mut finished = true;
+    let (mut finished, mut notes) = (true, Vec::new());
     loop {
         chunk.clear();
         let more = fill(&mut reader, &mut chunk, &mut mistakes, options.until)?;
-        pages_fit(&chunk, &players)?;
+        leave_out(&chunk, &mut players, &mut notes)?;
         parallel::map(&mut players, |player| player.entries(&chunk));
         (watch.tick)(reader.stats().lines - lines);
         lines = reader.stats().lines;
@@ -162,21 +164,36 @@ fn replay_with<R: BufRead, O: Observer>(
         player.tally.silent.retain(|task| !reader.stats().tasks.contains(task));
         machines.push(played(player));
     }
-    Ok((Replay { machines, stats: reader.into_stats(), mistakes, finished }, observers))
+    Ok((Replay { machines, stats: reader.into_stats(), mistakes, finished, notes }, observers))
 }
 
-/// Whether what the log maps begins at pages of each machine.
-fn pages_fit<O: Observer>(chunk: &[Arc<LogEntry>], players: &[Player<O>]) -> Result<(), ReplayError> {
-    let Some(largest) = players.iter().max_by_key(|player| player.vm.page_size()) else { return Ok(()) };
-    let page = largest.vm.page_size();
-    for entry in chunk {
-        if let LogEvent::Call(LoggedCall { name: "mmap", outcome: LoggedOutcome::Value(addr), .. }) =
-            entry.kind
-            && !addr.is_multiple_of(page)
+/// Leaves out the machines whose pages are larger than those that the log maps. The first one writes a scenario, which cannot be left off.
+fn leave_out<O: Observer>(
+    chunk: &[Arc<LogEntry>],
+    players: &mut Vec<Player<O>>,
+    notes: &mut Vec<String>,
+) -> Result<(), ReplayError> {
+    while let Some(largest) = players.iter().max_by_key(|player| player.vm.page_size()) {
+        let (arch, page) = (largest.vm.arch(), largest.vm.page_size());
+        let unlike = chunk.iter().find_map(|entry| match entry.kind {
+            LogEvent::Call(LoggedCall { name: "mmap", outcome: LoggedOutcome::Value(addr), .. }) => {
+                (!addr.is_multiple_of(page)).then_some((entry.line, addr))
+            }
+            _ => None,
+        });
+        let Some((line, addr)) = unlike else { break };
+        let error = ReplayError::Pages { line, addr, arch, page: ByteSize(page) };
+        let stays = |player: &Player<O>| player.vm.page_size() < page;
+        if !players.iter().any(stays)
+            || players.iter().any(|player| player.script.is_some() && !stays(player))
         {
-            let (line, arch, page) = (entry.line, largest.vm.arch(), ByteSize(page));
-            return Err(ReplayError::Pages { line, addr, arch, page });
+            return Err(error);
         }
+        let mut names: Vec<_> =
+            players.iter().filter(|player| !stays(player)).map(|player| player.vm.arch()).collect();
+        names.dedup();
+        notes.push(format!("{}: left out: {error}", names.join(", ")));
+        players.retain(stays);
     }
     Ok(())
 }

@@ -230,13 +230,19 @@ fn process_text(text: &mut String, process: &ProcessReport, proviso: &str) {
     let made_by = process.made_by.map(|pid| format!(" of {pid}")).unwrap_or_default();
     let born = process.born.map(|born| format!(" ({born}{made_by})")).unwrap_or_default();
     let end = process.end.as_deref().map(|end| format!("; {end}")).unwrap_or_default();
+    let (calls, mapped) = (counted(process.calls, "call"), size_text(process.peak_mapped));
+    let most = process.most_resident.map(|most| format!(" and {} resident", size_text(most)));
+    let at_end = match (process.resident, &most) {
+        (Some(resident), _) => {
+            let (resident, huge) = (size_text(resident), size_text(process.huge));
+            format!("at its end {resident} resident, {huge} in huge leaves{proviso}")
+        }
+        (None, Some(_)) => "its pages at its end were not seen".to_owned(),
+        (None, None) => "its pages were not seen".to_owned(),
+    };
+    let most = most.unwrap_or_default();
     let _ = writeln!(
         text,
-        "  {pid} {program}{born}: {}{threads}; at most {} mapped and {} resident; at its end {} resident, {} in huge leaves{proviso}{end}",
-        counted(process.calls, "call"),
-        size_text(process.peak_mapped),
-        size_text(process.most_resident),
-        size_text(process.resident),
-        size_text(process.huge),
+        "  {pid} {program}{born}: {calls}{threads}; at most {mapped} mapped{most}; {at_end}{end}"
     );
 }

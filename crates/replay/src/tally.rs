@@ -98,12 +98,12 @@ pub struct ProcessReport {
     /// The line of those.
     pub most_mappings_line: u64,
     /// The most that it had resident itself: as the log says it (`ptelab watch`), else as far as that was looked at, when a few
-    /// percent have come in.
-    pub most_resident: u64,
+    /// percent have come in. Nothing where that was never seen.
+    pub most_resident: Option<u64>,
     /// The most that all processes together had resident while it made its calls, in bytes.
     pub peak_resident: u64,
-    /// Resident at its end, in bytes.
-    pub resident: u64,
+    /// Resident at its end, in bytes; nothing where that was not seen.
+    pub resident: Option<u64>,
     /// Of that in folded contiguous blocks, in bytes.
     pub folded: u64,
     /// Of that in huge leaves, in bytes.

@@ -14,6 +14,7 @@ use std::io::Write as _;
 #[template(path = "report.html")]
 struct Page<'a> {
     title: &'a str,
+    about: &'a str,
     data: &'a str,
     style: &'a str,
     bar: &'a str,
@@ -84,7 +85,9 @@ pub fn html(trace: &Trace) -> Result<String, HtmlError> {
     }
     let Parts { style, bar, main, script } = Parts::ALL;
     let script = &format!("{script}{}", include_str!("../templates/report.js"));
-    Ok(Page { title: &trace.source, data: &data, style, bar, main, script }.render()?)
+    let (title, machines) = trace.about();
+    let about = &format!("{} on {machines}", trace.counted());
+    Ok(Page { title, about, data: &data, style, bar, main, script }.render()?)
 }
 
 /// Data as the page's script unpacks them: gzip, in base64.

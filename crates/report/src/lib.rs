@@ -9,6 +9,7 @@ mod cells;
 mod data;
 mod events;
 mod explain;
+mod heading;
 mod html;
 mod places;
 mod rules;

@@ -46,7 +46,8 @@ pub fn trace_log<R: BufRead>(
 ) -> Result<(Trace, Replay), ReplayError> {
     let matrix = matrix.hw(HwKind::Recording);
     let (tracers, replay) = replay::replay_observed(reader, &matrix, options, watch, Tracer::new)?;
-    Ok((trace(source, tracers, true, replay.finished), replay))
+    let judged = replay.machines.first().map(|played| played.tally.calls);
+    Ok((Trace { judged, ..trace(source, tracers, true, replay.finished) }, replay))
 }
 
 /// Whether the steps of a scenario are few enough to record them all.
@@ -81,5 +82,5 @@ fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> 
         lane.steps.truncate(calls);
         lane.calls.truncate(calls);
     }
-    Trace { source: source.to_owned(), lanes, recorded, finished, rules: Vec::new() }
+    Trace { source: source.to_owned(), lanes, recorded, finished, judged: None, rules: Vec::new() }
 }

@@ -188,6 +188,8 @@ pub struct Trace {
     pub recorded: bool,
     /// Whether it ran to its end.
     pub finished: bool,
+    /// Of a log: so many of the calls are judged by their results, as `replay` counts them.
+    pub judged: Option<u64>,
     /// The rules that make machines of one port differ, where they were looked for.
     pub rules: Vec<CallRule>,
 }

@@ -28,4 +28,7 @@ pub use machine::{Entry, Error, Machine, MachineBuilder, MachineDump};
 #[cfg(feature = "matrix")]
 pub use matrix::{CpuSwitch, Matrix, Subject};
 pub use report::{Cost, Dump, LineCost, MAX_LINES, MAX_RESULTS, RunReport, Unexpected};
-pub use select::{DEFAULT_PORTS, SelectError, default_port_names, kernel_names, port_names, thp_sizes};
+pub use select::{
+    DEFAULT_PORTS, SelectError, choose_from, default_port_names, kernel_names, port_names, thp_sizes,
+    thp_sizes_of,
+};

@@ -4,7 +4,7 @@ use crate::exec::Watch;
 use crate::kernels::{self, NamedKernel};
 use crate::parallel;
 use crate::report::RunReport;
-use crate::select::{DEFAULT_PORTS, SelectError, default_port_names, port_names};
+use crate::select::{DEFAULT_PORTS, SelectError, default_port_names, port_names, thp_sizes_of};
 use ptelab_machine::uapi::ByteSize;
 use ptelab_machine::{BuildError, Builder, Call, CpuConfig, HwKind, KernelRules, Level, port_named};
 use ptelab_scenario::Scenario;
@@ -224,6 +224,16 @@ impl Matrix {
         Ok(Self { ports: kept, ..self })
     }
 
+    /// The ports that have no huge pages of a size, in units of 1024 bytes.
+    pub fn without_thp(&self, kb: u64) -> Vec<&'static str> {
+        let arches = self.subjects().into_iter().map(|subject| subject.arch);
+        let lacks =
+            |name: &&str| port_named(name).is_some_and(|port| !thp_sizes_of(&port).any(|size| size == kb));
+        let mut ports: Vec<_> = arches.filter(lacks).collect();
+        ports.dedup();
+        ports
+    }
+
     /// The machines: kernels by port.
     pub fn subjects(&self) -> Vec<Subject> {
         let pairs = self.ports.iter().flat_map(|port| self.kernels.iter().map(move |rules| (*port, *rules)));
@@ -303,6 +313,11 @@ mod tests {
         assert_eq!((m.ports.as_slice(), m.machines()), (&["x86_64", "arm64"][..], 4));
         let wrong = Matrix::new().ports("mips").unwrap_err();
         assert_eq!(wrong.to_string(), "no port `mips`: choose from arm64, x86_64, generic, default, all");
+        let near = Matrix::new().ports("arm65").unwrap_err();
+        assert!(
+            near.to_string().starts_with("no port `arm65`: did you mean `arm64`? Choose from arm64, "),
+            "{near}"
+        );
         let aliases = Matrix::new().ports("aarch64,x86").map(|m| m.port_list());
         assert_eq!(aliases, Ok(vec!["arm64", "x86_64"]));
         assert!(Matrix::new().kernels("6.11").is_err());

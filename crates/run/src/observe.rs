@@ -6,6 +6,9 @@ use crate::parallel;
 use ptelab_machine::{Backend, BuildError, Counters, Pid, Record};
 use ptelab_scenario::Scenario;
 
+/// The name of accesses to pages that a log shows beside its calls.
+pub const PAGES_USED: &str = "page fault";
+
 /// A call that was made.
 #[derive(Clone, Debug)]
 pub struct Seen<'a> {

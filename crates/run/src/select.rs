@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
     /// No port has this name.
-    #[error("no port `{0}`{hint}: choose from {ports}, default, all", hint = hint(.0, &port_names()), ports = port_names().join(", "))]
+    #[error("no port `{0}`: {choose} {ports}, default, all", choose = choose_from(.0, &port_names()), ports = port_names().join(", "))]
     Port(String),
     /// No rules have this name.
     #[error(
-        "no kernel `{0}`{hint}: choose from {kernels}, all; another release from {oldest} on; or a file of rules, as mine.toml",
-        hint = hint(.0, &kernel_names()),
+        "no kernel `{0}`: {choose} {kernels}, all; another release from {oldest} on; or a file of rules, as mine.toml",
+        choose = choose_from(.0, &kernel_names()),
         kernels = kernel_names().join(", "),
         oldest = KernelRules::OLDEST
     )]
@@ -42,10 +42,10 @@ pub enum SelectError {
     Build(#[from] BuildError),
 }
 
-/// `, did you mean ...?`, where a name is near.
-fn hint(name: &str, names: &[&'static str]) -> String {
+/// `did you mean ...? Choose from`, where a name is near.
+pub fn choose_from(name: &str, names: &[&'static str]) -> String {
     let hint = ptelab_scenario::did_you_mean(name, names.iter().copied());
-    hint.map_or_else(String::new, |hint| format!(", {hint}"))
+    hint.map_or_else(|| "choose from".to_owned(), |hint| format!("{hint} Choose from"))
 }
 
 /// Names of all ports.
@@ -63,12 +63,14 @@ pub fn default_port_names() -> Vec<&'static str> {
 
 /// Sizes of huge pages that some port has, as sysfs names them, in units of 1024 bytes.
 pub fn thp_sizes() -> BTreeSet<u64> {
-    let sizes = |port: PortInfo| {
-        let [page, huge] = [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level));
-        // From four pages on, as `MIN_THP_ORDER` has it.
-        (2..=(huge / page).ilog2()).map(move |order| (page << order) >> 10)
-    };
-    ports().into_iter().flat_map(sizes).collect()
+    ports().iter().flat_map(thp_sizes_of).collect()
+}
+
+/// Sizes of huge pages that a port has, in the same units.
+pub fn thp_sizes_of(port: &PortInfo) -> impl Iterator<Item = u64> + use<> {
+    let [page, huge] = [Level::Pte, Level::Pmd].map(|level| port.shape.entry_size(level));
+    // From four pages on, as `MIN_THP_ORDER` has it.
+    (2..=(huge / page).ilog2()).map(move |order| (page << order) >> 10)
 }
 
 /// Names of all kernels.

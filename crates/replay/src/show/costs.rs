@@ -106,7 +106,7 @@ pub(super) fn dearest(text: &mut String, port: &[Played]) {
 /// What is in contiguous blocks at the end, and what took blocks apart.
 pub(super) fn blocks(text: &mut String, played: &Played) {
     let sum = |f: fn(&ProcessReport) -> u64| played.tally.processes.iter().map(f).sum::<u64>();
-    let (folded, resident) = (sum(|p| p.folded), sum(|p| p.resident));
+    let (folded, resident) = (sum(|p| p.folded), sum(|p| p.resident.unwrap_or(0)));
     let total = played.tally.total().counters;
     if folded == 0 && total.get(Counter::Unfolds) == 0 {
         return;

@@ -71,7 +71,7 @@ fn machine(played: &Played) -> Value {
         "cuts": tally.cuts,
         "sites": sites_json(tally),
         "folded": tally.processes.iter().map(|p| p.folded).sum::<u64>(),
-        "resident": tally.processes.iter().map(|p| p.resident).sum::<u64>(),
+        "resident": tally.processes.iter().filter_map(|p| p.resident).sum::<u64>(),
     })
 }
 
