@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::machines;
-use crate::names::{KERNELS, PORTS, cpu_help, held_against_help, kernels_help, ports_help};
+use crate::names::{KERNELS, PORTS, cpu_help, held_against_help, kernels_help, ports_help, race_help};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
 use ptelab::{Config, DEFAULT_PORTS, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
@@ -36,14 +36,17 @@ pub(crate) enum Command {
     #[command(after_help = "Examples: ptelab verify fixtures/golden/*.json\n          \
         ptelab verify --host fixtures/scenarios/*.scn\n          \
         ptelab verify --kernel vmlinuz-6.17-arm64 fixtures/scenarios/contpte-fold.scn\n\
-        A kernel image is in Debian's packages linux-image-*-cloud-arm64 and -amd64, as boot/vmlinuz-*; the guest program is \
-        compiled by\ngcc-aarch64-linux-gnu with libc6-dev-arm64-cross for arm64, QEMU is in qemu-system-arm and qemu-system-x86.")]
+        A kernel image is in Debian's packages linux-image-*, as boot/vmlinuz-*. Where QEMU or the compiler of the guest program is \
+        missing,\nthe Debian package that has it is named.")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
     #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
         Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always")]
     Replay(Replay),
     /// Run a program under strace, and write its log with the pages that it uses
+    #[command(
+        after_help = "Example: ptelab watch -o log.strace -- python3 program.py && ptelab replay log.strace"
+    )]
     Watch(Watch),
     /// Write the memory of a running process as a scenario to start from
     #[command(
@@ -56,7 +59,7 @@ pub(crate) enum Command {
         \x20         ptelab cost --check fixtures/cost/*.json", machines::before_and_after())
     )]
     Cost(Cost),
-    /// Time mprotect on every layout, port and kernel, and on the running kernel beside them
+    /// Time mprotect on layouts, ports and kernels, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
     /// Hold every port to its laws, and find historical bugs again
@@ -205,8 +208,7 @@ pub(crate) struct Check {
     /// Only the historical bugs
     #[arg(long)]
     pub(crate) bugs: bool,
-    /// Only what hardware may do between the steps of operations, under this kernel
-    #[arg(long, value_name = "KERNEL", num_args = 0..=1, default_missing_value = KernelRules::DEFAULT.name, conflicts_with_all = ["laws", "bugs"])]
+    #[arg(long, value_name = "KERNEL", help = race_help(), num_args = 0..=1, default_missing_value = KernelRules::DEFAULT.name, conflicts_with_all = ["laws", "bugs"])]
     pub(crate) race: Option<String>,
     /// Run one schedule of --race again, by its id, on one port
     #[arg(long, value_name = "ID", requires = "race")]
@@ -230,7 +232,7 @@ pub(crate) struct Check {
 pub(crate) struct Fuzz {
     #[arg(long, value_name = "PORTS", help = ports_help(), value_parser = PORTS, hide_possible_values = true, default_value = DEFAULT_PORTS)]
     pub(crate) arch: String,
-    #[arg(long, value_name = "KERNELS", help = kernels_help(), value_parser = KERNELS, hide_possible_values = true, default_value = machines::usual())]
+    #[arg(long, value_name = "KERNELS", help = kernels_help("one image alone, as arch/arm64/boot/Image"), value_parser = KERNELS, hide_possible_values = true, default_value = machines::usual())]
     pub(crate) kernel: String,
     /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
     #[arg(long, value_name = "PORT.FEATURE=on|off")]
@@ -238,7 +240,7 @@ pub(crate) struct Fuzz {
     /// The same seed makes the same programs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Programs, at most [default: 100000, or as many as there is time for]
+    /// Programs, at most [default: 100000, on an image 1000, or as many as there is time for]
     #[arg(long, value_name = "N")]
     pub(crate) cases: Option<u64>,
     /// Minutes, at most
@@ -353,9 +355,9 @@ pub(crate) struct Scenario {
 /// Ports and kernels to run on.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Machines {
-    #[arg(long, value_name = "PORTS", help = ports_help(), value_parser = PORTS, hide_possible_values = true)]
+    #[arg(long, value_name = "PORTS", value_parser = PORTS, hide_possible_values = true)]
     arch: Option<String>,
-    #[arg(long, value_name = "KERNELS", help = kernels_help(), value_parser = KERNELS, hide_possible_values = true)]
+    #[arg(long, value_name = "KERNELS", value_parser = KERNELS, hide_possible_values = true)]
     kernel: Option<String>,
     #[arg(long, value_name = "PORT.FEATURE=on|off", help = cpu_help())]
     cpu: Vec<String>,
@@ -506,7 +508,7 @@ pub(crate) struct Bench {
     /// Instead: 4K pages from 1M up to SIZE mapped, written, protected and dumped
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["layout", "machine", "vs_host", "size"])]
     pub(crate) scale: Option<u64>,
-    /// Instead: the numbers that README gives, each with what was to be reached
+    /// Instead: the project's own targets, each with what was measured now
     #[arg(long, conflicts_with_all = ["layout", "machine", "vs_host", "size", "scale", "rounds"])]
     pub(crate) targets: bool,
     /// Instead: print a run that --save wrote
@@ -566,7 +568,7 @@ pub(crate) struct Series {
     /// The image with it; as often as --base
     #[arg(long, value_name = "IMAGE", required = true)]
     pub(crate) patched: Vec<PathBuf>,
-    /// The ports of the images, in the same order, where they do not say it: arm64 or x86_64
+    /// The ports of the images, in the same order, where they do not say it, as arm64-16k
     #[arg(long, value_name = "PORT")]
     pub(crate) arch: Vec<String>,
     /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
@@ -601,7 +603,7 @@ pub(crate) struct Series {
 /// How kernel images are played.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct Guest {
-    /// The port of an image, where the image does not say it: arm64 or x86_64
+    /// The port of an image, where the image does not say it, as arm64-16k
     #[arg(long = "arch", value_name = "PORT")]
     pub(crate) port: Option<String>,
     /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it

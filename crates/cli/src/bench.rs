@@ -1,6 +1,7 @@
 //! `ptelab bench`
 
 use crate::args;
+use crate::defaults::BENCH;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
@@ -9,7 +10,7 @@ use ptelab::bench::{
     self, Bench, BenchHost, BenchReport, HostRuns, LAYOUT_PAGES, LAYOUTS, Layout, ScaleRow, Skip, Targets,
 };
 use ptelab::exec::Watch;
-use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, Subject};
+use ptelab::{KernelRules, Matrix, Subject};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -26,8 +27,7 @@ pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 }
 
 fn layouts(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
-    let matrix =
-        machines::with_pages(args.machines.matrix(DEFAULT_PORTS, &machines::compared())?, LAYOUT_PAGES)?;
+    let matrix = machines::with_pages(args.machines.matrix(BENCH.ports, &BENCH.kernels())?, LAYOUT_PAGES)?;
     let bench = Bench {
         layouts: chosen(&args.layout)?,
         machines: subjects(args, &matrix),

@@ -1,19 +1,19 @@
 //! The emulated kernel beside an image: what happens within a call is seen there only.
 
+use crate::defaults::Defaults;
 use crate::output::Failed;
 use crate::verify_real::Emulated;
 use crate::{args, progress, verify_real};
 use ptelab::Matrix;
 
-/// The machines that options choose, `arch` and `kernel` where they say nothing, with so much memory. Of a kernel image it is the
+/// The machines that options choose, or these defaults, with so much memory. Of a kernel image it is the
 /// emulated kernel beside it, built as the image is: what happens within a call is not seen from outside.
-pub(crate) fn seen_within(
-    args: &args::Machines,
-    (arch, kernel): (&str, &str),
-    memory: u64,
-) -> Result<Matrix, Failed> {
-    let matrix =
-        if args.images_only() { Matrix::none() } else { args.without_images().matrix(arch, kernel)? };
+pub(crate) fn seen_within(args: &args::Machines, defaults: &Defaults, memory: u64) -> Result<Matrix, Failed> {
+    let matrix = if args.images_only() {
+        Matrix::none()
+    } else {
+        args.without_images().matrix(defaults.ports, &defaults.kernels())?
+    };
     let mut matrix = matrix.memory(memory);
     for image in args.images() {
         let guest = args::Guest { port: args.port(), guest: None };

@@ -1,8 +1,8 @@
 //! `ptelab compare`
 
 use crate::args;
+use crate::defaults::COMPARE;
 use crate::exit::{DIFFERS, FINE};
-use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
 use crate::run;
@@ -10,10 +10,10 @@ use ptelab::agree::{Agreeing, agreeing, ranges};
 use ptelab::compare::{self, Differing};
 use ptelab::deciding::name_rules;
 use ptelab::exec::Watch;
-use ptelab::{DEFAULT_PORTS, RunReport, cost, show, table};
+use ptelab::{RunReport, cost, show, table};
 
 pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, matrix, reports) = run::all_reports(args, DEFAULT_PORTS, &machines::compared())?;
+    let (scenario, matrix, reports) = run::all_reports(args, &COMPARE)?;
     let (ports, mut kernels) = compare::compare(&scenario, &reports);
     if args.images().is_empty() && !progress::stopped() {
         let watch = Watch { stop: &STOP, tick: &|_| () };

@@ -1,13 +1,14 @@
 //! `ptelab cost`
 
 use crate::args;
+use crate::defaults::COST;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out, stderr_has_color};
-use crate::{cost_real, input, progress};
+use crate::{cost_real, input, machines, progress};
 use ptelab::cost::{self, CostCheck, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};
-use ptelab::{Builder, HwKind, KernelRules, parallel};
+use ptelab::{Builder, HwKind, parallel};
 use std::path::Path;
 
 pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
@@ -76,12 +77,13 @@ fn scenario_of(path: &Path) -> Result<(Scenario, String, String), Failed> {
         let text = String::from_utf8_lossy(&bytes);
         Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
     })?;
-    Ok((scenario, "arm64,x86_64".to_owned(), KernelRules::DEFAULT.name.to_owned()))
+    Ok((scenario, COST.ports.to_owned(), COST.kernels()))
 }
 
 fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
     let (scenario, arch, kernel) = scenario_of(path)?;
     let matrix = args.machines.matrix(&arch, &kernel)?.hw(HwKind::Counting);
+    machines::note_sizes(&matrix, &scenario);
     let mut machines = matrix.builders().iter().map(Builder::build).collect::<Result<Vec<_>, _>>()?;
     progress::stop_on_ctrl_c();
     let bar = progress::bar(exec::steps(&scenario).saturating_mul(machines.len() as u128), "steps");

@@ -1,16 +1,17 @@
 //! `ptelab explain`
 
 use crate::args;
+use crate::defaults::EXPLAIN;
 use crate::exit::{FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::traced::{Run, Source};
 use crate::verify_real;
 use ptelab::deciding::Between;
-use ptelab::{Backend, KernelRules, VirtAddr};
+use ptelab::{Backend, VirtAddr};
 use ptelab_report::Explainer;
 
 pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed> {
-    let run = Run::new(&args.traced, "arm64", KernelRules::DEFAULT.name)?;
+    let run = Run::new(&args.traced, &EXPLAIN)?;
     let name = run.name.clone();
     if let Source::Scenario(scenario) = &run.source {
         let machines = &args.traced.machines;
@@ -37,7 +38,10 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         .iter()
         .map(|(.., between)| run.on(between.machines(), &args.traced))
         .collect::<Result<_, _>>()?;
+    let machines = run.matrix.machines();
     let (mut explainers, mut finished) = run.observe(at, explainer)?;
+    // A log may have left some out.
+    let pairs = if explainers.len() == machines { pairs } else { Vec::new() };
     for ((left, right, between), again) in pairs.into_iter().zip(again) {
         let (before, rest) = explainers.split_at_mut(right);
         if let (true, true, Some(again)) = (finished, before[left].differs(&rest[0]), again) {

@@ -16,6 +16,7 @@ mod compare;
 mod cost;
 #[cfg_attr(not(target_os = "linux"), path = "cost_other.rs")]
 mod cost_real;
+mod defaults;
 mod exit;
 mod explain;
 mod found;
@@ -49,7 +50,7 @@ mod verify_real;
 mod watch;
 
 use args::{Args, Command};
-use clap::Parser;
+use clap::FromArgMatches;
 use output::{Failed, Out};
 use ptelab::pgtable::laws::PortFacts;
 use std::process::ExitCode;
@@ -66,7 +67,8 @@ pub fn main_with<P: PortFacts>() -> ExitCode {
 /// The program.
 pub fn main() -> ExitCode {
     ptelab::register_ports();
-    let args = Args::parse();
+    let matches = defaults::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     output::log(args.verbose);
     let mut out = Out::new();
     let done = match &args.command {

@@ -4,7 +4,9 @@ use crate::output::Failed;
 use crate::progress;
 use ptelab::kernels::{self, NamedKernel};
 use ptelab::scenario::Scenario;
-use ptelab::{KernelRules, Matrix, SelectError};
+use ptelab::{Call, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -35,12 +37,48 @@ pub(crate) fn of(matrix: Matrix, names: &str) -> Result<Matrix, SelectError> {
 
 /// Without the ports that lack the page size of the scenario. Warns which ones.
 pub(crate) fn for_pages_of(matrix: Matrix, scenario: &Scenario) -> Result<Matrix, SelectError> {
-    saying(matrix, |matrix| matrix.for_pages_of(scenario))
+    let matrix = saying(matrix, |matrix| matrix.for_pages_of(scenario))?;
+    note_sizes(&matrix, scenario);
+    Ok(matrix)
 }
 
 /// Those whose pages and huge pages have these sizes, in bytes. Warns which others were chosen.
 pub(crate) fn with_pages(matrix: Matrix, [page, huge]: [u64; 2]) -> Result<Matrix, SelectError> {
     saying(matrix, |matrix| matrix.with_pages(page, huge))
+}
+
+/// Warns which ports have no huge pages of sizes that a scenario sets, where it does not expect that.
+pub(crate) fn note_sizes(matrix: &Matrix, scenario: &Scenario) {
+    let sizes = RefCell::new(BTreeSet::new());
+    let _ = scenario.step_sum(|line| {
+        if let (Call::Thp { size: ThpKey::Kb(kb), .. }, None) = (&line.call, line.expect) {
+            sizes.borrow_mut().insert(*kb);
+        }
+        0
+    });
+    for kb in sizes.into_inner() {
+        let lacking = matrix.without_thp(kb);
+        if !lacking.is_empty() {
+            progress::warn(&format!(
+                "{}: no huge pages of {kb}kB: setting them is ENOENT there",
+                lacking.join(", ")
+            ));
+        }
+    }
+}
+
+/// Warns which ports have no huge pages of sizes that are set for a log.
+pub(crate) fn note_log_sizes(matrix: &Matrix, thp: &[(ThpKey, ThpMode)]) {
+    for (key, _) in thp {
+        let ThpKey::Kb(kb) = *key else { continue };
+        let lacking = matrix.without_thp(kb);
+        if !lacking.is_empty() {
+            progress::warn(&format!(
+                "{}: no huge pages of {kb}kB, so --thp sets none there",
+                lacking.join(", ")
+            ));
+        }
+    }
 }
 
 fn saying(

@@ -1,9 +1,9 @@
 //! `ptelab calls`, `ptelab counters`, `ptelab ports`, `ptelab completions`, `ptelab man`
 
-use crate::args::{self, Args};
+use crate::args;
+use crate::defaults;
 use crate::exit::FINE;
 use crate::output::{Failed, Out};
-use clap::CommandFactory;
 use clap_complete::Shell;
 use ptelab::pgtable::CpuFeature;
 use ptelab::uapi::{ByteSize, FORMS, Params};
@@ -45,14 +45,14 @@ pub(crate) fn ports(out: &mut Out) -> Result<u8, Failed> {
 
 pub(crate) fn completions(shell: Shell, out: &mut Out) -> Result<u8, Failed> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "ptelab", &mut text);
+    clap_complete::generate(shell, &mut defaults::command(), "ptelab", &mut text);
     out.text(String::from_utf8_lossy(&text))?;
     Ok(FINE)
 }
 
 /// The manual page of the program, or of one of its commands; or all of them, into a folder.
 pub(crate) fn man(args: &args::Man, out: &mut Out) -> Result<u8, Failed> {
-    let mut program = Args::command();
+    let mut program = defaults::command();
     if let Some(folder) = &args.output {
         clap_mangen::generate_to(program, folder)
             .map_err(|error| Failed::Unusable(format!("{}: {error}", folder.display())))?;

@@ -60,10 +60,10 @@ pub(crate) fn ports_help() -> String {
     )
 }
 
-pub(crate) fn kernels_help() -> String {
+pub(crate) fn kernels_help(images: &str) -> String {
+    let also = if images.is_empty() { String::new() } else { format!("; or {images}") };
     format!(
-        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all; in run, compare, cost and fuzz also \
-        images, as arch/arm64/boot/Image",
+        "Kernels, separated by commas: {}, another release, a file of rules as mine.toml, or all{also}",
         machines::known()
     )
 }
@@ -73,5 +73,12 @@ pub(crate) fn held_against_help() -> String {
     format!(
         "The image to play on; with --host or --qemu, rules to hold the kernel against: {known}, or a file of rules [default: the \
         nearest]"
+    )
+}
+
+pub(crate) fn race_help() -> String {
+    let default = ptelab::KernelRules::DEFAULT.name;
+    format!(
+        "Only what hardware may do between the steps of operations, under this kernel: a release or a file of rules [default: {default}]"
     )
 }

@@ -1,6 +1,7 @@
 //! `ptelab replay`
 
 use crate::args;
+use crate::defaults::REPLAY;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
@@ -16,9 +17,7 @@ use std::path::Path;
 const MAX_SHOWN: usize = 10;
 
 pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
-    let defaults = ("x86_64,arm64", machines::before_and_default());
-    let matrix = crate::beside::seen_within(&args.machines, (defaults.0, &defaults.1), args.memory)?
-        .hw(HwKind::Counting);
+    let matrix = crate::beside::seen_within(&args.machines, &REPLAY, args.memory)?.hw(HwKind::Counting);
     let options = Options {
         thp: args.thp.clone(),
         fault_in: args.fault_in,
@@ -36,6 +35,7 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
     let name = args.files[0].display();
     let failed = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{name}: {error}"));
     let log = logs::open_all(&args.files)?;
+    machines::note_log_sizes(&matrix, &args.thp);
     progress::stop_on_ctrl_c();
     let bar = progress::spinner("lines");
     let watch = Watch { stop: &STOP, tick: &|lines| bar.inc(lines) };
@@ -46,6 +46,7 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
         ReplayError::Read(error) => failed(&error),
         other => Failed::Unusable(other.to_string()),
     })?;
+    done.notes.iter().for_each(|note| progress::warn(&format!("{name}: {note}")));
     if args.maps.is_some() && done.machines.iter().all(|played| played.maps.is_none()) {
         return Err(failed(
             &"the log does not show a /proc/PID/maps being opened, so there is no point to compare at",

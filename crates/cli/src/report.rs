@@ -1,14 +1,14 @@
 //! `ptelab report`
 
 use crate::args;
+use crate::defaults::REPORT;
 use crate::exit::{FINE, STOPPED};
-use crate::machines;
 use crate::output::{self, Failed, Out};
 use crate::traced::Run;
 use ptelab::show;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
-    let run = Run::new(&args.traced, "arm64,x86_64", &machines::before_and_default())?;
+    let run = Run::new(&args.traced, &REPORT)?;
     let name = run.name.clone();
     let trace = run.trace()?;
     if !trace.finished && trace.calls().is_empty() {
@@ -17,10 +17,10 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     }
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
     output::write_file(&args.output, page.as_bytes())?;
-    let (calls, machines) = (trace.calls().len(), trace.lanes.len());
+    let (calls, machines) = (trace.counted(), trace.lanes.len());
     let size = show::size((page.len() as u64).next_multiple_of(1024));
     if !output::is_stdout(&args.output) {
-        out.line(format!("{}: {calls} calls on {machines} machines, {size}", args.output.display()))?;
+        out.line(format!("{}: {calls} on {machines} machines, {size}", args.output.display()))?;
     }
     Ok(if trace.finished { FINE } else { STOPPED })
 }

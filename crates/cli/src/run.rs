@@ -1,16 +1,17 @@
 //! `ptelab run`
 
 use crate::args;
+use crate::defaults::{Defaults, RUN};
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress;
 use crate::{input, machines, verify_real};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
-use ptelab::{DEFAULT_PORTS, KernelRules, Matrix, RunReport, golden, show, table};
+use ptelab::{Matrix, RunReport, golden, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, _, reports) = all_reports(args, DEFAULT_PORTS, KernelRules::DEFAULT.name)?;
+    let (scenario, _, reports) = all_reports(args, &RUN)?;
     if args.json {
         let runs: Vec<_> = reports.iter().map(|report| golden::report_json(&scenario, report)).collect();
         out.json(&serde_json::json!({ "runs": runs }))?;
@@ -22,16 +23,15 @@ pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
     Ok(status(&reports))
 }
 
-/// The scenario, the machines that the options choose, and what it came to on them and on the kernel images; `arch` and `kernel` where
+/// The scenario, the machines that the options choose, and what it came to on them and on the kernel images; `defaults` are where
 /// the options say nothing. Beside images, machines show what images show.
 pub(crate) fn all_reports(
     args: &args::Scenario,
-    arch: &str,
-    kernel: &str,
+    defaults: &Defaults,
 ) -> Result<(Scenario, Matrix, Vec<RunReport>), Failed> {
     let images = args.images();
     let scenario = input::scenario(&args.file)?;
-    let matrix = machines::for_pages_of(args.matrix(arch, kernel)?, &scenario)?;
+    let matrix = machines::for_pages_of(args.matrix(defaults.ports, &defaults.kernels())?, &scenario)?;
     let mut all = if args.images_only() { Vec::new() } else { reports(&matrix, &scenario)? };
     if !images.is_empty() {
         let guest = args::Guest { port: None, guest: args.guest.clone() };

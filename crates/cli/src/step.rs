@@ -5,8 +5,8 @@ mod screen;
 mod stepper;
 
 use crate::args;
+use crate::defaults::STEP;
 use crate::exit::{FINE, STOPPED};
-use crate::machines;
 use crate::output::{Failed, Out};
 use crate::progress;
 use crate::traced::Run;
@@ -24,7 +24,7 @@ pub(crate) fn step(args: &args::Step, _: &mut Out) -> Result<u8, Failed> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failed::Unusable("step needs a terminal".to_owned()));
     }
-    let run = Run::new(&args.traced, "arm64,x86_64", &machines::before_and_default())?;
+    let run = Run::new(&args.traced, &STEP)?;
     let name = run.name.clone();
     let trace = run.trace()?;
     if trace.calls().is_empty() {

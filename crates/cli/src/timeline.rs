@@ -1,15 +1,15 @@
 //! `ptelab timeline`
 
 use crate::args;
+use crate::defaults::TIMELINE;
 use crate::exit::{FINE, STOPPED};
-use crate::machines;
 use crate::output::{self, Failed, Out};
 use crate::traced::Run;
 use std::path::Path;
 
 pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Failed> {
-    let trace = Run::new(&args.traced, "arm64,x86_64", &machines::before_and_default())?.trace()?;
-    let calls = trace.calls().len();
+    let trace = Run::new(&args.traced, &TIMELINE)?.trace()?;
+    let (calls, counted) = (trace.calls().len(), trace.counted());
     if let Some(path) = &args.output {
         let cannot = |error: &dyn std::fmt::Display| cannot_write(path, error);
         let mut file = output::create(path)?;
@@ -17,7 +17,7 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
         std::io::Write::flush(&mut file).map_err(|error| cannot(&error))?;
     }
     if let Some(path) = args.output.as_ref().filter(|path| !output::is_stdout(path)) {
-        out.line(format!("{}: {calls} calls; a microsecond stands for one of", path.display()))?;
+        out.line(format!("{}: {counted}; a microsecond stands for one of", path.display()))?;
         if trace.detailed() < calls {
             out.line(format!(
                 "  a large run: what happened in them is there up to call {}",
@@ -32,7 +32,7 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
         let file = output::create(path)?;
         ptelab_report::write_csv(&trace, file).map_err(|error| cannot_write(path, &error))?;
         if !output::is_stdout(path) {
-            out.line(format!("{}: {calls} calls", path.display()))?;
+            out.line(format!("{}: {counted}", path.display()))?;
         }
     }
     Ok(if trace.finished { FINE } else { STOPPED })

@@ -1,9 +1,10 @@
 //! Tracing what is in a file: a scenario or a log.
 
 use crate::args::Traced;
+use crate::defaults::Defaults;
 use crate::output::Failed;
 use crate::progress::{self, STOP};
-use crate::{input, logs};
+use crate::{input, logs, machines};
 use ptelab::exec::{self, Watch};
 use ptelab::observe::{self, Observer};
 use ptelab::replay::{self, Options, Replay, ReplayError};
@@ -37,14 +38,17 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Reads the file of the options; `arch` and `kernel` where they say nothing.
-    pub(crate) fn new(args: &Traced, arch: &str, kernel: &str) -> Result<Self, Failed> {
-        let matrix = crate::beside::seen_within(&args.machines, (arch, kernel), args.memory)?;
+    /// Reads the file of the options; these defaults are for where they say nothing.
+    pub(crate) fn new(args: &Traced, defaults: &Defaults) -> Result<Self, Failed> {
+        let matrix = crate::beside::seen_within(&args.machines, defaults, args.memory)?;
         let name = args.file.display().to_string();
         let source = if is_log(args) {
+            machines::note_log_sizes(&matrix, &args.thp);
             Source::Log(logs::open(&args.file)?)
         } else {
-            Source::Scenario(input::scenario(&args.file)?)
+            let scenario = input::scenario(&args.file)?;
+            machines::note_sizes(&matrix, &scenario);
+            Source::Scenario(scenario)
         };
         let options = Options { thp: args.thp.clone(), fault_in: args.fault_in, ..Options::default() };
         Ok(Self { name, source, matrix, options, again: false })
@@ -119,10 +123,10 @@ impl Run {
     }
 }
 
-/// Says which calls of a log could not be read.
+/// Says which machines a log was not replayed on, and which of its calls could not be read.
 fn warn_of(name: &str, replay: &Replay) {
-    for mistake in &replay.mistakes {
-        progress::warn(&format!("{name}: {mistake}"));
+    for text in replay.notes.iter().chain(&replay.mistakes) {
+        progress::warn(&format!("{name}: {text}"));
     }
 }
 

@@ -312,6 +312,56 @@ fn figures_say_what_they_rest_on() {
     assert!(stderr(&output).contains("smaps_rollup has one sum"), "{}", stderr(&output));
 }
 
+/// A process of which no page was seen is not said to have none.
+#[test]
+fn pages_that_were_not_seen_are_not_none() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 +++ in use 0x0+0 +++\n\
+        7 mmap(0x40000000, 65536, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x40000000\n\
+        7 vfork() = 8\n\
+        8 execve(\"/y\", [\"y\"], 0x7ffd /* 35 vars */) = 0\n\
+        8 exit_group(0) = ?\n\
+        7 +++ in use 0x40000000+4096 +++\n\
+        7 execve(\"/z\", [\"z\"], 0x7ffd /* 35 vars */) = 0\n";
+    let log = file("unseen.strace", log.as_bytes());
+    let text = stdout(&ptelab(&["replay", &log]));
+    assert!(
+        text.contains("  8 /y (vfork of 7): 1 call; at most 64.0K mapped; its pages were not seen\n"),
+        "{text}"
+    );
+    assert!(text.contains("64.0K mapped and 4.0K resident; its pages at its end were not seen\n"), "{text}");
+    let json = parsed(&ptelab(&["replay", &log, "--json"]));
+    assert_eq!(json["processes"][1]["most_resident"], serde_json::Value::Null, "{json}");
+}
+
+/// Ports that a log cannot be replayed on, or that lack a size of huge pages, are said; on the others it is replayed.
+#[test]
+fn ports_that_lack_what_a_log_takes_are_named() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0bd9397000\n\
+        7 exit_group(0) = ?\n";
+    let log = file("all.strace", log.as_bytes());
+    let all = ptelab(&["replay", &log, "--arch", "s390x,arm64-16k,x86_64", "--thp", "2048kB=always"]);
+    assert!(stdout(&all).contains("on s390x 6.16"), "{}", stdout(&all));
+    for text in [
+        "s390x: no huge pages of 2048kB, so --thp sets none there",
+        "arm64-16k: left out: line 2: a mapping at",
+    ] {
+        assert!(stderr(&all).contains(text), "{}", stderr(&all));
+    }
+    let none = ptelab(&["replay", &log, "--arch", "arm64-16k"]);
+    assert!(stderr(&none).contains("the log is of a machine with smaller pages"), "{}", stderr(&none));
+    let page = file("counted.html", b"");
+    let counted = stdout(&ptelab(&["report", &log, "-o", &page]));
+    assert!(
+        counted.contains(": 3 steps (2 calls + 1 that are not judged, as exits) on 4 machines, "),
+        "{counted}"
+    );
+    let page = std::fs::read_to_string(&page).expect("it is written");
+    let heading = "<h1>all.strace <small>3 steps (2 calls + 1 that are not judged, as exits) on arm64 and x86_64, each with Linux 6.16 and 7.3</small></h1>";
+    assert!(page.contains(heading), "{}", &page[..page.len().min(20_000)]);
+}
+
 /// What strace writes of a program, and which pages that used, are one log.
 #[test]
 fn a_program_is_watched() {

@@ -220,7 +220,9 @@ fn guest_of(port: Option<&str>, image: &Path) -> Result<&'static Guest, RealErro
     };
     let port = port_named(port).map_or(port, |known| known.name);
     let guest = Guest::of(port).ok_or_else(|| {
-        RealError::Missing(format!("QEMU boots no kernel for `{port}`: choose from {}", known()))
+        let names = GUESTS.each_ref().map(|guest| guest.port);
+        let choose = ptelab_run::choose_from(port, &names);
+        RealError::Missing(format!("QEMU boots no kernel for `{port}`: {choose} {}", known()))
     })?;
     match says {
         Some(other) if !guest.may_be(other) => {
