@@ -112,7 +112,9 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     };
     let watch = Watch { stop: &STOP, tick: &|_| () };
     let mut words = pair.words(&files, programs, watch, &tick)?;
-    progress::stage("making the programs that differ shorter");
+    if !progress::stopped() {
+        progress::stage("making the programs that differ shorter");
+    }
     bar.set_message("made shorter");
     pair.shrink(&mut words, programs, SHRINK, watch)?;
     bar.finish_and_clear();
