@@ -1237,6 +1237,19 @@ static int knows_huge_pages(void)
 	return knows;
 }
 
+/* Whether there are larger addresses than programs get unless they ask; not where to ask makes tables grow. */
+static int wide(void)
+{
+#if defined(__aarch64__) || defined(__x86_64__)
+	char *page = mmap((void *)(1UL << 50), PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	munmap(page, PAGE);
+	return (word)page >> 48 != 0;
+#else
+	return 0;
+#endif
+}
+
 static void facts(void)
 {
 	struct utsname name;
@@ -1254,7 +1267,7 @@ static void facts(void)
 	while (snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", nodes), there_is(path))
 		nodes++;
 	say("@| nodes %x\n", nodes ? nodes : 1);
-	say("@| pt_reclaim %d\n@| failed_type %x\n", frees_tables(), failed_type());
+	say("@| pt_reclaim %d\n@| failed_type %x\n@| wide %d\n", frees_tables(), failed_type(), wide());
 	flag("swap", "/proc/swaps");
 	flag("compaction", "/proc/sys/vm/compact_memory");
 	/* A kernel that knows them has settings of them only where the machine has their leaves. */

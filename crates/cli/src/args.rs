@@ -601,11 +601,14 @@ pub(crate) struct Series {
 }
 
 /// How kernel images are played.
-#[derive(Clone, Debug, ClapArgs)]
+#[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct Guest {
     /// The port of an image, where the image does not say it, as arm64-16k
     #[arg(long = "arch", value_name = "PORT")]
     pub(crate) port: Option<String>,
+    /// Switch a CPU feature of an image's machine: arm64.lpa2=on, x86_64.la57=on
+    #[arg(long, value_name = "PORT.FEATURE=on|off")]
+    pub(crate) cpu: Vec<String>,
     /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
@@ -640,9 +643,9 @@ impl Machines {
         self.kernel.as_deref().is_some_and(|names| machines::emulated(names).is_empty())
     }
 
-    /// The port that images are of, where the options say it.
-    pub(crate) fn port(&self) -> Option<String> {
-        self.arch.clone()
+    /// How images are played.
+    pub(crate) fn guest(&self) -> Guest {
+        Guest { port: self.arch.clone(), cpu: self.cpu.clone(), guest: None }
     }
 
     /// The same options without kernel images.

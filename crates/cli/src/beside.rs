@@ -16,7 +16,7 @@ pub(crate) fn seen_within(args: &args::Machines, defaults: &Defaults, memory: u6
     };
     let mut matrix = matrix.memory(memory);
     for image in args.images() {
-        let guest = args::Guest { port: args.port(), guest: None };
+        let guest = args.guest();
         let Emulated { port, release, builder, rules, note } = verify_real::beside(&image, &guest)?;
         progress::warn(&format!(
             "{}: Linux {release} of {port}; what happens within calls is that of the emulated kernel beside it, with the rules of {}",

@@ -88,7 +88,7 @@ pub(crate) fn cost(args: &args::Cost, images: &[PathBuf], out: &mut Out) -> Resu
     let bar = progress::told(progress::bar(workloads, "workloads"), "workloads");
     for path in images {
         progress::stage(format!("counting the instructions that calls take on {}", path.display()));
-        let guest = args::Guest { port: args.machines.port(), guest: None };
+        let guest = args.machines.guest();
         all.extend(measure(
             &verify_real::image(path, &guest)?,
             &path.display().to_string(),

@@ -15,7 +15,7 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
     let name = run.name.clone();
     if let Source::Scenario(scenario) = &run.source {
         let machines = &args.traced.machines;
-        let guest = args::Guest { port: machines.port(), guest: None };
+        let guest = machines.guest();
         for image in machines.images() {
             let Some(at) = args.at else {
                 let why = format!("{}: an image takes --at, the call's number", image.display());

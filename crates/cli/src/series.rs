@@ -60,7 +60,8 @@ fn pairs(args: &args::Series) -> Result<Vec<Pair>, Failed> {
         return Err(Failed::Unusable(why.to_owned()));
     }
     let image = |path: &Path, n: usize| {
-        let guest = args::Guest { port: arch.get(n).cloned(), guest: args.guest.clone() };
+        let guest =
+            args::Guest { port: arch.get(n).cloned(), guest: args.guest.clone(), ..Default::default() };
         verify_real::image(path, &guest)
     };
     let pair = |(n, (base, patched)): (usize, (&PathBuf, &PathBuf))| {

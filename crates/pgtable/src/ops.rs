@@ -46,13 +46,20 @@ pub trait PteOps: TlbOps {
         if !self.has_contpte() {
             return hw.store_run(p, pte, self.pfn_step(pte), nr);
         }
-        let pte = self.pte_mknoncont(pte);
+        let pte = self.as_stored(pte);
         if nr != 1 {
             return self.contpte_set_ptes(hw, addr, p, pte, nr);
         }
         self.contpte_try_unfold(hw, addr, p);
         hw.store(p, pte);
         self.contpte_try_fold(hw, addr, p, pte);
+    }
+
+    /// What [`set_ptes`](Self::set_ptes) makes of a word: where blocks are joined, it decides on the contiguous bit, and clears it
+    /// first, also where it is a bit of a software entry's offset.
+    #[inline]
+    fn as_stored(&self, pte: Pte) -> Pte {
+        if self.has_contpte() { self.pte_mknoncont(pte) } else { pte }
     }
 
     /// Writes one entry.

@@ -75,6 +75,7 @@ impl Image {
             nodes: 1,
             numa_balancing: false,
             swaps: false,
+            wide: false,
             icount: false,
             stop: None,
         };
@@ -105,6 +106,29 @@ impl Image {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.setup.image
+    }
+
+    /// With a CPU feature of its port switched on or off, as in `arm64.lpa2=on`; a switch of another port changes nothing.
+    ///
+    /// # Errors
+    /// A feature that QEMU's machine has not as a choice.
+    pub fn cpu(mut self, switch: &str) -> Result<Self, RealError> {
+        let Some((port, set)) = switch.split_once('.') else { return Ok(self) };
+        if port_named(port).is_none_or(|port| port.name != self.port()) {
+            return Ok(self);
+        }
+        let wide = self.setup.guest.wide.map(|(feature, _)| feature);
+        self.setup.wide = match set.split_once('=') {
+            Some((feature, "on")) if Some(feature) == wide => true,
+            Some((feature, "off")) if Some(feature) == wide => false,
+            _ => {
+                let choice =
+                    wide.map_or_else(String::new, |wide| format!("; there is {}.{wide}", self.port()));
+                let why = format!("`{switch}`: under QEMU that is no choice{choice}");
+                return Err(RealError::Missing(why));
+            }
+        };
+        Ok(self)
     }
 
     /// The port of its architecture.
@@ -516,7 +540,10 @@ fn built_alike(guest: &Guest, facts: &ImageFacts, rules: &'static KernelRules) -
     let without_devices = facts.failed_type != u64::from(swp_type::HWPOISON);
     let otherwise = facts.failed_type != 0 && rules.has(numbered) != without_devices;
     let rules = if otherwise { rules.with(numbered, without_devices) } else { rules };
-    let builder = Builder::new(port).memory(guest.memory).without(absent).kernel(rules);
+    let mut builder = Builder::new(port).memory(guest.memory).without(absent).kernel(rules);
+    if let Some((feature, _)) = guest.wide {
+        builder = builder.cpu(feature, facts.has("wide"));
+    }
     if has_feature(port, "soft_dirty") { builder.cpu("soft_dirty", facts.has("soft_dirty")) } else { builder }
 }
 

@@ -141,7 +141,7 @@ pub(crate) fn unmap_for_move<A: Arch, H: TableMemory>(
 }
 
 /// Puts one entry back, for the page that is in `pfn` now (`remove_migration_pte`). What a migration entry does not
-/// carry is lost: the protection is the VMA's own again, and a device that had the page alone has it no more.
+/// carry is lost, such as accessed on arm64 with LPA2, whose bit the entry has where a page has the contiguous one: the protection is the VMA's own again, and a device that had the page alone has it no more.
 pub(crate) fn restore_moved<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &Mm,
@@ -149,6 +149,8 @@ pub(crate) fn restore_moved<A: Arch, H: TableMemory>(
     pfn: Pfn,
 ) {
     let leaf = migration_leaf_of(pt, moved.old, moved.pfn, moved.exclusive);
+    let stored = pt.arch.as_stored(pt.soft_word(leaf));
+    let leaf = pt.soft_view(stored).expect("it is a software entry");
     let pte = migrated_pte(pt, &moved.vma, leaf, pfn);
     pt.pages.set_exclusive(pfn, 1, moved.exclusive);
     let p = pt.pte_offset(mm, moved.addr).expect("the entry's table is still there");

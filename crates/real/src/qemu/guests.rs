@@ -40,6 +40,8 @@ pub struct Guest {
     pub(super) ram: &'static [(u64, u64)],
     /// The order of bytes in the words of programs, and in those of tables.
     pub(super) orders: [Order; 2],
+    /// The CPU feature that makes addresses larger, as the port and QEMU call it, and the levels of tables then.
+    pub wide: Option<(&'static str, u8)>,
     /// Whether there are machines of several nodes.
     pub nodes: bool,
     /// What QEMU's CPUs lack that kernels have use for: the name in [`OPTIONS`](super::OPTIONS), and why.
@@ -97,13 +99,15 @@ pub const GUESTS: [Guest; 9] = [
     ARM64,
     Guest {
         port: "arm64-16k",
+        wide: Some(("lpa2", 4)),
         memory: 2048 * MIB,
         shifts: [14, 25],
-        read_root: |ttbr| root(ttbr & 0xffff_ffff_f000, 3),
+        read_root: |ttbr| root(ttbr & 0xffff_ffff_ffc0, 3),
         ..ARM64
     },
     Guest {
         port: "arm64-64k",
+        wide: Some(("lpa2", 3)),
         memory: 8192 * MIB,
         shifts: [16, 29],
         read_root: |ttbr| root(ttbr & 0xffff_ffff_ffc0, 3),
@@ -128,6 +132,7 @@ pub const GUESTS: [Guest; 9] = [
         mode: (Place::Register("cs"), 3, 3),
         ram: &[(0, ALL)],
         orders: LITTLE,
+        wide: Some(("la57", 5)),
         nodes: true,
         lacks: &[],
     },
@@ -151,6 +156,7 @@ pub const GUESTS: [Guest; 9] = [
         mode: (Place::Register("priv"), 3, 0),
         ram: &[(2 << 30, ALL)],
         orders: LITTLE,
+        wide: None,
         nodes: true,
         lacks: &[],
     },
@@ -174,6 +180,7 @@ pub const GUESTS: [Guest; 9] = [
         mode: (Place::Register("pswm"), 1 << 48, 1 << 48),
         ram: &[(0, ALL)],
         orders: [Order::Big; 2],
+        wide: None,
         nodes: false,
         lacks: &[(
             "huge_leaves",
@@ -202,6 +209,7 @@ pub const GUESTS: [Guest; 9] = [
         mode: (Place::Monitor("CRMD"), 3, 3),
         ram: &[(0, 256 * MIB), (2 << 30, ALL)],
         orders: LITTLE,
+        wide: None,
         nodes: true,
         lacks: &[],
     },
@@ -222,10 +230,11 @@ const ARM64: Guest = Guest {
     memory: 512 * MIB,
     shifts: [12, 21],
     root: Place::Register("TTBR0_EL1"),
-    read_root: |ttbr| root(ttbr & 0xffff_ffff_f000, 4),
+    read_root: |ttbr| root(ttbr & 0xffff_ffff_ffc0, 4),
     mode: (Place::Register("cpsr"), 0xf, 0),
     ram: &[(1 << 30, ALL)],
     orders: LITTLE,
+    wide: Some(("lpa2", 5)),
     nodes: true,
     lacks: &[],
 };
@@ -250,6 +259,7 @@ const PPC64: Guest = Guest {
     mode: (Place::Register("msr"), 1 << 14, 1 << 14),
     ram: &[(0, ALL)],
     orders: [Order::Little, Order::Big],
+    wide: None,
     nodes: true,
     lacks: &[],
 };

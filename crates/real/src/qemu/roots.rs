@@ -80,8 +80,9 @@ impl Qemu {
                 None
             };
             gdb.go()?;
-            if found.is_some() {
-                return Ok(found);
+            if let Some(Root { addr, levels }) = found {
+                let wide = self.guest.wide.filter(|_| self.facts.has("wide"));
+                return Ok(Some(Root { addr, levels: wide.map_or(levels, |(_, levels)| levels) }));
             }
             thread::sleep(Duration::from_micros(500));
         }

@@ -32,6 +32,8 @@ pub struct Setup {
     pub numa_balancing: bool,
     /// Whether a scenario makes swap devices, which need the image's [`Setup::disk`].
     pub swaps: bool,
+    /// Whether the CPU has what makes addresses larger: see [`Guest::wide`].
+    pub wide: bool,
     /// Whether time is counted in instructions: a nanosecond is one.
     pub icount: bool,
     /// Where this is set, nothing is waited for any more.
@@ -123,7 +125,13 @@ impl Setup {
         let mut qemu = Command::new(self.guest.qemu);
         let [machine, cpu] = self.guest.machine;
         qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
-        qemu.args(["-cpu", cpu, "-append", &self.append(), "-m", &format!("{}M", self.memory >> 20)]);
+        let cpu = match self.guest.wide {
+            Some((feature, _)) if self.wide => {
+                cpu.replace(&format!("{feature}=off"), &format!("{feature}=on"))
+            }
+            _ => cpu.to_owned(),
+        };
+        qemu.args(["-cpu", &cpu, "-append", &self.append(), "-m", &format!("{}M", self.memory >> 20)]);
         qemu.args(["-smp", "1", "-nodefaults", "-nographic", "-no-reboot", "-nic", "none"]);
         let several = self.nodes > 1;
         for (n, (path, len)) in ram.files().enumerate() {
@@ -192,6 +200,7 @@ mod tests {
             nodes: 1,
             numa_balancing: false,
             swaps: false,
+            wide: false,
             icount: false,
             stop: None,
         };
