@@ -425,6 +425,17 @@ impl Player {
         Ok(ABSENT.iter().filter_map(|(name, absent)| Some((*absent, missing(name)?))).collect())
     }
 
+    /// What the kernel was built without that a scenario asks for, with what that means.
+    ///
+    /// # Errors
+    /// Where the kernel does not come up.
+    pub fn lacks(&mut self, scenario: &Scenario) -> Result<Option<String>, VerifyError> {
+        let refused = |(absent, _): &(Absent, String)| {
+            scenario.steps().any(|step| absent.refuses(&step.line.call).is_some())
+        };
+        Ok(self.absent()?.into_iter().find(refused).map(|(_, why)| why))
+    }
+
     /// What a kernel said is wrong with it, since last asked. One that only warned lives on.
     pub fn take_alarms(&mut self) -> Vec<String> {
         let mut all = Vec::new();
