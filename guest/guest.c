@@ -605,6 +605,28 @@ static void settings(void)
 	write_file("/sys/kernel/debug/clear_warn_once", "1");
 }
 
+/*
+ * Asleep or not, khugepaged looks at some memory whenever huge leaves are switched on, and would put a scenario's folios together. It
+ * takes processes in the order in which they came, and does not get through the empty memory of this one.
+ */
+static void occupy_khugepaged(void)
+{
+	char path[LINE], *memory = MAP_FAILED;
+	word size = 1UL << 41;
+
+	while (memory == MAP_FAILED && (size >>= 1) > 1UL << 34)
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED)
+		return;
+	/* Only memory of which a page is in use is looked at. */
+	*(volatile char *)memory = 1;
+	snprintf(path, sizeof(path), THP "hugepages-%lukB/enabled", HUGE >> 10);
+	write_file(path, "madvise");
+	madvise(memory, size, MADV_HUGEPAGE);
+	madvise(memory, size, MADV_DONTFORK);
+	write_file(path, "never");
+}
+
 /* Bytes of free memory in pieces that are as large as a huge page. */
 static word free_in_pieces(void)
 {
@@ -1424,6 +1446,7 @@ int main(void)
 	}
 	catch_faults();
 	settings();
+	occupy_khugepaged();
 	set_up_box();
 	for (int n = 0; n < PROCESSES; n++)
 		make_pipes(&processes[n]);
