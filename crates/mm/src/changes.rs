@@ -364,7 +364,7 @@ changes! {
 
     /// Swap goes to clusters of slots that were never used before it fills up those in use.
     swap_prefers_fresh_clusters {
-        until: Turn::between("6.17", "7.2"),
+        until: Turn::at("6.18"),
         file: "mm/swapfile.c, cluster_alloc_swap_entry",
         probe: Probe::Plays {
             scenario: r#"
@@ -380,7 +380,7 @@ changes! {
 
     /// On a RAM disk the page of a slot's last swap entry is read bypassing the swap cache, so it is exclusive.
     swapin_bypasses_cache {
-        until: Turn::between("6.17", "7.2"),
+        until: Turn::between("6.18", "7.2"),
         file: "mm/memory.c, do_swap_page",
         probe: Probe::Plays {
             scenario: r#"
