@@ -610,8 +610,8 @@ pub(crate) struct Guest {
     #[arg(long, value_name = "PORT.FEATURE=on|off")]
     pub(crate) cpu: Vec<String>,
     /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) guest: Option<PathBuf>,
+    #[arg(long = "guest", value_name = "FOLDER")]
+    pub(crate) program: Option<PathBuf>,
 }
 
 impl Scenario {
@@ -645,7 +645,7 @@ impl Machines {
 
     /// How images are played.
     pub(crate) fn guest(&self) -> Guest {
-        Guest { port: self.arch.clone(), cpu: self.cpu.clone(), guest: None }
+        Guest { port: self.arch.clone(), cpu: self.cpu.clone(), program: None }
     }
 
     /// The same options without kernel images.

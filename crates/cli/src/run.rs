@@ -34,7 +34,7 @@ pub(crate) fn all_reports(
     let matrix = machines::for_pages_of(args.matrix(defaults.ports, &defaults.kernels())?, &scenario)?;
     let mut all = if args.images_only() { Vec::new() } else { reports(&matrix, &scenario)? };
     if !images.is_empty() {
-        let guest = args::Guest { port: None, guest: args.guest.clone(), ..args.machines.guest() };
+        let guest = args::Guest { port: None, program: args.guest.clone(), ..args.machines.guest() };
         progress::stop_on_ctrl_c();
         all = all.into_iter().map(verify_real::as_seen).collect::<Result<_, _>>()?;
         all.extend(verify_real::reports(&images, &guest, &scenario)?);

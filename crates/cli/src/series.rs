@@ -61,7 +61,7 @@ fn pairs(args: &args::Series) -> Result<Vec<Pair>, Failed> {
     }
     let image = |path: &Path, n: usize| {
         let guest =
-            args::Guest { port: arch.get(n).cloned(), guest: args.guest.clone(), ..Default::default() };
+            args::Guest { port: arch.get(n).cloned(), program: args.guest.clone(), ..Default::default() };
         verify_real::image(path, &guest)
     };
     let pair = |(n, (base, patched)): (usize, (&PathBuf, &PathBuf))| {

@@ -138,7 +138,7 @@ struct Played {
 
 /// The image at a path, as options say how it is played.
 pub(crate) fn image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
-    let image = Image::new(guest.port.as_deref(), path, guest.guest.clone());
+    let image = Image::new(guest.port.as_deref(), path, guest.program.clone());
     let image =
         guest.cpu.iter().fold(image, |image, switch| image?.cpu(switch)).map_err(VerifyError::from)?;
     Ok(image.stopped_by(&STOP))

@@ -81,7 +81,7 @@ impl Qemu {
             };
             gdb.go()?;
             if let Some(Root { addr, levels }) = found {
-                let wide = self.guest.wide.filter(|_| self.facts.has("wide"));
+                let wide = self.setup.guest.wide.filter(|_| self.facts.has("wide"));
                 return Ok(Some(Root { addr, levels: wide.map_or(levels, |(_, levels)| levels) }));
             }
             thread::sleep(Duration::from_micros(500));

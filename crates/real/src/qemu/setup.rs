@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a machine of QEMU's is made of.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a machine, each by itself")]
 pub struct Setup {
     /// The architecture.
     pub guest: &'static Guest,
