@@ -58,7 +58,7 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
         _ => 32,
     };
     const TASK_SIZE: u64 = 1 << 52;
-    const MAP_WINDOW: u64 = 1 << 48;
+    const MAP_WINDOW: u64 = if SHIFT == 14 { 1 << 47 } else { 1 << 48 };
     const MAX_PAGE_ORDER: u32 = match SHIFT {
         12 => 10,
         14 => 11,

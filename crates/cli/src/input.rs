@@ -1,7 +1,7 @@
 //! Reading files.
 
 use crate::machines;
-use crate::output::{Failed, stderr_has_color};
+use crate::output::{self, Failed, stderr_has_color};
 use crate::progress;
 use ptelab::Golden;
 use ptelab::golden::GoldenError;
@@ -28,6 +28,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failed> {
     if bytes.len() as u64 > MAX_INPUT {
         return Err(Failed::Unusable(format!("{name}: larger than 1 GiB")));
     }
+    output::keep(path);
     Ok(bytes)
 }
 

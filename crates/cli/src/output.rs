@@ -6,7 +6,8 @@ use ptelab::{BuildError, SelectError};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tracing::Level;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -112,11 +113,29 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// The files that were read.
+static READ: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A file that was read is not written to.
+pub(crate) fn keep(path: &Path) {
+    READ.lock().unwrap_or_else(PoisonError::into_inner).extend(path.canonicalize());
+}
+
+fn check_not_read(path: &Path) -> Result<(), Failed> {
+    let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if path.is_file() && path.canonicalize().is_ok_and(|path| read.contains(&path)) {
+        let why = format!("{}: this was read; the output would replace it", path.display());
+        return Err(Failed::Unusable(why));
+    }
+    Ok(())
+}
+
 /// A file to write to; `-` is standard output.
 pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
     if is_stdout(path) {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
+    check_not_read(path)?;
     let file =
         File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
     Ok(Box::new(BufWriter::new(file)))
@@ -127,6 +146,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
     if is_stdout(path) {
         return Ok(io::stdout().write_all(bytes)?);
     }
+    check_not_read(path)?;
     std::fs::write(path, bytes).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
 }
 

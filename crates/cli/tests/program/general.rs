@@ -281,6 +281,16 @@ fn compare_has_a_line_for_a_cover_letter() {
 }
 
 #[test]
+fn what_was_read_is_not_written_over() {
+    let before = std::fs::read(fixture("scenarios/contpte-fold.scn")).unwrap();
+    let path = &file("read.scn", &before);
+    for command in ["report", "timeline"] {
+        refused(&[command, path, "-o", path], &["read.scn: this was read"]);
+    }
+    assert_eq!(std::fs::read(path).unwrap(), before);
+}
+
+#[test]
 fn costs_of_what_was_not_measured_are_refused() {
     let scenario = fixture("scenarios/contpte-fold.scn");
     refused(&["cost", &scenario, "--arch", "generic"], &["nothing was measured on generic"]);

@@ -122,9 +122,11 @@ impl Image {
             Some((feature, "on")) if Some(feature) == wide => true,
             Some((feature, "off")) if Some(feature) == wide => false,
             _ => {
-                let choice =
-                    wide.map_or_else(String::new, |wide| format!("; there is {}.{wide}", self.port()));
-                let why = format!("`{switch}`: under QEMU that is no choice{choice}");
+                let choice = wide.map_or_else(
+                    || "has no switch".to_owned(),
+                    |wide| format!("takes {}.{wide}=on or =off", self.port()),
+                );
+                let why = format!("`{switch}`: a machine of {} under QEMU {choice}", self.port());
                 return Err(RealError::Missing(why));
             }
         };

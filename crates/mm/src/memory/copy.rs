@@ -133,8 +133,7 @@ fn copy_present_ptes<A: Arch, H: TableMemory>(
     let mut nr = 1;
     if let Some(folio) = pt.vm_normal_folio(pte) {
         nr = pt.folio_pte_batch(folio, src, pte, max, fork_respects(pt, vma));
-        // The first entry speaks for itself: writable and clean, it stays clean where pte_mkwrite would dirty it.
-        if (1..nr).any(|i| pt.arch.pte_write(pt.hw.peek(src.add(i)))) {
+        if any_writable_behind(pt, src, pte, nr) {
             pte = pt.arch.pte_mkwrite(pte);
         }
         folio_try_dup_anon_rmap_ptes(pt, child, folio, pte, nr);
@@ -152,6 +151,25 @@ fn copy_present_ptes<A: Arch, H: TableMemory>(
     }
     pt.set_ptes(addr, dst, pte, nr);
     nr
+}
+
+/// Whether a batch has a writable entry behind the first one, or behind the block that the first one speaks for. Where those alone are
+/// writable and clean, the batch stays clean, though `pte_mkwrite` may dirty it.
+fn any_writable_behind<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    src: Ptep,
+    pte: Pte,
+    nr: usize,
+) -> bool {
+    let mut i = pt.arch.pte_batch_hint(src, pte);
+    while i < nr {
+        let next = pt.hw.peek(src.add(i));
+        if pt.arch.pte_write(next) {
+            return true;
+        }
+        i += pt.arch.pte_batch_hint(src.add(i), next);
+    }
+    false
 }
 
 fn fork_respects<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma) -> Fpb {

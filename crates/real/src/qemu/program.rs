@@ -5,6 +5,7 @@ use crate::real::RealError;
 use cpio::newc::{self, Builder, ModeFileType};
 use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -41,7 +42,8 @@ fn compile(guest: &Guest, source: &Path, program: &Path) -> Result<Output, RealE
         let [page, huge] = guest.shifts;
         command.args(["-static", "-O2", "-Wall", "-Wextra"]).args(guest.compiler_options);
         command.args([format!("-DPAGE_SHIFT={page}"), format!("-DHUGE_SHIFT={huge}")]);
-        command.arg("-o").arg(program).arg(source);
+        // Ctrl-C is for this program, which looks at it as soon as the compiler is done.
+        command.arg("-o").arg(program).arg(source).process_group(0);
         match command.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             done => return done.map_err(RealError::io(compiler)),
