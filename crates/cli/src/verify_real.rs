@@ -88,7 +88,11 @@ impl<'a> Verdicts<'a> {
             out.json(&OnReal { host, tally, finished })?;
         } else {
             let skipped = tally.files.iter().filter(|verdict| verdict.skipped.is_some()).count();
-            let skipped = if skipped > 0 { format!(", {skipped} files skipped") } else { String::new() };
+            let skipped = match skipped {
+                0 => String::new(),
+                1 => ", 1 file skipped".to_owned(),
+                many => format!(", {many} files skipped"),
+            };
             out.line(format!("{tally}{skipped}{}", if finished { "" } else { ", stopped" }))?;
         }
         Ok(match (finished, equal) {

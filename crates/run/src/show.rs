@@ -168,7 +168,8 @@ pub fn dump_text(report: &RunReport, dump: &Dump) -> String {
 
 /// What failed and what was not expected, in a few lines.
 pub fn summary(report: &RunReport) -> String {
-    let mut text = format!("{}, Linux {}: {} lines", report.arch, report.kernel, report.lines);
+    let lines = if report.lines == 1 { "line" } else { "lines" };
+    let mut text = format!("{}, Linux {}: {} {lines}", report.arch, report.kernel, report.lines);
     if !report.finished {
         text.push_str(" (stopped)");
     }
