@@ -106,8 +106,8 @@ fn differing(all: &[Differing], out: &mut Out) -> Result<(), Failed> {
         out.line("  no difference")?;
     }
     for pair in all {
-        let plural = if pair.count == 1 { "" } else { "s" };
-        out.differing(format!("  {} and {}: {} difference{plural}", pair.left, pair.right, pair.count))?;
+        let count = show::counted(pair.count as u64, "difference");
+        out.differing(format!("  {} and {}: {count}", pair.left, pair.right))?;
         for text in &pair.differences {
             out.line(format!("    {text}"))?;
         }

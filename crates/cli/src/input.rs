@@ -6,7 +6,7 @@ use crate::progress;
 use ptelab::Golden;
 use ptelab::golden::GoldenError;
 use ptelab::scenario::{self, Diagnostic, Diagnostics, Scenario};
-use ptelab::{Call, ThpKey};
+use ptelab::{Call, ThpKey, show};
 use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
@@ -104,8 +104,11 @@ fn of_syzkaller(name: &str, text: &str) -> String {
     if left_out > 0 {
         let names: Vec<String> =
             found.skipped.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        let calls = if left_out == 1 { "call" } else { "calls" };
-        progress::warn(&format!("{name}: {left_out} {calls} left out ({})", names.join(", ")));
+        progress::warn(&format!(
+            "{name}: {} left out ({})",
+            show::counted(left_out, "call"),
+            names.join(", ")
+        ));
     }
     found.scenario
 }

@@ -57,27 +57,24 @@ pub(crate) fn note_sizes(matrix: &Matrix, scenario: &Scenario) {
         0
     });
     for kb in sizes.into_inner() {
-        let lacking = matrix.without_thp(kb);
-        if !lacking.is_empty() {
-            progress::warn(&format!(
-                "{}: no huge pages of {kb}kB: setting them is ENOENT there",
-                lacking.join(", ")
-            ));
-        }
+        note_size(matrix, kb, ": setting them is ENOENT there");
     }
 }
 
 /// Warns which ports have no huge pages of sizes that are set for a log.
 pub(crate) fn note_log_sizes(matrix: &Matrix, thp: &[(ThpKey, ThpMode)]) {
     for (key, _) in thp {
-        let ThpKey::Kb(kb) = *key else { continue };
-        let lacking = matrix.without_thp(kb);
-        if !lacking.is_empty() {
-            progress::warn(&format!(
-                "{}: no huge pages of {kb}kB, so --thp sets none there",
-                lacking.join(", ")
-            ));
+        if let ThpKey::Kb(kb) = *key {
+            note_size(matrix, kb, ", so --thp sets none there");
         }
+    }
+}
+
+/// Warns which ports have no huge pages of this size, and what follows.
+fn note_size(matrix: &Matrix, kb: u64, follows: &str) {
+    let lacking = matrix.without_thp(kb);
+    if !lacking.is_empty() {
+        progress::warn(&format!("{}: no huge pages of {kb}kB{follows}", lacking.join(", ")));
     }
 }
 

@@ -159,9 +159,8 @@ fn mlock_fixup<A: Arch, H: TableMemory>(
     if flags == vma.flags || vma.flags.intersects(exempt) {
         return Ok(());
     }
-    let old = vma.flags;
     vma_modify_flags(k, mm, start, end, flags)?;
-    if (old ^ flags).contains(VmFlags::LOCKED) {
+    if (vma.flags ^ flags).contains(VmFlags::LOCKED) {
         k.pt.pages.lru_add_drain();
     }
     Ok(())

@@ -245,6 +245,18 @@ impl Pages {
         &mut self.large[slot]
     }
 
+    /// Whether a folio's head has a flag.
+    #[inline]
+    fn is(&self, head: Pfn, flag: u64) -> bool {
+        self.meta[head.index()].word & flag != 0
+    }
+
+    #[inline]
+    fn set(&mut self, head: Pfn, flag: u64, on: bool) {
+        let word = &mut self.meta[head.index()].word;
+        *word = if on { *word | flag } else { *word & !flag };
+    }
+
     /// Makes a folio anonymous memory of `anon_vma`, at page offset `index` of it.
     pub(crate) fn set_anon(&mut self, span: FolioSpan, anon_vma: u32, index: u64) {
         self.set_owner(span, anon_vma, index, Head::ANON);
@@ -276,33 +288,32 @@ impl Pages {
     /// Whether this is anonymous memory.
     #[inline]
     pub fn is_anon(&self, span: FolioSpan) -> bool {
-        self.meta[span.head.index()].word & Head::ANON != 0
+        self.is(span.head, Head::ANON)
     }
 
     /// The shared object that keeps this page, dropped: it lives on only while mapped.
     pub(crate) fn uncache(&mut self, span: FolioSpan) {
-        self.meta[span.head.index()].word &= !Head::CACHED;
+        self.set(span.head, Head::CACHED, false);
     }
 
     /// Puts a folio into the swap cache, which keeps it as an object does.
     pub(crate) fn set_swapcache(&mut self, span: FolioSpan) {
-        self.meta[span.head.index()].word |= Head::CACHED;
+        self.set(span.head, Head::CACHED, true);
     }
 
     /// Takes a reference that keeps a folio while nobody maps it.
     pub(crate) fn hold(&mut self, span: FolioSpan) {
-        self.meta[span.head.index()].word |= Head::HELD;
+        self.set(span.head, Head::HELD, true);
     }
 
     /// Counts the reference of a batch that a folio waits in, or no longer.
     pub(crate) fn set_batched(&mut self, span: FolioSpan, batched: bool) {
-        let word = &mut self.meta[span.head.index()].word;
-        *word = if batched { *word | Head::BATCHED } else { *word & !Head::BATCHED };
+        self.set(span.head, Head::BATCHED, batched);
     }
 
     /// Whether a batch holds a reference to a folio.
     pub fn is_batched(&self, span: FolioSpan) -> bool {
-        self.meta[span.head.index()].word & Head::BATCHED != 0
+        self.is(span.head, Head::BATCHED)
     }
 
     /// The object that keeps it, where one does.
@@ -313,18 +324,18 @@ impl Pages {
 
     /// A page failed (`PG_hwpoison`): it is held for ever, and nobody may have it.
     pub(crate) fn set_hwpoison(&mut self, page: FolioSpan) {
-        self.meta[page.head.index()].word |= Head::HWPOISON;
+        self.set(page.head, Head::HWPOISON, true);
         self.hold(page);
     }
 
     /// Whether a page that is a folio of its own failed.
     pub fn is_hwpoison(&self, page: Pfn) -> bool {
-        self.meta[page.index()].word & Head::HWPOISON != 0
+        self.is(page, Head::HWPOISON)
     }
 
     /// Gives that reference up, and frees the folio if it was the last.
     pub(crate) fn release_hold(&mut self, span: FolioSpan) {
-        self.meta[span.head.index()].word &= !Head::HELD;
+        self.set(span.head, Head::HELD, false);
         self.free_unused(span);
     }
 
@@ -342,31 +353,30 @@ impl Pages {
 
     /// Whether the folio's contents count as modified.
     pub fn is_dirty(&self, span: FolioSpan) -> bool {
-        self.meta[span.head.index()].word & Head::DIRTY != 0
+        self.is(span.head, Head::DIRTY)
     }
 
     pub(crate) fn set_dirty(&mut self, span: FolioSpan, dirty: bool) {
-        let word = &mut self.meta[span.head.index()].word;
-        *word = if dirty { *word | Head::DIRTY } else { *word & !Head::DIRTY };
+        self.set(span.head, Head::DIRTY, dirty);
     }
 
     /// Whether the swap cache or an object keeps it.
     pub(crate) fn is_cached(&self, span: FolioSpan) -> bool {
-        self.meta[span.head.index()].word & Head::CACHED != 0
+        self.is(span.head, Head::CACHED)
     }
 
     /// Whether `MADV_FREE` gave it up.
     pub fn is_lazyfree(&self, span: FolioSpan) -> bool {
-        self.is_anon(span) && self.meta[span.head.index()].word & Head::SWAPBACKED == 0
+        self.is_anon(span) && !self.is(span.head, Head::SWAPBACKED)
     }
 
     pub(crate) fn set_lazyfree(&mut self, span: FolioSpan) {
-        self.meta[span.head.index()].word &= !Head::SWAPBACKED;
+        self.set(span.head, Head::SWAPBACKED, false);
     }
 
     /// It is to be kept again: something was written to it after all.
     pub(crate) fn set_swapbacked(&mut self, span: FolioSpan) {
-        self.meta[span.head.index()].word |= Head::SWAPBACKED;
+        self.set(span.head, Head::SWAPBACKED, true);
     }
 
     // Exclusivity.

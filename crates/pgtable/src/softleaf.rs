@@ -81,19 +81,21 @@ changes! {
 impl SoftleafRules {
     /// The number that stands in the word for a type.
     pub(crate) const fn number(self, ty: u8) -> u8 {
-        match ty {
-            swp_type::HWPOISON..=swp_type::MIGRATION_WRITE if self.softleaf_without_devices => ty + 3,
-            swp_type::DEVICE_WRITE..=swp_type::DEVICE_EXCLUSIVE if self.softleaf_without_devices => ty - 4,
-            _ => ty,
-        }
+        self.turned(ty, 3)
     }
 
     /// The type that a number in a word stands for.
     pub(crate) const fn ty(self, number: u8) -> u8 {
-        match number {
-            24..=26 if self.softleaf_without_devices => number + 4,
-            27..=30 if self.softleaf_without_devices => number - 3,
-            _ => number,
+        self.turned(number, 4)
+    }
+
+    /// Without device memory, the seven types below the marker are turned, so that each keeps a number.
+    const fn turned(self, ty: u8, by: u8) -> u8 {
+        match ty {
+            swp_type::HWPOISON..=swp_type::DEVICE_EXCLUSIVE if self.softleaf_without_devices => {
+                swp_type::HWPOISON + (ty - swp_type::HWPOISON + by) % 7
+            }
+            _ => ty,
         }
     }
 }

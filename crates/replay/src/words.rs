@@ -1,9 +1,6 @@
 //! Numbers as people read them.
 
-/// `1 call`, `2 calls`
-pub(crate) fn counted(n: u64, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
+pub(crate) use ptelab_run::show::counted;
 
 /// A size with one place: `64.0M`.
 pub(crate) fn size_text(bytes: u64) -> String {

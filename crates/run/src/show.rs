@@ -29,6 +29,11 @@ pub fn size(bytes: u64) -> String {
     ByteSize(bytes).to_string()
 }
 
+/// `1 call`, `2 calls`
+pub fn counted(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// A VMA in a line: `0x40000000-0x40010000 rw-p  rss 64K  rd wr mr mw me ac`.
 pub fn vma_line(vma: &VmaFacts) -> String {
     let huge = if vma.anon_huge > 0 { format!(" ({} huge)", size(vma.anon_huge)) } else { String::new() };
@@ -168,8 +173,7 @@ pub fn dump_text(report: &RunReport, dump: &Dump) -> String {
 
 /// What failed and what was not expected, in a few lines.
 pub fn summary(report: &RunReport) -> String {
-    let lines = if report.lines == 1 { "line" } else { "lines" };
-    let mut text = format!("{}, Linux {}: {} {lines}", report.arch, report.kernel, report.lines);
+    let mut text = format!("{}, Linux {}: {}", report.arch, report.kernel, counted(report.lines, "line"));
     if !report.finished {
         text.push_str(" (stopped)");
     }

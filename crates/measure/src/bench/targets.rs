@@ -7,7 +7,7 @@ use ptelab_machine::mm::Rules;
 use ptelab_machine::{Builder, HwKind, KernelRules, ports};
 use ptelab_real::facts;
 use ptelab_run::exec::Watch;
-use ptelab_run::{Matrix, compare, kernels, port_names};
+use ptelab_run::{Matrix, SelectError, compare, kernels, port_names};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -69,12 +69,17 @@ dump(0x40000000, 1G, "T2")
 const LARGEST: u64 = 1 << 40;
 const LARGEST_TAKES: u64 = 10 << 30;
 
+/// The machines that are compared unless told otherwise.
+fn compared() -> Result<Matrix, SelectError> {
+    Matrix::new().kernels(&kernels::listed(kernels::compared()))
+}
+
 /// The measurement of layouts that the targets are about.
 ///
 /// # Errors
 /// Where there is none of the kernels that the targets are about.
 pub fn target_bench() -> Result<Bench, Skip> {
-    let matrix = Matrix::new().kernels(&kernels::listed(kernels::compared()))?;
+    let matrix = compared()?;
     let kinds = [HwKind::Plain, HwKind::Counting];
     Ok(Bench {
         layouts: ["t1", "t2", "t3"].into_iter().filter_map(Layout::by_name).collect(),
@@ -114,8 +119,7 @@ pub fn targets(watch: Watch<'_>) -> Result<Option<Targets>, Skip> {
 fn compare_seconds() -> Result<f64, Skip> {
     let scenario = ptelab_scenario::parse(T2)?;
     let begin = Instant::now();
-    let reports =
-        Matrix::new().kernels(&kernels::listed(kernels::compared()))?.run(&scenario, Watch::nobody())?;
+    let reports = compared()?.run(&scenario, Watch::nobody())?;
     let (ports, _) = compare::compare(&scenario, &reports);
     if let Some(differing) = ports.first() {
         return Err(Skip(format!("{} and {} differ", differing.left, differing.right)));

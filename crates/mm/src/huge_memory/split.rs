@@ -141,7 +141,8 @@ pub(crate) fn unmap_for_move<A: Arch, H: TableMemory>(
 }
 
 /// Puts one entry back, for the page that is in `pfn` now (`remove_migration_pte`). What a migration entry does not
-/// carry is lost, such as accessed on arm64 with LPA2, whose bit the entry has where a page has the contiguous one: the protection is the VMA's own again, and a device that had the page alone has it no more.
+/// carry is lost: the protection is the VMA's own again, and a device that had the page alone has it no more; on arm64 with LPA2
+/// also accessed, which the entry has where a page has the contiguous bit.
 pub(crate) fn restore_moved<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &Mm,
