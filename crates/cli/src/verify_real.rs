@@ -10,7 +10,7 @@ use ptelab::real::qemu::{Boots, Image, Player};
 use ptelab::real::{Beside, EntryChange, Helpers, VerifyError};
 use ptelab::scenario::Scenario;
 use ptelab::verdict::VerdictTotals;
-use ptelab::{Builder, Golden, KernelRules, RunReport, Verdict};
+use ptelab::{Builder, CpuSwitch, Golden, KernelRules, RunReport, Verdict, show};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io;
@@ -90,8 +90,7 @@ impl<'a> Verdicts<'a> {
             let skipped = tally.files.iter().filter(|verdict| verdict.skipped.is_some()).count();
             let skipped = match skipped {
                 0 => String::new(),
-                1 => ", 1 file skipped".to_owned(),
-                many => format!(", {many} files skipped"),
+                some => format!(", {} skipped", show::counted(some as u64, "file")),
             };
             out.line(format!("{tally}{skipped}{}", if finished { "" } else { ", stopped" }))?;
         }
@@ -142,9 +141,11 @@ struct Played {
 
 /// The image at a path, as options say how it is played.
 pub(crate) fn image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
-    let image = Image::new(guest.port.as_deref(), path, guest.program.clone());
-    let image =
-        guest.cpu.iter().fold(image, |image, switch| image?.cpu(switch)).map_err(VerifyError::from)?;
+    let mut image =
+        Image::new(guest.port.as_deref(), path, guest.program.clone()).map_err(VerifyError::from)?;
+    for switch in &guest.cpu {
+        image = image.cpu(&CpuSwitch::parse(switch)?).map_err(VerifyError::from)?;
+    }
     Ok(image.stopped_by(&STOP))
 }
 

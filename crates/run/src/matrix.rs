@@ -35,6 +35,27 @@ pub struct CpuSwitch {
     pub on: bool,
 }
 
+impl CpuSwitch {
+    /// Reads `arm64.hafdbs=off`.
+    ///
+    /// # Errors
+    /// Where it is not written `PORT.FEATURE=on` or `=off`, or there is no such port. Which features a port has is asked when its
+    /// machine is built.
+    pub fn parse(switch: &str) -> Result<Self, SelectError> {
+        let bad = || SelectError::Cpu(switch.to_owned());
+        let (name, state) = switch.split_once('=').ok_or_else(bad)?;
+        let (port, feature) = name.split_once('.').ok_or_else(bad)?;
+        let port = port_named(port).ok_or_else(|| SelectError::Port(port.to_owned()))?;
+        let known = port.features.iter().find(|known| known.name == feature);
+        let on = match (known, state) {
+            (Some(known), state) => known.state(state).ok_or_else(bad)?,
+            (None, "on" | "off") => state == "on",
+            (None, _) => return Err(bad()),
+        };
+        Ok(Self { port: port.name.to_owned(), feature: feature.to_owned(), on })
+    }
+}
+
 /// One machine of many, before it is built.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -127,20 +148,9 @@ impl Matrix {
     /// With a CPU feature switched: `arm64.hafdbs=off`.
     ///
     /// # Errors
-    /// Where it is not written `PORT.FEATURE=on` or `=off`, or there is no such port. Which features a port has is asked when its
-    /// machine is built.
+    /// Those of [`CpuSwitch::parse`].
     pub fn cpu(mut self, switch: &str) -> Result<Self, SelectError> {
-        let bad = || SelectError::Cpu(switch.to_owned());
-        let (name, state) = switch.split_once('=').ok_or_else(bad)?;
-        let (port, feature) = name.split_once('.').ok_or_else(bad)?;
-        let port = port_named(port).ok_or_else(|| SelectError::Port(port.to_owned()))?;
-        let known = port.features.iter().find(|known| known.name == feature);
-        let on = match (known, state) {
-            (Some(known), state) => known.state(state).ok_or_else(bad)?,
-            (None, "on" | "off") => state == "on",
-            (None, _) => return Err(bad()),
-        };
-        self.cpu.push(CpuSwitch { port: port.name.to_owned(), feature: feature.to_owned(), on });
+        self.cpu.push(CpuSwitch::parse(switch)?);
         Ok(self)
     }
 

@@ -18,7 +18,7 @@ use ptelab_real::RealError;
 use ptelab_real::qemu::{DISK, Qemu, Setup, for_qemu};
 use ptelab_run::exec::Watch;
 use ptelab_run::kernels::{self, NamedKernel};
-use ptelab_run::{RunReport, parallel};
+use ptelab_run::{CpuSwitch, RunReport, parallel};
 use ptelab_scenario::Scenario;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -108,28 +108,22 @@ impl Image {
         &self.setup.image
     }
 
-    /// With a CPU feature of its port switched on or off, as in `arm64.lpa2=on`; a switch of another port changes nothing.
+    /// With a CPU feature of its port switched; a switch of another port changes nothing.
     ///
     /// # Errors
     /// A feature that QEMU's machine has not as a choice.
-    pub fn cpu(mut self, switch: &str) -> Result<Self, RealError> {
-        let Some((port, set)) = switch.split_once('.') else { return Ok(self) };
-        if port_named(port).is_none_or(|port| port.name != self.port()) {
-            return Ok(self);
-        }
+    pub fn cpu(mut self, switch: &CpuSwitch) -> Result<Self, RealError> {
         let wide = self.setup.guest.wide.map(|(feature, _)| feature);
-        self.setup.wide = match set.split_once('=') {
-            Some((feature, "on")) if Some(feature) == wide => true,
-            Some((feature, "off")) if Some(feature) == wide => false,
-            _ => {
-                let choice = wide.map_or_else(
-                    || "has no switch".to_owned(),
-                    |wide| format!("takes {}.{wide}=on or =off", self.port()),
-                );
-                let why = format!("`{switch}`: a machine of {} under QEMU {choice}", self.port());
+        if switch.port == self.port() {
+            if Some(switch.feature.as_str()) != wide {
+                let CpuSwitch { port, feature, .. } = switch;
+                let choice =
+                    wide.map_or_else(|| "has no switch".to_owned(), |wide| format!("takes {port}.{wide}"));
+                let why = format!("`{port}.{feature}`: a machine of {port} under QEMU {choice}");
                 return Err(RealError::Missing(why));
             }
-        };
+            self.setup.wide = switch.on;
+        }
         Ok(self)
     }
 
