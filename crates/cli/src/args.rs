@@ -2,6 +2,7 @@
 
 use crate::machines;
 use crate::names::{KERNELS, PORTS, cpu_help, held_against_help, kernels_help, ports_help, race_help};
+use crate::output::Failed;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ptelab::replay::FaultIn;
 use ptelab::{Config, DEFAULT_PORTS, HwKind, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
@@ -509,10 +510,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["layout", "machine", "vs_host", "size"])]
     pub(crate) scale: Option<u64>,
     /// Instead: the project's own targets, each with what was measured now
-    #[arg(long, conflicts_with_all = ["layout", "machine", "vs_host", "size", "scale", "rounds"])]
+    #[arg(long, conflicts_with_all = ["arch", "kernel", "cpu", "layout", "machine", "vs_host", "size", "scale", "rounds"])]
     pub(crate) targets: bool,
     /// Instead: print a run that --save wrote
-    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["layout", "machine", "vs_host", "size", "scale", "rounds", "targets", "save", "json"])]
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["arch", "kernel", "cpu", "layout", "machine", "vs_host", "size", "scale", "rounds", "targets", "save", "json"])]
     pub(crate) show: Option<PathBuf>,
     /// Also write the results, with every sample, to a file of this folder that is named by date and host
     #[arg(long, value_name = "FOLDER")]
@@ -571,6 +572,9 @@ pub(crate) struct Series {
     /// The ports of the images, in the same order, where they do not say it, as arm64-16k
     #[arg(long, value_name = "PORT")]
     pub(crate) arch: Vec<String>,
+    /// Switch a CPU feature of the machines of an architecture: arm64.lpa2=on, x86_64.la57=on
+    #[arg(long, value_name = "PORT.FEATURE=on|off")]
+    pub(crate) cpu: Vec<String>,
     /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
@@ -614,6 +618,15 @@ pub(crate) struct Guest {
     pub(crate) program: Option<PathBuf>,
 }
 
+impl Guest {
+    /// An error where one of these is given and there is no image.
+    pub(crate) fn refuse(&self) -> Result<(), Failed> {
+        let Self { port, cpu, program } = self;
+        let given = [("--arch", port.is_some()), ("--cpu", !cpu.is_empty()), ("--guest", program.is_some())];
+        machines::refuse_without_image(&given)
+    }
+}
+
 impl Scenario {
     /// The kernel images among the kernels that the options name.
     pub(crate) fn images(&self) -> Vec<PathBuf> {
@@ -641,6 +654,11 @@ impl Machines {
     /// Whether nothing but images is named.
     pub(crate) fn images_only(&self) -> bool {
         self.kernel.as_deref().is_some_and(|names| machines::emulated(names).is_empty())
+    }
+
+    /// The switches of CPUs.
+    pub(crate) fn switches(&self) -> &[String] {
+        &self.cpu
     }
 
     /// How images are played.

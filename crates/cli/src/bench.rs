@@ -3,9 +3,9 @@
 use crate::args;
 use crate::defaults::BENCH;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{input, machines};
+use crate::{beside, input, machines};
 use ptelab::bench::{
     self, Bench, BenchHost, BenchReport, HostRuns, LAYOUT_PAGES, LAYOUTS, Layout, ScaleRow, Skip, Targets,
 };
@@ -19,6 +19,7 @@ pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
     if let Some(path) = &args.show {
         return show(path, out);
     }
+    args.save.as_deref().map_or(Ok(()), output::check_folder)?;
     match args.scale {
         _ if args.targets => targets(args, out),
         Some(max) => scale(args, max, out),
@@ -27,7 +28,9 @@ pub(crate) fn bench(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
 }
 
 fn layouts(args: &args::Bench, out: &mut Out) -> Result<u8, Failed> {
-    let matrix = machines::with_pages(args.machines.matrix(BENCH.ports, &BENCH.kernels())?, LAYOUT_PAGES)?;
+    let matrix = args.machines.matrix(BENCH.ports, &BENCH.kernels())?;
+    beside::check_switches(&args.machines, &matrix)?;
+    let matrix = machines::with_pages(matrix, LAYOUT_PAGES)?;
     let bench = Bench {
         layouts: chosen(&args.layout)?,
         machines: subjects(args, &matrix),
@@ -157,6 +160,7 @@ struct Sizes {
 
 fn scale(args: &args::Bench, max: u64, out: &mut Out) -> Result<u8, Failed> {
     let matrix = args.machines.matrix("arm64", KernelRules::DEFAULT.name)?.hw(ptelab::HwKind::Plain);
+    beside::check_switches(&args.machines, &matrix)?;
     for subject in matrix.subjects() {
         let (rows, finished) = scale_one(&subject, max)?;
         let (arch, kernel) = (subject.arch, subject.kernel);

@@ -3,7 +3,7 @@
 use crate::defaults::Defaults;
 use crate::output::Failed;
 use crate::verify_real::Emulated;
-use crate::{args, progress, verify_real};
+use crate::{args, machines, progress, verify_real};
 use ptelab::Matrix;
 
 /// The machines that options choose, or these defaults, with so much memory. Of a kernel image it is the
@@ -14,6 +14,7 @@ pub(crate) fn seen_within(args: &args::Machines, defaults: &Defaults, memory: u6
     } else {
         args.without_images().matrix(defaults.ports, &defaults.kernels())?
     };
+    check_switches(args, &matrix)?;
     let mut matrix = matrix.memory(memory);
     for image in args.images() {
         let guest = args.guest();
@@ -27,4 +28,18 @@ pub(crate) fn seen_within(args: &args::Machines, defaults: &Defaults, memory: u6
         matrix = matrix.and(port, rules, builder.memory(memory));
     }
     Ok(matrix)
+}
+
+/// Whether every switch of a CPU is of one of these machines' ports, or of an image's.
+pub(crate) fn check_switches(args: &args::Machines, matrix: &Matrix) -> Result<(), Failed> {
+    let switches = args.switches();
+    if switches.is_empty() {
+        return Ok(());
+    }
+    let mut ports = if args.images_only() { Vec::new() } else { matrix.port_list() };
+    let guest = args.guest();
+    for image in args.images() {
+        ports.push(verify_real::port_of(&image, &guest)?);
+    }
+    machines::check_switches(switches, &ports)
 }

@@ -4,11 +4,11 @@ use crate::args;
 use crate::defaults::COST;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out, stderr_has_color};
-use crate::{cost_real, input, machines, progress};
+use crate::{beside, cost_real, input, machines, progress};
 use ptelab::cost::{self, CostCheck, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::{self, Scenario};
-use ptelab::{Builder, HwKind, parallel};
+use ptelab::{Builder, HwKind, Matrix, parallel};
 use std::path::Path;
 
 pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
@@ -28,6 +28,7 @@ pub(crate) fn cost(args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
             let why = "images are measured, other kernels predicted: one kind at a time";
             return Err(Failed::Unusable(why.to_owned()));
         }
+        beside::check_switches(&args.machines, &Matrix::none())?;
         return cost_real::cost(args, &images, out);
     }
     let [file] = args.files.as_slice() else {
@@ -83,6 +84,7 @@ fn scenario_of(path: &Path) -> Result<(Scenario, String, String), Failed> {
 fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {
     let (scenario, arch, kernel) = scenario_of(path)?;
     let matrix = args.machines.matrix(&arch, &kernel)?.hw(HwKind::Counting);
+    beside::check_switches(&args.machines, &matrix)?;
     machines::note_sizes(&matrix, &scenario);
     let mut machines = matrix.builders().iter().map(Builder::build).collect::<Result<Vec<_>, _>>()?;
     progress::stop_on_ctrl_c();

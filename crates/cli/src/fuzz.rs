@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
 use crate::{found, fuzz_real, machines};
 use ptelab::fuzz::{self, Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
@@ -49,12 +49,16 @@ struct FoundReport<'a> {
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
+    for path in [&args.out, &args.emit_c].into_iter().flatten() {
+        output::check(path)?;
+    }
     match machines::images(&args.kernel).as_slice() {
         [] => {}
         [image] if machines::emulated(&args.kernel).is_empty() => return fuzz_real::fuzz(args, image, out),
         _ => return Err(Failed::Unusable("one image at a time, and no other kernel beside it".to_owned())),
     }
     let mut matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
+    machines::check_switches(&args.cpu, &matrix.port_list())?;
     for switch in &args.cpu {
         matrix = matrix.cpu(switch)?;
     }

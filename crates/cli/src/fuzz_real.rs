@@ -46,7 +46,7 @@ impl<'a> FoundReport<'a> {
 pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     let port = (args.arch != ptelab::DEFAULT_PORTS).then(|| args.arch.clone());
-    let image = verify_real::image(image, &args::Guest { port, cpu: args.cpu.clone(), program: None })?;
+    let image = verify_real::only_image(image, &args::Guest { port, cpu: args.cpu.clone(), program: None })?;
     progress::stage(format!("booting {}", image.path().display()));
     if !args.json {
         verify_real::print_image(&mut image.player()?, None, out)?;

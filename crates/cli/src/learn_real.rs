@@ -4,7 +4,7 @@ use crate::args;
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{fuzz_real, input, verdict, verify_real};
+use crate::{fuzz_real, input, machines, verdict, verify_real};
 use ptelab::exec::Watch;
 use ptelab::fuzz::{Size, scenario_text};
 use ptelab::real::VerifyError;
@@ -62,6 +62,12 @@ pub(crate) fn learn(args: &args::Learn, out: &mut Out) -> Result<u8, Failed> {
     let scenarios: Vec<Scenario> =
         args.files.iter().map(|path| input::scenario_of(path)).collect::<Result<_, _>>()?;
     let on_host = args.kernel == "host";
+    if on_host {
+        args.guest.refuse()?;
+        machines::refuse_without_image(&[("--golden", args.golden.is_some())])?;
+    }
+    args.output.as_deref().map_or(Ok(()), output::check)?;
+    args.golden.as_deref().map_or(Ok(()), output::check_folder)?;
     let (kernel, lesson, held) =
         if on_host { host(args, &known, &scenarios, out)? } else { image(args, &known, &scenarios, out)? };
     let Kernel { arch, release } = &kernel;
@@ -118,7 +124,7 @@ fn image(
     scenarios: &[Scenario],
     out: &mut Out,
 ) -> Result<Outcome, Failed> {
-    let image = verify_real::image(Path::new(&args.kernel), &args.guest)?;
+    let image = verify_real::only_image(Path::new(&args.kernel), &args.guest)?;
     progress::stage(format!("booting {}", args.kernel));
     let mut learned = LearnedImage::new(&image)?;
     let facts = learned.player().facts()?;
@@ -237,8 +243,8 @@ fn hold_scenarios(
         }
         let name = path.display().to_string();
         let done = match verdict(&name, scenario) {
-            Err(lost) if lost.is_loss() => {
-                Some(Verdict { file: name, differences: vec![lost.to_string()], ..Verdict::default() })
+            Err(error) if error.is_loss() || matches!(error, VerifyError::Golden(_)) => {
+                Some(Verdict { file: name, differences: vec![error.to_string()], ..Verdict::default() })
             }
             done => done?,
         };

@@ -4,7 +4,7 @@ use crate::output::Failed;
 use crate::progress;
 use ptelab::kernels::{self, NamedKernel};
 use ptelab::scenario::Scenario;
-use ptelab::{Call, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
+use ptelab::{Call, CpuSwitch, KernelRules, Matrix, SelectError, ThpKey, ThpMode};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,32 @@ pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
 /// The kernel images in a list of kernels.
 pub(crate) fn images(names: &str) -> Vec<PathBuf> {
     names.split(',').filter_map(|name| kernels::image(name.trim())).map(Path::to_owned).collect()
+}
+
+/// Whether every switch of a CPU is of one of these ports; one of another would switch nothing.
+pub(crate) fn check_switches(switches: &[String], ports: &[&str]) -> Result<(), Failed> {
+    for switch in switches {
+        let CpuSwitch { port, .. } = CpuSwitch::parse(switch)?;
+        if !ports.contains(&port.as_str()) {
+            let why = format!(
+                "--cpu {switch} switches nothing: no machine is of {port}, but of {}",
+                ports.join(", ")
+            );
+            return Err(Failed::Unusable(why));
+        }
+    }
+    Ok(())
+}
+
+/// An error where one of these options was given, as they are of kernel images.
+pub(crate) fn refuse_without_image(options: &[(&str, bool)]) -> Result<(), Failed> {
+    let given: Vec<&str> = options.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    let are = if given.len() == 1 { "is" } else { "are" };
+    let why = "for a kernel image, and none is given (golden files say their machine, and the host is one)";
+    Err(Failed::Unusable(format!("{} {are} {why}", given.join(", "))))
 }
 
 /// The list without them.

@@ -130,6 +130,31 @@ fn check_not_read(path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Whether a file can be written to, asked before the work whose results it is to hold; what stands there stays.
+pub(crate) fn check(path: &Path) -> Result<(), Failed> {
+    if is_stdout(path) {
+        return Ok(());
+    }
+    check_not_read(path)?;
+    let tried = match path.metadata() {
+        Ok(known) if known.is_file() => File::options().write(true).open(path).map(drop),
+        Ok(known) if known.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // A device or a pipe, which opening may change.
+        Ok(_) => Ok(()),
+        Err(_) => File::create_new(path).and_then(|_| std::fs::remove_file(path)),
+    };
+    tried.map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
+}
+
+/// Whether files can be written into a folder, which is made where only it is missing; asked before the work, too.
+pub(crate) fn check_folder(path: &Path) -> Result<(), Failed> {
+    let probe = path.join(format!(".ptelab-{}", std::process::id()));
+    let made = if path.exists() { Ok(()) } else { std::fs::create_dir(path) };
+    let made = made.and_then(|()| File::create_new(&probe));
+    let tried = made.and_then(|_| std::fs::remove_file(probe));
+    tried.map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
+}
+
 /// A file to write to; `-` is standard output.
 pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
     if is_stdout(path) {

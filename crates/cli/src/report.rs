@@ -9,6 +9,7 @@ use ptelab::show;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     let run = Run::new(&args.traced, &REPORT)?;
+    output::check(&args.output)?;
     let name = run.name.clone();
     let trace = run.trace()?;
     if !trace.finished && trace.calls().is_empty() {

@@ -5,7 +5,7 @@ use crate::defaults::{Defaults, RUN};
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::progress;
-use crate::{input, machines, verify_real};
+use crate::{beside, input, machines, verify_real};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
 use ptelab::{Matrix, RunReport, golden, show, table};
@@ -31,7 +31,9 @@ pub(crate) fn all_reports(
 ) -> Result<(Scenario, Matrix, Vec<RunReport>), Failed> {
     let images = args.images();
     let scenario = input::scenario(&args.file)?;
-    let matrix = machines::for_pages_of(args.matrix(defaults.ports, &defaults.kernels())?, &scenario)?;
+    let matrix = args.matrix(defaults.ports, &defaults.kernels())?;
+    beside::check_switches(&args.machines, &matrix)?;
+    let matrix = machines::for_pages_of(matrix, &scenario)?;
     let mut all = if args.images_only() { Vec::new() } else { reports(&matrix, &scenario)? };
     if !images.is_empty() {
         let guest = args::Guest { port: None, program: args.guest.clone(), ..args.machines.guest() };

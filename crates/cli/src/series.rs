@@ -10,7 +10,7 @@ use crate::cost_real::{self, Measured};
 use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{self, Failed, Out};
 use crate::progress::{self, STOP};
-use crate::{input, verify_real};
+use crate::{input, machines, verify_real};
 use ptelab::exec::Watch;
 use ptelab::fuzz::Size;
 use ptelab::real::programs::Programs;
@@ -26,6 +26,10 @@ const SHRINK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_se
 pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     let begun = Instant::now();
+    for path in [&args.letter, &args.html].into_iter().flatten() {
+        output::check(path)?;
+    }
+    args.emit_c.as_deref().map_or(Ok(()), output::check_folder)?;
     let pairs = pairs(args)?;
     let mut report = Report { architectures: Vec::new(), seconds: 0.0, finished: false };
     for pair in &pairs {
@@ -61,7 +65,7 @@ fn pairs(args: &args::Series) -> Result<Vec<Pair>, Failed> {
     }
     let image = |path: &Path, n: usize| {
         let guest =
-            args::Guest { port: arch.get(n).cloned(), program: args.guest.clone(), ..Default::default() };
+            args::Guest { port: arch.get(n).cloned(), cpu: args.cpu.clone(), program: args.guest.clone() };
         verify_real::image(path, &guest)
     };
     let pair = |(n, (base, patched)): (usize, (&PathBuf, &PathBuf))| {
@@ -72,7 +76,10 @@ fn pairs(args: &args::Series) -> Result<Vec<Pair>, Failed> {
         let [base, patched] = [base, patched].map(|path| path.display());
         Err(Failed::Unusable(format!("{base} and {patched} are of different architectures")))
     };
-    base.iter().zip(patched).enumerate().map(pair).collect()
+    let pairs: Vec<Pair> = base.iter().zip(patched).enumerate().map(pair).collect::<Result<_, _>>()?;
+    let ports: Vec<&str> = pairs.iter().map(|pair| pair.base.port()).collect();
+    machines::check_switches(&args.cpu, &ports)?;
+    Ok(pairs)
 }
 
 fn of_arch(args: &args::Series, pair: &Pair, out: &mut Out) -> Result<OfArch, Failed> {

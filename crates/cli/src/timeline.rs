@@ -8,7 +8,11 @@ use crate::traced::Run;
 use std::path::Path;
 
 pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Failed> {
-    let trace = Run::new(&args.traced, &TIMELINE)?.trace()?;
+    let run = Run::new(&args.traced, &TIMELINE)?;
+    for path in [&args.output, &args.csv].into_iter().flatten() {
+        output::check(path)?;
+    }
+    let trace = run.trace()?;
     let (calls, counted) = (trace.calls().len(), trace.counted());
     if let Some(path) = &args.output {
         let cannot = |error: &dyn std::fmt::Display| cannot_write(path, error);

@@ -3,16 +3,16 @@
 use crate::args;
 use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
-use crate::{input, verdict, verify_real};
+use crate::{input, machines, verdict, verify_real};
 use ptelab::verdict::VerdictTotals;
 use ptelab::{Golden, Verdict, kernels, parallel};
 use std::path::Path;
 
 pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     let kernel = args.kernel.as_deref();
-    if args.write.is_some() && args.qemu.is_none() && kernel.and_then(kernels::image).is_none() {
-        let why = "--write writes what a kernel image did: --kernel IMAGE names one";
-        return Err(Failed::Unusable(why.to_owned()));
+    if args.qemu.is_none() && kernel.and_then(kernels::image).is_none() {
+        machines::refuse_without_image(&[("--write", args.write.is_some()), ("--fresh", args.fresh)])?;
+        args.guest.refuse()?;
     }
     if args.host {
         return verify_real::host(args, kernel, out);

@@ -31,6 +31,10 @@ pub(crate) fn beside(_: &Path, _: &args::Guest) -> Result<Emulated, Failed> {
     Err(no_linux())
 }
 
+pub(crate) fn port_of(_: &Path, _: &args::Guest) -> Result<&'static str, Failed> {
+    Err(no_linux())
+}
+
 pub(crate) fn entry(
     _: &Path,
     _: &args::Guest,

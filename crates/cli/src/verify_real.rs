@@ -149,13 +149,33 @@ pub(crate) fn image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
     Ok(image.stopped_by(&STOP))
 }
 
+/// The port of an image.
+pub(crate) fn port_of(path: &Path, guest: &args::Guest) -> Result<&'static str, Failed> {
+    Ok(Image::port_of(guest.port.as_deref(), path).map_err(VerifyError::from)?)
+}
+
+/// One image, of whose port every switch is.
+pub(crate) fn only_image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
+    if !guest.cpu.is_empty() {
+        machines::check_switches(&guest.cpu, &[port_of(path, guest)?])?;
+    }
+    image(path, guest)
+}
+
 /// Says what an image is, what it was built without, and which rules are near it.
 pub(crate) fn print_image(player: &mut Player, rules: Rules, out: &mut Out) -> Result<(), Failed> {
     let Beside { rules, note, .. } = player.beside(rules)?;
-    let (port, guest) = (player.port(), player.image().guest());
+    let (port, guest, wanted) = (player.port(), player.image().guest(), player.image().wide());
     let facts = player.facts()?;
-    out.heading(format!("Linux {} on {port}, held against the rules of {}", facts.release, rules.name))?;
-    for missing in note.into_iter().chain(facts.missing(guest)) {
+    let wide = guest.wide.map(|(feature, _)| feature).filter(|_| facts.has("wide"));
+    let with = wide.map_or_else(String::new, |feature| format!(" with {feature}"));
+    out.heading(format!(
+        "Linux {} on {port}{with}, held against the rules of {}",
+        facts.release, rules.name
+    ))?;
+    let off = wanted.filter(|_| wide.is_none());
+    let off = off.map(|feature| format!("{feature} is switched on, and the kernel does not use it"));
+    for missing in note.into_iter().chain(off).chain(facts.missing(guest)) {
         out.line(format!("  {missing}"))?;
     }
     Ok(())
@@ -171,9 +191,12 @@ pub(crate) fn qemu(
 ) -> Result<u8, Failed> {
     let rules = rules.map(machines::named).transpose()?;
     let scenarios = scenarios(args)?;
+    if let Some(to) = &args.write {
+        if is_folder(args, to) { output::check_folder(to) } else { output::check(to) }?;
+    }
     progress::stop_on_ctrl_c();
     let boots = if args.fresh { Boots::Always } else { Boots::Rarely };
-    let image = image(path, &args.guest)?.boots(boots);
+    let image = only_image(path, &args.guest)?.boots(boots);
     if !args.json {
         print_image(&mut image.player()?, rules, out)?;
     }
@@ -190,16 +213,21 @@ pub(crate) fn qemu(
         let verdict = player.verdict(&file(n), &golden, rules);
         Ok(Some(Ok(Played { golden, verdict })))
     };
+    let verdict_of = |n: usize| Verdict { file: file(n), arch: port.to_owned(), ..Verdict::default() };
     let mut each = |n: usize, played: Result<Option<Result<Played, String>>, VerifyError>| {
-        let verdict = Verdict { file: file(n), arch: port.to_owned(), ..Verdict::default() };
         let verdict = match played {
             Ok(None) => return Ok(()),
-            Ok(Some(Err(reason))) => Verdict { skipped: Some(reason), ..verdict },
+            Ok(Some(Err(reason))) => Verdict { skipped: Some(reason), ..verdict_of(n) },
             Ok(Some(Ok(Played { golden, verdict }))) => {
                 write(args, &golden)?;
-                verdict?
+                match verdict {
+                    Err(VerifyError::Golden(error)) => {
+                        Verdict { differences: vec![error.to_string()], ..verdict_of(n) }
+                    }
+                    done => done?,
+                }
             }
-            Err(lost) => Verdict { differences: vec![lost.to_string()], ..verdict },
+            Err(lost) => Verdict { differences: vec![lost.to_string()], ..verdict_of(n) },
         };
         verdicts.add(verdict, out)
     };
@@ -270,9 +298,13 @@ pub(crate) fn as_seen(report: RunReport) -> Result<RunReport, Failed> {
 /// Writes what the image did, where that is wanted.
 fn write(args: &args::Verify, golden: &Golden) -> Result<(), Failed> {
     let Some(to) = &args.write else { return Ok(()) };
-    let is_folder = args.files.len() > 1 || to.is_dir();
-    let to = if is_folder { to.join(golden.file_name()) } else { to.clone() };
+    let to = if is_folder(args, to) { to.join(golden.file_name()) } else { to.clone() };
     output::write_file(&to, golden.to_text().as_bytes())
+}
+
+/// Whether golden files are written into a folder.
+fn is_folder(args: &args::Verify, to: &Path) -> bool {
+    args.files.len() > 1 || to.is_dir()
 }
 
 fn print_facts(facts: &HostFacts, out: &mut Out) -> Result<(), Failed> {

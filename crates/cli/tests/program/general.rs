@@ -302,3 +302,55 @@ fn costs_of_what_was_not_measured_are_refused() {
     refused(&["cost", "--calibrate", &golden, &scenario], &["c-errors.x86_64.6.17.json", "contpte-fold.scn"]);
     refused(&["cost"], &["FILE"]);
 }
+
+#[test]
+fn outputs_that_cannot_be_written_are_said_before_the_work() {
+    let log = file("endless.scn", b"repeat 100000000 {\n    munmap(0x40000000, 4K)\n}\n");
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    // Images that are not there come after.
+    let series = ["series", "--base", "no-image", "--patched", "no-image"];
+    for args in [
+        &["fuzz", "--cases", "100000000000", "--out", "/nonexistent/x"][..],
+        &["fuzz", "--cases", "100000000000", "--emit-c", folder],
+        &["report", &log, "-o", "/nonexistent/x"],
+        &["timeline", &log, "--csv", "/nonexistent/x"],
+        &["bench", "--save", "/dev/null/x"],
+        &["learn", "host", "-o", "/nonexistent/x"],
+        &["verify", "--kernel", "./no/bzImage", &log, "--write", "/nonexistent/x"],
+        &[&series[..], &["--letter", "/nonexistent/x"]].concat(),
+        &[&series[..], &["--emit-c", "/dev/null/x"]].concat(),
+    ] {
+        refused(args, &[args[args.len() - 1], "irectory"]);
+    }
+    let kept = file("kept.scn", b"fork()\n");
+    let output = ptelab(&["fuzz", "--cases", "1", "--out", &kept]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        std::fs::read(&kept).expect("it is there"),
+        b"fork()\n",
+        "a program that finds nothing writes nothing"
+    );
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    let scenario = fixture("scenarios/contpte-fold.scn");
+    let golden = fixture("golden/c-errors.x86_64.6.17.json");
+    refused(&["verify", "--cpu", "arm64.lpa2=on", &golden], &["--cpu is for a kernel image"]);
+    refused(
+        &["verify", "--host", "--arch", "arm64", "--fresh", &scenario],
+        &["--fresh is for a kernel image"],
+    );
+    refused(&["verify", "--host", "--arch", "arm64", &scenario], &["--arch is for a kernel image"]);
+    refused(&["learn", "host", "--cpu", "arm64.lpa2=on"], &["--cpu is for a kernel image"]);
+    for command in ["run", "compare", "report", "explain", "cost"] {
+        let mut args = vec![command, &scenario, "--arch", "x86_64,generic", "--cpu", "arm64.hafdbs=off"];
+        match command {
+            "report" => args.extend(["-o", "-"]),
+            "explain" => args.extend(["--at", "1", "--va", "0x40000000"]),
+            _ => {}
+        }
+        refused(&args, &["arm64.hafdbs=off switches nothing", "x86_64, generic"]);
+    }
+    refused(&["fuzz", "--arch", "x86_64", "--cpu", "arm64.hafdbs=off"], &["switches nothing"]);
+}

@@ -127,6 +127,20 @@ impl Image {
         Ok(self)
     }
 
+    /// The port of an image's architecture, from the image or as it is said.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn port_of(port: Option<&str>, image: &Path) -> Result<&'static str, RealError> {
+        ptelab_real::qemu::look_for_image(image)?;
+        Ok(guest_of(port, image)?.port)
+    }
+
+    /// The CPU feature that makes addresses larger, where it is switched on.
+    pub fn wide(&self) -> Option<&'static str> {
+        self.setup.guest.wide.map(|(feature, _)| feature).filter(|_| self.setup.wide)
+    }
+
     /// The port of its architecture.
     pub const fn port(&self) -> &'static str {
         self.setup.guest.port

@@ -112,9 +112,15 @@ fn words(
     let translate =
         |root: Root, addr, read: &dyn Fn(u64) -> Option<u64>| walk::translate(port, root, addr, read);
     let Some(root) = kernel.root(look.pid, &translate)? else { return Ok(None) };
-    let words = walk::walk(port, root, (look.pages.start, look.pages.end), |at| kernel.entry(at));
+    let words = walk::walk(port, root, user_space(port, &look.pages), |at| kernel.entry(at));
     let nowhere = || RealError::Missing("tables stand where there is no memory".to_owned());
     words.ok_or_else(nowhere).map(Some)
+}
+
+/// A range as far as the port has user space; above stand the kernel's own entries, or the tables end.
+fn user_space(port: &dyn Backend, range: &Range<u64>) -> (u64, u64) {
+    let end = port.snapshot(1, range.start, range.end - range.start).map(|seen| seen.end.get());
+    (range.start, end.unwrap_or(range.end).min(range.end))
 }
 
 fn dump(
