@@ -242,7 +242,7 @@ pub(crate) struct Fuzz {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Programs, at most [default: 100000, on an image 1000, or as many as there is time for]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) cases: Option<u64>,
     /// Minutes, at most
     #[arg(long, value_name = "N")]
@@ -268,19 +268,20 @@ pub(crate) struct Fuzz {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("call").args(["at", "line"]).required(true))]
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) traced: Traced,
     /// The last call to tell of, from 1, in the order in which calls run, as in `report`
-    #[arg(long, value_name = "CALL", value_parser = clap::value_parser!(u64).range(1..), required_unless_present = "line")]
+    #[arg(long, value_name = "CALL", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) at: Option<u64>,
     /// The same by its line in the file, as `replay` gives it
-    #[arg(long, value_name = "LINE", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "at")]
+    #[arg(long, value_name = "LINE", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) line: Option<u64>,
     /// An address that the entry maps
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) va: u64,
-    /// The process, from 1, in the order of forks
+    /// The process, from 1, in the order of forks; of a log too, where `replay --pid` takes the number in the log
     #[arg(long, value_name = "PID", default_value_t = 1)]
     pub(crate) pid: u32,
 }

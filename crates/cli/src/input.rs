@@ -4,10 +4,12 @@ use crate::machines;
 use crate::output::{self, Failed, stderr_has_color};
 use crate::progress;
 use ptelab::Golden;
+use ptelab::exec;
 use ptelab::golden::GoldenError;
 use ptelab::scenario::{self, Diagnostic, Diagnostics, Scenario};
 use ptelab::{Call, ThpKey, show};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -55,11 +57,31 @@ pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
             let why = "this is a log of strace, not a scenario: `replay` reads it, and `report`, `explain` and `step` do";
             return Failed::Unusable(format!("{name}: {why}"));
         }
+        if let Some(lines) = all_wrong(&text, &mistakes) {
+            let first = &mistakes.items[0];
+            return Failed::Unusable(format!(
+                "{name}: not a scenario: none of its {lines} lines is one of it; {first}"
+            ));
+        }
         Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
     };
     let scenario = scenario::parse_bytes(&name, &bytes).map_err(wrong)?;
     let mistakes = unknown_sizes(&scenario, &text);
+    if exec::steps(&scenario) == 0 {
+        progress::warn(&format!("{name}: there is no call in it"));
+    }
     if mistakes.items.is_empty() { Ok(scenario) } else { Err(wrong(mistakes)) }
+}
+
+/// Lines from which on a text without a right one is something else than a scenario.
+const FEW: usize = 10;
+
+/// How many lines a text has, where there are several and every one has a mistake, but for comments.
+fn all_wrong(text: &str, mistakes: &Diagnostics) -> Option<usize> {
+    let wrong: BTreeSet<u32> = mistakes.items.iter().map(|mistake| mistake.line).collect();
+    let said = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let lines = text.lines().filter(|line| said(line)).count();
+    (lines >= FEW && wrong.len() >= lines.min(scenario::MAX_KEPT / 2)).then_some(lines)
 }
 
 /// Whether a text that is no scenario begins as a log of strace does: with a process or a time before the call, or an execve.

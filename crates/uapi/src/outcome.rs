@@ -43,7 +43,7 @@ pub enum CallError {
     #[error("nothing there migrates: migrate_begin comes first")]
     NotMigrating,
     /// There is no such process, or it has ended.
-    #[error("no process {0}")]
+    #[error("ESRCH: there is no process {0}")]
     NoProcess(Pid),
 }
 

@@ -101,15 +101,22 @@ fn wrapped(prose: &str, indent: &str) -> String {
     let mut text = String::new();
     let mut line = if indent.is_empty() { String::new() } else { format!("{indent}*") };
     for word in prose.split_whitespace() {
-        if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
-            text += line.trim_end();
-            text.push('\n');
-            line = if indent.is_empty() { String::new() } else { format!("{indent} ") };
+        let mut space = " ";
+        // Names of bits are one word, and many.
+        let pieces = word.split_inclusive('|');
+        for piece in if word.len() > WIDTH / 2 { pieces.collect() } else { vec![word] } {
+            if !line.is_empty() && line.len() + space.len() + piece.len() > WIDTH {
+                text += line.trim_end();
+                text.push('\n');
+                line = if indent.is_empty() { String::new() } else { format!("{indent} ") };
+                space = " ";
+            }
+            if !line.is_empty() {
+                line += space;
+            }
+            line += piece;
+            space = "";
         }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line += word;
     }
     text + line.trim_end() + "\n"
 }
@@ -124,6 +131,8 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
         assert_eq!(text.lines().next().map(|line| &line[..9]), Some("  * word "));
         assert_eq!(text.lines().nth(1).map(|line| &line[..9]), Some("    word "));
+        let bits = wrapped(&format!("entry 0x40000000: {}; now empty", "PRESENT|".repeat(40)), "  ");
+        assert!(bits.lines().all(|line| line.len() <= WIDTH) && bits.contains("PRESENT|; now"), "{bits}");
         assert_eq!(short("mprotect(0x40000000, 16M, PROT_READ|PROT_WRITE)"), "mprotect PROT_READ|PROT_WRITE");
         assert_eq!(short("fork()"), "fork");
     }

@@ -354,3 +354,25 @@ fn options_that_would_do_nothing_are_refused() {
     }
     refused(&["fuzz", "--arch", "x86_64", "--cpu", "arm64.hafdbs=off"], &["switches nothing"]);
 }
+
+#[test]
+fn what_is_something_else_or_nothing_is_said() {
+    let page = file("page.scn", "<p>a line of HTML</p>\n".repeat(30).as_bytes());
+    refused(&["run", &page], &["not a scenario", "30 lines", "line 1, column 1"]);
+    let few = file(
+        "few.scn",
+        "<p>\n".repeat(30).as_bytes().iter().chain(b"fork()\n").copied().collect::<Vec<_>>().as_slice(),
+    );
+    refused(&["run", &few], &["30 mistakes"]);
+    refused(&["replay", &file("binary", b"\x7fELF\0\0\x01")], &["not a line of strace", "it is binary data"]);
+    refused(&["fuzz", "--cases", "0"], &["--cases"]);
+    refused(
+        &["explain", &fixture("scenarios/contpte-fold.scn"), "--va", "0x40000000"],
+        &["--at <CALL>|--line <LINE>"],
+    );
+    let output = ptelab(&["run", &file("comment.scn", b"# nothing\n"), "--arch", "arm64"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("there is no call in it"), "{}", stderr(&output));
+    let output = ptelab(&["run", &file("ended.scn", b"[pid 99] fork()\n"), "--arch", "arm64"]);
+    assert!(stdout(&output).contains("there is no process 99"), "{}", stdout(&output));
+}

@@ -59,6 +59,10 @@ fn other_kind(found: &str) -> &'static str {
     if let Some((_, what)) = PACKED.iter().find(|(magic, _)| found.starts_with(magic)) {
         return what;
     }
+    // A NUL, escaped.
+    if found.contains("\\u{0}") {
+        return "; it is binary data";
+    }
     if found.starts_with("PERFILE2") {
         "; it is perf's own file: `perf script -i FILE` prints its lines"
     } else if found.starts_with('{') {

@@ -56,10 +56,13 @@ fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> Said {
             let first = these.vmas.iter().find(|vma| !those.vmas.contains(vma));
             first.map_or_else(|| "none".to_owned(), ToString::to_string)
         };
-        return Said { cause: "VMAs".to_owned(), text: format!("VMA {}, now {}", only(a, b), only(b, a)) };
+        return Said {
+            cause: "its areas (VMAs) differ after it".to_owned(),
+            text: format!("VMA {}, now {}", only(a, b), only(b, a)),
+        };
     }
     let text = format!("{} entries of process {}, now {}", was.len(), a.pid, is.len());
-    Said { cause: "entries".to_owned(), text }
+    Said { cause: "another number of entries after it".to_owned(), text }
 }
 
 fn differing_entry(pid: u32, was: &GoldenEntry, is: &GoldenEntry, port: &dyn Backend) -> Said {
