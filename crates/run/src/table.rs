@@ -107,15 +107,25 @@ fn rows<'a>(costs: &'a [&Cost]) -> impl Iterator<Item = (String, Vec<u64>)> + 'a
     counters.chain(batches).chain(folios).filter(|(_, sums): &(String, Vec<u64>)| sums.iter().any(|&n| n > 0))
 }
 
-/// A row for each counter that is not zero in every column.
+/// Rows that are alike on all machines and are shown all the same.
+const FEW_ALIKE: usize = 4;
+
+/// A row for each counter that is not zero in every column. Where machines are compared, those that are alike are only counted, if
+/// they are many.
 fn push_rows(table: &mut Table, costs: &[&Cost], compares: bool) {
-    for (name, sums) in rows(costs) {
+    let is_alike = |sums: &[u64]| compares && sums.iter().all(|sum| *sum == sums[0]);
+    let alike = rows(costs).filter(|(_, sums)| is_alike(sums)).count();
+    let folds = alike > FEW_ALIKE;
+    for (name, sums) in rows(costs).filter(|(_, sums)| !(folds && is_alike(sums))) {
         let mut row = vec![name];
         row.extend(sums.iter().map(u64::to_string));
         if compares {
             row.push(ratio(sums[sums.len() - 1], sums[0]));
         }
         table.add_row(row);
+    }
+    if folds {
+        table.add_row([format!("{alike} counters alike")]);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
