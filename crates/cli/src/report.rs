@@ -4,13 +4,15 @@ use crate::args;
 use crate::defaults::REPORT;
 use crate::exit::{FINE, STOPPED};
 use crate::output::{self, Failed, Out};
-use crate::traced::Run;
+use crate::traced::{Run, Source};
 use ptelab::show;
+use ptelab_report::MAX_RULED;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     let run = Run::new(&args.traced, &REPORT)?;
     output::check(&args.output)?;
     let name = run.name.clone();
+    let is_log = matches!(run.source, Source::Log(_));
     let trace = run.trace()?;
     if !trace.finished && trace.calls().is_empty() {
         out.line(format!("{name}: stopped before the first call ended, no page is written"))?;
@@ -22,6 +24,11 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     let size = show::size((page.len() as u64).next_multiple_of(1024));
     if !output::is_stdout(&args.output) {
         out.line(format!("{}: {calls} on {machines} machines, {size}", args.output.display()))?;
+        let several = trace.lanes.windows(2).any(|pair| pair[0].arch == pair[1].arch);
+        if several && (is_log || trace.calls().len() > MAX_RULED) {
+            let why = format!("that is done for scenarios of up to {MAX_RULED} calls");
+            out.line(format!("  the rules that make its kernels differ are not named: {why}"))?;
+        }
     }
     Ok(if trace.finished { FINE } else { STOPPED })
 }

@@ -376,3 +376,11 @@ fn what_is_something_else_or_nothing_is_said() {
     let output = ptelab(&["run", &file("ended.scn", b"[pid 99] fork()\n"), "--arch", "arm64"]);
     assert!(stdout(&output).contains("there is no process 99"), "{}", stdout(&output));
 }
+
+#[test]
+fn a_report_says_where_it_names_no_rules() {
+    let page = file("rules.html", b"");
+    let said = |input: &str| stdout(&ptelab(&["report", input, "-o", &page, "--arch", "arm64"]));
+    assert!(said(&fixture("strace/cat.strace")).contains("are not named"));
+    assert!(!said(&fixture("scenarios/contpte-fold.scn")).contains("are not named"));
+}
