@@ -57,7 +57,7 @@ fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> Said {
             first.map_or_else(|| "none".to_owned(), ToString::to_string)
         };
         return Said {
-            cause: "its areas (VMAs) differ after it".to_owned(),
+            cause: "areas (VMAs) differ after it".to_owned(),
             text: format!("VMA {}, now {}", only(a, b), only(b, a)),
         };
     }
