@@ -7,7 +7,7 @@ use crate::progress::{self, STOP};
 use crate::{found, verify_real};
 use ptelab::exec::Watch;
 use ptelab::fuzz::{Found, Size, scenario_text};
-use ptelab::real::programs::{Programs, ProgramsReport};
+use ptelab::real::programs::{Looks, Programs, ProgramsReport};
 use serde::Serialize;
 use std::path::Path;
 
@@ -55,7 +55,10 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
     let size = if args.large { Size::LARGE } else { Size::SMALL };
     let time = args.minutes.map(progress::minutes);
     let cases = args.cases.unwrap_or(if time.is_some() { u64::MAX } else { CASES });
-    let programs = Programs::of(&image, size, (args.seed, cases), time);
+    let mut programs = Programs::of(&image, size, (args.seed, cases), time);
+    if args.look_at_end {
+        programs.looks = Looks::End;
+    }
     let bar = progress::told(progress::spinner("programs"), "programs");
     let tick = |found: usize| {
         bar.inc(1);

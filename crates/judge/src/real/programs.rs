@@ -27,6 +27,19 @@ pub struct Programs {
     pub time: Option<Duration>,
     /// How large programs are, in pages and tables of the port.
     pub(super) size: Size,
+    /// When the tables of a program's processes are read.
+    pub looks: Looks,
+}
+
+/// When the tables of a program's processes are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Looks {
+    /// After each call that may change them, and the laws are asked of what they say.
+    #[default]
+    EachCall,
+    /// When a process ends, and when the program does: more programs in the same time. One that differs then is played again with
+    /// a look after each call.
+    End,
 }
 
 /// What came of programs.
@@ -45,7 +58,7 @@ pub struct ProgramsReport {
 impl Programs {
     /// Programs of this size, for kernels with pages and tables like an image's.
     pub fn of(image: &Image, size: Size, (seed, cases): (u64, u64), time: Option<Duration>) -> Self {
-        Self { seed, cases, time, size: size.on(image.shape()) }
+        Self { seed, cases, time, size: size.on(image.shape()), looks: Looks::default() }
     }
 
     /// The program of a case, of what can be asked of a real kernel: two of three are about batches.
@@ -81,7 +94,7 @@ impl Programs {
             if over.load(Ordering::Relaxed) || self.time.is_some_and(|time| start.elapsed() >= time) {
                 return Ok(None);
             }
-            let done = judge(player, &beside, n as u64, &self.lines(n as u64), self.size, watch);
+            let done = self.judge(player, &beside, n as u64, watch);
             boots.fetch_add(u64::from(player.boots() - before), Ordering::Relaxed);
             done.map(Some)
         };
@@ -104,6 +117,23 @@ impl Programs {
         report.time = begun.map_or(Duration::ZERO, |begun: Instant| begun.elapsed());
         report.boots = boots.into_inner() as u32;
         Ok(report)
+    }
+
+    /// Plays a program on a kernel and on the emulator beside it.
+    fn judge(
+        &self,
+        player: &mut Player,
+        beside: &Beside,
+        case: u64,
+        watch: Watch<'_>,
+    ) -> Result<Result<(), Found>, VerifyError> {
+        let lines = self.lines(case);
+        let done = judge(player, beside, (case, &lines), (self.size, self.looks), watch)?;
+        if done.is_ok() || self.looks == Looks::EachCall {
+            return Ok(done);
+        }
+        let each = judge(player, beside, (case, &lines), (self.size, Looks::EachCall), watch)?;
+        Ok(if each.is_err() { each } else { done })
     }
 
     /// The shortest program that a kernel of an image still differs on in the same way.
@@ -140,7 +170,8 @@ impl Planned for Trial {
 
     fn run(&self, case: u64, lines: &[Line], _: &mut Coverage) -> Result<(), Found> {
         let mut player = self.player.lock().unwrap_or_else(PoisonError::into_inner);
-        let judged = judge(&mut player, &self.beside, case, lines, self.size, Watch::nobody());
+        let how = (self.size, Looks::EachCall);
+        let judged = judge(&mut player, &self.beside, (case, lines), how, Watch::nobody());
         match judged {
             Ok(judged) => judged,
             Err(error) if error.is_stop() => Ok(()),
@@ -164,8 +195,14 @@ fn can_be_played(call: &Call) -> bool {
 }
 
 /// A program with dumps, and without the calls that never end: after each call that may change entries those of its process, after a
-/// fork or a failed page those of all processes, and in the end too.
-pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Result<Scenario, GoldenError> {
+/// fork or a failed page those of all processes, and in the end too. Where only the end is looked at, a process has dumps before it
+/// ends.
+pub(super) fn with_dumps(
+    lines: &[Line],
+    size: Size,
+    machine: &Builder,
+    looks: Looks,
+) -> Result<Scenario, GoldenError> {
     let mut vm = machine.build()?;
     let mut items = Vec::new();
     let span = size.span();
@@ -179,7 +216,13 @@ pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Resul
         if exec::run_line(&mut *vm, line).0.never_ends() {
             continue;
         }
+        if let (Looks::End, Call::ExitGroup { .. }) = (looks, &line.call) {
+            dump(&mut items, line.pid.unwrap_or(1));
+        }
         items.push(Item::Line(Line { expect: None, ..line.clone() }));
+        if looks == Looks::End {
+            continue;
+        }
         let of_all = matches!(line.call, Call::Fork {} | Call::Hwpoison { .. });
         let changes = !matches!(line.call.form().class, Class::Access | Class::Setting);
         let concerned = |pid: &u32| of_all || changes && *pid == line.pid.unwrap_or(1);
@@ -191,17 +234,17 @@ pub(super) fn with_dumps(lines: &[Line], size: Size, machine: &Builder) -> Resul
     Ok(Scenario { items })
 }
 
-/// Plays a program on a kernel and on the emulator beside it.
+/// Plays a program on a kernel and on the emulator beside it. The model follows where it sees what comes of each call.
 fn judge(
     player: &mut Player,
     beside: &Beside,
-    case: u64,
-    lines: &[Line],
-    size: Size,
+    (case, lines): (u64, &[Line]),
+    (size, looks): (Size, Looks),
     watch: Watch<'_>,
 ) -> Result<Result<(), Found>, VerifyError> {
-    let scenario = with_dumps(lines, size.of_case(case), &beside.machine)?;
-    let Some((golden, wrong)) = player.judged(&scenario, beside, By::Model, watch)? else {
+    let scenario = with_dumps(lines, size.of_case(case), &beside.machine, looks)?;
+    let by = if looks == Looks::End { By::Tables } else { By::Model };
+    let Some((golden, wrong)) = player.judged(&scenario, beside, by, watch)? else {
         return Ok(Ok(()));
     };
     let violation = match (player.take_alarms().as_slice(), wrong) {

@@ -229,7 +229,7 @@ fn of_file((file, scenario): &(String, Scenario)) -> Case {
 }
 
 fn program(programs: &Programs, case: u64, lines: Vec<Line>, beside: &Beside) -> Result<Case, GoldenError> {
-    let scenario = with_dumps(&lines, programs.size.of_case(case), &beside.machine)?;
+    let scenario = with_dumps(&lines, programs.size.of_case(case), &beside.machine, programs.looks)?;
     Ok(Case { file: None, number: Some(case), scenario, lines })
 }
 
