@@ -703,6 +703,7 @@ static struct uffd {
 	int process;
 	word features;
 	int fd;
+	int inherited;
 } uffds[UFFDS];
 static int uffd_count;
 
@@ -716,11 +717,11 @@ static int uffd_count;
 #define ALWAYS_RELAYED 0
 #endif
 
-static void add_uffd(int process, word features, int fd)
+static void add_uffd(int process, word features, int fd, int inherited)
 {
 	if (uffd_count == UFFDS)
 		die("too many userfaultfds");
-	uffds[uffd_count++] = (struct uffd){ process, features, fd };
+	uffds[uffd_count++] = (struct uffd){ process, features, fd, inherited };
 	shared.relayed = 1;
 }
 
@@ -737,7 +738,7 @@ static void read_event(const struct uffd *uffd, int child)
 	struct uffd_msg message;
 
 	if (read(uffd->fd, &message, sizeof(message)) == sizeof(message) && message.event == UFFD_EVENT_FORK)
-		add_uffd(child, uffd->features, message.arg.fork.ufd);
+		add_uffd(child, uffd->features, message.arg.fork.ufd, 1);
 }
 
 /* Waits for a process's answer, and reads events meanwhile. */
@@ -762,7 +763,7 @@ static void read_answer(struct process *process, int child, char *line)
 		die("a process gives no answer");
 }
 
-/* A process's userfaultfd with these features: a file descriptor of ours. */
+/* The userfaultfd with these features that a process opened, not one that it has from a fork: a file descriptor of ours. */
 static int open_uffd(struct process *process, word features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features | UFFD_FEATURE_SIGBUS };
@@ -771,7 +772,7 @@ static int open_uffd(struct process *process, word features)
 	int pidfd, fd;
 
 	for (int i = 0; i < uffd_count; i++) {
-		if (uffds[i].process == number_of(process) && uffds[i].features == features)
+		if (uffds[i].process == number_of(process) && uffds[i].features == features && !uffds[i].inherited)
 			return uffds[i].fd;
 	}
 	dprintf(process->commands[1], "userfaultfd\n");
@@ -792,7 +793,7 @@ static int open_uffd(struct process *process, word features)
 		errno = saved;
 		return -1;
 	}
-	add_uffd(number_of(process), features, fd);
+	add_uffd(number_of(process), features, fd, 0);
 	return fd;
 }
 

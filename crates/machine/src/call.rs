@@ -3,7 +3,7 @@
 use crate::machine::PortMachine;
 use ptelab_mm as mm;
 use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
-use ptelab_pgtable::{Arch, FolioSpan, Pfn, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, TableMemory, VirtAddr};
 use ptelab_uapi::{
     Access, Call, CallError, Errno, MapFlags, Outcome, Pid, Prot, SigCode, SigInfo, Signal, ThpKey, ThpMode,
 };
@@ -171,8 +171,14 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         pid: Pid,
         call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
     ) -> Returned {
+        self.mm(pid)?;
+        if self.kernel.pt.guesses_mapped_shared() {
+            self.kernel.pt.others = self.processes.lend(pid);
+        }
         let (kernel, mm) = self.process(pid)?;
-        Ok(call(kernel, mm)?)
+        let returned = call(kernel, mm);
+        self.processes.take_back(std::mem::take(&mut self.kernel.pt.others));
+        Ok(returned?)
     }
 
     /// The same of a call that returns 0.
@@ -388,6 +394,8 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             // It stays where it is, and who maps it gets the signal (asked of 6.12.117, 6.16.12 and 7.3.4).
             return Err(CallError::Signal(signal));
         }
+        let (kernel, mm) = self.process(pid)?;
+        let is_found = folio.order == 0 || kernel.pt.entry_at(mm, addr).level != Level::Pte;
         if folio.order > 0 && !is_zero_page {
             self.split(Split { folio, order: 0, fails: Some(page) });
         }
@@ -398,13 +406,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             return Err(Errno::EBUSY.into());
         }
         self.everywhere(|kernel, mm| mm::unmap_poisoned(&mut kernel.pt, mm, page));
-        // The process that reported a single page gets SIGBUS for it, as it maps it, but not for a clean page; splitting a large folio
-        // takes the page away without a signal (asked of 6.12.117, 6.16.12, 6.17.13 and 7.3.4).
-        if folio.order == 0 && self.kernel.pt.pages.is_dirty(page) {
-            Err(CallError::Signal(signal))
-        } else {
-            Ok(0)
-        }
+        // The process that reported the page gets SIGBUS for it where it mapped it alone or by a huge leaf, but not for a clean page;
+        // from a large folio that it mapped by page entries the page goes without a signal (asked of 6.12.117, 6.16.12, 6.17.13 and
+        // 7.3.4).
+        if is_found && self.kernel.pt.pages.is_dirty(page) { Err(CallError::Signal(signal)) } else { Ok(0) }
     }
 }
 
