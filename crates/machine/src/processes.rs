@@ -4,18 +4,11 @@ use ptelab_mm::{Mm, MmId};
 use ptelab_uapi::{CallError, Pid};
 use std::collections::BTreeMap;
 
-/// An address space and how many processes have it (`mm_users`).
-#[derive(Clone, Debug)]
-struct Shared {
-    mm: Mm,
-    users: u32,
-}
-
 /// The processes that live, and their address spaces.
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
     of: BTreeMap<Pid, MmId>,
-    mms: BTreeMap<MmId, Shared>,
+    mms: BTreeMap<MmId, Mm>,
     next: Pid,
 }
 
@@ -30,7 +23,7 @@ impl Processes {
     /// One process, of this number.
     pub(crate) fn only(pid: Pid, mm: Mm) -> Self {
         let of = BTreeMap::from([(pid, mm.id)]);
-        Self { of, mms: BTreeMap::from([(mm.id, Shared { mm, users: 1 })]), next: pid + 1 }
+        Self { of, mms: BTreeMap::from([(mm.id, mm)]), next: pid + 1 }
     }
 
     pub(crate) fn pids(&self) -> Vec<Pid> {
@@ -38,30 +31,29 @@ impl Processes {
     }
 
     pub(crate) fn mm(&self, pid: Pid) -> Option<&Mm> {
-        self.mms.get(self.of.get(&pid)?).map(|shared| &shared.mm)
+        self.mms.get(self.of.get(&pid)?)
     }
 
     pub(crate) fn mm_mut(&mut self, pid: Pid) -> Option<&mut Mm> {
-        self.mms.get_mut(self.of.get(&pid)?).map(|shared| &mut shared.mm)
+        self.mms.get_mut(self.of.get(&pid)?)
     }
 
     /// Every address space.
     pub(crate) fn mms_mut(&mut self) -> impl Iterator<Item = &mut Mm> {
-        self.mms.values_mut().map(|shared| &mut shared.mm)
+        self.mms.values_mut()
     }
 
     /// A new process with an address space of its own.
     pub(crate) fn add(&mut self, mm: Mm) -> Pid {
         let pid = self.next_pid();
         self.of.insert(pid, mm.id);
-        self.mms.insert(mm.id, Shared { mm, users: 1 });
+        self.mms.insert(mm.id, mm);
         pid
     }
 
     /// A new process that shares the address space of `pid`.
     pub(crate) fn share(&mut self, pid: Pid) -> Option<Pid> {
         let id = *self.of.get(&pid)?;
-        self.mms.get_mut(&id)?.users += 1;
         let child = self.next_pid();
         self.of.insert(child, id);
         Some(child)
@@ -70,7 +62,7 @@ impl Processes {
     /// Gives a process another address space; returns the old one unless another process shares it.
     pub(crate) fn replace(&mut self, pid: Pid, mm: Mm) -> Option<Mm> {
         let old = self.of.insert(pid, mm.id);
-        self.mms.insert(mm.id, Shared { mm, users: 1 });
+        self.mms.insert(mm.id, mm);
         self.put(old?)
     }
 
@@ -80,13 +72,21 @@ impl Processes {
         Ok(self.put(id))
     }
 
+    /// The address spaces of all others, to be taken back after a call of `pid`.
+    pub(crate) fn lend(&mut self, pid: Pid) -> Vec<Mm> {
+        let own = self.of.get(&pid).and_then(|id| self.mms.remove(id));
+        let lent = std::mem::take(&mut self.mms);
+        self.mms.extend(own.map(|mm| (mm.id, mm)));
+        lent.into_values().collect()
+    }
+
+    pub(crate) fn take_back(&mut self, lent: Vec<Mm>) {
+        self.mms.extend(lent.into_iter().map(|mm| (mm.id, mm)));
+    }
+
     fn put(&mut self, id: MmId) -> Option<Mm> {
-        let shared = self.mms.get_mut(&id)?;
-        shared.users -= 1;
-        if shared.users > 0 {
-            return None;
-        }
-        self.mms.remove(&id).map(|shared| shared.mm)
+        let is_used = self.of.values().any(|of| *of == id);
+        if is_used { None } else { self.mms.remove(&id) }
     }
 
     fn next_pid(&mut self) -> Pid {

@@ -187,6 +187,50 @@ changes! {
         },
     }
 
+    /// Whether others map a large folio is guessed by how often its first page is mapped, and advice splits it in all of them.
+    mapped_shared_is_guessed {
+        until: Turn::between("6.12", "6.16"),
+        file: "include/linux/mm.h, folio_likely_mapped_shared",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                thp("64kB", "always")
+                memset(0x40000000, 7, 64K)
+                munmap(0x40000000, 16K)
+                munmap(0x4000c000, 16K)
+                madvise(0x40004000, 16K, MADV_DONTFORK)
+                fork() = 2
+                madvise(0x40005000, 4K, MADV_FREE)
+                dump(0x40004000, 16K, "dirty, or given up")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// mremap to a new place looks for the VMA, and whether it is sealed, before it looks at the place.
+    mremap_finds_vma_first {
+        until: Turn::at("6.17"),
+        file: "mm/mremap.c, mremap_to",
+        probe: Probe::Plays {
+            scenario: r"
+                mremap(0x40000000, 4K, 4K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x40000000)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// mremap looks whether the new place is whole pages after it has found the VMA.
+    mremap_aligns_late {
+        until: Turn::between("6.12", "6.16"),
+        file: "mm/mremap.c, mremap_to",
+        probe: Probe::Plays {
+            scenario: r"
+                mremap(0x40000000, 4K, 4K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000800)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
     /// mremap to a fixed place empties that place before it looks at what would be moved.
     mremap_unmaps_before_checks {
         until: Turn::at("6.17"),

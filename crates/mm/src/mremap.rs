@@ -59,6 +59,7 @@ pub fn mremap<A: Arch, H: TableMemory>(
     let round = |len: u64| len.checked_next_multiple_of(A::PAGE_SIZE).unwrap_or(0);
     let remap = Remap { addr, old_len: round(old_len), new_len: round(new_len), flags, new_addr };
     check_mremap_params::<A>(mm, &k.pt.rules, &remap)?;
+    check_new_place::<A>(mm, &k.pt.rules, &remap)?;
     // A move may cut its VMA in three, and the target too.
     if mm.vmas.len() as u64 + 4 > k.config().max_map_count {
         return Err(Errno::ENOMEM);
@@ -83,23 +84,32 @@ pub fn mremap<A: Arch, H: TableMemory>(
 
 fn check_mremap_params<A: Arch>(mm: &Mm, rules: &Rules, r: &Remap) -> Result<(), Errno> {
     let known = MremapFlags::MAYMOVE | MremapFlags::FIXED | MremapFlags::DONTUNMAP;
-    let checks_length = rules.mremap_checks_length || r.implies_new_addr();
+    let goes_elsewhere = r.flags.contains(MremapFlags::MAYMOVE)
+        && !(r.flags.contains(MremapFlags::DONTUNMAP) && r.old_len != r.new_len);
     let sane = known.contains(r.flags)
         && r.addr.is_aligned(A::PAGE_SIZE)
         && r.new_len != 0
-        && (r.new_len <= mm.task_size || !checks_length);
-    if !sane {
-        return Err(Errno::EINVAL);
-    }
+        && (r.new_len <= mm.task_size || !rules.mremap_checks_length || r.implies_new_addr())
+        && (goes_elsewhere || !r.implies_new_addr());
+    if sane { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether memory can come to the new address; before 6.17 that was asked once there was a VMA that is not sealed.
+fn check_new_place<A: Arch>(mm: &Mm, rules: &Rules, r: &Remap) -> Result<(), Errno> {
     if !r.implies_new_addr() {
         return Ok(());
     }
-    let placed = r.new_addr.get() <= mm.task_size - r.new_len
-        && r.new_addr.is_aligned(A::PAGE_SIZE)
-        && r.flags.contains(MremapFlags::MAYMOVE)
-        && !(r.flags.contains(MremapFlags::DONTUNMAP) && r.old_len != r.new_len)
-        && !r.overlaps();
-    if placed { Ok(()) } else { Err(Errno::EINVAL) }
+    let aligned = || r.new_addr.is_aligned(A::PAGE_SIZE).then_some(()).ok_or(Errno::EINVAL);
+    let found = || mm.vmas.find(r.addr).ok_or(Errno::EFAULT).and_then(|vma| check_unsealed([vma]));
+    if rules.mremap_aligns_late {
+        found()?;
+    }
+    aligned()?;
+    if rules.mremap_finds_vma_first {
+        found()?;
+    }
+    let fits = r.new_len <= mm.task_size && r.new_addr.get() <= mm.task_size - r.new_len;
+    if fits && !r.overlaps() { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// Whether the VMA at the old address allows what is asked.

@@ -11,8 +11,9 @@ pub(crate) mod split;
 pub(crate) mod walk;
 
 use crate::changes::Rules;
+use crate::mm_types::Mm;
 use crate::pages::Pages;
-use ptelab_pgtable::{Arch, Cause, Cydp, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, Cause, Cydp, FolioSpan, Level, MmuGather, Pte, Ptep, TableMemory, VirtAddr};
 
 /// The port and the machine it works on.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct PageTables<A, H> {
     pub(crate) rules: Rules,
     /// Whether tables that were emptied may be freed (`CONFIG_PT_RECLAIM`).
     pub(crate) frees_tables: bool,
+    /// The other address spaces, while a call runs that may split a folio that they map too.
+    pub others: Vec<Mm>,
 }
 
 /// A port's operations on tables, on this machine's.
@@ -76,7 +79,21 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     pub(crate) fn new(arch: A, rules: Rules, memory: u64) -> Self {
         let mut hw = H::with_tables_of(1 << A::INDEX_BITS.into_iter().max().expect("there are levels"));
         let pages = Pages::new::<A, H>(&mut hw, memory >> A::PAGE_SHIFT);
-        Self { arch, hw, pages, rules, frees_tables: true }
+        Self { arch, hw, pages, rules, frees_tables: true, others: Vec::new() }
+    }
+
+    /// Whether advice may split a folio that [`others`](Self::others) map.
+    pub const fn guesses_mapped_shared(&self) -> bool {
+        self.rules.mapped_shared_is_guessed
+    }
+
+    /// Whether others map a folio too, as the release tells (`folio_maybe_mapped_shared`).
+    pub(crate) fn maybe_mapped_shared(&self, folio: FolioSpan) -> bool {
+        if self.rules.mapped_shared_is_guessed {
+            self.pages.likely_mapped_shared(folio)
+        } else {
+            self.pages.maybe_mapped_shared(folio)
+        }
     }
 
     /// Does something for a cause, which holds for the entries that are written on the way, and what is flushed.

@@ -8,6 +8,7 @@ use crate::rmap::{Mapped, folio_addresses, folio_entries, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, SoftFlags, TableMemory, VirtAddr, VmFlags};
+use std::iter;
 
 /// A large folio that is taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,12 @@ pub(crate) struct Moved {
     pub(crate) exclusive: bool,
 }
 
-/// Makes a large folio that only `mm` maps order-0 folios (`split_folio`).
+/// Makes a large folio that only `mm`, and the others that were lent, map order-0 folios (`split_folio`).
 pub(crate) fn split_folio<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &mut Mm, folio: FolioSpan) {
-    split_mapped(pt, &mut [mm], Split { folio, order: 0, fails: None });
+    let mut others = std::mem::take(&mut pt.others);
+    let mut mms: Vec<&mut Mm> = iter::once(mm).chain(&mut others).collect();
+    split_mapped(pt, &mut mms, Split { folio, order: 0, fails: None });
+    pt.others = others;
 }
 
 /// Takes a large folio apart that only `mms` map. Every mapping is taken down as for a migration, and put back for the parts, one

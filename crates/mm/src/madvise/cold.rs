@@ -83,7 +83,7 @@ fn free_huge_pmd<A: Arch, H: TableMemory>(
     (from, next): Range,
 ) -> bool {
     let Some(folio) = pt.vm_normal_folio_pmd(pmd) else { return true };
-    if pt.pages.maybe_mapped_shared(folio) {
+    if pt.maybe_mapped_shared(folio) {
         pt.hw.keeps(pmdp, 1, &cause::folio_shared);
         return true;
     }
@@ -203,7 +203,7 @@ fn cold_huge_pmd<A: Arch, H: TableMemory>(
     cold: Cold,
 ) -> bool {
     let Some(folio) = k.pt.vm_normal_folio_pmd(pmd) else { return true };
-    if k.pt.pages.maybe_mapped_shared(folio) {
+    if k.pt.maybe_mapped_shared(folio) {
         k.pt.hw.keeps(pmdp, 1, &cause::folio_shared);
         return true;
     }
@@ -240,7 +240,7 @@ fn for_each_batch<A: Arch, H: TableMemory>(
         };
         let nr = pt.folio_pte_batch(folio, p, pte, max, Fpb::empty());
         if nr < folio.nr_pages() {
-            if pt.pages.maybe_mapped_shared(folio) {
+            if pt.maybe_mapped_shared(folio) {
                 pt.hw.keeps(p, nr, &cause::folio_shared);
                 addr = addr.add(nr as u64 * A::PAGE_SIZE);
             } else {

@@ -12,6 +12,6 @@ pub(crate) fn folio_can_map_prot_numa<A: Arch, H: TableMemory>(
     vma: &Vma,
     folio: FolioSpan,
 ) -> bool {
-    let shared_cow = vma.flags.is_cow() && pt.pages.maybe_mapped_shared(folio);
+    let shared_cow = vma.flags.is_cow() && pt.maybe_mapped_shared(folio);
     !shared_cow && pt.pages.node(folio) != CPU_NODE
 }
