@@ -263,6 +263,24 @@ changes! {
         },
     }
 
+    /// The anonymous VMA that `MREMAP_DONTUNMAP` leaves behind numbers its pages by its address again, and merges with new neighbours.
+    dontunmap_resets_pgoff {
+        since: Turn::between("7.1", "7.2").also_in(&["6.12.117"]),
+        file: "mm/mremap.c, dontunmap_complete",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 256K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 256K)
+                mremap(0x40000000, 256K, 256K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50000000)
+                mremap(0x50000000, 256K, 256K, MREMAP_MAYMOVE|MREMAP_FIXED|MREMAP_DONTUNMAP, 0x40000000)
+                munmap(0x50010000, 64K)
+                mmap(0x50010000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS, -1, 0)
+                dump(0x50000000, 256K, "one area, or three")
+            "#,
+            shows: Shows::Areas,
+        },
+    }
+
     /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA that it leaves behind.
     dontunmap_unaccounts {
         until: Turn::at("6.17").also_in(&["6.12.107"]),

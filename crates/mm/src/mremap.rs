@@ -321,7 +321,7 @@ fn dontunmap_complete<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm
     if vma.start == r.addr && vma.end == r.old_end() {
         kept.anon_vma = None;
         kept.chain = [].into();
-        if kept.is_anonymous() {
+        if kept.is_anonymous() && k.pt.rules.dontunmap_resets_pgoff {
             kept.pgoff = kept.start.get() >> A::PAGE_SHIFT;
         }
         k.rmap.unlink(&vma.chain);
