@@ -48,8 +48,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 self.done(pid, |k, mm| mm::mprotect(k, mm, at(addr), len, prot))
             }
             Call::Madvise { addr, len, advice } => {
-                let done = self.done(pid, |k, mm| mm::madvise(k, mm, at(addr), len, advice));
-                self.punch_holes().and(done)
+                self.advise(pid, |k, mm| mm::madvise(k, mm, at(addr), len, advice).map(zero))
             }
             Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => self.value(pid, |k, mm| {
                 Ok(mm::mremap(k, mm, at(old_addr), old_len, new_len, flags, at(new_addr))?.get())
@@ -119,8 +118,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 self.done(pid, |k, mm| mm::mincore(k, mm, at(addr), len).map(drop))
             }
             Call::ProcessMadvise { ref ranges, advice, flags } => {
-                let done = self.value(pid, |k, mm| mm::process_madvise(k, mm, ranges, advice, flags));
-                self.punch_holes().and(done)
+                self.advise(pid, |k, mm| mm::process_madvise(k, mm, ranges, advice, flags))
             }
             Call::PkeyAlloc { flags, rights } => {
                 self.value(pid, |k, mm| mm::pkey_alloc(k, mm, flags, rights).map(u64::from))
@@ -171,14 +169,22 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         pid: Pid,
         call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
     ) -> Returned {
-        self.mm(pid)?;
+        let (kernel, mm) = self.process(pid)?;
+        Ok(call(kernel, mm)?)
+    }
+
+    /// The same of advice, which concerns others where it splits folios that they map too, and where it punches holes.
+    fn advise(
+        &mut self,
+        pid: Pid,
+        call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
+    ) -> Returned {
         if self.kernel.pt.guesses_mapped_shared() {
             self.kernel.pt.others = self.processes.lend(pid);
         }
-        let (kernel, mm) = self.process(pid)?;
-        let returned = call(kernel, mm);
+        let advised = self.value(pid, call);
         self.processes.take_back(std::mem::take(&mut self.kernel.pt.others));
-        Ok(returned?)
+        self.punch_holes().and(advised)
     }
 
     /// The same of a call that returns 0.

@@ -99,12 +99,13 @@ fn check_new_place<A: Arch>(mm: &Mm, rules: &Rules, r: &Remap) -> Result<(), Err
     if !r.implies_new_addr() {
         return Ok(());
     }
-    let aligned = || r.new_addr.is_aligned(A::PAGE_SIZE).then_some(()).ok_or(Errno::EINVAL);
     let found = || mm.vmas.find(r.addr).ok_or(Errno::EFAULT).and_then(|vma| check_unsealed([vma]));
     if rules.mremap_aligns_late {
         found()?;
     }
-    aligned()?;
+    if !r.new_addr.is_aligned(A::PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
     if rules.mremap_finds_vma_first {
         found()?;
     }

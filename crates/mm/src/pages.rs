@@ -491,14 +491,8 @@ impl Pages {
     /// The same as 6.12 has it, which guesses by the first page (`folio_likely_mapped_shared`).
     pub(crate) fn likely_mapped_shared(&self, span: FolioSpan) -> bool {
         let mapcount = self.folio_mapcount(span);
-        let twice = || {
-            let first = self.meta[span.head.index()].mapcount;
-            span.order == 0
-                || self.entire_mapcount(span) > 0
-                || mapcount as usize > span.nr_pages()
-                || first > 1
-        };
-        mapcount > 1 && twice()
+        let guess = || self.entire_mapcount(span) > 0 || self.meta[span.head.index()].mapcount > 1;
+        mapcount > 1 && (mapcount as usize > span.nr_pages() || guess())
     }
 
     /// Whether a write to a page that is not exclusive may take the folio over instead of copying

@@ -28,7 +28,7 @@ pub struct PageTables<A, H> {
     pub(crate) rules: Rules,
     /// Whether tables that were emptied may be freed (`CONFIG_PT_RECLAIM`).
     pub(crate) frees_tables: bool,
-    /// The other address spaces, while a call runs that may split a folio that they map too.
+    /// The other address spaces, while advice is given that may split a folio that they map too.
     pub others: Vec<Mm>,
 }
 
