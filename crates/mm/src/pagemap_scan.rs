@@ -194,8 +194,8 @@ fn scan_hole<A: Arch, H: TableMemory>(
     (start, end): (VirtAddr, VirtAddr),
 ) -> Result<(), Errno> {
     let mut categories = scan.vma;
-    if k.pt.rules.scan_empty_is_written {
-        categories |= written_where(&k.pt, vma, false);
+    if k.pt.rules.scan_empty_is_written && vma.uffd_wp() {
+        categories |= PageCategories::WRITTEN;
     }
     if !scan.arg.wants(categories) {
         return Ok(());

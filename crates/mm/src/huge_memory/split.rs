@@ -4,10 +4,12 @@ use crate::cause;
 use crate::migrate::{migrated_pte, migration_leaf_of};
 use crate::mm_types::Mm;
 use crate::pages::MapLevel;
-use crate::rmap::{Mapped, folio_addresses, folio_entries, take_down};
+use crate::rmap::{Mapped, folio_entries, folio_pmds, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, Pte, SoftFlags, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{
+    Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags,
+};
 use std::iter;
 
 /// A large folio that is taken apart.
@@ -78,14 +80,48 @@ fn unmap_folio<A: Arch, H: TableMemory>(
     mm: &mut Mm,
     folio: FolioSpan,
 ) -> Vec<Moved> {
-    for (vma, addr) in folio_addresses(pt, mm, folio) {
-        pt.split_huge_pmd_address(mm, &vma, addr);
+    let mut frozen = Vec::new();
+    for (vma, addr, pmdp, pmd) in folio_pmds(pt, mm, folio) {
+        if pt.arch.pmd_leaf(pmd) {
+            frozen.extend(pt.because(&cause::huge_split, |pt| freeze(pt, mm, folio, (&vma, addr, pmdp))));
+        } else {
+            pt.split_huge_pmd(mm, &vma, pmdp, addr);
+        }
     }
     let unmapped = unmap_for_move(pt, mm, folio);
     for entry in &unmapped {
         pt.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
     }
-    unmapped
+    frozen.extend(unmapped);
+    frozen
+}
+
+/// A huge leaf becomes a table of migration entries at once (`__split_huge_pmd_locked`, where it freezes). So its pages are
+/// soft-dirty only if it was; a table of present entries is soft-dirty on x86, powerpc and s390 where the leaf was dirty.
+fn freeze<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    folio: FolioSpan,
+    (vma, base, pmdp): (&Vma, VirtAddr, Ptep),
+) -> Vec<Moved> {
+    pt.hw.event(Event::HugeSplit);
+    let table = pt.new_table(Level::Pte);
+    let pmd = pt.pmdp_invalidate(base, pmdp);
+    if pt.arch.pmd_dirty(pmd) {
+        pt.pages.set_dirty(folio, true);
+    }
+    let (old, exclusive) = (pt.arch.pmd_pte(pmd), pt.pages.is_exclusive(folio.head));
+    let mut moved = Vec::with_capacity(A::PTRS_PER_PTE);
+    for i in 0..A::PTRS_PER_PTE {
+        let (addr, pfn) = (base.add(i as u64 * A::PAGE_SIZE), folio.head.add(i as u64));
+        let word = pt.soft_word(migration_leaf_of(pt, old, pfn, exclusive));
+        pt.set_pte_at(addr, table.add(i), word);
+        moved.push(Moved { vma: vma.clone(), addr, pfn, old, exclusive });
+    }
+    pt.pages.set_exclusive(folio.head, 1, false);
+    pt.pages.unmap(folio, folio.head, MapLevel::Pmd, mm.id);
+    pt.populate(pmdp, Level::Pmd, table);
+    moved
 }
 
 /// Puts back, for the parts, what was taken down in `mm`, one entry at a time (`remap_page`).
