@@ -374,3 +374,22 @@ fn no_snapshot_is_an_orphan() {
         assert!(named, "{}: no test names it", path.display());
     }
 }
+
+#[test]
+fn the_guide_names_all_that_a_port_must_say() {
+    let file = |path: &str| std::fs::read_to_string(root().join(path)).expect("it is there");
+    let (traits, guide) = (file("crates/pgtable/src/format.rs"), file("docs/port-guide.md"));
+    let items = traits.lines().filter(|line| line.starts_with("    ") && line.ends_with(';'));
+    let required = items.filter_map(|line| {
+        let mut words = line[4..].split([' ', ':', '(']);
+        let without_default = match words.next() {
+            Some("const") => !line.contains(" = "),
+            kind => matches!(kind, Some("type" | "fn")),
+        };
+        without_default.then(|| words.next().unwrap_or_default())
+    });
+    let required: Vec<&str> = required.collect();
+    let missing: Vec<&&str> = required.iter().filter(|name| !guide.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/port-guide.md does not name {missing:?}");
+    assert!(guide.contains(&format!("must say {} things", required.len())), "there are {}", required.len());
+}
