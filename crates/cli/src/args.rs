@@ -284,7 +284,7 @@ pub(crate) struct Explain {
     /// An address that the entry maps
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) va: u64,
-    /// The process, from 1, in the order of forks; of a log too, where `replay --pid` takes the number in the log
+    /// The process, from 1, in the order of forks; of a log also by its number there
     #[arg(long, value_name = "PID", default_value_t = 1)]
     pub(crate) pid: u32,
 }

@@ -5,7 +5,7 @@ use crate::defaults::EXPLAIN;
 use crate::exit::{FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::traced::{Run, Source};
-use crate::verify_real;
+use crate::{machines, verify_real};
 use ptelab::deciding::Between;
 use ptelab::{Backend, VirtAddr};
 use ptelab_report::Explainer;
@@ -14,9 +14,9 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
     let run = Run::new(&args.traced, &EXPLAIN)?;
     let name = run.name.clone();
     if let Source::Scenario(scenario) = &run.source {
-        let machines = &args.traced.machines;
-        let guest = machines.guest();
-        for image in machines.images() {
+        let chosen = &args.traced.machines;
+        let guest = chosen.guest();
+        for image in chosen.images() {
             let Some(at) = args.at else {
                 let why = format!("{}: an image takes --at, the call's number", image.display());
                 return Err(Failed::Unusable(why));
@@ -25,9 +25,9 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
             out.line("")?;
         }
     }
-    let at = args.at.unwrap_or(u64::MAX);
+    let (pid, at) = (run.emulated_pid(args.pid, &args.traced)?, args.at.unwrap_or(u64::MAX));
     let explainer = |vm: &dyn Backend| {
-        let explainer = Explainer::new(vm, args.pid, VirtAddr::new(args.va), at);
+        let explainer = Explainer::new(vm, pid, VirtAddr::new(args.va), at);
         match args.line {
             Some(line) => explainer.up_to_line(line),
             None => explainer,
@@ -38,10 +38,10 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         .iter()
         .map(|(.., between)| run.on(between.machines(), &args.traced))
         .collect::<Result<_, _>>()?;
-    let machines = run.matrix.machines();
+    let (subjects, switches) = (run.matrix.machines(), run.matrix.switches().to_vec());
     let (mut explainers, mut finished) = run.observe(at, explainer)?;
     // A log may have left some out.
-    let pairs = if explainers.len() == machines { pairs } else { Vec::new() };
+    let pairs = if explainers.len() == subjects { pairs } else { Vec::new() };
     for ((left, right, between), again) in pairs.into_iter().zip(again) {
         let (before, rest) = explainers.split_at_mut(right);
         if let (true, true, Some(again)) = (finished, before[left].differs(&rest[0]), again) {
@@ -55,6 +55,7 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         let why = format!("{name}: there is no call {at}: the last is {calls}; --line takes lines");
         return Err(Failed::Unusable(why));
     }
+    machines::print_switches(&switches, out)?;
     for (i, explainer) in explainers.iter().enumerate() {
         if i > 0 {
             out.line("")?;

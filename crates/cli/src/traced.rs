@@ -65,6 +65,23 @@ impl Run {
         Ok(Some(Self { name, source, matrix, options, again: true }))
     }
 
+    /// The emulated machine's number of a process that a log gives this number; the same number where it gives it to none, or the log
+    /// is standard input, which can be read only once.
+    pub(crate) fn emulated_pid(&self, pid: u32, args: &Traced) -> Result<u32, Failed> {
+        if pid == 1 {
+            return Ok(pid);
+        }
+        let again = self.on(self.matrix.clone().hw(HwKind::Counting), args)?;
+        let Some(Self { source: Source::Log(log), name, options, matrix, .. }) = again else {
+            return Ok(pid);
+        };
+        let watch = Watch { stop: &STOP, tick: &|_| () };
+        let done = replay::replay(Reader::new(log), &matrix, &options, None, watch);
+        let done = done.map_err(|error| not_replayed(&name, error))?;
+        let mut processes = done.machines.iter().flat_map(|played| &played.tally.processes);
+        Ok(processes.find(|process| process.pid == Some(pid)).map_or(pid, |process| process.emulated))
+    }
+
     /// Runs it on machines that record every step, each with an observer for the first `calls` calls. Returns the observers, and whether it ran to its end.
     pub(crate) fn observe<O: Observer>(
         self,

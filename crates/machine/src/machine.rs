@@ -93,7 +93,8 @@ fn pages_decide(call: &Call) -> bool {
 
 impl<A: Arch, H: TableMemory + Clone + Send> Backend for PortMachine<A, H> {
     fn about(&self) -> About {
-        let shape = Shape { root: self.kernel.pt.arch.root(), ..Shape::of::<A>() };
+        let arch = &self.kernel.pt.arch;
+        let shape = Shape { root: arch.root(), task_size: arch.task_size(), ..Shape::of::<A>() };
         About { arch: A::NAME, rules: self.kernel.version, shape, records: self.kernel.pt.hw.keeps_order() }
     }
 

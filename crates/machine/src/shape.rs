@@ -13,13 +13,15 @@ pub struct Shape {
     pub root: Level,
     /// Entries in a contiguous block of pages, 1 where there are none.
     pub cont_ptes: usize,
+    /// Where the addresses of a process end.
+    pub task_size: u64,
 }
 
 impl Shape {
     /// That of a port.
     pub const fn of<A: EntryFormat>() -> Self {
         let (entry_shift, index_bits) = (A::ENTRY_SHIFT, A::INDEX_BITS);
-        Self { entry_shift, index_bits, root: A::TOP, cont_ptes: A::CONT_PTES }
+        Self { entry_shift, index_bits, root: A::TOP, cont_ptes: A::CONT_PTES, task_size: A::TASK_SIZE }
     }
 
     /// Log2 of the bytes in a page.

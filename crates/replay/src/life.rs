@@ -29,7 +29,7 @@ impl<O: Observer> Player<O> {
         }
         if self.processes.is_empty() {
             self.life.attached = !begins_program(entry);
-            let process = self.new_process(log_pid);
+            let process = self.new_process(log_pid, 1);
             self.life.tasks.add(log_pid, 1, (process, 1));
         }
         if let Some(pid) = log_pid {
@@ -96,7 +96,7 @@ impl<O: Observer> Player<O> {
             self.make(made as Pid, &Call::Execve {}).ok()?;
             made
         };
-        let process = if fits { process } else { self.new_process(entry.pid) };
+        let process = if fits { process } else { self.new_process(entry.pid, made as Pid) };
         self.processes[process].was_mixed |= !fits;
         self.life.tasks.add(entry.pid, made as Pid, (process, made as Pid));
         self.forget_costs();
@@ -106,7 +106,7 @@ impl<O: Observer> Player<O> {
     /// A task turns out not to be a thread of the process that it was taken for one of: with those of its group it has a process of
     /// its own from now on, of whose memory nothing is known.
     pub(crate) fn separate(&mut self, caller: Caller) -> Caller {
-        let process = self.new_process(caller.log_pid);
+        let process = self.new_process(caller.log_pid, caller.pid);
         self.processes[process].opened = self.processes[caller.process].opened.clone();
         // Others may have gone with the wrong one of the two.
         for of in [process, caller.process] {
@@ -158,9 +158,9 @@ impl<O: Observer> Player<O> {
         alone || self.processes[caller.process].was_mixed || self.life.tasks.has_unseen(caller.process)
     }
 
-    fn new_process(&mut self, log_pid: Option<u32>) -> usize {
+    fn new_process(&mut self, pid: Option<u32>, emulated: Pid) -> usize {
         self.processes.push(Process::default());
-        self.tally.processes.push(ProcessReport { pid: log_pid, threads: 1, ..ProcessReport::default() });
+        self.tally.processes.push(ProcessReport { pid, emulated, threads: 1, ..ProcessReport::default() });
         self.processes.len() - 1
     }
 
@@ -178,7 +178,7 @@ impl<O: Observer> Player<O> {
             self.tally.processes[process].threads += 1;
             process
         } else {
-            self.child_of(process, log_pid, birth)
+            self.child_of(process, (log_pid, made as Pid), birth)
         };
         let group = if birth == Birth::Thread { caller.group } else { made as Pid };
         self.life.tasks.add(log_pid, made as Pid, (process, group));
@@ -194,14 +194,14 @@ impl<O: Observer> Player<O> {
     }
 
     /// A process that knows what its parent does.
-    fn child_of(&mut self, parent: usize, log_pid: Option<u32>, birth: Birth) -> usize {
+    fn child_of(&mut self, parent: usize, (log_pid, emulated): (Option<u32>, Pid), birth: Birth) -> usize {
         let (mut known, program) =
             (self.processes[parent].clone(), self.tally.processes[parent].program.clone());
         if self.life.attached && self.life.tasks.is_mixed(parent) {
             // What it inherits may be another's.
             (known.was_mixed, known.brk_known) = (true, false);
         }
-        let new = self.new_process(log_pid);
+        let new = self.new_process(log_pid, emulated);
         self.processes[new] = known;
         let made_by = self.tally.processes[parent].pid;
         let report = &mut self.tally.processes[new];

@@ -73,6 +73,18 @@ pub enum ReplayError {
         /// The size of its pages.
         page: ByteSize,
     },
+    /// The log is of a machine with more addresses than one it is to be replayed on has.
+    #[error("line {line}: a mapping at {addr:#x}, where {arch} has no addresses: they end at {end}")]
+    Addresses {
+        /// The line.
+        line: u64,
+        /// Where it says a mapping is.
+        addr: u64,
+        /// The port.
+        arch: &'static str,
+        /// Where its addresses end.
+        end: ByteSize,
+    },
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -167,35 +179,45 @@ fn replay_with<R: BufRead, O: Observer>(
     Ok((Replay { machines, stats: reader.into_stats(), mistakes, finished, notes }, observers))
 }
 
-/// Leaves out the machines whose pages are larger than those that the log maps. The first one writes a scenario, which cannot be left off.
+/// Leaves out the machines that cannot map what the log maps. The first one writes a scenario, which cannot be left off.
 fn leave_out<O: Observer>(
     chunk: &[Arc<LogEntry>],
     players: &mut Vec<Player<O>>,
     notes: &mut Vec<String>,
 ) -> Result<(), ReplayError> {
-    while let Some(largest) = players.iter().max_by_key(|player| player.vm.page_size()) {
-        let (arch, page) = (largest.vm.arch(), largest.vm.page_size());
-        let unlike = chunk.iter().find_map(|entry| match entry.kind {
-            LogEvent::Call(LoggedCall { name: "mmap", outcome: LoggedOutcome::Value(addr), .. }) => {
-                (!addr.is_multiple_of(page)).then_some((entry.line, addr))
-            }
-            _ => None,
+    let mapped = chunk.iter().filter_map(|entry| match entry.kind {
+        LogEvent::Call(LoggedCall { name: "mmap", outcome: LoggedOutcome::Value(addr), .. }) => {
+            Some((entry.line, addr))
+        }
+        _ => None,
+    });
+    for (line, addr) in mapped {
+        let (mut left, mut writes) = (Vec::new(), false);
+        players.retain(|player| {
+            let why = unfit(&*player.vm, line, addr);
+            let stays = why.is_none();
+            writes |= !stays && player.script.is_some();
+            left.extend(why.map(|error| (player.vm.arch(), error)));
+            stays
         });
-        let Some((line, addr)) = unlike else { break };
-        let error = ReplayError::Pages { line, addr, arch, page: ByteSize(page) };
-        let stays = |player: &Player<O>| player.vm.page_size() < page;
-        if !players.iter().any(stays)
-            || players.iter().any(|player| player.script.is_some() && !stays(player))
+        if (players.is_empty() || writes)
+            && let Some((_, error)) = left.pop()
         {
             return Err(error);
         }
-        let mut names: Vec<_> =
-            players.iter().filter(|player| !stays(player)).map(|player| player.vm.arch()).collect();
-        names.dedup();
-        notes.push(format!("{}: left out: {error}", names.join(", ")));
-        players.retain(stays);
+        left.dedup_by_key(|(arch, _)| *arch);
+        notes.extend(left.iter().map(|(arch, error)| format!("{arch}: left out: {error}")));
     }
     Ok(())
+}
+
+/// Why a machine cannot have a mapping at an address, if it cannot.
+fn unfit(vm: &dyn Backend, line: u64, addr: u64) -> Option<ReplayError> {
+    let (arch, page, end) = (vm.arch(), vm.page_size(), vm.shape().task_size);
+    if !addr.is_multiple_of(page) {
+        return Some(ReplayError::Pages { line, addr, arch, page: ByteSize(page) });
+    }
+    (addr >= end).then_some(ReplayError::Addresses { line, addr, arch, end: ByteSize(end) })
 }
 
 /// Reads the next entries; says whether there may be more.

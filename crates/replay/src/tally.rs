@@ -3,7 +3,7 @@
 use crate::cuts::{self, CutsByKind};
 use crate::options::Used;
 use crate::sites::{Site, Sites};
-use ptelab_machine::{Counter, Counters};
+use ptelab_machine::{Counter, Counters, Pid};
 use ptelab_measure::cost::Model;
 use ptelab_run::Cost;
 use ptelab_scenario::strace::LoggedCall;
@@ -79,6 +79,9 @@ pub fn work(counters: &Counters) -> u64 {
 pub struct ProcessReport {
     /// Its number in the log; nothing where the log names none.
     pub pid: Option<u32>,
+    /// Its number on the emulated machine.
+    #[serde(skip)]
+    pub emulated: Pid,
     /// The last program that it executed.
     pub program: Option<String>,
     /// How it was made: `fork`, `vfork`; nothing where it was there when the log began.
