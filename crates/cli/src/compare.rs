@@ -5,7 +5,7 @@ use crate::defaults::COMPARE;
 use crate::exit::{DIFFERS, FINE};
 use crate::output::{Failed, Out};
 use crate::progress::{self, STOP};
-use crate::run;
+use crate::{machines, run};
 use ptelab::agree::{Agreeing, agreeing, ranges};
 use ptelab::compare::{self, Differing};
 use ptelab::deciding::name_rules;
@@ -23,6 +23,7 @@ pub(crate) fn compare(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed
     if args.json {
         out.json(&cost::comparison_json(&reports, &ports, &kernels, &agree))?;
     } else {
+        machines::print_switches(matrix.switches(), out)?;
         print(&reports, (&ports, &kernels, &agree), args.per_call, out)?;
     }
     let status = run::status(&reports);

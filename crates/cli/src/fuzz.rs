@@ -57,6 +57,10 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
         [image] if machines::emulated(&args.kernel).is_empty() => return fuzz_real::fuzz(args, image, out),
         _ => return Err(Failed::Unusable("one image at a time, and no other kernel beside it".to_owned())),
     }
+    machines::refuse_without_image(&[
+        ("--keep-going", args.keep_going),
+        ("--look-at-end", args.look_at_end),
+    ])?;
     let mut matrix = machines::of(Matrix::new().ports(&args.arch)?, &args.kernel)?;
     machines::check_switches(&args.cpu, &matrix.port_list())?;
     for switch in &args.cpu {
@@ -84,6 +88,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     if args.json {
         out.json(&report(args, &runs, found.as_ref()))?;
     } else {
+        machines::print_switches(matrix.switches(), out)?;
         print(args, &runs, found.as_ref(), out)?;
     }
     Ok(match found {

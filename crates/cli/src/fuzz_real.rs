@@ -8,6 +8,7 @@ use crate::{found, verify_real};
 use ptelab::exec::Watch;
 use ptelab::fuzz::{Found, Size, scenario_text};
 use ptelab::real::programs::{Looks, Programs, ProgramsReport};
+use ptelab::show;
 use serde::Serialize;
 use std::path::Path;
 
@@ -98,10 +99,12 @@ fn print(args: &args::Fuzz, report: &ProgramsReport, out: &mut Out) -> Result<()
     let ProgramsReport { cases, time, boots, found } = report;
     let seconds = time.as_secs_f64();
     let rate = u128::from(*cases) * 1000 / time.as_millis().max(1);
-    out.line(format!(
-        "{cases} programs from seed {} in {seconds:.1} s, {rate} a second, {boots} boots",
-        args.seed
-    ))?;
+    let again = if *boots == 0 {
+        String::new()
+    } else {
+        format!(", booted again {}", show::counted(u64::from(*boots), "time"))
+    };
+    out.line(format!("{cases} programs from seed {} in {seconds:.1} s, {rate} a second{again}", args.seed))?;
     for (n, found) in found.iter().enumerate() {
         let shortest = if n == 0 { "; the shortest program that does so" } else { "" };
         let law = found.violation.check.law();

@@ -242,13 +242,8 @@ fn hold_scenarios(
             return Ok(());
         }
         let name = path.display().to_string();
-        let done = match verdict(&name, scenario) {
-            Err(error) if error.is_loss() || matches!(error, VerifyError::Golden(_)) => {
-                Some(Verdict { file: name, differences: vec![error.to_string()], ..Verdict::default() })
-            }
-            done => done?,
-        };
-        let Some(done) = done else { return Ok(()) };
+        let Some(done) = verdict(&name, scenario).transpose() else { return Ok(()) };
+        let done = verify_real::verdict_or(done, Verdict { file: name, ..Verdict::default() })?;
         if !args.json {
             verdict::print(&done, false, out)?;
             out.flush()?;

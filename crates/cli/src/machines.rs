@@ -1,6 +1,6 @@
 //! The machines that a command runs on: kernels by name, and warnings about them.
 
-use crate::output::Failed;
+use crate::output::{Failed, Out};
 use crate::progress;
 use ptelab::kernels::{self, NamedKernel};
 use ptelab::scenario::Scenario;
@@ -35,6 +35,15 @@ pub(crate) fn check_switches(switches: &[String], ports: &[&str]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Says which features of CPUs were switched, where any was.
+pub(crate) fn print_switches(switches: &[CpuSwitch], out: &mut Out) -> Result<(), Failed> {
+    if switches.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = switches.iter().map(ToString::to_string).collect();
+    Ok(out.line(format!("CPU: {}", names.join(", ")))?)
 }
 
 /// An error where one of these options was given, as they are of kernel images.

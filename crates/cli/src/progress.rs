@@ -66,7 +66,7 @@ pub(crate) fn stage(text: impl AsRef<str>) {
     warn(text.as_ref());
 }
 
-/// Where standard error is no terminal, says every ten seconds how far a bar has come, until it is finished.
+/// Where standard error is no terminal, says every ten seconds how far a bar has come, from its first step until it is finished.
 pub(crate) fn told(bar: ProgressBar, unit: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         let bar = bar.clone();
@@ -76,7 +76,9 @@ pub(crate) fn told(bar: ProgressBar, unit: &'static str) -> ProgressBar {
                 if bar.is_finished() || stopped() {
                     return;
                 }
-                warn(&told_text(&bar, unit));
+                if bar.position() > 0 {
+                    warn(&told_text(&bar, unit));
+                }
             }
         });
     }

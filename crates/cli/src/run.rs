@@ -11,11 +11,12 @@ use ptelab::scenario::Scenario;
 use ptelab::{Matrix, RunReport, golden, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
-    let (scenario, _, reports) = all_reports(args, &RUN)?;
+    let (scenario, matrix, reports) = all_reports(args, &RUN)?;
     if args.json {
         let runs: Vec<_> = reports.iter().map(|report| golden::report_json(&scenario, report)).collect();
         out.json(&serde_json::json!({ "runs": runs }))?;
     } else {
+        machines::print_switches(matrix.switches(), out)?;
         for report in &reports {
             print(report, args.per_call, out)?;
         }

@@ -171,8 +171,6 @@ fn write(args: &args::Series, report: &Report) -> Result<(), Failed> {
         output::write_file(path, html::page(report).as_bytes())?;
     }
     let Some(folder) = &args.emit_c else { return Ok(()) };
-    let failed = |error| Failed::Unusable(format!("{}: {error}", folder.display()));
-    std::fs::create_dir_all(folder).map_err(failed)?;
     for OfArch { arch, words, .. } in &report.architectures {
         let kinds = [("changed", &words.changed), ("wrong", &words.wrong), ("both", &words.wrong_in_both)];
         for (kind, groups) in kinds {

@@ -102,6 +102,16 @@ impl<'a> Verdicts<'a> {
     }
 }
 
+/// A verdict; where the kernel was lost, or did what no golden file can hold, the one given with that as its difference.
+pub(crate) fn verdict_or(done: Result<Verdict, VerifyError>, otherwise: Verdict) -> Result<Verdict, Failed> {
+    match done {
+        Err(error) if error.is_loss() || matches!(error, VerifyError::Golden(_)) => {
+            Ok(Verdict { differences: vec![error.to_string()], ..otherwise })
+        }
+        done => Ok(done?),
+    }
+}
+
 /// A watch that Ctrl-C stops.
 const fn watch() -> Watch<'static> {
     Watch { stop: &STOP, tick: &|_| () }
@@ -220,14 +230,9 @@ pub(crate) fn qemu(
             Ok(Some(Err(reason))) => Verdict { skipped: Some(reason), ..verdict_of(n) },
             Ok(Some(Ok(Played { golden, verdict }))) => {
                 write(args, &golden)?;
-                match verdict {
-                    Err(VerifyError::Golden(error)) => {
-                        Verdict { differences: vec![error.to_string()], ..verdict_of(n) }
-                    }
-                    done => done?,
-                }
+                verdict_or(verdict, verdict_of(n))?
             }
-            Err(lost) => Verdict { differences: vec![lost.to_string()], ..verdict_of(n) },
+            Err(lost) => verdict_or(Err(lost), verdict_of(n))?,
         };
         verdicts.add(verdict, out)
     };

@@ -4,7 +4,8 @@ use crate::trace::{CallLine, Trace};
 use ptelab::observe::PAGES_USED;
 
 impl Trace {
-    /// What the source is called without its folder, and what it was played on: `arm64 and x86_64, each with Linux 6.16 and 7.3`.
+    /// What the source is called without its folder, and what it was played on: `arm64 and x86_64, each with Linux 6.16 and 7.3`,
+    /// and the CPU features that were switched.
     pub fn about(&self) -> (&str, String) {
         let name = self.source.rsplit('/').next().unwrap_or(&self.source);
         let mut ports: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -26,7 +27,11 @@ impl Trace {
                 ports.iter().map(one).collect::<Vec<_>>().join("; ")
             }
         };
-        (name, machines)
+        let switched = match self.switches.as_slice() {
+            [] => String::new(),
+            switches => format!("; {}", switches.join(", ")),
+        };
+        (name, machines + &switched)
     }
 
     /// How many calls there are, in words: of a log, those that replay judges apart from exits, and from looks at its pages.

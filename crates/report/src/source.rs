@@ -9,7 +9,7 @@ use ptelab::replay::{self, Options, Replay, ReplayError};
 use ptelab::scenario::strace::Reader;
 use ptelab::scenario::{Line, Scenario};
 use ptelab::uapi::{Call, Class};
-use ptelab::{BuildError, HwKind, Matrix};
+use ptelab::{BuildError, CpuSwitch, HwKind, Matrix};
 #[cfg(feature = "logs")]
 use std::io::BufRead;
 
@@ -28,8 +28,9 @@ pub fn trace_scenario(
 ) -> Result<Trace, BuildError> {
     let recorded = can_be_recorded(scenario);
     let matrix = matrix.hw(if recorded { HwKind::Recording } else { HwKind::Counting });
+    let switches = matrix.switches().to_vec();
     let (tracers, finished) = observe::scenario(&matrix, scenario, watch, Tracer::new)?;
-    Ok(trace(source, tracers, recorded, finished))
+    Ok(trace(source, &switches, tracers, (recorded, finished)))
 }
 
 /// Replays a log on every machine of a matrix and traces it.
@@ -45,9 +46,10 @@ pub fn trace_log<R: BufRead>(
     watch: Watch<'_>,
 ) -> Result<(Trace, Replay), ReplayError> {
     let matrix = matrix.hw(HwKind::Recording);
+    let switches = matrix.switches().to_vec();
     let (tracers, replay) = replay::replay_observed(reader, &matrix, options, watch, Tracer::new)?;
     let judged = replay.machines.first().map(|played| played.tally.calls);
-    Ok((Trace { judged, ..trace(source, tracers, true, replay.finished) }, replay))
+    Ok((Trace { judged, ..trace(source, &switches, tracers, (true, replay.finished)) }, replay))
 }
 
 /// Whether the steps of a scenario are few enough to record them all.
@@ -74,7 +76,12 @@ fn recorded_bytes(line: &Line) -> u128 {
     }
 }
 
-fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> Trace {
+fn trace(
+    source: &str,
+    switches: &[CpuSwitch],
+    tracers: Vec<Tracer>,
+    (recorded, finished): (bool, bool),
+) -> Trace {
     let mut lanes: Vec<_> = tracers.into_iter().map(Tracer::into_lane).collect();
     // Machines that were stopped may have come to different points.
     let calls = lanes.iter().map(|lane| lane.steps.len()).min().unwrap_or(0);
@@ -82,5 +89,6 @@ fn trace(source: &str, tracers: Vec<Tracer>, recorded: bool, finished: bool) -> 
         lane.steps.truncate(calls);
         lane.calls.truncate(calls);
     }
-    Trace { source: source.to_owned(), lanes, recorded, finished, judged: None, rules: Vec::new() }
+    let switches = switches.iter().map(ToString::to_string).collect();
+    Trace { source: source.to_owned(), switches, lanes, recorded, finished, judged: None, rules: Vec::new() }
 }

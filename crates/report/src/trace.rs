@@ -182,6 +182,8 @@ pub struct CallRule {
 pub struct Trace {
     /// Name of the source.
     pub source: String,
+    /// The CPU features that were switched, as `arm64.hafdbs=off`.
+    pub switches: Vec<String>,
     /// Machine by machine. All made the same calls.
     pub lanes: Vec<Lane>,
     /// Whether single steps were recorded; a run that is too large for that has sums only.

@@ -56,6 +56,13 @@ impl CpuSwitch {
     }
 }
 
+impl fmt::Display for CpuSwitch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { port, feature, on } = self;
+        write!(f, "{port}.{feature}={}", if *on { "on" } else { "off" })
+    }
+}
+
 /// One machine of many, before it is built.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -152,6 +159,11 @@ impl Matrix {
     pub fn cpu(mut self, switch: &str) -> Result<Self, SelectError> {
         self.cpu.push(CpuSwitch::parse(switch)?);
         Ok(self)
+    }
+
+    /// What was switched.
+    pub fn switches(&self) -> &[CpuSwitch] {
+        &self.cpu
     }
 
     /// The CPU of a port, as it was switched.

@@ -67,23 +67,21 @@ fn prose(report: &OfArch) -> String {
     [Some(played), Some(wrong), both, Some(changed)].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// The table, with a line that heads it; nothing where nothing was measured.
+/// The table: a line that heads each workload, and one for each call; nothing where nothing was measured.
 pub(super) fn rows(report: &Report) -> Vec<String> {
     let mut rows = Vec::new();
     for OfArch { arch, cost, .. } in &report.architectures {
         for [base, patched] in cost {
+            let title = format!("{arch}, {}", base.workload);
+            rows.push(format!("{title:31} {:>11} {:>11} {:>7}", "base", "patched", "change"));
             for (was, is) in base.instructions.iter().zip(&patched.instructions) {
                 let was_min = was.min.max(1);
                 let hundredths = (is.min * 100 + was_min / 2) / was_min;
                 let times = format!("{}.{:02}x", hundredths / 100, hundredths % 100);
                 let (a, b) = (grouped(was.min), grouped(is.min));
-                let call = short(&was.call);
-                rows.push(format!("{arch:7} {:6} {a:>12} {b:>12} {times:>7}  {call}", base.workload));
+                rows.push(format!("  {:29} {a:>11} {b:>11} {times:>7}", short(&was.call)));
             }
         }
-    }
-    if !rows.is_empty() {
-        rows.insert(0, format!("{:7} {:6} {:>12} {:>12} {:>7}  call", "", "", "base", "patched", "change"));
     }
     rows
 }

@@ -49,7 +49,7 @@ pub struct ProgramsReport {
     pub cases: u64,
     /// How long that took, without the first boots.
     pub time: Duration,
-    /// Kernels that were booted.
+    /// How often a kernel was booted again: one that a program had lost, or had left unlike a fresh one.
     pub boots: u32,
     /// Programs on which kernel and emulator differ, or the kernel complained or was lost; in their order.
     pub found: Vec<Found>,
