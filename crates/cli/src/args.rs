@@ -253,7 +253,8 @@ pub(crate) struct Fuzz {
     /// On an image: go on after the first program that is found, and show all
     #[arg(long)]
     pub(crate) keep_going: bool,
-    /// On an image: read page tables when a process or the program ends, not after each call: more programs in the same time
+    /// On an image: read page tables when a process or the program ends, not after each call: more programs in the same time.
+    /// Calls that would fail a zero page are left out, as each costs a boot
     #[arg(long)]
     pub(crate) look_at_end: bool,
     /// Write the shortest program that breaks a check to this scenario file

@@ -7,13 +7,15 @@ use crate::output::{self, Failed, Out};
 use crate::traced::{Run, Source};
 use ptelab::show;
 use ptelab_report::MAX_RULED;
+use std::path::Path;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     let run = Run::new(&args.traced, &REPORT)?;
     output::check(&args.output)?;
     let name = run.name.clone();
-    let is_log = matches!(run.source, Source::Log(_));
-    let trace = run.trace()?;
+    let is_input = matches!(run.source, Source::Log(_)) && args.traced.file == Path::new("-");
+    let matrix = run.matrix.clone();
+    let trace = run.trace(&args.traced)?;
     if !trace.finished && trace.calls().is_empty() {
         out.line(format!("{name}: stopped before the first call ended, no page is written"))?;
         return Ok(STOPPED);
@@ -25,8 +27,8 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     if !output::is_stdout(&args.output) {
         out.line(format!("{}: {calls} on {machines} machines, {size}", args.output.display()))?;
         let several = trace.lanes.windows(2).any(|pair| pair[0].arch == pair[1].arch);
-        if several && (is_log || trace.calls().len() > MAX_RULED) {
-            let why = format!("that is done for scenarios of up to {MAX_RULED} calls");
+        if several && trace.finished && (!trace.can_be_ruled(&matrix) || is_input) {
+            let why = format!("that is done for scenarios, and logs in files, of up to {MAX_RULED} calls");
             out.line(format!("  the rules that make its kernels differ are not named: {why}"))?;
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn step(args: &args::Step, _: &mut Out) -> Result<u8, Failed> {
     }
     let run = Run::new(&args.traced, &STEP)?;
     let name = run.name.clone();
-    let trace = run.trace()?;
+    let trace = run.trace(&args.traced)?;
     if trace.calls().is_empty() {
         return Err(Failed::Unusable(format!("{name}: there are no calls to show")));
     }

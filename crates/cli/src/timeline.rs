@@ -12,7 +12,7 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
     for path in [&args.output, &args.csv].into_iter().flatten() {
         output::check(path)?;
     }
-    let trace = run.trace()?;
+    let trace = run.trace(&args.traced)?;
     let (calls, counted) = (trace.calls().len(), trace.counted());
     if let Some(path) = &args.output {
         let cannot = |error: &dyn std::fmt::Display| cannot_write(path, error);

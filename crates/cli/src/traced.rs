@@ -5,6 +5,7 @@ use crate::defaults::Defaults;
 use crate::output::Failed;
 use crate::progress::{self, STOP};
 use crate::{input, logs, machines};
+use indicatif::ProgressBar;
 use ptelab::exec::{self, Watch};
 use ptelab::observe::{self, Observer};
 use ptelab::replay::{self, Options, Replay, ReplayError};
@@ -110,33 +111,49 @@ impl Run {
         }
     }
 
-    /// Runs it and traces every machine.
-    pub(crate) fn trace(self) -> Result<Trace, Failed> {
-        progress::stop_on_ctrl_c();
-        let Self { name, source, matrix, options, .. } = self;
-        match source {
-            Source::Scenario(scenario) => {
-                let steps = exec::steps(&scenario).saturating_mul(matrix.machines() as u128);
-                let bar = progress::bar(steps, "steps");
-                let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
-                let trace = ptelab_report::trace_scenario(&name, &scenario, matrix.clone(), watch);
-                bar.finish_and_clear();
-                let (mut trace, watch) = (trace?, Watch { stop: &STOP, tick: &|_| () });
-                if trace.finished {
-                    ptelab_report::name_rules(&mut trace, (&scenario, &matrix), watch)?;
-                }
-                Ok(trace)
-            }
-            Source::Log(log) => {
-                let bar = progress::spinner("lines");
-                let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
-                let done = ptelab_report::trace_log(&name, Reader::new(log), matrix, &options, watch);
-                bar.finish_and_clear();
-                let (trace, replay) = done.map_err(|error| not_replayed(&name, error))?;
-                warn_of(&name, &replay);
-                Ok(trace)
-            }
+    /// Runs it and traces every machine, and names the rules that make them differ. Standard input, which can be read only once, names
+    /// none where it is a log.
+    pub(crate) fn trace(self, args: &Traced) -> Result<Trace, Failed> {
+        let kept = self.on(self.matrix.clone(), args)?;
+        let mut trace = self.trace_once()?;
+        if let Some(kept) = kept.filter(|_| trace.finished) {
+            let again = |machines| {
+                let again = kept.on(machines, args)?.ok_or_else(|| Failed::Unusable(kept.name.clone()))?;
+                again.trace_once()
+            };
+            ptelab_report::name_rules(&mut trace, &kept.matrix, again)?;
         }
+        Ok(trace)
+    }
+
+    fn trace_once(self) -> Result<Trace, Failed> {
+        progress::stop_on_ctrl_c();
+        let Self { name, source, matrix, options, again } = self;
+        let steps = match &source {
+            Source::Scenario(scenario) => {
+                Some(exec::steps(scenario).saturating_mul(matrix.machines() as u128))
+            }
+            Source::Log(_) => None,
+        };
+        let bar = match steps {
+            _ if again => ProgressBar::hidden(),
+            Some(steps) => progress::bar(steps, "steps"),
+            None => progress::spinner("lines"),
+        };
+        let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
+        let trace = match source {
+            Source::Scenario(scenario) => ptelab_report::trace_scenario(&name, &scenario, matrix, watch)?,
+            Source::Log(log) => {
+                let done = ptelab_report::trace_log(&name, Reader::new(log), matrix, &options, watch);
+                let (trace, replay) = done.map_err(|error| not_replayed(&name, error))?;
+                if !again {
+                    warn_of(&name, &replay);
+                }
+                trace
+            }
+        };
+        bar.finish_and_clear();
+        Ok(trace)
     }
 }
 

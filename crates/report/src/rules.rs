@@ -1,27 +1,24 @@
 //! Which rules make machines of one port differ, call by call.
 
 use crate::cells::Piece;
-use crate::source::trace_scenario;
 use crate::trace::{CallRule, Lane, Trace};
+use ptelab::Matrix;
 use ptelab::deciding::Between;
-use ptelab::exec::Watch;
-use ptelab::scenario::Scenario;
-use ptelab::{BuildError, Matrix};
 
 /// Calls of a trace up to which rules are looked for: each row that two kernels differ by is a run of its own.
 pub const MAX_RULED: usize = 4000;
 
-/// Names the rules that make calls differ in what they did, or came to. Nothing is named where no steps were recorded, nor in traces of
-/// more than [`MAX_RULED`] calls.
+/// Names the rules that make calls differ in what they did, or came to; `again` traces the same source on other machines. Nothing is
+/// named where no steps were recorded, where machines were left out, nor in traces of more than [`MAX_RULED`] calls.
 ///
 /// # Errors
-/// Where a machine cannot be built.
-pub fn name_rules(
+/// Those of `again`.
+pub fn name_rules<E>(
     trace: &mut Trace,
-    (scenario, matrix): (&Scenario, &Matrix),
-    watch: Watch<'_>,
-) -> Result<(), BuildError> {
-    if !trace.recorded || trace.calls().len() > MAX_RULED {
+    matrix: &Matrix,
+    mut again: impl FnMut(Matrix) -> Result<Trace, E>,
+) -> Result<(), E> {
+    if !trace.can_be_ruled(matrix) {
         return Ok(());
     }
     for (left, right, between) in Between::neighbours(&matrix.subjects()) {
@@ -31,8 +28,8 @@ pub fn name_rules(
         if calls.is_empty() {
             continue;
         }
-        let played = trace_scenario(&trace.source, scenario, between.machines(), watch)?;
-        if watch.stopped() {
+        let played = again(between.machines())?;
+        if !played.finished {
             return Ok(());
         }
         let named: Vec<CallRule> = calls
@@ -46,6 +43,13 @@ pub fn name_rules(
         trace.rules.extend(named);
     }
     Ok(())
+}
+
+impl Trace {
+    /// Whether [`name_rules`] looks for rules.
+    pub fn can_be_ruled(&self, matrix: &Matrix) -> bool {
+        self.recorded && self.lanes.len() == matrix.machines() && self.calls().len() <= MAX_RULED
+    }
 }
 
 /// Whether a call did the same on two machines, and came to the same.

@@ -324,7 +324,8 @@ fn the_rule_that_two_kernels_differ_by_is_named() {
         assert!(!before.contains("rule ") && told.contains(rule), "{text}");
     }
     let mut trace = trace_scenario("x", &scenario, matrix.clone(), Watch::nobody()).unwrap();
-    name_rules(&mut trace, (&scenario, &matrix), Watch::nobody()).unwrap();
+    let again = |machines| trace_scenario("a.scn", &scenario, machines, Watch::nobody());
+    name_rules(&mut trace, &matrix, again).unwrap();
     let first = trace.rules.first().map(|one| (one.call, one.machines, one.rule.id));
     assert_eq!(first, Some((6, [0, 1], "exclusive_from_folio_head")), "{:?}", trace.rules);
 }
