@@ -3,7 +3,7 @@
 use crate::machine::PortMachine;
 use ptelab_mm as mm;
 use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
-use ptelab_pgtable::{Arch, FolioSpan, Level, Pfn, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Pfn, TableMemory, VirtAddr};
 use ptelab_uapi::{
     Access, Call, CallError, Errno, MapFlags, Outcome, Pid, Prot, SigCode, SigInfo, Signal, ThpKey, ThpMode,
 };
@@ -377,12 +377,16 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// `soft_offline_in_use_page` (`mm/memory-failure.c`, 7.3). That the old frame stays out of use cannot be seen.
     fn soft_offline(&mut self, pid: Pid, addr: u64) -> Returned {
         let (_, page, folio) = self.page_to_fail(pid, addr)?;
-        if self.kernel.pt.pages.is_zero_page(page) {
-            // What is on no list of reclaim (asked of 6.17.13), and what failed already (of 6.12.117).
-            return if self.kernel.pt.pages.is_hwpoison(page) { Ok(0) } else { Err(Errno::EIO.into()) };
+        if self.kernel.pt.pages.is_hwpoison(page) {
+            // It failed already (asked of 6.12.117).
+            return Ok(0);
         }
-        if folio.order > 0 {
-            self.split(Split { folio, order: 0, fails: None });
+        if self.kernel.pt.pages.is_zero_page(page) {
+            // It is on no list of reclaim (asked of 6.17.13).
+            return Err(Errno::EIO.into());
+        }
+        if folio.order > 0 && !self.split(Split { folio, order: 0, fails: None }) {
+            return Err(Errno::EBUSY.into());
         }
         let page = FolioSpan { head: page, order: 0 };
         if self.kernel.pt.pages.is_batched(page) {
@@ -396,15 +400,18 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         let (addr, page, folio) = self.page_to_fail(pid, addr)?;
         let signal = SigInfo { signal: Signal::BUS, code: SigCode::MCEERR_AR, addr: addr.get() };
         let is_zero_page = self.kernel.pt.pages.is_zero_page(page);
-        if is_zero_page && self.kernel.pt.pages.is_hwpoison(page) {
+        if self.kernel.pt.pages.is_hwpoison(page) {
             // It stays where it is, and who maps it gets the signal (asked of 6.12.117, 6.16.12 and 7.3.4).
             return Err(CallError::Signal(signal));
         }
-        let (kernel, mm) = self.process(pid)?;
-        let is_found = folio.order == 0 || kernel.pt.entry_at(mm, addr).level != Level::Pte;
         if folio.order > 0 && !is_zero_page {
-            self.split(Split { folio, order: 0, fails: Some(page) });
+            mm::fail_in_use(&mut self.kernel.pt, page);
+            if !self.split(Split { folio, order: 0, fails: Some(page) }) {
+                return Err(CallError::Signal(signal));
+            }
         }
+        let (kernel, mm) = self.process(pid)?;
+        let is_found = mm::page_to_fail(kernel, mm, addr).is_ok_and(|(found, _)| found == page);
         let page = FolioSpan { head: page, order: 0 };
         self.kernel.pt.pages.lru_add_drain();
         mm::fail_page(&mut self.kernel.pt, page);
@@ -412,9 +419,8 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             return Err(Errno::EBUSY.into());
         }
         self.everywhere(|kernel, mm| mm::unmap_poisoned(&mut kernel.pt, mm, page));
-        // The process that reported the page gets SIGBUS for it where it mapped it alone or by a huge leaf, but not for a clean page;
-        // from a large folio that it mapped by page entries the page goes without a signal (asked of 6.12.117, 6.16.12, 6.17.13 and
-        // 7.3.4).
+        // The process that reported the page gets SIGBUS where it maps it, but not for a clean page (asked of 6.12.117, 6.16.12, 6.17.13
+        // and 7.3.4). Page entries of a large folio's page were taken down when that was split.
         if is_found && self.kernel.pt.pages.is_dirty(page) { Err(CallError::Signal(signal)) } else { Ok(0) }
     }
 }

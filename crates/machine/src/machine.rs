@@ -54,10 +54,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         self.everywhere(|kernel, mm| mm::try_to_migrate(&mut kernel.pt, mm, folio));
     }
 
-    /// Splits a large folio, in every process that maps it.
-    pub(crate) fn split(&mut self, split: Split) {
+    /// Splits a large folio, in every process that maps it; says whether that was done.
+    pub(crate) fn split(&mut self, split: Split) -> bool {
         let mut mms: Vec<&mut Mm> = self.processes.mms_mut().collect();
-        mm::split_mapped(&mut self.kernel.pt, &mut mms, split);
+        mm::split_mapped(&mut self.kernel.pt, &mut mms, split)
     }
 
     /// Ends a migration at its destination; where memory has no room, the folio stays where it is, which is `from`.

@@ -246,6 +246,24 @@ changes! {
         },
     }
 
+    /// Splitting a folio stops at the first huge leaf that is taken down, and fails where other processes map the folio, too.
+    split_stops_at_huge_leaf {
+        since: Turn::between("6.12", "6.16"),
+        until: Turn::at("6.19"),
+        file: "mm/rmap.c, try_to_migrate_one",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 2M)
+                fork()
+                split_folio(0x40000000, 0)
+                dump(0x40000000, 16K, "mapped by two processes")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// NUMA hinting passes over huge leaves as over page entries: those of shared copy-on-write folios, and those on the CPU's node.
     numa_skips_huge_leaves {
         since: Turn::at("6.19"),
@@ -309,6 +327,22 @@ changes! {
                 uffd_wp(0x40000000, 64K, on)
                 madvise(0x40000000, 16K, MADV_COLD)
                 dump(0x40000000, 64K, "pages of zeros")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// A page of zeros that fails in a huge leaf keeps its place when the folio is split, instead of becoming the zero page.
+    split_keeps_failed_zeros {
+        since: Turn::between("6.16", "6.18").also_in(&["6.12.117", "6.17.13"]),
+        file: "mm/migrate.c, try_to_map_unused_to_zeropage",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                hwpoison(0x40001000)
+                dump(0x40000000, 16K, "the second page failed")
             "#,
             shows: Shows::Words,
         },

@@ -7,7 +7,9 @@ use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::rmap::folio_entries;
 use crate::tables::PageTables;
-use ptelab_pgtable::{Arch, FolioSpan, Pfn, PteView, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type};
+use ptelab_pgtable::{
+    Arch, FolioSpan, Pfn, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
+};
 use ptelab_uapi::Errno;
 
 /// The page at an address that is to fail, and its folio; the page was faulted in (`memory_failure`). A file's would go through its
@@ -32,8 +34,9 @@ pub fn page_to_fail<A: Arch, H: TableMemory>(
     }
 }
 
-/// A page, which is a folio of its own now, is never used again. An object keeps its failed page, so that who faults on it gets `SIGBUS`.
+/// A page that failed, which is a folio of its own now, is never used again. An object keeps its failed page, so that who faults on it gets `SIGBUS`.
 pub fn fail_page<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, page: FolioSpan) {
+    pt.pages.failed_in_use.remove(&page.head);
     pt.pages.set_hwpoison(page);
 }
 
@@ -56,11 +59,26 @@ fn try_to_unmap_poisoned<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm:
             if pt.arch.pte_dirty(old) {
                 pt.pages.set_dirty(page, true);
             }
-            let leaf = SoftLeaf::of_page(swp_type::HWPOISON, entry.pfn, SoftFlags::empty());
-            let word = pt.soft_word(leaf);
-            pt.set_pte_at(entry.addr, entry.p, word);
-            pt.pages.set_exclusive(entry.pfn, 1, false);
-            pt.pages.unmap(page, entry.pfn, MapLevel::Ptes(1), mm.id);
+            set_hwpoison_entry(pt, mm, page, (entry.addr, entry.p, entry.pfn));
         }
     }
+}
+
+/// Makes an entry of failed memory in the place of one that mapped a page of a folio, and was taken down.
+pub(crate) fn set_hwpoison_entry<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &Mm,
+    folio: FolioSpan,
+    (addr, p, pfn): (VirtAddr, Ptep, Pfn),
+) {
+    let leaf = SoftLeaf::of_page(swp_type::HWPOISON, pfn, SoftFlags::empty());
+    let word = pt.soft_word(leaf);
+    pt.set_pte_at(addr, p, word);
+    pt.pages.set_exclusive(pfn, 1, false);
+    pt.pages.unmap(folio, pfn, MapLevel::Ptes(1), mm.id);
+}
+
+/// A page of a folio fails, and is in use until the folio is split.
+pub fn fail_in_use<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, page: Pfn) {
+    pt.pages.failed_in_use.insert(page);
 }

@@ -5,7 +5,7 @@ use crate::buddy::Buddy;
 use crate::content::{Contents, Saved};
 use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, PhysAddr, TableMemory, VirtAddr};
 use ptelab_uapi::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tables stand in frames of their own, above all memory.
 pub const TABLES: PhysAddr = PhysAddr::new(1 << 44);
@@ -79,6 +79,8 @@ pub struct Pages {
     pub(crate) lazyfree_batch: Vec<FolioSpan>,
     /// Folios that migrate, by head: the folio, and how many entries say so.
     pub(crate) migrations: BTreeMap<Pfn, (FolioSpan, u64)>,
+    /// Pages that failed and are in use still.
+    pub(crate) failed_in_use: BTreeSet<Pfn>,
     buddy: Buddy,
     /// The zero pages: the first of them, and how many.
     zero: (Pfn, u64),
@@ -104,6 +106,7 @@ impl Pages {
             alloc_node: None,
             lazyfree_batch: Vec::new(),
             migrations: BTreeMap::new(),
+            failed_in_use: BTreeSet::new(),
             buddy: Buddy::new(first, total, A::MAX_PAGE_ORDER),
             zero: (Pfn::new(A::ZERO_PAGES), A::zero_pages(total)),
             huge_zero,
@@ -223,6 +226,9 @@ impl Pages {
         if span.order > 0 {
             self.large_free.push(self.large_slot(span) as u32);
         }
+        if !self.failed_in_use.is_empty() {
+            self.failed_in_use.retain(|page| *page < span.head || *page >= span.end());
+        }
         self.exclusive.fill(span.head.index()..span.end().index(), false);
         self.contents.fill_pages(span.head, span.nr_pages(), 0);
         self.meta[span.head.index()] = PageMeta::default();
@@ -328,9 +334,14 @@ impl Pages {
         self.hold(page);
     }
 
-    /// Whether a page that is a folio of its own failed.
+    /// Whether a page failed: one that is a folio of its own, or is in use still.
     pub fn is_hwpoison(&self, page: Pfn) -> bool {
-        self.is(page, Head::HWPOISON)
+        self.is(page, Head::HWPOISON) || self.is_failed_in_use(page)
+    }
+
+    /// Whether a page failed and is in use still.
+    pub(crate) fn is_failed_in_use(&self, page: Pfn) -> bool {
+        self.failed_in_use.contains(&page)
     }
 
     /// Gives that reference up, and frees the folio if it was the last.

@@ -1,6 +1,7 @@
 //! A large folio becomes smaller ones (`mm/huge_memory.c`, `__folio_split`, 7.3).
 
 use crate::cause;
+use crate::memory_failure::set_hwpoison_entry;
 use crate::migrate::{migrated_pte, migration_leaf_of};
 use crate::mm_types::Mm;
 use crate::pages::MapLevel;
@@ -19,7 +20,7 @@ pub struct Split {
     pub folio: FolioSpan,
     /// Order of its parts.
     pub order: u32,
-    /// The page for whose failure it is, which stays mapped though it may hold only zeros.
+    /// The page for whose failure it is, which is held when that is done.
     pub fails: Option<Pfn>,
 }
 
@@ -41,20 +42,41 @@ pub(crate) fn split_folio<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm
     pt.others = others;
 }
 
-/// Takes a large folio apart that only `mms` map. Every mapping is taken down as for a migration, and put back for the parts, one
-/// entry at a time; parts that nobody maps are freed.
-pub fn split_mapped<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mms: &mut [&mut Mm], split: Split) {
+/// Takes a large folio apart that only `mms` map, in the order in which they came to map it. Every mapping is taken down as for a
+/// migration, and put back for the parts, one entry at a time; parts that nobody maps are freed, but for the one that fails. Says whether it was done: a folio
+/// that is still mapped then stays whole, with page entries where a huge leaf was taken down.
+pub fn split_mapped<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mms: &mut [&mut Mm],
+    split: Split,
+) -> bool {
     pt.pages.hold(split.folio);
-    pt.because(&cause::folio_split, |pt| {
-        let unmapped: Vec<Vec<Moved>> = mms.iter_mut().map(|mm| unmap_folio(pt, mm, split.folio)).collect();
-        pt.pages.split(&mut pt.hw, split.folio, split.order);
+    let done = pt.because(&cause::folio_split, |pt| {
+        let mut unmapped: Vec<Vec<Moved>> = Vec::new();
+        for mm in mms.iter_mut() {
+            let (moved, was_huge) = unmap_folio(pt, mm, split.folio);
+            unmapped.push(moved);
+            if was_huge && pt.rules.split_stops_at_huge_leaf {
+                break;
+            }
+        }
+        let done = pt.pages.folio_mapcount(split.folio) == 0;
+        if done {
+            pt.pages.split(&mut pt.hw, split.folio, split.order);
+        }
+        let split = if done { split } else { Split { order: split.folio.order, ..split } };
         for (mm, unmapped) in mms.iter().zip(&unmapped) {
             remap_folio(pt, mm, split, unmapped);
         }
+        done
     });
-    for part in split.folio.parts(split.order) {
-        pt.pages.release_hold(part);
+    let order = if done { split.order } else { split.folio.order };
+    for part in split.folio.parts(order) {
+        if Some(part.head) != split.fails || !done {
+            pt.pages.release_hold(part);
+        }
     }
+    done
 }
 
 /// The folio that is mapped at an address and that a write to debugfs's `split_huge_pages` would split into folios of an
@@ -74,12 +96,12 @@ pub fn folio_to_split<A: Arch, H: TableMemory>(
     (folio != pt.pages.huge_zero() && folio.order > order).then_some(folio)
 }
 
-/// Takes down what maps a folio in `mm`.
+/// Takes down what maps a folio in `mm`; says also whether a huge leaf did.
 fn unmap_folio<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &mut Mm,
     folio: FolioSpan,
-) -> Vec<Moved> {
+) -> (Vec<Moved>, bool) {
     let mut frozen = Vec::new();
     for (vma, addr, pmdp, pmd) in folio_pmds(pt, mm, folio) {
         if pt.arch.pmd_leaf(pmd) {
@@ -92,8 +114,9 @@ fn unmap_folio<A: Arch, H: TableMemory>(
     for entry in &unmapped {
         pt.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
     }
+    let was_huge = !frozen.is_empty();
     frozen.extend(unmapped);
-    frozen
+    (frozen, was_huge)
 }
 
 /// A huge leaf becomes a table of migration entries at once (`__split_huge_pmd_locked`, where it freezes). So its pages are
@@ -133,7 +156,8 @@ fn remap_folio<A: Arch, H: TableMemory>(
 ) {
     for entry in unmapped {
         let locked = entry.vma.flags.contains(VmFlags::LOCKED);
-        let stays = locked || split.order > 0 || split.fails == Some(entry.pfn);
+        let fails = split.fails == Some(entry.pfn) && pt.rules.split_keeps_failed_zeros;
+        let stays = locked || split.order > 0 || fails;
         if !stays && pt.pages.is_zero_filled(entry.pfn) {
             map_unused_to_zeropage(pt, mm, entry);
         } else {
@@ -163,7 +187,8 @@ fn map_unused_to_zeropage<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm
     });
 }
 
-/// Takes down all of `mm`'s page entries of a folio, as `try_to_migrate` does, and returns what they were.
+/// Takes down all of `mm`'s page entries of a folio, as `try_to_migrate` does, and returns what they were. Those of a page that failed
+/// while it was in use are not to be put back: they say so from now on.
 pub(crate) fn unmap_for_move<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &Mm,
@@ -173,6 +198,10 @@ pub(crate) fn unmap_for_move<A: Arch, H: TableMemory>(
     for (vma, entries) in folio_entries(pt, mm, span, PageTables::<A, H>::mapped_page) {
         for Mapped { addr, p, pte, pfn } in entries {
             let old = take_down(pt, span, addr, p, pte);
+            if pt.pages.is_failed_in_use(pfn) {
+                set_hwpoison_entry(pt, mm, span, (addr, p, pfn));
+                continue;
+            }
             let exclusive = pt.pages.is_exclusive(pfn);
             moved.push(Moved { vma: vma.clone(), addr, pfn, old, exclusive });
         }
