@@ -382,8 +382,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             return Ok(0);
         }
         if self.kernel.pt.pages.is_zero_page(page) {
-            // It is on no list of reclaim (asked of 6.17.13).
-            return Err(Errno::EIO.into());
+            return Err(mm::kernels_page_error(&self.kernel.pt).into());
         }
         if folio.order > 0 && !self.split(Split { folio, order: 0, fails: None }) {
             return Err(Errno::EBUSY.into());
@@ -417,6 +416,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         mm::fail_page(&mut self.kernel.pt, page);
         if is_zero_page {
             return Err(Errno::EBUSY.into());
+        }
+        self.everywhere(|kernel, mm| mm::unmap_poisoned_swapcache(kernel, mm, page));
+        if mm::me_swapcache_clean(&mut self.kernel, page) {
+            return Ok(0);
         }
         self.everywhere(|kernel, mm| mm::unmap_poisoned(&mut kernel.pt, mm, page));
         // The process that reported the page gets SIGBUS where it maps it, but not for a clean page (asked of 6.12.117, 6.16.12, 6.17.13

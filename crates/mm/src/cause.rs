@@ -113,7 +113,7 @@ ptelab_pgtable::causes! {
     free, "mm/madvise.c:madvise_free_pte_range",
         "Pages may be dropped: entries become clean and old.";
     free_not_alone, "mm/madvise.c:madvise_free_pte_range",
-        "A dirty folio that is mapped elsewhere too, or only in part, is not given up.";
+        "A dirty folio that is mapped elsewhere too, or only in part, is not given up, nor a page whose slot in swap others have.";
     cold, "mm/madvise.c:madvise_cold_or_pageout_pte_range",
         "Pages are deactivated: entries become old.";
     pageout, "mm/madvise.c:madvise_cold_or_pageout_pte_range",

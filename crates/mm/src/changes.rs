@@ -187,6 +187,21 @@ changes! {
         },
     }
 
+    /// `MADV_COLLAPSE` goes on to no other block after one that has no table.
+    collapse_stops_at_hole {
+        until: Turn::at("6.19"),
+        file: "mm/khugepaged.c, madvise_collapse",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 4M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                touch(0x40200000, 4K, WRITE)
+                madvise(0x40000000, 4M, MADV_COLLAPSE)
+                dump(0x40200000, 2M, "the second block")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// Whether others map a large folio is guessed by how often its first page is mapped, and advice splits it in all of them.
     mapped_shared_is_guessed {
         until: Turn::between("6.12", "6.16"),
@@ -626,6 +641,20 @@ changes! {
                 dump(0x40000000, 64K, "moved twice")
             "#,
             shows: Shows::Pages,
+        },
+    }
+
+    /// `MADV_SOFT_OFFLINE` of the zero page, which is the kernel's own, fails with `ENOTRECOVERABLE`, not `EIO`.
+    soft_offline_knows_kernel_pages {
+        since: Turn::between("7.2", "7.3"),
+        file: "mm/memory-failure.c, get_any_page",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                touch(0x40000000, 4K, READ)
+                soft_offline(0x40000000)
+            ",
+            shows: Shows::Results,
         },
     }
 

@@ -11,12 +11,13 @@ use crate::memory::swap_in::do_swap_page;
 use crate::memory::zap::{Zap, zap_pte_range};
 use crate::mm_types::{Mm, ThpDisable};
 use crate::pages::MapLevel;
+use crate::rmap::folio_add_new_anon_rmap;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
-    Access, Arch, Event, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr,
-    VmFlags,
+    Access, Arch, Event, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
+    swp_type,
 };
 use ptelab_uapi::Errno;
 
@@ -43,15 +44,25 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
     }
     while base.get() + size <= end.get() {
         let done = k.because(&cause::collapse, |k| collapse_huge_page(k, mm, vma, base));
-        if let Err(errno) = done {
-            failed = Err(errno);
-            if errno == Errno::ENOMEM {
+        match done {
+            Ok(()) => {}
+            Err(Failed::GoesOn) => failed = Err(Errno::EINVAL),
+            Err(Failed::Stops(errno)) => {
+                failed = Err(errno);
                 break;
             }
         }
         base = base.add(size);
     }
     failed
+}
+
+/// Why a block stays as it is (`enum scan_result`).
+enum Failed {
+    /// The next block may do better; `EINVAL` in the end.
+    GoesOn,
+    /// No other block is tried.
+    Stops(Errno),
 }
 
 /// `MADV_COLLAPSE` is advice enough for a process that has huge pages only where advised (`vma_thp_disabled`).
@@ -64,20 +75,21 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     mm: &mut Mm,
     vma: &Vma,
     base: VirtAddr,
-) -> Result<(), Errno> {
-    let pmdp = k.pt.pmd_offset(mm, base).map_err(|_| Errno::EINVAL)?;
+) -> Result<(), Failed> {
+    let pmdp = k.pt.pmd_offset(mm, base).map_err(|_| Failed::GoesOn)?;
     let table = match k.pt.pmd_state(pmdp) {
         PmdState::Huge(_) => return Ok(()),
-        PmdState::None | PmdState::Soft(_) => return Err(Errno::EINVAL),
+        PmdState::None if k.pt.rules.collapse_stops_at_hole => return Err(Failed::Stops(Errno::EINVAL)),
+        PmdState::None | PmdState::Soft(_) => return Err(Failed::GoesOn),
         PmdState::Table(table) => table,
     };
     collapse_scan(&k.pt, vma, table)?;
-    let anon_vma = vma.anon_vma.ok_or(Errno::EINVAL)?;
+    let anon_vma = vma.anon_vma.ok_or(Failed::Stops(Errno::EINVAL))?;
     collapse_swapin(k, mm, vma, table, base)?;
     let sources = collapse_isolate(&k.pt, table)?;
-    let folio = k.pt.alloc_folio(A::PMD_ORDER).ok_or(Errno::ENOMEM)?;
+    let folio = k.pt.alloc_folio(A::PMD_ORDER).ok_or(Failed::Stops(Errno::ENOMEM))?;
     let head = folio.head;
-    k.pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(base, A::PAGE_SHIFT));
+    folio_add_new_anon_rmap(&mut k.pt, vma, anon_vma, folio, base);
     for (from, i) in sources.into_iter().zip(0..) {
         let from = from.unwrap_or(k.pt.pages.zero_pfn(base));
         k.pt.pages.copy(from, head.add(i));
@@ -95,20 +107,26 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// Swaps in what a block has in swap (`__collapse_huge_page_swapin`).
+/// Swaps in what a block has in swap, up to an entry that no access survives (`__collapse_huge_page_swapin`).
 fn collapse_swapin<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
     vma: &Vma,
     table: Ptep,
     base: VirtAddr,
-) -> Result<(), Errno> {
+) -> Result<(), Failed> {
     for i in 0..A::PTRS_PER_PTE {
         let pte = k.pt.hw.peek(table.add(i));
-        if k.pt.soft_view(pte).is_some_and(SoftLeaf::is_swap) {
+        let Some(leaf) = k.pt.soft_view(pte) else { continue };
+        if leaf.is_swap() {
             let addr = base.add(i as u64 * A::PAGE_SIZE);
             let fault = Fault { addr, access: Access::Read, uffd_wp: false };
-            do_swap_page(k, mm, vma, table.add(i), pte, fault).map_err(|_| Errno::ENOMEM)?;
+            do_swap_page(k, mm, vma, table.add(i), pte, fault).map_err(|_| Failed::Stops(Errno::EINVAL))?;
+        } else if leaf.ty == swp_type::HWPOISON
+            || leaf.is_marker(marker::GUARD)
+            || leaf.is_marker(marker::POISONED)
+        {
+            return Err(Failed::Stops(Errno::EINVAL));
         }
     }
     Ok(())
@@ -120,35 +138,35 @@ fn collapse_scan<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     vma: &Vma,
     table: Ptep,
-) -> Result<(), Errno> {
+) -> Result<(), Failed> {
     let mut writable = !pt.rules.collapse_needs_writable;
     for &word in pt.hw.peek_table(table, A::PTRS_PER_PTE) {
         let pte = Pte(word);
         if is_empty(pt, pte) {
             if vma.uffd.is_some() {
-                return Err(Errno::EBUSY);
+                return Err(Failed::Stops(Errno::EBUSY));
             }
         } else if pt.arch.pte_present(pte) {
             if pt.arch.pte_uffd_wp(pte) {
-                return Err(Errno::EINVAL);
+                return Err(Failed::GoesOn);
             }
             writable |= pt.arch.pte_write(pte);
         } else if pt.soft_view(pte).is_some_and(|leaf| leaf.flags.contains(SoftFlags::UFFD)) {
-            return Err(Errno::EINVAL);
+            return Err(Failed::GoesOn);
         }
     }
-    if writable { Ok(()) } else { Err(Errno::EINVAL) }
+    if writable { Ok(()) } else { Err(Failed::GoesOn) }
 }
 
 /// The pages that a table maps, none of which is elsewhere; `None` for what is empty (`__collapse_huge_page_isolate`).
 fn collapse_isolate<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     table: Ptep,
-) -> Result<Vec<Option<Pfn>>, Errno> {
+) -> Result<Vec<Option<Pfn>>, Failed> {
     let page = |&word: &u64| match Pte(word) {
         pte if is_empty(pt, pte) => Ok(None),
         pte if pt.arch.pte_present(pte) => Ok(Some(pt.arch.pte_pfn(pte))),
-        _ => Err(Errno::EINVAL),
+        _ => Err(Failed::GoesOn),
     };
     pt.hw.peek_table(table, A::PTRS_PER_PTE).iter().map(page).collect()
 }

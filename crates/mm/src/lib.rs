@@ -85,7 +85,7 @@ pub use madvise::cold::reclaim;
 pub use madvise::madvise;
 pub use madvise::remove::{is_migrating, punch_hole, take_holes, unmap_hole};
 pub use maps::{Backing, backings, find_file};
-pub use memory_failure::{fail_in_use, fail_page, page_to_fail, unmap_poisoned};
+pub use memory_failure::{fail_in_use, fail_page, kernels_page_error, page_to_fail, unmap_poisoned};
 pub use mempolicy::numa_scan;
 pub use migrate::{
     Destination, begin_migration, end_migration, isolate_folios, migrating_folios, migration_target,
@@ -114,3 +114,4 @@ pub use task_mmu::{VmaFacts, clear_refs, smaps};
 pub use userfaultfd::{uffd_poison, uffd_register, uffd_unregister, uffd_wp};
 pub use vm_area::{AnonVmaId, FileId, ObjectId, Userfaultfd, Vma};
 pub use vma_tree::VmaTree;
+pub use vmscan::{me_swapcache_clean, unmap_poisoned_swapcache};

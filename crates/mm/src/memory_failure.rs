@@ -34,6 +34,11 @@ pub fn page_to_fail<A: Arch, H: TableMemory>(
     }
 }
 
+/// Why `MADV_SOFT_OFFLINE` fails of the zero page, which is the kernel's own, and on no list of reclaim.
+pub const fn kernels_page_error<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) -> Errno {
+    if pt.rules.soft_offline_knows_kernel_pages { Errno::ENOTRECOVERABLE } else { Errno::EIO }
+}
+
 /// A page that failed, which is a folio of its own now, is never used again. An object keeps its failed page, so that who faults on it gets `SIGBUS`.
 pub fn fail_page<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, page: FolioSpan) {
     pt.pages.failed_in_use.remove(&page.head);

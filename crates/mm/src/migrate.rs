@@ -258,13 +258,9 @@ pub fn migration_target<A: Arch, H: TableMemory>(
 ) -> Option<FolioSpan> {
     let new = k.pt.copy_folio(folio, k.pt.pages.node(folio))?;
     k.pt.pages.hold(new);
-    let dirty = k.pt.pages.is_dirty(folio);
-    k.pt.pages.set_dirty(new, dirty);
-    if k.pt.pages.is_lazyfree(folio) {
-        k.pt.pages.set_lazyfree(new);
-    }
     requeue_deferred_split(&mut k.pt, folio, new);
     replace_object_page(k, folio, new);
+    k.swap.cache_move(&mut k.pt.pages, folio, new);
     Some(new)
 }
 

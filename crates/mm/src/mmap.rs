@@ -354,6 +354,11 @@ pub(crate) fn unmap_range<A: Arch, H: TableMemory>(
     if punches && mm.vmas.len() as u64 >= k.config().max_map_count {
         return Err(Errno::ENOMEM);
     }
+    // Where a VMA behind the first one is sealed, the first one stays divided (`vms_gather_munmap_vmas`).
+    if let Some(inside) = Some(first).filter(|first| first.start < start) {
+        check_unsealed([inside])?;
+        isolate(k, mm, start, start)?;
+    }
     check_unsealed(mm.vmas.range(start, end))?;
     isolate(k, mm, start, end)?;
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();

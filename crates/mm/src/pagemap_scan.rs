@@ -305,6 +305,8 @@ fn leaf_categories<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, pt
     let protected = leaf.is_marker(marker::UFFD_WP) || leaf.flags.contains(SoftFlags::UFFD);
     categories |= PageCategories::SWAPPED | written_where(pt, vma, protected);
     categories.set(PageCategories::GUARD, leaf.is_marker(marker::GUARD));
+    let is_file = |page| !pt.pages.is_anon(pt.hw.peek_folio(page));
+    categories.set(PageCategories::FILE, leaf.pfn().is_some_and(is_file));
     categories.set(PageCategories::SOFT_DIRTY, leaf.flags.contains(SoftFlags::SOFT_DIRTY));
     categories
 }

@@ -132,7 +132,21 @@ pub(crate) fn add_new_anon_folio<A: Arch, H: TableMemory>(
 ) {
     pt.hw.event(Event::PagesZeroed(folio.nr_pages() as u32));
     pt.pages.fill(folio.head, folio.nr_pages(), 0);
+    folio_add_new_anon_rmap(pt, vma, anon_vma, folio, addr);
+}
+
+/// Makes a new folio anonymous memory of `vma` at `addr`. Memory that may be dropped never goes to swap.
+pub(crate) fn folio_add_new_anon_rmap<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    vma: &Vma,
+    anon_vma: u32,
+    folio: FolioSpan,
+    addr: VirtAddr,
+) {
     pt.pages.set_anon(folio, anon_vma, vma.pgoff_of(addr, A::PAGE_SHIFT));
+    if vma.flags.contains(VmFlags::DROPPABLE) {
+        pt.pages.set_lazyfree(folio);
+    }
 }
 
 /// A folio that no other process has moves to the VMA's own anon_vma.

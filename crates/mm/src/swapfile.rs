@@ -270,6 +270,19 @@ impl Swap {
         self.cache.insert(page.head, SoftLeaf { flags: SoftFlags::empty(), ..leaf });
     }
 
+    /// A copy takes a page's place in the swap cache, if it is there (`folio_migrate_mapping`).
+    pub(crate) fn cache_move(&mut self, pages: &mut Pages, old: FolioSpan, new: FolioSpan) {
+        if let Some(leaf) = self.cache.remove(&old.head) {
+            pages.uncache(old);
+            self.cache_add(pages, leaf, new);
+        }
+    }
+
+    /// The slot of a page in the swap cache.
+    pub(crate) fn slot_of(&self, page: FolioSpan) -> Option<SoftLeaf> {
+        self.cache.get(&page.head).copied()
+    }
+
     /// Takes a slot's page out of the swap cache.
     pub(crate) fn cache_del(&mut self, pages: &mut Pages, leaf: SoftLeaf) {
         let Some(pfn) = self.slot_mut(leaf).cached.take() else { return };

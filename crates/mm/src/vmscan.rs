@@ -76,6 +76,21 @@ fn try_to_unmap<A: Arch, H: TableMemory>(
         k.pt.split_huge_pmd_address(mm, &vma, addr);
     }
     k.pt.pages.hold(folio);
+    unmap_to_swap(k, mm, tlb, folio, first);
+    if folio.order == 0 {
+        k.swap.cache_del(&mut k.pt.pages, first);
+    }
+    k.pt.pages.release_hold(folio);
+}
+
+/// Swap entries take the place of `mm`'s page entries of a folio, from slot `first` on.
+fn unmap_to_swap<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &Mm,
+    tlb: &mut MmuGather,
+    folio: FolioSpan,
+    first: SoftLeaf,
+) {
     for (_, entries) in folio_entries(&k.pt, mm, folio, PageTables::<A, H>::present_page) {
         for entry in entries {
             let old = k.pt.ptep_get_and_clear(entry.addr, entry.p);
@@ -91,10 +106,21 @@ fn try_to_unmap<A: Arch, H: TableMemory>(
             k.pt.pages.unmap(folio, entry.pfn, MapLevel::Ptes(1), mm.id);
         }
     }
-    if folio.order == 0 {
-        k.swap.cache_del(&mut k.pt.pages, first);
-    }
-    k.pt.pages.release_hold(folio);
+}
+
+/// A page of the swap cache that failed: who maps it has it in swap again, where the slot's contents are sound (`unmap_poisoned_folio`).
+pub fn unmap_poisoned_swapcache<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &Mm, page: FolioSpan) {
+    let Some(slot) = k.swap.slot_of(page) else { return };
+    let mut tlb = MmuGather::default();
+    k.because(&cause::hwpoison, |k| unmap_to_swap(k, mm, &mut tlb, page, slot));
+    k.pt.tlb_finish(&mut tlb);
+}
+
+/// It leaves the swap cache (`me_swapcache_clean`); says whether it was there.
+pub fn me_swapcache_clean<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, page: FolioSpan) -> bool {
+    let Some(slot) = k.swap.slot_of(page) else { return false };
+    k.swap.cache_del(&mut k.pt.pages, slot);
+    true
 }
 
 /// Takes away a page's mappings in `mm`, as its object still has it. One that nobody wrote to is dropped (`shrink_folio_list`, of the
@@ -124,7 +150,7 @@ fn unmap_cached<A: Arch, H: TableMemory>(
     }
 }
 
-/// Discards a lazyfree folio that only `mm` maps, unless it was written to (`try_to_unmap_one`).
+/// Discards a lazyfree folio that only `mm` maps, unless it was written to and may not be dropped (`try_to_unmap_one`).
 fn discard<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &mut Mm,
@@ -138,8 +164,8 @@ fn discard<A: Arch, H: TableMemory>(
             discard_huge(pt, mm, tlb, &vma, (pmdp, pmd), addr);
         }
     }
-    for (_, entries) in folio_entries(pt, mm, folio, PageTables::<A, H>::present_page) {
-        discard_batch(pt, mm.id, tlb, folio, &entries);
+    for (vma, entries) in folio_entries(pt, mm, folio, PageTables::<A, H>::present_page) {
+        discard_batch(pt, mm.id, tlb, (folio, vma.flags), &entries);
     }
 }
 
@@ -148,7 +174,7 @@ fn discard_batch<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     id: MmId,
     tlb: &mut MmuGather,
-    folio: FolioSpan,
+    (folio, flags): (FolioSpan, VmFlags),
     entries: &[Mapped],
 ) {
     let mut done = 0;
@@ -160,7 +186,7 @@ fn discard_batch<A: Arch, H: TableMemory>(
         if pt.arch.pte_dirty(old) {
             pt.pages.set_dirty(folio, true);
         }
-        if pt.pages.is_dirty(folio) {
+        if pt.pages.is_dirty(folio) && !flags.contains(VmFlags::DROPPABLE) {
             pt.set_ptes(addr, p, old, nr);
             pt.pages.set_swapbacked(folio);
             return;
@@ -198,7 +224,8 @@ fn discard_huge<A: Arch, H: TableMemory>(
     addr: VirtAddr,
 ) {
     let Some(folio) = pt.vm_normal_folio_pmd(pmd) else { return };
-    if !pt.arch.pmd_dirty(pmd) && !pt.pages.is_dirty(folio) {
+    let clean = !pt.arch.pmd_dirty(pmd) && !pt.pages.is_dirty(folio);
+    if clean || vma.flags.contains(VmFlags::DROPPABLE) {
         zap_huge_pmd(pt, mm, tlb, pmdp, addr);
     } else if pt.rules.reclaim_splits_written_huge {
         pt.split_huge_pmd(mm, vma, pmdp, addr);

@@ -82,6 +82,7 @@ errnos! {
     ECANCELED = 125, "Operation canceled";
     EKEYREJECTED = 129, "Key was rejected by service";
     EOWNERDEAD = 130, "Owner died";
+    ENOTRECOVERABLE = 131, "State not recoverable";
     EHWPOISON = 133, "Memory page has hardware error";
     ERESTARTNOINTR = 513, "To be restarted: Linux makes this call again and again";
 }

@@ -79,7 +79,7 @@ fn real_kernels_are_named_to_other_commands() {
 fn stable_releases_are_judged_by_what_came_by_then() {
     let scenario = fixture("scenarios/guard.scn");
     let output = ptelab(&["run", &scenario, "--arch", "arm64", "--kernel", "6.17.8"]);
-    let note = "ptelab: 6.17.8 is not known: the rules of 6.17, as 6.17.13, but for what came after it: mkwrite_dirties_clean\n";
+    let note = "ptelab: 6.17.8 is not known: the rules of 6.17, as 6.17.13, but for what came after it: split_keeps_failed_zeros, mkwrite_dirties_clean\n";
     assert_eq!(stderr(&output), note);
     assert!(stdout(&output).contains("arm64, Linux 6.17.8"), "{}", stdout(&output));
     let holds = |kernel: &str| stdout(&ptelab(&["kernels", kernel])).contains("+ cont_on_invalid ");

@@ -124,8 +124,10 @@ fn free_nonpresent<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &Mm, (mut 
 }
 
 fn free_batch<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, tlb: &mut MmuGather, b: MappedBatch) {
-    if pt.pages.is_dirty(b.folio) {
-        if pt.pages.folio_mapcount(b.folio) as usize != b.folio.nr_pages() {
+    // A page in the swap cache is there as other entries name its slot.
+    let cached = pt.pages.is_cached(b.folio);
+    if cached || pt.pages.is_dirty(b.folio) {
+        if cached || pt.pages.folio_mapcount(b.folio) as usize != b.folio.nr_pages() {
             return pt.hw.keeps(b.p, b.nr, &cause::free_not_alone);
         }
         pt.pages.set_dirty(b.folio, false);

@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::memory::fault::{Fault, marked, new_anon_entry};
 use crate::mm_types::Mm;
 use crate::pages::MapLevel;
+use crate::rmap::folio_add_new_anon_rmap;
 use crate::tables::PageTables;
 use crate::vm_area::{ObjectId, Vma};
 use ptelab_pgtable::{
@@ -90,7 +91,7 @@ fn do_cow_fault<A: Arch, H: TableMemory>(
     k.pt.hw.event(Event::Fault(FaultKind::Copy));
     k.pt.hw.event(Event::PagesCopied(1));
     k.pt.pages.copy(from, copy.head);
-    k.pt.pages.set_anon(copy, anon_vma, vma.pgoff_of(fault.addr, A::PAGE_SHIFT));
+    folio_add_new_anon_rmap(&mut k.pt, vma, anon_vma, copy, fault.addr);
     k.pt.pages.set_exclusive(copy.head, 1, true);
     let entry = marked(&k.pt, fault, new_anon_entry(&k.pt, vma, copy.head));
     map_object_page(&mut k.pt, mm, table, fault.addr, copy.head, entry);

@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::memory::fault::{Fault, new_anon_entry};
 use crate::mm_types::Mm;
 use crate::pages::MapLevel;
-use crate::rmap::folio_move_anon_rmap;
+use crate::rmap::{folio_add_new_anon_rmap, folio_move_anon_rmap};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, Event, FaultKind, FolioSpan, Pfn, Pte, Ptep, TableMemory, VmFlags};
@@ -94,7 +94,7 @@ fn wp_page_copy<A: Arch, H: TableMemory>(
     let copied = if old_folio.is_some() { Event::PagesCopied(1) } else { Event::PagesZeroed(1) };
     k.pt.hw.event(copied);
     k.pt.pages.copy(old_pfn, new);
-    k.pt.pages.set_anon(span, anon_vma, vma.pgoff_of(fault.addr, A::PAGE_SHIFT));
+    folio_add_new_anon_rmap(&mut k.pt, vma, anon_vma, span, fault.addr);
     k.pt.pages.map(span, new, MapLevel::Ptes(1), mm.id);
     k.pt.pages.set_exclusive(new, 1, true);
     let entry = new_anon_entry(&k.pt, vma, new);

@@ -15,14 +15,19 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         Some(FolioSpan { head, order })
     }
 
-    /// A copy of a folio on a node, unmapped; of private memory, with the same owner.
+    /// A copy of a folio on a node, unmapped, as dirty and as lazyfree; of private memory, with the same owner.
     pub(crate) fn copy_folio(&mut self, folio: FolioSpan, node: u8) -> Option<FolioSpan> {
         let head = self.pages.alloc(&mut self.hw, folio.order, node)?;
         let new = FolioSpan { head, order: folio.order };
         if self.pages.is_anon(folio) {
             let (owner, index) = self.pages.owner(folio);
             self.pages.set_anon(new, owner, index);
+            if self.pages.is_lazyfree(folio) {
+                self.pages.set_lazyfree(new);
+            }
         }
+        let dirty = self.pages.is_dirty(folio);
+        self.pages.set_dirty(new, dirty);
         for i in 0..folio.nr_pages() as u64 {
             self.pages.copy(Pfn::new(folio.head.get() + i), head.add(i));
         }
