@@ -318,7 +318,13 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 self.begin_migration(folio);
                 continue;
             }
-            self.split(Split { folio, order: 0, fails: None });
+            if !self.split(Split { folio, order: 0, fails: None }) {
+                // It moves whole, if that can be (`migrate_pages_batch`).
+                if !too_large {
+                    self.begin_migration(folio);
+                }
+                continue;
+            }
             for page in folio.parts(0) {
                 if self.kernel.pt.pages.folio_mapcount(page) > 0 {
                     self.begin_migration(page);

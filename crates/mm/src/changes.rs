@@ -644,6 +644,19 @@ changes! {
         },
     }
 
+    /// userfaultfd refuses memory of `MAP_DROPPABLE`.
+    uffd_refuses_droppable {
+        since: Turn::between("6.16", "6.17"),
+        file: "include/linux/userfaultfd_k.h, vma_can_userfault",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_DROPPABLE|MAP_ANONYMOUS, -1, 0)
+                uffd(0x40000000, 4K, WP)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
     /// `MADV_SOFT_OFFLINE` of the zero page, which is the kernel's own, fails with `ENOTRECOVERABLE`, not `EIO`.
     soft_offline_knows_kernel_pages {
         since: Turn::between("7.2", "7.3"),

@@ -3,27 +3,40 @@
 use crate::cause;
 use crate::errno::FaultError;
 use crate::kernel::Kernel;
-use crate::memory::handle_mm_fault;
+use crate::memory::{allows, fault_in_vma};
 use crate::mm_types::Mm;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{Access, Arch, Level, TableMemory, VirtAddr, VmFlags};
+use ptelab_uapi::Signal;
 
-/// Faults pages in as the kernel does for user code: nothing is written, and what is there already stays as it is.
+/// What the kernel wants of pages that it looks up for user code (`FOLL_*`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Foll {
+    /// To read or to write (`FOLL_WRITE`).
+    pub(crate) access: Access,
+    /// Whether memory that may be executed or written, but not read, is good enough to read (`FOLL_FORCE`).
+    pub(crate) force: bool,
+}
+
+/// Faults pages in as the kernel does for user code, and touches those that are there already: nothing is written, but what is looked
+/// up to be written counts as modified (`__get_user_pages`, with `FOLL_TOUCH`).
 pub(crate) fn populate_range<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
     start: VirtAddr,
     end: VirtAddr,
-    access: Access,
+    foll: Foll,
 ) -> Result<(), FaultError> {
     let mut at = start;
     while at < end {
-        if populated(&k.pt, mm, at, access) {
+        let vma = vma_to_follow(mm, at, foll)?;
+        if populated(&k.pt, mm, at, foll.access) {
+            k.because(&cause::populate, |k| touch(&mut k.pt, mm, at, foll.access));
             at = at.add(A::PAGE_SIZE);
         } else {
-            k.because(&cause::populate, |k| handle_mm_fault(k, mm, at, access))?;
+            k.because(&cause::populate, |k| fault_in_vma(k, mm, &vma, at, foll.access))?;
         }
     }
     Ok(())
@@ -40,10 +53,29 @@ pub fn fault_in_page<A: Arch, H: TableMemory>(
     access: Access,
 ) -> Result<(), FaultError> {
     let at = addr.align_down(A::PAGE_SIZE);
-    populate_range(k, mm, at, at.add(A::PAGE_SIZE), access)
+    let may = |vma: &Vma| allows(&k.pt, vma.flags, access) && vma.flags.pkey() == 0;
+    if mm.vmas.find(at).is_some_and(may) && populated(&k.pt, mm, at, access) {
+        // Tables are walked as hardware does it (`gup_fast`).
+        return Ok(());
+    }
+    populate_range(k, mm, at, at.add(A::PAGE_SIZE), Foll { access, force: false })
 }
 
-/// Whether an access of the kernel for user code finds its page (`follow_page_mask`).
+/// The VMA of an address, if the kernel may look pages up there (`check_vma_flags`).
+fn vma_to_follow(mm: &Mm, addr: VirtAddr, foll: Foll) -> Result<Vma, FaultError> {
+    let allowed = |vma: &&Vma| {
+        let allowed = match (foll.access, foll.force) {
+            (Access::Write, _) => VmFlags::WRITE,
+            (Access::Read, false) => VmFlags::READ,
+            (Access::Read, true) => VmFlags::READ | VmFlags::MAYREAD,
+        };
+        vma.flags.intersects(allowed) && vma.flags.pkey() == 0
+    };
+    mm.vmas.find(addr).filter(allowed).cloned().ok_or(FaultError::Signal(Signal::SEGV))
+}
+
+/// Whether an access of the kernel for user code finds its page; hints for NUMA balancing do not keep it from that
+/// (`follow_page_mask`).
 fn populated<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     mm: &Mm,
@@ -56,8 +88,31 @@ fn populated<A: Arch, H: TableMemory>(
         PmdState::Table(table) => pt.hw.peek(table.add(A::index(addr, Level::Pte))),
     };
     pt.arch.pte_present(pte)
-        && !pt.arch.pte_protnone(pte)
-        && (access == Access::Read || pt.arch.pte_write(pte))
+        && (access == Access::Read || pt.arch.pte_write(pte) && !pt.arch.pte_protnone(pte))
+}
+
+/// A page that is looked up counts as used: its folio is dirty if it is to be written to, and a huge leaf becomes young, and dirty
+/// (`follow_page_pte`, `touch_pmd`).
+fn touch<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &Mm, addr: VirtAddr, access: Access) {
+    let write = access == Access::Write;
+    let Ok(pmdp) = pt.pmd_offset(mm, addr) else { return };
+    match pt.pmd_state(pmdp) {
+        PmdState::Huge(pmd) => {
+            let young = pt.arch.pmd_mkyoung(pmd);
+            let entry = if write { pt.arch.pmd_mkdirty(young) } else { young };
+            if entry != pmd {
+                let base = addr.align_down(A::entry_size(Level::Pmd));
+                pt.pmdp_set_access_flags(base, pmdp, entry, write);
+            }
+        }
+        PmdState::Table(table) if write => {
+            let pte = pt.hw.peek(table.add(A::index(addr, Level::Pte)));
+            if let Some(folio) = pt.vm_normal_folio(pte).filter(|_| !pt.arch.pte_dirty(pte)) {
+                pt.pages.set_dirty(folio, true);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Faults in what lies of a range in one VMA: for writing where that gives private pages. Memory of devices has nothing to
@@ -71,9 +126,13 @@ pub(crate) fn populate_vma_page_range<A: Arch, H: TableMemory>(
     if vma.flags.intersects(VmFlags::IO | VmFlags::PFNMAP | VmFlags::LOCKONFAULT) {
         return Ok(());
     }
+    if !vma.flags.intersects(VmFlags::ACCESS) {
+        return Err(FaultError::Signal(Signal::SEGV));
+    }
     let private_write = vma.flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
     let access = if private_write { Access::Write } else { Access::Read };
-    let populated = populate_range(k, mm, vma.start.max(start), vma.end.min(end), access);
+    let foll = Foll { access, force: !private_write };
+    let populated = populate_range(k, mm, vma.start.max(start), vma.end.min(end), foll);
     k.pt.pages.lru_add_drain();
     populated
 }

@@ -7,7 +7,7 @@ pub(crate) mod remove;
 
 use crate::cause;
 use crate::errno::FaultError;
-use crate::gup::populate_range;
+use crate::gup::{Foll, populate_range};
 use crate::kernel::Kernel;
 use crate::khugepaged::madvise_collapse;
 use crate::madvise::cold::{Cold, madvise_cold, madvise_free};
@@ -146,11 +146,12 @@ fn madvise_populate<A: Arch, H: TableMemory>(
     while at < end {
         let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?.clone();
         let needs = if access == Access::Write { VmFlags::WRITE } else { VmFlags::READ };
-        if vma.flags.intersects(VmFlags::IO | VmFlags::PFNMAP) || !vma.flags.contains(needs) {
+        let special = vma.flags.intersects(VmFlags::IO | VmFlags::PFNMAP);
+        if special || !vma.flags.contains(needs) || vma.flags.pkey() != 0 {
             return Err(Errno::EINVAL);
         }
         let part_end = vma.end.min(end);
-        let populated = populate_range(k, mm, at, part_end, access);
+        let populated = populate_range(k, mm, at, part_end, Foll { access, force: false });
         k.pt.pages.lru_add_drain();
         populated.map_err(|error| match error {
             FaultError::Hwpoison => Errno::EHWPOISON,

@@ -48,16 +48,27 @@ pub(crate) fn handle_mm_fault<A: Arch, H: TableMemory>(
     if !allows(&k.pt, vma.flags, access) || vma.flags.pkey() != 0 {
         return Err(segv);
     }
+    fault_in_vma(k, mm, &vma, addr, access)
+}
+
+/// The same where nothing forbids it.
+pub(crate) fn fault_in_vma<A: Arch, H: TableMemory>(
+    k: &mut Kernel<A, H>,
+    mm: &mut Mm,
+    vma: &Vma,
+    addr: VirtAddr,
+    access: Access,
+) -> Result<(), FaultError> {
     let fault = Fault { addr: addr.align_down(A::PAGE_SIZE), access, uffd_wp: false };
     let pmdp = k.pt.pmd_alloc(mm, addr)?;
     match k.pt.pmd_state(pmdp) {
-        PmdState::None if do_huge_pmd_anonymous_page(k, mm, &vma, pmdp, fault)? => return Ok(()),
-        PmdState::Huge(pmd) if huge_pmd_fault(k, mm, &vma, pmdp, pmd, fault)? => return Ok(()),
+        PmdState::None if do_huge_pmd_anonymous_page(k, mm, vma, pmdp, fault)? => return Ok(()),
+        PmdState::Huge(pmd) if huge_pmd_fault(k, mm, vma, pmdp, pmd, fault)? => return Ok(()),
         PmdState::Soft(_) => return Err(FaultError::Migrating),
         _ => {}
     }
     let table = k.pt.pte_alloc(mm, pmdp)?;
-    handle_pte_fault(k, mm, &vma, table, fault)
+    handle_pte_fault(k, mm, vma, table, fault)
 }
 
 fn handle_pte_fault<A: Arch, H: TableMemory>(

@@ -28,6 +28,10 @@ fn change_prot_numa<A: Arch, H: TableMemory>(
 pub fn numa_scan<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &mut Mm, start: VirtAddr, len: u64) {
     let start = start.align_down(A::PAGE_SIZE);
     let Some(end) = A::page_end(start, len) else { return };
+    if pt.pages.alloc_node.is_some() {
+        // Memory that is bound to a node does not ask for balancing.
+        return;
+    }
     let vmas: Vec<Vma> = mm.vmas.range(start, end).cloned().collect();
     // Shared memory has a policy of its own, which does not ask for balancing (`vma_policy_mof`).
     let scanned = |vma: &&Vma| vma.flags.intersects(VmFlags::ACCESS) && vma.is_anonymous();

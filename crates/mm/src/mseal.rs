@@ -60,6 +60,7 @@ pub(crate) fn check_madvise(vma: &Vma, advice: Advice) -> Result<(), Errno> {
             | Advice::WIPEONFORK
             | Advice::GUARD_INSTALL
     );
-    let fixed = vma.is_anonymous() && !vma.flags.contains(VmFlags::WRITE);
+    let writable = vma.flags.contains(VmFlags::WRITE) && vma.flags.pkey() == 0;
+    let fixed = vma.is_anonymous() && !writable;
     if discards && fixed { check_unsealed([vma]) } else { Ok(()) }
 }

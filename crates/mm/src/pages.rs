@@ -88,6 +88,7 @@ pub struct Pages {
     /// Frames that may be used, for data and tables together.
     total: u64,
     used: u64,
+    failed: u64,
     tables: u64,
     meta: Vec<PageMeta>,
     exclusive: Bitmap,
@@ -112,6 +113,7 @@ impl Pages {
             huge_zero,
             total,
             used: 0,
+            failed: 0,
             tables: 0,
             meta: Vec::new(),
             exclusive: Bitmap::default(),
@@ -332,6 +334,12 @@ impl Pages {
     pub(crate) fn set_hwpoison(&mut self, page: FolioSpan) {
         self.set(page.head, Head::HWPOISON, true);
         self.hold(page);
+        self.failed += u64::from(!self.is_zero_page(page.head));
+    }
+
+    /// Pages that failed, and are never free again; the zero page is not among them.
+    pub const fn failed(&self) -> u64 {
+        self.failed
     }
 
     /// Whether a page failed: one that is a folio of its own, or is in use still.

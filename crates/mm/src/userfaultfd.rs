@@ -181,7 +181,8 @@ fn uffd_parts(mm: &Mm, start: VirtAddr, end: VirtAddr) -> Vec<Vma> {
 }
 
 fn vma_can_userfault<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, features: UffdFeatures) -> bool {
-    !vma.flags.contains(VmFlags::DROPPABLE)
+    let droppable = vma.flags.contains(VmFlags::DROPPABLE);
+    !(droppable && k.pt.rules.uffd_refuses_droppable)
         && (features.contains(UffdFeatures::WP_ASYNC) || is_anon_or_shmem(k, vma))
 }
 

@@ -342,7 +342,8 @@ fn ends(line: &Line, got: Option<Outcome>) -> bool {
 
 /// Whether a kernel of these rules is known to break a check with a call: until 29f40594a281 reclaim put back what is read-only as
 /// writable, and until 6.18 a VMA that had grown over moved memory could lose its anon_vma, so that forks leave its pages out, and a
-/// walk of a page's mappings does not find it.
+/// walk of a page's mappings does not find it. Where a page comes from swap past the swap cache, it is clean, and `MADV_FREE` gives it
+/// up though other processes map it, so that reclaim loses what they have (asked of 6.12.117, 6.16.12 and 6.18.15).
 pub(crate) fn is_kernels_own(rules: &KernelRules, call: &Call, check: Check) -> bool {
     match check {
         Check::Writable | Check::Vma => reclaims(call) && !rules.has(Rules::reclaim_respects_write),
@@ -352,6 +353,7 @@ pub(crate) fn is_kernels_own(rules: &KernelRules, call: &Call, check: Check) -> 
                 Call::Fork {} | Call::MigrateEnd { .. } | Call::Hwpoison { .. } | Call::SoftOffline { .. }
             );
             by_anon_vma && rules.has(Rules::copy_forgets_anon_vma)
+                || reclaims(call) && rules.has(Rules::swapin_bypasses_cache)
         }
         _ => false,
     }

@@ -71,8 +71,6 @@ pub(crate) struct OnTrial<A> {
     /// How many entries name each slot, or page that migrates.
     pub(super) named: BTreeMap<(u8, u64), u32>,
     pub(super) had_huge: bool,
-    /// Pages that failed: they are never free again.
-    failed: u64,
     pub(super) flushes: Vec<Tlbi>,
     /// Tables of page entries, before the last call and after it.
     pub(super) tables: [Vec<(Pid, VirtAddr, Ptep)>; 2],
@@ -93,7 +91,6 @@ impl<A: PortFacts> OnTrial<A> {
             counts: Vec::new(),
             named: BTreeMap::new(),
             had_huge: false,
-            failed: 0,
             flushes: Vec::new(),
             tables: Default::default(),
         }
@@ -194,12 +191,6 @@ impl<A: PortFacts> Judged for OnTrial<A> {
         let got = exec::run_line(&mut self.machine, line).0;
         self.flushes = self.machine.kernel.pt.hw.take_flushes();
         self.look();
-        if let Call::Hwpoison { addr } = line.call {
-            // What is mapped still is the zero page, which is no page less.
-            let stays = matches!(self.word(line.pid.unwrap_or(1), addr / A::PAGE_SIZE), PteView::Present(_));
-            let fails = matches!(got, Outcome::Value(0) | Outcome::Failed(CallError::Signal(_)));
-            self.failed += u64::from(fails && !stays);
-        }
         got
     }
 
@@ -256,12 +247,12 @@ impl<A: PortFacts> Judged for OnTrial<A> {
         let kernel = &mut self.machine.kernel;
         // A folio that waits in a batch is freed with the batch's next move.
         kernel.pt.pages.lru_add_drain();
+        let failed = kernel.pt.pages.failed();
         let left = (kernel.pt.pages.used(), kernel.pt.pages.tables(), kernel.swap.used() / A::PAGE_SIZE);
-        if checks.has(Check::Leaks) && left != (self.failed, 0, 0) {
+        if checks.has(Check::Leaks) && left != (failed, 0, 0) {
             let (frames, tables, slots) = left;
             let text = format!(
-                "{frames} frames, {tables} tables and {slots} slots of swap are left in the end, where {} pages failed",
-                self.failed
+                "{frames} frames, {tables} tables and {slots} slots of swap are left in the end, where {failed} pages failed"
             );
             return Err(Violation::new(Check::Leaks, text));
         }

@@ -416,7 +416,7 @@ fn call_of_one(space: &mut Space, call: &Call, got: Outcome, word: WordOf<'_>) -
             FINE
         }
         Call::Reclaim { addr, len } => {
-            discarded(space, (addr, len), word);
+            swapped_out(space, (addr, len), word);
             Expected::Unknown
         }
         Call::Uffd { addr, len, features } if got == DONE => {
@@ -568,12 +568,8 @@ fn madvise(
             all.for_each(|(_, page)| page.state |= State::WIPEONFORK);
         }
         Advice::KEEPONFORK => each(space, range, |_, page| page.state -= State::WIPEONFORK),
-        // What comes back from swap may be clean.
         Advice::PAGEOUT => {
-            let swapped = |word| matches!(word, PteView::Soft(leaf) if SoftLeaf::is_swap(leaf));
-            let all = space.all.iter_mut().filter(|(at, _)| swapped(word(*at)));
-            all.for_each(|(_, page)| page.state -= State::DIRTY);
-            discarded(space, range, word);
+            swapped_out(space, range, word);
             return Expected::Unknown;
         }
         Advice::POPULATE_WRITE => {
@@ -593,6 +589,14 @@ fn madvise(
         _ if hole => errno(Errno::ENOMEM),
         _ => FINE,
     }
+}
+
+/// What comes back from swap may be clean; what was given up may be gone.
+fn swapped_out(space: &mut Space, range: (u64, u64), word: WordOf<'_>) {
+    let swapped = |word| matches!(word, PteView::Soft(leaf) if SoftLeaf::is_swap(leaf));
+    let all = space.all.iter_mut().filter(|(at, _)| swapped(word(*at)));
+    all.for_each(|(_, page)| page.state -= State::DIRTY);
+    discarded(space, range, word);
 }
 
 /// Private contents and their protection go, guards stay; shared memory keeps both.

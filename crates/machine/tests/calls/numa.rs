@@ -12,6 +12,8 @@ fn scan(port: &str, rules: &'static KernelRules, node: u8) -> Counters {
     vm.thp_size(1, 64, ThpMode::Always).expect("there are folios of this size");
     anon(vm, 0, 16, RW);
     vm.memset(1, BASE, 7, 64 << 10).expect("mapped");
+    // What is bound to a node is not scanned.
+    vm.numa_alloc(1, 64).expect("it is none");
     let before = vm.counters().expect("it counts");
     vm.numa_scan(1, BASE, 64 << 10).expect("mapped");
     vm.counters().expect("it counts") - before

@@ -55,9 +55,13 @@ fn swap_in<A: Arch, H: TableMemory>(
     // The last entry's page need not go through the swap cache, and then nobody else can have it.
     let own = k.pt.rules.swapin_bypasses_cache && cached.is_none() && !shared;
     let exclusive = own || leaf.flags.contains(SoftFlags::EXCLUSIVE);
-    let page = match cached {
-        Some(page) => page,
-        None => read_swap(k, mm, vma, leaf, exclusive, fault)?,
+    let page = if let Some(page) = cached {
+        page
+    } else {
+        let page = read_swap(k, mm, vma, leaf, exclusive, fault)?;
+        // It is as its slot has it, unless that goes with the last entry (`folio_free_swap`).
+        k.pt.pages.set_dirty(page, !own);
+        page
     };
     if shared && cached.is_none() {
         k.swap.cache_add(&mut k.pt.pages, leaf, page);
@@ -88,7 +92,6 @@ fn read_swap<A: Arch, H: TableMemory>(
     // What may be shared belongs to the whole family.
     let owner = if exclusive { own } else { vma.chain.first().copied().unwrap_or(own) };
     k.pt.pages.set_anon(page, owner, vma.pgoff_of(fault.addr, A::PAGE_SHIFT));
-    k.pt.pages.set_dirty(page, true);
     Ok(page)
 }
 
