@@ -5,16 +5,23 @@ use crate::exit::FINE;
 use crate::machines::named;
 use crate::output::{Failed, Out};
 use ptelab::kernels::{self, ChangesTable};
-use ptelab::{Matrix, port_named};
+use ptelab::scenario::did_you_mean;
+use ptelab::{Matrix, changes, port_named};
 
 pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed> {
-    if let [name] = args.of.as_slice()
-        && let Some(text) = ChangesTable::new(None).row_text(name)
-    {
-        out.text(text)?;
-        return Ok(FINE);
+    let mut of = args.of.as_slice();
+    if let [name] = of {
+        if let Some(text) = ChangesTable::new(None).row_text(name) {
+            out.text(text)?;
+            return Ok(FINE);
+        }
+        if name == "all" {
+            of = &[];
+        } else if let Some(hint) = did_you_mean(name, changes().map(|(_, change)| change.id)) {
+            return Err(Failed::Unusable(format!("no change `{name}`: {hint}")));
+        }
     }
-    let rules = args.of.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
+    let rules = of.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
     let port = args.arch.as_deref().filter(|arch| *arch != "all").map(port).transpose()?;
     let text = match rules.as_slice() {
         [] => {

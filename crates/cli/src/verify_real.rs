@@ -12,6 +12,7 @@ use ptelab::scenario::Scenario;
 use ptelab::verdict::VerdictTotals;
 use ptelab::{Builder, CpuSwitch, Golden, KernelRules, RunReport, Verdict, show};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,16 +64,21 @@ struct OnReal<'a> {
 struct Verdicts<'a> {
     args: &'a args::Verify,
     all: Vec<Verdict>,
+    /// Notes that were printed.
+    said: BTreeSet<String>,
 }
 
 impl<'a> Verdicts<'a> {
     const fn new(args: &'a args::Verify) -> Self {
-        Self { args, all: Vec::new() }
+        Self { args, all: Vec::new(), said: BTreeSet::new() }
     }
 
     fn add(&mut self, verdict: Verdict, out: &mut Out) -> Result<(), Failed> {
         if !self.args.json {
-            verdict::print(&verdict, self.args.quiet, out)?;
+            // What is to be said of every file is said once.
+            let mut shown = verdict.clone();
+            shown.notes.retain(|note| self.said.insert(note.clone()));
+            verdict::print(&shown, self.args.quiet, out)?;
             out.flush()?;
         }
         self.all.push(verdict);

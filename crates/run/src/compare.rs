@@ -199,7 +199,13 @@ fn entry_text(left: &Snapshot, right: &Snapshot, d: &Difference) -> String {
             line.split_once(" x ").map_or_else(|| line.clone(), |(_, rest)| rest.to_owned())
         }
     };
-    let (a, b) = (side(left, &d.left), side(right, &d.right));
+    let (mut a, mut b) = (side(left, &d.left), side(right, &d.right));
+    if a == b {
+        // What the entries do not say, /proc/PID/pagemap does.
+        let pagemap = |run: &Option<Run>| run.and_then(|run| run.pagemap).unwrap_or_default().bits();
+        a = format!("{a}  pagemap {:#x}", pagemap(&d.left));
+        b = format!("{b}  pagemap {:#x}", pagemap(&d.right));
+    }
     let (on_left, on_right) = names(left, right);
     let width = on_left.len().max(on_right.len());
     format!("{}..{}\n        {on_left:width$}  {a}\n        {on_right:width$}  {b}", d.start, d.end)

@@ -75,26 +75,30 @@ impl RowTurn {
         }
     }
 
-    /// What is to be said of it beside its release and commit.
-    fn more(&self) -> String {
+    /// What is to be said of it beside its release and commit; `also` is said of the backports.
+    fn more(&self, also: &str) -> String {
         let between = self
             .last_without
             .iter()
             .map(|last| format!("after {last}; releases in between were not checked"));
-        let also = (!self.backports.is_empty()).then(|| format!("also in {}", self.backports.join(", ")));
+        let also = (!self.backports.is_empty()).then(|| format!("{also} {}", self.backports.join(", ")));
         between.chain(also).collect::<Vec<_>>().join("; ")
     }
 }
 
+/// What is said of stable releases that have the beginning or the end of a row too.
+const BEGINS: &str = "also in";
+const ENDS: &str = "also gone from";
+
 impl ChangeRow {
     /// `since 6.17, commit 018e9828eb52 (also in 6.12.117)`, with the commit between marks.
     fn turn_texts(&self, mark: &str) -> impl Iterator<Item = String> {
-        let turns = [("since", &self.since), ("until", &self.until)];
-        turns.into_iter().filter_map(move |(word, turn)| {
+        let turns = [("since", BEGINS, &self.since), ("until", ENDS, &self.until)];
+        turns.into_iter().filter_map(move |(word, also, turn)| {
             let turn = turn.as_ref()?;
             let commit =
                 turn.commit.map_or_else(String::new, |commit| format!(", commit {mark}{commit}{mark}"));
-            let more = turn.more();
+            let more = turn.more(also);
             let more = if more.is_empty() { more } else { format!(" ({more})") };
             Some(format!("{word} {}{commit}{more}", turn.first))
         })
@@ -162,7 +166,7 @@ impl ChangesTable {
             let text = turns.entry(turn.order).or_default();
             let (id, owner, commit) = (row.id, row.owner, turn.commit.unwrap_or(""));
             let _ = writeln!(text, "  {sign} {id:31}  {owner:7}  {commit:12}  {}", row.what);
-            let more = turn.more();
+            let more = turn.more(if sign == '+' { BEGINS } else { ENDS });
             if !more.is_empty() {
                 let _ = writeln!(text, "{:60}({more})", "");
             }
