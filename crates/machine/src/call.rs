@@ -394,6 +394,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             return Err(Errno::EBUSY.into());
         }
         let page = FolioSpan { head: page, order: 0 };
+        if self.kernel.pt.pages.folio_mapcount(page) == 0 {
+            // It held only zeros: the split has freed it.
+            return Ok(0);
+        }
         if self.kernel.pt.pages.is_batched(page) {
             return Err(Errno::EBUSY.into());
         }
