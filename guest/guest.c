@@ -163,13 +163,26 @@ static sigjmp_buf fault;
 static volatile int fault_signal, fault_code;
 static volatile word fault_address;
 
+static void leave_fault(void)
+{
+	siglongjmp(fault, 1);
+}
+
 static void note_fault(int signal, siginfo_t *info, void *context)
 {
-	(void)context;
 	fault_signal = signal;
 	fault_code = info->si_code;
 	fault_address = (word)info->si_addr;
-	siglongjmp(fault, 1);
+#ifdef __x86_64__
+	/* Rights of protection keys come back only by returning: the jump is made from where the access was. */
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	regs[REG_RSP] = ((regs[REG_RSP] - 128) & ~15L) - 8;
+	regs[REG_RIP] = (greg_t)leave_fault;
+#else
+	(void)context;
+	leave_fault();
+#endif
 }
 
 static void catch_faults(void)

@@ -237,7 +237,7 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
     fn walk(&self, pte: Pte, level: Level, access: Access) -> Walk {
         let usable = pte.has(PteBits::VALID) && pte.has(PteBits::USER) && self.is_leaf(pte, level);
         let sets = self.cpu.hafdbs;
-        if !usable || self.denies_key(pte) || !pte.has(PteBits::AF) && !sets {
+        if !usable || !pte.has(PteBits::AF) && !sets {
             return Walk::Fault;
         }
         let young = pte.with(PteBits::AF);

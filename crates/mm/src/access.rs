@@ -5,6 +5,7 @@ use crate::errno::FaultError;
 use crate::kernel::Kernel;
 use crate::memory::{allows, handle_mm_fault};
 use crate::mm_types::Mm;
+use crate::pkeys::{Pkeys, arch_vma_access_permitted};
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use ptelab_pgtable::{Access, Arch, Event, FaultKind, Level, Pfn, Pte, Ptep, TableMemory, VirtAddr};
@@ -96,7 +97,7 @@ fn write_run<A: Arch, H: TableMemory>(
     match k.pt.pmd_at(mm, at) {
         PmdState::Table(table) => {
             let p = table.add(A::index(at, Level::Pte));
-            let n = write_entries(&mut k.pt, p, pages as usize, byte);
+            let n = write_entries(&mut k.pt, &mm.pkeys, p, pages as usize, byte);
             Ok((n as u64).max(1) << A::PAGE_SHIFT)
         }
         PmdState::None | PmdState::Huge(_) | PmdState::Soft(_) => {
@@ -107,12 +108,18 @@ fn write_run<A: Arch, H: TableMemory>(
 }
 
 /// Writes the pages of up to `max` entries as long as hardware lets each write through; returns how many.
-fn write_entries<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, p: Ptep, max: usize, byte: u8) -> usize {
+fn write_entries<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    keys: &Pkeys,
+    p: Ptep,
+    max: usize,
+    byte: u8,
+) -> usize {
     let mut done = 0;
     while done < max {
         let p = p.add(done);
         let pte = pt.hw.peek(p);
-        let Some(new) = hardware_access(pt, pte, Level::Pte, Access::Write) else { break };
+        let Some(new) = hardware_access(pt, keys, pte, Level::Pte, Access::Write) else { break };
         let mut n = 1;
         if new == pte {
             // What hardware leaves as it is, it leaves so wherever entries go on alike.
@@ -126,14 +133,18 @@ fn write_entries<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, p: Ptep, ma
     done
 }
 
-/// What an entry holds after an access that hardware lets through.
+/// What an entry holds after an access that hardware lets through: its key's rights come before its bits.
 #[inline]
 fn hardware_access<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
+    keys: &Pkeys,
     pte: Pte,
     level: Level,
     access: Access,
 ) -> Option<Pte> {
+    if !keys.permit(pt.arch.pte_pkey(pte), access) {
+        return None;
+    }
     match pt.arch.walk(pte, level, access) {
         ptelab_pgtable::Walk::Allowed(new) => Some(new),
         ptelab_pgtable::Walk::Fault => None,
@@ -193,7 +204,7 @@ fn segv_code<A: Arch, H: TableMemory>(
     let Some(vma) = mm.vmas.find(addr) else { return SigCode::MAPERR };
     if !allows(pt, vma.flags, access) {
         SigCode::ACCERR
-    } else if vma.flags.pkey() != 0 {
+    } else if !arch_vma_access_permitted(mm, vma, access) {
         SigCode::PKUERR
     } else {
         SigCode::MAPERR
@@ -214,7 +225,7 @@ fn hardware_walk<A: Arch, H: TableMemory>(
         PmdState::Table(table) => (table.add(A::index(addr, Level::Pte)), Level::Pte),
     };
     let pte = pt.hw.peek(p);
-    let new = hardware_access(pt, pte, level, access)?;
+    let new = hardware_access(pt, &mm.pkeys, pte, level, access)?;
     if new != pte {
         pt.hw.because(&cause::hardware, |hw| hw.hardware_store(p, new));
     }

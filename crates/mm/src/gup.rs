@@ -5,6 +5,7 @@ use crate::errno::FaultError;
 use crate::kernel::Kernel;
 use crate::memory::{allows, fault_in_vma};
 use crate::mm_types::Mm;
+use crate::pkeys::arch_vma_access_permitted;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
@@ -53,7 +54,7 @@ pub fn fault_in_page<A: Arch, H: TableMemory>(
     access: Access,
 ) -> Result<(), FaultError> {
     let at = addr.align_down(A::PAGE_SIZE);
-    let may = |vma: &Vma| allows(&k.pt, vma.flags, access) && vma.flags.pkey() == 0;
+    let may = |vma: &Vma| allows(&k.pt, vma.flags, access) && arch_vma_access_permitted(mm, vma, access);
     if mm.vmas.find(at).is_some_and(may) && populated(&k.pt, mm, at, access) {
         // Tables are walked as hardware does it (`gup_fast`).
         return Ok(());
@@ -69,7 +70,7 @@ fn vma_to_follow(mm: &Mm, addr: VirtAddr, foll: Foll) -> Result<Vma, FaultError>
             (Access::Read, false) => VmFlags::READ,
             (Access::Read, true) => VmFlags::READ | VmFlags::MAYREAD,
         };
-        vma.flags.intersects(allowed) && vma.flags.pkey() == 0
+        vma.flags.intersects(allowed) && arch_vma_access_permitted(mm, vma, foll.access)
     };
     mm.vmas.find(addr).filter(allowed).cloned().ok_or(FaultError::Signal(Signal::SEGV))
 }

@@ -17,6 +17,7 @@ use crate::madvise::remove::madvise_remove;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
 use crate::mseal::check_madvise;
+use crate::pkeys::arch_vma_access_permitted;
 use crate::vm_area::Vma;
 use crate::vma::vma_modify_flags;
 use ptelab_pgtable::{Access, Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
@@ -58,7 +59,7 @@ fn madvise_vma<A: Arch, H: TableMemory>(
     range: Range,
     advice: Advice,
 ) -> Result<(), Errno> {
-    check_madvise(vma, advice)?;
+    check_madvise(mm, vma, advice)?;
     match advice {
         Advice::WILLNEED => Ok(()),
         Advice::DONTNEED => madvise_dontneed(k, mm, vma, range, VmFlags::LOCKED),
@@ -147,7 +148,7 @@ fn madvise_populate<A: Arch, H: TableMemory>(
         let vma = mm.vmas.find(at).ok_or(Errno::ENOMEM)?.clone();
         let needs = if access == Access::Write { VmFlags::WRITE } else { VmFlags::READ };
         let special = vma.flags.intersects(VmFlags::IO | VmFlags::PFNMAP);
-        if special || !vma.flags.contains(needs) || vma.flags.pkey() != 0 {
+        if special || !vma.flags.contains(needs) || !arch_vma_access_permitted(mm, &vma, access) {
             return Err(Errno::EINVAL);
         }
         let part_end = vma.end.min(end);

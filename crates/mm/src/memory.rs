@@ -21,6 +21,7 @@ use crate::memory::numa::do_numa_page;
 use crate::memory::swap_in::do_swap_page;
 use crate::memory::wp::do_wp_page;
 use crate::mm_types::Mm;
+use crate::pkeys::arch_vma_access_permitted;
 use crate::stack::find_vma_or_expand;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
@@ -45,7 +46,7 @@ pub(crate) fn handle_mm_fault<A: Arch, H: TableMemory>(
 ) -> Result<(), FaultError> {
     let segv = FaultError::Signal(Signal::SEGV);
     let vma = find_vma_or_expand(k, mm, addr).ok_or(segv)?;
-    if !allows(&k.pt, vma.flags, access) || vma.flags.pkey() != 0 {
+    if !allows(&k.pt, vma.flags, access) || !arch_vma_access_permitted(mm, &vma, access) {
         return Err(segv);
     }
     fault_in_vma(k, mm, &vma, addr, access)

@@ -1,6 +1,7 @@
 //! An address space (`struct mm_struct`, `include/linux/mm_types.h`, 7.3).
 
 use crate::pages::MmId;
+use crate::pkeys::Pkeys;
 use crate::vm_area::Vma;
 use crate::vma_tree::VmaTree;
 use ptelab_pgtable::{Level, Ptep, VirtAddr, VmFlags};
@@ -109,33 +110,5 @@ impl ThpDisable {
                 Self::Completely => true,
                 Self::ExceptAdvised => !flags.contains(VmFlags::HUGEPAGE),
             }
-    }
-}
-
-/// Which keys a process has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pkeys {
-    /// A bit for each key.
-    pub(crate) allocated: u16,
-    /// The hidden one for memory that may only be executed, of those allocated.
-    pub(crate) execute_only: Option<u8>,
-}
-
-impl Default for Pkeys {
-    /// Key 0 is there from the start.
-    fn default() -> Self {
-        Self { allocated: 1, execute_only: None }
-    }
-}
-
-impl Pkeys {
-    pub(crate) fn alloc(&mut self, count: u8) -> Option<u8> {
-        let key = (0..count.min(16)).find(|key| self.allocated & 1 << key == 0)?;
-        self.allocated |= 1 << key;
-        Some(key)
-    }
-
-    pub(crate) const fn has(self, key: u8) -> bool {
-        self.allocated & 1 << key != 0 && !matches!(self.execute_only, Some(hidden) if hidden == key)
     }
 }

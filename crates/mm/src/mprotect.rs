@@ -517,7 +517,7 @@ pub fn pkey_mprotect<A: Arch, H: TableMemory>(
     do_mprotect_pkey(k, mm, start, len, prot, (pkey != -1).then_some(pkey))
 }
 
-/// A new key (`pkey_alloc`). `rights` are checked, and belong to a register that is not modelled.
+/// A new key with these rights (`pkey_alloc`).
 ///
 /// # Errors
 /// `ENOSYS` where the architecture has no keys, `EINVAL` for flags, other rights, and on x86 a CPU without keys; `ENOSPC` where
@@ -533,7 +533,7 @@ pub fn pkey_alloc<A: Arch, H: TableMemory>(
     if flags != 0 || !PKEY_ACCESS_MASK.contains(rights) || none_known {
         return Err(Errno::EINVAL);
     }
-    mm.pkeys.alloc(count).ok_or(Errno::ENOSPC)
+    mm.pkeys.alloc(count, rights).ok_or(Errno::ENOSPC)
 }
 
 /// Gives a key back; memory that has it keeps it (`pkey_free`).

@@ -2,9 +2,10 @@
 
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
+use crate::pkeys::arch_vma_access_permitted;
 use crate::vm_area::Vma;
 use crate::vma::vma_modify_flags;
-use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
+use ptelab_pgtable::{Access, Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Advice, Errno};
 
 /// Seals a range, in bytes (`do_mseal`).
@@ -49,7 +50,7 @@ pub(crate) fn check_unsealed<'a>(vmas: impl IntoIterator<Item = &'a Vma>) -> Res
 
 /// Advice that throws contents away is a way to change memory that cannot be written, so that it is refused where that is sealed
 /// (`can_madvise_modify`).
-pub(crate) fn check_madvise(vma: &Vma, advice: Advice) -> Result<(), Errno> {
+pub(crate) fn check_madvise(mm: &Mm, vma: &Vma, advice: Advice) -> Result<(), Errno> {
     let discards = matches!(
         advice,
         Advice::FREE
@@ -60,7 +61,7 @@ pub(crate) fn check_madvise(vma: &Vma, advice: Advice) -> Result<(), Errno> {
             | Advice::WIPEONFORK
             | Advice::GUARD_INSTALL
     );
-    let writable = vma.flags.contains(VmFlags::WRITE) && vma.flags.pkey() == 0;
+    let writable = vma.flags.contains(VmFlags::WRITE) && arch_vma_access_permitted(mm, vma, Access::Write);
     let fixed = vma.is_anonymous() && !writable;
     if discards && fixed { check_unsealed([vma]) } else { Ok(()) }
 }

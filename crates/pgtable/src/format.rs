@@ -636,12 +636,11 @@ pub trait EntryFormat: Sized {
 
     // The machine.
 
-    /// What the hardware's walker does with a leaf entry that an access meets: here it sets accessed and dirty by itself. A key
-    /// other than 0 denies all data, as the rights do that processes start with.
+    /// What the hardware's walker does with a leaf entry that an access meets: here it sets accessed and dirty by itself. What the
+    /// entry's protection key permits is not its to ask: rights lie in a register.
     #[inline]
     fn walk(&self, pte: Pte, level: Level, access: Access) -> Walk {
-        if !pte.has(Self::VALID) || !pte.has(Self::USER) || !self.is_leaf(pte, level) || self.denies_key(pte)
-        {
+        if !pte.has(Self::VALID) || !pte.has(Self::USER) || !self.is_leaf(pte, level) {
             return Walk::Fault;
         }
         let young = pte.with(Self::YOUNG);
@@ -656,12 +655,6 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn is_leaf(&self, pte: Pte, level: Level) -> bool {
         level <= Level::Pmd && self.pmd_leaf(pte) == (level == Level::Pmd)
-    }
-
-    /// Whether the protection key denies all data.
-    #[inline]
-    fn denies_key(&self, pte: Pte) -> bool {
-        self.pte_pkey(pte) != 0 && self.arch_max_pkey() > Some(1)
     }
 
     /// Whether pages that are mapped along with a fault start old (`arch_wants_old_prefaulted_pte`).

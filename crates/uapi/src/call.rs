@@ -212,7 +212,7 @@ calls! {
         PkeyAlloc = "pkey_alloc" { flags: Plain, rights: PkeyRights };
         /// pkey_free(2)
         PkeyFree = "pkey_free" { pkey: Pkey };
-        /// pkey_mprotect(2). Memory with any other key than 0 cannot be accessed.
+        /// pkey_mprotect(2). Its key permits what `pkey_alloc` said.
         PkeyMprotect = "pkey_mprotect" { addr: Addr, len: Len, prot: Prot, pkey: Pkey };
         /// mseal(2). Seals mappings against change.
         Mseal = "mseal" { addr: Addr, len: Len, flags: Plain };

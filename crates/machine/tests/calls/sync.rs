@@ -83,6 +83,29 @@ fn process_madvise_counts_what_it_advised() {
 }
 
 #[test]
+fn keys_permit_what_they_were_given_out_for() {
+    let mut vm = machine("x86_64", KernelRules::DEFAULT);
+    anon(&mut *vm, 0, 2, RW);
+    assert_eq!(vm.memset(1, BASE, 7, PAGE), Ok(()));
+    let denied = |at| gets(Signal::SEGV, SigCode::PKUERR, at);
+    let keys = [ANY, PkeyRights::DISABLE_WRITE, PkeyRights::DISABLE_ACCESS];
+    let (mut reads, mut writes) = (Vec::new(), Vec::new());
+    for (rights, key) in keys.into_iter().zip(1..) {
+        assert_eq!(vm.pkey_alloc(1, 0, rights), Ok(key));
+        assert_eq!(vm.pkey_mprotect(1, BASE, 2 * PAGE, RW, key), Ok(()));
+        for at in [BASE, BASE + PAGE] {
+            reads.push(vm.touch(1, at, PAGE, Access::Read) == denied(at));
+            writes.push(vm.touch(1, at, PAGE, Access::Write) == denied(at));
+        }
+    }
+    assert_eq!(reads, [false, false, false, false, true, true]);
+    assert_eq!(writes, [false, false, true, true, true, true]);
+    // Given back, a key denies what it did; given out again, what it is told to.
+    assert_eq!((vm.pkey_free(1, 3), vm.touch(1, BASE, PAGE, Access::Read)), (Ok(()), denied(BASE)));
+    assert_eq!((vm.pkey_alloc(1, 0, ANY), vm.touch(1, BASE, PAGE, Access::Write)), (Ok(3), Ok(())));
+}
+
+#[test]
 fn keys_are_given_out_in_order_and_taken_back() {
     let mut vm = machine("x86_64", KernelRules::DEFAULT);
     anon(&mut *vm, 0, 1, RW);

@@ -325,7 +325,7 @@ pub(super) fn the_walker_honours_permissions<P: PortFacts>(t: &mut Trial<'_, P>)
     let (port, sets) = (t.port, P::walker_sets(t.on));
     for (m, word) in encoded(port) {
         let is = |attr| m.attrs.contains(attr);
-        let reads = is(PteAttrs::USER) && m.pkey == 0 && (is(PteAttrs::YOUNG) || sets);
+        let reads = is(PteAttrs::USER) && (is(PteAttrs::YOUNG) || sets);
         let writes = reads && is(PteAttrs::WRITE) && (is(PteAttrs::DIRTY) || sets);
         let accesses = [
             (Access::Read, reads, PteAttrs::YOUNG),
@@ -365,7 +365,7 @@ pub(super) fn software_dirty_is_hardware_dirty<P: PortFacts>(t: &mut Trial<'_, P
         for (name, new) in made {
             let PteView::Present(now) = port.decode(new, Level::Pte) else { continue };
             let whole = PteAttrs::USER | PteAttrs::WRITE | PteAttrs::YOUNG | PteAttrs::DIRTY;
-            if now.attrs.contains(whole) && now.pkey == 0 {
+            if now.attrs.contains(whole) {
                 let what =
                     || format!("a write through what {name} makes, {}", word_text(port, new, Level::Pte));
                 let walk = port.walk(new, Level::Pte, Access::Write);
