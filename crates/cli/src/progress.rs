@@ -18,12 +18,17 @@ pub(crate) fn stopped() -> bool {
 
 /// From now on, the first Ctrl-C, or SIGTERM, stops the run and prints what there is; the second ends the program.
 pub(crate) fn stop_on_ctrl_c() {
+    stop_on("stopping; Ctrl-C again ends at once");
+}
+
+/// The same, with what is said at the first.
+pub(crate) fn stop_on(saying: &'static str) {
     // Without a handler Ctrl-C ends the program at once, which is second best.
-    let _ = ctrlc::set_handler(|| {
+    let _ = ctrlc::set_handler(move || {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(crate::exit::STOPPED.into());
         }
-        warn("stopping; Ctrl-C again ends at once");
+        warn(saying);
     });
 }
 

@@ -1,14 +1,15 @@
 //! `ptelab watch`: strace runs a program, and beside its lines stands which pages are in use.
 //!
 //! A sample is taken between two lines: first which mappings there are, then every line that strace has written by now, then which of
-//! their pages are in use. So a page never stands before the line that mapped it. Programs wait a little before they end or
-//! execute another, to be seen once more.
+//! their pages are in use. So a page never stands before the line that mapped it. Programs wait a little before they end, to be
+//! seen once more.
 
 pub(crate) mod pages;
 
 use crate::args;
-use crate::exit::{DIFFERS, FINE};
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{self, Failed, Out};
+use crate::progress;
 use pages::{Mapping, Pages};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,12 +21,16 @@ use std::time::{Duration, Instant};
 /// The calls that a replay looks at.
 const CALLS: &str = "trace=%memory,%process,openat,prctl,shmget,shmat,shmdt,shmctl";
 
+/// What strace says of calls that it delays.
+const DELAYED: &str = " (DELAYED)";
+
 pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
     let every = Duration::from_millis(args.every);
     let name = args.output.display();
     let part = args.output.with_extension("part");
     let failed = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{name}: {error}"));
     File::create(&part).map_err(|error| failed(&error))?;
+    progress::stop_on("waiting for the program to end; Ctrl-C again ends at once");
     let mut strace = start(args, &part)?;
     let begun = Instant::now();
     let mut log = Log::new(&part, &args.output).map_err(|error| failed(&error))?;
@@ -60,11 +65,17 @@ pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
             looking.as_secs_f64()
         ))?;
     }
-    Ok(if status.success() { FINE } else { DIFFERS })
+    Ok(if progress::stopped() {
+        STOPPED
+    } else if status.success() {
+        FINE
+    } else {
+        DIFFERS
+    })
 }
 
 fn start(args: &args::Watch, log: &Path) -> Result<Child, Failed> {
-    let wait = format!("inject=exit_group,execve:delay_enter={}", args.every * 2500);
+    let wait = format!("inject=exit_group:delay_enter={}", args.every * 2500);
     let mut command = Command::new("strace");
     command.args(["-f", "-q", "-y", "-e", CALLS, "-e", &wait, "-o"]).arg(log).arg("--").args(&args.program);
     command.spawn().map_err(|error| match error.kind() {
@@ -109,13 +120,13 @@ impl Log {
             *before = now;
             self.samples += 1;
             if !new.is_empty() {
-                writeln!(self.to, "{process} +++ in use {new} +++")?;
+                self.line(format_args!("{process} +++ in use {new} +++"))?;
             }
             // What came and went between two looks is in the kernel's own count only.
             if let Some(most) = pages::most_resident(process)
                 && self.resident.insert(process, most).is_none_or(|before| before < most)
             {
-                writeln!(self.to, "{process} +++ had {} resident +++", most << 10)?;
+                self.line(format_args!("{process} +++ had {} resident +++", most << 10))?;
             }
         }
         Ok(())
@@ -124,21 +135,26 @@ impl Log {
     fn copy(&mut self) -> std::io::Result<()> {
         while self.from.read_until(b'\n', &mut self.part)? > 0 && self.part.ends_with(b"\n") {
             let line = std::mem::take(&mut self.part);
-            let text = String::from_utf8_lossy(&line);
+            let text = String::from_utf8_lossy(&line).replace(DELAYED, "");
             let pid = text.split(' ').next().and_then(|pid| pid.parse().ok());
-            self.to.write_all(&line)?;
-            self.lines += 1;
+            let first = self.lines == 0;
+            self.line(format_args!("{}", text.trim_end_matches('\n')))?;
             match pid {
                 Some(pid) if text.contains(" +++ ") && !text.contains("superseded") => {
                     self.alive.remove(&pid);
                     self.pages.remove(&pid);
                 }
-                Some(pid) if self.alive.insert(pid) && self.lines == 1 => {
+                Some(pid) if self.alive.insert(pid) && first => {
                     // From here on, it is not to be guessed.
-                    writeln!(self.to, "{pid} +++ in use 0x0+0 +++")?;
+                    self.line(format_args!("{pid} +++ in use 0x0+0 +++"))?;
+                    if let Some(settings) = pages::huge_pages() {
+                        self.line(format_args!("{pid} +++ huge pages {settings} +++"))?;
+                    }
                 }
                 _ => {}
             }
+            // A child may live without a call that is in the log.
+            self.alive.extend(made_task(&text));
             if text.contains(" execve(") && text.contains(" = 0") {
                 self.pages.remove(&pid.unwrap_or(0));
             }
@@ -148,7 +164,45 @@ impl Log {
 
     fn finish(&mut self) -> std::io::Result<()> {
         self.copy()?;
-        self.to.write_all(&std::mem::take(&mut self.part))?;
         self.to.flush()
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+        self.lines += 1;
+        writeln!(self.to, "{text}")
+    }
+}
+
+/// The task that a line shows being made: its number is what the call returned.
+fn made_task(text: &str) -> Option<u32> {
+    const MAKERS: [&str; 4] = ["clone", "clone3", "fork", "vfork"];
+    let call = text.split_once(' ')?.1.trim_start();
+    let name = match call.strip_prefix("<... ") {
+        Some(resumed) => resumed.split_once(" resumed>")?.0,
+        None => call.split_once('(')?.0,
+    };
+    let (_, result) = text.rsplit_once(" = ").filter(|_| MAKERS.contains(&name))?;
+    result.split_whitespace().next()?.parse().ok().filter(|&pid| pid > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::made_task;
+
+    #[test]
+    fn children_are_known_by_what_their_makers_return() {
+        for (line, made) in [
+            (
+                "7 clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f00) = 8\n",
+                Some(8),
+            ),
+            ("7 vfork( <unfinished ...>\n", None),
+            ("7 <... vfork resumed>)             = 9\n", Some(9)),
+            ("7 <... clone3 resumed> => {parent_tid=[10]}, 88) = 10\n", Some(10)),
+            ("7 fork() = -1 EAGAIN (Resource temporarily unavailable)\n", None),
+            ("7 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 12\n", None),
+        ] {
+            assert_eq!(made_task(line), made, "{line}");
+        }
     }
 }

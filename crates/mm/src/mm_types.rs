@@ -1,10 +1,10 @@
 //! An address space (`struct mm_struct`, `include/linux/mm_types.h`, 7.3).
 
 use crate::pages::MmId;
-use crate::pkeys::Pkeys;
 use crate::vm_area::Vma;
 use crate::vma_tree::VmaTree;
-use ptelab_pgtable::{Level, Ptep, VirtAddr, VmFlags};
+use ptelab_pgtable::{Access, Level, Ptep, VirtAddr, VmFlags};
+use ptelab_uapi::PkeyRights;
 
 /// `PR_THP_DISABLE_EXCEPT_ADVISED` (`include/uapi/linux/prctl.h`, 7.3).
 pub(crate) const EXCEPT_ADVISED: u64 = 1 << 1;
@@ -110,5 +110,51 @@ impl ThpDisable {
                 Self::Completely => true,
                 Self::ExceptAdvised => !flags.contains(VmFlags::HUGEPAGE),
             }
+    }
+}
+
+/// Which keys a process has, and what they permit it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pkeys {
+    /// A bit for each key.
+    pub(crate) allocated: u16,
+    /// The hidden one for memory that may only be executed, of those allocated.
+    pub(crate) execute_only: Option<u8>,
+    /// What the register of rights denies, by key (PKRU of x86).
+    denied: [PkeyRights; PKEYS],
+}
+
+/// As many as any port has.
+const PKEYS: usize = 16;
+
+impl Default for Pkeys {
+    /// Key 0 is there from the start, and all others deny everything (`init_pkru_value`, `arch/x86/mm/pkeys.c`).
+    fn default() -> Self {
+        let mut denied = [PkeyRights::DISABLE_ACCESS; PKEYS];
+        denied[0] = PkeyRights::empty();
+        Self { allocated: 1, execute_only: None, denied }
+    }
+}
+
+impl Pkeys {
+    pub(crate) fn alloc(&mut self, count: u8, denied: PkeyRights) -> Option<u8> {
+        let key = (0..count.min(PKEYS as u8)).find(|key| self.allocated & 1 << key == 0)?;
+        self.allocated |= 1 << key;
+        self.denied[usize::from(key)] = denied;
+        Some(key)
+    }
+
+    /// Whether data under a key may be accessed so (`__pkru_allows_pkey`). Keys that no port has deny.
+    #[inline]
+    pub(crate) fn permit(&self, key: u8, access: Access) -> bool {
+        let denying = match access {
+            Access::Read => PkeyRights::DISABLE_ACCESS,
+            Access::Write => PkeyRights::DISABLE_ACCESS.union(PkeyRights::DISABLE_WRITE),
+        };
+        self.denied.get(usize::from(key)).is_some_and(|denied| !denied.intersects(denying))
+    }
+
+    pub(crate) const fn has(self, key: u8) -> bool {
+        self.allocated & 1 << key != 0 && !matches!(self.execute_only, Some(hidden) if hidden == key)
     }
 }

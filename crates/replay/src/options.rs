@@ -61,6 +61,34 @@ impl Used {
     }
 }
 
+/// Who says what the machines allow of huge pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Thp {
+    /// Nobody: none are allowed.
+    #[default]
+    Unsaid,
+    /// The options.
+    Given,
+    /// The log, these.
+    Logged(Vec<(ThpKey, ThpMode)>),
+}
+
+impl Thp {
+    /// What to tell of it, if it is not what was asked for.
+    pub(crate) fn note(&self) -> Option<String> {
+        match self {
+            Self::Unsaid => Some(
+                "huge pages are off: the log does not say which its system allowed, and --thp none (as 2048kB=always)".to_owned(),
+            ),
+            Self::Given => None,
+            Self::Logged(settings) => {
+                let settings: Vec<_> = settings.iter().map(|(key, mode)| format!("{key}={}", mode.name())).collect();
+                Some(format!("huge pages as the log says: {}", settings.join(",")))
+            }
+        }
+    }
+}
+
 /// How a log is replayed.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

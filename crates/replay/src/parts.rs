@@ -81,6 +81,7 @@ impl Parts {
             | LogEvent::Touch(_)
             | LogEvent::InUse(_)
             | LogEvent::MostResident(_)
+            | LogEvent::HugePages(_)
             | LogEvent::Site(_) => {}
         }
         self.queue.push_back(entry.clone());

@@ -3,7 +3,7 @@
 use crate::call::{Caller, Got, Logged};
 use crate::effects::named;
 use crate::maps::{MapsLine, MapsReport};
-use crate::options::{FaultIn, Options, Used};
+use crate::options::{FaultIn, Options, Thp, Used};
 use crate::parts::{self, Parts};
 use crate::reading::OpenMaps;
 use crate::refused;
@@ -12,6 +12,7 @@ use crate::smaps::SmapsArea;
 use crate::tally::Tally;
 use crate::tasks::{Birth, Life};
 use ptelab_machine::mm::Backing;
+use ptelab_machine::uapi::{ThpKey, ThpMode};
 use ptelab_machine::{Backend, Call, CallError, Errno, Outcome, Pid, PteAttrs, PteView, Snapshot};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
@@ -33,8 +34,8 @@ pub(crate) struct Process {
     pub(crate) adopted: Vec<(u64, u64)>,
     /// Whether tasks were taken for its threads that are not, or for another's that are: what they map and unmap may be there or not.
     pub(crate) was_mixed: bool,
-    /// Memory in use when it was last counted how much of it is resident.
-    looked_at: u64,
+    /// Memory that its calls have brought in since it was last counted how much it has resident.
+    came_in: u64,
 }
 
 /// Memory that must come in before it is counted again how much is resident.
@@ -56,6 +57,8 @@ pub(crate) struct Player<O> {
     pub(crate) observer: Option<O>,
     pub(crate) life: Life,
     parts: Parts,
+    /// Memory in use after the last call of any process.
+    in_use_before: u64,
     meter: Meter,
     /// The maps file to compare with.
     pub(crate) maps_file: Option<Vec<MapsLine>>,
@@ -77,17 +80,7 @@ impl<O: Observer> Player<O> {
         mut script: Option<Script>,
         observer: Option<O>,
     ) -> Result<Self, CallError> {
-        for &(size, mode) in &options.thp {
-            let call = Call::Thp { size, mode };
-            let outcome = vm.call(1, &call);
-            // A port that has no such size does without.
-            if outcome != Outcome::Failed(CallError::Errno(Errno::ENOENT)) {
-                outcome.result()?;
-            }
-            if let Some(script) = &mut script {
-                script.made(1, &call, outcome);
-            }
-        }
+        set_thp(&mut *vm, script.as_mut(), &options.thp)?;
         let meter = Meter::new(&mut *vm);
         let model = Models::built_in().choose(vm.arch(), vm.rules()).map(|chosen| chosen.model);
         let used = if options.is_pagemap {
@@ -97,9 +90,10 @@ impl<O: Observer> Player<O> {
         } else {
             Used::Assumed(options.fault_in)
         };
+        let thp = if options.thp.is_empty() { Thp::Unsaid } else { Thp::Given };
         Ok(Self {
             vm,
-            tally: Tally { model, used, ..Tally::default() },
+            tally: Tally { model, used, thp, ..Tally::default() },
             processes: Vec::new(),
             files: HashMap::new(),
             segments: HashMap::new(),
@@ -108,6 +102,7 @@ impl<O: Observer> Player<O> {
             script,
             life: Life::default(),
             parts: Parts::default(),
+            in_use_before: 0,
             observer,
             meter,
             maps_file: options.maps.clone(),
@@ -167,6 +162,14 @@ impl<O: Observer> Player<O> {
             LogEvent::Site(place) => self.tally.sites.at(entry.line, place),
             LogEvent::Touch(touch) => self.touch(caller, entry.line, touch),
             LogEvent::InUse(ranges) => self.in_use(caller, entry.line, ranges),
+            LogEvent::HugePages(settings) => {
+                // What the user says holds. The machine that refuses a setting goes on without it.
+                if self.tally.thp == Thp::Unsaid
+                    && set_thp(&mut *self.vm, self.script.as_mut(), settings).is_ok()
+                {
+                    self.tally.thp = Thp::Logged(settings.clone());
+                }
+            }
             &LogEvent::MostResident(most) => {
                 let report = &mut self.tally.processes[caller.process];
                 report.most_resident = report.most_resident.max(Some(most));
@@ -340,13 +343,16 @@ impl<O: Observer> Player<O> {
         let report = &mut self.tally.processes[caller.process];
         report.peak_mapped = report.peak_mapped.max(mapped);
         report.peak_resident = report.peak_resident.max(resident);
+        let most = report.most_resident.unwrap_or(0);
         if mappings > report.most_mappings {
             (report.most_mappings, report.most_mappings_line) = (mappings, line);
         }
         // To look at every entry takes long: once for each few percent that come in.
         let process = &mut self.processes[caller.process];
-        if resident > process.looked_at.saturating_add((process.looked_at >> 6).max(LOOK_AGAIN)) {
-            process.looked_at = resident;
+        process.came_in += resident.saturating_sub(self.in_use_before);
+        self.in_use_before = resident;
+        if process.came_in > (most >> 6).max(LOOK_AGAIN) {
+            process.came_in = 0;
             self.note_resident(caller);
         }
     }
@@ -387,4 +393,23 @@ impl<O: Observer> Player<O> {
         let runs = snapshot.runs.iter().filter(|run| is_folded(run.view));
         runs.map(|run| run.n * snapshot.page_size).sum()
     }
+}
+
+/// Sets what a machine allows of huge pages. A port that has no such size does without.
+fn set_thp(
+    vm: &mut dyn Backend,
+    mut script: Option<&mut Script>,
+    settings: &[(ThpKey, ThpMode)],
+) -> Result<(), CallError> {
+    for &(size, mode) in settings {
+        let call = Call::Thp { size, mode };
+        let outcome = vm.call(1, &call);
+        if outcome != Outcome::Failed(CallError::Errno(Errno::ENOENT)) {
+            outcome.result()?;
+        }
+        if let Some(script) = &mut script {
+            script.made(1, &call, outcome);
+        }
+    }
+    Ok(())
 }

@@ -166,6 +166,7 @@ fn replay_with<R: BufRead, O: Observer>(
             break;
         }
     }
+    notes.extend(players.first().and_then(|player| player.tally.thp.note()));
     let (mut machines, mut observers) = (Vec::new(), Vec::new());
     for mut player in players {
         player.finish();

@@ -1,7 +1,7 @@
 //! What a replay adds up to on one machine.
 
 use crate::cuts::{self, CutsByKind};
-use crate::options::Used;
+use crate::options::{Thp, Used};
 use crate::sites::{Site, Sites};
 use ptelab_machine::{Counter, Counters, Pid};
 use ptelab_measure::cost::Model;
@@ -122,6 +122,8 @@ pub struct Tally {
     pub(crate) model: Option<&'static Model>,
     /// How it is known which pages were used.
     pub used: Used,
+    /// What the machines allow of huge pages.
+    pub(crate) thp: Thp,
     /// Calls that were judged.
     pub calls: u64,
     /// Of these with the log's result.

@@ -2,7 +2,7 @@
 
 use crate::strace::argument::LoggedRange;
 use crate::strace::syscall::Syscall;
-use ptelab_uapi::Errno;
+use ptelab_uapi::{Errno, ThpKey, ThpMode};
 
 /// Something that happened, as one or two lines of a log tell it.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,8 @@ pub enum LogEvent {
     /// `+++ had 8192 resident +++`: the most that a process had resident so far, in bytes, as the kernel keeps count (`VmHWM`) and
     /// `ptelab watch` writes it.
     MostResident(u64),
+    /// `+++ huge pages enabled=madvise 2048kB=inherit +++`: what the system allows of huge pages, as `ptelab watch` writes it.
+    HugePages(Vec<(ThpKey, ThpMode)>),
 }
 
 /// A call that returned, or that never does.

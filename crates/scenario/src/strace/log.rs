@@ -176,7 +176,9 @@ impl Log {
                 let displaced = self.pending.hand_over(Some(*by), pid);
                 self.give_up(displaced);
             }
-            LogEvent::InUse(_) | LogEvent::MostResident(_) => self.stats.touches += 1,
+            LogEvent::InUse(_) | LogEvent::MostResident(_) | LogEvent::HugePages(_) => {
+                self.stats.touches += 1
+            }
             _ => self.stats.signals += 1,
         }
         let line = self.stats.lines;

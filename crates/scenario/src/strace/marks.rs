@@ -5,6 +5,7 @@ use crate::strace::call;
 use crate::strace::entry::LogEvent;
 use crate::strace::value::number;
 use crate::strace::wrapped::unwrapped;
+use ptelab_uapi::{ThpKey, ThpMode};
 
 /// What a line between `---` or `+++` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,9 +67,19 @@ fn end(inner: &str) -> Option<LogEvent> {
     if let Some(most) = inner.strip_prefix("had ") {
         return most.strip_suffix(" resident").and_then(number).map(LogEvent::MostResident);
     }
+    if let Some(settings) = inner.strip_prefix("huge pages ") {
+        return settings.split(' ').map(setting).collect::<Option<_>>().map(LogEvent::HugePages);
+    }
     let signal = inner.strip_prefix("killed by ")?;
     let name = signal.strip_suffix(" (core dumped)");
     Some(LogEvent::Killed { signal: name.unwrap_or(signal).to_owned(), core_dumped: name.is_some() })
+}
+
+/// `2048kB=madvise`
+fn setting(text: &str) -> Option<(ThpKey, ThpMode)> {
+    let (key, name) = text.split_once('=')?;
+    let mode = ThpMode::ALL.iter().copied().find(|mode| mode.name() == name)?;
+    Some((ThpKey::parse(key)?, mode))
 }
 
 /// `0x7f0000000000+8192`
@@ -158,6 +169,14 @@ mod tests {
                 ))),
             ),
             ("+++ had 8192 resident +++", Some(Mark::Event(LogEvent::MostResident(8192)))),
+            (
+                "+++ huge pages enabled=madvise 64kB=always +++",
+                Some(Mark::Event(LogEvent::HugePages(vec![
+                    (ThpKey::Enabled, ThpMode::Madvise),
+                    (ThpKey::Kb(64), ThpMode::Always),
+                ]))),
+            ),
+            ("+++ huge pages 64kB=sometimes +++", None),
             ("+++ in use 0x1000 +++", None),
             ("+++ exited with", None),
             ("--- a/file", None),

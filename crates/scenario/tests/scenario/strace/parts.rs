@@ -18,6 +18,7 @@ fn summary(log: &str) -> (Vec<Row>, Stats) {
         LogEvent::Killed { signal, core_dumped } => format!("killed {signal} {core_dumped}"),
         LogEvent::Superseded { by } => format!("superseded {by}"),
         LogEvent::Touch(_) | LogEvent::InUse(_) | LogEvent::MostResident(_) => "touch".to_owned(),
+        LogEvent::HugePages(_) => "huge pages".to_owned(),
         LogEvent::Site(_) => "site".to_owned(),
     };
     (entries.iter().map(|entry| (entry.line, entry.end_line, entry.pid, name(entry))).collect(), stats)
