@@ -134,6 +134,7 @@ mod tests {
     use super::{Mark, attached, mark, message_at};
     use crate::strace::argument::LoggedRange;
     use crate::strace::entry::LogEvent;
+    use ptelab_uapi::{ThpKey, ThpMode};
 
     #[test]
     fn signals_and_ends() {
