@@ -819,13 +819,13 @@ static long uffd_register(struct process *process, const word *a)
 	return fd < 0 ? -1 : ioctl(fd, UFFDIO_REGISTER, &arg);
 }
 
-/* Asks each userfaultfd that a process has, until one can. */
+/* Asks each userfaultfd that a process has, until one can; what an ioctl has begun is not done again by the next. */
 static long uffd_range(struct process *process, unsigned long request, word addr, word len, word mode)
 {
 	long result = -1;
 	int asked = 0;
 
-	for (int i = 0; i < uffd_count && result; i++) {
+	for (int i = 0; i < uffd_count && (!asked || result && errno == EINVAL); i++) {
 		word arg[4] = { addr, len, mode, 0 };
 
 		if (uffds[i].process == number_of(process)) {

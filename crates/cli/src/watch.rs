@@ -14,12 +14,16 @@ use pages::{Mapping, Pages};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// The calls that a replay looks at.
 const CALLS: &str = "trace=%memory,%process,openat,prctl,shmget,shmat,shmdt,shmctl";
+
+/// What Ctrl-C sends.
+const SIGINT: i32 = 2;
 
 /// What strace says of calls that it delays.
 const DELAYED: &str = " (DELAYED)";
@@ -65,7 +69,8 @@ pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
             looking.as_secs_f64()
         ))?;
     }
-    Ok(if progress::stopped() {
+    // strace ends as its program does.
+    Ok(if progress::stopped() || status.signal() == Some(SIGINT) {
         STOPPED
     } else if status.success() {
         FINE

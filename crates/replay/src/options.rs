@@ -78,7 +78,7 @@ impl Thp {
     pub(crate) fn note(&self) -> Option<String> {
         match self {
             Self::Unsaid => Some(
-                "huge pages are off: the log does not say which its system allowed, and --thp none (as 2048kB=always)".to_owned(),
+                "huge pages are off, as the log does not say which its system allows; --thp 2048kB=always turns them on".to_owned(),
             ),
             Self::Given => None,
             Self::Logged(settings) => {
