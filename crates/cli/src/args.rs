@@ -41,8 +41,10 @@ pub(crate) enum Command {
         missing,\nthe Debian package that has it is named.")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
-    #[command(after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process PROGRAM\n\
-        Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always")]
+    #[command(
+        after_help = "A log is made with: strace -f -y -o LOG -e trace=%memory,%process,openat PROGRAM\n\
+        Example: ptelab replay fixtures/strace/python-thp.strace --maps fixtures/strace/python-thp.maps --thp 64kB=always"
+    )]
     Replay(Replay),
     /// Run a program under strace, and write its log with the pages that it uses
     #[command(
@@ -420,7 +422,7 @@ pub(crate) struct Replay {
     /// Replay up to this line of the log
     #[arg(long, value_name = "LINE")]
     pub(crate) until: Option<u64>,
-    /// Show this process only (its number in the log)
+    /// List this process only (its number in the log); costs stay those of all
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
     /// Show the entries of a range at the end, of the first process or that of --pid, as in 0x7f0000000000,64K

@@ -55,6 +55,9 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         let why = format!("{name}: there is no call {at}: the last is {calls}; --line takes lines");
         return Err(Failed::Unusable(why));
     }
+    if finished && calls > 0 && !explainers.iter().any(Explainer::has_process) {
+        return Err(Failed::Unusable(format!("{name}: there is no process {} by then", args.pid)));
+    }
     machines::print_switches(&switches, out)?;
     for (i, explainer) in explainers.iter().enumerate() {
         if i > 0 {

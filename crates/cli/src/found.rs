@@ -2,12 +2,17 @@
 
 use crate::args;
 use crate::output::{self, Failed};
+use crate::progress;
 use ptelab::fuzz::{Found, c_program, scenario_text};
 use std::path::Path;
 
 /// Writes a program where the options say, as a scenario and as a C program.
 pub(crate) fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
-    let write = |path: &Path, text: String| output::write_file(path, text.as_bytes());
+    let write = |path: &Path, text: String| {
+        output::write_file(path, text.as_bytes())?;
+        progress::warn(&format!("{}: the program is written", path.display()));
+        Ok(())
+    };
     if let Some(path) = &args.out {
         write(path, scenario_text(found, None))?;
     }

@@ -54,7 +54,7 @@ pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
     let text = String::from_utf8_lossy(&bytes);
     let wrong = |mistakes: Diagnostics| {
         if is_log(&text) {
-            let why = "this is a log of strace, not a scenario: `replay` reads it, and `report`, `explain` and `step` do";
+            let why = "this is a log of strace, not a scenario: `replay` reads it, and `report`, `explain` and `step` do, from standard input with --input log";
             return Failed::Unusable(format!("{name}: {why}"));
         }
         if let Some(lines) = all_wrong(&text, &mistakes) {

@@ -92,7 +92,7 @@ pub(crate) fn note_sizes(matrix: &Matrix, scenario: &Scenario) {
         0
     });
     for kb in sizes.into_inner() {
-        note_size(matrix, kb, ": setting them is ENOENT there");
+        note_size(matrix, kb, ", so setting them is ENOENT");
     }
 }
 

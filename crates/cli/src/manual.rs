@@ -54,7 +54,8 @@ pub(crate) fn completions(shell: Shell, out: &mut Out) -> Result<u8, Failed> {
 pub(crate) fn man(args: &args::Man, out: &mut Out) -> Result<u8, Failed> {
     let mut program = defaults::command();
     if let Some(folder) = &args.output {
-        clap_mangen::generate_to(program, folder)
+        std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(program, folder))
             .map_err(|error| Failed::Unusable(format!("{}: {error}", folder.display())))?;
         return Ok(FINE);
     }

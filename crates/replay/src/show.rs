@@ -207,7 +207,7 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
     };
     let _ = writeln!(
         text,
-        "maps at line {line}: {} equal, {} missing, {} that it does not have ({divided}{left_out} left out: from \
+        "maps at line {line}: {} equal, {} missing, {} extra ({divided}{left_out} left out: from \
          before the log, or the kernel's own)",
         counted(*equal as u64, "mapping"),
         missing.len(),
@@ -218,7 +218,7 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
     }
     more(text, missing.len());
     for line in extra.iter().take(SHOWN) {
-        let _ = writeln!(text, "  too much {line}");
+        let _ = writeln!(text, "  extra    {line}");
     }
     more(text, extra.len());
 }

@@ -91,6 +91,11 @@ impl Explainer {
         self.calls
     }
 
+    /// Whether the process was there at any call that was told of.
+    pub const fn has_process(&self) -> bool {
+        self.seen.0
+    }
+
     /// What the entry was after a call, and what that came to.
     fn after(&self, call: u64) -> (Entry, &str) {
         let changed = self.history.partition_point(|(at, _)| *at <= call);

@@ -111,15 +111,18 @@ mod tests {
     fn other_releases_get_the_nearest_rules_and_say_so() {
         let named = |name| kernel(name).map(|named| (named.rules.name, named.note.unwrap_or_default()));
         let (name, note) = named("6.16.8").expect("its series is known");
-        assert_eq!((name, note.as_str()), ("6.16", "6.16.8 is not known: the rules of 6.16, as 6.16.12"));
+        assert_eq!(
+            (name, note.as_str()),
+            ("6.16", "6.16.8 is not known; taking the rules of 6.16, as 6.16.12")
+        );
         let (name, note) = named("7.3.0-rc5-g1234").expect("it is a candidate of a known one");
-        assert_eq!((name, note.as_str()), ("7.3", "7.3-rc5 is not known: the rules of 7.3"));
+        assert_eq!((name, note.as_str()), ("7.3", "7.3-rc5 is not known; taking the rules of 7.3"));
         let (name, note) = named("6.17.8").expect("its series is known");
         let came_later = "the rules of 6.17, as 6.17.13, but for what came after it: split_keeps_failed_zeros, mkwrite_dirties_clean";
         assert_eq!((name, note), ("6.17.8", format!("6.17.8 is not known: {came_later}")));
         let (name, note) = named("6.14").expect("it lies between known ones");
         assert_eq!(name, "6.14");
-        assert!(note.starts_with("6.14 is not known: the rules of 6.1"), "{note}");
+        assert!(note.starts_with("6.14 is not known; taking the rules of 6.1"), "{note}");
         assert!(matches!(named("6.11.9"), Err(SelectError::Kernel(_))));
     }
 }

@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(aliases, Ok(vec!["arm64", "x86_64"]));
         assert!(Matrix::new().kernels("6.11").is_err());
         let twice = Matrix::new().kernels("7.3,7.3.1").map(|m| (m.machines() / m.ports.len(), m.notes));
-        assert_eq!(twice, Ok((1, vec!["7.3.1 is not known: the rules of 7.3, as 7.3.4".to_owned()])));
+        assert_eq!(twice, Ok((1, vec!["7.3.1 is not known; taking the rules of 7.3, as 7.3.4".to_owned()])));
         assert!(Matrix::new().cpu("arm64.hafdbs").is_err());
         let unknown = Matrix::new().cpu("arm64.sse=on").unwrap().builders()[0].build().unwrap_err();
         assert!(unknown.to_string().contains("`sse`"), "{unknown}");

@@ -32,15 +32,15 @@ fn releases_that_are_not_known_get_the_nearest_rules_and_say_so_in_a_line() {
     let run = |kernel| ptelab(&["run", &scenario, "--arch", "aarch64", "--kernel", kernel]);
     let output = run("v6.16.8");
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(stderr(&output), "ptelab: 6.16.8 is not known: the rules of 6.16, as 6.16.12\n");
+    assert_eq!(stderr(&output), "ptelab: 6.16.8 is not known; taking the rules of 6.16, as 6.16.12\n");
     assert!(stdout(&output).contains("arm64, Linux 6.16"), "{}", stdout(&output));
     let output = run("6.14");
-    assert!(stderr(&output).starts_with("ptelab: 6.14 is not known: the rules of 6.1"));
+    assert!(stderr(&output).starts_with("ptelab: 6.14 is not known; taking the rules of 6.1"));
     assert_eq!(stderr(&output).lines().count(), 1);
     assert!(stdout(&output).contains("arm64, Linux 6.14"), "{}", stdout(&output));
     assert_eq!(stderr(&run("7.3")), "");
     let output = ptelab(&["fuzz", "--cases", "3", "--kernel", "7.4"]);
-    assert_eq!(stderr(&output), "ptelab: 7.4 is not known: the rules of 7.3\n", "wherever it is taken");
+    assert_eq!(stderr(&output), "ptelab: 7.4 is not known; taking the rules of 7.3\n", "wherever it is taken");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn real_kernels_are_named_to_other_commands() {
 fn stable_releases_are_judged_by_what_came_by_then() {
     let scenario = fixture("scenarios/guard.scn");
     let output = ptelab(&["run", &scenario, "--arch", "arm64", "--kernel", "6.17.8"]);
-    let note = "ptelab: 6.17.8 is not known: the rules of 6.17, as 6.17.13, but for what came after it: split_keeps_failed_zeros, mkwrite_dirties_clean\n";
+    let note = "ptelab: 6.17.8 is not known; taking the rules of 6.17, as 6.17.13, but for what came after it: split_keeps_failed_zeros, mkwrite_dirties_clean\n";
     assert_eq!(stderr(&output), note);
     assert!(stdout(&output).contains("arm64, Linux 6.17.8"), "{}", stdout(&output));
     let holds = |kernel: &str| stdout(&ptelab(&["kernels", kernel])).contains("+ cont_on_invalid ");
@@ -128,7 +128,7 @@ fn golden_files_of_other_releases_are_verified() {
     let output = ptelab(&["verify", &path]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert!(
-        stdout(&output).contains("  7.2.13 is not known: the rules of 7.2, as 7.2.12"),
+        stdout(&output).contains("  7.2.13 is not known; taking the rules of 7.2, as 7.2.12"),
         "{}",
         stdout(&output)
     );

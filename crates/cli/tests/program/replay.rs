@@ -55,7 +55,7 @@ fn a_mapping_that_the_maps_file_lacks_is_a_difference() {
         let output = ptelab(&["replay", &log, "--maps", &file(name, maps.as_bytes())]);
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains(&format!(" {missing} missing, 1 that it does not have")), "{text}");
+        assert!(text.contains(&format!(" {missing} missing, 1 extra")), "{text}");
         assert!(text.contains(&format!("  too much {}", &code[..25])), "{text}");
     }
 }

@@ -528,7 +528,7 @@ fn nearest(release: &str) -> NamedKernel {
     let known = Release::parse(version(release)).and_then(kernels::of_release);
     known.unwrap_or_else(|| {
         let rules = KernelRules::of_release(KernelRules::OLDEST);
-        let note = format!("{release} is not known: the rules of {}", rules.name);
+        let note = format!("{release} is not known; taking the rules of {}", rules.name);
         NamedKernel { rules, note: Some(note) }
     })
 }

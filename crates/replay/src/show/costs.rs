@@ -24,7 +24,8 @@ pub(super) fn sizes(text: &mut String, first: &Played) {
         .iter()
         .map(|(order, count)| format!("{} {count}", size(4096 << order)))
         .collect();
-    let _ = writeln!(text, "\nmprotect by size, each from this up to twice it: {}", sizes.join(", "));
+    let _ =
+        writeln!(text, "\nmprotect calls by size (each column up to twice its size): {}", sizes.join(", "));
 }
 
 /// The machines of each port.

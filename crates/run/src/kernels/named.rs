@@ -25,7 +25,7 @@ pub fn of_release(release: Release) -> Option<NamedKernel> {
     let known = KernelRules::ALL.iter().rev();
     let nearest = known.min_by_key(|known| differences(known, rules).count())?;
     let but_for: Vec<&str> = differences(nearest, rules).map(|(_, change)| change.id).collect();
-    let note = format!("{release} is not known: the rules of {}", nearest.name);
+    let note = format!("{release} is not known; taking the rules of {}", nearest.name);
     Some(if but_for.is_empty() {
         NamedKernel { rules: nearest, note: Some(note) }
     } else {
@@ -37,7 +37,7 @@ pub fn of_release(release: Release) -> Option<NamedKernel> {
 fn of_stable(release: Release, series: &'static KernelRules) -> NamedKernel {
     let rules = KernelRules::of_release(release);
     let not_yet: Vec<&str> = differences(series, rules).map(|(_, change)| change.id).collect();
-    let note = format!("{release} is not known: the rules of {}, as {}", series.name, series.release);
+    let note = format!("{release} is not known; taking the rules of {}, as {}", series.name, series.release);
     if not_yet.is_empty() {
         return NamedKernel { rules: series, note: Some(note) };
     }
