@@ -66,7 +66,10 @@ fn entries_are_explained() {
         assert!(text.contains(says), "{text}");
     };
     told(&["--va", "0x50000000"], "Nothing is mapped there.");
-    told(&["--va", "0x40009000", "--pid", "7"], "There is no such process.");
+    refused(
+        &["explain", &scenario(), "--at", "4", "--va", "0x40009000", "--pid", "7"],
+        &["there is no process 7 by then"],
+    );
 }
 
 #[test]

@@ -40,8 +40,7 @@ impl Trace {
         let is_use = |call: &&CallLine| call.name == PAGES_USED;
         let uses = self.calls().iter().filter(is_use).count() as u64;
         let judged = self.judged.unwrap_or(all - uses).min(all - uses);
-        let others =
-            [(all - uses - judged, "not judged (exits and the like)"), (uses, "looks at pages in use")];
+        let others = [(all - uses - judged, "not judged, such as exits"), (uses, "looks at pages in use")];
         let others = others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
         let parts: Vec<String> = std::iter::once(format!("{judged} calls")).chain(others).collect();
         if parts.len() == 1 { format!("{all} calls") } else { format!("{all} steps ({})", parts.join(" + ")) }

@@ -119,7 +119,7 @@ mod tests {
         assert_eq!((name, note.as_str()), ("7.3", "7.3-rc5 is not known; taking the rules of 7.3"));
         let (name, note) = named("6.17.8").expect("its series is known");
         let came_later = "the rules of 6.17, as 6.17.13, but for what came after it: split_keeps_failed_zeros, mkwrite_dirties_clean";
-        assert_eq!((name, note), ("6.17.8", format!("6.17.8 is not known: {came_later}")));
+        assert_eq!((name, note), ("6.17.8", format!("6.17.8 is not known; taking {came_later}")));
         let (name, note) = named("6.14").expect("it lies between known ones");
         assert_eq!(name, "6.14");
         assert!(note.starts_with("6.14 is not known; taking the rules of 6.1"), "{note}");

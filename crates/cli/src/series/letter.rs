@@ -2,16 +2,22 @@
 
 use super::report::{OfArch, Report};
 use crate::cost_real::grouped;
+use ptelab::real::cost::WORKLOADS;
 use ptelab::real::series::Group;
 
 /// Columns of a line of prose.
 const WIDTH: usize = 72;
 /// Kinds of differences that are told one by one.
 const TOLD: usize = 4;
+/// Changes that are not told, in hundredths.
+const NOISE: std::ops::Range<u64> = 91..110;
 
 /// What the names of workloads stand for.
-pub(super) const WORKLOADS: &str =
-    "T1 is memory in PTE-mapped 2M folios, T2 in 64K folios, T3 in single pages.";
+pub(super) fn workloads() -> String {
+    let said: Vec<_> =
+        WORKLOADS.iter().map(|workload| format!("{} is {}", workload.name, workload.about)).collect();
+    format!("{}.", said.join("; "))
+}
 
 /// Prose, and a table.
 pub(super) fn text(report: &Report) -> String {
@@ -19,7 +25,7 @@ pub(super) fn text(report: &Report) -> String {
     let rows = rows(report);
     if !rows.is_empty() {
         let title = "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count.";
-        parts.push(wrapped(&format!("{title} {WORKLOADS}"), ""));
+        parts.push(wrapped(&format!("{title} {}", workloads()), "") + &verdicts(report));
         parts.push(format!("  {}\n", rows.join("\n  ")));
     }
     if !report.finished {
@@ -67,29 +73,92 @@ fn prose(report: &OfArch) -> String {
     [Some(played), Some(wrong), both, Some(changed)].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// The table: a line that heads each workload, and one for each call; nothing where nothing was measured.
-pub(super) fn rows(report: &Report) -> Vec<String> {
-    let mut rows = Vec::new();
+/// A call on both kernels, as a row of the table.
+struct Row {
+    arch: &'static str,
+    workload: String,
+    call: String,
+    /// The least that it took, on the base and on the patched kernel.
+    took: [u64; 2],
+}
+
+impl Row {
+    /// What the patched kernel takes, in hundredths of what the base does.
+    fn hundredths(&self) -> u64 {
+        let [was, is] = self.took;
+        (is * 100 + was.max(1) / 2) / was.max(1)
+    }
+
+    fn times(&self) -> String {
+        format!("{}.{:02}x", self.hundredths() / 100, self.hundredths() % 100)
+    }
+}
+
+fn measured(report: &Report) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
     for OfArch { arch, cost, .. } in &report.architectures {
         for [base, patched] in cost {
-            let title = format!("{arch}, {}", base.workload);
-            rows.push(format!("{title:31} {:>11} {:>11} {:>7}", "base", "patched", "change"));
+            let from = rows.len();
             for (was, is) in base.instructions.iter().zip(&patched.instructions) {
-                let was_min = was.min.max(1);
-                let hundredths = (is.min * 100 + was_min / 2) / was_min;
-                let times = format!("{}.{:02}x", hundredths / 100, hundredths % 100);
-                let (a, b) = (grouped(was.min), grouped(is.min));
-                rows.push(format!("  {:29} {a:>11} {b:>11} {times:>7}", short(&was.call)));
+                let mut call = short(&was.call);
+                if rows[from..].iter().any(|row| row.call == call) {
+                    call += ", again";
+                }
+                rows.push(Row { arch, workload: base.workload.clone(), call, took: [was.min, is.min] });
             }
         }
     }
     rows
 }
 
+/// What became dearer and what cheaper by a tenth or more, the most changed first.
+fn verdicts(report: &Report) -> String {
+    let rows = measured(report);
+    let told = |title: &str, mut rows: Vec<&Row>, dearest_first: bool| {
+        rows.sort_by_key(|row| row.hundredths());
+        if dearest_first {
+            rows.reverse();
+        }
+        let others = rows.len().saturating_sub(TOLD);
+        let mut told: Vec<_> = rows
+            .iter()
+            .take(TOLD)
+            .map(|row| format!("{} {} of {} ({})", row.arch, row.call, row.workload, row.times()))
+            .collect();
+        told.extend((others > 0).then(|| format!("and {others} more")));
+        if told.is_empty() { String::new() } else { wrapped(&format!("{title}: {}", told.join(", ")), "  ") }
+    };
+    let (dearer, cheaper): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .filter(|row| !(NOISE.contains(&row.hundredths())))
+        .partition(|row| row.hundredths() > 100);
+    match (dearer.is_empty(), cheaper.is_empty()) {
+        (true, true) => wrapped("no call takes a tenth more or less", "  "),
+        _ => told("more instructions", dearer, true) + &told("fewer instructions", cheaper, false),
+    }
+}
+
+/// The table: a line that heads each workload, and one for each call; nothing where nothing was measured.
+pub(super) fn rows(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut heading = None;
+    for row in measured(report) {
+        let title = format!("{}, {}", row.arch, row.workload);
+        if heading.as_ref() != Some(&title) {
+            lines.push(format!("{title:31} {:>11} {:>11} {:>7}", "base", "patched", "change"));
+            heading = Some(title);
+        }
+        let [a, b] = row.took.map(grouped);
+        lines.push(format!("  {:29} {a:>11} {b:>11} {:>7}", row.call, row.times()));
+    }
+    lines
+}
+
 /// `mprotect(0x40000000, 16M, PROT_READ)` is `mprotect PROT_READ`: where and how much is the same for all.
 fn short(call: &str) -> String {
     let Some((name, arguments)) = call.trim_end_matches(')').split_once('(') else { return call.to_owned() };
     let words = arguments.split(", ").filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()));
+    let words = words.filter(|word| !word.starts_with("MAP_"));
     let words: Vec<&str> = words.map(|word| word.split("|MREMAP").next().unwrap_or(word)).collect();
     [name, &words.join(" ")].join(" ").trim_end().to_owned()
 }
@@ -122,6 +191,38 @@ fn wrapped(prose: &str, indent: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cost_real::Measured;
+    use ptelab::real::cost::Counted;
+    use ptelab::real::series::SeriesReport;
+
+    #[test]
+    fn what_became_dearer_is_told_and_rows_keep_to_a_mail() {
+        let measured = |takes: [u64; 3]| Measured {
+            workload: "T3".to_owned(),
+            image: String::new(),
+            arch: "arm64",
+            instructions: [
+                "mprotect(0x40000000, 16M, PROT_READ)",
+                "touch(0x1000, 4K, WRITE)",
+                "touch(0x2000, 4K, WRITE)",
+            ]
+            .into_iter()
+            .zip(takes)
+            .map(|(call, min)| Counted { call: call.to_owned(), min, calls: 4 })
+            .collect(),
+        };
+        let cost = vec![[measured([1000, 1000, 1000]), measured([2040, 1050, 500])]];
+        let [base, patched] = ["6.16", "6.17"].map(str::to_owned);
+        let arm64 = OfArch { arch: "arm64", base, patched, words: SeriesReport::default(), cost };
+        let report = Report { architectures: vec![arm64], seconds: 1.0, finished: true };
+        let text = verdicts(&report);
+        assert_eq!(
+            text,
+            "  * more instructions: arm64 mprotect PROT_READ of T3 (2.04x)\n  \
+             * fewer instructions: arm64 touch WRITE, again of T3 (0.50x)\n"
+        );
+        assert!(rows(&report).iter().all(|row| row.len() + 2 <= WIDTH), "{:?}", rows(&report));
+    }
 
     #[test]
     fn prose_is_wrapped_and_calls_are_short() {
@@ -132,6 +233,7 @@ mod tests {
         let bits = wrapped(&format!("entry 0x40000000: {}; now empty", "PRESENT|".repeat(40)), "  ");
         assert!(bits.lines().all(|line| line.len() <= WIDTH) && bits.contains("PRESENT|; now"), "{bits}");
         assert_eq!(short("mprotect(0x40000000, 16M, PROT_READ|PROT_WRITE)"), "mprotect PROT_READ|PROT_WRITE");
+        assert_eq!(short("mmap(0x1000, 16M, PROT_READ, MAP_PRIVATE|MAP_FIXED, -1, 0)"), "mmap PROT_READ");
         assert_eq!(short("fork()"), "fork");
     }
 }

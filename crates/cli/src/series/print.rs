@@ -16,7 +16,7 @@ pub(super) fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
         out.line("")?;
         out.heading("Instructions for 16M, least of each call:")?;
         rows.iter().try_for_each(|row| out.line(format!("  {row}")))?;
-        out.line(letter::WORKLOADS)?;
+        out.line(letter::workloads())?;
         out.line(LIMITS)?;
     }
     let stopped = if report.finished { "" } else { ", stopped" };

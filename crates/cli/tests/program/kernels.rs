@@ -40,7 +40,11 @@ fn releases_that_are_not_known_get_the_nearest_rules_and_say_so_in_a_line() {
     assert!(stdout(&output).contains("arm64, Linux 6.14"), "{}", stdout(&output));
     assert_eq!(stderr(&run("7.3")), "");
     let output = ptelab(&["fuzz", "--cases", "3", "--kernel", "7.4"]);
-    assert_eq!(stderr(&output), "ptelab: 7.4 is not known; taking the rules of 7.3\n", "wherever it is taken");
+    assert_eq!(
+        stderr(&output),
+        "ptelab: 7.4 is not known; taking the rules of 7.3\n",
+        "wherever it is taken"
+    );
 }
 
 #[test]

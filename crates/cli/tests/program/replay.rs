@@ -56,7 +56,7 @@ fn a_mapping_that_the_maps_file_lacks_is_a_difference() {
         let text = stdout(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(&format!(" {missing} missing, 1 extra")), "{text}");
-        assert!(text.contains(&format!("  too much {}", &code[..25])), "{text}");
+        assert!(text.contains(&format!("  extra    {}", &code[..25])), "{text}");
     }
 }
 
@@ -354,11 +354,11 @@ fn ports_that_lack_what_a_log_takes_are_named() {
     let page = file("counted.html", b"");
     let counted = stdout(&ptelab(&["report", &log, "-o", &page]));
     assert!(
-        counted.contains(": 3 steps (2 calls + 1 that are not judged, as exits) on 4 machines, "),
+        counted.contains(": 3 steps (2 calls + 1 not judged, such as exits) on 4 machines, "),
         "{counted}"
     );
     let page = std::fs::read_to_string(&page).expect("it is written");
-    let heading = "<h1>all.strace <small>3 steps (2 calls + 1 that are not judged, as exits) on arm64 and x86_64, each with Linux 6.16 and 7.3</small></h1>";
+    let heading = "<h1>all.strace <small>3 steps (2 calls + 1 not judged, such as exits) on arm64 and x86_64, each with Linux 6.16 and 7.3</small></h1>";
     assert!(page.contains(heading), "{}", &page[..page.len().min(20_000)]);
 }
 

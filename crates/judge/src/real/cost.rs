@@ -41,20 +41,20 @@ const PROTECT: &str =
 pub const WORKLOADS: [Workload; 4] = [
     Workload {
         name: "T1",
-        about: "folios of 2M, mapped by pages",
+        about: "memory in folios of 2M, mapped by pages",
         set_up: "thp(\"2048kB\", \"always\")\nMAP\nSPLIT",
         timed: PROTECT,
     },
     Workload {
         name: "T2",
-        about: "folios of 64K",
+        about: "memory in folios of 64K",
         set_up: "thp(\"64kB\", \"always\")\nMAP\n",
         timed: PROTECT,
     },
-    Workload { name: "T3", about: "folios of 4K", set_up: "MAP\n", timed: PROTECT },
+    Workload { name: "T3", about: "memory in single pages", set_up: "MAP\n", timed: PROTECT },
     Workload {
         name: "kinds",
-        about: "other calls, folios of 4K",
+        about: "other calls for single pages, in the order of their rows, with the first touch WRITE before fork and the second after it",
         set_up: "",
         timed: "mmap(0x40000000, 16M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS, -1, 0)\n\
             touch(0x40000000, 16M, WRITE)\n\
