@@ -177,7 +177,7 @@ impl Log {
                 self.give_up(displaced);
             }
             LogEvent::InUse(_) | LogEvent::MostResident(_) | LogEvent::HugePages(_) => {
-                self.stats.touches += 1
+                self.stats.touches += 1;
             }
             _ => self.stats.signals += 1,
         }
