@@ -37,6 +37,7 @@ pub(crate) fn populate_range<A: Arch, H: TableMemory>(
             k.because(&cause::populate, |k| touch(&mut k.pt, mm, at, foll.access));
             at = at.add(A::PAGE_SIZE);
         } else {
+            let vma = vma.clone();
             k.because(&cause::populate, |k| fault_in_vma(k, mm, &vma, at, foll.access))?;
         }
     }
@@ -63,7 +64,7 @@ pub fn fault_in_page<A: Arch, H: TableMemory>(
 }
 
 /// The VMA of an address, if the kernel may look pages up there (`check_vma_flags`).
-fn vma_to_follow(mm: &Mm, addr: VirtAddr, foll: Foll) -> Result<Vma, FaultError> {
+fn vma_to_follow(mm: &Mm, addr: VirtAddr, foll: Foll) -> Result<&Vma, FaultError> {
     let allowed = |vma: &&Vma| {
         let allowed = match (foll.access, foll.force) {
             (Access::Write, _) => VmFlags::WRITE,
@@ -72,7 +73,7 @@ fn vma_to_follow(mm: &Mm, addr: VirtAddr, foll: Foll) -> Result<Vma, FaultError>
         };
         vma.flags.intersects(allowed) && arch_vma_access_permitted(mm, vma, foll.access)
     };
-    mm.vmas.find(addr).filter(allowed).cloned().ok_or(FaultError::Signal(Signal::SEGV))
+    mm.vmas.find(addr).filter(allowed).ok_or(FaultError::Signal(Signal::SEGV))
 }
 
 /// Whether an access of the kernel for user code finds its page; hints for NUMA balancing do not keep it from that
