@@ -195,8 +195,8 @@ pub(crate) struct Kernels {
     /// Print the table of changes as a page of documentation
     #[arg(long, conflicts_with_all = ["of", "json"])]
     pub(crate) markdown: bool,
-    /// Print the table of changes as JSON
-    #[arg(long, conflicts_with = "of")]
+    /// Print JSON
+    #[arg(long)]
     pub(crate) json: bool,
 }
 

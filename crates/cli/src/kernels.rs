@@ -4,15 +4,19 @@ use crate::args;
 use crate::exit::FINE;
 use crate::machines::named;
 use crate::output::{Failed, Out};
-use ptelab::kernels::{self, ChangesTable};
+use ptelab::kernels::{self, ChangesTable, Turned};
 use ptelab::scenario::did_you_mean;
 use ptelab::{Matrix, changes, port_named};
 
 pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed> {
     let mut of = args.of.as_slice();
     if let [name] = of {
-        if let Some(text) = ChangesTable::new(None).row_text(name) {
-            out.text(text)?;
+        let table = ChangesTable::new(None);
+        if let Some(text) = table.row_text(name) {
+            match table.changes.iter().find(|row| row.id == name) {
+                Some(row) if args.json => out.json(row)?,
+                _ => out.text(text)?,
+            }
             return Ok(FINE);
         }
         if name == "all" {
@@ -32,8 +36,18 @@ pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed>
             }
             if args.markdown { table.markdown() } else { table.text() }
         }
-        [one] => kernels::kernel_text(one, port),
-        [from, .., to] => kernels::differences_text(from, to, port),
+        [kernels @ ..] => {
+            let turned = match kernels {
+                [from, .., to] => kernels::turned_between(from, to, port),
+                _ => kernels::kernel_changes(kernels[0], port),
+            };
+            if args.json {
+                out.json(&turned)?;
+                return Ok(FINE);
+            }
+            let none = if turned.is_empty() { "no difference\n" } else { "" };
+            turned.iter().map(Turned::text).collect::<String>() + none
+        }
     };
     out.text(text)?;
     Ok(FINE)

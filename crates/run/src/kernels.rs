@@ -11,7 +11,7 @@ pub use named::{
 };
 #[cfg(feature = "matrix")]
 pub(crate) use show::concerns;
-pub use show::{differences_text, kernel_text};
+pub use show::{Turned, kernel_changes, turned_between};
 pub use table::{ChangeRow, ChangesTable, KnownKernel, RowTurn};
 
 use crate::select::SelectError;

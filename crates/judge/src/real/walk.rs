@@ -41,17 +41,22 @@ pub(super) fn walk(
     Some(words)
 }
 
-/// The physical address that a virtual one is translated to, where it is.
+/// The physical address that a virtual one is translated to, where it is. A leaf that is not aligned to its size translates nothing:
+/// such a one is seen where a table that was topmost has become another's.
 pub(super) fn translate(
     port: &dyn Backend,
     root: Root,
     addr: u64,
     read: &dyn Fn(u64) -> Option<u64>,
 ) -> Option<u64> {
-    let page_shift = port.about().shape.page_shift();
+    let shape = port.about().shape;
     let entry = *walk(port, root, (addr, addr + 1), read)?.first()?;
     match port.words().decode(Pte(entry.word), entry.level) {
-        PteView::Present(mapping) => Some((mapping.pfn.get() << page_shift) + (addr - entry.addr)),
+        PteView::Present(mapping) => {
+            let base = mapping.pfn.get() << shape.page_shift();
+            let aligned = base.is_multiple_of(1 << shape.entry_shift[entry.level as usize]);
+            aligned.then_some(base + (addr - entry.addr))
+        }
         _ => None,
     }
 }
@@ -87,5 +92,14 @@ mod tests {
             ]
         );
         assert_eq!(walk(&*port, Root { addr: 0x8000, levels: 4 }, (base, base + 4096), read), None);
+    }
+
+    #[test]
+    fn a_leaf_out_of_line_translates_nothing() {
+        let port = Builder::new("arm64").build().expect("there is such a port");
+        let huge = |addr: u64| move |_: u64| Some(0x0060_0000_0000_0f41 | addr);
+        let root = Root { addr: 0x1000, levels: 2 };
+        assert_eq!(translate(&*port, root, 0x123, &huge(0x8020_0000)), Some(0x8020_0123));
+        assert_eq!(translate(&*port, root, 0x123, &huge(0x8020_1000)), None);
     }
 }
