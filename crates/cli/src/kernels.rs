@@ -36,10 +36,10 @@ pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed>
             }
             if args.markdown { table.markdown() } else { table.text() }
         }
-        [kernels @ ..] => {
-            let turned = match kernels {
-                [from, .., to] => kernels::turned_between(from, to, port),
-                _ => kernels::kernel_changes(kernels[0], port),
+        [first, others @ ..] => {
+            let turned = match others.last() {
+                Some(to) => kernels::turned_between(first, to, port),
+                None => kernels::kernel_changes(first, port),
             };
             if args.json {
                 out.json(&turned)?;

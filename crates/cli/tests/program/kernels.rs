@@ -24,6 +24,13 @@ fn the_table_says_what_changed_when() {
     let same = ptelab(&["kernels", "7.3", "7.3.4"]);
     assert_eq!((stdout(&same).as_str(), stderr(&same).as_str()), ("no difference\n", ""));
     assert!(stdout(&ptelab(&["kernels", "6.16"])).contains("+ cont_on_invalid"), "it holds in 6.16");
+    let json = |args: &[&str]| {
+        let output = ptelab(&[&["kernels", "--json"], args].concat());
+        serde_json::from_str::<serde_json::Value>(&stdout(&output)).expect("it is JSON")
+    };
+    let turned = json(&["6.17-rc1", "6.17"]);
+    assert_eq!((&turned[0]["id"], &turned[0]["holds"]), (&"exclusive_from_folio_head".into(), &false.into()));
+    assert_eq!(json(&["mprotect_batches"])["id"], "mprotect_batches");
 }
 
 #[test]
