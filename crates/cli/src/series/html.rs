@@ -6,8 +6,9 @@ use crate::cost_real::LIMITS;
 use ptelab::real::series::Group;
 use std::fmt::Write as _;
 
-const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>ptelab series</title>\n<style>\n\
-    body { font: 15px/1.45 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color-scheme: light dark }\n\
+const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>ptelab series</title>\n<style>\n\
+    :root { color-scheme: light dark }\n\
+    body { font: 15px/1.45 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }\n\
     pre, td { font: 13px/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }\n\
     details { margin: .3em 0; padding-left: 1em } summary { cursor: pointer; margin-left: -1em }\n\
     .wrong summary { color: light-dark(#b00020, #ff8a80) } .count { font-variant-numeric: tabular-nums }\n\
@@ -36,7 +37,11 @@ pub(super) fn page(report: &Report) -> String {
     let rows = letter::rows(report);
     if !rows.is_empty() {
         let table = escaped(&rows.join("\n"));
-        let _ = writeln!(page, "<h2>Instructions for 16M</h2>\n<pre>{table}</pre>\n<p>{LIMITS}</p>");
+        let _ = writeln!(
+            page,
+            "<h2>Instructions for 16M</h2>\n<pre>{table}</pre>\n<p>{}</p>\n<p>{LIMITS}</p>",
+            letter::workloads()
+        );
     }
     let _ = writeln!(page, "<h2>For the cover letter</h2>\n<pre>{}</pre>", escaped(&letter::text(report)));
     page
@@ -70,7 +75,13 @@ mod tests {
     fn a_page_stands_alone_and_escapes() {
         let report = Report { architectures: Vec::new(), seconds: 1.0, finished: false };
         let page = page(&report);
-        assert!(page.contains("stopped") && !page.contains("http") && !page.contains("<script"), "{page}");
+        assert!(
+            page.contains("viewport")
+                && page.contains("stopped")
+                && !page.contains("http")
+                && !page.contains("<script"),
+            "{page}"
+        );
         assert_eq!(escaped("a < b & \"c\""), "a &lt; b &amp; &quot;c&quot;");
     }
 }
