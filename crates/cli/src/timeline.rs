@@ -15,10 +15,10 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
     let trace = run.trace(&args.traced)?;
     let (calls, counted) = (trace.calls().len(), trace.counted());
     if let Some(path) = &args.output {
-        let cannot = |error: &dyn std::fmt::Display| cannot_write(path, error);
+        let cannot = |error| cannot_write(path, error);
         let mut file = output::create(path)?;
-        ptelab_report::write_timeline(&trace, &mut file).map_err(|error| cannot(&error))?;
-        std::io::Write::flush(&mut file).map_err(|error| cannot(&error))?;
+        ptelab_report::write_timeline(&trace, &mut file).map_err(cannot)?;
+        std::io::Write::flush(&mut file).map_err(cannot)?;
     }
     if let Some(path) = args.output.as_ref().filter(|path| !output::is_stdout(path)) {
         out.line(format!("{}: {counted}; a microsecond stands for one of", path.display()))?;
@@ -34,7 +34,7 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
     }
     if let Some(path) = &args.csv {
         let file = output::create(path)?;
-        ptelab_report::write_csv(&trace, file).map_err(|error| cannot_write(path, &error))?;
+        ptelab_report::write_csv(&trace, file).map_err(|error| cannot_write(path, error.into()))?;
         if !output::is_stdout(path) {
             out.line(format!("{}: {counted}", path.display()))?;
         }
@@ -42,6 +42,10 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
     Ok(if trace.finished { FINE } else { STOPPED })
 }
 
-fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failed {
+/// Whoever reads standard output may have read enough.
+fn cannot_write(path: &Path, error: std::io::Error) -> Failed {
+    if output::is_stdout(path) {
+        return Failed::Output(error);
+    }
     Failed::Unusable(format!("{}: {error}", path.display()))
 }

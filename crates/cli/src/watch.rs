@@ -7,7 +7,7 @@
 pub(crate) mod pages;
 
 use crate::args;
-use crate::exit::{DIFFERS, FINE, STOPPED};
+use crate::exit::{DIFFERS, STOPPED};
 use crate::output::{self, Failed, Out};
 use crate::progress;
 use pages::{Mapping, Pages};
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 /// The calls that a replay looks at.
 const CALLS: &str = "trace=%memory,%process,openat,prctl,shmget,shmat,shmdt,shmctl";
 
+/// What shells add to the number of a signal that ended a program.
+const SIGNALLED: i32 = 128;
 /// What Ctrl-C sends.
 const SIGINT: i32 = 2;
 
@@ -72,10 +74,9 @@ pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
     // strace ends as its program does.
     Ok(if progress::stopped() || status.signal() == Some(SIGINT) {
         STOPPED
-    } else if status.success() {
-        FINE
     } else {
-        DIFFERS
+        let signal = || status.signal().map(|signal| SIGNALLED + signal);
+        status.code().or_else(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(DIFFERS)
     })
 }
 

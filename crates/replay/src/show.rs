@@ -33,7 +33,7 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     let most = first.tally.processes.iter().map(|process| process.peak_resident).max().unwrap_or(0);
     let _ = writeln!(
         text,
-        "\nProcesses (on {}; at most {} resident in all of them{}):",
+        "\nProcesses (on {}; peak {} resident in total{}):",
         first.machine(),
         size_text(most),
         first.tally.used.proviso()

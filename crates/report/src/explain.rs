@@ -232,11 +232,8 @@ impl Explainer {
         let (before, now) = (before.beside(vm, now), now.beside(vm, before));
         let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
         let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "\ncall {}, line {}: {who}{} = {}",
-            self.calls, seen.line, seen.text, seen.outcome
-        );
+        let outcome = if seen.outcome.is_empty() { String::new() } else { format!(" = {}", seen.outcome) };
+        let _ = writeln!(text, "\ncall {}, line {}: {who}{}{outcome}", self.calls, seen.line, seen.text);
         let _ = writeln!(text, "  before  {}", entry_text(&before));
         let _ = writeln!(text, "  after   {}", entry_text(&now));
         let bits =

@@ -387,3 +387,23 @@ fn a_report_says_where_it_names_no_rules() {
         assert!(!said(&fixture(few)).contains("are not named"), "{few}");
     }
 }
+
+/// `watch` ends as its program does, and its log has the lines that it counts.
+#[test]
+fn a_watched_program_keeps_its_status() {
+    if !std::process::Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        eprintln!("not run: strace is not there, or may not trace");
+        return;
+    }
+    let log = file("watched.strace", b"");
+    for (script, status) in [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", 143)] {
+        let output = ptelab(&["watch", "-o", &log, "--", "sh", "-c", script]);
+        assert_eq!(output.status.code(), Some(status), "{script}: {}", stderr(&output));
+        let lines = std::fs::read_to_string(&log).expect("it is written").lines().count();
+        assert!(stdout(&output).contains(&format!("watched.strace: {lines} lines, ")), "{}", stdout(&output));
+    }
+}

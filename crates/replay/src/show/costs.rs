@@ -24,8 +24,11 @@ pub(super) fn sizes(text: &mut String, first: &Played) {
         .iter()
         .map(|(order, count)| format!("{} {count}", size(4096 << order)))
         .collect();
-    let _ =
-        writeln!(text, "\nmprotect calls by size (each column up to twice its size): {}", sizes.join(", "));
+    let _ = writeln!(
+        text,
+        "\nmprotect calls by size (by powers of two: 4K is 4K up to 8K): {}",
+        sizes.join(", ")
+    );
 }
 
 /// The machines of each port.
@@ -84,7 +87,7 @@ pub(super) fn dearest(text: &mut String, port: &[Played]) {
         let arch = played.arch;
         let _ = writeln!(
             text,
-            "\nThe dearest calls on {arch}, in steps: reads and writes of entries, looks at page structs, barriers, TLB \
+            "\nThe most expensive calls on {arch}, in steps: reads and writes of entries, looks at page structs, barriers, TLB \
              instructions{}\n    line{}  call",
             played.tally.used.proviso(),
             names.concat()
