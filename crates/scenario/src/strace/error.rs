@@ -17,11 +17,7 @@ pub enum ReadError {
     #[error("the log is empty")]
     Empty,
     /// None of the first lines looks like a line of strace or perf trace.
-    #[error(
-        "line {line}: `{found}` is not a line of strace: expected `NAME(ARGUMENTS) = RESULT`, as in \
-         `munmap(0x7f89f0543000, 4096) = 0` (nor is any of the {tried} lines tried){}",
-        other_kind(.found)
-    )]
+    #[error("line {line}: {}", not_a_log(.found, *.tried))]
     NotALog {
         /// The first line that has anything on it, from 1.
         line: u64,
@@ -44,6 +40,21 @@ pub enum ReadError {
     },
 }
 
+/// What is wrong with a file of which none of the lines that were tried is one of a log.
+fn not_a_log(found: &str, tried: u64) -> String {
+    let other = other_kind(found);
+    if other == BINARY {
+        return format!("this is not a line of strace{other}");
+    }
+    let nor = if tried > 1 { format!(" (nor is any of the {tried} lines tried)") } else { String::new() };
+    format!(
+        "`{found}` is not a line of strace: expected `NAME(ARGUMENTS) = RESULT`, as in `munmap(0x7f89f0543000, 4096) = 0`{nor}{other}"
+    )
+}
+
+/// What a file is that is no text.
+const BINARY: &str = "; it is binary data";
+
 /// What a file with this beginning is instead, and what reads it.
 fn other_kind(found: &str) -> &'static str {
     const PACKED: [(&str, &str); 4] = [
@@ -61,7 +72,7 @@ fn other_kind(found: &str) -> &'static str {
     }
     // A NUL, escaped.
     if found.contains("\\u{0}") {
-        return "; it is binary data";
+        return BINARY;
     }
     if found.starts_with("PERFILE2") {
         "; it is perf's own file: `perf script -i FILE` prints its lines"

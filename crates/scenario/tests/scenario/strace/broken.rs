@@ -30,9 +30,9 @@ fn what_is_no_log_is_told_from_its_first_lines() {
           `munmap(0x7f89f0543000, 4096) = 0` (nor is any of the 2 lines tried)"]
     );
     let binary = messages(b"\x7fELF\x02\x01\0\0");
-    assert!(binary[0].starts_with("line 1: `\\u{7f}ELF\\u{2}\\u{1}\\u{0}\\u{0}` is not"), "{binary:?}");
+    assert_eq!(binary, ["line 1: this is not a line of strace; it is binary data"]);
     let long = messages(&vec![0; 3 * MAX_LINE]);
-    assert!(long.len() == 1 && long[0].contains("the 1 lines tried"), "{long:?}");
+    assert_eq!(long, binary);
 }
 
 #[test]
