@@ -35,11 +35,17 @@ pub(crate) struct Moved {
 }
 
 /// Makes a large folio that only `mm`, and the others that were lent, map order-0 folios (`split_folio`).
-pub(crate) fn split_folio<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, mm: &mut Mm, folio: FolioSpan) {
+#[must_use]
+pub(crate) fn split_folio<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    mm: &mut Mm,
+    folio: FolioSpan,
+) -> bool {
     let mut others = std::mem::take(&mut pt.others);
     let mut mms: Vec<&mut Mm> = iter::once(mm).chain(&mut others).collect();
-    split_mapped(pt, &mut mms, Split { folio, order: 0, fails: None });
+    let done = split_mapped(pt, &mut mms, Split { folio, order: 0, fails: None });
     pt.others = others;
+    done
 }
 
 /// Takes a large folio apart that only `mms` map, in the order in which they came to map it. Every mapping is taken down as for a

@@ -88,7 +88,8 @@ fn free_huge_pmd<A: Arch, H: TableMemory>(
         return true;
     }
     if next.since(from) != A::entry_size(Level::Pmd) {
-        pt.because(&cause::folio_in_part, |pt| split_folio(pt, mm, folio));
+        // Whether it was split or not, page entries are looked for.
+        let _ = pt.because(&cause::folio_in_part, |pt| split_folio(pt, mm, folio));
         return false;
     }
     pt.pages.set_dirty(folio, false);
@@ -210,8 +211,7 @@ fn cold_huge_pmd<A: Arch, H: TableMemory>(
         return true;
     }
     if next.since(from) != A::entry_size(Level::Pmd) {
-        k.because(&cause::folio_in_part, |k| split_folio(&mut k.pt, mm, folio));
-        return false;
+        return !k.because(&cause::folio_in_part, |k| split_folio(&mut k.pt, mm, folio));
     }
     if cold == Cold::Deactivate && k.pt.arch.pmd_young(pmd) {
         k.pt.set_pmd_at(from, pmdp, k.pt.arch.pmd_mkold(pmd));
@@ -245,8 +245,8 @@ fn for_each_batch<A: Arch, H: TableMemory>(
             if pt.maybe_mapped_shared(folio) {
                 pt.hw.keeps(p, nr, &cause::folio_shared);
                 addr = addr.add(nr as u64 * A::PAGE_SIZE);
-            } else {
-                pt.because(&cause::folio_in_part, |pt| split_folio(pt, mm, folio));
+            } else if !pt.because(&cause::folio_in_part, |pt| split_folio(pt, mm, folio)) {
+                addr = addr.add(nr as u64 * A::PAGE_SIZE);
             }
             continue;
         }
