@@ -448,8 +448,8 @@ fn fault_in(word: &str) -> Result<FaultIn, String> {
 /// `64kB=always`, `enabled=madvise`
 fn thp(text: &str) -> Result<(ThpKey, ThpMode), String> {
     let (key, mode) = text.split_once('=').ok_or("write SIZE=MODE, as in 64kB=always")?;
-    let known = ThpMode::ALL.iter().copied().find(|known| known.name() == mode);
-    let mode = known.ok_or_else(|| format!("`{mode}` is not a mode: {}", ThpMode::WORDS.join(", ")))?;
+    let mode = ThpMode::from_name(mode)
+        .ok_or_else(|| format!("`{mode}` is not a mode: {}", ThpMode::WORDS.join(", ")))?;
     let key = ThpKey::parse(key)
         .ok_or_else(|| format!("`{key}` is not a size: write it as in sysfs, 64kB, or enabled"))?;
     match key {

@@ -12,10 +12,11 @@ pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed>
     let mut of = args.of.as_slice();
     if let [name] = of {
         let table = ChangesTable::new(None);
-        if let Some(text) = table.row_text(name) {
-            match table.changes.iter().find(|row| row.id == name) {
-                Some(row) if args.json => out.json(row)?,
-                _ => out.text(text)?,
+        if let Some(row) = table.changes.iter().find(|row| row.id == name) {
+            if args.json {
+                out.json(row)?;
+            } else {
+                out.text(table.row_text(row))?;
             }
             return Ok(FINE);
         }

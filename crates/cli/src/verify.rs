@@ -38,7 +38,7 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
         match result {
             Ok(verdict) => {
                 if !args.json {
-                    verdict::print(&verdict, args.quiet, out)?;
+                    verdict::print(&verdict, args.quiet, |_| true, out)?;
                 }
                 verdicts.push(verdict);
             }

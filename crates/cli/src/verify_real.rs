@@ -76,9 +76,8 @@ impl<'a> Verdicts<'a> {
     fn add(&mut self, verdict: Verdict, out: &mut Out) -> Result<(), Failed> {
         if !self.args.json {
             // What is to be said of every file is said once.
-            let mut shown = verdict.clone();
-            shown.notes.retain(|note| self.said.insert(note.clone()));
-            verdict::print(&shown, self.args.quiet, out)?;
+            let new = |note: &&String| self.said.insert((*note).clone());
+            verdict::print(&verdict, self.args.quiet, new, out)?;
             out.flush()?;
         }
         self.all.push(verdict);

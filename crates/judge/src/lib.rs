@@ -26,4 +26,6 @@ const PLACES: [u64; 4] = [0, 100, 2048, 4095];
 pub use golden::Golden;
 #[cfg(feature = "fuzz")]
 pub use ports::{register, register_ports};
+#[cfg(feature = "real")]
+pub use ptelab_real::thp::settings as thp_settings;
 pub use verdict::Verdict;

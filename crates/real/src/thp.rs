@@ -1,6 +1,7 @@
 //! Which sizes of huge pages the running kernel's settings allow (`/sys/kernel/mm/transparent_hugepage`).
 
 use crate::shape::{PAGE, PMD_SIZE, TABLE_SHIFT};
+use ptelab_uapi::{ThpKey, ThpMode};
 use std::fs;
 
 const DIR: &str = "/sys/kernel/mm/transparent_hugepage";
@@ -25,6 +26,15 @@ fn allowed(bytes: u64) -> bool {
     let mode = read(&size_file(bytes));
     let mode = if mode.as_deref() == Some("inherit") { read(&format!("{DIR}/enabled")) } else { mode };
     matches!(mode.as_deref(), Some("always" | "madvise"))
+}
+
+/// The settings as they are: the switch that sizes may follow, then every size that there is, the smallest first.
+pub fn settings() -> impl DoubleEndedIterator<Item = (ThpKey, ThpMode)> {
+    let size = |entry: fs::DirEntry| ThpKey::parse(entry.file_name().to_str()?.strip_prefix("hugepages-")?);
+    let mut sizes: Vec<ThpKey> = fs::read_dir(DIR).into_iter().flatten().flatten().filter_map(size).collect();
+    sizes.sort_by_key(|&key| if let ThpKey::Kb(kb) = key { kb } else { 0 });
+    let mode = |key: ThpKey| Some((key, ThpMode::from_name(&read(&format!("{DIR}/{}", key.file()))?)?));
+    [ThpKey::Enabled].into_iter().chain(sizes).filter_map(mode)
 }
 
 /// Folio sizes above 4 KiB that Linux knows for anonymous memory with 4K pages, largest first, in bytes.

@@ -15,6 +15,12 @@ macro_rules! words {
             /// Their words, in the same order.
             pub const WORDS: &'static [&'static str] = &[$($name,)*];
 
+            /// The one of this word.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|known| known.name() == name)
+            }
+
             /// The word that a scenario knows it by.
             #[must_use]
             pub const fn name(self) -> &'static str {

@@ -1,13 +1,10 @@
 //! Which pages a process has in use, as /proc says it.
 
-use ptelab::ThpKey;
+use ptelab::{ThpKey, ThpMode, thp_settings};
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
-/// Where Linux says it.
-const THP: &str = "/sys/kernel/mm/transparent_hugepage";
 /// Bytes of a page.
 pub(crate) const PAGE: u64 = 4096;
 /// Entries of pagemap that are read at once.
@@ -37,19 +34,9 @@ fn status(pid: u32, field: &str) -> Option<String> {
 
 /// What this system allows of huge pages, as `enabled=madvise 2048kB=inherit`; sizes that are never used are left out.
 pub(crate) fn huge_pages() -> Option<String> {
-    let mode = |key: ThpKey| {
-        let text = std::fs::read_to_string(Path::new(THP).join(key.file())).ok()?;
-        let chosen = text.split_once('[')?.1.split_once(']')?.0.to_owned();
-        Some(format!("{key}={chosen}")).filter(|_| key == ThpKey::Enabled || chosen != "never")
-    };
-    let all = mode(ThpKey::Enabled)?;
-    let sizes = std::fs::read_dir(THP)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| ThpKey::parse(entry.file_name().to_str()?.strip_prefix("hugepages-")?));
-    let mut sizes: Vec<ThpKey> = sizes.collect();
-    sizes.sort_by_key(|&key| if let ThpKey::Kb(kb) = key { kb } else { 0 });
-    Some(std::iter::once(all).chain(sizes.into_iter().filter_map(mode)).collect::<Vec<_>>().join(" "))
+    let said = thp_settings().filter(|&(key, mode)| key == ThpKey::Enabled || mode != ThpMode::Never);
+    let said: Vec<String> = said.map(|(key, mode)| format!("{key}={}", mode.name())).collect();
+    (!said.is_empty()).then(|| said.join(" "))
 }
 
 /// The mappings of a process, but for those that nobody can access.

@@ -9,8 +9,7 @@ use crate::golden::GoldenError;
 use crate::verdict::{self, Verdict};
 use ptelab_machine::uapi::Class;
 use ptelab_machine::{
-    Access, Builder, Call, Config, KernelRules, MapFlags, Outcome, Pagemap, Prot, Release, ThpKey, ThpMode,
-    port_named, ports,
+    Access, Builder, Call, Config, KernelRules, MapFlags, Outcome, Pagemap, Prot, Release, port_named, ports,
 };
 use ptelab_real::facts::{self, HostMachine};
 use ptelab_real::host::{Helpers, RunningKernel};
@@ -328,12 +327,7 @@ pub(super) fn has_feature(port: &str, feature: &str) -> bool {
 
 /// The settings of huge pages as they are, as lines of a scenario.
 fn settings() -> impl Iterator<Item = Line> {
-    let sizes = thp::sizes().map(|bytes| ThpKey::Kb(bytes >> 10));
-    sizes.chain([ThpKey::Enabled]).filter_map(|size| {
-        let value = RunningKernel::setting(&size.file())?;
-        let mode = ThpMode::ALL.iter().copied().find(|mode| mode.name() == value)?;
-        Some(Line::new(Call::Thp { size, mode }))
-    })
+    thp::settings().rev().map(|(size, mode)| Line::new(Call::Thp { size, mode }))
 }
 
 /// Whether new memory is soft-dirty, and whether frame numbers are seen.

@@ -175,10 +175,9 @@ impl ChangesTable {
         by_release.collect::<String>() + &self.grid() + "\n" + &self.known()
     }
 
-    /// What one row says, and since when; `None` where there is no row of this name.
-    pub fn row_text(&self, id: &str) -> Option<String> {
-        let row = self.changes.iter().find(|row| row.id == id)?;
-        let mut text = format!("{id}, {}: {}\n", row.owner, row.what);
+    /// What one row says, and since when.
+    pub fn row_text(&self, row: &ChangeRow) -> String {
+        let mut text = format!("{}, {}: {}\n", row.id, row.owner, row.what);
         for turn in row.turn_texts("") {
             let _ = writeln!(text, "  {turn}");
         }
@@ -192,7 +191,7 @@ impl ChangesTable {
             }
         }
         let _ = writeln!(text, "  {}", row.file);
-        Some(text)
+        text
     }
 
     fn turns(&self) -> impl Iterator<Item = (char, &ChangeRow, &RowTurn)> {

@@ -78,8 +78,7 @@ fn end(inner: &str) -> Option<LogEvent> {
 /// `2048kB=madvise`
 fn setting(text: &str) -> Option<(ThpKey, ThpMode)> {
     let (key, name) = text.split_once('=')?;
-    let mode = ThpMode::ALL.iter().copied().find(|mode| mode.name() == name)?;
-    Some((ThpKey::parse(key)?, mode))
+    Some((ThpKey::parse(key)?, ThpMode::from_name(name)?))
 }
 
 /// `0x7f0000000000+8192`
