@@ -44,7 +44,9 @@ fn split_and_migrate<A: Arch, H: TableMemory>(
     folio: FolioSpan,
 ) -> bool {
     let owner = pt.pages.owner(folio).0;
-    pt.because(&cause::migrate_misplaced, |pt| split_folio(pt, mm, folio));
+    if !pt.because(&cause::migrate_misplaced, |pt| split_folio(pt, mm, folio)) {
+        return false;
+    }
     let mut moved = false;
     for page in folio.parts(0) {
         // A frame that the split freed may be in use again by now: for the copy of a page before it.

@@ -53,7 +53,9 @@ fn pageout<A: Arch, H: TableMemory>(
         k.because(&cause::swap_out, |k| try_to_unmap(k, mm, tlb, folio, first));
     } else if folio.order > 0 {
         let owner = k.pt.pages.owner(folio).0;
-        k.because(&cause::swap_split, |k| split_folio(&mut k.pt, mm, folio));
+        if !k.because(&cause::swap_split, |k| split_folio(&mut k.pt, mm, folio)) {
+            return;
+        }
         for page in folio.parts(0) {
             // A page that the split freed is free, or in use again by now.
             let same = k.pt.pages.is_anon(page) && k.pt.pages.owner(page).0 == owner;
