@@ -377,6 +377,20 @@ changes! {
         },
     }
 
+    /// `MADV_COLLAPSE` of shared memory is `EINVAL` where sysfs allows it no huge pages.
+    collapse_refuses_shared {
+        since: Turn::between("6.12", "6.16"),
+        until: Turn::at("7.2"),
+        file: "mm/khugepaged.c, madvise_collapse",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 4M, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0)
+                madvise(0x40000000, 4K, MADV_COLLAPSE)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
     /// The huge zero page is mapped with the special bit.
     huge_zero_special {
         since: Turn::at("6.18"),

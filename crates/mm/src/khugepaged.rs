@@ -14,6 +14,7 @@ use crate::pages::MapLevel;
 use crate::rmap::folio_add_new_anon_rmap;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::userfaultfd::is_anon_or_shmem;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Access, Arch, Event, Level, MmuGather, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker,
@@ -31,15 +32,19 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
     (start, end): Range,
 ) -> Result<(), Errno> {
     let size = A::entry_size(Level::Pmd);
-    let fits = suitable_order::<A>(vma, VirtAddr::new(vma.end.get().saturating_sub(size)), A::PMD_ORDER);
     let no_leaves = k.config().absent.contains(Absent::HUGE_LEAVES);
-    if !vma.is_anonymous() || collapse_disabled(mm, vma) || no_leaves || !fits {
+    let kind = vma.is_anonymous() || is_anon_or_shmem(k, vma) && !k.pt.rules.collapse_refuses_shared;
+    if !kind || collapse_disabled(mm, vma) || no_leaves || !holds_block::<A>(vma) {
         return Err(Errno::EINVAL);
     }
     k.pt.pages.lru_add_drain();
     let mut failed = Ok(());
     let mut base = start.align_up(size).ok_or(Errno::EINVAL)?;
     if k.pt.rules.collapse_inside_block_fails && base > end.align_down(size) {
+        return Err(Errno::EINVAL);
+    }
+    if !vma.is_anonymous() && base.get() + size <= end.get() {
+        // Blocks of shared memory are not collapsed here (docs/limits.md).
         return Err(Errno::EINVAL);
     }
     while base.get() + size <= end.get() {
@@ -55,6 +60,15 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
         base = base.add(size);
     }
     failed
+}
+
+/// Whether a huge page's worth of addresses lies in a VMA, at the same place in a huge page of its object
+/// (`thp_vma_suitable_order`).
+fn holds_block<A: Arch>(vma: &Vma) -> bool {
+    let last = vma.end.get().saturating_sub(A::entry_size(Level::Pmd));
+    let place = vma.pgoff.wrapping_sub(vma.start.get() >> A::PAGE_SHIFT);
+    let at_its_place = vma.is_anonymous() || place.is_multiple_of(1 << A::PMD_ORDER);
+    at_its_place && suitable_order::<A>(vma, VirtAddr::new(last), A::PMD_ORDER)
 }
 
 /// Why a block stays as it is (`enum scan_result`).

@@ -186,7 +186,8 @@ fn vma_can_userfault<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, featu
         && (features.contains(UffdFeatures::WP_ASYNC) || is_anon_or_shmem(k, vma))
 }
 
-fn is_anon_or_shmem<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma) -> bool {
+/// Whether a VMA maps no file: anonymous memory or a segment, private or shared.
+pub(crate) fn is_anon_or_shmem<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma) -> bool {
     vma.object
         .is_none_or(|object| matches!(k.objects.kind(object), ObjectKind::Anonymous | ObjectKind::Sysv(_)))
 }
