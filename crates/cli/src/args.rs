@@ -313,7 +313,7 @@ pub(crate) struct Timeline {
 /// A scenario or a strace log, and the machines that it is traced on.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Traced {
-    /// The scenario (.scn) or strace log, gzip'ed or not; - for a scenario on standard input
+    /// The scenario (.scn) or strace log, gzip'ed or not; - for standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) machines: Machines,

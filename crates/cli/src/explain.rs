@@ -44,7 +44,7 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
     let pairs = if explainers.len() == subjects { pairs } else { Vec::new() };
     for ((left, right, between), again) in pairs.into_iter().zip(again) {
         let (before, rest) = explainers.split_at_mut(right);
-        if let (true, true, Some(again)) = (finished, before[left].differs(&rest[0]), again) {
+        if finished && before[left].differs(&rest[0]) {
             let (played, to_the_end) = again.observe(at, explainer)?;
             finished = to_the_end;
             Explainer::name_rules(&mut before[left], &mut rest[0], &between, &played);
@@ -53,6 +53,11 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
     let calls = explainers.iter().map(Explainer::calls).min().unwrap_or(0);
     if let Some(at) = args.at.filter(|at| finished && *at > calls) {
         let why = format!("{name}: there is no call {at}: the last is {calls}; --line takes lines");
+        return Err(Failed::Unusable(why));
+    }
+    let last = explainers.iter().map(Explainer::last_line).min().unwrap_or(0);
+    if let Some(line) = args.line.filter(|line| finished && *line > last) {
+        let why = format!("{name}: there is no call in line {line} or after it: the last is in line {last}");
         return Err(Failed::Unusable(why));
     }
     if finished && calls > 0 && !explainers.iter().any(Explainer::has_process) {

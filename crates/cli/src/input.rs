@@ -1,8 +1,8 @@
 //! Reading files.
 
-use crate::machines;
 use crate::output::{self, Failed, stderr_has_color};
 use crate::progress;
+use crate::{logs, machines};
 use ptelab::Golden;
 use ptelab::exec;
 use ptelab::golden::GoldenError;
@@ -46,15 +46,18 @@ pub(crate) fn scenario_of(path: &Path) -> Result<Scenario, Failed> {
 
 /// The scenario in a file.
 pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
-    let bytes = read(path)?;
-    let name = path.display().to_string();
+    scenario_in(&path.display().to_string(), read(path)?)
+}
+
+/// The scenario in the bytes of a file of this name.
+pub(crate) fn scenario_in(name: &str, bytes: Vec<u8>) -> Result<Scenario, Failed> {
     let program = std::str::from_utf8(&bytes).ok().filter(|text| scenario::syz::is_program(text));
-    let program = program.map(|text| of_syzkaller(&name, text).into_bytes());
+    let program = program.map(|text| of_syzkaller(name, text).into_bytes());
     let bytes = program.unwrap_or(bytes);
     let text = String::from_utf8_lossy(&bytes);
     let wrong = |mistakes: Diagnostics| {
-        if is_log(&text) {
-            let why = "this is a log of strace, not a scenario: `replay` reads it, and `report`, `explain` and `step` do, from standard input with --input log";
+        if logs::is_log(&bytes) {
+            let why = "this is a log of strace, not a scenario: `replay`, `report`, `explain`, `timeline` and `step` read logs";
             return Failed::Unusable(format!("{name}: {why}"));
         }
         if let Some(lines) = all_wrong(&text, &mistakes) {
@@ -63,12 +66,12 @@ pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
                 "{name}: not a scenario: none of its {lines} lines is one of it; {first}"
             ));
         }
-        Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
+        Failed::Mistakes(mistakes.render(name, &text, stderr_has_color()))
     };
-    let scenario = scenario::parse_bytes(&name, &bytes).map_err(wrong)?;
+    let scenario = scenario::parse_bytes(name, &bytes).map_err(wrong)?;
     let mistakes = unknown_sizes(&scenario, &text);
     if exec::steps(&scenario) == 0 {
-        progress::warn(&format!("{name}: there is no call in it"));
+        return Err(Failed::Unusable(format!("{name}: there is no call in it")));
     }
     if mistakes.items.is_empty() { Ok(scenario) } else { Err(wrong(mistakes)) }
 }
@@ -82,14 +85,6 @@ fn all_wrong(text: &str, mistakes: &Diagnostics) -> Option<usize> {
     let said = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let lines = text.lines().filter(|line| said(line)).count();
     (lines >= FEW && wrong.len() >= lines.min(scenario::MAX_KEPT / 2)).then_some(lines)
-}
-
-/// Whether a text that is no scenario begins as a log of strace does: with a process or a time before the call, or an execve.
-fn is_log(text: &str) -> bool {
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let (word, rest) = first.trim_start().split_once(' ').unwrap_or_default();
-    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ':'));
-    first.starts_with("execve(") || is_number && rest.contains('(')
 }
 
 /// Sizes of huge pages that no port has, where a scenario does not expect them to fail.

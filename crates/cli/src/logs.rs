@@ -19,7 +19,26 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failed> {
     if is_perfs(path) {
         return of_perf(path);
     }
-    let mut log = strace::open(path).map_err(|error| failed(path, &error))?;
+    let log = strace::open(path).map_err(|error| failed(path, &error))?;
+    probed(path, log)
+}
+
+/// The log that is read from somewhere, gzip'ed or not; `path` is its name.
+pub(crate) fn of_reader(path: &Path, input: Box<dyn Read + Send>) -> Result<Box<dyn BufRead + Send>, Failed> {
+    let log = strace::unpack(input).map_err(|error| failed(path, &error))?;
+    probed(path, log)
+}
+
+/// Whether a file without a name begins as a log does: packed, with a process or a time before the call, or with an execve.
+pub(crate) fn is_log(bytes: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(PROBED)]);
+    let first = head.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let (word, rest) = first.trim_start().split_once(' ').unwrap_or_default();
+    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ':'));
+    strace::is_packed(bytes) || first.starts_with("execve(") || is_number && rest.contains('(')
+}
+
+fn probed(path: &Path, mut log: Box<dyn BufRead + Send>) -> Result<Box<dyn BufRead + Send>, Failed> {
     let mut head = Vec::new();
     log.by_ref().take(PROBED as u64).read_to_end(&mut head).map_err(|error| failed(path, &error))?;
     if let Some(kind) = of_calls_to_make(&head) {

@@ -4,16 +4,14 @@ use crate::args;
 use crate::defaults::REPORT;
 use crate::exit::{FINE, STOPPED};
 use crate::output::{self, Failed, Out};
-use crate::traced::{Run, Source};
+use crate::traced::Run;
 use ptelab::show;
 use ptelab_report::MAX_RULED;
-use std::path::Path;
 
 pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     let run = Run::new(&args.traced, &REPORT)?;
     output::check(&args.output)?;
     let name = run.name.clone();
-    let is_input = matches!(run.source, Source::Log(_)) && args.traced.file == Path::new("-");
     let matrix = run.matrix.clone();
     let trace = run.trace(&args.traced)?;
     if !trace.finished && trace.calls().is_empty() {
@@ -27,8 +25,8 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     if !output::is_stdout(&args.output) {
         out.line(format!("{}: {calls} on {machines} machines, {size}", args.output.display()))?;
         let several = trace.lanes.windows(2).any(|pair| pair[0].arch == pair[1].arch);
-        if several && trace.finished && (!trace.can_be_ruled(&matrix) || is_input) {
-            let why = format!("that is done for scenarios, and logs in files, of up to {MAX_RULED} calls");
+        if several && trace.finished && !trace.can_be_ruled(&matrix) {
+            let why = format!("that is done for up to {MAX_RULED} calls");
             out.line(format!("  the rules that make its kernels differ are not named: {why}"))?;
         }
     }

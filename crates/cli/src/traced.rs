@@ -13,8 +13,9 @@ use ptelab::scenario::Scenario;
 use ptelab::scenario::strace::Reader;
 use ptelab::{Backend, HwKind, Matrix};
 use ptelab_report::Trace;
-use std::io::BufRead;
+use std::io::{BufRead, Cursor};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a file holds.
 pub(crate) enum Source {
@@ -34,8 +35,10 @@ pub(crate) struct Run {
     pub(crate) matrix: Matrix,
     /// How a log is replayed.
     pub(crate) options: Options,
+    /// What was read from standard input, which can be read only once.
+    stdin: Option<Arc<[u8]>>,
     /// Whether what is wrong with the file was said before.
-    pub(crate) again: bool,
+    again: bool,
 }
 
 impl Run {
@@ -43,37 +46,40 @@ impl Run {
     pub(crate) fn new(args: &Traced, defaults: &Defaults) -> Result<Self, Failed> {
         let matrix = crate::beside::seen_within(&args.machines, defaults, args.memory)?;
         let name = args.file.display().to_string();
-        let source = if is_log(args) {
+        let stdin = if args.file == Path::new("-") { Some(input::read(&args.file)?.into()) } else { None };
+        let source = if is_log(args, stdin.as_deref()) {
             machines::note_log_sizes(&matrix, &args.thp);
-            Source::Log(logs::open(&args.file)?)
+            Source::Log(open_log(args, stdin.clone())?)
         } else {
-            let scenario = input::scenario(&args.file)?;
+            let scenario = match &stdin {
+                Some(bytes) => input::scenario_in(&name, bytes.to_vec())?,
+                None => input::scenario(&args.file)?,
+            };
             machines::note_sizes(&matrix, &scenario);
             Source::Scenario(scenario)
         };
         let options = Options { thp: args.thp.clone(), fault_in: args.fault_in, ..Options::default() };
-        Ok(Self { name, source, matrix, options, again: false })
+        Ok(Self { name, source, matrix, options, stdin, again: false })
     }
 
-    /// The same file on other machines; `None` where it was standard input, which is a log that is gone.
-    pub(crate) fn on(&self, matrix: Matrix, args: &Traced) -> Result<Option<Self>, Failed> {
+    /// The same file on other machines.
+    pub(crate) fn on(&self, matrix: Matrix, args: &Traced) -> Result<Self, Failed> {
         let source = match &self.source {
             Source::Scenario(scenario) => Source::Scenario(scenario.clone()),
-            Source::Log(_) if args.file == Path::new("-") => return Ok(None),
-            Source::Log(_) => Source::Log(logs::open(&args.file)?),
+            Source::Log(_) => Source::Log(open_log(args, self.stdin.clone())?),
         };
-        let (name, options) = (self.name.clone(), self.options.clone());
-        Ok(Some(Self { name, source, matrix, options, again: true }))
+        let Self { name, options, stdin, .. } = self;
+        let (name, options, stdin) = (name.clone(), options.clone(), stdin.clone());
+        Ok(Self { name, source, matrix, options, stdin, again: true })
     }
 
-    /// The emulated machine's number of a process that a log gives this number; the same number where it gives it to none, or the log
-    /// is standard input, which can be read only once.
+    /// The emulated machine's number of a process that a log gives this number; the same number where it gives it to none.
     pub(crate) fn emulated_pid(&self, pid: u32, args: &Traced) -> Result<u32, Failed> {
         if pid == 1 {
             return Ok(pid);
         }
         let again = self.on(self.matrix.clone().hw(HwKind::Counting), args)?;
-        let Some(Self { source: Source::Log(log), name, options, matrix, .. }) = again else {
+        let Self { source: Source::Log(log), name, options, matrix, .. } = again else {
             return Ok(pid);
         };
         let watch = Watch { stop: &STOP, tick: &|_| () };
@@ -90,7 +96,7 @@ impl Run {
         observer: impl Fn(&dyn Backend) -> O,
     ) -> Result<(Vec<O>, bool), Failed> {
         progress::stop_on_ctrl_c();
-        let Self { name, source, matrix, options, again } = self;
+        let Self { name, source, matrix, options, again, .. } = self;
         let (matrix, watch) = (matrix.hw(HwKind::Recording), Watch { stop: &STOP, tick: &|_| () });
         match source {
             Source::Scenario(scenario) => {
@@ -111,16 +117,12 @@ impl Run {
         }
     }
 
-    /// Runs it and traces every machine, and names the rules that make them differ. Standard input, which can be read only once, names
-    /// none where it is a log.
+    /// Runs it and traces every machine, and names the rules that make them differ.
     pub(crate) fn trace(self, args: &Traced) -> Result<Trace, Failed> {
         let kept = self.on(self.matrix.clone(), args)?;
         let mut trace = self.trace_once()?;
-        if let Some(kept) = kept.filter(|_| trace.finished) {
-            let again = |machines| {
-                let again = kept.on(machines, args)?.ok_or_else(|| Failed::Unusable(kept.name.clone()))?;
-                again.trace_once()
-            };
+        if trace.finished {
+            let again = |machines| kept.on(machines, args)?.trace_once();
             ptelab_report::name_rules(&mut trace, &kept.matrix, again)?;
         }
         Ok(trace)
@@ -128,7 +130,7 @@ impl Run {
 
     fn trace_once(self) -> Result<Trace, Failed> {
         progress::stop_on_ctrl_c();
-        let Self { name, source, matrix, options, again } = self;
+        let Self { name, source, matrix, options, again, .. } = self;
         let steps = match &source {
             Source::Scenario(scenario) => {
                 Some(exec::steps(scenario).saturating_mul(matrix.machines() as u128))
@@ -171,12 +173,18 @@ fn not_replayed(name: &str, error: ReplayError) -> Failed {
     }
 }
 
-/// Whether a file is a log: what the options say, or its name.
-fn is_log(args: &Traced) -> bool {
-    match args.input.as_deref() {
-        Some(kind) => kind == "log",
-        None => {
-            args.file != Path::new("-") && args.file.extension().is_none_or(|extension| extension != "scn")
-        }
+/// Whether a file is a log: what the options say, or what standard input begins with, or the file's name.
+fn is_log(args: &Traced, stdin: Option<&[u8]>) -> bool {
+    match (args.input.as_deref(), stdin) {
+        (Some(kind), _) => kind == "log",
+        (None, Some(bytes)) => logs::is_log(bytes),
+        (None, None) => args.file.extension().is_none_or(|extension| extension != "scn"),
+    }
+}
+
+fn open_log(args: &Traced, stdin: Option<Arc<[u8]>>) -> Result<Box<dyn BufRead + Send>, Failed> {
+    match stdin {
+        Some(bytes) => logs::of_reader(&args.file, Box::new(Cursor::new(bytes))),
+        None => logs::open(&args.file),
     }
 }

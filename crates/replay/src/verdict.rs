@@ -7,7 +7,7 @@ use crate::tally::LogDifference;
 use ptelab_machine::{CallError, Counters, Outcome};
 use ptelab_run::exec::Taken;
 use ptelab_run::observe::{Observer, Seen};
-use ptelab_scenario::strace::LoggedOutcome;
+use ptelab_scenario::strace::{LoggedCall, LoggedOutcome, Syscall};
 
 impl<O: Observer> Player<O> {
     /// Counts a call, by what it came to; says whether that is what the log says, as far as it can be judged.
@@ -38,7 +38,7 @@ impl<O: Observer> Player<O> {
             let difference = LogDifference {
                 line,
                 call: call.text.clone(),
-                expected: logged_text(&call.outcome),
+                expected: logged_text(call),
                 got: Outcome::from(result).to_string(),
             };
             self.tally.differ(difference);
@@ -60,11 +60,13 @@ impl<O: Observer> Player<O> {
         }
         let call = logged.call;
         let outcome = match got {
+            // Of a call that makes a process, its number.
+            Got::Result(Ok(_)) if equal => logged_text(call),
             Got::Result(result) => Outcome::from(result).to_string(),
-            Got::AsLogged => logged_text(&call.outcome),
+            Got::AsLogged => logged_text(call),
             Got::ByRule(rule) => rule.to_owned(),
-            Got::Refused(by) => format!("{} (refused by {by})", logged_text(&call.outcome)),
-            Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(&call.outcome)),
+            Got::Refused(by) => format!("{} (refused by {by})", logged_text(call)),
+            Got::Skipped(why) => format!("{} (not judged: a call {why})", logged_text(call)),
         };
         tracing::debug!(line = logged.line, call = %call_without_result(&call.text), %outcome);
         let Some(observer) = &mut self.observer else { return };
@@ -77,6 +79,7 @@ impl<O: Observer> Player<O> {
         let seen = Seen {
             line: logged.line,
             pid: caller.pid,
+            number: self.tally.processes[caller.process].pid.unwrap_or(caller.pid),
             name: call.name,
             text: call_without_result(&call.text),
             ranges: touched(call),
@@ -103,10 +106,11 @@ fn call_without_result(text: &str) -> &str {
     text.rsplit_once(" = ").map_or(text, |(call, _)| call).trim_end()
 }
 
-/// `0`, `0x7f0000000000`, `-1 ENOMEM`
-fn logged_text(outcome: &LoggedOutcome) -> String {
-    match outcome {
-        LoggedOutcome::Value(n) if *n < 4096 => n.to_string(),
+/// `0`, `0x7f0000000000`, `-1 ENOMEM`, and the number of a process that was made.
+fn logged_text(call: &LoggedCall) -> String {
+    let is_process = matches!(call.call, Syscall::Fork | Syscall::Vfork | Syscall::Clone { .. });
+    match &call.outcome {
+        LoggedOutcome::Value(n) if *n < 4096 || is_process => n.to_string(),
         LoggedOutcome::Value(n) => format!("{n:#x}"),
         LoggedOutcome::Failed(errno) => format!("-1 {}", errno.name()),
         LoggedOutcome::FailedOther(text) => format!("-1 {text}"),

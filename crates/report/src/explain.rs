@@ -39,11 +39,15 @@ pub struct Explainer {
     shape: Shape,
     places: Places,
     pid: Pid,
+    /// The number that the source gives it.
+    number: Pid,
     va: VirtAddr,
     /// The last call that is told of, from 1, and its last line.
     at: u64,
     line: u64,
     calls: u64,
+    /// The line of the last of all calls.
+    last_line: u64,
     /// Of these, those up to there.
     within: u64,
     entry: Entry,
@@ -62,15 +66,17 @@ impl Explainer {
         let (arch, kernel) = (vm.arch(), vm.rules().name);
         let va = va.align_down(vm.page_size());
         Self {
-            heading: format!("{arch}, Linux {kernel}: {va} of process {pid}"),
+            heading: format!("{arch}, Linux {kernel}: {va} of process"),
             kernel,
             shape: vm.shape(),
             places: Places::new(vm),
             pid,
+            number: pid,
             va,
             at,
             line: u64::MAX,
             calls: 0,
+            last_line: 0,
             within: 0,
             entry: Entry::NOTHING,
             history: Vec::new(),
@@ -89,6 +95,11 @@ impl Explainer {
     /// How many calls there were.
     pub const fn calls(&self) -> u64 {
         self.calls
+    }
+
+    /// The line of the last call.
+    pub const fn last_line(&self) -> u64 {
+        self.last_line
     }
 
     /// Whether the process was there at any call that was told of.
@@ -139,7 +150,7 @@ impl Explainer {
 
     /// The whole story.
     pub fn text(&self) -> String {
-        let mut text = format!("{}, up to call {}\n", self.heading, self.within);
+        let mut text = format!("{} {}, up to call {}\n", self.heading, self.number, self.within);
         if self.told.is_empty() {
             text.push_str(match self.seen {
                 (false, _) => "\nThere is no such process.\n",
@@ -230,7 +241,7 @@ impl Explainer {
         why: &Reasons,
     ) {
         let (before, now) = (before.beside(vm, now), now.beside(vm, before));
-        let who = if seen.pid == 1 { String::new() } else { format!("[pid {}] ", seen.pid) };
+        let who = if seen.number == 1 { String::new() } else { format!("[pid {}] ", seen.number) };
         let mut text = String::new();
         let outcome = if seen.outcome.is_empty() { String::new() } else { format!(" = {}", seen.outcome) };
         let _ = writeln!(text, "\ncall {}, line {}: {who}{}{outcome}", self.calls, seen.line, seen.text);
@@ -257,10 +268,14 @@ impl Explainer {
 impl Observer for Explainer {
     fn seen(&mut self, vm: &dyn Backend, seen: Seen<'_>) {
         self.calls += 1;
+        self.last_line = self.last_line.max(seen.line);
         if self.calls > self.at || seen.line > self.line {
             return;
         }
         self.within = self.calls;
+        if seen.pid == self.pid {
+            self.number = seen.number;
+        }
         let space = self.places.space_of(vm, self.pid);
         self.places.follow(vm, seen.records.iter().filter_map(written));
         let space = self.places.space_of(vm, self.pid).or(space);

@@ -26,7 +26,7 @@ pub const MAX_DETAILS: usize = 150_000;
 pub struct CallLine {
     /// Line of the source, from 1.
     pub line: u64,
-    /// The process that made it.
+    /// The process that made it, by the number that the source gives it.
     pub pid: Pid,
     /// Its text.
     pub text: String,
@@ -482,7 +482,7 @@ impl Observer for Tracer {
         });
         self.lane.calls.push(CallLine {
             line: seen.line,
-            pid: seen.pid,
+            pid: seen.number,
             text: seen.text.to_owned(),
             name: seen.name.to_owned(),
         });

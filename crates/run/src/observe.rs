@@ -16,6 +16,8 @@ pub struct Seen<'a> {
     pub line: u64,
     /// The process that made it.
     pub pid: Pid,
+    /// The number that the source gives that process.
+    pub number: Pid,
     /// Its name.
     pub name: &'a str,
     /// Its text.
@@ -66,6 +68,7 @@ fn seen<'a>(text: &'a str, done: exec::Done<'a>) -> Seen<'a> {
     Seen {
         line: done.line.line.into(),
         pid: done.line.pid.unwrap_or(1),
+        number: done.line.pid.unwrap_or(1),
         name: done.line.call.name(),
         text,
         ranges: None,

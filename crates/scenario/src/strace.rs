@@ -63,7 +63,7 @@ pub use argument::{Fd, LoggedRange, LoggedText};
 pub use decode::is_decoded;
 pub use entry::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Stamp, Touch};
 pub use error::ReadError;
-pub use input::{MAX_LINE, open, open_threads};
+pub use input::{MAX_LINE, is_packed, open, open_threads, unpack};
 pub use reader::{PROBED, Reader};
 pub use stats::{Cut, MAX_NAMES, MAX_UNFINISHED, Stats, Unfinished};
 pub use syscall::Syscall;

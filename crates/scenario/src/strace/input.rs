@@ -39,15 +39,24 @@ pub fn open_threads(threads: &[ThreadLog]) -> io::Result<Box<dyn BufRead + Send>
     Ok(Box::new(io::Cursor::new(together(threads)?)))
 }
 
-fn unpack(mut input: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {
+/// A log that is read from somewhere, unpacked where it is gzip's.
+///
+/// # Errors
+/// Where its first bytes cannot be read.
+pub fn unpack(mut input: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {
     let mut magic = Vec::new();
     input.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut magic)?;
-    let packed = magic == GZIP_MAGIC;
+    let packed = is_packed(&magic);
     let whole = BufReader::with_capacity(BUFFER, io::Cursor::new(magic).chain(input));
     if packed {
         return Ok(Box::new(BufReader::with_capacity(BUFFER, UpToCut(MultiGzDecoder::new(whole)))));
     }
     Ok(Box::new(whole))
+}
+
+/// Whether bytes begin as gzip's do.
+pub fn is_packed(bytes: &[u8]) -> bool {
+    bytes.starts_with(&GZIP_MAGIC)
 }
 
 /// A packed file that was cut off: what there is of it.
