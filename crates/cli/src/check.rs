@@ -9,7 +9,8 @@ use ptelab::check::{
     self, AT_RANDOM, BOUND, BUGS, BugRow, CheckReport, LONG, LawRow, NeededRow, RaceFailure, RaceReport,
     RaceRow,
 };
-use ptelab::{KernelRules, Matrix, parallel};
+use ptelab::exec::Watch;
+use ptelab::{KernelRules, Matrix, parallel, port_named, show};
 
 pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
@@ -111,14 +112,18 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     }
     let pairs: Vec<_> =
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
-    let explore = |&(port, rules): &(_, _)| check::race(port, rules, &STOP);
+    let settings = pairs.iter().filter_map(|(port, _)| port_named(port)).map(|port| 1 + port.features.len());
+    let bar = progress::told(progress::bar(settings.sum::<usize>() as u128, "settings"), "settings");
+    let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
+    let explore = |&(port, rules): &(_, _)| check::race(port, rules, watch);
     let rows: Vec<RaceRow> = parallel::map(&pairs, explore).concat();
+    bar.finish_and_clear();
     let short = format!(
         "up to {BOUND} accesses by another CPU, or one by a device, within operations of up to {LONG} steps; one access within \
          longer ones, and {AT_RANDOM} random schedules of four"
     );
     out.line(format!("Every schedule of {short}:"))?;
-    for RaceRow { port, setting, report } in &rows {
+    for (at, RaceRow { port, setting, report }) in rows.iter().enumerate() {
         let RaceReport { schedules, states, joined_live, failures, stopped } = report;
         let joined = match joined_live {
             0 => String::new(),
@@ -134,10 +139,25 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
         } else {
             out.differing(line)?;
         }
+        let same = |row: &&RaceRow| row.port == *port && row.report.failures == *failures;
+        if let Some(before) = rows[..at].iter().find(same).filter(|_| !failures.is_empty()) {
+            out.line(format!(
+                "  the same {} as on {}",
+                show::counted(failures.len() as u64, "schedule"),
+                before.setting
+            ))?;
+            continue;
+        }
         for RaceFailure { id, what, steps } in failures {
             out.line(format!("  {id}: {what}"))?;
             out.text(steps)?;
         }
+    }
+    if rows.iter().any(|row| !row.report.failures.is_empty()) {
+        out.line(
+            "A schedule is named by its operation, table and part, and by what hardware does before which step: 0w1 writes page 1 before \
+             the first, r reads, capitals are a device's. --replay with the name and --arch runs one again.",
+        )?;
     }
     if stopped() {
         out.line("stopped")?;

@@ -46,8 +46,13 @@ pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed>
                 out.json(&turned)?;
                 return Ok(FINE);
             }
-            let none = if turned.is_empty() { "no difference\n" } else { "" };
-            turned.iter().map(Turned::text).collect::<String>() + none
+            let of = port.map_or_else(String::new, |port| format!(" on {port}"));
+            let heading = match others.last() {
+                Some(to) => format!("From {} to {}{of} (+ begins to hold, - ends):\n", first.name, to.name),
+                None => format!("What holds in {}{of}:\n", first.name),
+            };
+            let none = if turned.is_empty() { "  no difference\n" } else { "" };
+            heading + &turned.iter().map(Turned::text).collect::<String>() + none
         }
     };
     out.text(text)?;

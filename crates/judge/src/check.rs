@@ -14,6 +14,7 @@ pub use crate::race::{RaceRow, Replayed};
 
 use crate::ports::checked;
 use ptelab_machine::KernelRules;
+use ptelab_run::exec::Watch;
 use serde::Serialize;
 use std::sync::atomic::AtomicBool;
 
@@ -42,10 +43,10 @@ pub fn laws_of(port: &str, stop: &AtomicBool) -> Vec<LawRow> {
     checked(port).map_or_else(Vec::new, |port| port.laws(stop))
 }
 
-/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel, until
-/// it is stopped.
-pub fn race(port: &str, rules: &'static KernelRules, stop: &AtomicBool) -> Vec<RaceRow> {
-    checked(port).map_or_else(Vec::new, |port| port.race(rules, stop))
+/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs (the usual one, and with each feature
+/// switched), under this kernel, until it is stopped. It ticks for each of them.
+pub fn race(port: &str, rules: &'static KernelRules, watch: Watch<'_>) -> Vec<RaceRow> {
+    checked(port).map_or_else(Vec::new, |port| port.race(rules, watch))
 }
 
 /// Runs one schedule again on a port's usual CPU, by its id; nothing where there is no such port or schedule.
@@ -61,7 +62,7 @@ mod tests {
     fn what_is_stopped_says_only_what_is_known() {
         let stop = AtomicBool::new(true);
         assert_eq!(laws_of("arm64", &stop).len(), 0);
-        assert_eq!(race("arm64", KernelRules::DEFAULT, &stop).len(), 0);
+        assert_eq!(race("arm64", KernelRules::DEFAULT, Watch { stop: &stop, tick: &|_| () }).len(), 0);
         let row = BUGS[0].find(1, 10, &stop);
         assert_eq!((row.found_by, row.fuzz.is_some()), (None, false));
     }

@@ -7,6 +7,7 @@ use crate::race::{RaceRow, Replayed, race_of};
 use ptelab_machine::pgtable::laws::race;
 use ptelab_machine::pgtable::laws::{self, PortFacts, Setting};
 use ptelab_machine::{CpuConfig, KernelRules, PortVisitor, visit_port};
+use ptelab_run::exec::Watch;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicBool;
 
@@ -15,7 +16,7 @@ pub(crate) trait Checked: Send + Sync {
     /// Runs all laws, until it is stopped.
     fn laws(&self, stop: &AtomicBool) -> Vec<LawRow>;
     /// Explores what hardware may do between the steps of its operations, on each of its CPUs, until it is stopped.
-    fn race(&self, rules: &'static KernelRules, stop: &AtomicBool) -> Vec<RaceRow>;
+    fn race(&self, rules: &'static KernelRules, watch: Watch<'_>) -> Vec<RaceRow>;
     /// Runs one schedule of that again, on the usual CPU.
     fn replay_race(&self, rules: &'static KernelRules, id: &str) -> Option<Replayed>;
     /// The first law that a fault breaks, and the cases that took.
@@ -45,8 +46,8 @@ impl<P: PortFacts> Checked for Of<P> {
         score_card::<Faulty<P>>(stop)
     }
 
-    fn race(&self, rules: &'static KernelRules, stop: &AtomicBool) -> Vec<RaceRow> {
-        race_of::<Faulty<P>>(rules, stop)
+    fn race(&self, rules: &'static KernelRules, watch: Watch<'_>) -> Vec<RaceRow> {
+        race_of::<Faulty<P>>(rules, watch)
     }
 
     fn replay_race(&self, rules: &'static KernelRules, id: &str) -> Option<Replayed> {

@@ -3,7 +3,9 @@
 use ptelab_machine::KernelRules;
 use ptelab_machine::pgtable::laws::race::{self, RaceReport};
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
-use std::sync::atomic::{AtomicBool, Ordering};
+use ptelab_run::exec::Watch;
+use ptelab_run::parallel;
+use std::sync::atomic::Ordering;
 
 /// One port in one setting, with hardware that interferes.
 #[derive(Clone, Debug)]
@@ -19,13 +21,16 @@ pub struct RaceRow {
 /// What a schedule does that was run again: what goes wrong, if anything, and the steps of both sides.
 pub type Replayed = (Option<&'static str>, String);
 
-/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel,
-/// until it is stopped.
-pub(crate) fn race_of<P: PortFacts>(rules: &'static KernelRules, stop: &AtomicBool) -> Vec<RaceRow> {
+/// Explores what hardware may do between the steps of a port's operations, on each of its CPUs, under this kernel, until it is stopped. It
+/// ticks for each of them.
+pub(crate) fn race_of<P: PortFacts>(rules: &'static KernelRules, watch: Watch<'_>) -> Vec<RaceRow> {
     let on_one = |on: Setting| {
-        let report = race::explore(&P::new(on.cpu(), on.rules), &on, stop);
-        RaceRow { port: P::NAME, setting: on.to_string(), report }
+        if watch.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let report = race::explore(&P::new(on.cpu(), on.rules), &on, watch.stop);
+        (watch.tick)(1);
+        Some(RaceRow { port: P::NAME, setting: on.to_string(), report })
     };
-    let settings = Setting::with::<P>(rules).into_iter();
-    settings.take_while(|_| !stop.load(Ordering::Relaxed)).map(on_one).collect()
+    parallel::map(Setting::with::<P>(rules), on_one).into_iter().flatten().collect()
 }
