@@ -8,7 +8,7 @@ changes! {
 
     /// `pte_mkwrite` of a clean entry clears RDONLY, so hardware sees it dirty.
     mkwrite_dirties_clean {
-        until: Turn::between("6.16", "6.18").also_in(&["6.12.117", "6.17.13"]),
+        until: Turn::between("6.16", "6.18").also_in(&["6.12.107", "6.17.13"]),
         file: "arch/arm64/include/asm/pgtable.h, pte_mkwrite",
         probe: Probe::Plays {
             scenario: r#"

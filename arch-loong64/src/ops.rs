@@ -5,6 +5,8 @@ use ptelab_pgtable::{EntryFormat, Hw, Pte, PteOps, Ptep, TlbOps, VirtAddr};
 
 /// Nothing is an exchange: on one CPU, nothing sets bits while the kernel runs.
 impl PteOps for Loong64 {
+    const ARCH_SUPPORTS_PMD_PFNMAP: bool = false;
+
     #[inline]
     fn set_pmd_at<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep, pmd: Pte) {
         hw.store(p, pmd);

@@ -90,6 +90,12 @@ impl EntryFormat for Loong64 {
         pmd.without(PteBits::HUGE)
     }
 
+    /// It has no such helper for huge leaves.
+    #[inline]
+    fn pmd_mkspecial(&self, pmd: Pte) -> Pte {
+        pmd
+    }
+
     #[inline]
     fn mk_table(&self, table: PhysAddr, _: Level) -> Pte {
         Pte(CACHE_BASE | table.get())

@@ -71,6 +71,8 @@ impl S390x {
 }
 
 impl PteOps for S390x {
+    const ARCH_SUPPORTS_PMD_PFNMAP: bool = false;
+
     #[inline]
     fn arch_wants_thp_swap(&self) -> bool {
         self.rules.thp_swap

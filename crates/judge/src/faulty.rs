@@ -363,6 +363,7 @@ impl<P: Arch> Faulty<P> {
 impl<P: Arch> PteOps for Faulty<P> {
     const ATOMIC: bool = P::ATOMIC;
     const ARCH_SUPPORTS_PT_RECLAIM: bool = P::ARCH_SUPPORTS_PT_RECLAIM;
+    const ARCH_SUPPORTS_PMD_PFNMAP: bool = P::ARCH_SUPPORTS_PMD_PFNMAP;
     const HAVE_ARCH_TLB_REMOVE_TABLE: bool = P::HAVE_ARCH_TLB_REMOVE_TABLE;
     const HAVE_MOVE_TABLES: bool = P::HAVE_MOVE_TABLES;
 

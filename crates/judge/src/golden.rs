@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// Memory of the machine that golden files were recorded on, in bytes.
+/// Memory of the machine that a golden file was recorded on, in bytes, where it does not say so.
 pub const GUEST_MEMORY: u64 = 512 << 20;
 /// The addresses whose VMAs golden files list.
 pub(crate) const TEST_AREA: (u64, u64) = (0x1000_0000, 0x1_0000_0000);
@@ -24,6 +24,9 @@ pub struct Golden {
     pub arch: String,
     /// Kernel release: `6.16.12`.
     pub kernel: String,
+    /// Memory of its machine in MiB; 512 where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_mib: Option<u64>,
     /// The lines that ran.
     pub scenario: Vec<String>,
     /// Each call in the order it ran, loops unrolled; `dump`, `numa` and `time` left out.

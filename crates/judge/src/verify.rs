@@ -29,8 +29,13 @@ impl Golden {
     pub fn verify(&self, file: &str) -> Result<Verdict, GoldenError> {
         let named = Release::parse(&self.kernel).and_then(kernels::of_release);
         let NamedKernel { rules, note } = named.ok_or_else(|| GoldenError::Kernel(self.kernel.clone()))?;
-        let machine = Builder::new(&self.arch).memory(GUEST_MEMORY).kernel(rules);
+        let machine = Builder::new(&self.arch).memory(self.memory()).kernel(rules);
         self.verify_on(file, &Beside { machine, rules, note })
+    }
+
+    /// Memory of its machine, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory_mib.map_or(GUEST_MEMORY, |mib| mib.saturating_mul(1 << 20))
     }
 
     /// Runs its scenario on the machine beside its kernel, and compares.

@@ -425,7 +425,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         self.kernel.pt.pages.lru_add_drain();
         mm::fail_page(&mut self.kernel.pt, page);
         if is_zero_page {
-            return Err(Errno::EBUSY.into());
+            return Err(mm::zero_page_error(&self.kernel.pt, folio).into());
         }
         self.everywhere(|kernel, mm| mm::unmap_poisoned_swapcache(kernel, mm, page));
         if mm::me_swapcache_clean(&mut self.kernel, page) {

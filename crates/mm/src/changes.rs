@@ -349,7 +349,7 @@ changes! {
 
     /// A page of zeros that fails in a huge leaf keeps its place when the folio is split, instead of becoming the zero page.
     split_keeps_failed_zeros {
-        since: Turn::between("6.16", "6.18").also_in(&["6.12.117", "6.17.13"]),
+        since: Turn::between("6.16", "6.18").also_in(&["6.12.107", "6.17.13"]),
         file: "mm/migrate.c, try_to_map_unused_to_zeropage",
         probe: Probe::Plays {
             scenario: r#"
@@ -388,6 +388,36 @@ changes! {
                 madvise(0x40000000, 4K, MADV_COLLAPSE)
             ",
             shows: Shows::Results,
+        },
+    }
+
+    /// A page of the huge zero page that fails is the kernel's own, and `EBUSY`; before, its folio could not be split, which is `EHWPOISON`.
+    hwpoison_knows_huge_zero {
+        since: Turn::at("6.19"),
+        file: "mm/memory-failure.c, memory_failure",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                touch(0x40000000, 4K, READ)
+                hwpoison(0x40001000)
+            "#,
+            shows: Shows::Results,
+        },
+    }
+
+    /// pagemap knows the huge zero page by its special bit; before, it took it for a page of a file.
+    pagemap_knows_huge_zero {
+        since: Turn::at("7.3"),
+        file: "fs/proc/task_mmu.c, pagemap_pmd_range_thp",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                touch(0x40000000, 4K, READ)
+                dump(0x40000000, 2M, "of a file, or not")
+            "#,
+            shows: Shows::Words,
         },
     }
 
@@ -547,7 +577,7 @@ changes! {
 
     /// `PAGEMAP_SCAN` reports empty, unprotected addresses as written; earlier, only in scans for that alone and where a table exists.
     scan_empty_is_written {
-        since: Turn::at("7.1").also_in(&["6.12.117"]),
+        since: Turn::at("7.1").also_in(&["6.12.107"]),
         file: "fs/proc/task_mmu.c, pagemap_scan_pte_hole",
         probe: Probe::Plays {
             scenario: r"
@@ -561,7 +591,7 @@ changes! {
 
     /// Reclaim of a lazyfree folio that was written to splits its huge leaf, where before it stayed.
     reclaim_splits_written_huge {
-        since: Turn::at("7.3").also_in(&["6.12.117"]),
+        since: Turn::at("7.3").also_in(&["6.12.107"]),
         file: "mm/rmap.c, try_to_unmap_one",
         probe: Probe::Plays {
             scenario: r#"
@@ -640,7 +670,7 @@ changes! {
 
     /// A folio queued for splitting stays queued after its migration; earlier it was forgotten.
     migration_requeues_split {
-        since: Turn::at("7.0").also_in(&["6.12.117"]),
+        since: Turn::at("7.0").also_in(&["6.12.107"]),
         file: "mm/migrate.c, migrate_folio_move",
         probe: Probe::Plays {
             scenario: r#"

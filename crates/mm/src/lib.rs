@@ -85,7 +85,9 @@ pub use madvise::cold::reclaim;
 pub use madvise::madvise;
 pub use madvise::remove::{is_migrating, punch_hole, take_holes, unmap_hole};
 pub use maps::{Backing, backings, find_file};
-pub use memory_failure::{fail_in_use, fail_page, kernels_page_error, page_to_fail, unmap_poisoned};
+pub use memory_failure::{
+    fail_in_use, fail_page, kernels_page_error, page_to_fail, unmap_poisoned, zero_page_error,
+};
 pub use mempolicy::numa_scan;
 pub use migrate::{
     Destination, begin_migration, end_migration, isolate_folios, migrating_folios, migration_target,

@@ -39,6 +39,12 @@ pub const fn kernels_page_error<A: Arch, H: TableMemory>(pt: &PageTables<A, H>) 
     if pt.rules.soft_offline_knows_kernel_pages { Errno::ENOTRECOVERABLE } else { Errno::EIO }
 }
 
+/// Why a zero page that failed cannot be dealt with.
+pub const fn zero_page_error<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, folio: FolioSpan) -> Errno {
+    let unsplit = folio.order > 0 && !pt.rules.hwpoison_knows_huge_zero;
+    if unsplit { Errno::EHWPOISON } else { Errno::EBUSY }
+}
+
 /// A page that failed, which is a folio of its own now, is never used again. An object keeps its failed page, so that who faults on it gets `SIGBUS`.
 pub fn fail_page<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, page: FolioSpan) {
     pt.pages.failed_in_use.remove(&page.head);

@@ -130,13 +130,16 @@ pub fn uffd_poison<A: Arch, H: TableMemory>(
     len: u64,
 ) -> Result<(), Errno> {
     let end = uffd_range_end::<A>(mm, start, len)?;
-    let vma = mm.vmas.find(start).filter(|vma| end <= vma.end && vma.uffd.is_some());
-    let vma = vma.ok_or(Errno::ENOENT)?.clone();
-    if !is_anon_or_shmem(k, &vma) {
-        return Err(Errno::EINVAL);
-    }
+    let vma = mm.vmas.find(start).ok_or(Errno::ENOENT)?.clone();
+    // Also where it is not registered: that is looked at later (`find_vma_and_prepare_anon`).
     if !vma.flags.contains(VmFlags::SHARED) {
         k.rmap.anon_vma_prepare::<A>(mm, &vma);
+    }
+    if end > vma.end || vma.uffd.is_none() {
+        return Err(Errno::ENOENT);
+    }
+    if !is_anon_or_shmem(k, &vma) {
+        return Err(Errno::EINVAL);
     }
     let mut addr = start;
     while addr < end {

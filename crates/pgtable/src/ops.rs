@@ -15,6 +15,9 @@ pub trait PteOps: TlbOps {
     /// Whether kernels before 7.3 free the tables that `MADV_DONTNEED` empties (`CONFIG_ARCH_SUPPORTS_PT_RECLAIM`).
     const ARCH_SUPPORTS_PT_RECLAIM: bool = false;
 
+    /// Whether the special bit of a huge leaf is looked at (`CONFIG_ARCH_SUPPORTS_PMD_PFNMAP`).
+    const ARCH_SUPPORTS_PMD_PFNMAP: bool = true;
+
     /// Whether the architecture frees tables in its own way (`CONFIG_HAVE_ARCH_TLB_REMOVE_TABLE`): `MADV_DONTNEED` leaves emptied ones.
     const HAVE_ARCH_TLB_REMOVE_TABLE: bool = false;
 

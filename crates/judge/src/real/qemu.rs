@@ -8,7 +8,7 @@ use super::record;
 use super::recording::{RealDump, Recording};
 use super::report;
 use super::{VerifyError, unless_stopped};
-use crate::golden::{Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
+use crate::golden::{GUEST_MEMORY, Golden, GoldenCall, GoldenDump, GoldenEntry, GoldenError, TEST_AREA};
 use crate::verdict::Verdict;
 use crate::verify::Beside;
 use ptelab_machine::mm::Absent;
@@ -512,6 +512,7 @@ impl Player {
             name: name.to_owned(),
             arch: self.image.port().to_owned(),
             kernel: version(release).to_owned(),
+            memory_mib: Some(self.image.guest().memory >> 20).filter(|mib| mib << 20 != GUEST_MEMORY),
             scenario: scenario.to_string().lines().map(str::to_owned).collect(),
             calls: recording
                 .calls

@@ -165,8 +165,9 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
         if is_page && page.mapcount == 1 {
             entry.pagemap |= Pagemap::EXCLUSIVE;
         }
-        // Where its leaf is not special, the huge zero page is taken for a page of a file.
-        let huge_zero_shows = !self.rules.huge_zero_special && level == Level::Pmd;
+        // Where its special bit is not looked at, the huge zero page is taken for a page of a file.
+        let is_known = self.rules.pagemap_knows_huge_zero && A::ARCH_SUPPORTS_PMD_PFNMAP;
+        let huge_zero_shows = !is_known && level == Level::Pmd;
         if (is_page || huge_zero_shows) && !self.pages.is_anon(page.folio) {
             entry.pagemap |= Pagemap::FILE;
         }

@@ -35,7 +35,7 @@ fn cases() -> BTreeMap<String, Case> {
         let golden = Golden::parse(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let text = golden.scenario.join("\n");
         let scenario = ptelab::scenario::parse(&text).expect("golden files are verified by another test");
-        let memory_mib = Some(golden::GUEST_MEMORY >> 20);
+        let memory_mib = Some(golden.memory() >> 20);
         let case = Case { name: golden.name.clone(), text, scenario, memory_mib };
         let known = cases.entry(golden.name).or_insert_with(|| case.clone());
         assert_eq!(known.text, case.text, "{} is another scenario under this name", path.display());
