@@ -272,4 +272,10 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
     fn arch_max_pkey(&self) -> Option<u8> {
         Some(if self.cpu.poe { 8 } else { 1 })
     }
+
+    /// Reading and execution may be disabled, too.
+    #[inline]
+    fn pkey_access_mask(&self) -> u64 {
+        0b1111
+    }
 }

@@ -275,6 +275,7 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn arch_calc_vm_prot_bits(prot: u64) -> VmFlags;
         fn vm_read_flags() -> VmFlags;
         fn arch_max_pkey() -> Option<u8>;
+        fn pkey_access_mask() -> u64;
         fn mmu_has_pkeys() -> bool;
         fn execute_only_pkey() -> Option<u8>;
     }

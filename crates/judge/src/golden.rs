@@ -163,8 +163,9 @@ impl Golden {
         let dumps = self.dumps.iter().map(GoldenDump::to_text).collect::<Vec<_>>().join(",\n");
         let (name, arch, kernel) = (spaced(&self.name), spaced(&self.arch), spaced(&self.kernel));
         let scenario = self.scenario.iter().map(spaced).collect::<Vec<_>>().join(",\n  ");
+        let memory = self.memory_mib.map_or_else(String::new, |mib| format!(" \"memory_mib\": {mib},\n"));
         format!(
-            "{{\n \"name\": {name},\n \"arch\": {arch},\n \"kernel\": {kernel},\n \"scenario\": [\n  {scenario}\n ],\n \
+            "{{\n \"name\": {name},\n \"arch\": {arch},\n \"kernel\": {kernel},\n{memory} \"scenario\": [\n  {scenario}\n ],\n \
              \"calls\": [\n  {calls}\n ],\n \"dumps\": [\n{dumps}\n ]\n}}\n"
         )
     }

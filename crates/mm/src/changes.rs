@@ -391,6 +391,22 @@ changes! {
         },
     }
 
+    /// A write to the huge zero page puts a huge page in its place, instead of splitting it.
+    huge_zero_write_replaces {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/huge_memory.c, do_huge_zero_wp_pmd",
+        probe: Probe::Plays {
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                touch(0x40000000, 4K, READ)
+                touch(0x40000000, 4K, WRITE)
+                dump(0x40000000, 2M, "huge, or split")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// A page of the huge zero page that fails is the kernel's own, and `EBUSY`; before, its folio could not be split, which is `EHWPOISON`.
     hwpoison_knows_huge_zero {
         since: Turn::at("6.19"),
@@ -685,6 +701,52 @@ changes! {
                 dump(0x40000000, 64K, "moved twice")
             "#,
             shows: Shows::Pages,
+        },
+    }
+
+    /// Reclaim that splits a folio takes its pages in falling order, after the first.
+    split_lists_backwards {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/huge_memory.c, __split_unmapped_folio",
+        probe: Probe::Plays {
+            scenario: r#"
+                swapon(48K)
+                thp("64kB", "always")
+                mmap(0x40000000, 64K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 64K)
+                madvise(0x40000000, 64K, MADV_PAGEOUT)
+                dump(0x40000000, 64K, "the first pages are in swap, or the last")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
+    /// A userfaultfd unregisters no memory that another has registered.
+    uffd_unregisters_own {
+        since: Turn::between("6.16", "6.17"),
+        file: "fs/userfaultfd.c, userfaultfd_unregister",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                uffd(0x40000000, 4K, WP)
+                uffd(0x40001000, 4K, WP|WP_UNPOPULATED)
+                uffd_unregister(0x40000000, 8K)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// Memory of `MAP_DROPPABLE` is not locked by `MCL_FUTURE`; it is faulted in.
+    droppable_is_never_locked {
+        since: Turn::at("7.0").also_in(&["6.12.117"]),
+        file: "mm/vma.c, __mmap_region",
+        probe: Probe::Plays {
+            scenario: r#"
+                mlockall(MCL_FUTURE)
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_DROPPABLE|MAP_ANONYMOUS, -1, 0)
+                dump(0x40000000, 4K, "locked, or not")
+            "#,
+            shows: Shows::Words,
         },
     }
 

@@ -154,7 +154,7 @@ fn do_huge_pmd_wp_page<A: Arch, H: TableMemory>(
     true
 }
 
-/// A write to the huge zero page: a huge folio takes its place, or it is split.
+/// A write to the huge zero page: a huge folio takes its place, or it is split, as always in releases before that.
 fn do_huge_zero_wp_pmd<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -162,8 +162,13 @@ fn do_huge_zero_wp_pmd<A: Arch, H: TableMemory>(
     pmdp: Ptep,
     base: VirtAddr,
 ) -> bool {
-    let anon_vma = k.rmap.anon_vma_prepare::<A>(mm, vma);
-    let Some(folio) = alloc_huge(&mut k.pt, mm, vma, anon_vma, base) else {
+    let folio = if k.pt.rules.huge_zero_write_replaces {
+        let anon_vma = k.rmap.anon_vma_prepare::<A>(mm, vma);
+        alloc_huge(&mut k.pt, mm, vma, anon_vma, base)
+    } else {
+        None
+    };
+    let Some(folio) = folio else {
         k.because(&cause::fault_huge_shared, |k| k.pt.split_huge_pmd(mm, vma, pmdp, base));
         return false;
     };

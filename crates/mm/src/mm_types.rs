@@ -148,7 +148,7 @@ impl Pkeys {
     #[inline]
     pub(crate) fn permit(&self, key: u8, access: Access) -> bool {
         let denying = match access {
-            Access::Read => PkeyRights::DISABLE_ACCESS,
+            Access::Read => PkeyRights::DISABLE_ACCESS.union(PkeyRights::DISABLE_READ),
             Access::Write => PkeyRights::DISABLE_ACCESS.union(PkeyRights::DISABLE_WRITE),
         };
         self.denied.get(usize::from(key)).is_some_and(|denied| !denied.intersects(denying))

@@ -9,7 +9,7 @@ use crate::mm_types::Mm;
 use crate::mseal::check_unsealed;
 use crate::pkeys::{override_pkey, prepare_execute_only};
 use crate::util::{charge, enough_memory, uncharge};
-use crate::vm_area::{FileId, STACK_GUARD_PAGES, Vma};
+use crate::vm_area::{FileId, LOCKED_MASK, STACK_GUARD_PAGES, Vma};
 use crate::vma::{insert_vma, isolate, release, vma_set_page_prot};
 use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, FileMode, HUGE_SHIFT, MapFlags, Prot};
@@ -318,7 +318,11 @@ fn mmap_region<A: Arch, H: TableMemory>(
     }
     let soft_dirty = flags & VmFlags::SOFTDIRTY;
     let at = insert_vma(k, mm, vma);
-    mm.vmas.at_mut(at).flags |= soft_dirty;
+    let vma = mm.vmas.at_mut(at);
+    vma.flags |= soft_dirty;
+    if flags.contains(VmFlags::DROPPABLE) && k.pt.rules.droppable_is_never_locked {
+        vma.flags -= LOCKED_MASK;
+    }
     vma_set_page_prot(k, mm, at);
     Ok(())
 }

@@ -37,7 +37,6 @@ use ptelab_uapi::{Errno, PkeyRights, Prot};
 use std::ops::Range;
 
 /// `PKEY_ACCESS_MASK`
-const PKEY_ACCESS_MASK: PkeyRights = PkeyRights::DISABLE_ACCESS.union(PkeyRights::DISABLE_WRITE);
 
 /// A batch in its transaction: `oldpte` is what start returned for the first entry, `ptent` what it is to become.
 #[derive(Clone, Copy)]
@@ -530,8 +529,12 @@ pub fn pkey_alloc<A: Arch, H: TableMemory>(
 ) -> Result<u8, Errno> {
     let count = k.pt.arch.arch_max_pkey().ok_or(Errno::ENOSYS)?;
     let none_known = count == 0 && k.pt.arch.mmu_has_pkeys();
-    if flags != 0 || !PKEY_ACCESS_MASK.contains(rights) || none_known {
+    if flags != 0 || rights.bits() & !k.pt.arch.pkey_access_mask() != 0 || none_known {
         return Err(Errno::EINVAL);
+    }
+    // Key 0 alone is none to give out.
+    if count <= 1 {
+        return Err(Errno::ENOSPC);
     }
     mm.pkeys.alloc(count, rights).ok_or(Errno::ENOSPC)
 }

@@ -65,7 +65,7 @@ pub fn uffd_register<A: Arch, H: TableMemory>(
 /// Ends the registration of a range, and its protection (`UFFDIO_UNREGISTER`).
 ///
 /// # Errors
-/// `EINVAL` for a range that is not whole pages, where nothing is mapped, and for files.
+/// `EINVAL` for a range that is not whole pages, where nothing is mapped, for files, and for what several userfaultfds have.
 #[tracing::instrument(level = "trace", skip(k, mm))]
 pub fn uffd_unregister<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
@@ -81,7 +81,13 @@ pub fn uffd_unregister<A: Arch, H: TableMemory>(
     if !mm.vmas.range(start, end).all(|vma| vma_can_userfault(k, vma, features(vma))) {
         return Err(Errno::EINVAL);
     }
-    for vma in uffd_parts(mm, start, end) {
+    let parts = uffd_parts(mm, start, end);
+    let mut contexts = parts.iter().filter_map(|vma| vma.uffd);
+    let of_one = contexts.next().is_none_or(|first| contexts.all(|other| other == first));
+    if !of_one && k.pt.rules.uffd_unregisters_own {
+        return Err(Errno::EINVAL);
+    }
+    for vma in parts {
         if vma.uffd.is_some() {
             let (from, to) = (vma.start.max(start), vma.end.min(end));
             uffd_wp_range(k, mm, &vma, (from, to), Switch::Off)?;

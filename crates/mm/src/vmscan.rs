@@ -46,7 +46,9 @@ fn pageout<A: Arch, H: TableMemory>(
         k.because(&cause::lazyfree, |k| discard(&mut k.pt, mm, tlb, folio));
         return;
     }
-    let whole = folio.order == 0 || k.pt.arch.arch_wants_thp_swap();
+    // A folio that is mapped in part is split right away.
+    let in_one = k.pt.arch.arch_wants_thp_swap() && !k.pt.pages.is_partially_mapped(folio);
+    let whole = folio.order == 0 || in_one;
     let fresh_first = k.pt.rules.swap_prefers_fresh_clusters;
     let slots = if whole { k.swap.folio_alloc_swap(&k.pt.pages, folio, fresh_first) } else { None };
     if let Some(first) = slots {
@@ -56,13 +58,28 @@ fn pageout<A: Arch, H: TableMemory>(
         if !k.because(&cause::swap_split, |k| split_folio(&mut k.pt, mm, folio)) {
             return;
         }
-        for page in folio.parts(0) {
+        let mut parts: Vec<FolioSpan> = folio.parts(0).collect();
+        if k.pt.rules.split_lists_backwards {
+            parts[1..].reverse();
+        }
+        for page in parts {
             // A page that the split freed is free, or in use again by now.
             let same = k.pt.pages.is_anon(page) && k.pt.pages.owner(page).0 == owner;
-            if same && k.pt.pages.folio_mapcount(page) == 1 {
-                pageout(k, mm, tlb, page);
+            match k.pt.pages.folio_mapcount(page) {
+                0 => pass_slot(k, page),
+                1 if same => pageout(k, mm, tlb, page),
+                _ => {}
             }
         }
+    }
+}
+
+/// A page that a split left unmapped, such as one of zeros, gets a slot like the others, which is free again with the page.
+fn pass_slot<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, page: FolioSpan) {
+    let fresh_first = k.pt.rules.swap_prefers_fresh_clusters;
+    if let Some(slot) = k.swap.folio_alloc_swap(&k.pt.pages, page, fresh_first) {
+        k.swap.dup(slot);
+        k.swap.put(&mut k.pt.pages, slot);
     }
 }
 

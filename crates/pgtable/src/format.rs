@@ -712,6 +712,12 @@ pub trait EntryFormat: Sized {
         None
     }
 
+    /// The access rights that `pkey_alloc` knows (`PKEY_ACCESS_MASK`).
+    #[inline]
+    fn pkey_access_mask(&self) -> u64 {
+        0b11
+    }
+
     /// Whether the MMU has the keys that the calls are for (`MMU_FTR_PKEY`): else `pkey_alloc` finds none, and `pkey_free` may not.
     #[inline]
     fn mmu_has_pkeys(&self) -> bool {

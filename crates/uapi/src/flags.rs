@@ -202,12 +202,11 @@ flags! {
         DISABLE_ACCESS = 1;
         /// Not written.
         DISABLE_WRITE = 2;
+        /// Not executed, on some ports.
+        DISABLE_EXECUTE = 4;
+        /// Not read, on arm64.
+        DISABLE_READ = 8;
     }
-    last [
-        // Those of some ports, which programs also try on others.
-        Named::alias("PKEY_DISABLE_EXECUTE", 4),
-        Named::alias("PKEY_DISABLE_READ", 8),
-    ]
 }
 
 flags! {

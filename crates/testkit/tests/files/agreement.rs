@@ -3,7 +3,7 @@
 
 use libtest_mimic::{Failed, Trial};
 use ptelab::compare::{Comparison, compare_pair};
-use ptelab::{Golden, HwKind, RunReport, golden};
+use ptelab::{Golden, HwKind, RunReport};
 use ptelab_testkit::agreement::{ByRight, DifferingWords, Reason, differing};
 use ptelab_testkit::{Case, fixtures, stem};
 use std::collections::{BTreeMap, BTreeSet};
