@@ -169,8 +169,23 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         pid: Pid,
         call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
     ) -> Returned {
-        let (kernel, mm) = self.process(pid)?;
-        Ok(call(kernel, mm)?)
+        Ok(self.lending(pid, false, call)??)
+    }
+
+    /// Does something in a process, to which the others' address spaces are lent, where it says so and where there are nodes: a hint
+    /// fault moves what they map too.
+    fn lending<T>(
+        &mut self,
+        pid: Pid,
+        lends: bool,
+        does: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> T,
+    ) -> Result<T, CallError> {
+        if lends || self.kernel.nodes > 1 {
+            self.kernel.pt.others = self.processes.lend(pid);
+        }
+        let done = self.process(pid).map(|(kernel, mm)| does(kernel, mm));
+        self.processes.take_back(std::mem::take(&mut self.kernel.pt.others));
+        done
     }
 
     /// The same of advice, which concerns others where it splits folios that they map too, and where it punches holes.
@@ -179,11 +194,8 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         pid: Pid,
         call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
     ) -> Returned {
-        if self.kernel.pt.guesses_mapped_shared() {
-            self.kernel.pt.others = self.processes.lend(pid);
-        }
-        let advised = self.value(pid, call);
-        self.processes.take_back(std::mem::take(&mut self.kernel.pt.others));
+        let lends = self.kernel.pt.guesses_mapped_shared();
+        let advised = self.lending(pid, lends, call).and_then(|advised| Ok(advised?));
         self.punch_holes().and(advised)
     }
 
@@ -241,8 +253,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         mut access: impl FnMut(&mut Kernel<A, H>, &mut Mm) -> Result<T, FaultError>,
     ) -> Result<T, CallError> {
         loop {
-            let (kernel, mm) = self.process(pid)?;
-            return match access(kernel, mm) {
+            return match self.lending(pid, false, &mut access)? {
                 Ok(done) => Ok(done),
                 Err(FaultError::InDevice(pfn)) => {
                     let page = FolioSpan { head: pfn, order: 0 };

@@ -107,7 +107,12 @@ pub(crate) fn migrated_pte<A: Arch, H: TableMemory>(
 }
 
 /// The same for a huge leaf, where dirty comes last and may make it soft-dirty (`remove_migration_pmd`).
-fn migrated_pmd<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, leaf: SoftLeaf, pfn: Pfn) -> Pte {
+pub(crate) fn migrated_pmd<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    vma: &Vma,
+    leaf: SoftLeaf,
+    pfn: Pfn,
+) -> Pte {
     let arch = &pt.arch;
     let has = |flag| leaf.flags.contains(flag);
     let mut pmd = arch.pfn_pmd(pfn, vma.page_prot);
