@@ -17,6 +17,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         if let Some(errno) = self.refuses(call) {
             return Outcome::Failed(CallError::Errno(errno));
         }
+        self.kernel.pt.pages.alloc_node = self.processes.bound_to(pid);
         let returned = self.returned(pid, call);
         if let (Call::Check { byte, .. }, Ok(read)) = (call, returned)
             && read != u64::from(*byte)
@@ -88,7 +89,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             Call::SoftOffline { addr } => self.soft_offline(pid, addr),
             Call::Thp { size, mode } => self.done(pid, |k, _| thp(k, size, mode)),
             Call::Numa { nodes } => self.done(pid, |k, _| numa(k, nodes)),
-            Call::NumaAlloc { node } => self.done(pid, |k, _| numa_alloc(k, (node < 64).then_some(node))),
+            Call::NumaAlloc { node } => self.numa_alloc(pid, (node < 64).then_some(node)),
             // How many pages were looked at is the kernel's own business.
             Call::NumaScan { addr, len } => self.done(pid, |k, mm| {
                 if A::NUMA {
@@ -293,7 +294,21 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     fn fork(&mut self, pid: Pid) -> Returned {
         let (kernel, mm) = self.process(pid)?;
         let child = mm::fork(kernel, mm)?;
-        Ok(self.processes.add(child).into())
+        let child = self.processes.add(child);
+        self.processes.inherit(pid, child);
+        Ok(child.into())
+    }
+
+    fn numa_alloc(&mut self, pid: Pid, node: Option<u8>) -> Returned {
+        self.mm(pid)?;
+        if !A::NUMA {
+            return Err(Errno::ENOSYS.into());
+        }
+        if node.is_some_and(|node| node >= self.kernel.nodes) {
+            return Err(Errno::EINVAL.into());
+        }
+        self.processes.bind(pid, node);
+        Ok(0)
     }
 
     fn execve(&mut self, pid: Pid) -> Returned {
@@ -352,7 +367,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         }
         let ends = folios
             .into_iter()
-            .map(|folio| self.finish_migration(folio, Destination::Memory, Destination::Memory));
+            .map(|folio| self.finish_migration(folio, Destination::OtherNode, Destination::Memory));
         ends.fold(Ok(()), Result::and).map(zero)
     }
 
@@ -468,17 +483,6 @@ const fn numa<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, nodes: u8) -> 
         return Err(Errno::EINVAL);
     }
     kernel.nodes = nodes;
-    Ok(())
-}
-
-fn numa_alloc<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, node: Option<u8>) -> Result<(), Errno> {
-    if !A::NUMA {
-        return Err(Errno::ENOSYS);
-    }
-    if node.is_some_and(|node| node >= kernel.nodes) {
-        return Err(Errno::EINVAL);
-    }
-    kernel.pt.pages.alloc_node = node;
     Ok(())
 }
 
