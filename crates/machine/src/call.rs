@@ -17,6 +17,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         if let Some(errno) = self.refuses(call) {
             return Outcome::Failed(CallError::Errno(errno));
         }
+        self.kernel.pt.pages.alloc_node = self.processes.bound_to(pid);
         let returned = self.returned(pid, call);
         if let (Call::Check { byte, .. }, Ok(read)) = (call, returned)
             && read != u64::from(*byte)
@@ -88,7 +89,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             Call::SoftOffline { addr } => self.soft_offline(pid, addr),
             Call::Thp { size, mode } => self.done(pid, |k, _| thp(k, size, mode)),
             Call::Numa { nodes } => self.done(pid, |k, _| numa(k, nodes)),
-            Call::NumaAlloc { node } => self.done(pid, |k, _| numa_alloc(k, (node < 64).then_some(node))),
+            Call::NumaAlloc { node } => self.numa_alloc(pid, (node < 64).then_some(node)),
             // How many pages were looked at is the kernel's own business.
             Call::NumaScan { addr, len } => self.done(pid, |k, mm| {
                 if A::NUMA {
@@ -169,8 +170,23 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         pid: Pid,
         call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
     ) -> Returned {
-        let (kernel, mm) = self.process(pid)?;
-        Ok(call(kernel, mm)?)
+        Ok(self.lending(pid, false, call)??)
+    }
+
+    /// Does something in a process, to which the others' address spaces are lent, where it says so and where there are nodes: a hint
+    /// fault moves what they map too.
+    fn lending<T>(
+        &mut self,
+        pid: Pid,
+        lends: bool,
+        does: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> T,
+    ) -> Result<T, CallError> {
+        if lends || self.kernel.nodes > 1 {
+            self.kernel.pt.others = self.processes.lend(pid);
+        }
+        let done = self.process(pid).map(|(kernel, mm)| does(kernel, mm));
+        self.processes.take_back(std::mem::take(&mut self.kernel.pt.others));
+        done
     }
 
     /// The same of advice, which concerns others where it splits folios that they map too, and where it punches holes.
@@ -179,11 +195,8 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         pid: Pid,
         call: impl FnOnce(&mut Kernel<A, H>, &mut Mm) -> Result<u64, Errno>,
     ) -> Returned {
-        if self.kernel.pt.guesses_mapped_shared() {
-            self.kernel.pt.others = self.processes.lend(pid);
-        }
-        let advised = self.value(pid, call);
-        self.processes.take_back(std::mem::take(&mut self.kernel.pt.others));
+        let lends = self.kernel.pt.guesses_mapped_shared();
+        let advised = self.lending(pid, lends, call).and_then(|advised| Ok(advised?));
         self.punch_holes().and(advised)
     }
 
@@ -241,8 +254,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         mut access: impl FnMut(&mut Kernel<A, H>, &mut Mm) -> Result<T, FaultError>,
     ) -> Result<T, CallError> {
         loop {
-            let (kernel, mm) = self.process(pid)?;
-            return match access(kernel, mm) {
+            return match self.lending(pid, false, &mut access)? {
                 Ok(done) => Ok(done),
                 Err(FaultError::InDevice(pfn)) => {
                     let page = FolioSpan { head: pfn, order: 0 };
@@ -282,7 +294,21 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     fn fork(&mut self, pid: Pid) -> Returned {
         let (kernel, mm) = self.process(pid)?;
         let child = mm::fork(kernel, mm)?;
-        Ok(self.processes.add(child).into())
+        let child = self.processes.add(child);
+        self.processes.inherit(pid, child);
+        Ok(child.into())
+    }
+
+    fn numa_alloc(&mut self, pid: Pid, node: Option<u8>) -> Returned {
+        self.mm(pid)?;
+        if !A::NUMA {
+            return Err(Errno::ENOSYS.into());
+        }
+        if node.is_some_and(|node| node >= self.kernel.nodes) {
+            return Err(Errno::EINVAL.into());
+        }
+        self.processes.bind(pid, node);
+        Ok(0)
     }
 
     fn execve(&mut self, pid: Pid) -> Returned {
@@ -341,7 +367,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         }
         let ends = folios
             .into_iter()
-            .map(|folio| self.finish_migration(folio, Destination::Memory, Destination::Memory));
+            .map(|folio| self.finish_migration(folio, Destination::OtherNode, Destination::Memory));
         ends.fold(Ok(()), Result::and).map(zero)
     }
 
@@ -457,17 +483,6 @@ const fn numa<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, nodes: u8) -> 
         return Err(Errno::EINVAL);
     }
     kernel.nodes = nodes;
-    Ok(())
-}
-
-fn numa_alloc<A: Arch, H: TableMemory>(kernel: &mut Kernel<A, H>, node: Option<u8>) -> Result<(), Errno> {
-    if !A::NUMA {
-        return Err(Errno::ENOSYS);
-    }
-    if node.is_some_and(|node| node >= kernel.nodes) {
-        return Err(Errno::EINVAL);
-    }
-    kernel.pt.pages.alloc_node = node;
     Ok(())
 }
 

@@ -67,7 +67,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         to: Destination,
         from: Destination,
     ) -> Result<(), CallError> {
-        let target = mm::migration_target(&mut self.kernel, folio);
+        let target = mm::migration_target(&mut self.kernel, folio, to);
         let (new, to) = target.map_or((folio, from), |new| (new, to));
         self.everywhere(|kernel, mm| mm::remove_migration_ptes(&mut kernel.pt, mm, folio, new, to));
         mm::end_migration(&mut self.kernel.pt, folio, new);

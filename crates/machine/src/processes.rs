@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 pub(crate) struct Processes {
     of: BTreeMap<Pid, MmId>,
     mms: BTreeMap<MmId, Mm>,
+    /// Nodes that new pages of a process are bound to (`MPOL_BIND`), where they are.
+    bound: BTreeMap<Pid, u8>,
     next: Pid,
 }
 
 impl Processes {
     /// Process 1.
     pub(crate) fn new(init: Mm) -> Self {
-        let mut all = Self { of: BTreeMap::new(), mms: BTreeMap::new(), next: 1 };
+        let mut all = Self { of: BTreeMap::new(), mms: BTreeMap::new(), bound: BTreeMap::new(), next: 1 };
         all.add(init);
         all
     }
@@ -23,7 +25,7 @@ impl Processes {
     /// One process, of this number.
     pub(crate) fn only(pid: Pid, mm: Mm) -> Self {
         let of = BTreeMap::from([(pid, mm.id)]);
-        Self { of, mms: BTreeMap::from([(mm.id, mm)]), next: pid + 1 }
+        Self { of, mms: BTreeMap::from([(mm.id, mm)]), bound: BTreeMap::new(), next: pid + 1 }
     }
 
     pub(crate) fn pids(&self) -> Vec<Pid> {
@@ -56,7 +58,25 @@ impl Processes {
         let id = *self.of.get(&pid)?;
         let child = self.next_pid();
         self.of.insert(child, id);
+        self.inherit(pid, child);
         Some(child)
+    }
+
+    /// A child has its parent's policy.
+    pub(crate) fn inherit(&mut self, parent: Pid, child: Pid) {
+        self.bind(child, self.bound_to(parent));
+    }
+
+    /// Binds new pages of a process to a node, or to none.
+    pub(crate) fn bind(&mut self, pid: Pid, node: Option<u8>) {
+        match node {
+            Some(node) => self.bound.insert(pid, node),
+            None => self.bound.remove(&pid),
+        };
+    }
+
+    pub(crate) fn bound_to(&self, pid: Pid) -> Option<u8> {
+        self.bound.get(&pid).copied()
     }
 
     /// Gives a process another address space; returns the old one unless another process shares it.
@@ -69,6 +89,7 @@ impl Processes {
     /// Ends a process; returns its address space unless another process shares it.
     pub(crate) fn remove(&mut self, pid: Pid) -> Result<Option<Mm>, CallError> {
         let id = self.of.remove(&pid).ok_or(CallError::NoProcess(pid))?;
+        self.bound.remove(&pid);
         Ok(self.put(id))
     }
 

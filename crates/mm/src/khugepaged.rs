@@ -99,9 +99,10 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     };
     collapse_scan(&k.pt, vma, table)?;
     let anon_vma = vma.anon_vma.ok_or(Failed::Stops(Errno::EINVAL))?;
+    let node = find_target_node(&k.pt, table);
     collapse_swapin(k, mm, vma, table, base)?;
     let sources = collapse_isolate(&k.pt, table)?;
-    let folio = k.pt.alloc_folio(A::PMD_ORDER).ok_or(Failed::Stops(Errno::ENOMEM))?;
+    let folio = k.pt.alloc_folio_on(A::PMD_ORDER, node).ok_or(Failed::Stops(Errno::ENOMEM))?;
     let head = folio.head;
     folio_add_new_anon_rmap(&mut k.pt, vma, anon_vma, folio, base);
     for (from, i) in sources.into_iter().zip(0..) {
@@ -170,6 +171,21 @@ fn collapse_scan<A: Arch, H: TableMemory>(
         }
     }
     if writable { Ok(()) } else { Err(Failed::GoesOn) }
+}
+
+/// The node that has most of the pages of a table, the first of several, whatever the process's policy says
+/// (`hpage_collapse_find_target_node`). What is in swap does not count.
+fn find_target_node<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, table: Ptep) -> u8 {
+    let mut node_load = [0; 64];
+    for &word in pt.hw.peek_table(table, A::PTRS_PER_PTE) {
+        let pte = Pte(word);
+        if pt.arch.pte_present(pte) && !is_empty(pt, pte) {
+            let folio = pt.hw.peek_folio(pt.arch.pte_pfn(pte));
+            node_load[usize::from(pt.pages.node(folio))] += 1;
+        }
+    }
+    let most = node_load.iter().max();
+    node_load.iter().zip(0..).find(|(load, _)| Some(*load) == most).map_or(0, |(_, node)| node)
 }
 
 /// The pages that a table maps, none of which is elsewhere; `None` for what is empty (`__collapse_huge_page_isolate`).

@@ -4,7 +4,7 @@
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
-use crate::pages::MapLevel;
+use crate::pages::{CPU_NODE, MapLevel};
 use crate::rmap::{Mapped, folio_entries, folio_pmds, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
@@ -16,8 +16,10 @@ use ptelab_uapi::Errno;
 /// Where a folio goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To memory: entries map it again.
+    /// To memory of its node: entries map it again.
     Memory,
+    /// To memory of another node, where there is one.
+    OtherNode,
     /// To a device's own memory, which processes cannot reach.
     Device,
 }
@@ -107,7 +109,12 @@ pub(crate) fn migrated_pte<A: Arch, H: TableMemory>(
 }
 
 /// The same for a huge leaf, where dirty comes last and may make it soft-dirty (`remove_migration_pmd`).
-fn migrated_pmd<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, leaf: SoftLeaf, pfn: Pfn) -> Pte {
+pub(crate) fn migrated_pmd<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    vma: &Vma,
+    leaf: SoftLeaf,
+    pfn: Pfn,
+) -> Pte {
     let arch = &pt.arch;
     let has = |flag| leaf.flags.contains(flag);
     let mut pmd = arch.pfn_pmd(pfn, vma.page_prot);
@@ -251,12 +258,18 @@ pub fn migrating_folios<A: Arch, H: TableMemory>(
     Ok(folios)
 }
 
-/// A copy of a folio for its migration, on the same node, unmapped; `None` where memory has no room for it.
+/// A copy of a folio for its migration, unmapped; `None` where memory has no room for it.
 pub fn migration_target<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     folio: FolioSpan,
+    to: Destination,
 ) -> Option<FolioSpan> {
-    let new = k.pt.copy_folio(folio, k.pt.pages.node(folio))?;
+    let node = match k.pt.pages.node(folio) {
+        // Of two nodes, the first and any other.
+        own if to == Destination::OtherNode && k.nodes > 1 => u8::from(own == CPU_NODE),
+        own => own,
+    };
+    let new = k.pt.copy_folio(folio, node)?;
     k.pt.pages.hold(new);
     requeue_deferred_split(&mut k.pt, folio, new);
     replace_object_page(k, folio, new);
@@ -289,7 +302,9 @@ pub fn remove_migration_ptes<A: Arch, H: TableMemory>(
             pt.pages.map(new, pfn, MapLevel::Ptes(1), mm.id);
             pt.pages.set_exclusive(pfn, 1, exclusive);
             let (pte, cause) = match to {
-                Destination::Memory => (migrated_pte(pt, &vma, leaf, pfn), &cause::migrate_end),
+                Destination::Memory | Destination::OtherNode => {
+                    (migrated_pte(pt, &vma, leaf, pfn), &cause::migrate_end)
+                }
                 Destination::Device => (pt.soft_word(device_leaf(leaf, pfn)), &cause::device_private),
             };
             pt.because(cause, |pt| {

@@ -73,7 +73,7 @@ pub enum MapLevel {
 /// All frames of a machine.
 #[derive(Clone, Debug)]
 pub struct Pages {
-    /// Node that new folios go to (`MPOL_BIND`), or the CPU's own.
+    /// Node that new folios of the process go to whose call is made (`MPOL_BIND`), or the CPU's own.
     pub alloc_node: Option<u8>,
     /// Folios that `MADV_FREE` gave up, and that reclaim does not know of yet (`cpu_fbatches.lru_lazyfree`).
     pub(crate) lazyfree_batch: Vec<FolioSpan>,

@@ -168,7 +168,7 @@ calls! {
     Setting {
         /// Sets the number of memory nodes.
         Numa = "numa" { nodes: Nodes };
-        /// Sets the node of new pages; 64 stands for the node of the CPU.
+        /// Sets the node of the process's new pages, which its children inherit; 64 stands for the node of the CPU.
         NumaAlloc = "numa_alloc" { node: Node };
     }
     Control {

@@ -62,7 +62,7 @@ pub(crate) fn do_device_page<A: Arch, H: TableMemory>(
     }
     begin_migration(&mut k.pt, folio);
     try_to_migrate(&mut k.pt, mm, folio);
-    let target = migration_target(k, folio);
+    let target = migration_target(k, folio, Destination::Memory);
     let (new, to) = target.map_or((folio, Destination::Device), |new| (new, Destination::Memory));
     remove_migration_ptes(&mut k.pt, mm, folio, new, to);
     end_migration(&mut k.pt, folio, new);

@@ -4,10 +4,9 @@ use crate::cause;
 use crate::huge_memory::change::can_change_pmd_writable;
 use crate::kernel::Kernel;
 use crate::memory::fault::Fault;
-use crate::misplaced::{migrate_huge, migrate_misplaced_folio};
+use crate::misplaced::migrate_misplaced_folio;
 use crate::mm_types::Mm;
 use crate::mprotect::writable::can_change_pte_writable;
-use crate::pages::CPU_NODE;
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use crate::vma::vma_wants_manual_pte_write_upgrade;
@@ -27,10 +26,7 @@ pub(crate) fn do_numa_page<A: Arch, H: TableMemory>(
     let writable = could_be_writable(k, vma, restored);
     k.because(&cause::fault_numa, |k| {
         k.pt.hw.event(Event::Fault(FaultKind::Numa));
-        if let Some(folio) = folio
-            && k.pt.pages.node(folio) != CPU_NODE
-            && migrate_misplaced_folio(&mut k.pt, mm, folio)
-        {
+        if folio.is_some_and(|folio| migrate_misplaced_folio(k, mm, vma, folio)) {
             return;
         }
         match folio.filter(|folio| folio.order > 0) {
@@ -99,10 +95,8 @@ pub(crate) fn do_huge_pmd_numa_page<A: Arch, H: TableMemory>(
     base: VirtAddr,
 ) {
     k.pt.hw.event(Event::Fault(FaultKind::Numa));
-    if let Some(folio) = k.pt.vm_normal_folio_pmd(pmd)
-        && k.pt.pages.node(folio) != CPU_NODE
-        && k.because(&cause::migrate_misplaced, |k| migrate_huge(&mut k.pt, mm, vma, folio, pmdp, base))
-    {
+    let folio = k.pt.vm_normal_folio_pmd(pmd);
+    if folio.is_some_and(|folio| migrate_misplaced_folio(k, mm, vma, folio)) {
         return;
     }
     let mut pmd = k.pt.arch.pmd_mkyoung(k.pt.arch.pmd_modify(pmd, vma.page_prot));

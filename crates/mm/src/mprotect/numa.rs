@@ -5,13 +5,15 @@ use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{Arch, FolioSpan, TableMemory};
 
-/// Whether a hint fault could do anything for this folio: not where another process shares it, nor where it is on the CPU's
-/// node already (processes here have one thread).
+/// Whether a hint fault could do anything for this folio: not where another process shares it, nor for dirty memory that reclaim takes
+/// for a file's (`folio_is_file_lru`: what `MADV_FREE` gave up), nor where it is on the CPU's node already (processes here have one
+/// thread).
 pub(crate) fn folio_can_map_prot_numa<A: Arch, H: TableMemory>(
     pt: &PageTables<A, H>,
     vma: &Vma,
     folio: FolioSpan,
 ) -> bool {
     let shared_cow = vma.flags.is_cow() && pt.maybe_mapped_shared(folio);
-    !shared_cow && pt.pages.node(folio) != CPU_NODE
+    let dirty_file = pt.pages.is_lazyfree(folio) && pt.pages.is_dirty(folio);
+    !shared_cow && !dirty_file && pt.pages.node(folio) != CPU_NODE
 }

@@ -7,7 +7,11 @@ use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory};
 impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// A new folio on the node that new pages go to, if memory has one of this order.
     pub(crate) fn alloc_folio(&mut self, order: u32) -> Option<FolioSpan> {
-        let node = self.pages.alloc_node.unwrap_or(CPU_NODE);
+        self.alloc_folio_on(order, self.pages.alloc_node.unwrap_or(CPU_NODE))
+    }
+
+    /// The same on a given node.
+    pub(crate) fn alloc_folio_on(&mut self, order: u32, node: u8) -> Option<FolioSpan> {
         let Some(head) = self.pages.alloc(&mut self.hw, order, node) else {
             self.hw.event(Event::FolioFallback(order as u8));
             return None;
