@@ -5,9 +5,9 @@ use ptelab_pgtable::PteAttrs;
 use ptelab_pgtable::laws::{PortFacts, Setting};
 
 impl PortFacts for Loong64 {
-    const HUGE_SPECIAL: bool = false;
     const EMPTY_SOFT_OFFSET: Option<u64> = Some(0);
     const EXECUTE_ONLY: bool = false;
+    const HUGE_MKSPECIAL: bool = false;
     const MODIFY_MAKES_YOUNG: bool = true;
     const MODIFY_MAKES_OLD: bool = true;
     const DIRTY_ON_STORE: bool = true;

@@ -90,12 +90,6 @@ impl EntryFormat for Loong64 {
         pmd.without(PteBits::HUGE)
     }
 
-    /// It has no such helper for huge leaves.
-    #[inline]
-    fn pmd_mkspecial(&self, pmd: Pte) -> Pte {
-        pmd
-    }
-
     #[inline]
     fn mk_table(&self, table: PhysAddr, _: Level) -> Pte {
         Pte(CACHE_BASE | table.get())
@@ -155,6 +149,12 @@ impl EntryFormat for Loong64 {
     fn pte_mkdirty(&self, pte: Pte) -> Pte {
         let hardware = if pte.has(PteBits::WRITE) { PteBits::DIRTY } else { PteBits::empty() };
         pte.with(PteBits::MODIFIED | hardware)
+    }
+
+    /// It has no such helper for huge leaves.
+    #[inline]
+    fn pmd_mkspecial(&self, pmd: Pte) -> Pte {
+        pmd
     }
 
     /// Accessed is one of a protection's bits, so that none makes a page old; stores go through again with the first.

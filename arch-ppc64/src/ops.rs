@@ -11,9 +11,8 @@ const ACCESS_FLAGS: PteBits =
     PteBits::DIRTY.union(PteBits::SOFT_DIRTY).union(PteBits::ACCESSED).union(PteBits::RWX);
 
 impl<const SHIFT: u32> PteOps for Radix<SHIFT> {
-    const ARCH_SUPPORTS_PMD_PFNMAP: bool = false;
-
     const ATOMIC: bool = true;
+    const ARCH_SUPPORTS_PMD_PFNMAP: bool = false;
     const HAVE_ARCH_TLB_REMOVE_TABLE: bool = true;
     const HAVE_MOVE_TABLES: bool = true;
 

@@ -104,6 +104,7 @@ impl<P: PortFacts> PortFacts for Faulty<P> {
     const EXECUTE_ONLY: bool = P::EXECUTE_ONLY;
     const HUGE_SOFT_LEAVES: bool = P::HUGE_SOFT_LEAVES;
     const HUGE_SPECIAL: bool = P::HUGE_SPECIAL;
+    const HUGE_MKSPECIAL: bool = P::HUGE_MKSPECIAL;
     const HUGE_BY_PLACE: bool = P::HUGE_BY_PLACE;
     const MODIFY_MAKES_YOUNG: bool = P::MODIFY_MAKES_YOUNG;
     const MODIFY_MAKES_OLD: bool = P::MODIFY_MAKES_OLD;

@@ -433,7 +433,7 @@ changes! {
                 touch(0x40000000, 4K, READ)
                 dump(0x40000000, 2M, "of a file, or not")
             "#,
-            shows: Shows::Words,
+            shows: Shows::Pages,
         },
     }
 
@@ -746,7 +746,7 @@ changes! {
                 mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_DROPPABLE|MAP_ANONYMOUS, -1, 0)
                 dump(0x40000000, 4K, "locked, or not")
             "#,
-            shows: Shows::Words,
+            shows: Shows::Areas,
         },
     }
 

@@ -36,8 +36,6 @@ use ptelab_pgtable::{
 use ptelab_uapi::{Errno, PkeyRights, Prot};
 use std::ops::Range;
 
-/// `PKEY_ACCESS_MASK`
-
 /// A batch in its transaction: `oldpte` is what start returned for the first entry, `ptent` what it is to become.
 #[derive(Clone, Copy)]
 struct Batch {

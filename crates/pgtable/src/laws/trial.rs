@@ -19,6 +19,8 @@ pub trait PortFacts: Arch {
 
     /// Whether a huge leaf says that no page struct is behind it.
     const HUGE_SPECIAL: bool = true;
+    /// Whether `pmd_mkspecial` says it.
+    const HUGE_MKSPECIAL: bool = Self::HUGE_SPECIAL;
 
     /// Whether a huge leaf is told from a page by the table that it stands in only.
     const HUGE_BY_PLACE: bool = false;

@@ -225,7 +225,7 @@ pub(super) fn helpers_change_what_they_name<P: PortFacts>(t: &mut Trial<'_, P>) 
                 attrs.contains(PteAttrs::USER) || readable && !attrs.contains(PteAttrs::PROTNONE),
             );
             let expected = PteView::Present(Mapping { attrs, ..m });
-            let unsaid = m.level == Level::Pmd && name == "pte_mkspecial" && !P::HUGE_SPECIAL;
+            let unsaid = m.level == Level::Pmd && name == "pte_mkspecial" && !P::HUGE_MKSPECIAL;
             let expected = if unsaid { PteView::Present(m) } else { expected };
             let helper = if m.level == Level::Pmd { of_huge } else { of_page };
             t.word(|| name.to_owned(), (word, m.level), helper(t.port, word), expected)?;

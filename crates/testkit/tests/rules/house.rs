@@ -129,6 +129,10 @@ fn items_of(text: &str, heading: &str) -> Vec<String> {
     let Some((_, block)) = text.split_once(heading) else { return Vec::new() };
     let words = ["fn", "const", "type"];
     let named = |line: &str| {
+        // Helpers of huge leaves that are made of those of pages.
+        if let Some((name, _)) = line.strip_prefix("        ").and_then(|line| line.split_once(" = pte_")) {
+            return name.starts_with("pmd_").then(|| name.to_owned());
+        }
         let (word, rest) = line.strip_prefix("    ")?.split_once(' ')?;
         let name = rest.split(|c: char| c != '_' && !c.is_alphanumeric()).next()?;
         words.contains(&word).then(|| name.to_owned())
