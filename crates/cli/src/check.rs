@@ -10,7 +10,7 @@ use ptelab::check::{
     RaceRow,
 };
 use ptelab::exec::Watch;
-use ptelab::{KernelRules, Matrix, parallel, port_named, show};
+use ptelab::{KernelRules, Matrix, parallel, show};
 
 pub(crate) fn check(args: &args::Check, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
@@ -112,7 +112,7 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     }
     let pairs: Vec<_> =
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
-    let settings = pairs.iter().filter_map(|(port, _)| port_named(port)).map(|port| 1 + port.features.len());
+    let settings = pairs.iter().map(|(port, rules)| check::race_settings(port, rules));
     let bar = progress::told(progress::bar(settings.sum::<usize>() as u128, "settings"), "settings");
     let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
     let explore = |&(port, rules): &(_, _)| check::race(port, rules, watch);

@@ -46,17 +46,17 @@ pub(crate) fn scenario_of(path: &Path) -> Result<Scenario, Failed> {
 
 /// The scenario in a file.
 pub(crate) fn scenario(path: &Path) -> Result<Scenario, Failed> {
-    scenario_in(&path.display().to_string(), read(path)?)
+    scenario_in(&path.display().to_string(), &read(path)?)
 }
 
 /// The scenario in the bytes of a file of this name.
-pub(crate) fn scenario_in(name: &str, bytes: Vec<u8>) -> Result<Scenario, Failed> {
-    let program = std::str::from_utf8(&bytes).ok().filter(|text| scenario::syz::is_program(text));
-    let program = program.map(|text| of_syzkaller(name, text).into_bytes());
-    let bytes = program.unwrap_or(bytes);
-    let text = String::from_utf8_lossy(&bytes);
+pub(crate) fn scenario_in(name: &str, bytes: &[u8]) -> Result<Scenario, Failed> {
+    let program = std::str::from_utf8(bytes).ok().filter(|text| scenario::syz::is_program(text));
+    let program = program.map(|text| of_syzkaller(name, text));
+    let bytes = program.as_deref().map_or(bytes, str::as_bytes);
+    let text = String::from_utf8_lossy(bytes);
     let wrong = |mistakes: Diagnostics| {
-        if logs::is_log(&bytes) {
+        if logs::is_log(bytes) {
             let why = "this is a log of strace, not a scenario: `replay`, `report`, `explain`, `timeline` and `step` read logs";
             return Failed::Unusable(format!("{name}: {why}"));
         }
@@ -68,7 +68,7 @@ pub(crate) fn scenario_in(name: &str, bytes: Vec<u8>) -> Result<Scenario, Failed
         }
         Failed::Mistakes(mistakes.render(name, &text, stderr_has_color()))
     };
-    let scenario = scenario::parse_bytes(name, &bytes).map_err(wrong)?;
+    let scenario = scenario::parse_bytes(name, bytes).map_err(wrong)?;
     let mistakes = unknown_sizes(&scenario, &text);
     if exec::steps(&scenario) == 0 {
         return Err(Failed::Unusable(format!("{name}: there is no call in it")));

@@ -38,19 +38,20 @@ pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed>
             if args.markdown { table.markdown() } else { table.text() }
         }
         [first, others @ ..] => {
-            let turned = match others.last() {
-                Some(to) => kernels::turned_between(first, to, port),
-                None => kernels::kernel_changes(first, port),
+            let of = port.map_or_else(String::new, |port| format!(" on {port}"));
+            let (turned, heading) = match others.last() {
+                Some(to) => (
+                    kernels::turned_between(first, to, port),
+                    format!("From {} to {}{of} (+ begins to hold, - ends):\n", first.name, to.name),
+                ),
+                None => {
+                    (kernels::kernel_changes(first, port), format!("What holds in {}{of}:\n", first.name))
+                }
             };
             if args.json {
                 out.json(&turned)?;
                 return Ok(FINE);
             }
-            let of = port.map_or_else(String::new, |port| format!(" on {port}"));
-            let heading = match others.last() {
-                Some(to) => format!("From {} to {}{of} (+ begins to hold, - ends):\n", first.name, to.name),
-                None => format!("What holds in {}{of}:\n", first.name),
-            };
             let none = if turned.is_empty() { "  no difference\n" } else { "" };
             heading + &turned.iter().map(Turned::text).collect::<String>() + none
         }

@@ -52,7 +52,7 @@ impl Run {
             Source::Log(open_log(args, stdin.clone())?)
         } else {
             let scenario = match &stdin {
-                Some(bytes) => input::scenario_in(&name, bytes.to_vec())?,
+                Some(bytes) => input::scenario_in(&name, bytes)?,
                 None => input::scenario(&args.file)?,
             };
             machines::note_sizes(&matrix, &scenario);

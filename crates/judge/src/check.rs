@@ -49,6 +49,11 @@ pub fn race(port: &str, rules: &'static KernelRules, watch: Watch<'_>) -> Vec<Ra
     checked(port).map_or_else(Vec::new, |port| port.race(rules, watch))
 }
 
+/// How many CPUs of a port [`race`] explores.
+pub fn race_settings(port: &str, rules: &'static KernelRules) -> usize {
+    checked(port).map_or(0, |port| port.race_settings(rules))
+}
+
 /// Runs one schedule again on a port's usual CPU, by its id; nothing where there is no such port or schedule.
 pub fn replay_race(port: &str, rules: &'static KernelRules, id: &str) -> Option<Replayed> {
     checked(port)?.replay_race(rules, id)

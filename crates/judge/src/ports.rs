@@ -17,6 +17,8 @@ pub(crate) trait Checked: Send + Sync {
     fn laws(&self, stop: &AtomicBool) -> Vec<LawRow>;
     /// Explores what hardware may do between the steps of its operations, on each of its CPUs, until it is stopped.
     fn race(&self, rules: &'static KernelRules, watch: Watch<'_>) -> Vec<RaceRow>;
+    /// How many CPUs those are.
+    fn race_settings(&self, rules: &'static KernelRules) -> usize;
     /// Runs one schedule of that again, on the usual CPU.
     fn replay_race(&self, rules: &'static KernelRules, id: &str) -> Option<Replayed>;
     /// The first law that a fault breaks, and the cases that took.
@@ -48,6 +50,10 @@ impl<P: PortFacts> Checked for Of<P> {
 
     fn race(&self, rules: &'static KernelRules, watch: Watch<'_>) -> Vec<RaceRow> {
         race_of::<Faulty<P>>(rules, watch)
+    }
+
+    fn race_settings(&self, rules: &'static KernelRules) -> usize {
+        Setting::with::<P>(rules).len()
     }
 
     fn replay_race(&self, rules: &'static KernelRules, id: &str) -> Option<Replayed> {

@@ -74,14 +74,11 @@ pub fn uffd_unregister<A: Arch, H: TableMemory>(
     len: u64,
 ) -> Result<(), Errno> {
     let end = uffd_range_end::<A>(mm, start, len)?;
-    if !mm.vmas.intersects(start, end) {
-        return Err(Errno::EINVAL);
-    }
-    let features = |vma: &Vma| vma.uffd.map_or(UffdFeatures::WP, |uffd| uffd.features);
-    if !mm.vmas.range(start, end).all(|vma| vma_can_userfault(k, vma, features(vma))) {
-        return Err(Errno::EINVAL);
-    }
     let parts = uffd_parts(mm, start, end);
+    let features = |vma: &Vma| vma.uffd.map_or(UffdFeatures::WP, |uffd| uffd.features);
+    if parts.is_empty() || !parts.iter().all(|vma| vma_can_userfault(k, vma, features(vma))) {
+        return Err(Errno::EINVAL);
+    }
     let mut contexts = parts.iter().filter_map(|vma| vma.uffd);
     let of_one = contexts.next().is_none_or(|first| contexts.all(|other| other == first));
     if !of_one && k.pt.rules.uffd_unregisters_own {

@@ -49,8 +49,7 @@ fn pageout<A: Arch, H: TableMemory>(
     // A folio that is mapped in part is split right away.
     let in_one = k.pt.arch.arch_wants_thp_swap() && !k.pt.pages.is_partially_mapped(folio);
     let whole = folio.order == 0 || in_one;
-    let fresh_first = k.pt.rules.swap_prefers_fresh_clusters;
-    let slots = if whole { k.swap.folio_alloc_swap(&k.pt.pages, folio, fresh_first) } else { None };
+    let slots = if whole { folio_alloc_swap(k, folio) } else { None };
     if let Some(first) = slots {
         k.because(&cause::swap_out, |k| try_to_unmap(k, mm, tlb, folio, first));
     } else if folio.order > 0 {
@@ -74,10 +73,13 @@ fn pageout<A: Arch, H: TableMemory>(
     }
 }
 
+fn folio_alloc_swap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, folio: FolioSpan) -> Option<SoftLeaf> {
+    k.swap.folio_alloc_swap(&k.pt.pages, folio, k.pt.rules.swap_prefers_fresh_clusters)
+}
+
 /// A page that a split left unmapped, such as one of zeros, gets a slot like the others, which is free again with the page.
 fn pass_slot<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, page: FolioSpan) {
-    let fresh_first = k.pt.rules.swap_prefers_fresh_clusters;
-    if let Some(slot) = k.swap.folio_alloc_swap(&k.pt.pages, page, fresh_first) {
+    if let Some(slot) = folio_alloc_swap(k, page) {
         k.swap.dup(slot);
         k.swap.put(&mut k.pt.pages, slot);
     }

@@ -287,7 +287,7 @@ impl<O: Observer> Player<O> {
             let seen = Seen {
                 line,
                 pid: caller.pid,
-                number: self.tally.processes[caller.process].pid.unwrap_or(caller.pid),
+                number: self.tally.number_of(caller),
                 name: PAGES_USED,
                 text,
                 ranges: None,

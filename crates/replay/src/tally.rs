@@ -1,5 +1,6 @@
 //! What a replay adds up to on one machine.
 
+use crate::call::Caller;
 use crate::cuts::{self, CutsByKind};
 use crate::options::{Thp, Used};
 use crate::sites::{Site, Sites};
@@ -167,6 +168,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The number that the log gives a process, or else the machine.
+    pub(crate) fn number_of(&self, caller: Caller) -> u32 {
+        self.processes[caller.process].pid.unwrap_or(caller.pid)
+    }
+
     pub(crate) fn skip(&mut self, why: &'static str) {
         *self.skipped.entry(why).or_default() += 1;
     }

@@ -79,7 +79,7 @@ impl<O: Observer> Player<O> {
         let seen = Seen {
             line: logged.line,
             pid: caller.pid,
-            number: self.tally.processes[caller.process].pid.unwrap_or(caller.pid),
+            number: self.tally.number_of(caller),
             name: call.name,
             text: call_without_result(&call.text),
             ranges: touched(call),
