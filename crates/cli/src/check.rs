@@ -113,7 +113,7 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     let pairs: Vec<_> =
         ports.iter().flat_map(|port| kernels.iter().map(move |rules| (*port, *rules))).collect();
     let settings = pairs.iter().map(|(port, rules)| check::race_settings(port, rules));
-    let bar = progress::told(progress::bar(settings.sum::<usize>() as u128, "settings"), "settings");
+    let bar = progress::bar(settings.sum::<usize>() as u128, "settings");
     let watch = Watch { stop: &STOP, tick: &|n| bar.inc(n) };
     let explore = |&(port, rules): &(_, _)| check::race(port, rules, watch);
     let rows: Vec<RaceRow> = parallel::map(&pairs, explore).concat();

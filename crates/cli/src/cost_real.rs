@@ -85,7 +85,7 @@ pub(crate) fn cost(args: &args::Cost, images: &[PathBuf], out: &mut Out) -> Resu
     };
     let mut all = Vec::new();
     let workloads = (images.len() * scenarios.len()) as u128;
-    let bar = progress::told(progress::bar(workloads, "workloads"), "workloads");
+    let bar = progress::bar(workloads, "workloads");
     for path in images {
         progress::stage(format!("counting the instructions that calls take on {}", path.display()));
         let guest = args.machines.guest();

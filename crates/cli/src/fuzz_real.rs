@@ -60,7 +60,7 @@ pub(crate) fn fuzz(args: &args::Fuzz, image: &Path, out: &mut Out) -> Result<u8,
     if args.look_at_end {
         programs.looks = Looks::End;
     }
-    let bar = progress::told(progress::spinner("programs"), "programs");
+    let bar = progress::spinner("programs");
     let tick = |found: usize| {
         bar.inc(1);
         bar.set_message(format!("{found} found"));

@@ -190,7 +190,7 @@ fn rows<K: Learned>(
         out.flush()?;
     }
     progress::stage("playing what shows each change");
-    let bar = progress::told(progress::bar(changes().count() as u128, "rows"), "rows");
+    let bar = progress::bar(changes().count() as u128, "rows");
     let tick = |n: usize| bar.set_position(n as u64);
     let lesson = learn::learn(learned, (&format!("learned-{number}"), release), known, watch(), &tick);
     bar.finish_and_clear();
@@ -264,7 +264,7 @@ fn hold_programs(
     let time = args.minutes.map(progress::minutes);
     let programs = Programs::of(image, Size::SMALL, (args.seed, args.cases), time);
     progress::stage(format!("holding up to {} random programs against these rules", args.cases));
-    let bar = progress::told(progress::bar(args.cases.into(), "programs"), "programs");
+    let bar = progress::bar(args.cases.into(), "programs");
     let tick = |found: usize| {
         bar.inc(1);
         bar.set_message(format!("{found} differ"));

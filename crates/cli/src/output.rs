@@ -99,13 +99,20 @@ impl Failed {
         // Where standard error cannot be written either, the status must do.
         let _ = match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return crate::exit::FINE,
-            Self::Output(error) => writeln!(err, "ptelab: cannot write: {error}"),
-            Self::Unusable(text) => writeln!(err, "ptelab: {text}"),
+            Self::Output(error) => writeln!(err, "ptelab: cannot write: {}", in_words(&error.to_string())),
+            Self::Unusable(text) => writeln!(err, "ptelab: {}", in_words(text)),
             Self::Mistakes(text) => write!(err, "{text}"),
             Self::Stopped => writeln!(err, "ptelab: stopped"),
         };
         if matches!(self, Self::Stopped) { crate::exit::STOPPED } else { crate::exit::UNUSABLE }
     }
+}
+
+/// A message without the numbers that the standard library adds to errors of the system: ` (os error 2)`.
+fn in_words(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |said, part| said + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 /// Whether a path stands for standard output, as it does for input.
@@ -194,4 +201,17 @@ pub(crate) fn log(verbose: u8) {
         .with_target(false)
         .with_span_events(if verbose > 1 { FmtSpan::CLOSE } else { FmtSpan::NONE })
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn numbers_of_errors_are_not_said() {
+        let one = "a.scn: No such file or directory";
+        assert_eq!(in_words("a.scn: No such file or directory (os error 2)"), one);
+        assert_eq!(in_words("a: Is a directory (os error 21)\nb: no"), "a: Is a directory\nb: no");
+        assert_eq!(in_words(one), one);
+    }
 }

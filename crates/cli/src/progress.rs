@@ -37,18 +37,18 @@ pub(crate) const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes.saturating_mul(60))
 }
 
-/// A bar of so many steps, named by `unit`, on standard error; nothing where that is no terminal.
-pub(crate) fn bar(steps: u128, unit: &str) -> ProgressBar {
+/// A bar of so many steps, named by `unit`, on standard error; where that is no terminal, a line every ten seconds.
+pub(crate) fn bar(steps: u128, unit: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(steps).unwrap_or(u64::MAX));
     let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{eta}} left");
     let style = ProgressStyle::with_template(&template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    told(bar, unit)
 }
 
 /// A bar of steps that may end earlier, at a time: what else it says, with the time that is left, is its message.
-pub(crate) fn timed_bar(steps: u128, unit: &str) -> ProgressBar {
+pub(crate) fn timed_bar(steps: u128, unit: &'static str) -> ProgressBar {
     let bar = bar(steps, unit);
     let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{msg}}");
     bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -56,14 +56,14 @@ pub(crate) fn timed_bar(steps: u128, unit: &str) -> ProgressBar {
     bar
 }
 
-/// A count of steps whose number is not known before; nothing where standard error is no terminal.
-pub(crate) fn spinner(unit: &str) -> ProgressBar {
+/// A count of steps whose number is not known before.
+pub(crate) fn spinner(unit: &'static str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     let template = format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}} {{msg}}");
     let style = ProgressStyle::with_template(&template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    told(bar, unit)
 }
 
 /// Says on standard error what a long run does next.
@@ -72,7 +72,7 @@ pub(crate) fn stage(text: impl AsRef<str>) {
 }
 
 /// Where standard error is no terminal, says every ten seconds how far a bar has come, from its first step until it is finished.
-pub(crate) fn told(bar: ProgressBar, unit: &'static str) -> ProgressBar {
+fn told(bar: ProgressBar, unit: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         let bar = bar.clone();
         std::thread::spawn(move || {

@@ -110,7 +110,7 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
         args.programs,
         args.minutes
     ));
-    let bar = progress::told(progress::timed_bar(steps.into(), "programs"), "programs");
+    let bar = progress::timed_bar(steps.into(), "programs");
     let begun = Instant::now();
     let tick = |words: &SeriesReport| {
         let left = left(begun.elapsed(), words.played, steps).min(time.saturating_sub(begun.elapsed()));
@@ -120,13 +120,28 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     };
     let watch = Watch { stop: &STOP, tick: &|_| () };
     let mut words = pair.words(&files, programs, watch, &tick)?;
-    if !progress::stopped() {
-        progress::stage("making the programs that differ shorter");
-    }
-    bar.set_message("made shorter");
-    pair.shrink(&mut words, programs, SHRINK, watch)?;
     bar.finish_and_clear();
+    shrink(pair, &mut words, programs)?;
     Ok(words)
+}
+
+/// Makes the programs of the findings shorter.
+fn shrink(pair: &Pair, words: &mut SeriesReport, programs: Programs) -> Result<(), Failed> {
+    let kinds = words.wrong.len() + words.changed.len();
+    if kinds == 0 || progress::stopped() {
+        return Ok(());
+    }
+    let (each, all) = SHRINK;
+    progress::stage(format!("shortening the programs of {kinds} kinds, for at most {} s", all.as_secs()));
+    let bar = progress::timed_bar(kinds as u128, "kinds");
+    let begun = Instant::now();
+    let tick = |kinds| {
+        bar.inc(kinds);
+        bar.set_message(format!("at most {} s left", all.saturating_sub(begun.elapsed()).as_secs()));
+    };
+    pair.shrink(words, programs, (each, all), Watch { stop: &STOP, tick: &tick })?;
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// The time that is left where so many steps took so long.
@@ -150,7 +165,7 @@ fn files(args: &args::Series, pair: &Pair) -> Result<Vec<(String, Scenario)>, Fa
 fn cost(pair: &Pair, releases: &[String]) -> Result<Vec<[Measured; 2]>, Failed> {
     let workloads = cost_real::workloads()?;
     progress::stage("counting the instructions that calls take on both kernels");
-    let bar = progress::told(progress::bar(2 * workloads.len() as u128, "workloads"), "workloads");
+    let bar = progress::bar(2 * workloads.len() as u128, "workloads");
     let done = || bar.inc(1);
     let base = cost_real::measure(&pair.base, &releases[0], &workloads, &done)?;
     let patched = cost_real::measure(&pair.patched, &releases[1], &workloads, &done)?;

@@ -39,11 +39,16 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
         first.tally.used.proviso()
     );
     let shown = |process: &&ProcessReport| pid.is_none_or(|pid| process.pid == Some(pid));
-    let processes: Vec<_> = first.tally.processes.iter().filter(shown).collect();
+    let (processes, idle): (Vec<_>, Vec<_>) =
+        first.tally.processes.iter().filter(shown).partition(|process| pid.is_some() || process.calls > 0);
     for process in processes.iter().take(SHOWN) {
         process_text(&mut text, process, first.tally.used.proviso());
     }
     more(&mut text, processes.len());
+    if !idle.is_empty() {
+        let (idle, s) = (idle.len(), if idle.len() == 1 { "" } else { "es" });
+        let _ = writeln!(text, "  {idle} process{s} without a call about memory");
+    }
     sizes(&mut text, first);
     costs::costs(&mut text, &replay.machines);
     predicted(&mut text, &replay.machines);

@@ -69,6 +69,11 @@ function mapBody(course, at) {
   if (!full.length && !regions.length) body.append(element('p', { class: 'vma' }, isSummed(course) ? 'no entry is another than before' : 'nothing is mapped that was touched'));
   return body;
 }
+// A sentence whose `names` stand in code.
+function coded(text) {
+  return text.split('`').map((part, at) => (at % 2 ? element('code', {}, part) : part)).filter((part) => part !== '');
+}
+
 // The rules by which the call differs from what it does on the other kernels of the port.
 function ruleLines(index) {
   const seen = new Map();
@@ -76,7 +81,7 @@ function ruleLines(index) {
     if (at !== call || !pair.includes(index)) continue;
     seen.set(id, `in ${has}, not in ${lacks}: ${text}`);
   }
-  return [...seen].map(([id, text]) => element('p', { class: 'causes rule' }, 'rule: ', element('b', {}, id), `, ${text}`));
+  return [...seen].map(([id, text]) => element('p', { class: 'causes rule' }, 'rule: ', element('b', {}, id), ', ', ...coded(text)));
 }
 const vmaText = (machine, vma) =>
   `${addressText(machine, vma.start)}-${addressText(machine, vma.end)} ${vma.perms} ${sizeText((vma.end - vma.start) * 2 ** machine.page_shift)} ${vma.flags} ${vma.name}`.trimEnd();

@@ -29,9 +29,22 @@ pub(super) fn text(report: &Report) -> String {
         parts.push(format!("  {}\n", rows.join("\n  ")));
     }
     if !report.finished {
-        parts.push("(This run was stopped before its end.)\n".to_owned());
+        parts.push(stopped(&report.architectures));
     }
     parts.join("\n")
+}
+
+/// What a run that was stopped leaves out.
+fn stopped(architectures: &[OfArch]) -> String {
+    let played: Vec<String> =
+        architectures.iter().map(|of| format!("{} programs of {}", of.words.played, of.arch)).collect();
+    let without: Vec<&str> = architectures.iter().filter(|of| of.cost.is_empty()).map(|of| of.arch).collect();
+    let costs = if without.is_empty() {
+        String::new()
+    } else {
+        format!("; the instructions of {} were not counted", without.join(", "))
+    };
+    wrapped(&format!("(The run was stopped before its end, after {}{costs}.)", played.join(", ")), "")
 }
 
 fn about(report: &OfArch) -> String {
@@ -40,14 +53,22 @@ fn about(report: &OfArch) -> String {
     let told = kinds.into_iter().flat_map(|(title, groups)| {
         let mut most: Vec<&Group> = groups.iter().collect();
         most.sort_by_key(|group| std::cmp::Reverse(group.count));
-        let others = most.len().saturating_sub(TOLD);
-        let told = most.into_iter().take(TOLD).map(move |group| {
+        let (told, others) = most.split_at(most.len().min(TOLD));
+        let kind = |group: &Group| format!("{} ({})", group.cause, times(group.count));
+        let others: Vec<String> = others.iter().map(|group| kind(group)).collect();
+        let others =
+            (!others.is_empty()).then(|| wrapped(&format!("{title}also {}", others.join("; ")), "  "));
+        let told = told.iter().map(|group| {
             let example = group.example.lines().next().unwrap_or_default();
-            wrapped(&format!("{title}{} ({} times), such as {example}", group.cause, group.count), "  ")
+            wrapped(&format!("{title}{}, such as {example}", kind(group)), "  ")
         });
-        told.chain((others > 0).then(|| wrapped(&format!("{title}and {others} more"), "  ")))
+        told.chain(others).collect::<Vec<_>>()
     });
     wrapped(&prose(report), "") + &told.collect::<String>()
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn prose(report: &OfArch) -> String {

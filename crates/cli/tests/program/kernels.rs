@@ -18,7 +18,9 @@ fn readme_shows_what_differs_between_two_kernels() {
 fn the_table_says_what_changed_when() {
     let table = stdout(&ptelab(&["kernels"]));
     let at = |text: &str| table.find(text).unwrap_or_else(|| panic!("no `{text}` in: {table}"));
-    assert!(at("\n6.17-rc2\n") < at("\n6.17\n  + mprotect_batches"), "a candidate comes first");
+    let candidates = at("\n6.17-rc1\n")..at("\n6.17-rc2\n");
+    assert!(at("\n6.17\n  + mprotect_batches") < candidates.start, "what candidates have too comes before");
+    assert!(candidates.start < candidates.end && candidates.end < at("\n6.18\n"), "{candidates:?}");
     assert!(at("cf1b80dc31a1") < at("\n6.18\n"), "commits are named");
     assert!(at("(also in 6.12.117)") < at("Known: "), "stable releases are named");
     let same = ptelab(&["kernels", "7.3", "7.3.4"]);

@@ -132,7 +132,7 @@ impl Pair {
     }
 
     /// Makes the programs of what is wrong and of what differs shorter, each for so long at most, and all of them together: the fewest
-    /// lines that still show the same.
+    /// lines that still show the same. `watch` is told of each.
     ///
     /// # Errors
     /// Where a kernel does not come up.
@@ -155,13 +155,14 @@ impl Pair {
             players: Mutex::new((base, patched)),
             beside,
             programs,
-            watch,
+            watch: Watch { stop: watch.stop, tick: &|_| () },
             wanted: Mutex::new((FindingKind::Changed, String::new(), Instant::now())),
         };
         let until = Instant::now() + all;
         let wrong = words.wrong.iter_mut().map(|group| (FindingKind::Wrong, group));
         for (kind, group) in wrong.chain(words.changed.iter_mut().map(|group| (FindingKind::Changed, group)))
         {
+            (watch.tick)(1);
             let late = watch.stopped() || Instant::now() >= until;
             let Some(case) = group.case.filter(|_| !late) else { continue };
             let wanted = (kind, group.cause.clone(), until.min(Instant::now() + each));

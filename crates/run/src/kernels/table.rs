@@ -161,9 +161,11 @@ impl ChangesTable {
 
     /// What changed by the release that first has it, then by row and release, then the kernels that are known.
     pub fn text(&self) -> String {
-        let mut turns: BTreeMap<Release, String> = BTreeMap::new();
+        // What a release has, its candidates have too: they say where they are otherwise, after it.
+        let mut turns: BTreeMap<((u32, u32), bool, Release), String> = BTreeMap::new();
         for (sign, row, turn) in self.turns() {
-            let text = turns.entry(turn.order).or_default();
+            let key = (turn.order.series(), turn.order.is_candidate(), turn.order);
+            let text = turns.entry(key).or_default();
             let (id, owner, commit) = (row.id, row.owner, turn.commit.unwrap_or(""));
             let _ = writeln!(text, "  {sign} {id:31}  {owner:7}  {commit:12}  {}", row.what);
             let more = turn.more(if sign == '+' { BEGINS } else { ENDS });
@@ -171,7 +173,7 @@ impl ChangesTable {
                 let _ = writeln!(text, "{:60}({more})", "");
             }
         }
-        let by_release = turns.iter().map(|(release, lines)| format!("{release}\n{lines}\n"));
+        let by_release = turns.iter().map(|((.., release), lines)| format!("{release}\n{lines}\n"));
         by_release.collect::<String>() + &self.grid() + "\n" + &self.known()
     }
 

@@ -12,7 +12,7 @@ pub(super) fn differing(base: &Golden, patched: &Golden, port: &dyn Backend) -> 
         let (was, is) = (result(a), result(b));
         let name = name_of(&a.call);
         return Some(Said {
-            cause: format!("{name}: {}, now {}", came_to(a), came_to(b)),
+            cause: format!("{name}: {}", outcomes(a, b)),
             text: format!("{}: {was}, now {is}", a.call),
         });
     }
@@ -27,9 +27,17 @@ fn result(call: &GoldenCall) -> String {
     failed.or_else(|| call.ret.clone()).unwrap_or_default()
 }
 
-/// How a call ended, whatever it returned.
-fn came_to(call: &GoldenCall) -> &str {
-    call.errno.as_deref().or(call.signal.as_deref()).unwrap_or("a result")
+/// How a call ended on both kernels, whatever it returned.
+fn outcomes(was: &GoldenCall, is: &GoldenCall) -> String {
+    fn failed(call: &GoldenCall) -> Option<&str> {
+        call.errno.as_deref().or(call.signal.as_deref())
+    }
+    match (failed(was), failed(is)) {
+        (None, None) => "returns another value".to_owned(),
+        (None, Some(is)) => format!("succeeded, now {is}"),
+        (Some(was), None) => format!("{was}, now succeeds"),
+        (Some(was), Some(is)) => format!("{was}, now {is}"),
+    }
 }
 
 /// `[pid 2] mremap(...)` is an mremap.
