@@ -23,7 +23,8 @@ pub(crate) fn build(out: Option<&Path>) -> Result<bool, String> {
     let packed = BASE64_STANDARD.encode(packed(&wasm)?);
     let page = page(&root.join("crates/playground/page"), &packed)?;
     let out = out.map_or_else(|| root.join("target/playground.html"), Path::to_path_buf);
-    fs::write(&out, &page).map_err(|error| format!("{}: {error}", out.display()))?;
+    let folder = out.parent().map_or(Ok(()), fs::create_dir_all);
+    folder.and_then(|()| fs::write(&out, &page)).map_err(|error| format!("{}: {error}", out.display()))?;
     println!("{}: {} KiB, the emulator in it {} KiB", out.display(), page.len() / 1024, wasm.len() / 1024);
     Ok(true)
 }

@@ -111,10 +111,11 @@ impl Setup {
     }
 
     /// What would make two runs differ is switched off: five levels, larger addresses, tables of their own for user mode, random
-    /// places, and what clears accessed bits at times of its own. Warnings are shown, and what the kernel does not survive ends it.
+    /// places, and what clears accessed bits at times of its own. Warnings are shown, and what the kernel does not survive ends it. A
+    /// lockup is one from a minute on: a busy host makes a guest wait for longer than the usual 20 s.
     fn append(&self) -> String {
         format!(
-            "console={} loglevel=5 panic=-1 oops=panic nokaslr norandmaps damon_stat.enabled=N numa_balancing={} {}",
+            "console={} loglevel=5 panic=-1 oops=panic nokaslr norandmaps watchdog_thresh=30 damon_stat.enabled=N numa_balancing={} {}",
             self.guest.console,
             if self.numa_balancing { "enable" } else { "disable" },
             self.guest.append
