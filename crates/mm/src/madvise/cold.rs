@@ -214,6 +214,7 @@ fn cold_huge_pmd<A: Arch, H: TableMemory>(
         return !k.because(&cause::folio_in_part, |k| split_folio(&mut k.pt, mm, folio));
     }
     if cold == Cold::Deactivate && k.pt.arch.pmd_young(pmd) {
+        k.pt.pmdp_invalidate(from, pmdp);
         k.pt.set_pmd_at(from, pmdp, k.pt.arch.pmd_mkold(pmd));
         tlb.flush_range(from, A::entry_size(Level::Pmd), Level::Pmd);
     }

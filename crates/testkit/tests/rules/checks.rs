@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use ptelab::check::{BUGS, Bug, needed};
 use ptelab::fuzz::{Check, Checks, Coverage, Plan, Planned, Size, c_program, program, program_of, shrink};
-use ptelab::{kernels, port_names, scenario};
+use ptelab::{kernels, port_names, register_ports, scenario};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -29,6 +29,24 @@ fn random_programs_keep_every_check() {
     if let Err(failure) = done {
         panic!("{failure}");
     }
+}
+
+/// MADV_COLD left the translation of a huge page, and s390x flushes no entry that is invalid already, as old ones are.
+#[test]
+fn a_huge_page_made_cold_leaves_no_translation() {
+    let text = r#"mmap(0x40000000, 1M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+thp("1024kB", "always")
+memset(0x40000000, 2, 4K)
+madvise(0x40000000, 1M, MADV_COLD)
+mremap(0x40000000, 4K, 4K, MREMAP_MAYMOVE|MREMAP_FIXED, 0x50062000)
+"#;
+    let scenario = scenario::parse(text).expect("a scenario");
+    let lines: Vec<_> = scenario.steps().map(|step| step.line.clone()).collect();
+    register_ports();
+    let plan = Plan::new(vec!["s390x"], kernels::usual().collect(), Size::SMALL);
+    // A case of the kind that looks at a whole huge page.
+    let kept = plan.run(15, &lines, &mut Coverage::default());
+    assert!(kept.is_ok(), "{}", ptelab::fuzz::scenario_text(&kept.unwrap_err(), None));
 }
 
 #[test]
