@@ -3,7 +3,7 @@
 use crate::machine::PortMachine;
 use ptelab_mm as mm;
 use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
-use ptelab_pgtable::{Arch, FolioSpan, Pfn, TableMemory, VirtAddr};
+use ptelab_pgtable::{Arch, FolioSpan, Pfn, SoftleafRules, TableMemory, VirtAddr};
 use ptelab_uapi::{
     Access, Call, CallError, Errno, MapFlags, Outcome, Pid, Prot, SigCode, SigInfo, Signal, ThpKey, ThpMode,
 };
@@ -30,7 +30,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// What a call fails with for want of what the kernel was built without.
     fn refuses(&self, call: &Call) -> Option<Errno> {
         let for_devices = matches!(call, Call::DevicePrivate { .. } | Call::DeviceExclusive { .. });
-        if for_devices && self.kernel.pt.arch.softleaf_rules().softleaf_without_devices {
+        if for_devices && SoftleafRules::of(self.kernel.version).softleaf_without_devices {
             return Some(Errno::ENODEV);
         }
         self.kernel.config().absent.refuses(call)

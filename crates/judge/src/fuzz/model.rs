@@ -331,9 +331,13 @@ impl Model {
     }
 
     /// A page fails in every process that maps it; which those are, the machine says. The zero page stays, though there is a signal
-    /// where it failed before.
+    /// where it failed before; so does what is in swap as well, and is read from there again.
     fn fail(&mut self, pid: Pid, addr: u64, got: Outcome, word: Word<'_>) {
-        let is_there = |space: &Space| matches!(word(pid, addr / space.page), PteView::Present(_));
+        let is_there = |space: &Space| match word(pid, addr / space.page) {
+            PteView::Present(_) => true,
+            PteView::Soft(leaf) => leaf.is_swap(),
+            PteView::None | PteView::Table(_) => false,
+        };
         if self.spaces.get(&pid).is_some_and(is_there)
             || !matches!(got, DONE | Outcome::Failed(CallError::Signal(_)))
         {
