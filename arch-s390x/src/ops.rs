@@ -15,11 +15,11 @@ fn invalid(level: Level) -> u64 {
 }
 
 impl S390x {
-    /// The flush that IPTE and IDTE make of `nr` leaves.
+    /// The flush that IPTE and IDTE make of `nr` entries. IDTE also clears what was cached of the table that an entry leads to.
     pub(crate) fn flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, level: Level, nr: usize) {
         let stride = Self::entry_size(level);
         let scope = TlbScope::Range { start: addr, end: addr.add(stride * nr as u64), stride };
-        hw.tlbi(Tlbi { scope, level: 0, last_level: true, local: false, ops: 1 });
+        hw.tlbi(Tlbi { scope, level: 0, last_level: level == Level::Pte, local: false, ops: 1 });
     }
 
     /// Makes an entry invalid and flushes it (`ptep_flush_direct`, `pmdp_flush_direct`). Returns what it was.
@@ -139,6 +139,13 @@ impl PteOps for S390x {
     #[inline]
     fn pmdp_get_and_clear<H: Hw>(&self, hw: &mut H, _: VirtAddr, p: Ptep) -> Pte {
         self.xchg_lazy(hw, p, Self::EMPTY[Level::Pmd as usize], Level::Pmd)
+    }
+
+    /// What the table's entries left to be flushed goes with it.
+    #[inline]
+    fn pmdp_collapse_flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
+        self.flush_mm.take();
+        self.xchg_direct(hw, addr, p, Self::EMPTY[Level::Pmd as usize], Level::Pmd)
     }
 
     #[inline]

@@ -110,10 +110,10 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
         k.pt.pages.copy(from, head.add(i));
     }
     k.pt.hw.event(Event::PagesCopied(folio.nr_pages() as u32));
-    // The table goes, and with it walk caches: one flush for it and all its entries (`pmdp_collapse_flush`).
+    // The table goes, and with it walk caches: one flush for it and all its entries.
     let end = base.add(A::entry_size(Level::Pmd));
     zap_pte_range(k, mm, &mut MmuGather::default(), vma, table, (base, end), Zap::Unmap);
-    k.pt.flush_tlb_range(base, end, Level::Pte);
+    k.pt.pmdp_collapse_flush(base, pmdp);
     k.pt.pages.map(folio, head, MapLevel::Pmd, mm.id);
     k.pt.pages.set_exclusive(head, 1, true);
     k.pt.hw.free_table(table, A::PTRS_PER_PTE);

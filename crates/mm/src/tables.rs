@@ -63,6 +63,7 @@ port_ops! {
     modify_prot_commit_ptes(addr: VirtAddr, p: Ptep, old: Pte, new: Pte, nr: usize);
     set_pmd_at(addr: VirtAddr, pmdp: Ptep, pmd: Pte);
     pmdp_get_and_clear(addr: VirtAddr, pmdp: Ptep) -> Pte;
+    pmdp_collapse_flush(addr: VirtAddr, pmdp: Ptep) -> Pte;
     pmdp_invalidate(addr: VirtAddr, pmdp: Ptep) -> Pte;
     pmdp_invalidate_ad(addr: VirtAddr, pmdp: Ptep) -> Pte;
     pmdp_test_and_clear_young(addr: VirtAddr, pmdp: Ptep);

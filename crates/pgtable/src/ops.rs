@@ -313,6 +313,14 @@ pub trait PteOps: TlbOps {
         take::<Self, H>(hw, p, Self::EMPTY[Level::Pmd as usize])
     }
 
+    /// Takes the table of a block from where it hangs, with every translation that came by it (`pmdp_collapse_flush`).
+    #[inline]
+    fn pmdp_collapse_flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
+        let old = self.pmdp_get_and_clear(hw, addr, p);
+        self.flush_tlb_range(hw, addr, addr.add(Self::entry_size(Level::Pmd)), Level::Pte);
+        old
+    }
+
     /// Makes a huge leaf invalid to hardware, flushes it, and returns what it was (`pmdp_invalidate`).
     #[inline]
     fn pmdp_invalidate<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
