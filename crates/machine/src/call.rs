@@ -351,10 +351,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 }
                 continue;
             }
-            for page in folio.parts(0) {
-                if self.kernel.pt.pages.folio_mapcount(page) > 0 {
-                    self.begin_migration(page);
-                }
+            let mapped = |page: &FolioSpan| self.kernel.pt.pages.folio_mapcount(*page) > 0;
+            let parts: Vec<FolioSpan> = folio.parts(0).filter(mapped).collect();
+            for &page in &parts {
+                self.begin_migration_with(page, parts[0].head);
             }
         }
         Ok(0)

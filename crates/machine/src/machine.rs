@@ -8,7 +8,7 @@ use crate::words::Words;
 use ptelab_mm as mm;
 use ptelab_mm::{Backing, Config, Destination, Kernel, Mm, Split, Table, Vma, VmaFacts};
 use ptelab_pgtable::{
-    Arch, Counters, FolioSpan, KernelRules, Level, Pte, PteView, Record, TableMemory, VirtAddr,
+    Arch, Counters, FolioSpan, KernelRules, Level, Pfn, Pte, PteView, Record, TableMemory, VirtAddr,
 };
 use ptelab_uapi::{Advice, Call, CallError, Class, Errno, Outcome, Pid};
 
@@ -50,7 +50,12 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     }
 
     pub(crate) fn begin_migration(&mut self, folio: FolioSpan) {
-        mm::begin_migration(&mut self.kernel.pt, folio);
+        self.begin_migration_with(folio, folio.head);
+    }
+
+    /// The same for a page of a folio that was split for it; `with` is the first that migrates.
+    pub(crate) fn begin_migration_with(&mut self, folio: FolioSpan, with: Pfn) {
+        mm::begin_migration_with(&mut self.kernel.pt, folio, with);
         self.everywhere(|kernel, mm| mm::try_to_migrate(&mut kernel.pt, mm, folio));
     }
 

@@ -90,8 +90,8 @@ pub use memory_failure::{
 };
 pub use mempolicy::numa_scan;
 pub use migrate::{
-    Destination, begin_migration, end_migration, isolate_folios, migrating_folios, migration_target,
-    remove_migration_ptes, try_to_migrate,
+    Destination, begin_migration, begin_migration_with, end_migration, isolate_folios, migrating_folios,
+    migration_target, remove_migration_ptes, try_to_migrate,
 };
 pub use mincore::mincore;
 pub use mlock::{mlock, mlock2, mlockall, munlock, munlockall};

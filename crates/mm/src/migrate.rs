@@ -4,7 +4,7 @@
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
-use crate::pages::{CPU_NODE, MapLevel};
+use crate::pages::{CPU_NODE, MapLevel, Migration};
 use crate::rmap::{Mapped, folio_entries, folio_pmds, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
@@ -12,6 +12,7 @@ use ptelab_pgtable::{
     Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
 };
 use ptelab_uapi::Errno;
+use std::collections::BTreeSet;
 
 /// Where a folio goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +181,14 @@ fn aligned_end<A: Arch>(mm: &Mm, start: VirtAddr, len: u64) -> Result<VirtAddr, 
 
 /// A folio begins to migrate. It stays until it has arrived, even if it is unmapped.
 pub fn begin_migration<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, folio: FolioSpan) {
+    begin_migration_with(pt, folio, folio.head);
+}
+
+/// The same for a page that goes with others of the folio that was split for it, of which `with` is the first. All of them migrate,
+/// whatever the range was (`migrate_pages_batch`).
+pub fn begin_migration_with<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, folio: FolioSpan, with: Pfn) {
     pt.pages.hold(folio);
-    pt.pages.migrations.insert(folio.head, (folio, 0));
+    pt.pages.migrations.insert(folio.head, Migration { folio, entries: 0, with });
 }
 
 /// Makes migration entries of all that map the folio in `mm` (`try_to_migrate`).
@@ -236,7 +243,7 @@ fn set_pmd_migration_entry<A: Arch, H: TableMemory>(
 
 // And back.
 
-/// The folios of a range that migrate.
+/// The folios of a range that migrate, with those that go with them.
 ///
 /// # Errors
 /// `EINVAL` for a range that is not aligned.
@@ -253,9 +260,10 @@ pub fn migrating_folios<A: Arch, H: TableMemory>(
             folios.push(pt.hw.peek_folio(pfn));
         }
     });
-    folios.sort_by_key(|folio| folio.head);
-    folios.dedup();
-    Ok(folios)
+    let migrations = &pt.pages.migrations;
+    let with: BTreeSet<Pfn> =
+        folios.iter().filter_map(|folio| Some(migrations.get(&folio.head)?.with)).collect();
+    Ok(migrations.values().filter(|other| with.contains(&other.with)).map(|other| other.folio).collect())
 }
 
 /// A copy of a folio for its migration, unmapped; `None` where memory has no room for it.

@@ -61,6 +61,16 @@ struct LargeFolio {
     partially_mapped: bool,
 }
 
+/// A folio on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Migration {
+    pub(crate) folio: FolioSpan,
+    /// How many entries say so.
+    pub(crate) entries: u64,
+    /// The first of the pages that it goes with: those of a folio that had to be split.
+    pub(crate) with: Pfn,
+}
+
 /// What maps: a page entry or a huge leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapLevel {
@@ -77,8 +87,8 @@ pub struct Pages {
     pub alloc_node: Option<u8>,
     /// Folios that `MADV_FREE` gave up, and that reclaim does not know of yet (`cpu_fbatches.lru_lazyfree`).
     pub(crate) lazyfree_batch: Vec<FolioSpan>,
-    /// Folios that migrate, by head: the folio, and how many entries say so.
-    pub(crate) migrations: BTreeMap<Pfn, (FolioSpan, u64)>,
+    /// Folios that migrate, by head.
+    pub(crate) migrations: BTreeMap<Pfn, Migration>,
     /// Pages that failed and are in use still.
     pub(crate) failed_in_use: BTreeSet<Pfn>,
     buddy: Buddy,

@@ -42,10 +42,10 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
     /// Counts migration entries of a page. When the last goes, the folio goes too, as nothing waits for it.
     pub(crate) fn migration_entries(&mut self, page: Pfn, change: impl FnOnce(u64) -> u64) {
         let head = self.hw.peek_folio(page).head;
-        let Some((folio, entries)) = self.pages.migrations.get_mut(&head) else { return };
-        *entries = change(*entries);
-        if *entries == 0 {
-            let folio = *folio;
+        let Some(migration) = self.pages.migrations.get_mut(&head) else { return };
+        migration.entries = change(migration.entries);
+        if migration.entries == 0 {
+            let folio = migration.folio;
             self.pages.migrations.remove(&head);
             self.pages.release_hold(folio);
         }
