@@ -93,7 +93,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             // How many pages were looked at is the kernel's own business.
             Call::NumaScan { addr, len } => self.done(pid, |k, mm| {
                 if A::NUMA {
-                    mm::numa_scan(&mut k.pt, mm, at(addr), len);
+                    mm::numa_scan(k, mm, at(addr), len);
                 }
                 Ok(())
             }),

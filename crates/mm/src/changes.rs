@@ -172,6 +172,23 @@ changes! {
         },
     }
 
+    /// NUMA hinting passes over shared memory, which has a policy of its own that does not ask for balancing.
+    numa_passes_shared {
+        since: Turn::between("6.12", "6.16"),
+        until: Turn::between("7.1", "7.2"),
+        file: "mm/mempolicy.c, vma_policy_mof",
+        probe: Probe::Plays {
+            scenario: r#"
+                numa(2)
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                numa_scan(0x40000000, 4K)
+                dump(0x40000000, 4K, "accessible, or not")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// `MADV_COLLAPSE` is `EINVAL` where no entry is writable.
     collapse_needs_writable {
         until: Turn::at("6.18"),
