@@ -24,6 +24,8 @@ struct AnonVma {
 pub(crate) struct Rmap {
     all: Vec<AnonVma>,
     free: Vec<AnonVmaId>,
+    /// How often a VMA was put into the trees of its anon_vmas.
+    insertions: u64,
 }
 
 impl Rmap {
@@ -39,6 +41,13 @@ impl Rmap {
         }
         self.all.push(new);
         self.all.len() as AnonVmaId - 1
+    }
+
+    /// Puts a VMA into the trees of its anon_vmas, behind those that begin at the same page: a new one, or one whose range has changed
+    /// (`anon_vma_interval_tree_insert`).
+    pub(crate) fn insert(&mut self, vma: &mut Vma) {
+        self.insertions += 1;
+        vma.rmap_seq = self.insertions;
     }
 
     /// One more VMA names these; its own is the last.
@@ -99,6 +108,7 @@ impl Rmap {
         let vma = mm.vmas.at_mut(vma.start);
         vma.anon_vma = Some(own);
         vma.chain = [own].into();
+        self.insert(vma);
         self.link(&vma.chain);
         own
     }
@@ -110,6 +120,7 @@ impl Rmap {
         let inherited = vma.chain.iter().copied().filter(|&id| id != own);
         vma.chain = inherited.chain([own]).collect();
         vma.anon_vma = Some(own);
+        self.insert(vma);
         self.link(&vma.chain);
     }
 }
@@ -209,6 +220,18 @@ pub(crate) fn folio_pmds<A: Arch, H: TableMemory>(
         }
     }
     found
+}
+
+/// The place of a process among those that map a folio, by the first of its VMAs that do: they come in the order of their first pages
+/// (`rmap_walk_anon`).
+pub(crate) fn rmap_place<A: Arch, H: TableMemory>(
+    pt: &PageTables<A, H>,
+    mm: &Mm,
+    folio: FolioSpan,
+) -> Option<(u64, u64)> {
+    let huge = folio_pmds(pt, mm, folio).into_iter().map(|(vma, ..)| vma);
+    let pages = folio_entries(pt, mm, folio, PageTables::<A, H>::mapped_page).into_iter().map(|(vma, _)| vma);
+    huge.chain(pages).map(|vma| (vma.pgoff, vma.rmap_seq)).min()
 }
 
 /// Takes an entry down that maps a page of a folio, for processes or for a device; returns what it was.

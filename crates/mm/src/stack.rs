@@ -93,6 +93,7 @@ fn expand_downwards<A: Arch, H: TableMemory>(
     let mut grown = mm.vmas.remove(vma.start).ok_or(Errno::EFAULT)?;
     grown.start = addr;
     grown.pgoff = pgoff;
+    k.rmap.insert(&mut grown);
     mm.vmas.insert(grown.clone());
     Ok(grown)
 }

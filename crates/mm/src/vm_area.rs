@@ -44,6 +44,8 @@ pub struct Vma {
     pub anon_vma: Option<AnonVmaId>,
     /// All anon_vmas whose pages it may map: those of its forebears too.
     pub chain: Arc<[AnonVmaId]>,
+    /// When it was last put into the trees of its anon_vmas ([`Rmap::insert`](crate::rmap::Rmap::insert)).
+    pub(crate) rmap_seq: u64,
     /// Offset in pages of its first page: in the object, or where it was first mapped.
     pub pgoff: u64,
     /// What its pages come from: a shared object or a file. Private anonymous memory has none.
@@ -68,7 +70,8 @@ impl Vma {
         let pgoff = start.get() >> page_shift;
         let (chain, object, file, anon_name) = ([].into(), None, None, None);
         let (anon_vma, uffd) = (None, None);
-        Self { start, end, flags, page_prot, anon_vma, chain, pgoff, object, file, anon_name, uffd }
+        let rmap_seq = 0;
+        Self { start, end, flags, page_prot, anon_vma, chain, rmap_seq, pgoff, object, file, anon_name, uffd }
     }
 
     /// Registers it for write protection, or ends that.

@@ -147,7 +147,7 @@ pub(crate) fn vma_modify<A: Arch, H: TableMemory>(
         split_vma(k, mm, start, end)?;
     }
     let vma = mm.vmas.at_mut(start);
-    *vma = Vma { start, end: vma.end, ..changed };
+    *vma = Vma { start, end: vma.end, rmap_seq: vma.rmap_seq, ..changed };
     Ok(start)
 }
 
@@ -182,11 +182,11 @@ fn merge_existing<A: Arch, H: TableMemory>(
     let (start, end) = (changed.start, changed.end);
     mm.vmas.remove(vma.start);
     if start > vma.start {
-        mm.vmas.insert(Vma { end: start, ..vma.clone() });
+        insert(k, mm, Vma { end: start, ..vma.clone() });
     }
     if end < vma.end {
         let pgoff = vma.pgoff_of(end, A::PAGE_SHIFT);
-        mm.vmas.insert(Vma { start: end, pgoff, ..vma.clone() });
+        insert(k, mm, Vma { start: end, pgoff, ..vma.clone() });
     }
     if start > vma.start || end < vma.end {
         hold(k, changed);
@@ -229,6 +229,7 @@ fn join<A: Arch, H: TableMemory>(
         page_prot: grown.page_prot,
         anon_vma: owner.anon_vma,
         chain: owner.chain.clone(),
+        rmap_seq: grown.rmap_seq,
         pgoff: first.pgoff,
         object: first.object,
         file: first.file,
@@ -239,8 +240,14 @@ fn join<A: Arch, H: TableMemory>(
     for part in parts() {
         release(k, part);
     }
-    let start = joined.start;
-    mm.vmas.insert(joined);
+    insert(k, mm, joined)
+}
+
+/// Puts a VMA with a range of its own into the tree, and into those of its anon_vmas; returns its start.
+pub(crate) fn insert<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, mut vma: Vma) -> VirtAddr {
+    let start = vma.start;
+    k.rmap.insert(&mut vma);
+    mm.vmas.insert(vma);
     start
 }
 
@@ -271,9 +278,7 @@ fn insert_range<A: Arch, H: TableMemory>(
         }
         return join(k, mm, &vma, found);
     }
-    let start = vma.start;
-    mm.vmas.insert(vma);
-    start
+    insert(k, mm, vma)
 }
 
 /// What a VMA grows by does not give it an anon_vma. If no neighbour has that of a copy, its pages are no longer found.
@@ -306,9 +311,7 @@ pub(crate) fn expand_or_insert<A: Arch, H: TableMemory>(
         k.pt.hw.event(Event::VmaMerge);
         return join(k, mm, &vma, found);
     }
-    let start = vma.start;
-    mm.vmas.insert(vma);
-    start
+    insert(k, mm, vma)
 }
 
 /// Cuts the VMA that starts at `start` in two at `at` (`split_vma`).
@@ -327,7 +330,8 @@ fn split_vma<A: Arch, H: TableMemory>(
     let upper = Vma { start: at, pgoff: whole.pgoff_of(at, A::PAGE_SHIFT), ..whole.clone() };
     mm.vmas.shorten(start, at);
     hold(k, &upper);
-    mm.vmas.insert(upper);
+    insert(k, mm, upper);
+    k.rmap.insert(mm.vmas.at_mut(start));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::memory_failure::set_hwpoison_entry;
 use crate::migrate::{migrated_pte, migration_leaf_of};
 use crate::mm_types::Mm;
 use crate::pages::MapLevel;
-use crate::rmap::{Mapped, folio_entries, folio_pmds, take_down};
+use crate::rmap::{Mapped, folio_entries, folio_pmds, rmap_place, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
@@ -48,7 +48,7 @@ pub(crate) fn split_folio<A: Arch, H: TableMemory>(
     done
 }
 
-/// Takes a large folio apart that only `mms` map, in the order in which they came to map it. Every mapping is taken down as for a
+/// Takes a large folio apart that only `mms` map, in the order in which its reverse map has them. Every mapping is taken down as for a
 /// migration, and put back for the parts, one entry at a time; parts that nobody maps are freed, but for the one that fails. Says whether it was done: a folio
 /// that is still mapped then stays whole, with page entries where a huge leaf was taken down.
 pub fn split_mapped<A: Arch, H: TableMemory>(
@@ -57,6 +57,7 @@ pub fn split_mapped<A: Arch, H: TableMemory>(
     split: Split,
 ) -> bool {
     pt.pages.hold(split.folio);
+    mms.sort_by_cached_key(|mm| rmap_place(pt, mm, split.folio));
     let done = pt.because(&cause::folio_split, |pt| {
         let mut unmapped: Vec<Vec<Moved>> = Vec::new();
         for mm in mms.iter_mut() {
