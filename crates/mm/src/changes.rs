@@ -566,6 +566,27 @@ changes! {
         },
     }
 
+    /// Swap stays on the device that the last folio of the same order went to, as long as its cluster has room; before, it went to the
+    /// first device that had any.
+    swap_stays_on_device {
+        since: Turn::between("6.12", "6.16"),
+        file: "mm/swapfile.c, swap_alloc_fast",
+        probe: Probe::Plays {
+            scenario: r#"
+                swapon(8K)
+                swapon(1M)
+                mmap(0x40000000, 12K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 8K)
+                madvise(0x40000000, 8K, MADV_PAGEOUT)
+                madvise(0x40000000, 8K, MADV_DONTNEED)
+                memset(0x40002000, 7, 4K)
+                madvise(0x40002000, 4K, MADV_PAGEOUT)
+                dump(0x40000000, 12K, "on the first device, or on the second")
+            "#,
+            shows: Shows::Words,
+        },
+    }
+
     /// On a RAM disk the page of a slot's last swap entry is read bypassing the swap cache, so it is exclusive.
     swapin_bypasses_cache {
         until: Turn::between("6.18", "7.2"),

@@ -3,6 +3,7 @@
 //! A device is a disk in memory, read and written at once: what is written leaves memory in the same call, and nothing is
 //! read ahead.
 
+use crate::changes::Rules;
 use crate::content::Saved;
 use crate::pages::Pages;
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, SoftFlags, SoftLeaf, swp_type};
@@ -57,9 +58,7 @@ impl Device {
     /// The first of `1 << order` free slots, aligned to that: where the last of this order was taken, else in a cluster that is in
     /// use for this order, or one that is not in use, in the order that `fresh_first` says.
     fn find(&mut self, order: u8, fresh_first: bool) -> Option<u64> {
-        if let Some(at) = self.next[usize::from(order)]
-            && let Some(found) = self.find_in(at / self.cluster_size, at, order)
-        {
+        if let Some(found) = self.find_next(order) {
             return Some(found);
         }
         let found = if fresh_first {
@@ -72,6 +71,12 @@ impl Device {
         }
         let mut clusters = 0..self.clusters.len() as u64;
         found.or_else(|| clusters.find_map(|cluster| self.find_in(cluster, cluster * self.cluster_size, 0)))
+    }
+
+    /// Free slots behind those that were taken last for this order, in their cluster.
+    fn find_next(&self, order: u8) -> Option<u64> {
+        let at = self.next[usize::from(order)]?;
+        self.find_in(at / self.cluster_size, at, order)
     }
 
     fn find_open(&mut self, order: u8) -> Option<u64> {
@@ -146,6 +151,8 @@ impl Device {
 #[derive(Clone, Debug, Default)]
 pub struct Swap {
     devices: Vec<Device>,
+    /// The device that the last folio of each order went to.
+    last: [u8; ORDERS],
     /// The pages of the swap cache and the slots that they are of.
     cache: BTreeMap<Pfn, SoftLeaf>,
 }
@@ -221,23 +228,36 @@ impl Swap {
         &mut self,
         pages: &Pages,
         folio: FolioSpan,
-        fresh_first: bool,
+        rules: &Rules,
     ) -> Option<SoftLeaf> {
         if let Some(&leaf) = self.cache.get(&folio.head) {
             return Some(leaf);
         }
         let order = folio.order as u8;
-        let mut devices = self.devices.iter_mut().zip(0..);
-        let (device, ty, first) = devices.find_map(|(device, ty)| {
-            let first = device.find(order, fresh_first)?;
-            Some((device, ty, first))
-        })?;
+        let (ty, first) = self.swap_alloc(order, rules)?;
+        let device = &mut self.devices[usize::from(ty)];
         device.take(first, order);
         for i in 0..folio.nr_pages() as u64 {
             let page = pages.save(folio.head.add(i));
             device.used.insert(first + i, Slot { count: 0, page, cached: None });
         }
         Some(SoftLeaf { ty, offset: first, flags: SoftFlags::empty() })
+    }
+
+    /// Slots of the device that the last of this order came from, as long as its cluster has room, else of the first device that has any
+    /// (`swap_alloc_fast`, `swap_alloc_slow`).
+    fn swap_alloc(&mut self, order: u8, rules: &Rules) -> Option<(u8, u64)> {
+        let last = &mut self.last[usize::from(order)];
+        if rules.swap_stays_on_device
+            && let Some(first) = self.devices.get(usize::from(*last))?.find_next(order)
+        {
+            return Some((*last, first));
+        }
+        let mut devices = self.devices.iter_mut().zip(0..);
+        let found = devices
+            .find_map(|(device, ty)| Some((ty, device.find(order, rules.swap_prefers_fresh_clusters)?)))?;
+        *last = found.0;
+        Some(found)
     }
 
     /// One more entry names a slot (`swap_dup_entry_direct`).
@@ -283,7 +303,7 @@ impl Swap {
         self.cache.get(&page.head).copied()
     }
 
-    /// Takes a slot's page out of the swap cache.
+    /// Takes a slot's page out of the swap cache; a slot that no entry names is free then.
     pub(crate) fn cache_del(&mut self, pages: &mut Pages, leaf: SoftLeaf) {
         let Some(pfn) = self.slot_mut(leaf).cached.take() else { return };
         self.cache.remove(&pfn);
@@ -318,10 +338,10 @@ mod tests {
         let (mut pt, _) = machine();
         let mut swap = Swap::default();
         let folio = pt.alloc_folio(2).expect("there is memory");
-        assert!(swap.folio_alloc_swap(&pt.pages, folio, true).is_none(), "there is no device");
+        assert!(swap.folio_alloc_swap(&pt.pages, folio, &pt.rules).is_none(), "there is no device");
         swap.swapon(&Generic, 2048 * PAGE).expect("large enough");
         pt.pages.write(folio.head.add(3), 7, 1, 42);
-        let first = swap.folio_alloc_swap(&pt.pages, folio, true).expect("there is room");
+        let first = swap.folio_alloc_swap(&pt.pages, folio, &pt.rules).expect("there is room");
         assert_eq!(first.offset % 4, 0, "in one piece, aligned");
         let last = SoftLeaf { offset: first.offset + 3, ..first };
         swap.dup(last);
@@ -340,9 +360,9 @@ mod tests {
         let mut swap = Swap::default();
         swap.swapon(&Generic, 8 * PAGE).expect("large enough");
         let (small, large) = (pt.alloc_folio(0).expect("memory"), pt.alloc_folio(3).expect("memory"));
-        let slot = swap.folio_alloc_swap(&pt.pages, small, true).expect("there is room");
+        let slot = swap.folio_alloc_swap(&pt.pages, small, &pt.rules).expect("there is room");
         assert_eq!(slot.offset, 1, "the first slot is the header's");
-        assert!(swap.folio_alloc_swap(&pt.pages, large, true).is_none());
+        assert!(swap.folio_alloc_swap(&pt.pages, large, &pt.rules).is_none());
         swap.dup(slot);
         swap.put(&mut pt.pages, slot);
         assert_eq!((swap.swap_count(slot), swap.used()), (None, 0));
