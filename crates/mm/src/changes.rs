@@ -608,6 +608,25 @@ changes! {
         },
     }
 
+    /// From a RAM disk, a page leaves the swap cache with its last swap entry also where it is read; before, only where it is written to.
+    swapin_frees_cache {
+        since: Turn::between("6.18", "7.2"),
+        file: "mm/memory.c, should_try_to_free_swap",
+        probe: Probe::Plays {
+            scenario: r"
+                swapon(1M)
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 4K)
+                madvise(0x40000000, 4K, MADV_PAGEOUT)
+                fork() = 2
+                touch(0x40000000, 4K, READ)
+                [pid 2] touch(0x40000000, 4K, READ)
+                [pid 2] hwpoison(0x40000000)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
     /// `PR_SET_THP_DISABLE` knows `PR_THP_DISABLE_EXCEPT_ADVISED`.
     thp_disable_except_advised {
         since: Turn::at("6.18"),

@@ -278,6 +278,9 @@ pub fn migration_target<A: Arch, H: TableMemory>(
         own => own,
     };
     let new = k.pt.copy_folio(folio, node)?;
+    if to == Destination::Device {
+        k.swap.folio_free_swap(&mut k.pt.pages, folio);
+    }
     k.pt.pages.hold(new);
     requeue_deferred_split(&mut k.pt, folio, new);
     replace_object_page(k, folio, new);

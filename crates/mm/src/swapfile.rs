@@ -16,7 +16,7 @@ const ORDERS: usize = 16;
 /// One slot in use.
 #[derive(Clone, Debug)]
 struct Slot {
-    /// Entries that name it.
+    /// Entries that name it: none, where only the swap cache keeps it.
     count: u32,
     page: Saved,
     /// The page of the swap cache that holds the same.
@@ -265,15 +265,48 @@ impl Swap {
         self.slot_mut(leaf).count += 1;
     }
 
-    /// One entry less names a slot; the last frees it, and takes its page out of the swap cache (`swap_put_entries_direct`).
+    /// One entry less names a slot; the last frees it, but for one whose page in the swap cache is mapped, as long as half of all slots
+    /// are free (`swap_put_entries_direct`, `__try_to_reclaim_swap`).
     pub(crate) fn put(&mut self, pages: &mut Pages, leaf: SoftLeaf) {
+        let full = self.vm_swap_full();
         let slot = self.slot_mut(leaf);
         slot.count -= 1;
-        if slot.count > 0 {
-            return;
+        let cached = slot.cached.map(|head| FolioSpan { head, order: 0 });
+        match cached {
+            Some(page) if full || pages.folio_mapcount(page) == 0 => self.folio_free_swap(pages, page),
+            Some(_) => {}
+            None => self.free_if_unused(leaf),
         }
-        self.cache_del(pages, leaf);
-        self.devices[usize::from(leaf.ty)].free(leaf.offset);
+    }
+
+    /// Frees a slot that neither an entry names nor the swap cache.
+    fn free_if_unused(&mut self, leaf: SoftLeaf) {
+        let slot = self.slot(leaf);
+        if slot.count == 0 && slot.cached.is_none() {
+            self.devices[usize::from(leaf.ty)].free(leaf.offset);
+        }
+    }
+
+    /// Whether more than half of all slots are in use.
+    pub(crate) fn vm_swap_full(&self) -> bool {
+        // The first slot of each is the header's.
+        let all: u64 = self.devices.iter().map(|device| device.slots - 1).sum();
+        (all - self.used()) * 2 < all
+    }
+
+    /// A page leaves the swap cache if it is there and no entry names its slot, which is free then (`folio_free_swap`).
+    pub(crate) fn folio_free_swap(&mut self, pages: &mut Pages, page: FolioSpan) {
+        if let Some(leaf) = self.slot_of(page).filter(|&leaf| self.count(leaf) == 0) {
+            pages.set_dirty(page, true);
+            self.cache_del(pages, leaf);
+        }
+    }
+
+    /// The same for a page that nobody maps any more (`free_swap_cache`).
+    pub(crate) fn free_swap_cache(&mut self, pages: &mut Pages, page: FolioSpan) {
+        if !self.cache.is_empty() && self.cache.contains_key(&page.head) && pages.folio_mapcount(page) == 0 {
+            self.folio_free_swap(pages, page);
+        }
     }
 
     /// The same for entries that name `nr` slots one after the other.
@@ -310,12 +343,14 @@ impl Swap {
         let page = FolioSpan { head: pfn, order: 0 };
         pages.uncache(page);
         pages.free_unused(page);
+        self.free_if_unused(leaf);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Swap;
+    use crate::pages::MapLevel;
     use crate::tables::tests::machine;
     use arch_generic::Generic;
     use ptelab_pgtable::{FolioSpan, SoftLeaf, swp_type};
@@ -352,6 +387,42 @@ mod tests {
         assert_eq!(swap.cached(last), Some(folio.head));
         swap.put(&mut pt.pages, last);
         assert_eq!((swap.swap_count(last), swap.used()), (Some(1), 4));
+    }
+
+    #[test]
+    fn the_swap_cache_keeps_a_slot_while_its_page_is_mapped() {
+        let (mut pt, _) = machine();
+        let mut swap = Swap::default();
+        swap.swapon(&Generic, 8 * PAGE).expect("large enough");
+        let page = pt.alloc_folio(0).expect("there is memory");
+        let slot = swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room");
+        swap.dup(slot);
+        swap.cache_add(&mut pt.pages, slot, page);
+        pt.pages.map(page, page.head, MapLevel::Ptes(1), 1);
+        swap.put(&mut pt.pages, slot);
+        assert_eq!((swap.swap_count(slot), swap.cached(slot), swap.used()), (Some(0), Some(page.head), 1));
+        pt.pages.unmap(page, page.head, MapLevel::Ptes(1), 1);
+        swap.free_swap_cache(&mut pt.pages, page);
+        assert_eq!((swap.used(), pt.pages.used()), (0, 0));
+    }
+
+    #[test]
+    fn swap_goes_on_where_it_went_last() {
+        for (stays, third) in [(true, 1), (false, 0)] {
+            let (mut pt, _) = machine();
+            pt.rules.swap_stays_on_device = stays;
+            let mut swap = Swap::default();
+            swap.swapon(&Generic, 2 * PAGE).expect("one slot");
+            swap.swapon(&Generic, 8 * PAGE).expect("seven");
+            let page = pt.alloc_folio(0).expect("there is memory");
+            let slots =
+                [0, 1].map(|_| swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room"));
+            assert_eq!(slots.map(|slot| slot.ty), [0, 1], "the first device is full");
+            swap.dup(slots[0]);
+            swap.put(&mut pt.pages, slots[0]);
+            let slot = swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room");
+            assert_eq!(slot.ty, third);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::huge_memory::split::split_folio;
 use crate::kernel::Kernel;
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::mm_types::Mm;
+use crate::swapfile::Swap;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
@@ -66,7 +67,8 @@ pub(crate) fn madvise_free<A: Arch, H: TableMemory>(
             continue;
         }
         k.because(&cause::free_swap, |k| free_nonpresent(k, mm, (from, next)));
-        for_each_batch(&mut k.pt, mm, (from, next), |pt, batch| free_batch(pt, &mut tlb, batch));
+        let Kernel { pt, swap, .. } = k;
+        for_each_batch(pt, mm, (from, next), |pt, batch| free_batch(pt, swap, &mut tlb, batch));
     }
     k.pt.tlb_end_vma(&mut tlb);
     k.pt.tlb_finish(&mut tlb);
@@ -124,11 +126,20 @@ fn free_nonpresent<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &Mm, (mut 
     }
 }
 
-fn free_batch<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, tlb: &mut MmuGather, b: MappedBatch) {
-    // A page in the swap cache is there as other entries name its slot.
+fn free_batch<A: Arch, H: TableMemory>(
+    pt: &mut PageTables<A, H>,
+    swap: &mut Swap,
+    tlb: &mut MmuGather,
+    b: MappedBatch,
+) {
     let cached = pt.pages.is_cached(b.folio);
     if cached || pt.pages.is_dirty(b.folio) {
-        if cached || pt.pages.folio_mapcount(b.folio) as usize != b.folio.nr_pages() {
+        let alone = pt.pages.folio_mapcount(b.folio) as usize == b.folio.nr_pages();
+        if alone && cached {
+            swap.folio_free_swap(&mut pt.pages, b.folio);
+        }
+        // A page stays in the swap cache as long as other entries name its slot.
+        if !alone || pt.pages.is_cached(b.folio) {
             return pt.hw.keeps(b.p, b.nr, &cause::free_not_alone);
         }
         pt.pages.set_dirty(b.folio, false);

@@ -66,15 +66,33 @@ fn swap_in<A: Arch, H: TableMemory>(
     if shared && cached.is_none() {
         k.swap.cache_add(&mut k.pt.pages, leaf, page);
     }
+    let to_free = should_try_to_free_swap(k, vma, page, fault);
     k.pt.pages.map(page, page.head, MapLevel::Ptes(1), mm.id);
     k.pt.pages.set_exclusive(page.head, 1, exclusive);
     k.swap.put(&mut k.pt.pages, leaf);
+    if to_free {
+        k.swap.folio_free_swap(&mut k.pt.pages, page);
+    }
     let pte = swapped_in_pte(&k.pt, vma, leaf, page, exclusive, fault.access);
     k.pt.set_pte_at(fault.addr, p, pte);
     if fault.access == Access::Write && !k.pt.arch.pte_write(pte) {
         return do_wp_page(k, mm, vma, p, pte, fault);
     }
     Ok(())
+}
+
+/// Whether a page leaves the swap cache with the last entry of its slot: where the slot is wanted, where the page stays in memory, and
+/// where it is written to and nobody else maps it.
+fn should_try_to_free_swap<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    vma: &Vma,
+    page: FolioSpan,
+    fault: Fault,
+) -> bool {
+    k.pt.rules.swapin_frees_cache
+        || k.swap.vm_swap_full()
+        || vma.flags.contains(VmFlags::LOCKED)
+        || fault.access == Access::Write && k.pt.pages.folio_mapcount(page) == 0
 }
 
 /// A new page with what a slot holds.

@@ -41,7 +41,7 @@ pub(crate) fn do_wp_page<A: Arch, H: TableMemory>(
     let pfn = k.pt.arch.pte_pfn(pte);
     if let Some(folio) = folio
         && k.pt.pages.is_anon(folio)
-        && (k.pt.pages.is_exclusive(pfn) || wp_can_reuse_anon_folio(&k.pt, folio))
+        && (k.pt.pages.is_exclusive(pfn) || wp_can_reuse_anon_folio(k, folio))
     {
         if !k.pt.pages.is_exclusive(pfn) {
             take_over(&mut k.pt, vma, folio, pfn);
@@ -52,8 +52,12 @@ pub(crate) fn do_wp_page<A: Arch, H: TableMemory>(
     wp_page_copy(k, mm, vma, p, pte, fault)
 }
 
-fn wp_can_reuse_anon_folio<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, folio: FolioSpan) -> bool {
-    (folio.order == 0 || pt.rules.wp_reuses_large_folios) && pt.pages.wp_can_reuse_anon_folio(folio)
+fn wp_can_reuse_anon_folio<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, folio: FolioSpan) -> bool {
+    let pages = &mut k.pt.pages;
+    if folio.order == 0 && pages.is_cached(folio) && pages.folio_ref_count(folio) == 2 {
+        k.swap.folio_free_swap(pages, folio);
+    }
+    (folio.order == 0 || k.pt.rules.wp_reuses_large_folios) && k.pt.pages.wp_can_reuse_anon_folio(folio)
 }
 
 /// Makes a page that turned out to be nobody else's exclusive. An order-0 folio moves to the VMA's own anon_vma
@@ -105,6 +109,7 @@ fn wp_page_copy<A: Arch, H: TableMemory>(
     });
     if let Some(folio) = old_folio {
         k.pt.pages.unmap(folio, old_pfn, MapLevel::Ptes(1), mm.id);
+        k.swap.free_swap_cache(&mut k.pt.pages, folio);
     }
     Ok(())
 }

@@ -53,9 +53,14 @@ fn zap_nonpresent_ptes<A: Arch, H: TableMemory>(
             let page = Pfn::new(leaf.offset);
             let folio = k.pt.hw.page_folio(page);
             k.pt.pages.unmap(folio, page, MapLevel::Ptes(1), mm.id);
+            k.swap.free_swap_cache(&mut k.pt.pages, folio);
         }
         _ if leaf.is_migration() => {
-            k.pt.migration_entries(Pfn::new(leaf.offset), |entries| entries - 1);
+            let folio = k.pt.hw.page_folio(Pfn::new(leaf.offset));
+            k.pt.migration_entries(folio.head, |entries| entries - 1);
+            if !k.pt.pages.migrations.contains_key(&folio.head) {
+                k.swap.free_swap_cache(&mut k.pt.pages, folio);
+            }
         }
         _ if leaf.is_swap() => {
             nr = k.pt.swap_pte_batch(p, leaf, max);
@@ -164,7 +169,7 @@ pub(crate) fn zap_pte_range<A: Arch, H: TableMemory>(
         let nr = if k.pt.arch.pte_none(pte) {
             1
         } else if k.pt.arch.pte_present(pte) {
-            zap_present_ptes(&mut k.pt, mm, tlb, vma, (addr, p), pte, max, how)
+            zap_present_ptes(k, mm, tlb, vma, (addr, p), pte, max, how)
         } else {
             zap_nonpresent_ptes(k, mm, vma, (addr, p), pte, max, how)
         };
@@ -175,7 +180,7 @@ pub(crate) fn zap_pte_range<A: Arch, H: TableMemory>(
 
 #[expect(clippy::too_many_arguments, reason = "one step of a walk")]
 fn zap_present_ptes<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+    k: &mut Kernel<A, H>,
     mm: &Mm,
     tlb: &mut MmuGather,
     vma: &Vma,
@@ -184,11 +189,15 @@ fn zap_present_ptes<A: Arch, H: TableMemory>(
     max: usize,
     how: Zap,
 ) -> usize {
+    let pt = &mut k.pt;
     let folio = pt.vm_normal_folio(pte);
     if how == Zap::Hole && folio.is_some_and(|folio| pt.pages.is_anon(folio)) {
         return 1;
     }
     let nr = zap_present_batch(pt, mm, tlb, (addr, p), pte, folio, max);
+    if let Some(folio) = folio {
+        k.swap.free_swap_cache(&mut pt.pages, folio);
+    }
     if how != Zap::Unmap {
         let uffd_wp = pt.arch.pte_uffd_wp(pte);
         zap_install_uffd_wp_if_needed(pt, vma, addr, p, uffd_wp, nr);
