@@ -6,20 +6,17 @@ changes! {
     /// The changes of riscv64 that hold in a kernel.
     pub struct Rules;
 
-    /// `pte_wrprotect` leaves an entry readable, so that execute-only memory becomes readable with a fork, and it is stored, not
-    /// exchanged.
+    /// `pte_wrprotect` leaves an entry readable, and its result is stored, not exchanged.
     wrprotect_sets_read {
         since: Turn::between("6.12", "7.2"),
         file: "arch/riscv/include/asm/pgtable.h, pte_wrprotect, ptep_set_wrprotect",
         probe: Probe::Plays {
-            scenario: r#"
+            scenario: r"
                 mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
                 memset(0x40000000, 7, 4K)
-                mprotect(0x40000000, 4K, PROT_EXEC)
                 fork() = 2
-                dump(0x40000000, 4K, "forked")
-            "#,
-            shows: Shows::Words,
+            ",
+            shows: Shows::Counts,
         },
     }
 
@@ -32,7 +29,7 @@ changes! {
                 mmap(0x40000000, 4K, PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
                 dump(0x40000000, 4K, "write-only")
             "#,
-            shows: Shows::Words,
+            shows: Shows::Areas,
         },
     }
 }

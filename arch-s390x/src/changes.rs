@@ -49,10 +49,9 @@ changes! {
                 mmap(0x40000000, 1M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
                 memset(0x40000000, 7, 1M)
                 madvise(0x40000000, 1M, MADV_PAGEOUT)
-                touch(0x40000000, 1M, READ)
-                dump(0x40000000, 1M, "large folios, or pages")
+                dump(0x40000000, 1M, "slots of a folio, or of pages")
             "#,
-            shows: Shows::Pages,
+            shows: Shows::Words,
         },
     }
 }

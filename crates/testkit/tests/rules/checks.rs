@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use ptelab::check::{BUGS, Bug, needed};
 use ptelab::fuzz::{Check, Checks, Coverage, Plan, Planned, Size, c_program, program, program_of, shrink};
-use ptelab::{kernels, port_names, register_ports, scenario};
+use ptelab::{default_port_names, kernels, register_ports, scenario};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ fn bug(name: &str) -> &'static Bug {
 
 #[test]
 fn random_programs_keep_every_check() {
-    let plan = Plan::new(port_names(), kernels::usual().collect(), Size::SMALL);
+    let plan = Plan::new(default_port_names(), kernels::usual().collect(), Size::SMALL);
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
     let bytes = (prop::collection::vec(any::<u8>(), Size::SMALL.bytes()), 0..9u64);
