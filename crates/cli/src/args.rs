@@ -30,7 +30,7 @@ pub(crate) enum Command {
         after_help = format!("Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::before_and_default())
     )]
     Run(Scenario),
-    /// Run a scenario on several ports and kernels and say where they differ, and what each takes
+    /// Run a scenario on several ports and kernels and say where they differ, and what each costs
     #[command(after_help = "Example: ptelab compare fixtures/scenarios/seed.scn")]
     Compare(Scenario),
     /// Hold the emulator against real kernels: page tables in golden files, word for word, or the running kernel
@@ -105,7 +105,7 @@ pub(crate) enum Command {
         after_help = format!("Example: ptelab step fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::before_and_after())
     )]
     Step(Step),
-    /// Learn a kernel's rules: play what shows each change, and hold random programs against the emulator with what was learned
+    /// Learn a kernel's rules: run a probe for each change, then check what was learned with random programs
     #[command(
         after_help = "+ holds, - does not, ? undecided; behind it what the emulator would do otherwise, and what the kernel did.\n\
         Example: ptelab learn vmlinuz-7.2-arm64 -o mine.toml && ptelab kernels 7.3 mine.toml"
@@ -114,7 +114,7 @@ pub(crate) enum Command {
     /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
     #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", machines::before_and_after().replace(',', " ")))]
     Kernels(Kernels),
-    /// Print the options that a kernel needs to be asked under QEMU, to be put behind those of `make tinyconfig`
+    /// Print the options that a kernel needs to be asked under QEMU, to append to the .config of `make tinyconfig`
     #[command(after_help = "Example: ptelab kconfig >> .config && make olddefconfig")]
     Kconfig,
     /// List the calls that a scenario can make, with their parameters
@@ -169,7 +169,7 @@ pub(crate) struct Learn {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Minutes for random programs, at most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) minutes: Option<u64>,
     /// Also write golden files of what an image made of the probes to this folder
     #[arg(long, value_name = "FOLDER")]
@@ -247,7 +247,7 @@ pub(crate) struct Fuzz {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) cases: Option<u64>,
     /// Minutes, at most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) minutes: Option<u64>,
     /// Programs over several tables, with huge pages
     #[arg(long)]
@@ -505,7 +505,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "KINDS", default_value = "plain", value_delimiter = ',', value_parser = hw_kind)]
     pub(crate) machine: Vec<HwKind>,
     /// Bytes that each layout maps, with K, M, G or T (powers of 1024)
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1G")]
+    #[arg(long, value_name = "SIZE", value_parser = megabytes, default_value = "1G")]
     pub(crate) size: u64,
     /// Samples of each machine
     #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -514,7 +514,7 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) vs_host: bool,
     /// Instead: 4K pages from 1M up to SIZE mapped, written, protected and dumped
-    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["layout", "machine", "vs_host", "size"])]
+    #[arg(long, value_name = "SIZE", value_parser = megabytes, conflicts_with_all = ["layout", "machine", "vs_host", "size"])]
     pub(crate) scale: Option<u64>,
     /// Instead: the project's own targets, each with what was measured now
     #[arg(long, conflicts_with_all = ["arch", "kernel", "cpu", "layout", "machine", "vs_host", "size", "scale", "rounds"])]
@@ -694,6 +694,15 @@ impl Machines {
 }
 
 /// `64G` in bytes.
+fn megabytes(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if bytes > 0 && bytes.is_multiple_of(1 << 20) {
+        Ok(bytes)
+    } else {
+        Err("not a multiple of 1M".to_owned())
+    }
+}
+
 fn size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.char_indices().next_back() {
         Some((at, unit)) if !unit.is_ascii_digit() => {

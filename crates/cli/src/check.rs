@@ -58,7 +58,8 @@ fn print(report: &CheckReport, args: &args::Check, out: &mut Out) -> Result<(), 
     }
     if !report.laws.is_empty() {
         let passed = report.laws.iter().filter(|row| row.passed).count();
-        out.heading(format!("{passed} of {} laws hold", report.laws.len()))?;
+        let first = if stopped() { " of those that were tried" } else { "" };
+        out.heading(format!("{passed} of {} laws hold{first}", report.laws.len()))?;
     }
     for row in &report.bugs {
         print_bug(row, args.programs, out)?;
@@ -155,8 +156,8 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     }
     if rows.iter().any(|row| !row.report.failures.is_empty()) {
         out.line(
-            "A schedule is named by its operation, table and part, and by what hardware does before which step: 0w1 writes page 1 before \
-             the first, r reads, capitals are a device's. --replay with the name and --arch runs one again.",
+            "A schedule is named by its operation, table and part, and by what hardware does before which step: `0w1` means that hardware \
+             writes page 1 before step 0; `r` reads; capitals are a device's. --replay with the name and --arch runs one again.",
         )?;
     }
     if stopped() {

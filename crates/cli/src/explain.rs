@@ -60,7 +60,10 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         let why = format!("{name}: there is no call in line {line} or after it: the last is in line {last}");
         return Err(Failed::Unusable(why));
     }
-    if finished && calls > 0 && !explainers.iter().any(Explainer::has_process) {
+    if finished && !explainers.iter().any(Explainer::has_calls) {
+        return Err(Failed::Unusable(format!("{name}: no call was made by then")));
+    }
+    if finished && !explainers.iter().any(Explainer::has_process) {
         return Err(Failed::Unusable(format!("{name}: there is no process {} by then", args.pid)));
     }
     machines::print_switches(&switches, out)?;

@@ -3,7 +3,7 @@
 use crate::args;
 use crate::output::{self, Failed};
 use crate::progress;
-use ptelab::fuzz::{Found, c_program, scenario_text};
+use ptelab::fuzz::{Found, c_program, scenario_file};
 use std::path::Path;
 
 /// Writes a program where the options say, as a scenario and as a C program.
@@ -14,7 +14,7 @@ pub(crate) fn save(args: &args::Fuzz, found: &Found) -> Result<(), Failed> {
         Ok(())
     };
     if let Some(path) = &args.out {
-        write(path, scenario_text(found, None))?;
+        write(path, scenario_file(found))?;
     }
     match &args.emit_c {
         Some(path) => write(path, c_program(&found.lines)),

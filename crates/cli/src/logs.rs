@@ -1,6 +1,7 @@
 //! Logs, in whatever files they come.
 
 use crate::output::Failed;
+use crate::progress;
 use ptelab::scenario::strace::{self, ThreadLog};
 use ptelab::scenario::syz;
 use std::io::{self, BufRead, BufReader, Read};
@@ -21,6 +22,25 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failed> {
     }
     let log = strace::open(path).map_err(|error| failed(path, &error))?;
     probed(path, log)
+}
+
+/// A log that ends where the run is stopped, so that one without an end or a line does too.
+struct UntilStopped(Box<dyn BufRead + Send>);
+
+impl Read for UntilStopped {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if progress::stopped() { Ok(0) } else { self.0.read(buffer) }
+    }
+}
+
+impl BufRead for UntilStopped {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if progress::stopped() { Ok(&[]) } else { self.0.fill_buf() }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
 }
 
 /// The log that is read from somewhere, gzip'ed or not; `path` is its name.
@@ -44,7 +64,7 @@ fn probed(path: &Path, mut log: Box<dyn BufRead + Send>) -> Result<Box<dyn BufRe
     if let Some(kind) = of_calls_to_make(&head) {
         return Err(failed(path, &format!("{kind}, not a log: `ptelab run` runs it")));
     }
-    Ok(Box::new(io::Cursor::new(head).chain(log)))
+    Ok(Box::new(io::Cursor::new(head).chain(UntilStopped(log))))
 }
 
 /// What a text is that has calls to be made: a program of syzkaller, or a scenario, which reads as one and has what strace never

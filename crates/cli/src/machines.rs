@@ -53,7 +53,7 @@ pub(crate) fn refuse_without_image(options: &[(&str, bool)]) -> Result<(), Faile
         return Ok(());
     }
     let are = if given.len() == 1 { "is" } else { "are" };
-    let why = "for a kernel image, and none is given (golden files say their machine, and the host is one)";
+    let why = "for a kernel image, and none is given";
     Err(Failed::Unusable(format!("{} {are} {why}", given.join(", "))))
 }
 

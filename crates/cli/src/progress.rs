@@ -81,7 +81,7 @@ fn told(bar: ProgressBar, unit: &'static str) -> ProgressBar {
                 if bar.is_finished() || stopped() {
                     return;
                 }
-                if bar.position() > 0 {
+                if bar.position() > 0 || !bar.message().is_empty() {
                     warn(&told_text(&bar, unit));
                 }
             }

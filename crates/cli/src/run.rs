@@ -8,7 +8,7 @@ use crate::progress;
 use crate::{beside, input, machines, verify_real};
 use ptelab::exec::{self, Watch};
 use ptelab::scenario::Scenario;
-use ptelab::{Matrix, RunReport, golden, show, table};
+use ptelab::{Matrix, RunReport, golden, port_named, show, table};
 
 pub(crate) fn run(args: &args::Scenario, out: &mut Out) -> Result<u8, Failed> {
     let (scenario, matrix, reports) = all_reports(args, &RUN)?;
@@ -37,7 +37,10 @@ pub(crate) fn all_reports(
     let matrix = machines::for_pages_of(matrix, &scenario)?;
     let mut all = if args.images_only() { Vec::new() } else { reports(&matrix, &scenario)? };
     if !images.is_empty() {
-        let guest = args::Guest { port: None, program: args.guest.clone(), ..args.machines.guest() };
+        let guest = args.machines.guest();
+        // A list is of the machines beside the images.
+        let port = guest.port.filter(|port| args.machines.images_only() && port_named(port).is_some());
+        let guest = args::Guest { port, program: args.guest.clone(), ..guest };
         progress::stop_on_ctrl_c();
         all = all.into_iter().map(verify_real::as_seen).collect::<Result<_, _>>()?;
         all.extend(verify_real::reports(&images, &guest, &scenario)?);

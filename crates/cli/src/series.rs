@@ -18,6 +18,7 @@ use ptelab::real::series::{Pair, SeriesReport};
 use ptelab::scenario::Scenario;
 use report::{OfArch, Report, SHOWN};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long one program is made shorter, at most, and all of them.
@@ -105,15 +106,20 @@ fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     let programs = Programs::of(&pair.base, Size::SMALL, (args.seed, args.programs), Some(time));
     let steps = args.programs.saturating_add(files.len() as u64);
     progress::stage(format!(
-        "playing {} files and up to {} random programs on both kernels, for at most {} min",
+        "playing {} files and up to {} random programs on both kernels, for at most {} min after they have booted; \
+         then programs are shortened{}",
         files.len(),
         args.programs,
-        args.minutes
+        args.minutes,
+        if args.no_cost { "" } else { ", and instructions counted (--no-cost leaves that out)" }
     ));
     let bar = progress::timed_bar(steps.into(), "programs");
-    let begun = Instant::now();
+    bar.set_message("the kernels are booting");
+    // The time runs from when they have.
+    let begun = OnceLock::new();
     let tick = |words: &SeriesReport| {
-        let left = left(begun.elapsed(), words.played, steps).min(time.saturating_sub(begun.elapsed()));
+        let took = begun.get_or_init(Instant::now).elapsed();
+        let left = left(took, words.played, steps).min(time.saturating_sub(took));
         let (differ, wrong) = (words.changed.len(), words.wrong.len());
         bar.set_position(words.played);
         bar.set_message(format!("{differ} kinds differ, {wrong} are wrong, {} s left", left.as_secs()));

@@ -12,6 +12,9 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
     for path in [&args.output, &args.csv].into_iter().flatten() {
         output::check(path)?;
     }
+    if let (Some(path), true) = (&args.output, args.output == args.csv) {
+        return Err(Failed::Unusable(format!("{}: -o and --csv name one file", path.display())));
+    }
     let trace = run.trace(&args.traced)?;
     let (calls, counted) = (trace.calls().len(), trace.counted());
     if let Some(path) = &args.output {

@@ -1,12 +1,12 @@
 //! `ptelab verify`
 
 use crate::args;
-use crate::exit::{DIFFERS, FINE};
+use crate::exit::{DIFFERS, FINE, STOPPED};
 use crate::output::{Failed, Out};
-use crate::{input, machines, verdict, verify_real};
+use crate::{input, machines, progress, verdict, verify_real};
 use ptelab::verdict::VerdictTotals;
 use ptelab::{Golden, Verdict, kernels, parallel};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     let kernel = args.kernel.as_deref();
@@ -32,9 +32,12 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
         }
         None => {}
     }
-    let done: Vec<Result<Verdict, String>> = parallel::map(&args.files, |path| verify_file(path));
+    progress::stop_on_ctrl_c();
+    let verdict = |path: &PathBuf| (!progress::stopped()).then(|| verify_file(path));
+    let done: Vec<Option<Result<Verdict, String>>> = parallel::map(&args.files, verdict);
+    let finished = done.iter().all(Option::is_some);
     let (mut verdicts, mut errors) = (Vec::new(), Vec::new());
-    for result in done {
+    for result in done.into_iter().flatten() {
         match result {
             Ok(verdict) => {
                 if !args.json {
@@ -46,19 +49,26 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
         }
     }
     let tally = VerdictTotals::new(verdicts);
+    if tally.files.is_empty() && !finished {
+        return Err(Failed::Stopped);
+    }
     if tally.files.is_empty() {
         return Err(Failed::Unusable(errors.join("\nptelab: ")));
     }
     if args.json {
         out.json(&tally)?;
     } else {
-        out.line(&tally)?;
+        out.line(format!("{tally}{}", if finished { "" } else { ", stopped" }))?;
     }
     if !errors.is_empty() {
         out.flush()?;
         return Err(Failed::Unusable(errors.join("\nptelab: ")));
     }
-    Ok(if tally.files.iter().all(Verdict::is_equal) { FINE } else { DIFFERS })
+    Ok(match (finished, tally.files.iter().all(Verdict::is_equal)) {
+        (false, _) => STOPPED,
+        (true, true) => FINE,
+        (true, false) => DIFFERS,
+    })
 }
 
 fn verify_file(path: &Path) -> Result<Verdict, String> {

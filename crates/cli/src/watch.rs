@@ -85,7 +85,9 @@ fn start(args: &args::Watch, log: &Path) -> Result<Child, Failed> {
     let mut command = Command::new("strace");
     command.args(["-f", "-q", "-y", "-e", CALLS, "-e", &wait, "-o"]).arg(log).arg("--").args(&args.program);
     command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failed::Unusable("watch needs strace, which is not there".to_owned()),
+        std::io::ErrorKind::NotFound => {
+            Failed::Unusable("watch needs strace, which is not there (Debian: strace)".to_owned())
+        }
         _ => Failed::Unusable(format!("strace: {error}")),
     })
 }

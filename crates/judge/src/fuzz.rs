@@ -31,7 +31,7 @@ pub(crate) use judge::{Judged, OnTrial};
 #[cfg(all(feature = "real", target_os = "linux"))]
 pub(crate) use model::{Expected, Model, Page, State, says_protected};
 
-pub use emit::{c_program, scenario_text};
+pub use emit::{c_program, scenario_file, scenario_text};
 pub use program::{BASE, ELSEWHERE, Size, program};
 pub use shrink::shrink;
 pub use state::EntryKind;

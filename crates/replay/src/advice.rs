@@ -69,9 +69,9 @@ const fn what(cutter: Cutter) -> &'static str {
 
 const fn remedy(cutter: Cutter) -> &'static str {
     match cutter {
-        Cutter::Guard => "guards in blocks of their own leave the others whole",
+        Cutter::Guard => "guard pages in blocks of their own leave the neighbours whole",
         Cutter::Dontneed => "giving back whole blocks leaves the others whole",
-        Cutter::Mprotect => "changing whole blocks, or memory apart from the rest, leaves the others whole",
+        Cutter::Mprotect => "change whole, aligned blocks, or keep such pages in a mapping of their own",
         Cutter::Munmap => "mappings that begin and end at blocks leave the others whole",
         Cutter::Other => "ranges that begin and end at blocks leave the others whole",
     }

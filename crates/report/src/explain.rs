@@ -102,6 +102,11 @@ impl Explainer {
         self.last_line
     }
 
+    /// Whether there was a call to be told of.
+    pub const fn has_calls(&self) -> bool {
+        self.within > 0
+    }
+
     /// Whether the process was there at any call that was told of.
     pub const fn has_process(&self) -> bool {
         self.seen.0
@@ -155,7 +160,7 @@ impl Explainer {
             text.push_str(match self.seen {
                 (false, _) => "\nThere is no such process.\n",
                 (true, false) => "\nNothing is mapped there.\n",
-                (true, true) => "\nNo call changed it.\n",
+                (true, true) => "\nNo call up to there changed it.\n",
             });
         }
         text.extend(self.told.iter().map(|(_, told)| told.as_str()));

@@ -83,7 +83,10 @@ fn trace(
     (recorded, finished): (bool, bool),
 ) -> Trace {
     let mut lanes: Vec<_> = tracers.into_iter().map(Tracer::into_lane).collect();
-    // Machines that were stopped may have come to different points.
+    // Machines that were stopped may have come to different points, or not have begun.
+    if !finished {
+        lanes.retain(|lane| !lane.steps.is_empty());
+    }
     let calls = lanes.iter().map(|lane| lane.steps.len()).min().unwrap_or(0);
     for lane in &mut lanes {
         lane.steps.truncate(calls);

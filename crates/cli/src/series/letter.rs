@@ -9,6 +9,8 @@ use ptelab::real::series::Group;
 const WIDTH: usize = 72;
 /// Kinds of differences that are told one by one.
 const TOLD: usize = 4;
+/// Lines of a program that is shown.
+const LINES: usize = 10;
 /// Changes that are not told, in hundredths.
 const NOISE: std::ops::Range<u64> = 91..110;
 
@@ -24,7 +26,7 @@ pub(super) fn text(report: &Report) -> String {
     let mut parts: Vec<String> = report.architectures.iter().map(about).collect();
     let rows = rows(report);
     if !rows.is_empty() {
-        let title = "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count.";
+        let title = "Instructions that calls take for 16M, counted by QEMU's icount; neither caches nor barriers count. The ratio is patched to base.";
         parts.push(wrapped(&format!("{title} {}", workloads()), "") + &verdicts(report));
         parts.push(format!("  {}\n", rows.join("\n  ")));
     }
@@ -34,8 +36,23 @@ pub(super) fn text(report: &Report) -> String {
     parts.join("\n")
 }
 
+/// Where the first difference of a kind was seen: the call, and the entry without its words.
+fn place(group: &Group) -> &str {
+    let line = group.example.lines().next().unwrap_or_default();
+    line.split_once(": 0x").map_or(line, |(place, _)| place)
+}
+
+/// The program that shows a kind, where it is short.
+fn program(group: &Group) -> String {
+    match (&group.file, group.lines.as_slice()) {
+        (Some(file), _) => format!("      (played from {file})\n"),
+        (None, lines) if lines.len() <= LINES => format!("      {}\n", lines.join("\n      ")),
+        (None, lines) => format!("      (a program of {} lines: see --html or --emit-c)\n", lines.len()),
+    }
+}
+
 /// What a run that was stopped leaves out.
-fn stopped(architectures: &[OfArch]) -> String {
+pub(super) fn stopped(architectures: &[OfArch]) -> String {
     let played: Vec<String> =
         architectures.iter().map(|of| format!("{} programs of {}", of.words.played, of.arch)).collect();
     let without: Vec<&str> = architectures.iter().filter(|of| of.cost.is_empty()).map(|of| of.arch).collect();
@@ -44,7 +61,11 @@ fn stopped(architectures: &[OfArch]) -> String {
     } else {
         format!("; the instructions of {} were not counted", without.join(", "))
     };
-    wrapped(&format!("(The run was stopped before its end, after {}{costs}.)", played.join(", ")), "")
+    let said = format!(
+        "(The run was stopped before its end, after {}{costs}; programs may be longer than they need to be.)",
+        played.join(", ")
+    );
+    wrapped(&said, "")
 }
 
 fn about(report: &OfArch) -> String {
@@ -59,8 +80,7 @@ fn about(report: &OfArch) -> String {
         let others =
             (!others.is_empty()).then(|| wrapped(&format!("{title}also {}", others.join("; ")), "  "));
         let told = told.iter().map(|group| {
-            let example = group.example.lines().next().unwrap_or_default();
-            wrapped(&format!("{title}{}, such as {example}", kind(group)), "  ")
+            wrapped(&format!("{title}{}, such as {}", kind(group), place(group)), "  ") + &program(group)
         });
         told.chain(others).collect::<Vec<_>>()
     });
@@ -166,7 +186,7 @@ pub(super) fn rows(report: &Report) -> Vec<String> {
     for row in measured(report) {
         let title = format!("{}, {}", row.arch, row.workload);
         if heading.as_ref() != Some(&title) {
-            lines.push(format!("{title:31} {:>11} {:>11} {:>7}", "base", "patched", "change"));
+            lines.push(format!("{title:31} {:>11} {:>11} {:>7}", "base", "patched", "ratio"));
             heading = Some(title);
         }
         let [a, b] = row.took.map(grouped);

@@ -19,8 +19,10 @@ pub(super) fn print(report: &Report, out: &mut Out) -> Result<(), Failed> {
         out.line(letter::workloads())?;
         out.line(LIMITS)?;
     }
-    let stopped = if report.finished { "" } else { ", stopped" };
-    Ok(out.line(format!("{:.0} s{stopped}", report.seconds))?)
+    if !report.finished {
+        out.text(letter::stopped(&report.architectures))?;
+    }
+    Ok(out.line(format!("{:.0} s", report.seconds))?)
 }
 
 fn print_arch(report: &OfArch, out: &mut Out) -> Result<(), Failed> {

@@ -1,6 +1,7 @@
 //! A program that broke a check, as a scenario and as a C program for a real kernel.
 
 use super::case::Found;
+use super::program::{BASE, ELSEWHERE};
 use ptelab_machine::uapi::{Class, Value};
 use ptelab_machine::{Access, Call, Switch};
 use ptelab_scenario::Line;
@@ -24,6 +25,40 @@ pub fn scenario_text(found: &Found, bug: Option<&str>) -> String {
     }
     text
 }
+
+/// The same as a file that shows words: it ends with dumps of what the program named, in each process that is left.
+pub fn scenario_file(found: &Found) -> String {
+    let mut text = scenario_text(found, None);
+    let (mut left, mut made) = (BTreeSet::from([1]), 1);
+    for line in &found.lines {
+        match line.call {
+            Call::Fork {} => {
+                made += 1;
+                left.insert(made);
+            }
+            Call::ExitGroup { .. } => {
+                left.remove(&line.pid.unwrap_or(1));
+            }
+            _ => {}
+        }
+    }
+    let ranges: Vec<(u64, u64)> = found.lines.iter().flat_map(|line| line.call.ranges()).collect();
+    for (base, place) in [(BASE, ""), (ELSEWHERE, ", elsewhere")] {
+        let here = ranges.iter().filter(|(addr, _)| (base..base + (ELSEWHERE - BASE)).contains(addr));
+        let ends = here.clone().map(|(addr, len)| addr + len.max(&1)).max();
+        let Some((start, end)) = here.map(|(addr, _)| *addr).min().zip(ends) else { continue };
+        let start = start & !(DUMPED - 1);
+        let len = (end - start).next_multiple_of(DUMPED);
+        for pid in &left {
+            let call = Call::Dump { addr: start, len, name: format!("end of process {pid}{place}") };
+            let _ = writeln!(text, "{}", Line { pid: (*pid > 1).then_some(*pid), ..Line::new(call) });
+        }
+    }
+    text
+}
+
+/// Bytes of which dumps are multiples: pages of every port are.
+const DUMPED: u64 = 1 << 16;
 
 const HEAD: &str = include_str!("emit.c");
 

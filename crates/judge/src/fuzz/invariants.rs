@@ -55,7 +55,9 @@ impl<A: PortFacts> OnTrial<A> {
             return wrong(Check::Exclusive, &format!("exclusive, and {count} entries map it"));
         }
         if checks.has(Check::Writable) && writable && private && (count != 1 || !page.exclusive) {
-            return wrong(Check::Writable, "writable, and not its process's own");
+            let why =
+                if page.exclusive { &format!("{count} entries map it") } else { "AnonExclusive is not set" };
+            return wrong(Check::Writable, &format!("writable, but {why}"));
         }
         Ok(())
     }

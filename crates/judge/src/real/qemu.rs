@@ -249,7 +249,11 @@ fn guest_of(port: Option<&str>, image: &Path) -> Result<&'static Guest, RealErro
     let known = || GUESTS.iter().map(|guest| guest.port).collect::<Vec<_>>().join(", ");
     let at = image.display();
     let Some(port) = port else {
-        let why = format!("{at} does not say which architecture it is of: --arch, one of {}", known());
+        let why = format!(
+            "{at} does not look like a kernel image (Image, bzImage, vmlinuz, vmlinux); if it is one, --arch says of what: {}; a \
+             file of rules ends in .toml",
+            known()
+        );
         return says.ok_or(RealError::Missing(why));
     };
     let port = port_named(port).map_or(port, |known| known.name);

@@ -196,15 +196,21 @@ impl Run<'_> {
         *self.begun.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now)
     }
 
+    /// Whether the time is up; it runs from when the first kernels had come up.
+    fn is_late(&self) -> bool {
+        let begun = *self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.zip(self.programs.time).is_some_and(|(begun, time)| begun.elapsed() >= time)
+    }
+
     /// Nothing where it is too late for it.
     fn play(&self, base: &mut Player, n: usize) -> Result<Option<Both>, VerifyError> {
+        if n >= self.files.len() && self.is_late() {
+            return Ok(None);
+        }
         let other = self.others.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut patched = other.map_or_else(|| self.patched.player(), Ok)?;
         let beside = [base.beside(None)?, patched.beside(None)?];
-        let late = self.programs.time.is_some_and(|time| self.begin().elapsed() >= time);
-        if late && n >= self.files.len() {
-            return Ok(None);
-        }
+        self.begin();
         let both = play_both(self.case(n, &beside[0])?, [base, &mut patched], &beside, self.watch)?;
         self.others.lock().unwrap_or_else(PoisonError::into_inner).push(patched);
         if let Some(Both { case: Case { number: Some(_), lines, .. }, found, .. }) = &both {

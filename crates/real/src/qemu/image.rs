@@ -69,10 +69,13 @@ pub(super) fn look_if_whole(image: &Path) -> Result<(), RealError> {
         Ok((len, least_len(&head(file)?)))
     };
     let (len, least) = look().map_err(RealError::io(image.display().to_string()))?;
-    if least <= len {
+    if least <= len && len > 0 {
         return Ok(());
     }
     let image = image.display();
+    if len == 0 {
+        return Err(RealError::Missing(format!("{image} is empty")));
+    }
     Err(RealError::Missing(format!(
         "{image} is cut off: it has {len} bytes, and by its header at least {least}; copy or build it again"
     )))
