@@ -20,10 +20,10 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     }
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
     output::write_file(&args.output, page.as_bytes())?;
-    let (calls, machines) = (trace.counted(), trace.lanes.len());
+    let (calls, machines) = (trace.counted(), show::counted(trace.lanes.len() as u64, "machine"));
     let size = show::size((page.len() as u64).next_multiple_of(1024));
     if !output::is_stdout(&args.output) {
-        out.line(format!("{}: {calls} on {machines} machines, {size}", args.output.display()))?;
+        out.line(format!("{}: {calls} on {machines}, {size}", args.output.display()))?;
         let several = trace.lanes.windows(2).any(|pair| pair[0].arch == pair[1].arch);
         if several && trace.finished && !trace.can_be_ruled(&matrix) {
             let why = format!("that is done for up to {MAX_RULED} calls");

@@ -77,7 +77,7 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     text
 }
 
-/// `288 lines: 12 not judged; 240 calls, 240 with the log's result; 3 ranges mapped before the log begins`
+/// `288 lines: 12 not judged; 240 calls, 240 with the log's result; 3 ranges in use that the log does not map`
 fn headline(replay: &Replay, first: &Played) -> String {
     let tally = &first.tally;
     let lines = counted(replay.stats.lines, "line");
@@ -97,7 +97,7 @@ fn headline(replay: &Replay, first: &Played) -> String {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
     if tally.adopted > 0 {
-        let _ = write!(line, "; {} mapped before the log begins", counted(tally.adopted, "range"));
+        let _ = write!(line, "; {} in use that the log does not map", counted(tally.adopted, "range"));
     }
     if !replay.finished {
         line.push_str(" (stopped)");

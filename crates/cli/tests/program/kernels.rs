@@ -83,9 +83,9 @@ fn a_file_of_rules_is_a_kernel() {
 fn real_kernels_are_named_to_other_commands() {
     let scenario = fixture("scenarios/guard.scn");
     refused(&["run", &scenario, "--kernel", "host"], &["`ptelab verify --host FILE`"]);
-    refused(&["run", &scenario, "--kernel", "boot/vmlinuz"], &["no file boot/vmlinuz"]);
+    refused(&["run", &scenario, "--kernel", "boot/vmlinuz"], &["boot/vmlinuz is not there"]);
     let explain = ["explain", &scenario, "--at", "1", "--va", "0", "--kernel", "boot/vmlinuz"];
-    refused(&explain, &["no file boot/vmlinuz"]);
+    refused(&explain, &["boot/vmlinuz is not there"]);
     refused(&["bench", "--kernel", "boot/vmlinuz"], &["`boot/vmlinuz` is a kernel image", "`verify`"]);
     refused(&["run", &scenario, "--kernel", "newest"], &["no kernel `newest`", "from 6.12 on"]);
 }

@@ -170,7 +170,8 @@ fn look_for(path: &Path, how: &str) -> Result<(), RealError> {
     if path.is_file() {
         Ok(())
     } else {
-        Err(RealError::Missing(format!("no file {}: {how}", path.display())))
+        let what = if path.is_dir() { "is a folder" } else { "is not there" };
+        Err(RealError::Missing(format!("{} {what}: {how}", path.display())))
     }
 }
 
