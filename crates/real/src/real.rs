@@ -125,6 +125,9 @@ pub enum RealError {
         /// What.
         said: String,
     },
+    /// Tables of a process lead to what is no memory.
+    #[error("tables of process {0} lead where there is no memory")]
+    Nowhere(u32),
     /// A file or a process could not be used.
     #[error("{what}: {error}")]
     Io {

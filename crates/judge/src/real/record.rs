@@ -103,6 +103,9 @@ fn span(area: &[AddrRange]) -> Range<u64> {
     start.unwrap_or(0)..area.iter().map(|range| range.end).max().unwrap_or(0)
 }
 
+/// How often tables are read that lead nowhere: the guest may have been found in another process.
+const READS: usize = 3;
+
 /// The words of tables that map the pages, where they can be read.
 fn words(
     kernel: &mut dyn RealKernel,
@@ -111,10 +114,14 @@ fn words(
 ) -> Result<Option<Vec<TableWord>>, RealError> {
     let translate =
         |root: Root, addr, read: &dyn Fn(u64) -> Option<u64>| walk::translate(port, root, addr, read);
-    let Some(root) = kernel.root(look.pid, &translate)? else { return Ok(None) };
-    let words = walk::walk(port, root, user_space(port, &look.pages), |at| kernel.entry(at));
-    let nowhere = || RealError::Missing("tables stand where there is no memory".to_owned());
-    words.ok_or_else(nowhere).map(Some)
+    for _ in 0..READS {
+        let Some(root) = kernel.root(look.pid, &translate)? else { return Ok(None) };
+        let words = walk::walk(port, root, user_space(port, &look.pages), |at| kernel.entry(at));
+        if words.is_some() {
+            return Ok(words);
+        }
+    }
+    Err(RealError::Nowhere(look.pid))
 }
 
 /// A range as far as the port has user space; above stand the kernel's own entries, or the tables end.
@@ -300,6 +307,13 @@ mod tests {
         let scenario = ptelab_scenario::parse(TEXT).expect("it is well formed");
         let mut vm = Builder::new("x86_64").cpu("soft_dirty", false).build().expect("there is such a port");
         verdict::compare(recording, &mut *vm, &scenario, Verdict::default()).expect("it makes sense")
+    }
+
+    #[test]
+    fn tables_that_lead_nowhere_cost_one_program() {
+        use crate::real::VerifyError;
+        assert!(VerifyError::Real(RealError::Nowhere(1)).is_loss());
+        assert!(!VerifyError::Real(RealError::Missing(String::new())).is_loss());
     }
 
     #[test]
