@@ -202,6 +202,8 @@ impl RealKernel for RunningKernel {
         Ok(None)
     }
 
+    fn forget_root(&mut self, _: u32) {}
+
     fn entry(&self, _: u64) -> Option<u64> {
         None
     }

@@ -452,6 +452,12 @@ impl RealKernel for Qemu {
         Ok(Some(root))
     }
 
+    fn forget_root(&mut self, pid: u32) {
+        if let Some(root) = self.roots.remove(&pid) {
+            self.known_roots.remove(&root);
+        }
+    }
+
     fn entry(&self, addr: u64) -> Option<u64> {
         let [_, order] = self.setup.guest.orders;
         self.ram.word(addr).map(|word| order.word(word))

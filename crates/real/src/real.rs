@@ -35,6 +35,8 @@ pub trait RealKernel {
     /// # Errors
     /// Where it should be found, and is not.
     fn root(&mut self, pid: u32, translate: &Translate<'_>) -> Result<Option<Root>, RealError>;
+    /// Forgets a process's topmost table, which turned out to be none, so that it is looked for again.
+    fn forget_root(&mut self, pid: u32);
     /// The word of a table at a physical address; nothing where it cannot be read.
     fn entry(&self, addr: u64) -> Option<u64>;
     /// The byte at a physical address; nothing where it cannot be read.

@@ -103,7 +103,7 @@ fn span(area: &[AddrRange]) -> Range<u64> {
     start.unwrap_or(0)..area.iter().map(|range| range.end).max().unwrap_or(0)
 }
 
-/// How often tables are read that lead nowhere: the guest may have been found in another process.
+/// How often tables are read that lead nowhere: they may be those of a process that has ended, whose pages are others' by now.
 const READS: usize = 3;
 
 /// The words of tables that map the pages, where they can be read.
@@ -120,6 +120,7 @@ fn words(
         if words.is_some() {
             return Ok(words);
         }
+        kernel.forget_root(look.pid);
     }
     Err(RealError::Nowhere(look.pid))
 }

@@ -27,7 +27,7 @@ pub(super) fn walk(
         for level in Level::ALL.into_iter().take(root.levels.into()).rev() {
             let shift = shape.entry_shift[level as usize];
             let index = (addr >> shift) as usize & (shape.entries(level) - 1);
-            let word = read(table + (index * size_of::<Pte>()) as u64)?;
+            let word = read(table.checked_add((index * size_of::<Pte>()) as u64)?)?;
             if let PteView::Table(next) = port.words().decode(Pte(word), level) {
                 table = next.get();
                 continue;
@@ -55,7 +55,7 @@ pub(super) fn translate(
         PteView::Present(mapping) => {
             let base = mapping.pfn.get() << shape.page_shift();
             let aligned = base.is_multiple_of(1 << shape.entry_shift[entry.level as usize]);
-            aligned.then_some(base + (addr - entry.addr))
+            base.checked_add(addr - entry.addr).filter(|_| aligned)
         }
         _ => None,
     }
@@ -101,5 +101,7 @@ mod tests {
         let root = Root { addr: 0x1000, levels: 2 };
         assert_eq!(translate(&*port, root, 0x123, &huge(0x8020_0000)), Some(0x8020_0123));
         assert_eq!(translate(&*port, root, 0x123, &huge(0x8020_1000)), None);
+        let beyond = Root { addr: u64::MAX - 7, levels: 2 };
+        assert_eq!(translate(&*port, beyond, 1 << 21, &huge(0x8020_0000)), None);
     }
 }
