@@ -86,7 +86,7 @@ impl Batch<'_> {
         }
         recording.played = recording.calls.len();
         for ((name, look), seen) in names.into_iter().zip(looks).zip(seen) {
-            let words = words(kernel, port, &look)?;
+            let words = words(kernel, port, &look, &seen.pages)?;
             let shift = port.about().shape.page_shift();
             let bytes = |page: &RealPage| page.frame.and_then(|frame| bytes(kernel, frame.pfn << shift));
             let bytes = seen.pages.iter().map(bytes);
@@ -103,7 +103,8 @@ fn span(area: &[AddrRange]) -> Range<u64> {
     start.unwrap_or(0)..area.iter().map(|range| range.end).max().unwrap_or(0)
 }
 
-/// How often tables are read that lead nowhere: they may be those of a process that has ended, whose pages are others' by now.
+/// How often tables are read that lead nowhere, or to other frames than the process has: a topmost table that was known may be one
+/// of a process that has ended, whose pages are others' by now.
 const READS: usize = 3;
 
 /// The words of tables that map the pages, where they can be read.
@@ -111,18 +112,21 @@ fn words(
     kernel: &mut dyn RealKernel,
     port: &dyn Backend,
     look: &Look,
+    pages: &[RealPage],
 ) -> Result<Option<Vec<TableWord>>, RealError> {
     let translate =
         |root: Root, addr, read: &dyn Fn(u64) -> Option<u64>| walk::translate(port, root, addr, read);
+    let mut others = None;
     for _ in 0..READS {
         let Some(root) = kernel.root(look.pid, &translate)? else { return Ok(None) };
         let words = walk::walk(port, root, user_space(port, &look.pages), |at| kernel.entry(at));
-        if words.is_some() {
+        if words.as_ref().is_some_and(|words| walk::maps(port, words, look.pages.start, pages)) {
             return Ok(words);
         }
+        others = words.or(others);
         kernel.forget_root(look.pid);
     }
-    Err(RealError::Nowhere(look.pid))
+    others.map(Some).ok_or(RealError::Nowhere(look.pid))
 }
 
 /// A range as far as the port has user space; above stand the kernel's own entries, or the tables end.
@@ -308,6 +312,59 @@ mod tests {
         let scenario = ptelab_scenario::parse(TEXT).expect("it is well formed");
         let mut vm = Builder::new("x86_64").cpu("soft_dirty", false).build().expect("there is such a port");
         verdict::compare(recording, &mut *vm, &scenario, Verdict::default()).expect("it makes sense")
+    }
+
+    /// A kernel that knows topmost tables of arm64 with two levels, each with one page's word; the first of them is the process's.
+    struct Known(Vec<(Root, u64)>);
+
+    impl RealKernel for Known {
+        fn play(&mut self, _: &[(u32, &Call)], _: &[Look]) -> Result<(Vec<Outcome>, Vec<Looked>), RealError> {
+            Err(RealError::Died(1))
+        }
+
+        fn lives(&self, _: u32) -> bool {
+            true
+        }
+
+        fn root(&mut self, _: u32, _: &ptelab_real::Translate<'_>) -> Result<Option<Root>, RealError> {
+            Ok(self.0.last().map(|(root, _)| *root))
+        }
+
+        fn forget_root(&mut self, _: u32) {
+            if self.0.len() > 1 {
+                self.0.pop();
+            }
+        }
+
+        fn entry(&self, addr: u64) -> Option<u64> {
+            let (root, word) = self.0.iter().find(|(root, _)| (addr ^ root.addr) >> 16 == 0)?;
+            Some(if addr & 0x8000 == 0 { root.addr | 0x8003 } else { *word })
+        }
+
+        fn byte(&self, _: u64) -> Option<u8> {
+            None
+        }
+    }
+
+    #[test]
+    fn tables_of_a_process_that_has_ended_are_not_taken_for_those_of_one_that_lives() {
+        let port = Builder::new("arm64").build().expect("there is such a port");
+        let root = |addr| Root { addr, levels: 2 };
+        let page = |pfn: u64| 0x0060_0000_0000_0f43 | pfn << 12;
+        let look = Look { pid: 1, pages: 0x1000..0x2000, area: 0..0 };
+        let frame = Frame { pfn: 77, head: 77, folio_pages: 1, mapcount: 1 };
+        let pages = [RealPage { pagemap: 0x810, frame: Some(frame) }];
+        let first = |known: &[(Root, u64)]| {
+            let found = words(&mut Known(known.to_vec()), &*port, &look, &pages);
+            found.expect("they are read").expect("there are some")[0].word
+        };
+        let (right, stale, empty) =
+            ((root(0x10000), page(77)), (root(0x20000), page(78)), (root(0x30000), 0));
+        assert_eq!(first(&[right, stale]), page(77));
+        assert_eq!(first(&[right, empty]), page(77));
+        assert_eq!(first(&[right, stale, empty]), page(77));
+        // Where no tables map what the kernel says, that is what is found.
+        assert_eq!(first(&[stale]), page(78));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Walking the page tables of a real kernel as its port reads words.
 
 use ptelab_machine::{Backend, Level, Pte, PteView};
-use ptelab_real::Root;
+use ptelab_real::{RealPage, Root};
 
 /// A word that points to no further table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,28 @@ pub(super) fn translate(
     }
 }
 
+/// Whether words map the frames that the kernel says pages from `start` on have, and none to those that have none. Where they do
+/// not, they stand in another process's tables.
+pub(super) fn maps(port: &dyn Backend, words: &[TableWord], start: u64, pages: &[RealPage]) -> bool {
+    let shape = port.about().shape;
+    let mut words = words.iter();
+    let mut word = words.next();
+    (start..).step_by(shape.page_size() as usize).zip(pages).all(|(addr, page)| {
+        while word.is_some_and(|word| addr >= word.addr + (1 << shape.entry_shift[word.level as usize])) {
+            word = words.next();
+        }
+        let mapped = word.filter(|word| word.addr <= addr).and_then(|word| {
+            match port.words().decode(Pte(word.word), word.level) {
+                PteView::Present(mapping) => {
+                    Some(mapping.pfn.get() + ((addr - word.addr) >> shape.page_shift()))
+                }
+                _ => None,
+            }
+        });
+        mapped == page.frame.map(|frame| frame.pfn)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +114,24 @@ mod tests {
             ]
         );
         assert_eq!(walk(&*port, Root { addr: 0x8000, levels: 4 }, (base, base + 4096), read), None);
+    }
+
+    #[test]
+    fn words_map_the_frames_of_pages() {
+        use ptelab_real::Frame;
+        let port = Builder::new("arm64").build().expect("there is such a port");
+        let word = |addr, level, word| TableWord { addr, level, word };
+        let huge = [word(0, Level::Pte, 0), word(2 << 20, Level::Pmd, 0x0060_0000_8000_0f41)];
+        let page = |pfn| RealPage {
+            pagemap: 0x810,
+            frame: Some(Frame { pfn, head: pfn, folio_pages: 1, mapcount: 1 }),
+        };
+        let start = (2 << 20) - 4096;
+        let seen = |pages: &[RealPage]| maps(&*port, &huge, start, pages);
+        assert!(seen(&[RealPage::default(), page(0x80000), page(0x80001)]));
+        assert!(!seen(&[RealPage::default(), page(0x80000), page(0x80002)]));
+        assert!(!seen(&[page(0x80000)]));
+        assert!(!seen(&[RealPage::default(), RealPage::default()]));
     }
 
     #[test]
