@@ -586,8 +586,8 @@ pub(crate) struct Series {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
     /// Random programs of each architecture, at most
-    #[arg(long, alias = "cases", value_name = "N", default_value_t = 500)]
-    pub(crate) programs: u64,
+    #[arg(long, alias = "programs", value_name = "N", default_value_t = 500)]
+    pub(crate) cases: u64,
     /// Minutes for random programs of each architecture, at most
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) minutes: u64,

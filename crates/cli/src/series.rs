@@ -103,13 +103,13 @@ fn of_arch(args: &args::Series, pair: &Pair, out: &mut Out) -> Result<OfArch, Fa
 fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
     let files = files(args, pair)?;
     let time = progress::minutes(args.minutes);
-    let programs = Programs::of(&pair.base, Size::SMALL, (args.seed, args.programs), Some(time));
-    let steps = args.programs.saturating_add(files.len() as u64);
+    let programs = Programs::of(&pair.base, Size::SMALL, (args.seed, args.cases), Some(time));
+    let steps = args.cases.saturating_add(files.len() as u64);
     progress::stage(format!(
         "playing {} files and up to {} random programs on both kernels, for at most {} min after they have booted; \
          then programs are shortened{}",
         files.len(),
-        args.programs,
+        args.cases,
         args.minutes,
         if args.no_cost { "" } else { ", and instructions counted (--no-cost leaves that out)" }
     ));

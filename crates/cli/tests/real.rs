@@ -135,12 +135,15 @@ fn what_qemu_needs_is_said() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let image = file("image", "no kernel");
+    let other = file("other", "no kernel");
+    let image = file("image", &format!("{}ARM\x64", "\0".repeat(56)));
     let folder = env!("CARGO_TARGET_TMPDIR");
     let missing = said(&["--qemu", "/nonexistent", "--arch", "arm64", "--guest", folder]);
     assert!(missing.contains("/nonexistent") && missing.contains("linux-image"), "{missing}");
-    let missing = said(&["--kernel", &image]);
-    assert!(missing.contains("does not look like a kernel image") && missing.contains("--arch"), "{missing}");
+    for args in [&["--kernel", &other][..], &["--qemu", &other, "--arch", "arm64"]] {
+        let missing = said(args);
+        assert!(missing.contains("does not look like a kernel image"), "{missing}");
+    }
     let powerpc = file("powerpc", "\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x15\0");
     let missing = said(&["--kernel", &powerpc]);
     assert!(missing.contains("gcc-powerpc64le-linux-gnu"), "{missing}");

@@ -245,28 +245,26 @@ impl<T, E: From<VerifyError>, F: FnMut(usize, Result<T, VerifyError>) -> Result<
 }
 
 fn guest_of(port: Option<&str>, image: &Path) -> Result<&'static Guest, RealError> {
-    let says = Guest::of_image(image);
     let known = || GUESTS.iter().map(|guest| guest.port).collect::<Vec<_>>().join(", ");
     let at = image.display();
-    let Some(port) = port else {
-        let why = format!(
-            "{at} does not look like a kernel image (Image, bzImage, vmlinuz, vmlinux); if it is one, --arch says of what: {}; a \
-             file of rules ends in .toml",
+    let said = Guest::of_image(image).ok_or_else(|| {
+        RealError::Missing(format!(
+            "{at} does not look like a kernel image (Image, bzImage, vmlinuz, vmlinux) that QEMU boots here: {}; a file of rules \
+             ends in .toml",
             known()
-        );
-        return says.ok_or(RealError::Missing(why));
-    };
+        ))
+    })?;
+    let Some(port) = port else { return Ok(said) };
     let port = port_named(port).map_or(port, |known| known.name);
     let guest = Guest::of(port).ok_or_else(|| {
         let names = GUESTS.each_ref().map(|guest| guest.port);
         let choose = ptelab_run::choose_from(port, &names);
         RealError::Missing(format!("QEMU boots no kernel for `{port}`: {choose} {}", known()))
     })?;
-    match says {
-        Some(other) if !guest.may_be(other) => {
-            Err(RealError::Missing(format!("{at} is a kernel of {}, not of {port}", other.port)))
-        }
-        _ => Ok(guest),
+    if guest.may_be(said) {
+        Ok(guest)
+    } else {
+        Err(RealError::Missing(format!("{at} is a kernel of {}, not of {port}", said.port)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Laws of words: what an entry says, and what is made of it.
 
-use super::trial::{Broken, PortFacts, Trial, is_expressible, word_text};
+use super::trial::{Broken, PortFacts, Trial, is_expressible, mapping_text, word_text};
 use crate::{
     Access, Fpb, Level, Mapping, Pfn, PhysAddr, Pte, PteAttrs, PteView, SoftFlags, SoftLeaf, VmFlags, Walk,
 };
@@ -33,7 +33,11 @@ pub(super) fn decode_undoes_encode<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
         let word = t.port.encode(PteView::Present(m), m.level);
         let level = m.level;
         let is = is_expressible::<P>(t.on, &m);
-        t.same(|| format!("has a word: {m:?}"), (Pte::NONE, level), word.is_some(), is)?;
+        let operation = || {
+            let why = if is { " (there is none where two attributes share a bit)" } else { "" };
+            format!("encode gives a word for {}{why}", mapping_text(&m))
+        };
+        t.same(operation, (Pte::NONE, level), word.is_some(), is)?;
         let Some(word) = word else { continue };
         t.word(|| "decode(encode(view))".to_owned(), (word, level), word, PteView::Present(m))?;
         let described = !t.port.describe(word, level).is_empty();
