@@ -163,6 +163,9 @@ fn print(args: &args::Fuzz, runs: &[Run], found: Option<&Found>, out: &mut Out) 
             outcome.time.as_secs_f64()
         ))?;
     }
+    if runs.len() > 1 {
+        out.line("Ports of different groups are not compared with each other.")?;
+    }
     if let Some(found) = found {
         out.differing(format!("case {} breaks a check; the shortest program that does:", found.case))?;
         out.text(scenario_text(found, None))?;

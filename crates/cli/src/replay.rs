@@ -78,7 +78,15 @@ fn check_pid(pid: u32, done: &Replay) -> Result<(), String> {
 
 fn maps(path: &Path) -> Result<Vec<MapsLine>, Failed> {
     let bytes = input::read(path)?;
-    replay::parse_maps(&String::from_utf8_lossy(&bytes)).map_err(|errors| {
+    let text = String::from_utf8_lossy(&bytes);
+    replay::parse_maps(&text).map_err(|errors| {
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+        if lines > 1 && errors.len() == lines {
+            return Failed::Unusable(format!(
+                "{}: none of its lines is one of /proc/PID/maps",
+                path.display()
+            ));
+        }
         let shown = errors.iter().take(MAX_SHOWN);
         let mut texts: Vec<String> = shown.map(|error| format!("{}: {error}", path.display())).collect();
         if errors.len() > MAX_SHOWN {

@@ -210,11 +210,11 @@ fn a_terminal_shows_the_map_and_is_restored() {
     terminal.press("?");
     terminal.wait_for("contiguous block");
     terminal.press(" g4\r");
-    terminal.wait_for("32 unfolds");
+    terminal.wait_for("unfolds: 32");
     terminal.press("]]]]");
     terminal.wait_for("flush requests");
     terminal.press("\t[[[[");
-    terminal.wait_for("32 batches");
+    terminal.wait_for("batches: 32");
     terminal.wait_for("why: mprotect_batch");
     terminal.press("/40009000\r");
     terminal.wait_for("page 9 of a folio of 16");
@@ -237,8 +237,8 @@ fn a_wide_terminal_shows_two_machines() {
     terminal.wait_for("machine 1 of 2");
     terminal.wait_for("machine 2 of 2");
     terminal.press("g4\r");
-    terminal.wait_for("32 unfolds");
-    terminal.wait_for("32 batches");
+    terminal.wait_for("unfolds: 32");
+    terminal.wait_for("batches: 32");
     terminal.press("q");
     terminal.ends_with(0);
 }

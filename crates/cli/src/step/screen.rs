@@ -134,11 +134,11 @@ impl Pane<'_> {
             Counter::Exchanges,
         ];
         let single = step.events.iter().filter(|(_, h)| matches!(h, TraceEvent::Write(_, 1))).count();
-        let mut items = if single > 0 { vec![format!("{single} one by one")] } else { Vec::new() };
+        let mut items = if single > 0 { vec![format!("one by one: {single}")] } else { Vec::new() };
         let rest = Counter::ALL.iter().filter(|counter| !first.contains(counter));
         for wanted in first.iter().chain(rest) {
             let found = step.counters.iter().find(|(counter, n)| counter == wanted && *n > 0);
-            items.extend(found.map(|(_, n)| format!("{n} {}", wanted.name())));
+            items.extend(found.map(|(_, n)| format!("{}: {n}", wanted.name())));
         }
         let lines = filled(&items, width);
         let top = self.stepper.scroll.min(lines.len().saturating_sub(SUMS));

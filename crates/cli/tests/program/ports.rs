@@ -54,6 +54,7 @@ fn every_page_size_is_fuzzed_in_turn() {
         text.contains("\nPages of 16K, huge pages of 32M: loong64\n3 programs from seed 1 in "),
         "{text}"
     );
+    assert!(text.ends_with("\nPorts of different groups are not compared with each other.\n"), "{text}");
     let json = parsed(&ptelab(&["fuzz", "--arch", "arm64,loong64", "--cases", "3", "--json"]));
     assert_eq!((&json["cases"], &json["runs"][1]["ports"][0]), (&6.into(), &"loong64".into()), "{json}");
 }

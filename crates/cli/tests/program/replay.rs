@@ -97,9 +97,11 @@ fn what_is_no_log_is_refused() {
 #[test]
 fn options_that_make_no_sense_are_refused() {
     let log = fixture("strace/cat.strace");
+    refused(&["replay", &log, "--maps", &log], &["none of its lines is one of /proc/PID/maps"]);
+    let mixed = "nonsense\n".repeat(11) + "7f0000000000-7f0000001000 rw-p 00000000 00:00 0\n";
     refused(
-        &["replay", &log, "--maps", &log],
-        &["line 1:", "is not a line of /proc/PID/maps", "and 24 more"],
+        &["replay", &log, "--maps", &file("mixed.maps", mixed.as_bytes())],
+        &["line 1:", "is not a line of /proc/PID/maps", "and 1 more"],
     );
     refused(&["replay", &log, "--thp", "64kB=often"], &["always, madvise, inherit, never"]);
     refused(&["replay", &log, "--thp", "63kB=always"], &["is not a size"]);
