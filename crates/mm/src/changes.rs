@@ -589,7 +589,7 @@ changes! {
 
     /// On a RAM disk the page of a slot's last swap entry is read bypassing the swap cache, so it is exclusive.
     swapin_bypasses_cache {
-        until: Turn::between("6.18", "7.2"),
+        until: Turn::at("7.0"),
         file: "mm/memory.c, do_swap_page",
         probe: Probe::Plays {
             scenario: r#"
@@ -610,7 +610,7 @@ changes! {
 
     /// From a RAM disk, a page leaves the swap cache with its last swap entry also where it is read; before, only where it is written to.
     swapin_frees_cache {
-        since: Turn::between("6.18", "7.2"),
+        since: Turn::at("7.0"),
         file: "mm/memory.c, should_try_to_free_swap",
         probe: Probe::Plays {
             scenario: r"
