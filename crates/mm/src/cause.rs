@@ -39,7 +39,7 @@ ptelab_pgtable::causes! {
     fault_numa, "mm/memory.c:do_numa_page",
         "A hinted entry gets its protection back, on this node or another.";
     fault_swap, "mm/memory.c:do_swap_page",
-        "A swapped page is read back, as a page of its own.";
+        "What is in swap is read back: the page, or the folio around it, where faults may use its size and it lies in one piece.";
     fault_device, "mm/memory.c:do_swap_page",
         "A device's page comes home.";
     fault_huge, "mm/huge_memory.c:do_huge_pmd_anonymous_page",

@@ -14,6 +14,7 @@ use crate::madvise::cold::{Cold, madvise_cold, madvise_free};
 use crate::madvise::guard::{madvise_guard_install, madvise_guard_remove};
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::madvise::remove::madvise_remove;
+use crate::memory::swap_in::read_swap_cache;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
 use crate::mseal::check_madvise;
@@ -61,7 +62,10 @@ fn madvise_vma<A: Arch, H: TableMemory>(
 ) -> Result<(), Errno> {
     check_madvise(mm, vma, advice)?;
     match advice {
-        Advice::WILLNEED => Ok(()),
+        Advice::WILLNEED => {
+            madvise_willneed(k, mm, vma, range);
+            Ok(())
+        }
         Advice::DONTNEED => madvise_dontneed(k, mm, vma, range, VmFlags::LOCKED),
         Advice::DONTNEED_LOCKED => madvise_dontneed(k, mm, vma, range, VmFlags::empty()),
         Advice::REMOVE => madvise_remove(k, vma, range),
@@ -75,6 +79,14 @@ fn madvise_vma<A: Arch, H: TableMemory>(
             let flags = advised_flags(vma, advice)?;
             madvise_update_vma(k, mm, vma, range, flags)
         }
+    }
+}
+
+/// What files have is in memory already.
+fn madvise_willneed<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, vma: &Vma, range: Range) {
+    if vma.is_anonymous() {
+        read_swap_cache(k, mm, vma, range);
+        k.pt.pages.lru_add_drain();
     }
 }
 

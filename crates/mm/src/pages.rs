@@ -502,13 +502,14 @@ impl Pages {
         if span.order == 0 { 0 } else { self.large(span).entire_mapcount }
     }
 
-    /// References: one for each mapping, one for the object or swap cache that keeps it, one for each holder, one for the batch it
-    /// waits in.
+    /// References: one for each mapping, one for each page that the object or swap cache keeps, one for each holder, one for the
+    /// batch it waits in.
     #[inline]
     pub fn folio_ref_count(&self, span: FolioSpan) -> u32 {
         let word = self.meta[span.head.index()].word;
-        let kept = (word & (Head::CACHED | Head::HELD | Head::BATCHED)).count_ones();
-        self.folio_mapcount(span) + kept
+        let held = (word & (Head::HELD | Head::BATCHED)).count_ones();
+        let kept = if word & Head::CACHED == 0 { 0 } else { span.nr_pages() as u32 };
+        self.folio_mapcount(span) + held + kept
     }
 
     /// Whether more than one address space may map the folio (`folio_maybe_mapped_shared`).

@@ -6,7 +6,8 @@
 use crate::changes::Rules;
 use crate::content::Saved;
 use crate::pages::Pages;
-use ptelab_pgtable::{Arch, FolioSpan, Pfn, SoftFlags, SoftLeaf, swp_type};
+use crate::tables::PageTables;
+use ptelab_pgtable::{Arch, FolioSpan, Pfn, SoftFlags, SoftLeaf, TableMemory, swp_type};
 use ptelab_uapi::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,8 @@ struct Slot {
     /// Entries that name it: none, where only the swap cache keeps it.
     count: u32,
     page: Saved,
+    /// Whether it was written as part of a folio of zeros, which is not written at all (`swap_info_struct.zeromap`).
+    zero: bool,
     /// The page of the swap cache that holds the same.
     cached: Option<Pfn>,
 }
@@ -181,6 +184,16 @@ impl Swap {
         self.slot(leaf).cached
     }
 
+    /// Whether `nr` slots from one on can be read as one folio: none has a page in the swap cache, and all were written, or none
+    /// (`non_swapcache_batch`, `swap_zeromap_batch`).
+    pub(crate) fn can_read_whole(&self, first: SoftLeaf, nr: usize) -> bool {
+        let zero = self.slot(first).zero;
+        first.slots(nr).all(|leaf| {
+            let slot = self.slot(leaf);
+            slot.cached.is_none() && slot.zero == zero
+        })
+    }
+
     /// What a slot holds.
     pub(crate) fn page(&self, leaf: SoftLeaf) -> &Saved {
         &self.slot(leaf).page
@@ -230,17 +243,24 @@ impl Swap {
         folio: FolioSpan,
         rules: &Rules,
     ) -> Option<SoftLeaf> {
-        if let Some(&leaf) = self.cache.get(&folio.head) {
-            return Some(leaf);
-        }
-        let order = folio.order as u8;
-        let (ty, first) = self.swap_alloc(order, rules)?;
-        let device = &mut self.devices[usize::from(ty)];
-        device.take(first, order);
-        for i in 0..folio.nr_pages() as u64 {
+        let nr = folio.nr_pages();
+        let zero = (0..nr as u64).all(|i| pages.is_zero_filled(folio.head.add(i)));
+        let in_cache = self.slot_of(folio);
+        let first = if let Some(first) = in_cache { first } else { self.take(folio.order as u8, rules)? };
+        for (leaf, i) in first.slots(nr).zip(0..) {
             let page = pages.save(folio.head.add(i));
-            device.used.insert(first + i, Slot { count: 0, page, cached: None });
+            let used = &mut self.devices[usize::from(leaf.ty)].used;
+            let slot = used.entry(leaf.offset).or_insert(Slot { count: 0, page, zero, cached: None });
+            // A page of the swap cache may have been written to since.
+            (slot.page, slot.zero) = (pages.save(folio.head.add(i)), zero);
         }
+        Some(first)
+    }
+
+    /// Free slots for a folio, the first of them.
+    fn take(&mut self, order: u8, rules: &Rules) -> Option<SoftLeaf> {
+        let (ty, first) = self.swap_alloc(order, rules)?;
+        self.devices[usize::from(ty)].take(first, order);
         Some(SoftLeaf { ty, offset: first, flags: SoftFlags::empty() })
     }
 
@@ -265,15 +285,16 @@ impl Swap {
         self.slot_mut(leaf).count += 1;
     }
 
-    /// One entry less names a slot; the last frees it, but for one whose page in the swap cache is mapped, as long as half of all slots
-    /// are free (`swap_put_entries_direct`, `__try_to_reclaim_swap`).
-    pub(crate) fn put(&mut self, pages: &mut Pages, leaf: SoftLeaf) {
+    /// One entry less names a slot; the last frees it, but for one whose folio in the swap cache is mapped, as long as half of all
+    /// slots are free (`swap_put_entries_direct`, `__try_to_reclaim_swap`).
+    pub(crate) fn put<A: Arch, H: TableMemory>(&mut self, pt: &mut PageTables<A, H>, leaf: SoftLeaf) {
         let full = self.vm_swap_full();
         let slot = self.slot_mut(leaf);
         slot.count -= 1;
-        let cached = slot.cached.map(|head| FolioSpan { head, order: 0 });
-        match cached {
-            Some(page) if full || pages.folio_mapcount(page) == 0 => self.folio_free_swap(pages, page),
+        match slot.cached.map(|page| pt.hw.peek_folio(page)) {
+            Some(folio) if full || pt.pages.folio_mapcount(folio) == 0 => {
+                self.folio_free_swap(&mut pt.pages, folio);
+            }
             Some(_) => {}
             None => self.free_if_unused(leaf),
         }
@@ -294,56 +315,72 @@ impl Swap {
         (all - self.used()) * 2 < all
     }
 
-    /// A page leaves the swap cache if it is there and no entry names its slot, which is free then (`folio_free_swap`).
-    pub(crate) fn folio_free_swap(&mut self, pages: &mut Pages, page: FolioSpan) {
-        if let Some(leaf) = self.slot_of(page).filter(|&leaf| self.count(leaf) == 0) {
-            pages.set_dirty(page, true);
-            self.cache_del(pages, leaf);
+    /// A folio leaves the swap cache if it is there and no entry names its slots, which are free then (`folio_free_swap`).
+    pub(crate) fn folio_free_swap(&mut self, pages: &mut Pages, folio: FolioSpan) {
+        let unused = |first: SoftLeaf| first.slots(folio.nr_pages()).all(|leaf| self.count(leaf) == 0);
+        if self.slot_of(folio).is_some_and(unused) {
+            pages.set_dirty(folio, true);
+            self.cache_del(pages, folio);
         }
     }
 
-    /// The same for a page that nobody maps any more (`free_swap_cache`).
-    pub(crate) fn free_swap_cache(&mut self, pages: &mut Pages, page: FolioSpan) {
-        if !self.cache.is_empty() && self.cache.contains_key(&page.head) && pages.folio_mapcount(page) == 0 {
-            self.folio_free_swap(pages, page);
+    /// The same for a folio that nobody maps any more (`free_swap_cache`).
+    pub(crate) fn free_swap_cache(&mut self, pages: &mut Pages, folio: FolioSpan) {
+        if !self.cache.is_empty() && self.cache.contains_key(&folio.head) && pages.folio_mapcount(folio) == 0
+        {
+            self.folio_free_swap(pages, folio);
         }
     }
 
-    /// The same for entries that name `nr` slots one after the other.
-    pub(crate) fn put_batch(&mut self, pages: &mut Pages, leaf: SoftLeaf, nr: usize) {
-        for i in 0..nr as u64 {
-            self.put(pages, SoftLeaf { offset: leaf.offset + i, ..leaf });
+    /// One entry less for each of `nr` slots one after the other.
+    pub(crate) fn put_batch<A: Arch, H: TableMemory>(
+        &mut self,
+        pt: &mut PageTables<A, H>,
+        first: SoftLeaf,
+        nr: usize,
+    ) {
+        first.slots(nr).for_each(|leaf| self.put(pt, leaf));
+    }
+
+    /// Keeps a folio, as what its slots hold, for the other entries that name them.
+    pub(crate) fn cache_add(&mut self, pages: &mut Pages, first: SoftLeaf, folio: FolioSpan) {
+        pages.set_swapcache(folio);
+        let first = SoftLeaf { flags: SoftFlags::empty(), ..first };
+        for (leaf, i) in first.slots(folio.nr_pages()).zip(0..) {
+            let page = folio.head.add(i);
+            self.slot_mut(leaf).cached = Some(page);
+            self.cache.insert(page, leaf);
         }
     }
 
-    /// Keeps a page, as what its slot holds, for the other entries that name the slot.
-    pub(crate) fn cache_add(&mut self, pages: &mut Pages, leaf: SoftLeaf, page: FolioSpan) {
-        pages.set_swapcache(page);
-        self.slot_mut(leaf).cached = Some(page.head);
-        self.cache.insert(page.head, SoftLeaf { flags: SoftFlags::empty(), ..leaf });
-    }
-
-    /// A copy takes a page's place in the swap cache, if it is there (`folio_migrate_mapping`).
+    /// A copy takes a folio's place in the swap cache, if it is there (`folio_migrate_mapping`).
     pub(crate) fn cache_move(&mut self, pages: &mut Pages, old: FolioSpan, new: FolioSpan) {
-        if let Some(leaf) = self.cache.remove(&old.head) {
-            pages.uncache(old);
-            self.cache_add(pages, leaf, new);
+        if let Some(first) = self.cache_take(pages, old) {
+            self.cache_add(pages, first, new);
         }
     }
 
-    /// The slot of a page in the swap cache.
-    pub(crate) fn slot_of(&self, page: FolioSpan) -> Option<SoftLeaf> {
-        self.cache.get(&page.head).copied()
+    /// The first slot of a folio in the swap cache.
+    pub(crate) fn slot_of(&self, folio: FolioSpan) -> Option<SoftLeaf> {
+        self.cache.get(&folio.head).copied()
     }
 
-    /// Takes a slot's page out of the swap cache; a slot that no entry names is free then.
-    pub(crate) fn cache_del(&mut self, pages: &mut Pages, leaf: SoftLeaf) {
-        let Some(pfn) = self.slot_mut(leaf).cached.take() else { return };
-        self.cache.remove(&pfn);
-        let page = FolioSpan { head: pfn, order: 0 };
-        pages.uncache(page);
-        pages.free_unused(page);
-        self.free_if_unused(leaf);
+    /// Takes a folio out of the swap cache; slots that no entry names are free then. Says whether it was there.
+    pub(crate) fn cache_del(&mut self, pages: &mut Pages, folio: FolioSpan) -> bool {
+        let Some(first) = self.cache_take(pages, folio) else { return false };
+        pages.free_unused(folio);
+        first.slots(folio.nr_pages()).for_each(|leaf| self.free_if_unused(leaf));
+        true
+    }
+
+    fn cache_take(&mut self, pages: &mut Pages, folio: FolioSpan) -> Option<SoftLeaf> {
+        let first = self.slot_of(folio)?;
+        for (leaf, i) in first.slots(folio.nr_pages()).zip(0..) {
+            self.slot_mut(leaf).cached = None;
+            self.cache.remove(&folio.head.add(i));
+        }
+        pages.uncache(folio);
+        Some(first)
     }
 }
 
@@ -385,7 +422,7 @@ mod tests {
         let page = FolioSpan { head: folio.head, order: 0 };
         swap.cache_add(&mut pt.pages, last, page);
         assert_eq!(swap.cached(last), Some(folio.head));
-        swap.put(&mut pt.pages, last);
+        swap.put(&mut pt, last);
         assert_eq!((swap.swap_count(last), swap.used()), (Some(1), 4));
     }
 
@@ -399,7 +436,7 @@ mod tests {
         swap.dup(slot);
         swap.cache_add(&mut pt.pages, slot, page);
         pt.pages.map(page, page.head, MapLevel::Ptes(1), 1);
-        swap.put(&mut pt.pages, slot);
+        swap.put(&mut pt, slot);
         assert_eq!((swap.swap_count(slot), swap.cached(slot), swap.used()), (Some(0), Some(page.head), 1));
         pt.pages.unmap(page, page.head, MapLevel::Ptes(1), 1);
         swap.free_swap_cache(&mut pt.pages, page);
@@ -419,7 +456,7 @@ mod tests {
                 [0, 1].map(|_| swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room"));
             assert_eq!(slots.map(|slot| slot.ty), [0, 1], "the first device is full");
             swap.dup(slots[0]);
-            swap.put(&mut pt.pages, slots[0]);
+            swap.put(&mut pt, slots[0]);
             let slot = swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room");
             assert_eq!(slot.ty, third);
         }
@@ -435,7 +472,7 @@ mod tests {
         assert_eq!(slot.offset, 1, "the first slot is the header's");
         assert!(swap.folio_alloc_swap(&pt.pages, large, &pt.rules).is_none());
         swap.dup(slot);
-        swap.put(&mut pt.pages, slot);
+        swap.put(&mut pt, slot);
         assert_eq!((swap.swap_count(slot), swap.used()), (None, 0));
     }
 }

@@ -46,9 +46,9 @@ fn pageout<A: Arch, H: TableMemory>(
         k.because(&cause::lazyfree, |k| discard(&mut k.pt, mm, tlb, folio));
         return;
     }
-    // A folio that is mapped in part is split right away.
+    // A folio that is mapped in part is split right away, unless it has slots.
     let in_one = k.pt.arch.arch_wants_thp_swap() && !k.pt.pages.is_partially_mapped(folio);
-    let whole = folio.order == 0 || in_one;
+    let whole = folio.order == 0 || in_one || k.pt.pages.is_cached(folio);
     let slots = if whole { folio_alloc_swap(k, folio) } else { None };
     if let Some(first) = slots {
         k.because(&cause::swap_out, |k| try_to_unmap(k, mm, tlb, folio, first));
@@ -81,7 +81,7 @@ fn folio_alloc_swap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, folio: FolioS
 fn pass_slot<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, page: FolioSpan) {
     if let Some(slot) = folio_alloc_swap(k, page) {
         k.swap.dup(slot);
-        k.swap.put(&mut k.pt.pages, slot);
+        k.swap.put(&mut k.pt, slot);
     }
 }
 
@@ -98,9 +98,7 @@ fn try_to_unmap<A: Arch, H: TableMemory>(
     }
     k.pt.pages.hold(folio);
     unmap_to_swap(k, mm, tlb, folio, first);
-    if folio.order == 0 {
-        k.swap.cache_del(&mut k.pt.pages, first);
-    }
+    k.swap.cache_del(&mut k.pt.pages, folio);
     k.pt.pages.release_hold(folio);
 }
 
@@ -139,9 +137,7 @@ pub fn unmap_poisoned_swapcache<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, m
 
 /// It leaves the swap cache (`me_swapcache_clean`); says whether it was there.
 pub fn me_swapcache_clean<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, page: FolioSpan) -> bool {
-    let Some(slot) = k.swap.slot_of(page) else { return false };
-    k.swap.cache_del(&mut k.pt.pages, slot);
-    true
+    k.swap.cache_del(&mut k.pt.pages, page)
 }
 
 /// Takes away a page's mappings in `mm`, as its object still has it. One that nobody wrote to is dropped (`shrink_folio_list`, of the

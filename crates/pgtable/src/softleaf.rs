@@ -127,6 +127,11 @@ impl SoftLeaf {
         Self { ty, offset: pfn.get(), flags }
     }
 
+    /// The entries of `nr` swap slots one after the other, this one's first.
+    pub fn slots(self, nr: usize) -> impl Iterator<Item = Self> {
+        (0..nr as u64).map(move |i| Self { offset: self.offset + i, ..self })
+    }
+
     /// Whether this is a marker with all of `bits`.
     pub const fn is_marker(self, bits: u64) -> bool {
         self.ty == swp_type::MARKER && self.offset & bits == bits

@@ -116,7 +116,7 @@ fn free_nonpresent<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &Mm, (mut 
         if let Some(leaf) = k.pt.soft_view(k.pt.hw.peek(p)) {
             if leaf.is_swap() {
                 nr = k.pt.swap_pte_batch(p, leaf, max);
-                k.swap.put_batch(&mut k.pt.pages, leaf, nr);
+                k.swap.put_batch(&mut k.pt, leaf, nr);
                 k.pt.clear_nonpresent_ptes(addr, p, nr);
             } else if leaf.ty == swp_type::HWPOISON || leaf.is_marker(marker::POISONED) {
                 k.pt.clear_nonpresent_ptes(addr, p, 1);

@@ -30,7 +30,8 @@ pub(crate) fn do_anonymous_page<A: Arch, H: TableMemory>(
         return Ok(());
     }
     let anon_vma = k.rmap.anon_vma_prepare::<A>(mm, vma);
-    let folio = alloc_anon_folio(k, mm, vma, table, fault.addr).ok_or(FaultError::OutOfMemory)?;
+    let empty = |k: &mut Kernel<A, H>, order| range_none(&k.pt, table, fault.addr, order);
+    let folio = alloc_fitting(k, mm, vma, fault.addr, empty).ok_or(FaultError::OutOfMemory)?;
     let nr = folio.nr_pages();
     let addr = fault.addr.align_down(nr as u64 * A::PAGE_SIZE);
     add_new_anon_folio(&mut k.pt, vma, anon_vma, folio, addr);
@@ -45,24 +46,25 @@ pub(crate) fn do_anonymous_page<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// A folio for a write fault: of the largest order that is allowed, fits, and whose entries are all empty; smaller where
-/// memory has no such block (`alloc_anon_folio`).
-fn alloc_anon_folio<A: Arch, H: TableMemory>(
+/// A folio for a fault on private anonymous memory: of the largest order that is allowed and `fits`; smaller where memory has no such
+/// block (`alloc_anon_folio`, `alloc_swap_folio`).
+pub(crate) fn alloc_fitting<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &Mm,
     vma: &Vma,
-    table: Ptep,
     addr: VirtAddr,
+    fits: impl Fn(&mut Kernel<A, H>, u32) -> bool,
 ) -> Option<FolioSpan> {
     // A userfaultfd is told of every page.
     let allowed = if vma.uffd.is_some() { 0 } else { allowed_orders(k, mm, vma) };
-    let mut below_empty = false;
+    let mut fitted = false;
     for order in (MIN_THP_ORDER..A::PMD_ORDER).rev() {
         if allowed & 1 << order == 0 || !suitable_order::<A>(vma, addr, order) {
             continue;
         }
-        below_empty = below_empty || range_none(&k.pt, table, addr, order);
-        if !below_empty {
+        // What fits an order fits those below it.
+        fitted = fitted || fits(k, order);
+        if !fitted {
             continue;
         }
         if let Some(folio) = k.pt.alloc_folio(order) {

@@ -64,7 +64,7 @@ fn zap_nonpresent_ptes<A: Arch, H: TableMemory>(
         }
         _ if leaf.is_swap() => {
             nr = k.pt.swap_pte_batch(p, leaf, max);
-            k.swap.put_batch(&mut k.pt.pages, leaf, nr);
+            k.swap.put_batch(&mut k.pt, leaf, nr);
         }
         _ => {}
     }
