@@ -62,7 +62,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
     /// Splits a large folio, in every process that maps it; says whether that was done.
     pub(crate) fn split(&mut self, split: Split) -> bool {
         let mut mms: Vec<&mut Mm> = self.processes.mms_mut().collect();
-        mm::split_mapped(&mut self.kernel.pt, &mut mms, split)
+        mm::split_mapped(&mut self.kernel, &mut mms, split)
     }
 
     /// Ends a migration at its destination; where memory has no room, the folio stays where it is, which is `from`.

@@ -25,7 +25,7 @@ pub(crate) fn migrate_misplaced_folio<A: Arch, H: TableMemory>(
     }
     k.because(&cause::migrate_misplaced, |k| {
         let owner = k.pt.pages.owner(folio).0;
-        if k.pt.pages.is_partially_mapped(folio) && split_folio(&mut k.pt, mm, folio) {
+        if k.pt.pages.is_partially_mapped(folio) && split_folio(k, mm, folio) {
             migrate_parts(k, mm, folio, owner);
             return true;
         }

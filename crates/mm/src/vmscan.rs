@@ -54,7 +54,7 @@ fn pageout<A: Arch, H: TableMemory>(
         k.because(&cause::swap_out, |k| try_to_unmap(k, mm, tlb, folio, first));
     } else if folio.order > 0 {
         let owner = k.pt.pages.owner(folio).0;
-        if !k.because(&cause::swap_split, |k| split_folio(&mut k.pt, mm, folio)) {
+        if !k.because(&cause::swap_split, |k| split_folio(k, mm, folio)) {
             return;
         }
         let mut parts: Vec<FolioSpan> = folio.parts(0).collect();

@@ -1,6 +1,7 @@
 //! A large folio becomes smaller ones (`mm/huge_memory.c`, `__folio_split`, 7.3).
 
 use crate::cause;
+use crate::kernel::Kernel;
 use crate::memory_failure::set_hwpoison_entry;
 use crate::migrate::{migrated_pte, migration_leaf_of};
 use crate::mm_types::Mm;
@@ -37,14 +38,14 @@ pub(crate) struct Moved {
 /// Makes a large folio that only `mm`, and the others that were lent, map order-0 folios (`split_folio`).
 #[must_use]
 pub(crate) fn split_folio<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+    k: &mut Kernel<A, H>,
     mm: &mut Mm,
     folio: FolioSpan,
 ) -> bool {
-    let mut others = std::mem::take(&mut pt.others);
+    let mut others = std::mem::take(&mut k.pt.others);
     let mut mms: Vec<&mut Mm> = iter::once(mm).chain(&mut others).collect();
-    let done = split_mapped(pt, &mut mms, Split { folio, order: 0, fails: None });
-    pt.others = others;
+    let done = split_mapped(k, &mut mms, Split { folio, order: 0, fails: None });
+    k.pt.others = others;
     done
 }
 
@@ -52,10 +53,11 @@ pub(crate) fn split_folio<A: Arch, H: TableMemory>(
 /// migration, and put back for the parts, one entry at a time; parts that nobody maps are freed, but for the one that fails. Says whether it was done: a folio
 /// that is still mapped then stays whole, with page entries where a huge leaf was taken down.
 pub fn split_mapped<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+    k: &mut Kernel<A, H>,
     mms: &mut [&mut Mm],
     split: Split,
 ) -> bool {
+    let pt = &mut k.pt;
     pt.pages.hold(split.folio);
     mms.sort_by_cached_key(|mm| rmap_place(pt, mm, split.folio));
     let done = pt.because(&cause::folio_split, |pt| {
@@ -81,6 +83,7 @@ pub fn split_mapped<A: Arch, H: TableMemory>(
     for part in split.folio.parts(order) {
         if Some(part.head) != split.fails || !done {
             pt.pages.release_hold(part);
+            k.swap.free_swap_cache(&mut pt.pages, part);
         }
     }
     done
@@ -100,7 +103,9 @@ pub fn folio_to_split<A: Arch, H: TableMemory>(
         return None;
     }
     let folio = pt.hw.page_folio(pt.arch.pte_pfn(pte));
-    (folio != pt.pages.huge_zero() && folio.order > order).then_some(folio)
+    // The swap cache takes only the smallest parts.
+    let fits = folio.order > order && (order == 0 || !pt.pages.is_cached(folio));
+    (folio != pt.pages.huge_zero() && fits).then_some(folio)
 }
 
 /// Takes down what maps a folio in `mm`; says also whether a huge leaf did.

@@ -5,7 +5,6 @@ use crate::huge_memory::split::split_folio;
 use crate::kernel::Kernel;
 use crate::madvise::range::{Range, madvise_end, walk_vmas};
 use crate::mm_types::Mm;
-use crate::swapfile::Swap;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
@@ -62,13 +61,12 @@ pub(crate) fn madvise_free<A: Arch, H: TableMemory>(
     while let Some((pmdp, from, next)) = k.pt.next_pmd(mm, addr, end) {
         addr = next;
         if let PmdState::Huge(pmd) = k.pt.pmd_state(pmdp)
-            && free_huge_pmd(&mut k.pt, mm, &mut tlb, pmdp, pmd, (from, next))
+            && free_huge_pmd(k, mm, &mut tlb, (pmdp, pmd), (from, next))
         {
             continue;
         }
         k.because(&cause::free_swap, |k| free_nonpresent(k, mm, (from, next)));
-        let Kernel { pt, swap, .. } = k;
-        for_each_batch(pt, mm, (from, next), |pt, batch| free_batch(pt, swap, &mut tlb, batch));
+        for_each_batch(k, mm, (from, next), |k, batch| free_batch(k, &mut tlb, batch));
     }
     k.pt.tlb_end_vma(&mut tlb);
     k.pt.tlb_finish(&mut tlb);
@@ -77,13 +75,13 @@ pub(crate) fn madvise_free<A: Arch, H: TableMemory>(
 
 /// Says whether the huge leaf was dealt with; otherwise its folio was split (`madvise_free_huge_pmd`).
 fn free_huge_pmd<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+    k: &mut Kernel<A, H>,
     mm: &mut Mm,
     tlb: &mut MmuGather,
-    pmdp: Ptep,
-    pmd: Pte,
+    (pmdp, pmd): (Ptep, Pte),
     (from, next): Range,
 ) -> bool {
+    let pt = &mut k.pt;
     let Some(folio) = pt.vm_normal_folio_pmd(pmd) else { return true };
     if pt.maybe_mapped_shared(folio) {
         pt.hw.keeps(pmdp, 1, &cause::folio_shared);
@@ -91,7 +89,7 @@ fn free_huge_pmd<A: Arch, H: TableMemory>(
     }
     if next.since(from) != A::entry_size(Level::Pmd) {
         // Whether it was split or not, page entries are looked for.
-        let _ = pt.because(&cause::folio_in_part, |pt| split_folio(pt, mm, folio));
+        let _ = k.because(&cause::folio_in_part, |k| split_folio(k, mm, folio));
         return false;
     }
     pt.pages.set_dirty(folio, false);
@@ -127,8 +125,7 @@ fn free_nonpresent<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &Mm, (mut 
 }
 
 fn free_batch<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    swap: &mut Swap,
+    Kernel { pt, swap, .. }: &mut Kernel<A, H>,
     tlb: &mut MmuGather,
     b: MappedBatch,
 ) {
@@ -191,7 +188,7 @@ fn madvise_cold_or_pageout<A: Arch, H: TableMemory>(
             continue;
         }
         let mut isolated = Vec::new();
-        for_each_batch(&mut k.pt, mm, (from, next), |pt, b| {
+        for_each_batch(k, mm, (from, next), |Kernel { pt, .. }, b| {
             let alone = pt.pages.folio_mapcount(b.folio) as usize == b.folio.nr_pages();
             if alone && cold == Cold::Pageout {
                 isolated.push(b.folio);
@@ -222,7 +219,7 @@ fn cold_huge_pmd<A: Arch, H: TableMemory>(
         return true;
     }
     if next.since(from) != A::entry_size(Level::Pmd) {
-        return !k.because(&cause::folio_in_part, |k| split_folio(&mut k.pt, mm, folio));
+        return !k.because(&cause::folio_in_part, |k| split_folio(k, mm, folio));
     }
     if cold == Cold::Deactivate && k.pt.arch.pmd_young(pmd) {
         k.pt.pmdp_invalidate(from, pmdp);
@@ -238,12 +235,13 @@ fn cold_huge_pmd<A: Arch, H: TableMemory>(
 /// Does something to each folio that is mapped in a range under one table, batch by batch. A large folio that lies only
 /// partly in the range is split first, unless others map it too: then its entries are passed over.
 fn for_each_batch<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
+    k: &mut Kernel<A, H>,
     mm: &mut Mm,
     (mut addr, end): Range,
-    mut each: impl FnMut(&mut PageTables<A, H>, MappedBatch),
+    mut each: impl FnMut(&mut Kernel<A, H>, MappedBatch),
 ) {
     while addr < end {
+        let pt = &mut k.pt;
         let Some(p) = pt.pte_offset(mm, addr) else { return };
         let max = (end.since(addr) >> A::PAGE_SHIFT) as usize;
         let pte = pt.ptep_get(p);
@@ -257,13 +255,13 @@ fn for_each_batch<A: Arch, H: TableMemory>(
             if pt.maybe_mapped_shared(folio) {
                 pt.hw.keeps(p, nr, &cause::folio_shared);
                 addr = addr.add(nr as u64 * A::PAGE_SIZE);
-            } else if !pt.because(&cause::folio_in_part, |pt| split_folio(pt, mm, folio)) {
+            } else if !k.because(&cause::folio_in_part, |k| split_folio(k, mm, folio)) {
                 addr = addr.add(nr as u64 * A::PAGE_SIZE);
             }
             continue;
         }
         let (young, dirty) = merged_young_dirty(pt, p, pte, nr);
-        each(pt, MappedBatch { addr, p, nr, folio, young, dirty });
+        each(k, MappedBatch { addr, p, nr, folio, young, dirty });
         addr = addr.add(nr as u64 * A::PAGE_SIZE);
     }
 }
