@@ -244,15 +244,14 @@ impl Swap {
         rules: &Rules,
     ) -> Option<SoftLeaf> {
         let nr = folio.nr_pages();
+        let first = self.slot_of(folio).or_else(|| self.take(folio.order as u8, rules))?;
         let zero = (0..nr as u64).all(|i| pages.is_zero_filled(folio.head.add(i)));
-        let in_cache = self.slot_of(folio);
-        let first = if let Some(first) = in_cache { first } else { self.take(folio.order as u8, rules)? };
         for (leaf, i) in first.slots(nr).zip(0..) {
-            let page = pages.save(folio.head.add(i));
             let used = &mut self.devices[usize::from(leaf.ty)].used;
-            let slot = used.entry(leaf.offset).or_insert(Slot { count: 0, page, zero, cached: None });
-            // A page of the swap cache may have been written to since.
-            (slot.page, slot.zero) = (pages.save(folio.head.add(i)), zero);
+            // A page of the swap cache, which may have been written to since, has a slot already.
+            let (count, cached) = used.get(&leaf.offset).map_or((0, None), |slot| (slot.count, slot.cached));
+            let page = pages.save(folio.head.add(i));
+            used.insert(leaf.offset, Slot { count, page, zero, cached });
         }
         Some(first)
     }

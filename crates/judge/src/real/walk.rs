@@ -41,44 +41,35 @@ pub(super) fn walk(
     Some(words)
 }
 
-/// The physical address that a virtual one is translated to, where it is. A leaf that is not aligned to its size translates nothing:
-/// such a one is seen where a table that was topmost has become another's.
+/// The physical address that a virtual one is translated to, where it is.
 pub(super) fn translate(
     port: &dyn Backend,
     root: Root,
     addr: u64,
     read: &dyn Fn(u64) -> Option<u64>,
 ) -> Option<u64> {
+    let word = *walk(port, root, (addr, addr + 1), read)?.first()?;
+    let size = port.about().shape.page_size();
+    frame(port, word, addr)?.checked_mul(size)?.checked_add(addr % size)
+}
+
+/// The frame that a word maps at an address, where it does. A leaf that is not aligned to its size maps nothing: such a one is seen
+/// where a table that was topmost has become another's.
+fn frame(port: &dyn Backend, word: TableWord, addr: u64) -> Option<u64> {
+    let PteView::Present(mapping) = port.words().decode(Pte(word.word), word.level) else { return None };
     let shape = port.about().shape;
-    let entry = *walk(port, root, (addr, addr + 1), read)?.first()?;
-    match port.words().decode(Pte(entry.word), entry.level) {
-        PteView::Present(mapping) => {
-            let base = mapping.pfn.get() << shape.page_shift();
-            let aligned = base.is_multiple_of(1 << shape.entry_shift[entry.level as usize]);
-            base.checked_add(addr - entry.addr).filter(|_| aligned)
-        }
-        _ => None,
-    }
+    let pages = 1 << (shape.entry_shift[word.level as usize] - shape.page_shift());
+    let page = addr.checked_sub(word.addr)? >> shape.page_shift();
+    let first = mapping.pfn.get();
+    (page < pages && first.is_multiple_of(pages)).then(|| first + page)
 }
 
 /// Whether words map the frames that the kernel says pages from `start` on have, and none to those that have none. Where they do
 /// not, they stand in another process's tables.
 pub(super) fn maps(port: &dyn Backend, words: &[TableWord], start: u64, pages: &[RealPage]) -> bool {
-    let shape = port.about().shape;
-    let mut words = words.iter();
-    let mut word = words.next();
-    (start..).step_by(shape.page_size() as usize).zip(pages).all(|(addr, page)| {
-        while word.is_some_and(|word| addr >= word.addr + (1 << shape.entry_shift[word.level as usize])) {
-            word = words.next();
-        }
-        let mapped = word.filter(|word| word.addr <= addr).and_then(|word| {
-            match port.words().decode(Pte(word.word), word.level) {
-                PteView::Present(mapping) => {
-                    Some(mapping.pfn.get() + ((addr - word.addr) >> shape.page_shift()))
-                }
-                _ => None,
-            }
-        });
+    (start..).step_by(port.about().shape.page_size() as usize).zip(pages).all(|(addr, page)| {
+        let past = words.partition_point(|word| word.addr <= addr);
+        let mapped = words[..past].last().and_then(|word| frame(port, *word, addr));
         mapped == page.frame.map(|frame| frame.pfn)
     })
 }

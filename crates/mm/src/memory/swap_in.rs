@@ -56,73 +56,61 @@ fn swap_in<A: Arch, H: TableMemory>(
     // The last entry's page need not go through the swap cache, and then nobody else can have it.
     let own = k.pt.rules.swapin_bypasses_cache && cached.is_none() && !shared;
     let exclusive = own || leaf.flags.contains(SoftFlags::EXCLUSIVE);
+    let at = Swapped { p, addr: fault.addr, leaf };
     let (folio, page) = match cached {
         Some(cached) => cached,
-        None => read_swap(k, mm, vma, (p, leaf), exclusive, own, fault)?,
+        None => read_swap(k, mm, vma, at, exclusive, own)?,
     };
-    let part = swapped_part(&mut k.pt, vma, (p, leaf), (folio, page), fault.addr);
+    let nr = folio.nr_pages();
+    // The whole folio, where all its pages are wanted in a row; else the page that was asked for.
+    let whole = swapped_around(&mut k.pt, vma, at, page.since(folio.head), nr);
+    let (first, first_page, nr) = whole.map_or((at, page, 1), |first| (first, folio.head, nr));
     let to_free = should_try_to_free_swap(k, vma, folio, fault);
-    k.pt.pages.map(folio, part.page, MapLevel::Ptes(part.nr), mm.id);
-    k.pt.pages.set_exclusive(part.page, part.nr, exclusive);
-    k.swap.put_batch(&mut k.pt, part.leaf, part.nr);
+    k.pt.pages.map(folio, first_page, MapLevel::Ptes(nr), mm.id);
+    k.pt.pages.set_exclusive(first_page, nr, exclusive);
+    k.swap.put_batch(&mut k.pt, first.leaf, nr);
     if to_free {
         k.swap.folio_free_swap(&mut k.pt.pages, folio);
     }
-    let pte = swapped_in_pte(&k.pt, vma, leaf, part.page, exclusive, fault.access);
-    k.pt.set_ptes(part.addr, part.p, pte, part.nr);
+    let pte = swapped_in_pte(&k.pt, vma, leaf, first_page, exclusive, fault.access);
+    k.pt.set_ptes(first.addr, first.p, pte, nr);
     if fault.access == Access::Write && !k.pt.arch.pte_write(pte) {
-        let pte = k.pt.arch.pte_advance_pfn(pte, page.since(part.page) as usize);
+        let pte = k.pt.arch.pte_advance_pfn(pte, page.since(first_page) as usize);
         return do_wp_page(k, mm, vma, p, pte, fault);
     }
     Ok(())
 }
 
-/// Entries that one fault makes those of pages again.
-struct Part {
+/// The entry of a page in swap.
+#[derive(Clone, Copy)]
+struct Swapped {
     p: Ptep,
     addr: VirtAddr,
     leaf: SoftLeaf,
-    page: Pfn,
-    nr: usize,
 }
 
-/// A whole folio, where all its pages are wanted in a row, within the table and the VMA; else the page that was asked for.
-fn swapped_part<A: Arch, H: TableMemory>(
+/// The first of `nr` entries of which so many are before one, where all stand in its table and VMA and name one slot after the other,
+/// alike in all else.
+fn swapped_around<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     vma: &Vma,
-    (p, leaf): (Ptep, SoftLeaf),
-    (folio, page): (FolioSpan, Pfn),
-    addr: VirtAddr,
-) -> Part {
-    let (nr, before) = (folio.nr_pages(), page.since(folio.head));
-    let one = Part { p, addr, leaf, page, nr: 1 };
-    let first = A::index(addr, Level::Pte) as u64;
-    let (Some(first), Some(start), Some(offset)) = (
-        first.checked_sub(before),
-        addr.get().checked_sub(before * A::PAGE_SIZE).map(VirtAddr::new),
-        leaf.offset.checked_sub(before),
-    ) else {
-        return one;
-    };
-    let end = start.add(nr as u64 * A::PAGE_SIZE);
-    let inside = first as usize + nr <= A::PTRS_PER_PTE && vma.start <= start && end <= vma.end;
-    let p = p.align_down(A::PTRS_PER_PTE).add(first as usize);
-    let leaf = SoftLeaf { offset, ..leaf };
-    if inside && is_in_swap(pt, p, leaf, nr) {
-        Part { p, addr: start, leaf, page: folio.head, nr }
-    } else {
-        one
-    }
-}
-
-/// Whether `nr` entries from `p` on name one slot after the other from that of `leaf` on, alike in all else.
-fn is_in_swap<A: Arch, H: TableMemory>(
-    pt: &mut PageTables<A, H>,
-    p: Ptep,
-    leaf: SoftLeaf,
+    at: Swapped,
+    before: u64,
     nr: usize,
-) -> bool {
-    nr == 1 || pt.soft_view(pt.hw.peek(p)) == Some(leaf) && pt.swap_pte_batch(p, leaf, nr) == nr
+) -> Option<Swapped> {
+    if nr == 1 {
+        return Some(at);
+    }
+    let index = A::index(at.addr, Level::Pte).checked_sub(before as usize)?;
+    let addr = VirtAddr::new(at.addr.get() - before * A::PAGE_SIZE);
+    let leaf = SoftLeaf { offset: at.leaf.offset.checked_sub(before)?, ..at.leaf };
+    let in_vma = vma.start <= addr && addr.add(nr as u64 * A::PAGE_SIZE) <= vma.end;
+    let p = at.p.align_down(A::PTRS_PER_PTE).add(index);
+    let all = index + nr <= A::PTRS_PER_PTE
+        && in_vma
+        && pt.soft_view(pt.hw.peek(p)) == Some(leaf)
+        && pt.swap_pte_batch(p, leaf, nr) == nr;
+    all.then_some(Swapped { p, addr, leaf })
 }
 
 /// Whether a folio leaves the swap cache with the last entry of its slots: where slots are wanted, where it stays in memory, and where
@@ -145,20 +133,18 @@ fn read_swap<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
     vma: &Vma,
-    (p, leaf): (Ptep, SoftLeaf),
+    at: Swapped,
     exclusive: bool,
     own: bool,
-    fault: Fault,
 ) -> Result<(FolioSpan, Pfn), FaultError> {
     // What goes by the swap cache was read page by page as long as there was another way.
     let may_be_large = vma.is_anonymous() && (own || !k.pt.rules.swapin_bypasses_cache);
-    let fits = |k: &mut Kernel<A, H>, order| {
-        may_be_large && can_swapin_thp(k, (p, leaf), fault.addr, 1_usize << order)
-    };
-    let folio = alloc_fitting(k, mm, vma, fault.addr, fits).ok_or(FaultError::OutOfMemory)?;
+    let fits = |k: &mut Kernel<A, H>, order| may_be_large && can_swapin_thp(k, vma, at, 1_usize << order);
+    let folio = alloc_fitting(k, mm, vma, at.addr, fits).ok_or(FaultError::OutOfMemory)?;
     let nr = folio.nr_pages();
-    let (first, before) = first_of(leaf, fault.addr.get() >> A::PAGE_SHIFT, nr);
-    let start = fault.addr.align_down(nr as u64 * A::PAGE_SIZE);
+    let start = at.addr.align_down(nr as u64 * A::PAGE_SIZE);
+    let before = at.addr.since(start) >> A::PAGE_SHIFT;
+    let first = SoftLeaf { offset: at.leaf.offset - before, ..at.leaf };
     swap_read_folio(k, mm, vma, (folio, first), start, exclusive);
     // It is as its slots have it, unless those go with their last entries (`folio_free_swap`).
     k.pt.pages.set_dirty(folio, !own);
@@ -193,6 +179,9 @@ pub(crate) fn read_swap_cache<A: Arch, H: TableMemory>(
     vma: &Vma,
     (start, end): (VirtAddr, VirtAddr),
 ) {
+    if k.swap.used() == 0 {
+        return;
+    }
     let mut swapped = Vec::new();
     k.pt.walk_entries(mm, start, end, |entry| {
         let leaf = k.pt.soft_view(entry.pte).filter(|leaf| entry.level == Level::Pte && leaf.is_swap());
@@ -208,25 +197,14 @@ pub(crate) fn read_swap_cache<A: Arch, H: TableMemory>(
     }
 }
 
-/// The entry of the first of `nr` aligned pages around one, by that one's entry and number; and how many pages are before it.
-const fn first_of(leaf: SoftLeaf, page: u64, nr: usize) -> (SoftLeaf, u64) {
-    let before = page % nr as u64;
-    (SoftLeaf { offset: leaf.offset.wrapping_sub(before), ..leaf }, before)
-}
-
 /// Whether the aligned block of `nr` pages around an address is in swap in one piece, aligned alike, and can be read at once.
-fn can_swapin_thp<A: Arch, H: TableMemory>(
-    k: &mut Kernel<A, H>,
-    (p, leaf): (Ptep, SoftLeaf),
-    addr: VirtAddr,
-    nr: usize,
-) -> bool {
-    let page = addr.get() >> A::PAGE_SHIFT;
-    let (first, before) = first_of(leaf, page, nr);
-    let aligned = (leaf.offset ^ page).is_multiple_of(nr as u64);
-    let table = p.align_down(A::PTRS_PER_PTE);
-    let p = table.add(A::index(addr, Level::Pte) - before as usize);
-    aligned && is_in_swap(&mut k.pt, p, first, nr) && k.swap.can_read_whole(first, nr)
+fn can_swapin_thp<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, vma: &Vma, at: Swapped, nr: usize) -> bool {
+    let page = at.addr.get() >> A::PAGE_SHIFT;
+    if !(at.leaf.offset ^ page).is_multiple_of(nr as u64) {
+        return false;
+    }
+    let first = swapped_around(&mut k.pt, vma, at, page % nr as u64, nr);
+    first.is_some_and(|first| k.swap.can_read_whole(first.leaf, nr))
 }
 
 fn swapped_in_pte<A: Arch, H: TableMemory>(

@@ -53,17 +53,20 @@ pub(crate) fn do_wp_page<A: Arch, H: TableMemory>(
 }
 
 fn wp_can_reuse_anon_folio<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, folio: FolioSpan) -> bool {
-    let pages = &mut k.pt.pages;
-    let may = if folio.order == 0 {
-        pages.folio_ref_count(folio) <= 1 + u32::from(pages.is_cached(folio))
-    } else {
-        let alone = pages.folio_mapcount(folio) > 1 && !pages.maybe_mapped_shared(folio);
-        alone && k.pt.rules.wp_reuses_large_folios
-    };
-    if may && pages.is_cached(folio) {
-        k.swap.folio_free_swap(pages, folio);
+    if folio.order > 0 && !k.pt.rules.wp_reuses_large_folios {
+        return false;
     }
-    may && pages.wp_can_reuse_anon_folio(folio)
+    let pages = &mut k.pt.pages;
+    if pages.is_cached(folio) {
+        let alone = match (folio.order, pages.folio_mapcount(folio)) {
+            (0, _) => pages.folio_ref_count(folio) == 2,
+            (_, mapcount) => mapcount > 1 && !pages.maybe_mapped_shared(folio),
+        };
+        if alone {
+            k.swap.folio_free_swap(pages, folio);
+        }
+    }
+    pages.wp_can_reuse_anon_folio(folio)
 }
 
 /// Makes a page that turned out to be nobody else's exclusive. An order-0 folio moves to the VMA's own anon_vma
