@@ -1,6 +1,6 @@
 //! Logs, in whatever files they come.
 
-use crate::output::Failed;
+use crate::output::{self, Failed};
 use crate::progress;
 use ptelab::scenario::strace::{self, ThreadLog};
 use ptelab::scenario::syz;
@@ -17,6 +17,8 @@ const PERF_MAGIC: &[u8] = b"PERFILE2";
 /// The log in a file: as text, gzip'ed or not, or as perf's own file, which perf prints; or in the files of `strace -ff`, which
 /// one path stands for that strace was given.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failed> {
+    output::keep(path);
+    strace::thread_logs(path).iter().for_each(|thread| output::keep(&thread.path));
     if is_perfs(path) {
         return of_perf(path);
     }
@@ -88,6 +90,7 @@ pub(crate) fn open_all(paths: &[PathBuf]) -> Result<Box<dyn BufRead + Send>, Fai
     }
     let mut threads = Vec::new();
     for path in paths {
+        output::keep(path);
         let thread = ThreadLog::of(path);
         let text = "several logs are those of threads, whose names end in the thread's number, as `strace -ff` names them";
         threads.push(thread.ok_or_else(|| failed(path, &text))?);

@@ -120,24 +120,51 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// The files that were read.
-static READ: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// The files that were read, and those that are to be written.
+static READ: Files = Files(Mutex::new(Vec::new()));
+static WRITTEN: Files = Files(Mutex::new(Vec::new()));
+
+/// Files, by where they are.
+struct Files(Mutex<Vec<PathBuf>>);
+
+impl Files {
+    /// Adds a file; says whether it is new here.
+    fn add(&self, path: &Path) -> bool {
+        let new = !self.has(path);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(place(path).filter(|_| new));
+        new
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        place(path).is_some_and(|place| files.contains(&place))
+    }
+}
+
+/// Where a file is, or will be, however it is named; nothing for a device or a pipe.
+fn place(path: &Path) -> Option<PathBuf> {
+    if path.exists() {
+        return path.canonicalize().ok().filter(|_| path.is_file());
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    Some(folder.canonicalize().ok()?.join(path.file_name()?))
+}
 
 /// A file that was read is not written to.
 pub(crate) fn keep(path: &Path) {
-    READ.lock().unwrap_or_else(PoisonError::into_inner).extend(path.canonicalize());
+    READ.add(path);
 }
 
 fn check_not_read(path: &Path) -> Result<(), Failed> {
-    let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
-    if path.is_file() && path.canonicalize().is_ok_and(|path| read.contains(&path)) {
+    if READ.has(path) {
         let why = format!("{}: this was read; the output would replace it", path.display());
         return Err(Failed::Unusable(why));
     }
     Ok(())
 }
 
-/// Whether a file can be written to, asked before the work whose results it is to hold; what stands there stays.
+/// Whether a file can be written to, asked before the work whose results it is to hold; what stands there stays. Two results
+/// cannot go to one file.
 pub(crate) fn check(path: &Path) -> Result<(), Failed> {
     if is_stdout(path) {
         return Ok(());
@@ -150,7 +177,11 @@ pub(crate) fn check(path: &Path) -> Result<(), Failed> {
         Ok(_) => Ok(()),
         Err(_) => File::create_new(path).and_then(|_| std::fs::remove_file(path)),
     };
-    tried.map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
+    tried.map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
+    if WRITTEN.add(path) {
+        return Ok(());
+    }
+    Err(Failed::Unusable(format!("{}: two options name this file for their output", path.display())))
 }
 
 /// Whether files can be written into a folder, which is made where only it is missing; asked before the work, too.
@@ -162,24 +193,58 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Failed> {
     tried.map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
 }
 
+/// A file that is written. Its errors name it, and one that cannot be finished does not stay.
+struct Output {
+    file: File,
+    path: PathBuf,
+    /// Whether it was not there before.
+    is_new: bool,
+}
+
+impl Output {
+    fn named(&self, error: &io::Error) -> io::Error {
+        if self.is_new {
+            // Where it cannot be removed either, the error tells of it all the same.
+            let _ = std::fs::remove_file(&self.path);
+        }
+        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| self.named(&error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush().map_err(|error| self.named(&error))
+    }
+}
+
 /// A file to write to; `-` is standard output.
 pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
     if is_stdout(path) {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
     check_not_read(path)?;
+    let is_new = !path.exists();
     let file =
         File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
-    Ok(Box::new(BufWriter::new(file)))
+    Ok(Box::new(BufWriter::new(Output { file, path: path.to_owned(), is_new })))
 }
 
 /// Writes a file, whole; `-` is standard output.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
-    if is_stdout(path) {
-        return Ok(io::stdout().write_all(bytes)?);
-    }
-    check_not_read(path)?;
-    std::fs::write(path, bytes).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
+    let mut file = create(path)?;
+    file.write_all(bytes)?;
+    Ok(file.flush()?)
+}
+
+/// Writes every file that can be written; says all at once which cannot.
+pub(crate) fn write_files(files: impl IntoIterator<Item = (PathBuf, String)>) -> Result<(), Failed> {
+    let written = files.into_iter().map(|(path, text)| write_file(&path, text.as_bytes()));
+    let failed: Vec<String> = written.filter_map(Result::err).map(Failed::text).collect();
+    if failed.is_empty() { Ok(()) } else { Err(Failed::Unusable(failed.join("\nptelab: "))) }
 }
 
 /// Whether colour may go to standard error.

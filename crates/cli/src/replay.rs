@@ -44,6 +44,7 @@ pub(crate) fn replay(args: &args::Replay, out: &mut Out) -> Result<u8, Failed> {
     bar.finish_and_clear();
     let done = done.map_err(|error| match error {
         ReplayError::Read(error) => failed(&error),
+        ReplayError::Write(error) => Failed::Output(error),
         other => Failed::Unusable(other.to_string()),
     })?;
     done.notes.iter().for_each(|note| progress::warn(&format!("{name}: {note}")));

@@ -4,7 +4,7 @@ use crate::args;
 use crate::defaults::REPORT;
 use crate::exit::{FINE, STOPPED};
 use crate::output::{self, Failed, Out};
-use crate::traced::Run;
+use crate::traced::{self, Run};
 use ptelab::show;
 use ptelab_report::MAX_RULED;
 
@@ -20,7 +20,7 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
     }
     let page = ptelab_report::html(&trace).map_err(|error| Failed::Unusable(format!("{name}: {error}")))?;
     output::write_file(&args.output, page.as_bytes())?;
-    let (calls, machines) = (trace.counted(), show::counted(trace.lanes.len() as u64, "machine"));
+    let (calls, machines) = (traced::counted(&trace), show::counted(trace.lanes.len() as u64, "machine"));
     let size = show::size((page.len() as u64).next_multiple_of(1024));
     if !output::is_stdout(&args.output) {
         out.line(format!("{}: {calls} on {machines}, {size}", args.output.display()))?;

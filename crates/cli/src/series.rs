@@ -185,23 +185,22 @@ fn write(args: &args::Series, report: &Report) -> Result<(), Failed> {
         progress::warn("nothing was compared: no files are written");
         return Ok(());
     }
-    if let Some(path) = &args.letter {
-        output::write_file(path, letter::text(report).as_bytes())?;
-    }
-    if let Some(path) = &args.html {
-        output::write_file(path, html::page(report).as_bytes())?;
-    }
-    let Some(folder) = &args.emit_c else { return Ok(()) };
-    for OfArch { arch, words, .. } in &report.architectures {
+    let letter = args.letter.iter().map(|path| (path.clone(), letter::text(report)));
+    let page = args.html.iter().map(|path| (path.clone(), html::page(report)));
+    let folder = args.emit_c.iter();
+    let programs = folder.flat_map(|folder| c_programs(report).map(|(name, text)| (folder.join(name), text)));
+    output::write_files(letter.chain(page).chain(programs))
+}
+
+/// C programs that make the calls of the findings, with the names of their files.
+fn c_programs(report: &Report) -> impl Iterator<Item = (String, String)> {
+    report.architectures.iter().flat_map(|OfArch { arch, words, .. }| {
         let kinds = [("changed", &words.changed), ("wrong", &words.wrong), ("both", &words.wrong_in_both)];
-        for (kind, groups) in kinds {
-            for (n, group) in groups.iter().take(SHOWN).enumerate() {
-                let path = folder.join(format!("{arch}-{kind}-{}.c", n + 1));
+        kinds.into_iter().flat_map(move |(kind, groups)| {
+            groups.iter().take(SHOWN).enumerate().map(move |(n, group)| {
                 let about = group.cause.replace("*/", "* /");
-                let text = format!("/* {arch}: {about} */\n{}", group.c_program());
-                output::write_file(&path, text.as_bytes())?;
-            }
-        }
-    }
-    Ok(())
+                (format!("{arch}-{kind}-{}.c", n + 1), format!("/* {arch}: {about} */\n{}", group.c_program()))
+            })
+        })
+    })
 }

@@ -159,6 +159,11 @@ impl Run {
     }
 }
 
+/// `12 calls`, with a word where the run was stopped.
+pub(crate) fn counted(trace: &Trace) -> String {
+    format!("{}{}", trace.counted(), if trace.finished { "" } else { " (stopped)" })
+}
+
 /// Says which machines a log was not replayed on, and which of its calls could not be read.
 fn warn_of(name: &str, replay: &Replay) {
     for text in replay.notes.iter().chain(&replay.mistakes) {

@@ -156,6 +156,7 @@ struct Played {
 
 /// The image at a path, as options say how it is played.
 pub(crate) fn image(path: &Path, guest: &args::Guest) -> Result<Image, Failed> {
+    output::keep(path);
     let mut image =
         Image::new(guest.port.as_deref(), path, guest.program.clone()).map_err(VerifyError::from)?;
     for switch in &guest.cpu {

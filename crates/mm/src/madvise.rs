@@ -75,10 +75,11 @@ fn madvise_vma<A: Arch, H: TableMemory>(
         Advice::COLLAPSE => madvise_collapse(k, mm, vma, range),
         Advice::GUARD_INSTALL => madvise_guard_install(k, mm, vma, range),
         Advice::GUARD_REMOVE => madvise_guard_remove(&mut k.pt, mm, vma, range),
-        _ => {
+        _ if advice.sets_flags() => {
             let flags = advised_flags(vma, advice)?;
             madvise_update_vma(k, mm, vma, range, flags)
         }
+        _ => Err(Errno::EINVAL),
     }
 }
 

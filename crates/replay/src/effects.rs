@@ -55,6 +55,16 @@ pub(crate) fn makes(call: &LoggedCall) -> Option<Range> {
     }
 }
 
+/// What a call that succeeded said of memory without using it, as programs do before they use what they got.
+pub(crate) fn prepares(call: &LoggedCall) -> Option<Range> {
+    match call.call {
+        _ if !matches!(call.outcome, LoggedOutcome::Value(_)) => None,
+        Syscall::Madvise { addr, len, advice } if advice.sets_flags() => Some((addr, len)),
+        Syscall::SetVmaAnonName { addr, len, .. } => Some((addr, len)),
+        _ => None,
+    }
+}
+
 /// What was mapped when a call succeeded.
 pub(crate) fn needs(call: &LoggedCall) -> Option<Range> {
     let succeeds = matches!(call.outcome, LoggedOutcome::Value(_));

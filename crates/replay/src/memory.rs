@@ -1,7 +1,7 @@
 //! Memory calls of a log, made again: where the log says that the kernel put something, it goes.
 
 use crate::call::{Caller, Got, Logged};
-use crate::effects::needs;
+use crate::effects::{needs, prepares};
 use crate::options::FaultIn;
 use crate::player::Player;
 use crate::refused;
@@ -288,19 +288,25 @@ impl<O: Observer> Player<O> {
     }
 
     /// After a call that gave a program new memory, or made it writable, its pages are used for the first time: all those
-    /// that the options say. Says whether there may be any.
+    /// that the options say, once the program has said what it has to say of them. Says whether there may be any.
     pub(crate) fn first_use(&mut self, caller: Caller, logged: Logged<'_>) -> bool {
         let LoggedOutcome::Value(value) = logged.call.outcome else { return false };
-        let (addr, len) = match logged.call.call {
-            Syscall::Mmap { len, .. } => (value, len),
-            Syscall::Mremap { new_len, .. } => (value, new_len),
-            Syscall::Mprotect { addr, len, .. } => (addr, len),
+        let range = match logged.call.call {
+            Syscall::Mmap { len, .. } => Some((value, len)),
+            Syscall::Mremap { new_len, .. } => Some((value, new_len)),
+            Syscall::Mprotect { addr, len, .. } => Some((addr, len)),
             Syscall::Brk { addr } if addr == value => {
-                (value.saturating_sub(MAX_FAULT_IN / 64), MAX_FAULT_IN / 64)
+                Some((value.saturating_sub(MAX_FAULT_IN / 64), MAX_FAULT_IN / 64))
             }
-            _ => return false,
+            _ if prepares(logged.call).is_some() => self.processes[caller.process].unused.take(),
+            _ => None,
         };
-        if self.fault_in == FaultIn::None && self.smaps.is_empty() {
+        let Some((addr, len)) = range.filter(|_| self.fault_in != FaultIn::None || !self.smaps.is_empty())
+        else {
+            return false;
+        };
+        if self.parts.is_prepared(caller.log_pid, (addr, len)) {
+            self.processes[caller.process].unused = Some((addr, len));
             return false;
         }
         let Ok(areas) = self.vm.areas(caller.pid, addr, len) else { return false };

@@ -4,7 +4,7 @@
 //! is in force from its first part on, but for what another line shows to have come before it. A call that stands whole where it
 //! began had returned when its task went on.
 
-use crate::effects::{frees, gets, lacks, makes, meet, needs};
+use crate::effects::{Range, frees, gets, lacks, makes, meet, needs, prepares};
 use crate::tasks::{Birth, Tasks};
 use ptelab_machine::Backend;
 use ptelab_scenario::strace::{Clock, LogEntry, LogEvent, LoggedCall, LoggedOutcome, Syscall};
@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Entries that are kept while a call has not returned. One that takes longer is made without knowing what came of it.
 const MAX_KEPT: usize = 1 << 16;
+/// Entries after a call among which the next of its task is looked for.
+const MAX_AHEAD: usize = 128;
 /// Entries after one that stands whole where it began, up to which it may have lasted, where its task does not go on before.
 const MAX_LASTING: usize = 128;
 
@@ -133,7 +135,22 @@ impl Parts {
         {
             return None;
         }
+        let is_call = matches!(front.kind, LogEvent::Call(_));
+        if is_call && !last && self.queue.len() <= MAX_AHEAD && self.next_of(front.pid, 1).is_none() {
+            return None;
+        }
         self.queue.pop_front()
+    }
+
+    /// The next call of a task, from a place in the queue on.
+    fn next_of(&self, task: Option<u32>, from: usize) -> Option<&LoggedCall> {
+        let ahead = self.queue.iter().skip(from).take(MAX_AHEAD);
+        ahead.filter(|entry| entry.pid == task).find_map(|entry| self.call_at(entry))
+    }
+
+    /// Whether the next call of a task says something of memory that it has not used yet.
+    pub(crate) fn is_prepared(&self, task: Option<u32>, range: Range) -> bool {
+        self.next_of(task, 0).is_some_and(|call| meet(prepares(call), Some(range)))
     }
 
     fn waits(&self, front: &LogEntry) -> bool {

@@ -1,7 +1,7 @@
 //! One machine that a log is replayed on.
 
 use crate::call::{Caller, Got, Logged};
-use crate::effects::named;
+use crate::effects::{Range, named};
 use crate::maps::{MapsLine, MapsReport};
 use crate::options::{FaultIn, Options, Thp, Used};
 use crate::parts::{self, Parts};
@@ -34,6 +34,8 @@ pub(crate) struct Process {
     pub(crate) adopted: Vec<(u64, u64)>,
     /// Whether tasks were taken for its threads that are not, or for another's that are: what they map and unmap may be there or not.
     pub(crate) was_mixed: bool,
+    /// Memory that it got, and says something of before it uses it.
+    pub(crate) unused: Option<Range>,
     /// Memory that its calls have brought in since it was last counted how much it has resident.
     came_in: u64,
 }
@@ -56,7 +58,7 @@ pub(crate) struct Player<O> {
     /// Who is told of every call.
     pub(crate) observer: Option<O>,
     pub(crate) life: Life,
-    parts: Parts,
+    pub(crate) parts: Parts,
     /// Memory in use after the last call of any process.
     in_use_before: u64,
     meter: Meter,

@@ -57,7 +57,7 @@ pub enum ReplayError {
     #[error("the machines have no folios of a size that is set: {0}")]
     Thp(CallError),
     /// The scenario cannot be written.
-    #[error("the scenario: {0}")]
+    #[error(transparent)]
     Write(io::Error),
     /// The log is of a machine whose pages are smaller than those of a machine it is to be replayed on.
     #[error(
@@ -170,7 +170,10 @@ fn replay_with<R: BufRead, O: Observer>(
     let (mut machines, mut observers) = (Vec::new(), Vec::new());
     for mut player in players {
         player.finish();
-        if let Some(script) = player.script.take() {
+        if let Some(mut script) = player.script.take() {
+            if !finished {
+                script.remark("stopped before the end of the log");
+            }
             script.finish().map_err(ReplayError::Write)?;
         }
         observers.extend(player.observer.take());

@@ -20,7 +20,7 @@ const FLUSHES: u32 = 4;
 pub fn write_timeline(trace: &Trace, mut out: impl Write) -> std::io::Result<()> {
     let clocks: Map<String, Value> =
         trace.lanes.iter().map(|lane| (lane.machine(), lane.clock.to_string().into())).collect();
-    let head = json!({ "source": trace.source, "microseconds": clocks, "recorded": trace.recorded, "calls_with_steps": trace.detailed() });
+    let head = json!({ "source": trace.source, "microseconds": clocks, "recorded": trace.recorded, "finished": trace.finished, "calls_with_steps": trace.detailed() });
     write!(out, "{{\"otherData\":{head},\"traceEvents\":[")?;
     let mut first = true;
     let mut put = |event: &Value| {
@@ -95,8 +95,14 @@ fn drawn(event: &TraceEvent) -> (u32, String, Value) {
 ///
 /// # Errors
 /// Where `out` cannot be written.
-pub fn write_csv(trace: &Trace, out: impl Write) -> Result<(), csv::Error> {
-    let mut out = csv::Writer::from_writer(out);
+pub fn write_csv(trace: &Trace, out: impl Write) -> std::io::Result<()> {
+    write_rows(trace, csv::Writer::from_writer(out)).map_err(|error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => std::io::Error::other(format!("{other:?}")),
+    })
+}
+
+fn write_rows(trace: &Trace, mut out: csv::Writer<impl Write>) -> csv::Result<()> {
     let head = ["arch", "kernel", "call", "line", "process", "text", "result", "instructions"];
     out.write_record(head.into_iter().chain(Counter::ALL.iter().map(|counter| counter.name())))?;
     for lane in &trace.lanes {

@@ -339,7 +339,7 @@ macro_rules! advice {
 
         /// Names of [`Advice`].
         pub const MADV: NameTable = NameTable {
-            what: "an advice",
+            what: "advice for madvise()",
             prefix: "MADV_",
             hint: "one of MADV_DONTNEED, MADV_HUGEPAGE, MADV_FREE ... or a number",
             zero: Some("MADV_NORMAL"),
@@ -417,6 +417,27 @@ impl Advice {
     #[must_use]
     pub fn is_known(self) -> bool {
         MADV.entries.iter().any(|named| named.value == self.0)
+    }
+
+    /// Whether it changes flags of mappings, and leaves their pages alone.
+    #[must_use]
+    pub const fn sets_flags(self) -> bool {
+        matches!(
+            self,
+            Self::NORMAL
+                | Self::RANDOM
+                | Self::SEQUENTIAL
+                | Self::DONTFORK
+                | Self::DOFORK
+                | Self::MERGEABLE
+                | Self::UNMERGEABLE
+                | Self::HUGEPAGE
+                | Self::NOHUGEPAGE
+                | Self::DONTDUMP
+                | Self::DODUMP
+                | Self::WIPEONFORK
+                | Self::KEEPONFORK
+        )
     }
 
     /// Its number.
