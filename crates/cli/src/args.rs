@@ -660,7 +660,8 @@ impl Machines {
 
     /// Whether nothing but images is named.
     pub(crate) fn images_only(&self) -> bool {
-        self.kernel.as_deref().is_some_and(|names| machines::emulated(names).is_empty())
+        !self.images().is_empty()
+            && self.kernel.as_deref().is_some_and(|names| machines::emulated(names).is_empty())
     }
 
     /// The switches of CPUs.
@@ -676,7 +677,8 @@ impl Machines {
     /// The same options without kernel images.
     pub(crate) fn without_images(&self) -> Self {
         let named = self.kernel.as_deref().map(machines::emulated);
-        Self { kernel: named.filter(|named| !named.is_empty()), ..self.clone() }
+        let named = named.filter(|named| !named.is_empty() || self.images().is_empty());
+        Self { kernel: named, ..self.clone() }
     }
 
     /// The machines that the options choose; `arch` and `kernel` where they say nothing.

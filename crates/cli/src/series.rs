@@ -199,7 +199,10 @@ fn c_programs(report: &Report) -> impl Iterator<Item = (String, String)> {
         kinds.into_iter().flat_map(move |(kind, groups)| {
             groups.iter().take(SHOWN).enumerate().map(move |(n, group)| {
                 let about = group.cause.replace("*/", "* /");
-                (format!("{arch}-{kind}-{}.c", n + 1), format!("/* {arch}: {about} */\n{}", group.c_program()))
+                (
+                    format!("{arch}-{kind}-{}.c", n + 1),
+                    format!("/* {arch}: {about} */\n{}", group.c_program()),
+                )
             })
         })
     })

@@ -1,8 +1,8 @@
 //! `ptelab watch`: strace runs a program, and beside its lines stands which pages are in use.
 //!
 //! A sample is taken between two lines: first which mappings there are, then every line that strace has written by now, then which of
-//! their pages are in use. So a page never stands before the line that mapped it. Programs wait a little before they end, to be
-//! seen once more.
+//! their pages are in use. So a page never stands before the line that mapped it; it stands as early as it can have been used.
+//! Programs wait a little before they end, to be seen once more.
 
 pub(crate) mod pages;
 
@@ -10,7 +10,8 @@ use crate::args;
 use crate::exit::{DIFFERS, STOPPED};
 use crate::output::{self, Failed, Out};
 use crate::progress;
-use pages::{Mapping, Pages};
+use pages::{Mapping, PAGE, Pages};
+use ptelab::replay;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -96,40 +97,53 @@ fn start(args: &args::Watch, log: &Path) -> Result<Child, Failed> {
 struct Log {
     from: BufReader<File>,
     to: BufWriter<File>,
-    /// The beginning of a line that strace has not ended.
-    part: Vec<u8>,
-    alive: BTreeSet<u32>,
+    /// Lines that strace has written since the last sample, of which it may not have ended the last.
+    read: Vec<u8>,
+    /// The tasks that live, and their processes.
+    alive: BTreeMap<u32, u32>,
     /// What is in use, by process.
-    pages: BTreeMap<u32, Pages>,
+    pages: BTreeMap<u32, Looked>,
     lines: u64,
     samples: u64,
     /// The most that each process had resident, in KiB.
     resident: BTreeMap<u32, u64>,
 }
 
+/// What a process had at a sample.
+#[derive(Default)]
+struct Looked {
+    pages: Pages,
+    mappings: Vec<Mapping>,
+}
+
 impl Log {
     fn new(from: &Path, to: &Path) -> std::io::Result<Self> {
         let (from, to) = (BufReader::new(File::open(from)?), BufWriter::new(File::create(to)?));
-        let (alive, pages) = (BTreeSet::new(), BTreeMap::new());
+        let (alive, pages) = (BTreeMap::new(), BTreeMap::new());
         let resident = BTreeMap::new();
-        Ok(Self { from, to, part: Vec::new(), alive, pages, lines: 0, samples: 0, resident })
+        Ok(Self { from, to, read: Vec::new(), alive, pages, lines: 0, samples: 0, resident })
     }
 
-    /// Copies what there is by now, then says which pages are in use that were not at the last sample.
+    /// Copies what there is by now, and says which pages are in use that were not at the last sample.
     fn sample(&mut self) -> std::io::Result<()> {
-        let processes: BTreeSet<u32> = self.alive.iter().filter_map(|&pid| pages::process_of(pid)).collect();
+        let processes: BTreeSet<u32> = self.alive.values().copied().collect();
         let mapped: Vec<(u32, Vec<Mapping>)> =
             processes.into_iter().map(|process| (process, pages::mappings(process))).collect();
-        self.copy()?;
+        let text = self.read_lines()?;
+        for line in text.lines().filter(|line| line.contains(" execve(") && line.contains(" = 0")) {
+            task_of(line).map(|process| self.pages.remove(&process));
+        }
+        let mut looks = Vec::new();
         for (process, mappings) in mapped {
-            let now = Pages::of(process, &mappings);
+            let now = Looked { pages: Pages::of(process, &mappings), mappings };
             let before = self.pages.entry(process).or_default();
-            let new = now.without(before);
-            *before = now;
-            self.samples += 1;
-            if !new.is_empty() {
-                self.line(format_args!("{process} +++ in use {new} +++"))?;
-            }
+            let new = now.pages.without(&before.pages).0;
+            let before = std::mem::replace(before, now);
+            looks.push(replay::Looked { process, new, mapped: before.mappings });
+        }
+        self.samples += looks.len() as u64;
+        self.write(&text, &looks)?;
+        for process in looks.iter().map(|look| look.process) {
             // What came and went between two looks is in the kernel's own count only.
             if let Some(most) = pages::most_resident(process)
                 && self.resident.insert(process, most).is_none_or(|before| before < most)
@@ -140,38 +154,72 @@ impl Log {
         Ok(())
     }
 
-    fn copy(&mut self) -> std::io::Result<()> {
-        while self.from.read_until(b'\n', &mut self.part)? > 0 && self.part.ends_with(b"\n") {
-            let line = std::mem::take(&mut self.part);
-            let text = String::from_utf8_lossy(&line).replace(DELAYED, "");
-            let pid = text.split(' ').next().and_then(|pid| pid.parse().ok());
-            let first = self.lines == 0;
-            self.line(format_args!("{}", text.trim_end_matches('\n')))?;
-            match pid {
-                Some(pid) if text.contains(" +++ ") && !text.contains("superseded") => {
-                    self.alive.remove(&pid);
-                    self.pages.remove(&pid);
-                }
-                Some(pid) if self.alive.insert(pid) && first => {
-                    // From here on, it is not to be guessed.
-                    self.line(format_args!("{pid} +++ in use 0x0+0 +++"))?;
-                    if let Some(settings) = pages::huge_pages() {
-                        self.line(format_args!("{pid} +++ huge pages {settings} +++"))?;
-                    }
-                }
-                _ => {}
+    /// The lines that strace has ended since.
+    fn read_lines(&mut self) -> std::io::Result<String> {
+        while self.from.read_until(b'\n', &mut self.read)? > 0 {}
+        let ended = self.read.iter().rposition(|&c| c == b'\n').map_or(0, |at| at + 1);
+        let rest = self.read.split_off(ended);
+        let read = std::mem::replace(&mut self.read, rest);
+        Ok(String::from_utf8_lossy(&read).replace(DELAYED, ""))
+    }
+
+    /// Writes lines, and between them the pages in use.
+    fn write(&mut self, text: &str, looks: &[replay::Looked]) -> std::io::Result<()> {
+        let is_new = looks.iter().any(|look| !look.new.is_empty());
+        let tasks = self.tasks(text);
+        let process_of = |task| tasks.get(&task).copied().unwrap_or(task);
+        let uses = if is_new { replay::first_uses(text, looks, PAGE, process_of) } else { Vec::new() };
+        let mut uses = uses.into_iter().peekable();
+        for (n, line) in (0..).zip(text.lines().map(Some).chain([None])) {
+            while let Some(used) = uses.next_if(|used| used.after <= n) {
+                self.line(format_args!("{} +++ in use {} +++", used.process, Pages(used.pages)))?;
             }
-            // A child may live without a call that is in the log.
-            self.alive.extend(made_task(&text));
-            if text.contains(" execve(") && text.contains(" = 0") {
-                self.pages.remove(&pid.unwrap_or(0));
-            }
+            line.map_or(Ok(()), |line| self.copy(line))?;
         }
         Ok(())
     }
 
+    /// The tasks of lines, with their processes.
+    fn tasks(&self, text: &str) -> BTreeMap<u32, u32> {
+        let named = text.lines().filter_map(task_of);
+        let of = |task| (task, self.alive.get(&task).copied().or_else(|| pages::process_of(task)));
+        named.map(of).filter_map(|(task, process)| Some((task, process?))).collect()
+    }
+
+    fn copy(&mut self, text: &str) -> std::io::Result<()> {
+        let first = self.lines == 0;
+        self.line(format_args!("{text}"))?;
+        let Some(pid) = task_of(text) else { return Ok(()) };
+        if text.contains(" +++ ") && !text.contains("superseded") {
+            self.alive.remove(&pid);
+            self.pages.remove(&pid);
+            return Ok(());
+        }
+        self.add(pid);
+        if first {
+            // From here on, it is not to be guessed.
+            self.line(format_args!("{pid} +++ in use 0x0+0 +++"))?;
+            if let Some(settings) = pages::huge_pages() {
+                self.line(format_args!("{pid} +++ huge pages {settings} +++"))?;
+            }
+        }
+        // A child may live without a call that is in the log.
+        made_task(text).into_iter().for_each(|child| self.add(child));
+        Ok(())
+    }
+
+    /// A task lives.
+    fn add(&mut self, task: u32) {
+        if !self.alive.contains_key(&task)
+            && let Some(process) = pages::process_of(task)
+        {
+            self.alive.insert(task, process);
+        }
+    }
+
     fn finish(&mut self) -> std::io::Result<()> {
-        self.copy()?;
+        let text = self.read_lines()?;
+        self.write(&text, &[])?;
         self.to.flush()
     }
 
@@ -179,6 +227,11 @@ impl Log {
         self.lines += 1;
         writeln!(self.to, "{text}")
     }
+}
+
+/// The task whose line it is.
+fn task_of(text: &str) -> Option<u32> {
+    text.split(' ').next()?.parse().ok()
 }
 
 /// The task that a line shows being made: its number is what the call returned.

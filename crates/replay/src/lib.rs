@@ -7,6 +7,7 @@ mod advice;
 mod call;
 mod cuts;
 mod effects;
+mod first_use;
 mod life;
 mod maps;
 mod memory;
@@ -29,6 +30,7 @@ mod verdict;
 mod words;
 
 pub use cuts::{Cuts, CutsByKind, Cutter};
+pub use first_use::{FirstUse, Looked, first_uses};
 pub use maps::{MapsError, MapsLine, MapsReport, parse_maps};
 pub use options::{FaultIn, Options, Used};
 pub use replay::{Played, Replay, ReplayError, replay, replay_observed};

@@ -25,6 +25,8 @@ pub enum Used {
     Smaps(FaultIn),
     /// A saved pagemap says which of all pages, as it was at one time.
     Pagemap,
+    /// Looks at the process found them, and each was used as early as that allows.
+    Seen,
     /// The log says it.
     Logged,
 }
@@ -44,6 +46,7 @@ impl Used {
             Self::Assumed(FaultIn::None) => ", if no memory was used but what calls fill",
             Self::Smaps(_) => ", by smaps; what that does not show is assumed",
             Self::Pagemap => ", by pagemap, as it was at one time",
+            Self::Seen => ", by the pages seen in use",
             Self::Logged => "",
         }
     }
@@ -56,6 +59,7 @@ impl Used {
             Self::Assumed(FaultIn::None) => "assumed: none",
             Self::Smaps(_) => "smaps",
             Self::Pagemap => "pagemap",
+            Self::Seen => "seen",
             Self::Logged => "logged",
         }
     }

@@ -304,7 +304,7 @@ impl<O: Observer> Player<O> {
 
     /// Pages that were seen in use: accesses to them. What is not mapped here was mapped before the log begins.
     fn in_use(&mut self, caller: Caller, line: u64, ranges: &[LoggedRange]) {
-        (self.fault_in, self.tally.used) = (FaultIn::None, Used::Logged);
+        (self.fault_in, self.tally.used) = (FaultIn::None, Used::Seen);
         for &LoggedRange { addr, len } in ranges {
             self.adopt(caller, line, addr, len);
             self.access(caller, (addr, addr.saturating_add(len)));
@@ -326,7 +326,7 @@ impl<O: Observer> Player<O> {
             }
         }
         // No process lives without a page: the log shows none of this one's.
-        if let Used::Logged = self.tally.used {
+        if let Used::Logged | Used::Seen = self.tally.used {
             for report in &mut self.tally.processes {
                 report.resident = report.resident.filter(|&bytes| bytes > 0);
                 report.most_resident = report.most_resident.filter(|&bytes| bytes > 0);

@@ -6,6 +6,7 @@ mod sites;
 
 use crate::advice;
 use crate::maps::MapsReport;
+use crate::options::Used;
 use crate::replay::{Played, Replay};
 use crate::tally::{ProcessReport, Tally};
 use crate::words::{counted, size_text};
@@ -42,7 +43,7 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     let (processes, idle): (Vec<_>, Vec<_>) =
         first.tally.processes.iter().filter(shown).partition(|process| pid.is_some() || process.calls > 0);
     for process in processes.iter().take(SHOWN) {
-        process_text(&mut text, process, first.tally.used.proviso());
+        process_text(&mut text, process, first.tally.used);
     }
     more(&mut text, processes.len());
     if !idle.is_empty() {
@@ -228,7 +229,8 @@ fn maps_text(text: &mut String, maps: &MapsReport) {
     more(text, extra.len());
 }
 
-fn process_text(text: &mut String, process: &ProcessReport, proviso: &str) {
+fn process_text(text: &mut String, process: &ProcessReport, used: Used) {
+    let proviso = used.proviso();
     let pid = process.pid.map_or_else(|| "(no number)".to_owned(), |pid| pid.to_string());
     let program = process.program.as_deref().unwrap_or("(a program that the log does not name)");
     let threads = if process.threads > 1 { format!(", {} threads", process.threads) } else { String::new() };
@@ -250,4 +252,11 @@ fn process_text(text: &mut String, process: &ProcessReport, proviso: &str) {
         text,
         "  {pid} {program}{born}: {calls}{threads}; at most {mapped} mapped{most}; {at_end}{end}"
     );
+    if let (Used::Seen, Some(unseen)) = (used, process.unseen()) {
+        let _ = writeln!(
+            text,
+            "    {} of what it had resident came and went between two looks, and is not counted below: `watch --every 1` looks more often",
+            size_text(unseen)
+        );
+    }
 }

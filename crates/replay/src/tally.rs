@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_DIFFERENCES: usize = 1000;
 const MAX_ADOPTED: usize = 100;
 const MAX_BROKEN: usize = 10;
+/// Bytes by which the kernel's count of what is resident may be wrong.
+const MISCOUNTED: u64 = 1 << 20;
 /// More than are shown, as another kernel may have others.
 const DEAREST: usize = 40;
 
@@ -114,6 +116,15 @@ pub struct ProcessReport {
     pub huge: u64,
     /// Threads that it had, all in all.
     pub threads: u64,
+}
+
+impl ProcessReport {
+    /// How much more it had resident, as the log says, than all processes of the machine ever had, in bytes. Nothing where that is
+    /// little: the kernel does not count exactly.
+    pub fn unseen(&self) -> Option<u64> {
+        let more = self.most_resident?.saturating_sub(self.peak_resident);
+        (more > MISCOUNTED + self.peak_resident / 8).then_some(more)
+    }
 }
 
 /// What a replay adds up to on one machine.

@@ -61,7 +61,8 @@ pub fn image(name: &str) -> Option<&Path> {
 pub fn kernel(name: &str) -> Result<NamedKernel, SelectError> {
     match Kind::of(name) {
         Some(Kind::Release(release)) => {
-            of_release(release).ok_or_else(|| SelectError::Kernel(name.to_owned()))
+            let named = of_release(release).filter(|_| named::may_exist(release));
+            named.ok_or_else(|| SelectError::Kernel(name.to_owned()))
         }
         #[cfg(feature = "rules-file")]
         Some(Kind::RulesFile(path)) => file::read(path).map_err(SelectError::RulesFile),
@@ -123,6 +124,9 @@ mod tests {
         let (name, note) = named("6.14").expect("it lies between known ones");
         assert_eq!(name, "6.14");
         assert!(note.starts_with("6.14 is not known; taking the rules of 6.1"), "{note}");
-        assert!(matches!(named("6.11.9"), Err(SelectError::Kernel(_))));
+        for none in ["6.11.9", "6.71", "6.20", "7.33", "8.0", "9.9"] {
+            assert!(matches!(named(none), Err(SelectError::Kernel(_))), "{none}");
+        }
+        assert!(named("7.4-rc1").is_ok() && named("6.19.20").is_ok());
     }
 }

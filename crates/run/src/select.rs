@@ -26,9 +26,9 @@ pub enum SelectError {
     /// The running kernel, which is not emulated.
     #[error("`host` is the running kernel: `ptelab verify --host FILE` plays scenarios on it")]
     Host,
-    /// A kernel image, which is no emulated kernel.
+    /// A file, and not one of rules: at best a kernel image, which is no emulated kernel.
     #[error(
-        "`{0}` is a kernel image, which this command does not take: `run`, `compare`, `verify`, `explain`, `cost`, `fuzz` and `series` play on images"
+        "`{0}` is a kernel image, or some other file: this command takes emulated kernels only, as 6.17, or files of rules, as mine.toml"
     )]
     Image(String),
     /// A scenario is for pages that no chosen port has.

@@ -79,6 +79,22 @@ fn a_file_of_rules_is_a_kernel() {
     refused(&["run", &scenario, "--kernel", "/nonexistent.toml"], &["/nonexistent.toml: No such file"]);
 }
 
+/// A slip of the pen is no release, and no name is none.
+#[test]
+fn releases_that_cannot_be_are_refused() {
+    let scenario = fixture("scenarios/guard.scn");
+    for (none, says) in [
+        ("6.71", "no kernel `6.71`: did you mean `6.17`?"),
+        ("7.33", "no kernel `7.33`"),
+        ("", "no kernel ``"),
+    ] {
+        for command in ["run", "compare", "replay"] {
+            refused(&[command, &scenario, "--kernel", none], &[says]);
+        }
+        refused(&["check", "--race", none], &[says]);
+    }
+}
+
 #[test]
 fn real_kernels_are_named_to_other_commands() {
     let scenario = fixture("scenarios/guard.scn");

@@ -1,6 +1,6 @@
 //! Logs of every form, and other files that calls are taken from.
 
-use crate::{file, parsed, ptelab, stderr, stdout};
+use crate::{file, fixture, parsed, ptelab, refused, stderr, stdout};
 use serde_json::Value;
 
 const EXEC: &str = "execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n";
@@ -278,5 +278,45 @@ fn traces_of_a_kernel_are_read() {
             (json["processes"].as_array().map(Vec::len), &json["not_judged_count"]),
             (Some(processes), &0.into())
         );
+    }
+}
+
+/// A log is not replaced by what is made of it, whatever the command and however the file is named, nor by its own threads' files;
+/// and two results do not go to one file.
+#[test]
+fn outputs_spare_what_was_read_and_each_other() {
+    let text = b"mmap(NULL, 8192, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000\n";
+    let log = file("spared.strace", text);
+    let other_name = log.replace("spared.strace", "./spared.strace");
+    for (command, option) in
+        [("report", "-o"), ("timeline", "-o"), ("timeline", "--csv"), ("replay", "--to-scenario")]
+    {
+        for output in [&log, &other_name] {
+            refused(&[command, &log, option, output], &["this was read; the output would replace it"]);
+        }
+        assert_eq!(std::fs::read(&log).expect("it is there"), text, "{command} {option}");
+    }
+    let thread = file("spared.7", b"1795508980.5 brk(NULL) = 0x1000\n");
+    let prefix = thread.strip_suffix(".7").expect("its number");
+    refused(&["replay", prefix, "--to-scenario", &thread], &["this was read"]);
+    let page = log.replace("spared.strace", "page.html");
+    refused(&["timeline", &log, "-o", &page, "--csv", &page], &["two options name this file"]);
+}
+
+/// Whoever has read enough of standard output is no error.
+#[test]
+fn outputs_to_a_pipe_that_closes() {
+    let log = fixture("strace/python-thp.strace");
+    for option in [["timeline", "--csv"], ["replay", "--to-scenario"]] {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_ptelab"))
+            .args([option[0], &log, option[1], "-"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{option:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("roken pipe"), "{option:?}: {}", stderr(&output));
     }
 }

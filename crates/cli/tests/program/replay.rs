@@ -308,7 +308,7 @@ fn figures_say_what_they_rest_on() {
         assert!(text.contains(says), "{text}");
     }
     let text = stdout(&ptelab(&["replay", &seen, "--fault-in", "none"]));
-    assert!(text.contains("12.0K resident, 0 in huge leaves\n"), "{text}");
+    assert!(text.contains("12.0K resident, 0 in huge leaves, by the pages seen in use\n"), "{text}");
     let rollup = file("rollup", b"40000000-7ffff000 ---p 00000000 00:00 0 [rollup]\nRss: 8 kB\n");
     let output = ptelab(&["replay", &log, "--smaps", &rollup]);
     assert!(stderr(&output).contains("smaps_rollup has one sum"), "{}", stderr(&output));
@@ -378,7 +378,7 @@ fn a_program_is_watched() {
     assert!(log.contains(" execve(\"/bin/sh\"") && log.contains(" +++ in use "), "{log}");
     assert!(log.contains(" resident +++\n"), "{log}");
     let json = parsed(&ptelab(&["replay", &output, "--json"]));
-    assert_eq!((&json["calls"], &json["used"]), (&json["equal"], &"logged".into()), "{json}");
+    assert_eq!((&json["calls"], &json["used"]), (&json["equal"], &"seen".into()), "{json}");
 }
 
 /// What a machine without huge pages set aside refused is refused here too, and what another gave is mapped.
@@ -423,4 +423,36 @@ fn a_file_of_another_kind_is_told_from_a_log() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && error.contains(tells), "{name}: {error}");
     }
+}
+
+/// Memory is used after what the program says of it at once, not before; other calls find it used.
+#[test]
+fn memory_is_used_after_the_advice_that_prepares_it() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 mmap(NULL, 8388608, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000\n\
+        8 brk(NULL) = 0x1000\n\
+        7 madvise(0x7f0000000000, 8388608, MADV_DONTDUMP) = 0\n\
+        7 madvise(0x7f0000000000, 8388608, MADV_HUGEPAGE) = 0\n\
+        7 exit_group(0) = ?\n";
+    let huge = |log: &str| {
+        let log = file("prepared.strace", log.as_bytes());
+        let args = ["replay", &log, "--thp", "enabled=madvise,2048kB=inherit", "--kernel", "7.3", "--json"];
+        parsed(&ptelab(&args))["processes"][0]["huge"].clone()
+    };
+    assert_eq!(huge(log), 8_388_608);
+    let used = log.replace("7 madvise(0x7f0000000000, 8388608, MADV_DONTDUMP) = 0", "7 brk(NULL) = 0x1000");
+    assert_eq!(huge(&used), 0);
+}
+
+/// What looks at the process did not see, the kernel counted all the same.
+#[test]
+fn memory_that_came_and_went_between_looks() {
+    let log = "7 execve(\"/x\", [\"x\"], 0x7ffd /* 35 vars */) = 0\n\
+        7 +++ in use 0x7ffc00000000+8192 +++\n\
+        7 +++ had 9437184 resident +++\n";
+    let text = stdout(&ptelab(&["replay", &file("gone.strace", log.as_bytes())]));
+    assert!(text.contains("\n    8.9M of what it had resident came and went between two looks"), "{text}");
+    let text =
+        stdout(&ptelab(&["replay", &file("kept.strace", log.replace("9437184", "900000").as_bytes())]));
+    assert!(!text.contains("between two looks"), "{text}");
 }

@@ -33,6 +33,18 @@ pub fn of_release(release: Release) -> Option<NamedKernel> {
     })
 }
 
+/// The most releases that the series of a major number went to: 4.20, 5.19, 6.19.
+const LAST_MINOR: u32 = 20;
+
+/// Whether there is a release of this number, or may be one before the next major number: 7.4, but neither 6.20 nor 7.33.
+pub(super) fn may_exist(release: Release) -> bool {
+    let (major, minor) = release.series();
+    let known = || KernelRules::ALL.iter().map(|rules| rules.release.series());
+    let last = known().filter(|known| known.0 == major).map(|known| known.1).max();
+    let is_over = known().any(|known| known.0 > major);
+    last.is_some_and(|last| minor <= if is_over { last } else { LAST_MINOR })
+}
+
 /// What is known of another stable release of a known series: it may be too old for what later ones of it have.
 fn of_stable(release: Release, series: &'static KernelRules) -> NamedKernel {
     let rules = KernelRules::of_release(release);
