@@ -18,7 +18,9 @@ const PERF_MAGIC: &[u8] = b"PERFILE2";
 /// one path stands for that strace was given.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Failed> {
     output::keep(path);
-    strace::thread_logs(path).iter().for_each(|thread| output::keep(&thread.path));
+    for thread in strace::thread_logs(path) {
+        output::keep(&thread.path);
+    }
     if is_perfs(path) {
         return of_perf(path);
     }

@@ -204,7 +204,9 @@ impl Log {
             }
         }
         // A child may live without a call that is in the log.
-        made_task(text).into_iter().for_each(|child| self.add(child));
+        if let Some(child) = made_task(text) {
+            self.add(child);
+        }
         Ok(())
     }
 

@@ -58,7 +58,11 @@ pub fn first_uses(
     let mut uses: BTreeMap<(u64, u32), Vec<(u64, u64)>> = BTreeMap::new();
     for (process, Pages { parts, .. }) in pages {
         for part in parts {
-            uses.entry((part.after.unwrap_or(end), process)).or_default().push((part.start, part.end));
+            let used = uses.entry((part.after.unwrap_or(end), process)).or_default();
+            match used.last_mut() {
+                Some((_, end)) if *end == part.start => *end = part.end,
+                _ => used.push((part.start, part.end)),
+            }
         }
     }
     uses.into_iter().map(|((after, process), pages)| FirstUse { after, process, pages }).collect()
@@ -84,13 +88,14 @@ impl Pages {
         let parts = look.new.iter().map(|&(start, end)| Part { start, end, after: None });
         let mut pages = Self { parts: parts.collect(), page };
         for &(start, end) in &look.mapped {
-            pages.since((start, end - start), |_| Some(0));
+            pages.since(Some((start, end - start)), |_| Some(0));
         }
         pages
     }
 
     /// Says since when the pages of a range can have been used, from what was known of each.
-    fn since(&mut self, (addr, len): Range, line: impl Fn(Option<u64>) -> Option<u64>) {
+    fn since(&mut self, range: Option<Range>, line: impl Fn(Option<u64>) -> Option<u64>) {
+        let Some((addr, len)) = range else { return };
         let end = addr.saturating_add(len);
         let (from, to) = (addr - addr % self.page, end.checked_next_multiple_of(self.page).unwrap_or(end));
         let mut parts = Vec::with_capacity(self.parts.len());
@@ -110,31 +115,30 @@ impl Pages {
     fn call(&mut self, call: &LoggedCall, value: u64, (before, line): (Option<u64>, u64)) {
         let at = Some(line);
         match call.call {
-            Syscall::Execve { .. } => self.since((0, u64::MAX), |_| None),
+            Syscall::Execve { .. } => self.since(Some((0, u64::MAX)), |_| None),
             Syscall::Mmap { prot, flags, .. } => {
                 let usable = !prot.is_empty() || flags.contains(MapFlags::GROWSDOWN);
-                makes(call).into_iter().for_each(|range| self.since(range, |_| at.filter(|_| usable)));
+                self.since(makes(call), |_| at.filter(|_| usable));
             }
             Syscall::Mremap { old_addr, .. } => {
                 let grown = if value == old_addr { gets(call) } else { makes(call) };
-                grown.into_iter().for_each(|range| self.since(range, |_| at));
+                self.since(grown, |_| at);
             }
             Syscall::Mprotect { addr, len, prot, .. } if prot.intersects(Prot::READ | Prot::WRITE) => {
-                self.since((addr, len), |known| known.or(at));
+                self.since(Some((addr, len)), |known| known.or(at));
             }
             Syscall::Brk { addr } if addr == value => {
                 let from = addr.saturating_sub(HEAP);
-                self.since((from, addr - from), |known| known.or(at));
+                self.since(Some((from, addr - from)), |known| known.or(at));
             }
             Syscall::Madvise { addr, len, advice }
                 if [Advice::DONTNEED, Advice::DONTNEED_LOCKED, Advice::REMOVE].contains(&advice) =>
             {
-                self.since((addr, len), |_| at);
+                self.since(Some((addr, len)), |_| at);
             }
             _ => {
-                let prepared = prepares(call);
                 let next = |known: Option<u64>| if known.is_some() && known == before { at } else { known };
-                prepared.into_iter().for_each(|range| self.since(range, next));
+                self.since(prepares(call), next);
             }
         }
     }

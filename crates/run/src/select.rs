@@ -28,7 +28,7 @@ pub enum SelectError {
     Host,
     /// A file, and not one of rules: at best a kernel image, which is no emulated kernel.
     #[error(
-        "`{0}` is a kernel image, or some other file: this command takes emulated kernels only, as 6.17, or files of rules, as mine.toml"
+        "`{0}` is a kernel image, or some other file: this command takes emulated kernels only, such as 6.17 or rules in a file, mine.toml; `verify` plays scenarios on images"
     )]
     Image(String),
     /// A scenario is for pages that no chosen port has.
