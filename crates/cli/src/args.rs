@@ -12,8 +12,8 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "ptelab", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(
-    after_help = "Exit status: 0 fine, 1 a difference or an unexpected result, 2 usage or unreadable input, \
-    130 stopped by Ctrl-C."
+    after_help = "Exit status: 0 fine, 1 a difference or an unexpected result (of series: something wrong), \
+    2 usage or unreadable input, 130 stopped by Ctrl-C."
 )]
 pub(crate) struct Args {
     /// Log every call to standard error; twice for the steps inside
@@ -162,13 +162,13 @@ pub(crate) struct Learn {
     /// Write the rules to this file, which --kernel takes
     #[arg(short, long, value_name = "OUT.toml")]
     pub(crate) output: Option<PathBuf>,
-    /// Random programs to hold an image against what was learned, at most
+    /// Maximum number of random programs that test what was learned against the image
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) cases: u64,
     /// The same seed makes the same programs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Minutes for random programs, at most
+    /// Time limit in minutes for random programs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) minutes: Option<u64>,
     /// Also write golden files of what an image made of the probes to this folder
@@ -219,8 +219,8 @@ pub(crate) struct Check {
     /// Seed of the random programs that look for the bugs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Random programs that look for each bug, at most
-    #[arg(long, value_name = "N", default_value_t = 4000)]
+    /// Maximum number of random programs that look for each bug
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) cases: u64,
     /// Show the shortest program that finds each bug
     #[arg(long)]
@@ -243,10 +243,10 @@ pub(crate) struct Fuzz {
     /// The same seed makes the same programs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Programs, at most [default: 100000, on an image 1000, or as many as there is time for]
+    /// Maximum number of programs [default: 100000, on an image 1000, or as many as there is time for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) cases: Option<u64>,
-    /// Minutes, at most
+    /// Time limit in minutes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) minutes: Option<u64>,
     /// Programs over several tables, with huge pages
@@ -570,13 +570,13 @@ pub(crate) struct Series {
     /// Scenarios, or golden files for their scenarios, to be played before random programs
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// The image without the series; once for each architecture
+    /// The image without the series; one for each architecture
     #[arg(long, value_name = "IMAGE", required = true)]
     pub(crate) base: Vec<PathBuf>,
-    /// The image with it; as often as --base
+    /// The image with the series; one for each --base
     #[arg(long, value_name = "IMAGE", required = true)]
     pub(crate) patched: Vec<PathBuf>,
-    /// The ports of the images, in the same order, where they do not say it, as arm64-16k
+    /// The ports of the images, in the same order, if they cannot be read from them: arm64-16k
     #[arg(long, value_name = "PORT")]
     pub(crate) arch: Vec<String>,
     /// Switch a CPU feature of the machines of an architecture: arm64.lpa2=on, x86_64.la57=on
@@ -585,13 +585,13 @@ pub(crate) struct Series {
     /// Take the guest program from this folder, where `cargo xtask guest` left it, instead of compiling it
     #[arg(long, value_name = "FOLDER")]
     pub(crate) guest: Option<PathBuf>,
-    /// Random programs of each architecture, at most
+    /// Maximum number of random programs per architecture
     #[arg(long, alias = "programs", value_name = "N", default_value_t = 500)]
     pub(crate) cases: u64,
-    /// Minutes for random programs of each architecture, at most
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// Time limit in minutes for the random programs of each architecture
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) minutes: u64,
-    /// The same seed makes the same programs
+    /// Seed of the random programs; which are varied depends on what the kernels did
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
     /// Do not measure what calls take
@@ -603,7 +603,7 @@ pub(crate) struct Series {
     /// Write a page that shows all of it
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Write C programs that show what differs and what is wrong, into this folder
+    /// Write C programs that make the calls of each finding into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) emit_c: Option<PathBuf>,
     /// Print JSON

@@ -31,11 +31,17 @@ pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
         output::check(path)?;
     }
     args.emit_c.as_deref().map_or(Ok(()), output::check_folder)?;
+    if args.cases == 0 && args.files.is_empty() {
+        let why = "there is nothing to play: --cases is 0, and no file is named";
+        return Err(Failed::Unusable(why.to_owned()));
+    }
     let pairs = pairs(args)?;
-    let mut report = Report { architectures: Vec::new(), seconds: 0.0, finished: false };
+    let scenarios = scenarios(args)?;
+    let mut report =
+        Report { command: command(args), architectures: Vec::new(), seconds: 0.0, finished: false };
     for pair in &pairs {
         if !progress::stopped() {
-            match of_arch(args, pair, out) {
+            match of_arch(args, pair, &scenarios, out) {
                 Err(Failed::Stopped) => break,
                 done => report.architectures.push(done?),
             }
@@ -83,7 +89,27 @@ fn pairs(args: &args::Series) -> Result<Vec<Pair>, Failed> {
     Ok(pairs)
 }
 
-fn of_arch(args: &args::Series, pair: &Pair, out: &mut Out) -> Result<OfArch, Failed> {
+/// The command, with names of files only.
+fn command(args: &args::Series) -> String {
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut words = vec!["ptelab series".to_owned()];
+    for (base, patched) in args.base.iter().zip(&args.patched) {
+        words.push(format!("--base {} --patched {}", name(base), name(patched)));
+    }
+    words.extend(args.arch.iter().map(|arch| format!("--arch {arch}")));
+    words.extend(args.cpu.iter().map(|cpu| format!("--cpu {cpu}")));
+    words.push(format!("--seed {} --cases {} --minutes {}", args.seed, args.cases, args.minutes));
+    words.extend(args.no_cost.then(|| "--no-cost".to_owned()));
+    words.extend(args.files.iter().map(name));
+    words.join(" ")
+}
+
+fn of_arch(
+    args: &args::Series,
+    pair: &Pair,
+    scenarios: &[(String, Scenario)],
+    out: &mut Out,
+) -> Result<OfArch, Failed> {
     let mut releases = Vec::new();
     for image in [&pair.base, &pair.patched] {
         progress::stage(format!("booting {}", image.path().display()));
@@ -94,14 +120,14 @@ fn of_arch(args: &args::Series, pair: &Pair, out: &mut Out) -> Result<OfArch, Fa
         }
         releases.push(player.facts()?.release.clone());
     }
-    let words = words(args, pair)?;
+    let words = words(args, pair, scenarios)?;
     let cost = if args.no_cost || progress::stopped() { Vec::new() } else { cost(pair, &releases)? };
     let [base, patched] = [releases[0].clone(), releases[1].clone()];
     Ok(OfArch { arch: pair.base.port(), base, patched, words, cost })
 }
 
-fn words(args: &args::Series, pair: &Pair) -> Result<SeriesReport, Failed> {
-    let files = files(args, pair)?;
+fn words(args: &args::Series, pair: &Pair, scenarios: &[(String, Scenario)]) -> Result<SeriesReport, Failed> {
+    let files = files(scenarios, pair);
     let time = progress::minutes(args.minutes);
     let programs = Programs::of(&pair.base, Size::SMALL, (args.seed, args.cases), Some(time));
     let steps = args.cases.saturating_add(files.len() as u64);
@@ -156,16 +182,21 @@ fn left(took: Duration, done: u64, steps: u64) -> Duration {
     Duration::from_millis(each.saturating_mul(steps.saturating_sub(done)))
 }
 
-fn files(args: &args::Series, pair: &Pair) -> Result<Vec<(String, Scenario)>, Failed> {
-    let mut files = Vec::new();
-    for path in &args.files {
-        let scenario = input::scenario_of(path)?;
-        match pair.base.why_not(&scenario).or_else(|| pair.patched.why_not(&scenario)) {
-            Some(reason) => progress::warn(&format!("{}: left out: {reason}", path.display())),
-            None => files.push((path.display().to_string(), scenario)),
+fn scenarios(args: &args::Series) -> Result<Vec<(String, Scenario)>, Failed> {
+    args.files.iter().map(|path| Ok((path.display().to_string(), input::scenario_of(path)?))).collect()
+}
+
+/// The scenarios that can be played on both kernels.
+fn files(scenarios: &[(String, Scenario)], pair: &Pair) -> Vec<(String, Scenario)> {
+    let mut files = scenarios.to_vec();
+    files.retain(|(name, scenario)| {
+        let why_not = pair.base.why_not(scenario).or_else(|| pair.patched.why_not(scenario));
+        if let Some(reason) = &why_not {
+            progress::warn(&format!("{name}: left out: {reason}"));
         }
-    }
-    Ok(files)
+        why_not.is_none()
+    });
+    files
 }
 
 fn cost(pair: &Pair, releases: &[String]) -> Result<Vec<[Measured; 2]>, Failed> {

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_page_stands_alone_and_escapes() {
-        let report = Report { architectures: Vec::new(), seconds: 1.0, finished: false };
+        let report =
+            Report { command: String::new(), architectures: Vec::new(), seconds: 1.0, finished: false };
         let page = page(&report);
         assert!(
             page.contains("viewport")

@@ -33,21 +33,36 @@ pub(super) fn text(report: &Report) -> String {
     if !report.finished {
         parts.push(stopped(&report.architectures));
     }
+    parts.push(hanging(
+        &format!("Tested with ptelab {} (QEMU): {}", env!("CARGO_PKG_VERSION"), report.command),
+        "",
+    ));
     parts.join("\n")
 }
 
-/// Where the first difference of a kind was seen: the call, and the entry without its words.
-fn place(group: &Group) -> &str {
+/// What shows a kind: the calls, where the first difference is, and what is there on either kernel.
+fn shown(group: &Group) -> String {
     let line = group.example.lines().next().unwrap_or_default();
-    line.split_once(": 0x").map_or(line, |(place, _)| place)
+    let (before, is) = line.split_once("; now ").map_or((line, None), |(before, is)| (before, Some(is)));
+    let word = before.find(": 0x").or_else(|| before.rfind(": ")).filter(|_| is.is_some());
+    let (place, was) = word.map_or((before, ""), |at| (&before[..at], &before[at + 2..]));
+    // The call is the last one shown.
+    let place =
+        place.split_once(": ").filter(|_| place.starts_with("after ")).map_or(place, |(_, place)| place);
+    let is_last_call = group.lines.iter().any(|line| place.ends_with(line.as_str()));
+    let place = [place].into_iter().filter(|_| is.is_none() || !is_last_call);
+    let place: String = place.map(|place| hanging(place, "    ")).collect();
+    let sides = is
+        .map(|is| hanging(&format!("without: {was}"), "      ") + &hanging(&format!("with: {is}"), "      "));
+    program(group) + &place + &sides.unwrap_or_default()
 }
 
-/// The program that shows a kind, where it is short.
+/// The calls that show a kind, where they are few.
 fn program(group: &Group) -> String {
     match (&group.file, group.lines.as_slice()) {
-        (Some(file), _) => format!("      (played from {file})\n"),
-        (None, lines) if lines.len() <= LINES => format!("      {}\n", lines.join("\n      ")),
-        (None, lines) => format!("      (a program of {} lines: see --html or --emit-c)\n", lines.len()),
+        (Some(file), _) => format!("      (in {file})\n"),
+        (None, lines) if lines.len() <= LINES => lines.iter().map(|line| hanging(line, "      ")).collect(),
+        (None, lines) => format!("      ({} calls, not shown)\n", lines.len()),
     }
 }
 
@@ -61,11 +76,17 @@ pub(super) fn stopped(architectures: &[OfArch]) -> String {
     } else {
         format!("; the instructions of {} were not counted", without.join(", "))
     };
-    let said = format!(
-        "(The run was stopped before its end, after {}{costs}; programs may be longer than they need to be.)",
-        played.join(", ")
-    );
-    wrapped(&said, "")
+    let played = if played.is_empty() {
+        "before anything was played".to_owned()
+    } else {
+        format!("after {}", played.join(", "))
+    };
+    wrapped(
+        &format!(
+            "(The run was stopped before its end, {played}{costs}; programs may be longer than they need to be.)"
+        ),
+        "",
+    )
 }
 
 fn about(report: &OfArch) -> String {
@@ -73,29 +94,23 @@ fn about(report: &OfArch) -> String {
     let kinds = [("wrong: ", &words.wrong), ("", &words.changed)];
     let told = kinds.into_iter().flat_map(|(title, groups)| {
         let mut most: Vec<&Group> = groups.iter().collect();
-        most.sort_by_key(|group| std::cmp::Reverse(group.count));
+        // What programs see comes first.
+        most.sort_by_key(|group| (group.example.starts_with("after "), std::cmp::Reverse(group.count)));
         let (told, others) = most.split_at(most.len().min(TOLD));
-        let kind = |group: &Group| format!("{} ({})", group.cause, times(group.count));
-        let others: Vec<String> = others.iter().map(|group| kind(group)).collect();
+        let others: Vec<&str> = others.iter().map(|group| group.cause.as_str()).collect();
         let others =
             (!others.is_empty()).then(|| wrapped(&format!("{title}also {}", others.join("; ")), "  "));
-        let told = told.iter().map(|group| {
-            wrapped(&format!("{title}{}, such as {}", kind(group), place(group)), "  ") + &program(group)
-        });
+        let told = told.iter().map(|group| wrapped(&format!("{title}{}", group.cause), "  ") + &shown(group));
         told.chain(others).collect::<Vec<_>>()
     });
     wrapped(&prose(report), "") + &told.collect::<String>()
-}
-
-fn times(count: u64) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 fn prose(report: &OfArch) -> String {
     let OfArch { arch, base, patched, words, .. } = report;
     let played = format!(
         "{arch}: {} programs and scenarios of memory calls were played on {patched} with this series and on {base} \
-         without it; results, VMAs and every page-table entry were compared after each call, and held against a \
+         without it; results, VMAs and every page-table entry were compared after each call, and checked against a \
          page-by-page model and the invariants of sound tables.",
         words.played
     );
@@ -108,10 +123,19 @@ fn prose(report: &OfArch) -> String {
     let both = (both > 0).then(|| format!("Kinds of mistakes that both kernels share: {both}."));
     let changed = match words.changed.len() {
         0 => "Nothing differs between the two.".to_owned(),
-        1 => "One kind of difference was seen:".to_owned(),
-        n => format!("{n} kinds of differences were seen:"),
+        1 => "One kind of difference was seen.".to_owned(),
+        n => format!("{n} kinds of differences were seen."),
     };
-    [Some(played), Some(wrong), both, Some(changed)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let shown = (words.wrong.len() + words.changed.len() > 0).then(|| {
+        "Each is shown by calls, of process 1 unless they name another. +BIT is a bit that an entry has only with the series, -BIT \
+         one that it has only without:"
+            .to_owned()
+    });
+    [Some(played), Some(wrong), both, Some(changed), shown]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A call on both kernels, as a row of the table.
@@ -204,29 +228,41 @@ fn short(call: &str) -> String {
     [name, &words.join(" ")].join(" ").trim_end().to_owned()
 }
 
-/// Lines of so many columns; those after the first stand further in.
+/// Lines of so many columns; an item of a list, where it stands further in.
 fn wrapped(prose: &str, indent: &str) -> String {
-    let mut text = String::new();
-    let mut line = if indent.is_empty() { String::new() } else { format!("{indent}*") };
-    for word in prose.split_whitespace() {
+    if indent.is_empty() {
+        return broken(prose, ["", ""]);
+    }
+    broken(prose, [&format!("{indent}* "), &format!("{indent}  ")])
+}
+
+/// The same of code.
+fn hanging(code: &str, indent: &str) -> String {
+    broken(code, [indent, &format!("{indent}    ")])
+}
+
+/// Lines of so many columns, which begin as the first and as the others do.
+fn broken(text: &str, [first, others]: [&str; 2]) -> String {
+    let mut lines = vec![first.to_owned()];
+    let mut is_new = true;
+    for word in text.split_whitespace() {
         let mut space = " ";
         // Names of bits are one word, and many.
         let pieces = word.split_inclusive('|');
         for piece in if word.len() > WIDTH / 2 { pieces.collect() } else { vec![word] } {
-            if !line.is_empty() && line.len() + space.len() + piece.len() > WIDTH {
-                text += line.trim_end();
-                text.push('\n');
-                line = if indent.is_empty() { String::new() } else { format!("{indent} ") };
-                space = " ";
+            let line = lines.last().map_or(0, String::len);
+            if !is_new && line + space.len() + piece.len() > WIDTH {
+                lines.push(others.to_owned());
+                is_new = true;
             }
-            if !line.is_empty() {
-                line += space;
+            if let Some(line) = lines.last_mut() {
+                *line += if is_new { "" } else { space };
+                *line += piece;
             }
-            line += piece;
-            space = "";
+            (is_new, space) = (false, "");
         }
     }
-    text + line.trim_end() + "\n"
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -255,7 +291,8 @@ mod tests {
         let cost = vec![[measured([1000, 1000, 1000]), measured([2040, 1050, 500])]];
         let [base, patched] = ["6.16", "6.17"].map(str::to_owned);
         let arm64 = OfArch { arch: "arm64", base, patched, words: SeriesReport::default(), cost };
-        let report = Report { architectures: vec![arm64], seconds: 1.0, finished: true };
+        let report =
+            Report { command: String::new(), architectures: vec![arm64], seconds: 1.0, finished: true };
         let text = verdicts(&report);
         assert_eq!(
             text,
@@ -263,6 +300,26 @@ mod tests {
              * fewer instructions: arm64 touch WRITE, again of T3 (0.50x)\n"
         );
         assert!(rows(&report).iter().all(|row| row.len() + 2 <= WIDTH), "{:?}", rows(&report));
+    }
+
+    #[test]
+    fn a_kind_is_shown_by_its_calls_and_both_sides() {
+        let shows = |example: &str, lines: &[&str]| {
+            let mut group = Group::default();
+            example.clone_into(&mut group.example);
+            group.lines = lines.iter().map(|&line| line.to_owned()).collect();
+            shown(&group)
+        };
+        assert_eq!(
+            shows("mseal(0x1000, 4K, 0): EPERM; now 0", &["fork()", "mseal(0x1000, 4K, 0)"]),
+            "      fork()\n      mseal(0x1000, 4K, 0)\n      without: EPERM\n      with: 0\n"
+        );
+        assert_eq!(
+            shows("after fork(): entry 0x40000000 of process 2: 0x3 A|B; now 0x0 empty\nmore", &["fork()"]),
+            "      fork()\n    entry 0x40000000 of process 2\n      without: 0x3 A|B\n      with: 0x0 empty\n"
+        );
+        let many = ["a quite long call, which a page shows and a mail does not"; LINES + 1];
+        assert_eq!(shows("BUG: it stopped", &many), "      (11 calls, not shown)\n    BUG: it stopped\n");
     }
 
     #[test]

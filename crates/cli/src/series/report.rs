@@ -9,6 +9,8 @@ pub(super) const SHOWN: usize = 12;
 /// What came of a series.
 #[derive(Serialize)]
 pub(super) struct Report {
+    /// The command that comes to it, with the names of the images.
+    pub(super) command: String,
     pub(super) architectures: Vec<OfArch>,
     pub(super) seconds: f64,
     pub(super) finished: bool,

@@ -54,7 +54,7 @@ pub const WORKLOADS: [Workload; 4] = [
     Workload { name: "T3", about: "memory in single pages", set_up: "MAP\n", timed: PROTECT },
     Workload {
         name: "kinds",
-        about: "several calls on single pages, the first touch WRITE before the fork and the second after it",
+        about: "a call of each kind on single pages, with touch WRITE before the fork and again after it",
         set_up: "",
         timed: "mmap(0x40000000, 16M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS, -1, 0)\n\
             touch(0x40000000, 16M, WRITE)\n\

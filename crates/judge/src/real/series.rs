@@ -29,7 +29,7 @@ pub struct Pair {
 }
 
 /// One kind of finding.
-#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
 pub struct Group {
     /// By what it is told from others.
     pub cause: String,

@@ -13,7 +13,7 @@ pub(super) fn differing(base: &Golden, patched: &Golden, port: &dyn Backend) -> 
         let name = name_of(&a.call);
         return Some(Said {
             cause: format!("{name}: {}", outcomes(a, b)),
-            text: format!("{}: {was}, now {is}", a.call),
+            text: format!("{}: {was}; now {is}", a.call),
         });
     }
     let (a, b) = base.dumps.iter().zip(&patched.dumps).find(|(a, b)| a != b)?;
@@ -65,12 +65,12 @@ fn differing_dump(a: &GoldenDump, b: &GoldenDump, port: &dyn Backend) -> Said {
             first.map_or_else(|| "none".to_owned(), ToString::to_string)
         };
         return Said {
-            cause: "areas (VMAs) differ after it".to_owned(),
-            text: format!("VMA {}, now {}", only(a, b), only(b, a)),
+            cause: "leaves different VMAs".to_owned(),
+            text: format!("VMA {}; now {}", only(a, b), only(b, a)),
         };
     }
-    let text = format!("{} entries of process {}, now {}", was.len(), a.pid, is.len());
-    Said { cause: "another number of entries after it".to_owned(), text }
+    let text = format!("process {}: {} entries; now {}", a.pid, was.len(), is.len());
+    Said { cause: "leaves another number of entries".to_owned(), text }
 }
 
 fn differing_entry(pid: u32, was: &GoldenEntry, is: &GoldenEntry, port: &dyn Backend) -> Said {
