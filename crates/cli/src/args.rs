@@ -30,15 +30,15 @@ pub(crate) enum Command {
         after_help = format!("Example: ptelab run fixtures/scenarios/contpte-fold.scn --arch arm64 --kernel {}", machines::before_and_default())
     )]
     Run(Scenario),
-    /// Run a scenario on several ports and kernels and say where they differ, and what each costs
+    /// Run a scenario on several ports and kernels: where they differ, and what each costs
     #[command(after_help = "Example: ptelab compare fixtures/scenarios/seed.scn")]
     Compare(Scenario),
-    /// Hold the emulator against real kernels: page tables in golden files, word for word, or the running kernel
+    /// Compare the emulator with real kernels, word for word: golden files, kernel images, or the running kernel
     #[command(after_help = "Examples: ptelab verify fixtures/golden/*.json\n          \
         ptelab verify --host fixtures/scenarios/*.scn\n          \
         ptelab verify --kernel vmlinuz-6.17-arm64 fixtures/scenarios/contpte-fold.scn\n\
-        A kernel image is in Debian's packages linux-image-*, as boot/vmlinuz-*. Where QEMU or the compiler of the guest program is \
-        missing,\nthe Debian package that has it is named.")]
+        Debian's packages linux-image-* contain kernel images, as boot/vmlinuz-*. If QEMU or the compiler of the guest program is \
+        missing,\na message names its Debian package.")]
     Verify(Verify),
     /// Replay a strace log of a real program: what its calls return, and what they take
     #[command(
@@ -65,15 +65,15 @@ pub(crate) enum Command {
     /// Time mprotect on layouts, ports and kernels, and on the running kernel beside them
     #[command(after_help = "Example: ptelab bench --layout t1,t2,t3 --arch arm64 --vs-host")]
     Bench(Bench),
-    /// Hold every port to its laws, and find historical bugs again
+    /// Check every port against the laws, and find historical bugs again
     #[command(after_help = "Example: ptelab check --arch arm64")]
     Check(Check),
-    /// Run random programs through every check, and shrink the first that breaks one
+    /// Run random programs through every check, and shorten the first that fails one
     #[command(after_help = "Example: ptelab fuzz --cases 100000 --seed 1 --out found.scn")]
     Fuzz(Fuzz),
-    /// Judge a patch series: play scenarios and random programs on the kernel before it and on the one with it
+    /// Judge a patch series: play scenarios and random programs on a kernel without it and on one with it
     #[command(
-        after_help = "Says what differs between the two, what is wrong with the patched one, and what calls take on either.\n\
+        after_help = "Reports what differs, what is wrong with the patched kernel, and what calls cost on each.\n\
         Example: ptelab series --base ../build-base/arch/arm64/boot/Image --patched ../build-patched/arch/arm64/boot/Image"
     )]
     Series(Series),
@@ -89,7 +89,7 @@ pub(crate) enum Command {
         --kernel {}\nA page opens at a place: out.html#call=17&va=0x40004000", machines::before_and_after())
     )]
     Report(Report),
-    /// Tell what one entry went through: the word before and after each call, what changed it, and why
+    /// Show the history of one page-table entry: its word before and after each call, what changed it, and why
     #[command(
         after_help = "by: what wrote the entry. why: what was decided about it. as: what led to that.\n\
         Example: ptelab explain fixtures/scenarios/contpte-unfold.scn --at 6 --va 0x40004000 --arch arm64"
@@ -111,10 +111,10 @@ pub(crate) enum Command {
         Example: ptelab learn vmlinuz-7.2-arm64 -o mine.toml && ptelab kernels 7.3 mine.toml"
     )]
     Learn(Learn),
-    /// Say what changed between kernels and when; of one kernel, what holds; of two, what differs
+    /// List what changed between kernels, and when: the rules of one kernel, or how two differ
     #[command(after_help = format!("Examples: ptelab kernels\n          ptelab kernels {}", machines::before_and_after().replace(',', " ")))]
     Kernels(Kernels),
-    /// Print the options that a kernel needs to be asked under QEMU, to append to the .config of `make tinyconfig`
+    /// Print the config options that ptelab needs to boot a kernel under QEMU, to append to the .config of `make tinyconfig`
     #[command(after_help = "Example: ptelab kconfig >> .config && make olddefconfig")]
     Kconfig,
     /// List the calls that a scenario can make, with their parameters
@@ -156,7 +156,7 @@ pub(crate) struct Learn {
     /// A kernel image, or `host`: the running kernel, which shows less
     #[arg(value_name = "KERNEL")]
     pub(crate) kernel: String,
-    /// Scenarios to hold the kernel against what was learned
+    /// Scenarios that test what was learned against the kernel
     #[arg(value_name = "FILE.scn")]
     pub(crate) files: Vec<PathBuf>,
     /// Write the rules to this file, which --kernel takes
@@ -174,7 +174,7 @@ pub(crate) struct Learn {
     /// Also write golden files of what an image made of the probes to this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) golden: Option<PathBuf>,
-    /// Learn as if this release were not known; may be given several times
+    /// Learn as if this release were not known; may be repeated
     #[arg(long, value_name = "RELEASE")]
     pub(crate) forget: Vec<String>,
     #[command(flatten)]
@@ -237,7 +237,7 @@ pub(crate) struct Fuzz {
     pub(crate) arch: String,
     #[arg(long, value_name = "KERNELS", help = kernels_help("one image alone, as arch/arm64/boot/Image"), value_parser = KERNELS, hide_possible_values = true, default_value = machines::usual())]
     pub(crate) kernel: String,
-    /// Switch a CPU feature, as in arm64.hafdbs=off; may be given several times
+    /// Switch a CPU feature, as in arm64.hafdbs=off; may be repeated
     #[arg(long, value_name = "PORT.FEATURE=on|off")]
     pub(crate) cpu: Vec<String>,
     /// The same seed makes the same programs
@@ -278,18 +278,18 @@ pub(crate) struct Fuzz {
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) traced: Traced,
-    /// The last call to tell of, from 1, in the order in which calls run, as in `report`
+    /// Stop after this call, counted from 1 in the order in which calls run, as in `report`
     #[arg(long, value_name = "CALL", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) at: Option<u64>,
-    /// The same by its line in the file, as `replay` gives it
+    /// Like --at, but by line number in the file, as `replay` prints it
     #[arg(long, value_name = "LINE", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) line: Option<u64>,
     /// An address that the entry maps
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) va: u64,
-    /// The process, from 1, in the order of forks; of a log also by its number there
-    #[arg(long, value_name = "PID", default_value_t = 1)]
-    pub(crate) pid: u32,
+    /// The process, from 1, in the order of forks; of a log also by its number there [default: 1]
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -302,10 +302,10 @@ pub(crate) struct Step {
 pub(crate) struct Timeline {
     #[command(flatten)]
     pub(crate) traced: Traced,
-    /// The timeline to write
+    /// Write the timeline to this file
     #[arg(short, long, value_name = "OUT.json", required_unless_present = "csv")]
     pub(crate) output: Option<PathBuf>,
-    /// Write what each call took, a line each
+    /// Write what each call took to this file, as CSV
     #[arg(long, value_name = "OUT.csv")]
     pub(crate) csv: Option<PathBuf>,
 }
@@ -320,13 +320,13 @@ pub(crate) struct Traced {
     /// Memory of each machine, with K, M, G or T (powers of 1024)
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64G")]
     pub(crate) memory: u64,
-    /// Read FILE as a scenario or as a log, where its name does not say it
+    /// Read FILE as a scenario or as a log, whatever its name
     #[arg(long, value_name = "KIND", value_parser = ["scenario", "log"])]
     pub(crate) input: Option<String>,
     /// In a log: huge pages that the machines allow, as in 64kB=always,enabled=madvise
     #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
     pub(crate) thp: Vec<(ThpKey, ThpMode)>,
-    /// In a log: which pages the program uses: none, writable (once they are), or all
+    /// In a log: which pages the program is assumed to use: none, writable (as soon as they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
 }
@@ -376,7 +376,7 @@ pub(crate) struct Watch {
     /// The log to write, which replay, report and the others read
     #[arg(short, long, value_name = "OUT.strace")]
     pub(crate) output: PathBuf,
-    /// How often to look which pages are in use, in milliseconds
+    /// Interval in milliseconds at which to look which pages are in use
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) every: u64,
     /// The program, with its arguments
@@ -407,7 +407,7 @@ pub(crate) struct Replay {
     /// Huge pages that the machines allow, separated by commas, as in 64kB=always,2048kB=madvise,enabled=madvise
     #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
     pub(crate) thp: Vec<(ThpKey, ThpMode)>,
-    /// Which pages the program uses, as a log does not say it: none, writable (once they are), or all
+    /// Which pages the program is assumed to use, as a log does not say: none, writable (as soon as they are), or all
     #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
     pub(crate) fault_in: FaultIn,
     /// Compare with what the program read from /proc/PID/maps, from where it opened that to where it closed it
@@ -420,7 +420,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "FILE", conflicts_with = "smaps")]
     pub(crate) pagemap: Option<PathBuf>,
     /// Replay up to this line of the log
-    #[arg(long, value_name = "LINE")]
+    #[arg(long, value_name = "LINE", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) until: Option<u64>,
     /// List this process only (its number in the log); costs stay those of all
     #[arg(long, value_name = "PID")]
@@ -538,10 +538,10 @@ fn hw_kind(name: &str) -> Result<HwKind, String> {
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(crate) struct Verify {
-    /// Golden files; for real kernels scenarios, or golden files for their scenarios
+    /// Golden files; for real kernels, scenarios, or golden files for the scenarios in them
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. As root more is seen
+    /// Play scenarios on the running Linux kernel, in processes of their own, and compare what /proc shows. Run as root to compare more
     #[arg(long)]
     pub(crate) host: bool,
     #[arg(long, value_name = "KERNEL", help = held_against_help(), value_parser = KERNELS, hide_possible_values = true)]
@@ -614,7 +614,7 @@ pub(crate) struct Series {
 /// How kernel images are played.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct Guest {
-    /// The port of an image, where the image does not say it, as arm64-16k
+    /// The port of an image, if it cannot be read from the image: arm64-16k
     #[arg(long = "arch", value_name = "PORT")]
     pub(crate) port: Option<String>,
     /// Switch a CPU feature of an image's machine: arm64.lpa2=on, x86_64.la57=on

@@ -171,6 +171,12 @@ fn race(args: &args::Check, ports: &[&str], kernel: &str, out: &mut Out) -> Resu
     if !held.is_empty() {
         out.line(format!("{} of {} settings lose nothing", held.len() - lose, held.len()))?;
     }
+    if lose > 0 {
+        out.line(
+            "What is lost was written by hardware between the steps of an operation: one that takes and writes the entry in one step, \
+             or stops hardware first, loses nothing.",
+        )?;
+    }
     if wrong(&excused) > 0 {
         out.line("generic is not counted: its load and store are for walkers that set no flags")?;
     }

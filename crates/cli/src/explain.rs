@@ -5,7 +5,7 @@ use crate::defaults::EXPLAIN;
 use crate::exit::{FINE, STOPPED};
 use crate::output::{Failed, Out};
 use crate::traced::{Run, Source};
-use crate::{machines, verify_real};
+use crate::{machines, progress, verify_real};
 use ptelab::deciding::Between;
 use ptelab::{Backend, VirtAddr};
 use ptelab_report::Explainer;
@@ -21,11 +21,11 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
                 let why = format!("{}: an image takes --at, the call's number", image.display());
                 return Err(Failed::Unusable(why));
             };
-            out.text(verify_real::entry(&image, &guest, scenario, (args.pid, args.va), at)?)?;
+            out.text(verify_real::entry(&image, &guest, scenario, (args.pid.unwrap_or(1), args.va), at)?)?;
             out.line("")?;
         }
     }
-    let (pid, at) = (run.emulated_pid(args.pid, &args.traced)?, args.at.unwrap_or(u64::MAX));
+    let (pid, at) = (run.emulated_pid(args.pid.unwrap_or(1), &args.traced)?, args.at.unwrap_or(u64::MAX));
     let explainer = |vm: &dyn Backend| {
         let explainer = Explainer::new(vm, pid, VirtAddr::new(args.va), at);
         match args.line {
@@ -64,7 +64,14 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         return Err(Failed::Unusable(format!("{name}: no call was made by then")));
     }
     if finished && !explainers.iter().any(Explainer::has_process) {
-        return Err(Failed::Unusable(format!("{name}: there is no process {} by then", args.pid)));
+        return Err(Failed::Unusable(format!(
+            "{name}: there is no process {} by then",
+            args.pid.unwrap_or(1)
+        )));
+    }
+    let other = explainers.iter().find_map(Explainer::other_caller).filter(|_| args.pid.is_none());
+    if let Some(other) = other {
+        progress::warn(&format!("the last call is of process {other}; --pid {other} tells of its entry"));
     }
     machines::print_switches(&switches, out)?;
     for (i, explainer) in explainers.iter().enumerate() {

@@ -63,7 +63,7 @@ pub(crate) fn scenario_in(name: &str, bytes: &[u8]) -> Result<Scenario, Failed> 
         if let Some(lines) = all_wrong(&text, &mistakes) {
             let first = &mistakes.items[0];
             return Failed::Unusable(format!(
-                "{name}: not a scenario: none of its {lines} lines is one of it; {first}"
+                "{name}: not a scenario: none of its {lines} lines is a valid call; {first}"
             ));
         }
         Failed::Mistakes(mistakes.render(name, &text, stderr_has_color()))
@@ -71,7 +71,7 @@ pub(crate) fn scenario_in(name: &str, bytes: &[u8]) -> Result<Scenario, Failed> 
     let scenario = scenario::parse_bytes(name, bytes).map_err(wrong)?;
     let mistakes = unknown_sizes(&scenario, &text);
     if exec::steps(&scenario) == 0 {
-        return Err(Failed::Unusable(format!("{name}: there is no call in it")));
+        return Err(Failed::Unusable(format!("{name}: the file contains no calls")));
     }
     if mistakes.items.is_empty() { Ok(scenario) } else { Err(wrong(mistakes)) }
 }

@@ -28,7 +28,7 @@ pub(crate) fn check_switches(switches: &[String], ports: &[&str]) -> Result<(), 
         let CpuSwitch { port, .. } = CpuSwitch::parse(switch)?;
         if !ports.contains(&port.as_str()) {
             let why = format!(
-                "--cpu {switch} switches nothing: no machine is of {port}, but of {}",
+                "--cpu {switch} has no effect: no {port} machine is selected, only {}",
                 ports.join(", ")
             );
             return Err(Failed::Unusable(why));

@@ -64,11 +64,11 @@ pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
     if !output::is_stdout(&args.output) {
         let (processes, most) = (log.resident.len(), log.resident.values().max().unwrap_or(&0) / 1024);
         out.line(format!(
-            "{name}: {} lines, {} looks at {processes} process{}, of which one had at most {most}M resident; {took:.2} s under \
-             strace, of which looking took {:.2} s",
+            "{name}: {} lines; {} sampled {} times, the largest with {most}M resident; {took:.2} s under strace, of which sampling \
+             took {:.2} s",
             log.lines,
+            if processes == 1 { "1 process".to_owned() } else { format!("{processes} processes") },
             log.samples,
-            if processes == 1 { "" } else { "es" },
             looking.as_secs_f64()
         ))?;
     }
@@ -87,7 +87,7 @@ fn start(args: &args::Watch, log: &Path) -> Result<Child, Failed> {
     command.args(["-f", "-q", "-y", "-e", CALLS, "-e", &wait, "-o"]).arg(log).arg("--").args(&args.program);
     command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            Failed::Unusable("watch needs strace, which is not there (Debian: strace)".to_owned())
+            Failed::Unusable("watch needs strace, which is not installed (Debian: strace)".to_owned())
         }
         _ => Failed::Unusable(format!("strace: {error}")),
     })
@@ -139,7 +139,7 @@ impl Log {
             let before = self.pages.entry(process).or_default();
             let new = now.pages.without(&before.pages).0;
             let before = std::mem::replace(before, now);
-            looks.push(replay::Looked { process, new, mapped: before.mappings });
+            looks.push(replay::PagesSeen { process, new, mapped: before.mappings });
         }
         self.samples += looks.len() as u64;
         self.write(&text, &looks)?;
@@ -164,7 +164,7 @@ impl Log {
     }
 
     /// Writes lines, and between them the pages in use.
-    fn write(&mut self, text: &str, looks: &[replay::Looked]) -> std::io::Result<()> {
+    fn write(&mut self, text: &str, looks: &[replay::PagesSeen]) -> std::io::Result<()> {
         let is_new = looks.iter().any(|look| !look.new.is_empty());
         let tasks = self.tasks(text);
         let process_of = |task| tasks.get(&task).copied().unwrap_or(task);

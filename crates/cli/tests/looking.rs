@@ -47,7 +47,7 @@ fn reports_are_written_or_it_is_said_why_not() {
     refused(&["report", "/nowhere/at/all.scn", "-o", &page], &["/nowhere/at/all.scn"]);
     let empty = out("empty.scn");
     std::fs::write(&empty, "# nothing\n").expect("the folder for tests can be written");
-    refused(&["report", &empty, "-o", &page], &["there is no call in it"]);
+    refused(&["report", &empty, "-o", &page], &["the file contains no calls"]);
     std::fs::write(&empty, "mumap(1, 2)\n").expect("the folder for tests can be written");
     refused(&["explain", &empty, "--at", "1", "--va", "0x1000"], &["mumap", "munmap"]);
 }

@@ -104,6 +104,8 @@ laws! {
     L29 HUGE flushes::flushes_cover_the_range, "flushes reach every page they are asked for, at its level";
     L30 FORKS flushes::clear_flush, "ptep_clear_flush flushes what hardware may have cached";
     L31 HUGE huge::huge_operations, "operations on huge leaves change what they name and lose nothing";
+    L32 PROTECTIONS words::mappings_get_their_protection, "vm_get_page_prot lets shared writable mappings alone write at once";
+    L33 PROTECTIONS tables::tables_reach_all_addresses, "user addresses end where the tables do, or before";
 }
 
 /// Runs one law on a port, over all settings.

@@ -14,7 +14,7 @@ const HEAP: u64 = 16 << 20;
 
 /// A process at a look: ranges are first addresses and ends.
 #[derive(Clone, Debug, Default)]
-pub struct Looked {
+pub struct PagesSeen {
     /// Its number.
     pub process: u32,
     /// The pages that came into use since the look before.
@@ -38,7 +38,7 @@ pub struct FirstUse {
 /// process of a task.
 pub fn first_uses(
     lines: &str,
-    looks: &[Looked],
+    looks: &[PagesSeen],
     page: u64,
     process_of: impl Fn(u32) -> u32,
 ) -> Vec<FirstUse> {
@@ -84,7 +84,7 @@ struct Part {
 }
 
 impl Pages {
-    fn of(look: &Looked, page: u64) -> Self {
+    fn of(look: &PagesSeen, page: u64) -> Self {
         let parts = look.new.iter().map(|&(start, end)| Part { start, end, after: None });
         let mut pages = Self { parts: parts.collect(), page };
         for &(start, end) in &look.mapped {
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn uses(lines: &str, new: &[(u64, u64)], mapped: &[(u64, u64)]) -> Vec<(u64, Vec<(u64, u64)>)> {
-        let look = Looked { process: 7, new: new.to_vec(), mapped: mapped.to_vec() };
+        let look = PagesSeen { process: 7, new: new.to_vec(), mapped: mapped.to_vec() };
         let uses = first_uses(lines, &[look], 4096, |task| if task == 8 { 7 } else { task });
         uses.into_iter().map(|first| (first.after, first.pages)).collect()
     }

@@ -50,6 +50,8 @@ pub struct Explainer {
     last_line: u64,
     /// Of these, those up to there.
     within: u64,
+    /// Who made the last of those: the emulated machine's number, and the source's.
+    caller: (Pid, Pid),
     entry: Entry,
     /// What it was after each call that changed it, and what each call came to.
     history: Vec<(u64, Entry)>,
@@ -78,6 +80,7 @@ impl Explainer {
             calls: 0,
             last_line: 0,
             within: 0,
+            caller: (pid, pid),
             entry: Entry::NOTHING,
             history: Vec::new(),
             outcomes: Vec::new(),
@@ -105,6 +108,11 @@ impl Explainer {
     /// Whether there was a call to be told of.
     pub const fn has_calls(&self) -> bool {
         self.within > 0
+    }
+
+    /// The process that made the last call that is told of, by the source's number, where it is another than the entry's.
+    pub fn other_caller(&self) -> Option<Pid> {
+        Some(self.caller.1).filter(|_| self.caller.0 != self.pid)
     }
 
     /// Whether the process was there at any call that was told of.
@@ -278,6 +286,7 @@ impl Observer for Explainer {
             return;
         }
         self.within = self.calls;
+        self.caller = (seen.pid, seen.number);
         if seen.pid == self.pid {
             self.number = seen.number;
         }

@@ -180,7 +180,7 @@ calls! {
         MigrateBegin = "migrate_begin" { addr: Addr, len: Len };
         /// Ends the migration: entries point to the new folios.
         MigrateEnd = "migrate_end" { addr: Addr, len: Len };
-        /// Fails a page, as `MADV_HWPOISON` does.
+        /// Marks a page as failed, as `MADV_HWPOISON` does.
         Hwpoison = "hwpoison" { addr: Addr };
         /// Takes a page out of use before it fails, as `MADV_SOFT_OFFLINE` does. Its contents move to another
         /// page.

@@ -350,9 +350,9 @@ fn options_that_would_do_nothing_are_refused() {
             "explain" => args.extend(["--at", "1", "--va", "0x40000000"]),
             _ => {}
         }
-        refused(&args, &["arm64.hafdbs=off switches nothing", "x86_64, generic"]);
+        refused(&args, &["arm64.hafdbs=off has no effect", "x86_64, generic"]);
     }
-    refused(&["fuzz", "--arch", "x86_64", "--cpu", "arm64.hafdbs=off"], &["switches nothing"]);
+    refused(&["fuzz", "--arch", "x86_64", "--cpu", "arm64.hafdbs=off"], &["has no effect"]);
 }
 
 #[test]
@@ -370,7 +370,10 @@ fn what_is_something_else_or_nothing_is_said() {
         &["explain", &fixture("scenarios/contpte-fold.scn"), "--va", "0x40000000"],
         &["--at <CALL>|--line <LINE>"],
     );
-    refused(&["run", &file("comment.scn", b"# nothing\n"), "--arch", "arm64"], &["there is no call in it"]);
+    refused(
+        &["run", &file("comment.scn", b"# nothing\n"), "--arch", "arm64"],
+        &["the file contains no calls"],
+    );
     let output = ptelab(&["run", &file("ended.scn", b"[pid 99] fork()\n"), "--arch", "arm64"]);
     assert!(stdout(&output).contains("there is no process 99"), "{}", stdout(&output));
 }
@@ -394,7 +397,7 @@ fn a_watched_program_keeps_its_status() {
         .status()
         .is_ok_and(|s| s.success())
     {
-        eprintln!("not run: strace is not there, or may not trace");
+        eprintln!("not run: strace is not installed, or may not trace");
         return;
     }
     let log = file("watched.strace", b"");
@@ -402,6 +405,6 @@ fn a_watched_program_keeps_its_status() {
         let output = ptelab(&["watch", "-o", &log, "--", "sh", "-c", script]);
         assert_eq!(output.status.code(), Some(status), "{script}: {}", stderr(&output));
         let lines = std::fs::read_to_string(&log).expect("it is written").lines().count();
-        assert!(stdout(&output).contains(&format!("watched.strace: {lines} lines, ")), "{}", stdout(&output));
+        assert!(stdout(&output).contains(&format!("watched.strace: {lines} lines; ")), "{}", stdout(&output));
     }
 }

@@ -370,7 +370,7 @@ fn a_program_is_watched() {
     let output = file("watched.strace", b"");
     let done = ptelab(&["watch", "-o", &output, "--", "/bin/sh", "-c", "true; exit 0"]);
     let text = stderr(&done);
-    if text.contains("strace, which is not there") || text.contains("ptrace") {
+    if text.contains("strace, which is not installed") || text.contains("ptrace") {
         return;
     }
     assert_eq!(done.status.code(), Some(0), "{text}");

@@ -359,7 +359,7 @@ impl Player {
         };
         let machine = boot().map_err(|error: RealError| match error {
             error @ (RealError::Missing(_) | RealError::Stopped) => error,
-            error => RealError::Missing(format!("{} does not come up: {error}", setup.image.display())),
+            error => RealError::Missing(format!("{} failed to boot: {error}", setup.image.display())),
         })?;
         self.count += 1;
         if self.facts.is_none() {

@@ -481,3 +481,19 @@ pub(super) fn batch_hints<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     }
     Ok(())
 }
+
+/// Two addresses beyond what the tables reach would share an entry.
+pub(super) fn tables_reach_all_addresses<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
+    let top = if P::TREE_GROWS { Level::Pgd } else { t.port.root() };
+    let (reach, window) = (P::tree_end(top), P::MAP_WINDOW);
+    let ends = t.port.task_size();
+    let within = [
+        (format!("task_size {ends:#x} is within the tables, which end at {reach:#x}"), ends <= reach),
+        (format!("MAP_WINDOW {window:#x} is within TASK_SIZE {:#x}", P::TASK_SIZE), window <= P::TASK_SIZE),
+        (format!("task_size {ends:#x} is within TASK_SIZE {:#x}", P::TASK_SIZE), ends <= P::TASK_SIZE),
+    ];
+    for (what, is) in within {
+        t.same(|| what, (Pte::NONE, top), is, true)?;
+    }
+    Ok(())
+}

@@ -287,6 +287,23 @@ pub(super) fn modify_keeps_the_rest<P: PortFacts>(t: &mut Trial<'_, P>) -> Held 
     Ok(())
 }
 
+/// A private mapping is written by way of a fault, which copies (`vm_get_page_prot`; SDM and Arm ARM have no word on it).
+pub(super) fn mappings_get_their_protection<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
+    let port = t.port;
+    let accesses = VmFlags::READ | VmFlags::WRITE | VmFlags::EXEC;
+    for flags in (0..16).map(VmFlags::from_bits_retain) {
+        let word = port.pfn_pte(Pfn::new(1), port.vm_get_page_prot(flags));
+        let PteView::Present(m) = port.decode(word, Level::Pte) else { continue };
+        let shared = flags.contains(VmFlags::WRITE | VmFlags::SHARED);
+        for (attr, expected) in [(PteAttrs::WRITE, shared), (PteAttrs::PROTNONE, !flags.intersects(accesses))]
+        {
+            let what = || format!("vm_get_page_prot of {flags:?}: {attr:?}");
+            t.same(what, (word, Level::Pte), m.attrs.contains(attr), expected)?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn advancing_changes_the_frame_only<P: PortFacts>(t: &mut Trial<'_, P>) -> Held {
     for (m, word) in encoded(t.port).filter(|(m, _)| m.level == Level::Pte) {
         for n in [0, 1, 15, P::PTRS_PER_PTE - 1] {

@@ -161,7 +161,7 @@ impl Setup {
 /// # Errors
 /// That sentence.
 pub fn look_for_image(path: &Path) -> Result<(), RealError> {
-    look_for(path, "a kernel image is in Debian's linux-image packages, as boot/vmlinuz-*")?;
+    look_for(path, "Debian's linux-image packages contain kernel images, as boot/vmlinuz-*")?;
     look_if_whole(path)
 }
 
@@ -170,8 +170,8 @@ fn look_for(path: &Path, how: &str) -> Result<(), RealError> {
     if path.is_file() {
         Ok(())
     } else {
-        let what = if path.is_dir() { "is a folder" } else { "is not there" };
-        Err(RealError::Missing(format!("{} {what}: {how}", path.display())))
+        let what = if path.is_dir() { "Is a directory" } else { "No such file" };
+        Err(RealError::Missing(format!("{}: {what}; {how}", path.display())))
     }
 }
 

@@ -234,7 +234,7 @@ impl ChangesTable {
         text += "How Linux's memory management differs between releases, as far as page tables, VMAs and results show. \
                  Each row was checked on real kernels with the scenario given beside it in the source.\n\n";
         text += "\u{25cf} holds, ? not checked. Each release stands for its newest stable version. Any other release gets the rules of its place \
-                 in this order. \"Since 6.17\" includes the candidates of 6.17, for which no more is known unless a row names one.\n\n| kernel | verified on |\n|---|---|\n";
+                 in this order. \"Since 6.17\" includes the release candidates of 6.17, unless a row names one of them.\n\n| kernel | verified on |\n|---|---|\n";
         for kernel in &self.kernels {
             let _ = writeln!(
                 text,
