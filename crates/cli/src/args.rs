@@ -299,14 +299,15 @@ pub(crate) struct Step {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(group = clap::ArgGroup::new("written").required(true).multiple(true))]
 pub(crate) struct Timeline {
     #[command(flatten)]
     pub(crate) traced: Traced,
     /// Write the timeline to this file
-    #[arg(short, long, value_name = "OUT.json", required_unless_present = "csv")]
+    #[arg(short, long, value_name = "OUT.json", group = "written")]
     pub(crate) output: Option<PathBuf>,
     /// Write what each call took to this file, as CSV
-    #[arg(long, value_name = "OUT.csv")]
+    #[arg(long, value_name = "OUT.csv", group = "written")]
     pub(crate) csv: Option<PathBuf>,
 }
 
@@ -326,9 +327,9 @@ pub(crate) struct Traced {
     /// In a log: huge pages that the machines allow, as in 64kB=always,enabled=madvise
     #[arg(long, value_name = "SIZE=MODE", value_delimiter = ',', value_parser = thp)]
     pub(crate) thp: Vec<(ThpKey, ThpMode)>,
-    /// In a log: which pages the program is assumed to use: none, writable (as soon as they are), or all
-    #[arg(long, value_name = "WHICH", value_parser = fault_in, default_value = "writable")]
-    pub(crate) fault_in: FaultIn,
+    /// In a log: which pages the program is assumed to use: none, writable (as soon as they are), or all [default: writable]
+    #[arg(long, value_name = "WHICH", value_parser = fault_in)]
+    pub(crate) fault_in: Option<FaultIn>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -546,8 +547,8 @@ pub(crate) struct Verify {
     pub(crate) host: bool,
     #[arg(long, value_name = "KERNEL", help = held_against_help(), value_parser = KERNELS, hide_possible_values = true)]
     pub(crate) kernel: Option<String>,
-    /// Play scenarios on this kernel image under QEMU, and compare its page tables word for word
-    #[arg(long, value_name = "IMAGE", conflicts_with = "host")]
+    /// Play scenarios on this kernel image, whatever its name; then --kernel has the rules to compare it with
+    #[arg(long, value_name = "IMAGE", conflicts_with = "host", hide = true)]
     pub(crate) qemu: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) guest: Guest,

@@ -3,11 +3,11 @@
 use crate::args;
 use crate::defaults::COST;
 use crate::exit::{DIFFERS, FINE, STOPPED};
-use crate::output::{Failed, Out, stderr_has_color};
+use crate::output::{Failed, Out};
 use crate::{beside, cost_real, input, machines, progress};
 use ptelab::cost::{self, CostCheck, CostFile, Measured, Models, Prediction};
 use ptelab::exec::{self, Watch};
-use ptelab::scenario::{self, Scenario};
+use ptelab::scenario::Scenario;
 use ptelab::{Builder, HwKind, Matrix, parallel};
 use std::path::Path;
 
@@ -74,11 +74,7 @@ fn scenario_of(path: &Path) -> Result<(Scenario, String, String), Failed> {
         let (scenario, rules) = (file.scenario().map_err(unusable)?, file.rules().map_err(unusable)?);
         return Ok((scenario, file.arch, rules.name.to_owned()));
     }
-    let scenario = scenario::parse_bytes(&name, &bytes).map_err(|mistakes| {
-        let text = String::from_utf8_lossy(&bytes);
-        Failed::Mistakes(mistakes.render(&name, &text, stderr_has_color()))
-    })?;
-    Ok((scenario, COST.ports.to_owned(), COST.kernels()))
+    Ok((input::scenario_in(&name, &bytes)?, COST.ports.to_owned(), COST.kernels()))
 }
 
 fn predict(path: &Path, args: &args::Cost, out: &mut Out) -> Result<u8, Failed> {

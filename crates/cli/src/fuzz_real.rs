@@ -102,7 +102,8 @@ fn print(args: &args::Fuzz, report: &ProgramsReport, out: &mut Out) -> Result<()
     let again = if *boots == 0 {
         String::new()
     } else {
-        format!(", booted again {}", show::counted(u64::from(*boots), "time"))
+        let more = show::counted(u64::from(*boots), "more boot");
+        format!(", {more} (for nodes or swap, and for kernels that a program had changed or lost)")
     };
     out.line(format!("{cases} programs from seed {} in {seconds:.1} s, {rate} a second{again}", args.seed))?;
     for (n, found) in found.iter().enumerate() {

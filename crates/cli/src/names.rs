@@ -71,8 +71,8 @@ pub(crate) fn kernels_help(images: &str) -> String {
 pub(crate) fn held_against_help() -> String {
     let known = machines::known();
     format!(
-        "The image to play on; with --host or --qemu, rules to hold the kernel against: {known}, or a file of rules [default: the \
-        nearest]"
+        "The kernel image to play on under QEMU; with --host, the rules to compare the running kernel with: {known}, or a file of \
+        rules [default: the nearest]"
     )
 }
 

@@ -177,7 +177,7 @@ pub(crate) fn check(path: &Path) -> Result<(), Failed> {
         Ok(_) => Ok(()),
         Err(_) => File::create_new(path).and_then(|_| std::fs::remove_file(path)),
     };
-    tried.map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
+    tried.map_err(|error| cannot_write(path, &error))?;
     if WRITTEN.add(path) {
         return Ok(());
     }
@@ -190,7 +190,19 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Failed> {
     let made = if path.exists() { Ok(()) } else { std::fs::create_dir(path) };
     let made = made.and_then(|()| File::create_new(&probe));
     let tried = made.and_then(|_| std::fs::remove_file(probe));
-    tried.map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))
+    tried.map_err(|error| cannot_write(path, &error))
+}
+
+/// Why a file or a folder cannot be made or written.
+fn cannot_write(path: &Path, error: &io::Error) -> Failed {
+    let folder = path.parent().filter(|folder| *folder != Path::new("") && !folder.exists());
+    let why = match folder {
+        Some(folder) if error.kind() == io::ErrorKind::NotFound => {
+            format!("No such file or directory: there is no folder {}", folder.display())
+        }
+        _ => error.to_string(),
+    };
+    Failed::Unusable(format!("{}: {why}", path.display()))
 }
 
 /// A file that is written. Its errors name it, and one that cannot be finished does not stay.
@@ -228,8 +240,7 @@ pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
     }
     check_not_read(path)?;
     let is_new = !path.exists();
-    let file =
-        File::create(path).map_err(|error| Failed::Unusable(format!("{}: {error}", path.display())))?;
+    let file = File::create(path).map_err(|error| cannot_write(path, &error))?;
     Ok(Box::new(BufWriter::new(Output { file, path: path.to_owned(), is_new })))
 }
 

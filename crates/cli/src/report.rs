@@ -26,7 +26,11 @@ pub(crate) fn report(args: &args::Report, out: &mut Out) -> Result<u8, Failed> {
         out.line(format!("{}: {calls} on {machines}, {size}", args.output.display()))?;
         let several = trace.lanes.windows(2).any(|pair| pair[0].arch == pair[1].arch);
         if several && trace.finished && !trace.can_be_ruled(&matrix) {
-            let why = format!("that is done for up to {MAX_RULED} calls");
+            let why = if trace.recorded {
+                format!("that is done for up to {MAX_RULED} calls")
+            } else {
+                "its calls name too much memory to record every step".to_owned()
+            };
             out.line(format!("  the rules that make its kernels differ are not named: {why}"))?;
         }
     }

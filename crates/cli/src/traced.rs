@@ -55,10 +55,18 @@ impl Run {
                 Some(bytes) => input::scenario_in(&name, bytes)?,
                 None => input::scenario(&args.file)?,
             };
+            if !args.thp.is_empty() || args.fault_in.is_some() {
+                let why = "--thp and --fault-in are for logs; a scenario says it by `thp(...)` and accesses";
+                return Err(Failed::Unusable(format!("{name}: {why}")));
+            }
             machines::note_sizes(&matrix, &scenario);
             Source::Scenario(scenario)
         };
-        let options = Options { thp: args.thp.clone(), fault_in: args.fault_in, ..Options::default() };
+        let options = Options {
+            thp: args.thp.clone(),
+            fault_in: args.fault_in.unwrap_or_default(),
+            ..Options::default()
+        };
         Ok(Self { name, source, matrix, options, stdin, again: false })
     }
 
@@ -166,7 +174,7 @@ pub(crate) fn counted(trace: &Trace) -> String {
 
 /// Says which machines a log was not replayed on, and which of its calls could not be read.
 fn warn_of(name: &str, replay: &Replay) {
-    for text in replay.notes.iter().chain(&replay.mistakes) {
+    for text in replay.provisos().iter().chain(&replay.mistakes) {
         progress::warn(&format!("{name}: {text}"));
     }
 }

@@ -47,6 +47,15 @@ pub struct Replay {
     pub notes: Vec<String>,
 }
 
+impl Replay {
+    /// What there is to know of entries that are shown of it: the notes, and what they rest on.
+    pub fn provisos(&self) -> Vec<String> {
+        let rests_on = self.machines.first().map_or("", |first| first.tally.used.proviso());
+        let rests_on = (!rests_on.is_empty()).then(|| format!("what is shown is so{rests_on}"));
+        self.notes.iter().cloned().chain(rests_on).collect()
+    }
+}
+
 /// Why a log cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {

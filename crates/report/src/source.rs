@@ -49,7 +49,8 @@ pub fn trace_log<R: BufRead>(
     let switches = matrix.switches().to_vec();
     let (tracers, replay) = replay::replay_observed(reader, &matrix, options, watch, Tracer::new)?;
     let judged = replay.machines.first().map(|played| played.tally.calls);
-    Ok((Trace { judged, ..trace(source, &switches, tracers, (true, replay.finished)) }, replay))
+    let notes = replay.provisos();
+    Ok((Trace { judged, notes, ..trace(source, &switches, tracers, (true, replay.finished)) }, replay))
 }
 
 /// Whether the steps of a scenario are few enough to record them all.
@@ -93,5 +94,6 @@ fn trace(
         lane.calls.truncate(calls);
     }
     let switches = switches.iter().map(ToString::to_string).collect();
-    Trace { source: source.to_owned(), switches, lanes, recorded, finished, judged: None, rules: Vec::new() }
+    let (source, rules, notes) = (source.to_owned(), Vec::new(), Vec::new());
+    Trace { source, switches, lanes, recorded, finished, judged: None, rules, notes }
 }

@@ -194,6 +194,8 @@ pub struct Trace {
     pub judged: Option<u64>,
     /// The rules that make machines of one port differ, where they were looked for.
     pub rules: Vec<CallRule>,
+    /// Of a log: what there is to know of how it was replayed, and what that rests on.
+    pub notes: Vec<String>,
 }
 
 impl Trace {

@@ -108,6 +108,7 @@ function notes() {
     notes.push(`This run is large: up to call ${detailed.toLocaleString('en')} every entry and step is here; after it, entries are summarised by region, and steps are counted.`);
   }
   if (!data.finished) notes.push('The run was stopped before its end.');
+  for (const note of data.notes) notes.push(`${note[0].toUpperCase()}${note.slice(1)}.`);
   return notes;
 }
 

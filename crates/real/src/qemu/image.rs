@@ -108,20 +108,47 @@ fn end_of_efi(head: &[u8]) -> Option<u64> {
     ends.max()
 }
 
+/// The head of a 64-bit ELF file, in either order of bytes.
+#[derive(Clone, Copy)]
+struct Elf<'a> {
+    head: &'a [u8],
+    little: bool,
+}
+
+impl<'a> Elf<'a> {
+    fn of(head: &'a [u8]) -> Option<Self> {
+        let little = *head.strip_prefix(b"\x7fELF\x02")?.first()? == 1;
+        Some(Self { head, little })
+    }
+
+    /// The number of so many bytes at a place.
+    fn word(self, at: usize, len: usize) -> Option<u64> {
+        let bytes = self.head.get(at..at.checked_add(len)?)?.iter();
+        let join = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        Some(if self.little { bytes.rev().fold(0, join) } else { bytes.fold(0, join) })
+    }
+
+    /// Where the headers of its segments are, as far as they are in the head.
+    fn segments(self) -> impl Iterator<Item = usize> {
+        let table = || Some((self.word(32, 8)?, self.word(54, 2)?, self.word(56, 2)?));
+        let (table, size, count) = table().unwrap_or_default();
+        (0..count).map_while(move |n| usize::try_from(table.checked_add(n * size)?).ok())
+    }
+
+    /// Whether it is neither a module nor a program that a loader has to complete.
+    fn may_be_kernel(self) -> bool {
+        const EXEC_AND_DYN: std::ops::RangeInclusive<u64> = 2..=3;
+        const INTERP: u64 = 3;
+        let is_whole = self.word(16, 2).is_some_and(|kind| EXEC_AND_DYN.contains(&kind));
+        is_whole && !self.segments().any(|at| self.word(at, 4) == Some(INTERP))
+    }
+}
+
 /// The end of the last segment that a 64-bit ELF program has in its file.
 fn end_of_elf(head: &[u8]) -> Option<u64> {
-    let little = *head.strip_prefix(b"\x7fELF\x02")?.first()? == 1;
-    let word = |at: usize, len: usize| {
-        let bytes = head.get(at..at.checked_add(len)?)?.iter();
-        let join = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        Some(if little { bytes.rev().fold(0, join) } else { bytes.fold(0, join) })
-    };
-    let (table, size, count) = (word(32, 8)?, word(54, 2)?, word(56, 2)?);
-    let ends = (0..count).map_while(|n| {
-        let at = usize::try_from(table.checked_add(n * size)?).ok()?;
-        word(at.checked_add(8)?, 8)?.checked_add(word(at.checked_add(32)?, 8)?)
-    });
-    ends.max()
+    let elf = Elf::of(head)?;
+    let end = |at: usize| elf.word(at.checked_add(8)?, 8)?.checked_add(elf.word(at.checked_add(32)?, 8)?);
+    elf.segments().map_while(end).max()
 }
 
 /// The image as QEMU takes it: unpacked into a folder, where it is packed in a way that not every QEMU knows.
@@ -217,14 +244,9 @@ fn of_efi(head: &[u8]) -> Option<Says> {
     Some(Says { host, page: None })
 }
 
-/// Of 64-bit files, in either order of bytes.
 fn of_elf(head: &[u8]) -> Option<Says> {
-    let [order, low, high] = [5, 18, 19].map(|at| head.get(at).copied());
-    let machine = match order.filter(|_| head.starts_with(b"\x7fELF\x02"))? {
-        1 => [low?, high?],
-        _ => [high?, low?],
-    };
-    let host = match u16::from_le_bytes(machine) {
+    let elf = Elf::of(head).filter(|elf| elf.may_be_kernel())?;
+    let host = match elf.word(18, 2)? {
         21 => "powerpc64",
         22 => "s390x",
         62 => "x86_64",
@@ -260,8 +282,12 @@ mod tests {
 
     #[test]
     fn images_say_what_they_are() {
+        let magic = |order: u8| [0x7f, b'E', b'L', b'F', 2, order];
+        let elf_of = |order: u8, kind: &[u8; 2], machine: &[u8; 2]| {
+            with(&[(0, &magic(order)), (16, kind), (18, machine)])
+        };
         let elf =
-            |order: u8, machine: &[u8; 2]| with(&[(0, &[0x7f, b'E', b'L', b'F', 2, order]), (18, machine)]);
+            |order: u8, machine: &[u8; 2]| elf_of(order, if order == 1 { &[2, 0] } else { &[0, 2] }, machine);
         let efi = |machine: &[u8; 2]| with(&[(0x3c, &[0x40]), (0x40, b"PE\0\0"), (0x44, machine)]);
         let page = |flags: u8| with(&[(24, &[flags]), (56, b"ARM\x64")]);
         for (head, host, page) in [
@@ -282,6 +308,19 @@ mod tests {
         for other in [&b""[..], b"MZ", &[0xff; 70], b"\x7fELF\x02\x01"] {
             assert_eq!(kind(other), None);
         }
+        let (module, one_segment) = (elf_of(1, &[1, 0], &[62, 0]), [0x40, 0, 0, 0, 0, 0, 0, 0]);
+        let program = |kind: u8| {
+            let head = [
+                (0, &magic(1)[..]),
+                (16, &[3, 0, 62, 0]),
+                (32, &one_segment),
+                (54, &[56, 0, 1, 0]),
+                (0x40, &[kind, 0, 0, 0]),
+            ];
+            with(&head)
+        };
+        assert_eq!((super::kind(&module), super::kind(&program(3))), (None, None));
+        assert!(super::kind(&program(1)).is_some());
     }
 
     #[test]

@@ -26,12 +26,18 @@ pub fn of_release(release: Release) -> Option<NamedKernel> {
     let nearest = known.min_by_key(|known| differences(known, rules).count())?;
     let but_for: Vec<&str> = differences(nearest, rules).map(|(_, change)| change.id).collect();
     let note = format!("{release} is not known; taking the rules of {}", nearest.name);
-    Some(if but_for.is_empty() {
+    Some(if but_for.len() > MAX_NAMED {
+        let listed = format!("`ptelab kernels {} {release}` lists them", nearest.name);
+        NamedKernel { rules, note: Some(format!("{note} but for {} changes: {listed}", but_for.len())) }
+    } else if but_for.is_empty() {
         NamedKernel { rules: nearest, note: Some(note) }
     } else {
         NamedKernel { rules, note: Some(format!("{note} but for {}", but_for.join(", "))) }
     })
 }
+
+/// Changes that are named one by one.
+const MAX_NAMED: usize = 4;
 
 /// The most releases that the series of a major number went to: 4.20, 5.19, 6.19.
 const LAST_MINOR: u32 = 20;
