@@ -71,7 +71,8 @@ pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
     let (mut runs, mut found): (Vec<Run>, Option<Found>) = (Vec::new(), None);
     let all = groups.len() as u32;
     for (sizes, ports) in groups {
-        if found.is_some() || progress::stopped() {
+        // The first one is begun however early it is stopped, to have its count.
+        if found.is_some() || progress::stopped() && !runs.is_empty() {
             break;
         }
         let mut plan = Plan::new(ports.clone(), matrix.kernel_list(), size(args));
