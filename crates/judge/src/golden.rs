@@ -279,7 +279,9 @@ fn failure_names(error: CallError) -> (Option<&'static str>, Option<String>) {
         CallError::Signal(info) => (None, Some(info.signal.to_string())),
         CallError::NoProcess(_) => (Some(Errno::ESRCH.name()), None),
         // No kernel says this: it would wait, or there is no such call.
-        CallError::Migrating | CallError::NotMigrating => (Some(Errno::EBUSY.name()), None),
+        CallError::Migrating | CallError::NotMigrating | CallError::NotEmulated(_) => {
+            (Some(Errno::EBUSY.name()), None)
+        }
     }
 }
 

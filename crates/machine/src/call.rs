@@ -5,7 +5,8 @@ use ptelab_mm as mm;
 use ptelab_mm::{Adopted, AdoptedAs, Destination, FaultError, FileId, Kernel, Mm, PmScan, Sharing, Split};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, SoftleafRules, TableMemory, VirtAddr};
 use ptelab_uapi::{
-    Access, Call, CallError, Errno, MapFlags, Outcome, Pid, Prot, SigCode, SigInfo, Signal, ThpKey, ThpMode,
+    Access, Advice, Call, CallError, Errno, MapFlags, Outcome, Pid, Prot, SigCode, SigInfo, Signal, ThpKey,
+    ThpMode,
 };
 
 /// What a call returned, or why not.
@@ -49,6 +50,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 self.done(pid, |k, mm| mm::mprotect(k, mm, at(addr), len, prot))
             }
             Call::Madvise { addr, len, advice } => {
+                self.look_if_emulated(pid, &[(addr, len)], advice)?;
                 self.advise(pid, |k, mm| mm::madvise(k, mm, at(addr), len, advice).map(zero))
             }
             Call::Mremap { old_addr, old_len, new_len, flags, new_addr } => self.value(pid, |k, mm| {
@@ -119,6 +121,7 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
                 self.done(pid, |k, mm| mm::mincore(k, mm, at(addr), len).map(drop))
             }
             Call::ProcessMadvise { ref ranges, advice, flags } => {
+                self.look_if_emulated(pid, ranges, advice)?;
                 self.advise(pid, |k, mm| mm::process_madvise(k, mm, ranges, advice, flags))
             }
             Call::PkeyAlloc { flags, rights } => {
@@ -187,6 +190,17 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         let done = self.process(pid).map(|(kernel, mm)| does(kernel, mm));
         self.processes.take_back(std::mem::take(&mut self.kernel.pt.others));
         done
+    }
+
+    /// Refuses what kernels of the machine's rules do and it does not.
+    fn look_if_emulated(&self, pid: Pid, ranges: &[(u64, u64)], advice: Advice) -> Result<(), CallError> {
+        let mm = self.processes.mm(pid).ok_or(CallError::NoProcess(pid))?;
+        let shared =
+            |&(addr, len): &(u64, u64)| mm::collapses_shared(&self.kernel, mm, VirtAddr::new(addr), len);
+        if advice == Advice::COLLAPSE && ranges.iter().any(shared) {
+            return Err(CallError::NotEmulated("MADV_COLLAPSE of a block of shared memory"));
+        }
+        Ok(())
     }
 
     /// The same of advice, which concerns others where it splits folios that they map too, and where it punches holes.

@@ -5,7 +5,7 @@ use crate::cause;
 use crate::huge_memory::new_huge_entry;
 use crate::huge_mm::suitable_order;
 use crate::kernel::Kernel;
-use crate::madvise::range::Range;
+use crate::madvise::range::{Range, madvise_end};
 use crate::memory::fault::Fault;
 use crate::memory::swap_in::do_swap_page;
 use crate::memory::zap::{Zap, zap_pte_range};
@@ -32,19 +32,13 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
     (start, end): Range,
 ) -> Result<(), Errno> {
     let size = A::entry_size(Level::Pmd);
-    let no_leaves = k.config().absent.contains(Absent::HUGE_LEAVES);
-    let kind = vma.is_anonymous() || is_anon_or_shmem(k, vma) && !k.pt.rules.collapse_refuses_shared;
-    if !kind || collapse_disabled(mm, vma) || no_leaves || !holds_block::<A>(vma) {
+    if !may_collapse(k, mm, vma) {
         return Err(Errno::EINVAL);
     }
     k.pt.pages.lru_add_drain();
     let mut failed = Ok(());
     let mut base = start.align_up(size).ok_or(Errno::EINVAL)?;
     if k.pt.rules.collapse_inside_block_fails && base > end.align_down(size) {
-        return Err(Errno::EINVAL);
-    }
-    if !vma.is_anonymous() && base.get() + size <= end.get() {
-        // Blocks of shared memory are not collapsed here (docs/limits.md).
         return Err(Errno::EINVAL);
     }
     while base.get() + size <= end.get() {
@@ -60,6 +54,29 @@ pub(crate) fn madvise_collapse<A: Arch, H: TableMemory>(
         base = base.add(size);
     }
     failed
+}
+
+/// Whether the blocks of a VMA may become huge pages (`thp_vma_allowable_order` with `TVA_FORCED_COLLAPSE`).
+fn may_collapse<A: Arch, H: TableMemory>(k: &Kernel<A, H>, mm: &Mm, vma: &Vma) -> bool {
+    let no_leaves = k.config().absent.contains(Absent::HUGE_LEAVES);
+    let kind = vma.is_anonymous() || is_anon_or_shmem(k, vma) && !k.pt.rules.collapse_refuses_shared;
+    kind && !collapse_disabled(mm, vma) && !no_leaves && holds_block::<A>(vma)
+}
+
+/// Whether `MADV_COLLAPSE` of a range, in bytes, makes a huge page of shared memory, which is not emulated.
+pub fn collapses_shared<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    mm: &Mm,
+    start: VirtAddr,
+    len: u64,
+) -> bool {
+    let size = A::entry_size(Level::Pmd);
+    let Ok(end) = madvise_end::<A>(start, len) else { return false };
+    mm.vmas.iter().filter(|vma| vma.start < end && start < vma.end).any(|vma| {
+        let first = vma.start.max(start).get().checked_next_multiple_of(size);
+        let has_block = first.is_some_and(|first| first.saturating_add(size) <= vma.end.min(end).get());
+        has_block && !vma.is_anonymous() && may_collapse(k, mm, vma)
+    })
 }
 
 /// Whether a huge page's worth of addresses lies in a VMA, at the same place in a huge page of its object

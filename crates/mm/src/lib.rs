@@ -81,6 +81,7 @@ pub use fork::fork;
 pub use gup::fault_in_page;
 pub use huge_memory::split::{Split, folio_to_split, split_mapped};
 pub use kernel::Kernel;
+pub use khugepaged::collapses_shared;
 pub use madvise::cold::reclaim;
 pub use madvise::madvise;
 pub use madvise::remove::{is_migrating, punch_hole, take_holes, unmap_hole};

@@ -258,6 +258,9 @@ impl<O: Observer> Player<O> {
         {
             got = Got::Refused(by);
         }
+        if let Got::Result(Err(CallError::NotEmulated(what))) = got {
+            got = Got::Skipped(what);
+        }
         got
     }
 

@@ -55,7 +55,12 @@ pub fn meets(outcome: Outcome, expect: Option<Expect>) -> bool {
         (
             _,
             Outcome::Mismatch(_)
-            | Outcome::Failed(CallError::NoProcess(_) | CallError::Migrating | CallError::NotMigrating),
+            | Outcome::Failed(
+                CallError::NoProcess(_)
+                | CallError::Migrating
+                | CallError::NotMigrating
+                | CallError::NotEmulated(_),
+            ),
         ) => false,
         (None, _) => true,
         (Some(Expect::Value(want)), Outcome::Value(got)) => want == got,

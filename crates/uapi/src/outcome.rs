@@ -42,6 +42,9 @@ pub enum CallError {
     /// Nothing there migrates.
     #[error("nothing there migrates: migrate_begin comes first")]
     NotMigrating,
+    /// A kernel of this release does it, and the emulated one does not (docs/limits.md); nothing was done.
+    #[error("not emulated: {0}")]
+    NotEmulated(&'static str),
     /// There is no such process, or it has ended.
     #[error("ESRCH: there is no process {0}")]
     NoProcess(Pid),

@@ -331,7 +331,7 @@ impl Run {
 /// for what comes later. Where an mremap that leaves the old memory mapped has failed, nothing says how much it had moved.
 fn ends(line: &Line, got: Option<Outcome>) -> bool {
     match got {
-        Some(Outcome::Failed(CallError::Migrating)) => true,
+        Some(Outcome::Failed(CallError::Migrating | CallError::NotEmulated(_))) => true,
         Some(got) if got.never_ends() => true,
         Some(Outcome::Failed(_)) => {
             matches!(line.call, Call::Mremap { flags, .. } if flags.contains(MremapFlags::DONTUNMAP))

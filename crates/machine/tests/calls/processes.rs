@@ -3,7 +3,8 @@
 use super::{BASE, Calls as _, PAGE, RW, anon, everywhere, fails, machine, maps, maps_in};
 use ptelab_machine::mm::{Absent, Rules};
 use ptelab_machine::{
-    Advice, Backend, Builder, Call, CallError, Errno, KernelRules, MremapFlags, Outcome, ThpMode, VirtAddr,
+    Advice, Backend, Builder, Call, CallError, Errno, KernelRules, Level, MapFlags, MremapFlags, Outcome,
+    ThpMode, VirtAddr,
 };
 
 #[test]
@@ -89,6 +90,24 @@ fn advice_on_huge_pages_is_taken_where_the_machine_has_none() {
     assert_eq!(vm.madvise(1, BASE, huge, Advice::COLLAPSE), fails(Errno::EINVAL));
     assert_eq!(vm.madvise(1, BASE + 2 * huge, huge, Advice::COLLAPSE), fails(Errno::ENOMEM));
     assert_eq!(vm.thp_size(1, 64, ThpMode::Always), fails(Errno::ENOENT));
+}
+
+/// A block of shared memory is not collapsed here, and is not said to be what kernels refuse where they do not.
+#[test]
+fn what_is_not_emulated_is_not_refused_as_a_kernel_would() {
+    let shared = MapFlags::SHARED | MapFlags::ANONYMOUS;
+    everywhere(|vm| {
+        let (huge, page) = (vm.shape().entry_size(Level::Pmd), vm.page_size());
+        assert_eq!(vm.mmap(1, 2 * huge, huge, RW, shared), Ok(2 * huge));
+        let collapse = |vm: &mut dyn Backend, at: u64, len: u64| vm.madvise(1, at, len, Advice::COLLAPSE);
+        let whole = collapse(vm, 2 * huge, huge);
+        if vm.rules().has(Rules::collapse_refuses_shared) {
+            assert_eq!(whole, fails(Errno::EINVAL));
+        } else {
+            assert!(matches!(whole, Err(CallError::NotEmulated(_))), "{whole:?}");
+            assert_eq!(collapse(vm, 2 * huge, page), Ok(()), "no block is whole in it");
+        }
+    });
 }
 
 /// As a 6.18 kernel has it: a copy of what was never faulted in joins the mapping that it was copied from.
