@@ -7,14 +7,14 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import assert from 'node:assert/strict';
 import { looksRight, running } from '../../report/browser/chromium.mjs';
 import { inFirefox } from '../../report/browser/firefox.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
-const path = process.env.PTELAB_PLAYGROUND || join(mkdtempSync(join(tmpdir(), 'ptelab-playground-')), 'playground.html');
+const path = resolve(process.env.PTELAB_PLAYGROUND || join(mkdtempSync(join(tmpdir(), 'ptelab-playground-')), 'playground.html'));
 if (!process.env.PTELAB_PLAYGROUND) execFileSync('cargo', ['xtask', 'playground', '--output', path], { cwd: root, stdio: 'inherit' });
 const size = statSync(path).size;
 assert.ok(size <= 3 << 20, `the page has ${size} bytes, of at most 3M`);
