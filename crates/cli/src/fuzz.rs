@@ -49,6 +49,7 @@ struct FoundReport<'a> {
 }
 
 pub(crate) fn fuzz(args: &args::Fuzz, out: &mut Out) -> Result<u8, Failed> {
+    machines::keep(&args.kernel);
     for path in [&args.out, &args.emit_c].into_iter().flatten() {
         output::check(path)?;
     }

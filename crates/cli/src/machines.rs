@@ -1,6 +1,6 @@
 //! The machines that a command runs on: kernels by name, and warnings about them.
 
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use crate::progress;
 use ptelab::kernels::{self, NamedKernel};
 use ptelab::scenario::Scenario;
@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 /// The kernel of this name. Warns where it has the rules of another.
 pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
+    output::keep(Path::new(name));
     let NamedKernel { rules, note } = kernels::kernel(name)?;
     note.as_deref().map(progress::warn);
     Ok(rules)
@@ -63,8 +64,14 @@ pub(crate) fn emulated(names: &str) -> String {
     rest.collect::<Vec<_>>().join(",")
 }
 
+/// The files in a list of kernels are not written to.
+pub(crate) fn keep(names: &str) {
+    names.split(',').for_each(|name| output::keep(Path::new(name.trim())));
+}
+
 /// Machines with these kernels. Warns where one has the rules of another.
 pub(crate) fn of(matrix: Matrix, names: &str) -> Result<Matrix, SelectError> {
+    keep(names);
     let matrix = matrix.kernels(names)?;
     matrix.notes().iter().for_each(|note| progress::warn(note));
     Ok(matrix)

@@ -3,6 +3,7 @@
 use anstream::AutoStream;
 use anstyle::Style;
 use ptelab::{BuildError, SelectError};
+use same_file::Handle;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -115,49 +116,67 @@ fn in_words(text: &str) -> String {
     parts.fold(first, |said, part| said + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
-/// Whether a path stands for standard output, as it does for input.
+/// Whether a path stands for standard output: `-`, as for input, a device's name, or the file that it goes to.
 pub(crate) fn is_stdout(path: &Path) -> bool {
-    path == Path::new("-")
+    const NAMES: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    let same = || path.is_file() && Handle::from_path(path).ok() == Handle::stdout().ok();
+    NAMES.iter().any(|name| path == Path::new(name)) || same()
 }
 
 /// The files that were read, and those that are to be written.
 static READ: Files = Files(Mutex::new(Vec::new()));
 static WRITTEN: Files = Files(Mutex::new(Vec::new()));
 
-/// Files, by where they are.
-struct Files(Mutex<Vec<PathBuf>>);
+/// A file, however it is named.
+#[derive(PartialEq)]
+enum Place {
+    Stdout,
+    /// One that is there.
+    Is(Handle),
+    /// One that is not.
+    WillBe(PathBuf),
+}
 
-impl Files {
-    /// Adds a file; says whether it is new here.
-    fn add(&self, path: &Path) -> bool {
-        let new = !self.has(path);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(place(path).filter(|_| new));
-        new
-    }
-
-    fn has(&self, path: &Path) -> bool {
-        let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        place(path).is_some_and(|place| files.contains(&place))
+impl Place {
+    /// Nothing for a device or a pipe.
+    fn of(path: &Path) -> Option<Self> {
+        if path.exists() {
+            // To open a pipe would wait for who writes to it.
+            return path.is_file().then(|| Handle::from_path(path).ok()).flatten().map(Self::Is);
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        Some(Self::WillBe(folder.canonicalize().ok()?.join(path.file_name()?)))
     }
 }
 
-/// Where a file is, or will be, however it is named; nothing for a device or a pipe.
-fn place(path: &Path) -> Option<PathBuf> {
-    if path.exists() {
-        return path.canonicalize().ok().filter(|_| path.is_file());
+/// Files, by where they are.
+struct Files(Mutex<Vec<Place>>);
+
+impl Files {
+    /// Adds a file; says whether it is new here.
+    fn add(&self, place: Option<Place>) -> bool {
+        let new = !place.as_ref().is_some_and(|place| self.has(place));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(place.filter(|_| new));
+        new
     }
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    Some(folder.canonicalize().ok()?.join(path.file_name()?))
+
+    fn has(&self, place: &Place) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(place)
+    }
 }
 
 /// A file that was read is not written to.
 pub(crate) fn keep(path: &Path) {
-    READ.add(path);
+    if path == Path::new("-") {
+        READ.add(Handle::stdin().ok().map(Place::Is));
+    } else {
+        READ.add(Place::of(path).filter(|place| matches!(place, Place::Is(_))));
+    }
 }
 
 fn check_not_read(path: &Path) -> Result<(), Failed> {
-    if READ.has(path) {
-        let why = format!("{}: this was read; the output would replace it", path.display());
+    if Place::of(path).is_some_and(|place| READ.has(&place)) {
+        let why = format!("{}: this is an input too; the output would replace it", path.display());
         return Err(Failed::Unusable(why));
     }
     Ok(())
@@ -166,8 +185,10 @@ fn check_not_read(path: &Path) -> Result<(), Failed> {
 /// Whether a file can be written to, asked before the work whose results it is to hold; what stands there stays. Two results
 /// cannot go to one file.
 pub(crate) fn check(path: &Path) -> Result<(), Failed> {
+    let twice =
+        || Failed::Unusable(format!("{}: two options name this file for their output", path.display()));
     if is_stdout(path) {
-        return Ok(());
+        return if WRITTEN.add(Some(Place::Stdout)) { Ok(()) } else { Err(twice()) };
     }
     check_not_read(path)?;
     let tried = match path.metadata() {
@@ -175,13 +196,12 @@ pub(crate) fn check(path: &Path) -> Result<(), Failed> {
         Ok(known) if known.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         // A device or a pipe, which opening may change.
         Ok(_) => Ok(()),
+        // A link to what is not there yet.
+        Err(_) if path.is_symlink() => Ok(()),
         Err(_) => File::create_new(path).and_then(|_| std::fs::remove_file(path)),
     };
     tried.map_err(|error| cannot_write(path, &error))?;
-    if WRITTEN.add(path) {
-        return Ok(());
-    }
-    Err(Failed::Unusable(format!("{}: two options name this file for their output", path.display())))
+    if WRITTEN.add(Place::of(path)) { Ok(()) } else { Err(twice()) }
 }
 
 /// Whether files can be written into a folder, which is made where only it is missing; asked before the work, too.

@@ -11,12 +11,12 @@ use crate::exit::{DIFFERS, STOPPED};
 use crate::output::{self, Failed, Out};
 use crate::progress;
 use pages::{Mapping, PAGE, Pages};
-use ptelab::replay;
+use ptelab::replay::{FirstUses, Interval, PagesSeen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -34,30 +34,27 @@ const DELAYED: &str = " (DELAYED)";
 pub(crate) fn watch(args: &args::Watch, out: &mut Out) -> Result<u8, Failed> {
     let every = Duration::from_millis(args.every);
     let name = args.output.display();
-    let part = args.output.with_extension("part");
     let failed = |error: &dyn std::fmt::Display| Failed::Unusable(format!("{name}: {error}"));
-    File::create(&part).map_err(|error| failed(&error))?;
+    args.program.first().into_iter().for_each(|program| output::keep(Path::new(program)));
+    output::check(&args.output)?;
+    let part = tempfile::NamedTempFile::new().map_err(|error| failed(&error))?;
     progress::stop_on("waiting for the program to end; Ctrl-C again ends at once");
-    let mut strace = start(args, &part)?;
+    let mut strace = start(args, part.path())?;
     let begun = Instant::now();
-    let mut log = Log::new(&part, &args.output).map_err(|error| failed(&error))?;
+    let mut log = Log::new(part.path(), &args.output).map_err(|error| failed(&error))?;
     let mut looking = Duration::ZERO;
     let status = loop {
         let ended = strace.try_wait().map_err(|error| failed(&error))?;
         let look = Instant::now();
-        log.sample().map_err(|error| failed(&error))?;
+        log.sample()?;
         looking += look.elapsed();
         if let Some(status) = ended {
             break status;
         }
         std::thread::sleep(every);
     };
-    log.finish().map_err(|error| failed(&error))?;
-    let _ = std::fs::remove_file(&part);
+    log.finish()?;
     if log.lines == 0 {
-        if !output::is_stdout(&args.output) {
-            let _ = std::fs::remove_file(&args.output);
-        }
         return Err(Failed::Unusable("strace wrote no line: was the program started?".to_owned()));
     }
     let took = begun.elapsed().as_secs_f64();
@@ -96,13 +93,18 @@ fn start(args: &args::Watch, log: &Path) -> Result<Child, Failed> {
 /// strace's log, copied line by line, with the samples in between.
 struct Log {
     from: BufReader<File>,
-    to: BufWriter<File>,
-    /// Lines that strace has written since the last sample, of which it may not have ended the last.
-    read: Vec<u8>,
+    path: PathBuf,
+    /// The file at that path, once there is a line for it.
+    to: Option<Box<dyn Write + Send>>,
+    /// The beginning of a line that strace has not ended.
+    part: Vec<u8>,
     /// The tasks that live, and their processes.
     alive: BTreeMap<u32, u32>,
-    /// What is in use, by process.
-    pages: BTreeMap<u32, Looked>,
+    /// Processes that were made by others, and have executed no program since.
+    children: BTreeSet<u32>,
+    /// What was there at the last sample, by process.
+    seen: BTreeMap<u32, Seen>,
+    first_uses: FirstUses,
     lines: u64,
     samples: u64,
     /// The most that each process had resident, in KiB.
@@ -111,101 +113,131 @@ struct Log {
 
 /// What a process had at a sample.
 #[derive(Default)]
-struct Looked {
+struct Seen {
     pages: Pages,
     mappings: Vec<Mapping>,
 }
 
 impl Log {
     fn new(from: &Path, to: &Path) -> std::io::Result<Self> {
-        let (from, to) = (BufReader::new(File::open(from)?), BufWriter::new(File::create(to)?));
-        let (alive, pages) = (BTreeMap::new(), BTreeMap::new());
-        let resident = BTreeMap::new();
-        Ok(Self { from, to, read: Vec::new(), alive, pages, lines: 0, samples: 0, resident })
+        Ok(Self {
+            from: BufReader::new(File::open(from)?),
+            path: to.to_owned(),
+            to: None,
+            part: Vec::new(),
+            alive: BTreeMap::new(),
+            children: BTreeSet::new(),
+            seen: BTreeMap::new(),
+            first_uses: FirstUses::new(PAGE),
+            lines: 0,
+            samples: 0,
+            resident: BTreeMap::new(),
+        })
     }
 
     /// Copies what there is by now, and says which pages are in use that were not at the last sample.
-    fn sample(&mut self) -> std::io::Result<()> {
+    fn sample(&mut self) -> Result<(), Failed> {
+        // Who makes calls is to be looked at before the lines of the calls are written.
+        let mut text = self.read_lines()?;
+        text.lines().for_each(|line| self.meet(line));
         let processes: BTreeSet<u32> = self.alive.values().copied().collect();
-        let mapped: Vec<(u32, Vec<Mapping>)> =
-            processes.into_iter().map(|process| (process, pages::mappings(process))).collect();
-        let text = self.read_lines()?;
-        for line in text.lines().filter(|line| line.contains(" execve(") && line.contains(" = 0")) {
-            task_of(line).map(|process| self.pages.remove(&process));
-        }
+        let mapped: Vec<(u32, u32, Vec<Mapping>)> =
+            processes.into_iter().filter_map(|process| self.mapped(process)).collect();
+        let more = self.read_lines()?;
+        more.lines().for_each(|line| self.meet(line));
+        text += &more;
+        let interval = Interval::read(&text, |task| self.alive.get(&task).copied().unwrap_or(task));
         let mut looks = Vec::new();
-        for (process, mappings) in mapped {
-            let now = Looked { pages: Pages::of(process, &mappings), mappings };
-            let before = self.pages.entry(process).or_default();
-            let new = now.pages.without(&before.pages).0;
-            let before = std::mem::replace(before, now);
-            looks.push(replay::PagesSeen { process, new, mapped: before.mappings });
+        for (process, task, mappings) in mapped {
+            let pages = Pages::of(task, &mappings, self.children.contains(&process));
+            let before = self.seen.entry(process).or_default();
+            let kept = before.pages.without(&Pages::from(interval.replaced(process)));
+            let new = pages.without(&kept).0;
+            let before = std::mem::replace(before, Seen { pages, mappings });
+            looks.push((task, PagesSeen { process, new, mapped: before.mappings }));
         }
         self.samples += looks.len() as u64;
-        self.write(&text, &looks)?;
-        for process in looks.iter().map(|look| look.process) {
+        let (tasks, looks): (Vec<u32>, Vec<PagesSeen>) = looks.into_iter().unzip();
+        // A first thread that has ended has no more lines.
+        let names: BTreeMap<u32, u32> = looks.iter().map(|look| look.process).zip(tasks).collect();
+        self.write(&text, &interval, &looks, &names)?;
+        for (process, task) in names {
             // What came and went between two looks is in the kernel's own count only.
-            if let Some(most) = pages::most_resident(process)
+            if let Some(most) = pages::most_resident(task)
                 && self.resident.insert(process, most).is_none_or(|before| before < most)
             {
-                self.line(format_args!("{process} +++ had {} resident +++", most << 10))?;
+                self.line(format_args!("{task} +++ had {} resident +++", most << 10))?;
             }
         }
         Ok(())
     }
 
+    /// A process, a task that /proc shows its memory by, as one that has ended has none, and what it has mapped.
+    fn mapped(&self, process: u32) -> Option<(u32, u32, Vec<Mapping>)> {
+        let tasks = self.alive.iter().filter(|(_, of)| **of == process).map(|(task, _)| *task);
+        let mapped = tasks.map(|task| (process, task, pages::mappings(task)));
+        mapped.into_iter().find(|(.., mappings)| !mappings.is_empty())
+    }
+
     /// The lines that strace has ended since.
-    fn read_lines(&mut self) -> std::io::Result<String> {
-        while self.from.read_until(b'\n', &mut self.read)? > 0 {}
-        let ended = self.read.iter().rposition(|&c| c == b'\n').map_or(0, |at| at + 1);
-        let rest = self.read.split_off(ended);
-        let read = std::mem::replace(&mut self.read, rest);
+    fn read_lines(&mut self) -> Result<String, Failed> {
+        while self.from.read_until(b'\n', &mut self.part)? > 0 {}
+        let ended = self.part.iter().rposition(|&c| c == b'\n').map_or(0, |at| at + 1);
+        let rest = self.part.split_off(ended);
+        let read = std::mem::replace(&mut self.part, rest);
         Ok(String::from_utf8_lossy(&read).replace(DELAYED, ""))
     }
 
-    /// Writes lines, and between them the pages in use.
-    fn write(&mut self, text: &str, looks: &[replay::PagesSeen]) -> std::io::Result<()> {
-        let is_new = looks.iter().any(|look| !look.new.is_empty());
-        let tasks = self.tasks(text);
-        let process_of = |task| tasks.get(&task).copied().unwrap_or(task);
-        let uses = if is_new { replay::first_uses(text, looks, PAGE, process_of) } else { Vec::new() };
-        let mut uses = uses.into_iter().peekable();
+    /// Writes lines, and between them the pages in use; `names` are tasks that stand for processes.
+    fn write(
+        &mut self,
+        text: &str,
+        interval: &Interval,
+        looks: &[PagesSeen],
+        names: &BTreeMap<u32, u32>,
+    ) -> Result<(), Failed> {
+        let mut uses = self.first_uses.of(interval, looks).into_iter().peekable();
         for (n, line) in (0..).zip(text.lines().map(Some).chain([None])) {
             while let Some(used) = uses.next_if(|used| used.after <= n) {
-                self.line(format_args!("{} +++ in use {} +++", used.process, Pages(used.pages)))?;
+                let name = names.get(&used.process).unwrap_or(&used.process);
+                self.line(format_args!("{name} +++ in use {} +++", Pages::from(used.pages)))?;
             }
             line.map_or(Ok(()), |line| self.copy(line))?;
         }
         Ok(())
     }
 
-    /// The tasks of lines, with their processes.
-    fn tasks(&self, text: &str) -> BTreeMap<u32, u32> {
-        let named = text.lines().filter_map(task_of);
-        let of = |task| (task, self.alive.get(&task).copied().or_else(|| pages::process_of(task)));
-        named.map(of).filter_map(|(task, process)| Some((task, process?))).collect()
-    }
-
-    fn copy(&mut self, text: &str) -> std::io::Result<()> {
-        let first = self.lines == 0;
-        self.line(format_args!("{text}"))?;
-        let Some(pid) = task_of(text) else { return Ok(()) };
-        if text.contains(" +++ ") && !text.contains("superseded") {
-            self.alive.remove(&pid);
-            self.pages.remove(&pid);
-            return Ok(());
+    /// Takes in who lives, by a line.
+    fn meet(&mut self, text: &str) {
+        let Some(task) = task_of(text) else { return };
+        if has_ended(text) {
+            return;
         }
-        self.add(pid);
-        if first {
-            // From here on, it is not to be guessed.
-            self.line(format_args!("{pid} +++ in use 0x0+0 +++"))?;
-            if let Some(settings) = pages::huge_pages() {
-                self.line(format_args!("{pid} +++ huge pages {settings} +++"))?;
-            }
-        }
+        self.add(task);
         // A child may live without a call that is in the log.
         if let Some(child) = made_task(text) {
             self.add(child);
+        }
+        let executes = text.contains(" execve(") || text.contains("<... execve resumed>");
+        if executes && text.contains(" = 0") {
+            self.children.remove(&task);
+        }
+    }
+
+    fn copy(&mut self, text: &str) -> Result<(), Failed> {
+        self.line(format_args!("{text}"))?;
+        let Some(task) = task_of(text) else { return Ok(()) };
+        if has_ended(text) {
+            self.alive.remove(&task);
+            if !self.alive.values().any(|process| *process == task) {
+                self.seen.remove(&task);
+            }
+        } else if self.lines == 1 {
+            // From here on, it is not to be guessed.
+            self.line(format_args!("{task} +++ in use 0x0+0 +++"))?;
+            if let Some(settings) = pages::huge_pages() {
+                self.line(format_args!("{task} +++ huge pages {settings} +++"))?;
+            }
         }
         Ok(())
     }
@@ -215,20 +247,33 @@ impl Log {
         if !self.alive.contains_key(&task)
             && let Some(process) = pages::process_of(task)
         {
+            if task == process && !self.alive.is_empty() {
+                self.children.insert(process);
+            }
             self.alive.insert(task, process);
         }
     }
 
-    fn finish(&mut self) -> std::io::Result<()> {
+    fn finish(&mut self) -> Result<(), Failed> {
         let text = self.read_lines()?;
-        self.write(&text, &[])?;
-        self.to.flush()
+        let interval = Interval::read(&text, |task| self.alive.get(&task).copied().unwrap_or(task));
+        self.write(&text, &interval, &[], &BTreeMap::new())?;
+        Ok(self.to.as_mut().map_or(Ok(()), Write::flush)?)
     }
 
-    fn line(&mut self, text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    fn line(&mut self, text: std::fmt::Arguments<'_>) -> Result<(), Failed> {
         self.lines += 1;
-        writeln!(self.to, "{text}")
+        let to = match &mut self.to {
+            Some(to) => to,
+            to => to.insert(output::create(&self.path)?),
+        };
+        Ok(writeln!(to, "{text}")?)
     }
+}
+
+/// Whether a line says that its task is no more.
+fn has_ended(text: &str) -> bool {
+    text.contains(" +++ ") && !text.contains("superseded")
 }
 
 /// The task whose line it is.

@@ -46,7 +46,10 @@ impl Release {
         let mut candidate = None;
         if let Some((number, next)) = behind(text, at, b"-rc") {
             (candidate, at) = (Some(number), next);
-        } else if let [b'-', b'r', b'c', ..] = text.split_at(at).1 {
+        } else if let [b'-', b'r' | b'R', b'c' | b'C', ..] = text.split_at(at).1 {
+            return None;
+        }
+        if let Some(0) = candidate {
             return None;
         }
         if at == text.len() || matches!(text[at], b'-' | b'+' | b'~' | b'_') {

@@ -30,7 +30,7 @@ mod verdict;
 mod words;
 
 pub use cuts::{Cuts, CutsByKind, Cutter};
-pub use first_use::{FirstUse, PagesSeen, first_uses};
+pub use first_use::{FirstUse, FirstUses, Interval, PagesSeen};
 pub use maps::{MapsError, MapsLine, MapsReport, parse_maps};
 pub use options::{FaultIn, Options, Used};
 pub use replay::{Played, Replay, ReplayError, replay, replay_observed};

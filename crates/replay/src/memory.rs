@@ -290,6 +290,7 @@ impl<O: Observer> Player<O> {
     /// After a call that gave a program new memory, or made it writable, its pages are used for the first time: all those
     /// that the options say, once the program has said what it has to say of them. Says whether there may be any.
     pub(crate) fn first_use(&mut self, caller: Caller, logged: Logged<'_>) -> bool {
+        let unused = self.processes[caller.process].unused.remove(&caller.log_pid);
         let LoggedOutcome::Value(value) = logged.call.outcome else { return false };
         let range = match logged.call.call {
             Syscall::Mmap { len, .. } => Some((value, len)),
@@ -298,7 +299,7 @@ impl<O: Observer> Player<O> {
             Syscall::Brk { addr } if addr == value => {
                 Some((value.saturating_sub(MAX_FAULT_IN / 64), MAX_FAULT_IN / 64))
             }
-            _ if prepares(logged.call).is_some() => self.processes[caller.process].unused.take(),
+            _ if prepares(logged.call).is_some() => unused,
             _ => None,
         };
         let Some((addr, len)) = range.filter(|_| self.fault_in != FaultIn::None || !self.smaps.is_empty())
@@ -306,7 +307,7 @@ impl<O: Observer> Player<O> {
             return false;
         };
         if self.parts.is_prepared(caller.log_pid, (addr, len)) {
-            self.processes[caller.process].unused = Some((addr, len));
+            self.processes[caller.process].unused.insert(caller.log_pid, (addr, len));
             return false;
         }
         let Ok(areas) = self.vm.areas(caller.pid, addr, len) else { return false };

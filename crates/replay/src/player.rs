@@ -13,7 +13,7 @@ use crate::tally::Tally;
 use crate::tasks::{Birth, Life};
 use ptelab_machine::mm::Backing;
 use ptelab_machine::uapi::{ThpKey, ThpMode};
-use ptelab_machine::{Backend, Call, CallError, Errno, Outcome, Pid, PteAttrs, PteView, Snapshot};
+use ptelab_machine::{Backend, Call, CallError, Errno, Outcome, Pid, PteAttrs, PteView, Snapshot, VmFlags};
 use ptelab_measure::cost::Models;
 use ptelab_run::exec::{Meter, Taken};
 use ptelab_run::observe::{Observer, PAGES_USED, Seen};
@@ -34,8 +34,8 @@ pub(crate) struct Process {
     pub(crate) adopted: Vec<(u64, u64)>,
     /// Whether tasks were taken for its threads that are not, or for another's that are: what they map and unmap may be there or not.
     pub(crate) was_mixed: bool,
-    /// Memory that it got, and says something of before it uses it.
-    pub(crate) unused: Option<Range>,
+    /// Memory that its tasks got, and say something of before they use it.
+    pub(crate) unused: BTreeMap<Option<u32>, Range>,
     /// Memory that its calls have brought in since it was last counted how much it has resident.
     came_in: u64,
 }
@@ -206,6 +206,7 @@ impl<O: Observer> Player<O> {
         } else {
             caller
         };
+        self.note_unseen(caller, logged);
         let got = match call.outcome {
             LoggedOutcome::Unknown | LoggedOutcome::Restarted => Got::Skipped("that did not return"),
             _ => self.perform(caller, logged),
@@ -232,6 +233,21 @@ impl<O: Observer> Player<O> {
         }
         self.note_peaks(caller, line);
         self.tell(caller, logged, (got, equal), [taken, faults]);
+    }
+
+    /// Memory goes that could be written, and of which no look saw a page.
+    fn note_unseen(&mut self, caller: Caller, logged: Logged<'_>) {
+        let Syscall::Munmap { addr, len } = logged.call.call else { return };
+        if self.tally.used == Used::Seen {
+            let vmas = self.vm.vmas(caller.pid, addr, len).unwrap_or_default();
+            let end = addr.saturating_add(len);
+            let writable = vmas.iter().filter(|vma| vma.flags.contains(VmFlags::WRITE));
+            let bytes: u64 =
+                writable.map(|vma| vma.end.get().min(end).saturating_sub(vma.start.get().max(addr))).sum();
+            if bytes > 0 && vmas.iter().all(|vma| vma.rss == 0) {
+                self.tally.unseen = (self.tally.unseen.0 + 1, self.tally.unseen.1 + bytes);
+            }
+        }
     }
 
     /// Makes a call that makes tasks or programs, or one that is about memory.

@@ -150,6 +150,15 @@ fn notes(text: &mut String, replay: &Replay, first: &Played) {
         let _ = writeln!(text, "  {} refused by what a log does not show: {by}", counted(*count, "call"));
     }
     silent(text, &first.tally);
+    let (unseen, bytes) = first.tally.unseen;
+    if unseen > 0 {
+        let _ = writeln!(
+            text,
+            "  {} of {} went without a look that saw a page of theirs: unused, or used between two looks (`watch --every 1` looks more often)",
+            counted(unseen, "writable mapping"),
+            size_text(bytes)
+        );
+    }
     if stats.orphans > 0 {
         let _ = writeln!(
             text,

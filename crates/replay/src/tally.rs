@@ -144,6 +144,8 @@ pub struct Tally {
     pub adopted: u64,
     /// Ranges that the log shows to be free again, and not who unmapped them.
     pub freed_unseen: u64,
+    /// Where looks say which pages are in use: writable mappings that were unmapped before one saw a page of theirs, and their bytes.
+    pub unseen: (u64, u64),
     /// Processes and threads that the log shows being made, and has no line of.
     pub silent: BTreeSet<u32>,
     /// The first of them.

@@ -317,6 +317,9 @@ fn select<T: Clone + PartialEq>(
     }
     let mut chosen = Vec::new();
     for name in names.split(',').map(str::trim) {
+        if name == "all" {
+            return Err(SelectError::All(names.to_owned()));
+        }
         let found = find(name)?;
         if !chosen.contains(&found) {
             chosen.push(found);

@@ -17,6 +17,9 @@ pub enum SelectError {
         oldest = KernelRules::OLDEST
     )]
     Kernel(String),
+    /// All, and others.
+    #[error("`all` stands alone, not in a list as `{0}`")]
+    All(String),
     /// A file of rules that cannot be used: what is wrong with it, a line each.
     #[error("{0}")]
     RulesFile(String),

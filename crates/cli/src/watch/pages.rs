@@ -13,6 +13,8 @@ const CHUNK: usize = 1 << 16;
 const IN_USE: u64 = 1 << 63 | 1 << 62;
 /// A page of a file, or of shared memory.
 const OF_FILE: u64 = 1 << 61;
+/// Mapped once only.
+const EXCLUSIVE: u64 = 1 << 56;
 
 /// First address and end of a mapping that may have pages.
 pub(crate) type Mapping = (u64, u64);
@@ -104,10 +106,14 @@ fn each_in_use(pid: u32, mappings: &[Mapping], mut page: impl FnMut(u64, u64)) {
 pub(crate) struct Pages(pub(crate) Vec<(u64, u64)>);
 
 impl Pages {
-    /// Those that a process has in use of its mappings.
-    pub(crate) fn of(pid: u32, mappings: &[Mapping]) -> Self {
+    /// Those that a process has in use of its mappings; of a child not those that it has from its parent, and did not write.
+    pub(crate) fn of(pid: u32, mappings: &[Mapping], is_child: bool) -> Self {
         let mut pages = Self::default();
-        each_in_use(pid, mappings, |addr, _| pages.push(addr));
+        each_in_use(pid, mappings, |addr, word| {
+            if !is_child || word & (OF_FILE | EXCLUSIVE) != 0 {
+                pages.push(addr);
+            }
+        });
         pages
     }
 
@@ -135,6 +141,21 @@ impl Pages {
             }
         }
         Self(left)
+    }
+}
+
+impl From<Vec<(u64, u64)>> for Pages {
+    fn from(mut ranges: Vec<(u64, u64)>) -> Self {
+        ranges.sort_unstable();
+        let mut pages: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+        for (start, end) in ranges {
+            let (start, end) = (start - start % PAGE, end.checked_next_multiple_of(PAGE).unwrap_or(end));
+            match pages.last_mut() {
+                Some((_, last)) if start <= *last => *last = end.max(*last),
+                _ => pages.push((start, end)),
+            }
+        }
+        Self(pages)
     }
 }
 

@@ -292,13 +292,26 @@ fn outputs_spare_what_was_read_and_each_other() {
         [("report", "-o"), ("timeline", "-o"), ("timeline", "--csv"), ("replay", "--to-scenario")]
     {
         for output in [&log, &other_name] {
-            refused(&[command, &log, option, output], &["this was read; the output would replace it"]);
+            refused(&[command, &log, option, output], &["this is an input too; the output would replace it"]);
         }
         assert_eq!(std::fs::read(&log).expect("it is there"), text, "{command} {option}");
     }
     let thread = file("spared.7", b"1795508980.5 brk(NULL) = 0x1000\n");
     let prefix = thread.strip_suffix(".7").expect("its number");
-    refused(&["replay", prefix, "--to-scenario", &thread], &["this was read"]);
+    refused(&["replay", prefix, "--to-scenario", &thread], &["this is an input too"]);
+    // A second name of the file, and standard input that is the file.
+    let second = log.replace("spared.strace", "spared.second");
+    let _ = std::fs::remove_file(&second);
+    std::fs::hard_link(&log, &second).expect("one file system");
+    refused(&["replay", &log, "--to-scenario", &second], &["this is an input too"]);
+    let input = std::fs::File::open(&log).expect("it is there");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ptelab"));
+    let output = command.args(["replay", "-", "--to-scenario", &log]).stdin(input).output().expect("it runs");
+    assert!(stderr(&output).contains("this is an input too"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(&log).expect("it is there"), text);
+    let rules = file("spared.toml", b"base = \"6.17\"\n[changes]\ncont_on_invalid = false\n");
+    refused(&["fuzz", "--cases", "1", "--kernel", &rules, "--emit-c", &rules], &["this is an input too"]);
+    refused(&["timeline", &log, "-o", "-", "--csv", "-"], &["two options name this file"]);
     let page = log.replace("spared.strace", "page.html");
     refused(&["timeline", &log, "-o", &page, "--csv", &page], &["two options name this file"]);
 }
@@ -319,4 +332,32 @@ fn outputs_to_a_pipe_that_closes() {
         assert_eq!(output.status.code(), Some(0), "{option:?}: {}", stderr(&output));
         assert!(!stderr(&output).contains("roken pipe"), "{option:?}: {}", stderr(&output));
     }
+}
+
+/// A thread that executes a program goes on under the number of the first.
+#[test]
+fn a_thread_that_executes_a_program() {
+    let thread = "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM, child_tid=0x7f00} => {parent_tid=[8]}, 88) = 8";
+    let log = format!(
+        "7 {EXEC}7 brk(NULL) = 0x55a4e2b6d000\n7 {thread}\n8 execve(\"/y\", [\"y\"], 0x7ffd /* 35 vars */ <pid changed to 7 ...>\n\
+         7 +++ superseded by execve in pid 8 +++\n7 <... execve resumed>) = 0\n7 brk(NULL) = 0x563366aea000\n"
+    );
+    let json = replayed(&[&file("superseded.strace", log.as_bytes())]);
+    assert_eq!((&json["calls"], &json["equal"]), (&5.into(), &5.into()), "{json}");
+    assert_eq!(json["processes"][0]["program"], "/y");
+}
+
+/// Each thread says something of its own new memory before it uses it.
+#[test]
+fn threads_prepare_memory_side_by_side() {
+    let thread = "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM, child_tid=0x7f00} => {parent_tid=[8]}, 88) = 8";
+    let mut log = format!("7 {EXEC}7 {thread}\n");
+    for (task, at) in [(7, "0x7f0000000000"), (8, "0x7f0000800000")] {
+        log += &format!(
+            "{task} mmap(NULL, 4194304, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = {at}\n"
+        );
+    }
+    log += "7 madvise(0x7f0000000000, 4194304, MADV_NOHUGEPAGE) = 0\n8 madvise(0x7f0000800000, 4194304, MADV_NOHUGEPAGE) = 0\n";
+    let json = replayed(&[&file("prepared-by-two.strace", log.as_bytes())]);
+    assert_eq!(json["processes"][0]["resident"], 8 << 20, "{json}");
 }

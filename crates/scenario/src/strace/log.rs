@@ -268,7 +268,7 @@ impl Log {
 
     fn call(&mut self, spec: &'static Spec, body: &[u8], at: At) -> Item {
         let body = body.trim_ascii_end();
-        if let Some(head) = body.strip_suffix(b" <unfinished ...>") {
+        if let Some(head) = unfinished(body) {
             let displaced = self.pending.begin(at.begun(spec, head.to_vec()));
             self.give_up(displaced);
             return self.begun(spec, head, at);
@@ -398,4 +398,15 @@ impl Log {
 fn split_at<'a>(text: &'a [u8], middle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = text.windows(middle.len()).position(|part| part == middle)?;
     Some((&text[..at], &text[at + middle.len()..]))
+}
+/// What a line has of a call that goes on in another: it waits, or its thread takes the number of the first one to execute a program.
+fn unfinished(body: &[u8]) -> Option<&[u8]> {
+    const CHANGED: &[u8] = b" <pid changed to ";
+    if let Some(head) = body.strip_suffix(b" <unfinished ...>") {
+        return Some(head);
+    }
+    let rest = body.strip_suffix(b" ...>")?;
+    let at = rest.iter().rposition(|&c| c == b'<')?.checked_sub(1)?;
+    let number = rest[at..].strip_prefix(CHANGED)?;
+    (!number.is_empty() && number.iter().all(u8::is_ascii_digit)).then_some(&rest[..at])
 }
