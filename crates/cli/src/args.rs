@@ -469,11 +469,13 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 
 /// `0x7f0000000000`
 fn address(text: &str) -> Result<u64, String> {
-    let number = match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    number.map_err(|_| "not an address".to_owned())
+    let hex = |digits| u64::from_str_radix(digits, 16).map_err(|_| "not an address".to_owned());
+    match text.strip_prefix("0x") {
+        Some(digits) => hex(digits),
+        None if text == "0" => Ok(0),
+        // What looks like a decimal number is hardly meant to be one.
+        None => Err(hex(text).map_or_else(|why| why, |_| format!("not an address: did you mean 0x{text}?"))),
+    }
 }
 
 #[derive(Debug, ClapArgs)]

@@ -20,7 +20,7 @@ pub(crate) fn seen_within(args: &args::Machines, defaults: &Defaults, memory: u6
         let guest = args.guest();
         let Emulated { port, release, builder, rules, note } = verify_real::beside(&image, &guest)?;
         progress::warn(&format!(
-            "{}: Linux {release} of {port}; what happens within calls is that of the emulated kernel beside it, with the rules of {}",
+            "{}: Linux {release} of {port}; what happens within calls is taken from the nearest emulated kernel, with the rules of {}",
             image.display(),
             rules.name
         ));

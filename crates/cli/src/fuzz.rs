@@ -7,7 +7,7 @@ use crate::progress::{self, STOP};
 use crate::{found, fuzz_real, machines};
 use ptelab::fuzz::{self, Found, Fuzz, FuzzReport, Plan, Size, scenario_text, shrink};
 use ptelab::uapi::ByteSize;
-use ptelab::{BuildError, Matrix};
+use ptelab::{BuildError, Matrix, show};
 use serde::Serialize;
 
 /// Cases where neither their number nor a time is given.
@@ -159,8 +159,8 @@ fn print(args: &args::Fuzz, runs: &[Run], found: Option<&Found>, out: &mut Out) 
         let per_second = u128::from(outcome.cases) * 1_000_000 / outcome.time.as_micros().max(1);
         let seen = outcome.coverage.transitions();
         out.line(format!(
-            "{} programs from seed {} in {:.1} s, {per_second} a second, {seen} kinds of changes",
-            outcome.cases,
+            "{} from seed {} in {:.1} s, {per_second} a second, {seen} kinds of changes",
+            show::counted(outcome.cases, "program"),
             args.seed,
             outcome.time.as_secs_f64()
         ))?;

@@ -105,7 +105,8 @@ fn print(args: &args::Fuzz, report: &ProgramsReport, out: &mut Out) -> Result<()
         let more = show::counted(u64::from(*boots), "more boot");
         format!(", {more} (for nodes or swap, and for kernels that a program had changed or lost)")
     };
-    out.line(format!("{cases} programs from seed {} in {seconds:.1} s, {rate} a second{again}", args.seed))?;
+    let programs = show::counted(*cases, "program");
+    out.line(format!("{programs} from seed {} in {seconds:.1} s, {rate} a second{again}", args.seed))?;
     for (n, found) in found.iter().enumerate() {
         let shortest = if n == 0 { "; the shortest program that does so" } else { "" };
         let law = found.violation.check.law();

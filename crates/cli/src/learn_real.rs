@@ -14,7 +14,7 @@ use ptelab::real::learned_image::LearnedImage;
 use ptelab::real::programs::{Programs, ProgramsReport};
 use ptelab::real::qemu::Image;
 use ptelab::scenario::Scenario;
-use ptelab::{Change, KernelRules, Release, Verdict, changes};
+use ptelab::{Change, KernelRules, Release, Verdict, changes, show};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -93,7 +93,7 @@ pub(crate) fn learn(args: &args::Learn, out: &mut Out) -> Result<u8, Failed> {
         })?;
     } else if let Some(path) = args.output.as_ref().filter(|path| !output::is_stdout(path)) {
         out.line(format!(
-            "{} written in {:.0} s: --kernel takes it",
+            "wrote {} in {:.0} s; --kernel takes it",
             path.display(),
             begun.elapsed().as_secs_f64()
         ))?;
@@ -279,7 +279,8 @@ fn hold_programs(
     if !args.json {
         let (cases, differ) = (report.cases, report.found.len());
         out.line(format!(
-            "{cases} programs from seed {}: {} as these rules say, {differ} not",
+            "{} from seed {}: {} as these rules say, {differ} not",
+            show::counted(cases, "program"),
             args.seed,
             cases - differ as u64
         ))?;

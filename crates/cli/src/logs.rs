@@ -65,6 +65,9 @@ pub(crate) fn is_log(bytes: &[u8]) -> bool {
 fn probed(path: &Path, mut log: Box<dyn BufRead + Send>) -> Result<Box<dyn BufRead + Send>, Failed> {
     let mut head = Vec::new();
     log.by_ref().take(PROBED as u64).read_to_end(&mut head).map_err(|error| failed(path, &error))?;
+    if head.len() == PROBED && head.contains(&0) && !head.contains(&b'\n') {
+        return Err(failed(path, &"this is not a log: it is binary data"));
+    }
     if let Some(kind) = of_calls_to_make(&head) {
         return Err(failed(path, &format!("{kind}, not a log: `ptelab run` runs it")));
     }
@@ -94,7 +97,7 @@ pub(crate) fn open_all(paths: &[PathBuf]) -> Result<Box<dyn BufRead + Send>, Fai
     for path in paths {
         output::keep(path);
         let thread = ThreadLog::of(path);
-        let text = "several logs are those of threads, whose names end in the thread's number, as `strace -ff` names them";
+        let text = "several logs can only be the files of threads that `strace -ff` writes, whose names end in the thread's number";
         threads.push(thread.ok_or_else(|| failed(path, &text))?);
     }
     strace::open_threads(&threads).map_err(|error| Failed::Unusable(error.to_string()))

@@ -51,7 +51,7 @@ impl Replay {
     /// What there is to know of entries that are shown of it: the notes, and what they rest on.
     pub fn provisos(&self) -> Vec<String> {
         let rests_on = self.machines.first().map_or("", |first| first.tally.used.proviso());
-        let rests_on = (!rests_on.is_empty()).then(|| format!("what is shown is so{rests_on}"));
+        let rests_on = (!rests_on.is_empty()).then(|| format!("what is shown holds{rests_on}"));
         self.notes.iter().cloned().chain(rests_on).collect()
     }
 }

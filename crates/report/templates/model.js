@@ -88,8 +88,8 @@ function sizeText(bytes) {
 }
 function parseAddress(text) {
   const clean = text.trim();
-  if (!/^(0x[0-9a-f]+|[0-9]+)$/i.test(clean)) return null;
-  const value = Number(clean);
+  if (!/^(0x)?[0-9a-f]+$/i.test(clean)) return null;
+  const value = parseInt(clean, 16);
   return Number.isSafeInteger(value) ? value : null;
 }
 function keyOf(machine, run) {

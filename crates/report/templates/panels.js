@@ -290,5 +290,6 @@ function drawLegend() {
   item('written one by one', (svg) => svg.append(drawn('path', { class: 'write', d: 'M8 13v-5M18 13v-5M28 13v-5M38 13v-5' })), true);
   item('TLB flush', (svg) => svg.append(drawn('rect', { class: 'flush', x: 3, y: 9, width: 38, height: 2.4 })), true);
   item('TLB flush of everything', (svg) => svg.append(drawn('path', { class: 'all', d: 'M3 10H41' })), true);
+  list.append(element('li', {}, 'rd wr ex mr mw me ac …: flags of a VMA, as VmFlags of /proc/PID/smaps has them'));
   byId('legend').replaceChildren(list);
 }

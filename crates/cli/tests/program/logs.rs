@@ -351,12 +351,8 @@ fn a_thread_that_executes_a_program() {
 #[test]
 fn threads_prepare_memory_side_by_side() {
     let thread = "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM, child_tid=0x7f00} => {parent_tid=[8]}, 88) = 8";
-    let mut log = format!("7 {EXEC}7 {thread}\n");
-    for (task, at) in [(7, "0x7f0000000000"), (8, "0x7f0000800000")] {
-        log += &format!(
-            "{task} mmap(NULL, 4194304, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = {at}\n"
-        );
-    }
+    let map = "mmap(NULL, 4194304, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)";
+    let mut log = format!("7 {EXEC}7 {thread}\n7 {map} = 0x7f0000000000\n8 {map} = 0x7f0000800000\n");
     log += "7 madvise(0x7f0000000000, 4194304, MADV_NOHUGEPAGE) = 0\n8 madvise(0x7f0000800000, 4194304, MADV_NOHUGEPAGE) = 0\n";
     let json = replayed(&[&file("prepared-by-two.strace", log.as_bytes())]);
     assert_eq!(json["processes"][0]["resident"], 8 << 20, "{json}");

@@ -362,7 +362,7 @@ fn ports_that_lack_what_a_log_takes_are_named() {
     let page = std::fs::read_to_string(&page).expect("it is written");
     let heading = "<h1>all.strace <small>3 steps (2 calls + 1 not judged, such as exits) on arm64 and x86_64, each with Linux 6.16 and 7.3</small></h1>";
     assert!(page.contains(heading), "{}", &page[..page.len().min(20_000)]);
-    assert!(page.contains("\"what is shown is so, if all writable memory was used\""), "what it rests on");
+    assert!(page.contains("\"what is shown holds, if all writable memory was used\""), "what it rests on");
 }
 
 /// What strace writes of a program, and which pages that used, are one log.

@@ -194,7 +194,7 @@ fn ask<K: Learned>(
         Probe::Plays { scenario, shows } => (scenario, shows),
     };
     if shows == Shows::Counts {
-        return Ok(Said::Nothing("only counts show it, which no kernel says".to_owned()));
+        return Ok(Said::Nothing("visible only in counters, which a kernel does not expose".to_owned()));
     }
     let probe = ptelab_scenario::parse(scenario).expect("a test parses every probe");
     Ok(match kernel.probe(change.id, &probe, watch) {
@@ -230,7 +230,7 @@ impl<P> Asked<P> {
             (None, None) => {
                 let decides = |machine: &Builder| self.decides(machine, probe, rules);
                 let lacks = kernel.lacks(&decides);
-                let nothing = || "its probe shows nothing beside the kernel's other rows".to_owned();
+                let nothing = || "its probe cannot tell, given this kernel's other rows".to_owned();
                 RowValue::Undecided(lacks.unwrap_or_else(nothing))
             }
         })

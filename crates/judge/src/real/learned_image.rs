@@ -75,6 +75,9 @@ impl Learned for LearnedImage {
             return None;
         }
         let blamed = self.missing.iter().find(|(absent, _)| !decides(&whole.clone().without(*absent)));
-        Some(blamed.map_or_else(|| "what it was built without hides it".to_owned(), |(_, text)| text.clone()))
+        Some(blamed.map_or_else(
+            || "not visible with this kernel's configuration".to_owned(),
+            |(_, text)| text.clone(),
+        ))
     }
 }
