@@ -53,7 +53,7 @@ fn measured(args: &args::Cost) -> Result<Vec<Measured>, Failed> {
     let (files, errors): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
     if !errors.is_empty() {
         let errors: Vec<String> = errors.into_iter().filter_map(Result::err).collect();
-        return Err(Failed::Unusable(errors.join("\nptelab: ")));
+        return Err(Failed::all(&errors));
     }
     Ok(files.into_iter().flatten().collect())
 }

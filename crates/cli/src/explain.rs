@@ -12,6 +12,7 @@ use ptelab_report::Explainer;
 
 pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed> {
     let run = Run::new(&args.traced, &EXPLAIN)?;
+    let named = args.pid.unwrap_or(1);
     let name = run.name.clone();
     if let Source::Scenario(scenario) = &run.source {
         let chosen = &args.traced.machines;
@@ -21,11 +22,11 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
                 let why = format!("{}: an image takes --at, the call's number", image.display());
                 return Err(Failed::Unusable(why));
             };
-            out.text(verify_real::entry(&image, &guest, scenario, (args.pid.unwrap_or(1), args.va), at)?)?;
+            out.text(verify_real::entry(&image, &guest, scenario, (named, args.va), at)?)?;
             out.line("")?;
         }
     }
-    let (pid, at) = (run.emulated_pid(args.pid.unwrap_or(1), &args.traced)?, args.at.unwrap_or(u64::MAX));
+    let (pid, at) = (run.emulated_pid(named, &args.traced)?, args.at.unwrap_or(u64::MAX));
     let explainer = |vm: &dyn Backend| {
         let explainer = Explainer::new(vm, pid, VirtAddr::new(args.va), at);
         match args.line {
@@ -64,10 +65,7 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         return Err(Failed::Unusable(format!("{name}: no call was made by then")));
     }
     if finished && !explainers.iter().any(Explainer::has_process) {
-        return Err(Failed::Unusable(format!(
-            "{name}: there is no process {} by then",
-            args.pid.unwrap_or(1)
-        )));
+        return Err(Failed::Unusable(format!("{name}: there is no process {named} by then")));
     }
     let other = explainers.iter().find_map(Explainer::other_caller).filter(|_| args.pid.is_none());
     if let Some(other) = other {

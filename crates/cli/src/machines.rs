@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 /// The kernel of this name. Warns where it has the rules of another.
 pub(crate) fn named(name: &str) -> Result<&'static KernelRules, Failed> {
-    output::keep(Path::new(name));
+    keep(name);
     let NamedKernel { rules, note } = kernels::kernel(name)?;
     note.as_deref().map(progress::warn);
     Ok(rules)

@@ -85,6 +85,11 @@ impl From<BuildError> for Failed {
 }
 
 impl Failed {
+    /// Several things that are wrong with input or usage, a line each.
+    pub(crate) fn all(texts: &[String]) -> Self {
+        Self::Unusable(texts.join("\nptelab: "))
+    }
+
     /// The same in words.
     pub(crate) fn text(self) -> String {
         match self {
@@ -155,9 +160,10 @@ struct Files(Mutex<Vec<Place>>);
 impl Files {
     /// Adds a file; says whether it is new here.
     fn add(&self, place: Option<Place>) -> bool {
-        let new = !place.as_ref().is_some_and(|place| self.has(place));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(place.filter(|_| new));
-        new
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = place.as_ref().is_none_or(|place| !files.contains(place));
+        files.extend(place.filter(|_| is_new));
+        is_new
     }
 
     fn has(&self, place: &Place) -> bool {
@@ -275,7 +281,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
 pub(crate) fn write_files(files: impl IntoIterator<Item = (PathBuf, String)>) -> Result<(), Failed> {
     let written = files.into_iter().map(|(path, text)| write_file(&path, text.as_bytes()));
     let failed: Vec<String> = written.filter_map(Result::err).map(Failed::text).collect();
-    if failed.is_empty() { Ok(()) } else { Err(Failed::Unusable(failed.join("\nptelab: "))) }
+    if failed.is_empty() { Ok(()) } else { Err(Failed::all(&failed)) }
 }
 
 /// Whether colour may go to standard error.

@@ -93,7 +93,7 @@ fn maps(path: &Path) -> Result<Vec<MapsLine>, Failed> {
         if errors.len() > MAX_SHOWN {
             texts.push(format!("and {} more", errors.len() - MAX_SHOWN));
         }
-        Failed::Unusable(texts.join("\nptelab: "))
+        Failed::all(&texts)
     })
 }
 

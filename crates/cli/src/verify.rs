@@ -53,7 +53,7 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
         return Err(Failed::Stopped);
     }
     if tally.files.is_empty() {
-        return Err(Failed::Unusable(errors.join("\nptelab: ")));
+        return Err(Failed::all(&errors));
     }
     if args.json {
         out.json(&tally)?;
@@ -62,7 +62,7 @@ pub(crate) fn verify(args: &args::Verify, out: &mut Out) -> Result<u8, Failed> {
     }
     if !errors.is_empty() {
         out.flush()?;
-        return Err(Failed::Unusable(errors.join("\nptelab: ")));
+        return Err(Failed::all(&errors));
     }
     Ok(match (finished, tally.files.iter().all(Verdict::is_equal)) {
         (false, _) => STOPPED,

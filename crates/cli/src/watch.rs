@@ -1,7 +1,7 @@
 //! `ptelab watch`: strace runs a program, and beside its lines stands which pages are in use.
 //!
-//! A sample is taken between two lines: first which mappings there are, then every line that strace has written by now, then which of
-//! their pages are in use. So a page never stands before the line that mapped it; it stands as early as it can have been used.
+//! A sample is taken between two lines: who lives by the lines that strace has written, then which mappings there are, then every
+//! line that was written meanwhile, then which of their pages are in use. So a page never stands before the line that mapped it; it stands as early as it can have been used.
 //! Programs wait a little before they end, to be seen once more.
 
 pub(crate) mod pages;
@@ -254,10 +254,8 @@ impl Log {
         }
     }
 
+    /// The last sample was taken when strace had ended.
     fn finish(&mut self) -> Result<(), Failed> {
-        let text = self.read_lines()?;
-        let interval = Interval::read(&text, |task| self.alive.get(&task).copied().unwrap_or(task));
-        self.write(&text, &interval, &[], &BTreeMap::new())?;
         Ok(self.to.as_mut().map_or(Ok(()), Write::flush)?)
     }
 

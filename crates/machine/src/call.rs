@@ -194,10 +194,13 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
     /// Refuses what kernels of the machine's rules do and it does not.
     fn look_if_emulated(&self, pid: Pid, ranges: &[(u64, u64)], advice: Advice) -> Result<(), CallError> {
+        if advice != Advice::COLLAPSE {
+            return Ok(());
+        }
         let mm = self.processes.mm(pid).ok_or(CallError::NoProcess(pid))?;
         let shared =
             |&(addr, len): &(u64, u64)| mm::collapses_shared(&self.kernel, mm, VirtAddr::new(addr), len);
-        if advice == Advice::COLLAPSE && ranges.iter().any(shared) {
+        if ranges.iter().any(shared) {
             return Err(CallError::NotEmulated("MADV_COLLAPSE of a block of shared memory"));
         }
         Ok(())

@@ -72,7 +72,7 @@ pub fn collapses_shared<A: Arch, H: TableMemory>(
 ) -> bool {
     let size = A::entry_size(Level::Pmd);
     let Ok(end) = madvise_end::<A>(start, len) else { return false };
-    mm.vmas.iter().filter(|vma| vma.start < end && start < vma.end).any(|vma| {
+    mm.vmas.range(start, end).any(|vma| {
         let first = vma.start.max(start).get().checked_next_multiple_of(size);
         let has_block = first.is_some_and(|first| first.saturating_add(size) <= vma.end.min(end).get());
         has_block && !vma.is_anonymous() && may_collapse(k, mm, vma)

@@ -192,20 +192,22 @@ impl Pages {
 
     /// Says since when the pages of a range can have been used, from what was known of each.
     fn since(&mut self, range: Option<Range>, line: impl Fn(Option<u64>) -> Option<u64>) {
-        let Some((addr, len)) = range.filter(|_| !self.parts.is_empty()) else { return };
+        let Some((addr, len)) = range else { return };
         let end = addr.saturating_add(len);
         let (from, to) = (addr - addr % self.page, end.checked_next_multiple_of(self.page).unwrap_or(end));
-        let mut parts = Vec::with_capacity(self.parts.len());
-        for part in self.parts.drain(..) {
+        let first = self.parts.partition_point(|part| part.end <= from);
+        let past = self.parts.partition_point(|part| part.start < to).max(first);
+        let mut parts = Vec::new();
+        for part in &self.parts[first..past] {
             let (low, high) = (from.clamp(part.start, part.end), to.clamp(part.start, part.end));
             let pieces = [
-                Part { end: low, ..part },
+                Part { end: low, ..*part },
                 Part { start: low, end: high, after: line(part.after) },
-                Part { start: high.max(low), ..part },
+                Part { start: high.max(low), ..*part },
             ];
             parts.extend(pieces.into_iter().filter(|piece| piece.start < piece.end));
         }
-        self.parts = parts;
+        self.parts.splice(first..past, parts);
     }
 
     fn call(&mut self, made: &Made, known: &mut Known) {

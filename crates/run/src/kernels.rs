@@ -61,8 +61,7 @@ pub fn image(name: &str) -> Option<&Path> {
 pub fn kernel(name: &str) -> Result<NamedKernel, SelectError> {
     match Kind::of(name) {
         Some(Kind::Release(release)) => {
-            let named = of_release(release).filter(|_| named::may_exist(release));
-            named.ok_or_else(|| SelectError::Kernel(name.to_owned()))
+            named::of_named(release).ok_or_else(|| SelectError::Kernel(name.to_owned()))
         }
         #[cfg(feature = "rules-file")]
         Some(Kind::RulesFile(path)) => file::read(path).map_err(SelectError::RulesFile),

@@ -103,8 +103,7 @@ impl Reader {
 
     fn base(&mut self, entry: Entry<'_, '_>) -> Option<NamedKernel> {
         let base = self.text(entry)?;
-        let release = Release::parse(&base).filter(|release| named::may_exist(*release));
-        let named = release.and_then(named::of_release);
+        let named = Release::parse(&base).and_then(named::of_named);
         if named.is_none() {
             let known = named::listed(KernelRules::ALL);
             self.mistake(entry.1.span(), format!("no kernel `{base}` to go by: {known}, or another release"));

@@ -36,6 +36,11 @@ pub fn of_release(release: Release) -> Option<NamedKernel> {
     })
 }
 
+/// The same of a release that somebody named, who may have slipped: `None` for one that cannot be, too.
+pub(super) fn of_named(release: Release) -> Option<NamedKernel> {
+    of_release(release).filter(|_| may_exist(release))
+}
+
 /// Changes that are named one by one.
 const MAX_NAMED: usize = 4;
 
@@ -43,7 +48,7 @@ const MAX_NAMED: usize = 4;
 const LAST_MINOR: u32 = 20;
 
 /// Whether there is a release of this number, or may be one before the next major number: 7.4, but neither 6.20 nor 7.33.
-pub(super) fn may_exist(release: Release) -> bool {
+fn may_exist(release: Release) -> bool {
     let (major, minor) = release.series();
     let known = || KernelRules::ALL.iter().map(|rules| rules.release.series());
     let last = known().filter(|known| known.0 == major).map(|known| known.1).max();
