@@ -1,7 +1,8 @@
 //! `ptelab watch`: strace runs a program, and beside its lines stands which pages are in use.
 //!
-//! A sample is taken between two lines: who lives by the lines that strace has written, then which mappings there are, then every
-//! line that was written meanwhile, then which of their pages are in use. So a page never stands before the line that mapped it; it stands as early as it can have been used.
+//! A sample is taken between two lines: who lives by the lines that strace has written, then which mappings there are, which of their
+//! pages are in use, and every line that was written meanwhile. So a page never stands before the line that mapped it; it stands as
+//! early as it can have been used.
 //! Programs wait a little before they end, to be seen once more.
 
 pub(crate) mod pages;
@@ -141,19 +142,23 @@ impl Log {
         let mut text = self.read_lines()?;
         text.lines().for_each(|line| self.meet(line));
         let processes: BTreeSet<u32> = self.alive.values().copied().collect();
-        let mapped: Vec<(u32, u32, Vec<Mapping>)> =
-            processes.into_iter().filter_map(|process| self.mapped(process)).collect();
+        let found: Vec<(u32, u32, Seen)> =
+            processes.into_iter().filter_map(|process| self.look_at(process)).collect();
+        // strace writes a call's line before its task goes on: what maps the pages that were found is among these.
         let more = self.read_lines()?;
         more.lines().for_each(|line| self.meet(line));
+        let [earlier, later] = [&text, &more].map(|text| self.interval(text));
         text += &more;
-        let interval = Interval::read(&text, |task| self.alive.get(&task).copied().unwrap_or(task));
+        let interval = self.interval(&text);
         let mut looks = Vec::new();
-        for (process, task, mappings) in mapped {
-            let pages = Pages::of(task, &mappings, self.children.contains(&process));
+        for (process, task, Seen { pages, mappings }) in found {
             let before = self.seen.entry(process).or_default();
-            let kept = before.pages.without(&Pages::from(interval.replaced(process)));
-            let new = pages.without(&kept).0;
-            let before = std::mem::replace(before, Seen { pages, mappings });
+            let kept = before.pages.without(&Pages::from(earlier.replaced(process)));
+            // What lines show to be replaced meanwhile is looked at again.
+            let replaced = Pages::from(later.replaced(process));
+            let new = if replaced.is_all() { Vec::new() } else { pages.without(&kept).0 };
+            let now = Seen { pages: pages.without(&replaced), mappings };
+            let before = std::mem::replace(before, now);
             looks.push((task, PagesSeen { process, new, mapped: before.mappings }));
         }
         self.samples += looks.len() as u64;
@@ -172,11 +177,17 @@ impl Log {
         Ok(())
     }
 
-    /// A process, a task that /proc shows its memory by, as one that has ended has none, and what it has mapped.
-    fn mapped(&self, process: u32) -> Option<(u32, u32, Vec<Mapping>)> {
+    fn interval(&self, text: &str) -> Interval {
+        Interval::read(text, |task| self.alive.get(&task).copied().unwrap_or(task))
+    }
+
+    /// A process, a task that /proc shows its memory by, as one that has ended has none, and what it has.
+    fn look_at(&self, process: u32) -> Option<(u32, u32, Seen)> {
         let tasks = self.alive.iter().filter(|(_, of)| **of == process).map(|(task, _)| *task);
-        let mapped = tasks.map(|task| (process, task, pages::mappings(task)));
-        mapped.into_iter().find(|(.., mappings)| !mappings.is_empty())
+        let mut mapped = tasks.map(|task| (task, pages::mappings(task)));
+        let (task, mappings) = mapped.find(|(_, mappings)| !mappings.is_empty())?;
+        let pages = Pages::of(task, &mappings, self.children.contains(&process));
+        Some((process, task, Seen { pages, mappings }))
     }
 
     /// The lines that strace has ended since.

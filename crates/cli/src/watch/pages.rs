@@ -124,6 +124,11 @@ impl Pages {
         }
     }
 
+    /// Whether they are the whole address space.
+    pub(crate) fn is_all(&self) -> bool {
+        self.0.first().is_some_and(|&(start, end)| start == 0 && end == u64::MAX)
+    }
+
     /// Those that are not among others.
     pub(crate) fn without(&self, others: &Self) -> Self {
         let mut left = Vec::new();
