@@ -187,7 +187,7 @@ pub(crate) struct Learn {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Kernels {
     /// Releases, or files of rules; or one rule, by its name
-    #[arg(value_name = "KERNEL", num_args = 0..=2, value_parser = KERNELS, hide_possible_values = true)]
+    #[arg(value_name = "KERNEL", value_parser = KERNELS, hide_possible_values = true)]
     pub(crate) of: Vec<String>,
     /// What changed for this port, or for all
     #[arg(long, value_name = "PORT")]

@@ -62,7 +62,8 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         return Err(Failed::Unusable(why));
     }
     if finished && !explainers.iter().any(Explainer::has_calls) {
-        return Err(Failed::Unusable(format!("{name}: no call was made by then")));
+        let by = args.line.map_or_else(String::new, |line| format!(" at or before line {line}"));
+        return Err(Failed::Unusable(format!("{name}: there is no call{by}")));
     }
     if finished && !explainers.iter().any(Explainer::has_process) {
         return Err(Failed::Unusable(format!("{name}: there is no process {named} by then")));

@@ -26,6 +26,13 @@ pub(crate) fn kernels(args: &args::Kernels, out: &mut Out) -> Result<u8, Failed>
             return Err(Failed::Unusable(format!("no change `{name}`: {hint}")));
         }
     }
+    if let Some(id) = of.iter().find(|name| changes().any(|(_, change)| change.id == name.as_str())) {
+        return Err(Failed::Unusable(format!("`{id}` is a change and stands alone: `ptelab kernels {id}`")));
+    }
+    if of.len() > 2 {
+        let why = "name one kernel for what holds in it, or two for what changed between them";
+        return Err(Failed::Unusable(format!("{} kernels: {why}", of.len())));
+    }
     let rules = of.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
     let port = args.arch.as_deref().filter(|arch| *arch != "all").map(port).transpose()?;
     let text = match rules.as_slice() {

@@ -14,7 +14,7 @@ use ptelab::real::learned_image::LearnedImage;
 use ptelab::real::programs::{Programs, ProgramsReport};
 use ptelab::real::qemu::Image;
 use ptelab::scenario::Scenario;
-use ptelab::{Change, KernelRules, Release, Verdict, changes, show};
+use ptelab::{Change, KernelRules, Release, Verdict, changes, kernels, show};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -62,6 +62,7 @@ pub(crate) fn learn(args: &args::Learn, out: &mut Out) -> Result<u8, Failed> {
     let scenarios: Vec<Scenario> =
         args.files.iter().map(|path| input::scenario_of(path)).collect::<Result<_, _>>()?;
     let on_host = args.kernel == "host";
+    refuse_emulated(&args.kernel)?;
     if on_host {
         args.guest.refuse()?;
         machines::refuse_without_image(&[("--golden", args.golden.is_some())])?;
@@ -105,6 +106,17 @@ pub(crate) fn learn(args: &args::Learn, out: &mut Out) -> Result<u8, Failed> {
         (false, false) => STOPPED,
         (false, true) => FINE,
     })
+}
+
+/// A release is no kernel to ask.
+fn refuse_emulated(name: &str) -> Result<(), Failed> {
+    match kernels::kernel(name) {
+        Ok(named) if !Path::new(name).is_file() => Err(Failed::Unusable(format!(
+            "{name}: learn asks a real kernel, an image or `host`; `ptelab kernels {}` lists the rules of this release",
+            named.rules.name
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn row_json(row: &LearnedRow) -> RowReport<'_> {

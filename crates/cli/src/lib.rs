@@ -67,8 +67,11 @@ pub fn main_with<P: PortFacts>() -> ExitCode {
 /// The program.
 pub fn main() -> ExitCode {
     ptelab::register_ports();
-    let matches = defaults::command().get_matches();
-    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let read = defaults::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches));
+    let args = match read {
+        Ok(args) => args,
+        Err(said) => return ExitCode::from(say(&said)),
+    };
     output::log(args.verbose);
     let mut out = Out::new();
     let done = match &args.command {
@@ -100,4 +103,12 @@ pub fn main() -> ExitCode {
     };
     let done = done.and_then(|code| out.flush().map(|()| code).map_err(Failed::from));
     ExitCode::from(done.unwrap_or_else(|failed| failed.report()))
+}
+
+/// Prints help, the version, or what is wrong with the command line; the exit status.
+fn say(said: &clap::Error) -> u8 {
+    match said.print() {
+        Err(error) => Failed::from(error).report(),
+        Ok(()) => u8::try_from(said.exit_code()).unwrap_or(exit::UNUSABLE),
+    }
 }

@@ -3,11 +3,13 @@
 use crate::args;
 use crate::defaults;
 use crate::exit::FINE;
-use crate::output::{Failed, Out};
+use crate::output::{self, Failed, Out};
 use clap_complete::Shell;
 use ptelab::pgtable::CpuFeature;
 use ptelab::uapi::{ByteSize, FORMS, Params};
 use ptelab::{Counter, Level};
+use std::io;
+use std::path::Path;
 
 /// The table of calls, as it is.
 pub(crate) fn calls(out: &mut Out) -> Result<u8, Failed> {
@@ -54,10 +56,7 @@ pub(crate) fn completions(shell: Shell, out: &mut Out) -> Result<u8, Failed> {
 pub(crate) fn man(args: &args::Man, out: &mut Out) -> Result<u8, Failed> {
     let mut program = defaults::command();
     if let Some(folder) = &args.output {
-        std::fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(program, folder))
-            .map_err(|error| Failed::Unusable(format!("{}: {error}", folder.display())))?;
-        return Ok(FINE);
+        return pages(program, folder, out);
     }
     program.build();
     let page = match &args.name {
@@ -71,5 +70,17 @@ pub(crate) fn man(args: &args::Man, out: &mut Out) -> Result<u8, Failed> {
     let mut text = Vec::new();
     clap_mangen::Man::new(page.clone()).render(&mut text)?;
     out.text(String::from_utf8_lossy(&text))?;
+    Ok(FINE)
+}
+
+/// Every page, into a folder.
+fn pages(program: clap::Command, folder: &Path, out: &mut Out) -> Result<u8, Failed> {
+    let failed = |error: io::Error| Failed::Unusable(format!("{}: {error}", folder.display()));
+    if !folder.exists() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    output::check_folder(folder)?;
+    clap_mangen::generate_to(program, folder).map_err(failed)?;
+    out.line(format!("wrote the pages of ptelab and its commands to {}", folder.display()))?;
     Ok(FINE)
 }

@@ -182,7 +182,7 @@ pub(crate) fn keep(path: &Path) {
 
 fn check_not_read(path: &Path) -> Result<(), Failed> {
     if Place::of(path).is_some_and(|place| READ.has(&place)) {
-        let why = format!("{}: this is an input too; the output would replace it", path.display());
+        let why = format!("{}: this is an input; refusing to overwrite it", path.display());
         return Err(Failed::Unusable(why));
     }
     Ok(())

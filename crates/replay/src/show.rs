@@ -78,7 +78,7 @@ pub fn text(replay: &Replay, pid: Option<u32>) -> String {
     text
 }
 
-/// `288 lines: 12 not judged; 240 calls, 240 with the log's result; 3 ranges in use that the log does not map`
+/// `288 lines: 12 not judged; 240 calls, 240 with the log's result; 3 address ranges used but never mapped in the log`
 fn headline(replay: &Replay, first: &Played) -> String {
     let tally = &first.tally;
     let lines = counted(replay.stats.lines, "line");
@@ -98,7 +98,7 @@ fn headline(replay: &Replay, first: &Played) -> String {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
     if tally.adopted > 0 {
-        let _ = write!(line, "; {} in use that the log does not map", counted(tally.adopted, "range"));
+        let _ = write!(line, "; {} used but never mapped in the log", counted(tally.adopted, "address range"));
     }
     if !replay.finished {
         line.push_str(" (stopped)");

@@ -59,7 +59,7 @@ pub struct DearCall {
     pub instructions: Option<u64>,
 }
 
-/// The work that counters add up to: reads and writes of entries, looks at page structs, barriers, TLB instructions.
+/// The work that counters add up to: reads and writes of entries, struct page look-ups, barriers, TLB instructions.
 pub fn work(counters: &Counters) -> u64 {
     const STEPS: [Counter; 11] = [
         Counter::Loads,

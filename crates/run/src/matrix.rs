@@ -320,6 +320,9 @@ fn select<T: Clone + PartialEq>(
         if name == "all" {
             return Err(SelectError::All(names.to_owned()));
         }
+        if name.is_empty() {
+            return Err(SelectError::Empty(names.to_owned()));
+        }
         let found = find(name)?;
         if !chosen.contains(&found) {
             chosen.push(found);
@@ -346,6 +349,10 @@ mod tests {
         let aliases = Matrix::new().ports("aarch64,x86").map(|m| m.port_list());
         assert_eq!(aliases, Ok(vec!["arm64", "x86_64"]));
         assert!(Matrix::new().kernels("6.11").is_err());
+        let empty = Matrix::new().kernels("6.16,").unwrap_err();
+        assert_eq!(empty.to_string(), "an empty name in the list `6.16,`");
+        let unknown = Matrix::new().kernels("8.0").unwrap_err();
+        assert!(unknown.to_string().starts_with("no kernel `8.0`: choose from 6.12, "), "{unknown}");
         let twice = Matrix::new().kernels("7.3,7.3.1").map(|m| (m.machines() / m.ports.len(), m.notes));
         assert_eq!(twice, Ok((1, vec!["7.3.1 is not known; taking the rules of 7.3, as 7.3.4".to_owned()])));
         assert!(Matrix::new().cpu("arm64.hafdbs").is_err());

@@ -1,6 +1,6 @@
 //! Ports and kernels by name, and names that are none.
 
-use ptelab_machine::{BuildError, KernelRules, Level, PortInfo, default_ports, ports};
+use ptelab_machine::{BuildError, KernelRules, Level, PortInfo, Release, default_ports, ports};
 use std::collections::BTreeSet;
 
 /// A selection that cannot be made.
@@ -12,11 +12,14 @@ pub enum SelectError {
     /// No rules have this name.
     #[error(
         "no kernel `{0}`: {choose} {kernels}, all; another release from {oldest} on; or a file of rules, as mine.toml",
-        choose = choose_from(.0, &kernel_names()),
+        choose = choose_kernel(.0),
         kernels = kernel_names().join(", "),
         oldest = KernelRules::OLDEST
     )]
     Kernel(String),
+    /// A list with nothing between two commas, or after the last.
+    #[error("an empty name in the list `{0}`")]
+    Empty(String),
     /// All, and others.
     #[error("`all` stands alone, not in a list as `{0}`")]
     All(String),
@@ -49,6 +52,12 @@ pub enum SelectError {
 pub fn choose_from(name: &str, names: &[&'static str]) -> String {
     let hint = ptelab_scenario::did_you_mean(name, names.iter().copied());
     hint.map_or_else(|| "choose from".to_owned(), |hint| format!("{hint} Choose from"))
+}
+
+/// The same for kernels. The number of another release is no slip of the pen.
+fn choose_kernel(name: &str) -> String {
+    let names = if Release::parse(name).is_some() { Vec::new() } else { kernel_names() };
+    choose_from(name, &names)
 }
 
 /// Names of all ports.

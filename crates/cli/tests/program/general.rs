@@ -285,7 +285,7 @@ fn what_was_read_is_not_written_over() {
     let before = std::fs::read(fixture("scenarios/contpte-fold.scn")).unwrap();
     let path = &file("read.scn", &before);
     for command in ["report", "timeline"] {
-        refused(&[command, path, "-o", path], &["read.scn: this is an input too"]);
+        refused(&[command, path, "-o", path], &["read.scn: this is an input; refusing"]);
     }
     assert_eq!(std::fs::read(path).unwrap(), before);
 }

@@ -292,25 +292,25 @@ fn outputs_spare_what_was_read_and_each_other() {
         [("report", "-o"), ("timeline", "-o"), ("timeline", "--csv"), ("replay", "--to-scenario")]
     {
         for output in [&log, &other_name] {
-            refused(&[command, &log, option, output], &["this is an input too; the output would replace it"]);
+            refused(&[command, &log, option, output], &["this is an input; refusing to overwrite it"]);
         }
         assert_eq!(std::fs::read(&log).expect("it is there"), text, "{command} {option}");
     }
     let thread = file("spared.7", b"1795508980.5 brk(NULL) = 0x1000\n");
     let prefix = thread.strip_suffix(".7").expect("its number");
-    refused(&["replay", prefix, "--to-scenario", &thread], &["this is an input too"]);
+    refused(&["replay", prefix, "--to-scenario", &thread], &["this is an input; refusing"]);
     // A second name of the file, and standard input that is the file.
     let second = log.replace("spared.strace", "spared.second");
     let _ = std::fs::remove_file(&second);
     std::fs::hard_link(&log, &second).expect("one file system");
-    refused(&["replay", &log, "--to-scenario", &second], &["this is an input too"]);
+    refused(&["replay", &log, "--to-scenario", &second], &["this is an input; refusing"]);
     let input = std::fs::File::open(&log).expect("it is there");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ptelab"));
     let output = command.args(["replay", "-", "--to-scenario", &log]).stdin(input).output().expect("it runs");
-    assert!(stderr(&output).contains("this is an input too"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("this is an input; refusing"), "{}", stderr(&output));
     assert_eq!(std::fs::read(&log).expect("it is there"), text);
     let rules = file("spared.toml", b"base = \"6.17\"\n[changes]\ncont_on_invalid = false\n");
-    refused(&["fuzz", "--cases", "1", "--kernel", &rules, "--emit-c", &rules], &["this is an input too"]);
+    refused(&["fuzz", "--cases", "1", "--kernel", &rules, "--emit-c", &rules], &["this is an input; refusing"]);
     refused(&["timeline", &log, "-o", "-", "--csv", "-"], &["two options name this file"]);
     let page = log.replace("spared.strace", "page.html");
     refused(&["timeline", &log, "-o", &page, "--csv", &page], &["two options name this file"]);

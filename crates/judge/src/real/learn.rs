@@ -109,6 +109,9 @@ impl Lesson {
             let _ = writeln!(text, "# not learned, as in {nearest}: {}", undecided.join(", "));
         }
         let _ = writeln!(text, "name = \"{}\"\nbase = \"{nearest}\"\n\n[changes]", self.rules.name);
+        if self.differing().next().is_none() {
+            let _ = writeln!(text, "# none: every row that was learned is as in {nearest}");
+        }
         for (row, holds) in self.differing() {
             let _ = writeln!(text, "{} = {holds}", row.change.id);
         }

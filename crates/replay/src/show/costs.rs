@@ -87,7 +87,7 @@ pub(super) fn dearest(text: &mut String, port: &[Played]) {
         let arch = played.arch;
         let _ = writeln!(
             text,
-            "\nThe most expensive calls on {arch}, in steps: reads and writes of entries, looks at page structs, barriers, TLB \
+            "\nThe most expensive calls on {arch}, in steps: reads and writes of entries, struct page look-ups, barriers, TLB \
              instructions{}\n    line{}  call",
             played.tally.used.proviso(),
             names.concat()
