@@ -95,7 +95,7 @@ function showRun(answer, took) {
   shownRun = byId('example').value;
   const wanted = { ...kept, ...wantedPlace };
   wantedPlace = {};
-  open(answer.data, wanted);
+  open(answer.data, () => wanted);
   const { ports, kernels } = chosenMachines();
   const notes = answer.notes.concat(`${plural(data.calls.length, 'call')} on ${plural(machines.length, 'machine')}, run in ${took.toFixed(0)} ms.`);
   say(notes.join(' '));

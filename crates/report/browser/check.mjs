@@ -61,6 +61,12 @@ async function everyPartWorks() {
   await page.locator('#number').fill('4');
   await page.keyboard.press('Enter');
   assert.match(await call(page), /^4\. mprotect/);
+  await page.locator('#number').fill('9');
+  await page.keyboard.press('Enter');
+  const complaint = await page.locator('#number').evaluate((field) => field.validationMessage);
+  assert.deepEqual([complaint, (await call(page)).slice(0, 2)], ['A call, from 1 to 8', '4.'], 'a call that is none is refused');
+  await page.locator('#number').fill('4');
+  await page.keyboard.press('Enter');
   const sums = await page.locator('.map .sum').allTextContents();
   assert.match(sums[0], /512 entries written one by one · 32 blocks unfolded · 32 blocks folded/);
   assert.match(sums[1], /^32 batches, 512 entries in them.* instructions predicted$/);
@@ -103,6 +109,15 @@ async function everyPartWorks() {
   assert.equal(await page.locator('.map').first().locator('.cell.here').count(), 1, 'rows that are alike open for it');
   await page.keyboard.press('Home');
   assert.match(page.url(), /va=0x40010000$/);
+  await page.keyboard.press('Escape');
+  assert.equal(await page.locator('#unfocus').count(), 0, 'Escape closes the entry from within the map');
+  assert.match(await page.locator('.map .causes').first().textContent(), /^why: mprotect_entry .*mm\/mprotect\.c:change_pte_range, Linux 6\.16/);
+  await page.pdf();
+  assert.equal(await page.locator('details:is(.causes, .costs *):not([open])').count(), 0, 'on paper everything is open');
+  await page.close();
+
+  page = await open(path, '#call=9&va=here');
+  assert.match(await page.locator('#notes').textContent(), /^There is no call 9: the last is 8\. here is no address\./);
   await page.close();
 
   page = await open(path, '#call=7&va=0x40004000');

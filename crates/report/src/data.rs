@@ -20,6 +20,8 @@ pub(crate) struct Data<'a> {
     finished: bool,
     notes: &'a [String],
     counters: Vec<&'static str>,
+    /// What each counts.
+    meanings: Vec<&'static str>,
     attributes: Vec<&'static str>,
     calls: Calls,
     machines: Vec<Machine>,
@@ -198,6 +200,7 @@ impl<'a> Data<'a> {
             finished: trace.finished,
             notes: &trace.notes,
             counters: Counter::ALL.iter().map(|counter| counter.name()).collect(),
+            meanings: Counter::ALL.iter().map(|counter| counter.doc()).collect(),
             attributes: PteAttrs::all().iter_names().map(|(name, _)| name).collect(),
             calls,
             machines,

@@ -252,8 +252,9 @@ function drawHappenings(svg, machine, happened, from, to, y) {
     if (ones) parts.push(`${ones} × 1`);
     if (folds) parts.push(folds > 1 ? `fold ×${folds}` : 'fold');
     const batched = happened.batch.some(([a, b]) => a < block + cont && b > block);
-    const x = batched ? xOf((Math.min(block + cont, to) - 1) % columns) + CELL - 2 : xOf(Math.max(block, from) % columns) + 4;
-    svg.append(drawn('text', { class: 'lane f', x, y: y - 8.5, 'text-anchor': batched ? 'end' : 'start' }, parts.join(' → ')));
+    const text = parts.join(' → ');
+    const x = batched ? xOf((Math.min(block + cont, to) - 1) % columns) + CELL - 2 - text.length * LETTER : xOf(Math.max(block, from) % columns) + 4;
+    label(svg, 'f', x, y - 8.5, text);
   }
   if (!happened.unfold.length && !happened.fold.length && singles > 1 && !happened.batch.length) {
     label(svg, 's', xOf(from % columns) + 4, y - 8.5, `${singles} one by one`);
@@ -274,7 +275,12 @@ function drawHappenings(svg, machine, happened, from, to, y) {
     if (times === 1) svg.append(drawn('rect', { class: 'flush', x: start, y: y + 19.5, width: Math.max(stop - start, 2), height: 2.2 }));
   }
 }
-function label(svg, kind, x, y, text) { svg.append(drawn('text', { class: `lane ${kind}`, x, y }, text)); }
+// Text from x on; where it would be cut at the row's end, it ends there.
+const LETTER = 6.8;
+function label(svg, kind, x, y, text) {
+  const end = xOf(columns) - 2, fits = x + text.length * LETTER <= end;
+  svg.append(drawn('text', { class: `lane ${kind}`, x: fits ? x : end, y, 'text-anchor': fits ? 'start' : 'end' }, text));
+}
 
 // A region as one bar, each run as wide as its share.
 function drawRegion(course, vma) {

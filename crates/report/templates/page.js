@@ -68,6 +68,12 @@ function goTo(wanted) {
   if (!pinned) focus = null;
   show();
 }
+const isCall = (number) => Number.isInteger(number) && number >= 1 && number <= data.calls.length;
+// Says at a field what is wrong with what stands in it.
+function sayAt(field, wrong) {
+  field.setCustomValidity(wrong);
+  field.reportValidity();
+}
 function look(address, pin) {
   focus = address;
   pinned = pin;
@@ -86,20 +92,23 @@ function pass(address, index) {
 // What a page around the report does when the view moves, and when an entry is picked.
 const hooks = { moved: () => {}, picked: () => {} };
 
-// Shows the data of a run: the call and the address that are wanted, or the most interesting call.
-function open(of, wanted = {}) {
+// Shows the data of a run: the call and the address that are wanted, which is asked once the calls are known, or the most interesting
+// call.
+function open(of, place = () => ({})) {
   load(of);
+  const wanted = place();
   [call, focus, pinned, focusMachine] = [0, null, false, 0];
   if (Number.isSafeInteger(wanted.address)) [focus, pinned] = [wanted.address, true];
   allCosts = new Map();
   byId('slider').max = data.calls.length;
   byId('number').max = data.calls.length;
   byId('count').textContent = data.calls.length.toLocaleString('en');
-  byId('notes').textContent = notes().join(' ');
+  note(wanted.wrong || []);
   prepareOverview();
   drawLegend();
   goTo(wanted.call || mostInteresting());
 }
+function note(more) { byId('notes').textContent = [...more, ...notes()].join(' '); }
 function notes() {
   const notes = [];
   if (!data.recorded) notes.push('This run is too large to record every step: batches, writes and flushes are counted, not placed. Entries are summarised by region.');
@@ -166,15 +175,19 @@ byId('maps').addEventListener('focusin', (event) => {
 });
 document.addEventListener('keydown', (event) => {
   if (!data) return;
+  if (event.key === 'Escape' && !event.target.closest('input, select, textarea')) { look(null, false); return; }
   if (event.target.closest('input, select, textarea, .rows') || event.ctrlKey || event.metaKey || event.altKey) return;
   const moves = { ArrowLeft: neighbour(-1), ArrowRight: neighbour(1), Home: chosen[0], End: chosen[chosen.length - 1] };
-  if (event.key === 'Escape') { focus = null; pinned = false; show(); return; }
   if (!(event.key in moves)) return;
   event.preventDefault();
   goTo(moves[event.key]);
 });
 byId('slider').addEventListener('input', () => goTo(Number(byId('slider').value)));
-byId('number').addEventListener('change', () => goTo(Number(byId('number').value) || 1));
+byId('number').addEventListener('change', () => {
+  const wanted = Number(byId('number').value), is = isCall(wanted);
+  sayAt(byId('number'), is ? '' : `A call, from 1 to ${data.calls.length}`);
+  if (is) goTo(wanted);
+});
 byId('first').onclick = () => goTo(chosen[0]);
 byId('last').onclick = () => goTo(chosen[chosen.length - 1]);
 byId('back').onclick = () => goTo(neighbour(-1));
@@ -191,8 +204,7 @@ byId('strip').addEventListener('pointermove', (event) => { const at = callAt(eve
 byId('space').addEventListener('change', () => { space = Number(byId('space').value); focus = null; pinned = false; show(); });
 byId('address').addEventListener('change', () => {
   const address = parseAddress(byId('address').value);
-  byId('address').setCustomValidity(address === null ? 'An address, as in 0x40000000' : '');
-  byId('address').reportValidity();
+  sayAt(byId('address'), address === null ? 'An address, as in 0x40000000' : '');
   if (address !== null) look(address, true);
 });
 byId('table-details').addEventListener('toggle', drawTables);
@@ -206,6 +218,10 @@ function arrange() {
   const each = (width - (beside - 1) * 1.2 * rem) / beside;
   return [32, 16, 8].find((n) => xOf(n) + 2 <= each) || 8;
 }
+// On paper nothing can be opened.
+window.addEventListener('beforeprint', () => {
+  for (const folded of document.querySelectorAll('.causes, .costs details')) folded.open = true;
+});
 let waits = 0;
 window.addEventListener('resize', () => {
   cancelAnimationFrame(waits);

@@ -55,8 +55,13 @@ function mapBody(course, at) {
   const { machine } = course, body = element('div', {});
   const sums = element('p', { class: 'sum' });
   summary(course).forEach((text, i) => sums.append(i ? ' · ' : '', element('b', {}, text)));
-  const causes = machine.steps[call - 1].y.map((cause) => element('span', { title: data.causes[cause][1] }, data.causes[cause][0]));
-  body.append(sums, element('p', { class: 'causes' }, ...causes.flatMap((cause, i) => [i ? ' · ' : 'why: ', cause])));
+  const causes = machine.steps[call - 1].y;
+  body.append(sums);
+  if (causes.length) {
+    const names = causes.map((cause) => data.causes[cause][0]).join(' · ');
+    const sentences = causes.map((cause) => element('p', {}, `${data.causes[cause][0]}: `, ...causeText(machine, cause)));
+    body.append(element('details', { class: 'causes' }, element('summary', {}, `why: ${names}`), ...sentences));
+  }
   body.append(...ruleLines(courses.indexOf(course)));
   const { full, regions } = layout(course, at);
   for (const vma of regions.slice(0, MAX_REGIONS)) {
@@ -119,7 +124,7 @@ function decode() {
   const heading = element('h2', {}, '0x' + focus.toString(16));
   heading.append(element('button', { type: 'button', id: 'unfocus', 'aria-label': 'Close' }, '✕'));
   panel.replaceChildren(heading, words);
-  byId('unfocus').onclick = () => { [focus, pinned] = [null, false]; show(); };
+  byId('unfocus').onclick = () => look(null, false);
 }
 function decodeOne(course) {
   const machine = course.machine;
@@ -132,10 +137,13 @@ function decodeOne(course) {
   }
   const line = (label, entry) => element('div', {}, element('code', {}, `${label} ${wordText(machine, entry)}`));
   if (before.changed) box.append(line('old', before.entry));
-  box.append(line(before.changed ? 'new' : '   ', now), element('div', {}, pageText(now)));
-  box.append(...whyLines(machine, page));
+  box.append(line(before.changed ? 'new' : '   ', now), element('div', { class: 'page' }, pageText(now)));
   const shown = now || before.entry;
-  if (!shown) return box;
+  if (shown) box.append(bitsOf(machine, shown, before, now));
+  box.append(...whyLines(machine, page));
+  return box;
+}
+function bitsOf(machine, shown, before, now) {
   const value = (entry, low, width) =>
     entry ? (BigInt('0x' + machine.words[entry.word][0]) >> BigInt(low)) & ((1n << BigInt(width)) - 1n) : 0n;
   const bits = element('ul', { class: 'bits', 'aria-label': 'Bits' });
@@ -147,8 +155,7 @@ function decodeOne(course) {
     const text = isFrame ? '…' : changed ? `${a}→${b}` : String(b);
     bits.append(element('li', { class: changed ? 'changed' : b ? 'set' : '' }, `${range} ${name} ${text}`));
   }
-  box.append(bits);
-  return box;
+  return bits;
 }
 
 // Why the call made the entry what it is, or left it so: the causes that it was written for, and those that led to them.
@@ -162,10 +169,14 @@ function whyLines(machine, page) {
     }
   }
   return [...parts].map(([cause, behind]) => {
-    const [id, text, source] = data.causes[cause];
-    const cited = source.includes('/') ? `${source}, Linux ${machine.kernel}` : source;
-    return element('div', { class: 'why', title: `${id}: ${cited}` }, `${behind ? 'as' : 'why'}: ${text}`);
+    return element('div', { class: 'why' }, behind ? 'which came of: ' : 'why: ', ...causeText(machine, cause));
   });
+}
+// What was decided, and where Linux decides it.
+function causeText(machine, cause) {
+  const [, text, source] = data.causes[cause];
+  const cited = source.includes('/') ? `${source}, Linux ${machine.kernel}` : source;
+  return [text, ' ', element('small', {}, `(${cited})`)];
 }
 
 // What calls took on every machine: rows of a name and a sum for each machine, null where nothing is known.
@@ -227,6 +238,14 @@ function costRowsTable(caption, list) {
   const table = element('table', {}, element('caption', { class: 'unseen' }, caption), element('thead', {}, head), body);
   return element('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': caption }, table);
 }
+function meanings(rows) {
+  const list = element('dl');
+  for (const [name] of rows) {
+    const meaning = data.meanings[data.counters.indexOf(name)] || 'What a kernel would execute, by measurements of real ones.';
+    list.append(element('dt', {}, name), element('dd', {}, meaning));
+  }
+  return element('details', {}, element('summary', {}, 'What the counters mean'), list);
+}
 let allCosts = new Map();   // by the name of the call
 function drawCosts() {
   const list = costRows([call - 1]);
@@ -238,6 +257,7 @@ function drawCosts() {
     allCosts.set(name, rows.length ? [`All ${plural(calls.length, 'call')} of ${name} in this run`, rows] : null);
   }
   if (allCosts.get(name)) parts.push(costTable(...allCosts.get(name)));
+  if (list.length) parts.push(meanings(allCosts.get(name) ? allCosts.get(name)[1] : list));
   byId('costs').replaceChildren(...parts);
 }
 
@@ -291,5 +311,6 @@ function drawLegend() {
   item('TLB flush', (svg) => svg.append(drawn('rect', { class: 'flush', x: 3, y: 9, width: 38, height: 2.4 })), true);
   item('TLB flush of everything', (svg) => svg.append(drawn('path', { class: 'all', d: 'M3 10H41' })), true);
   list.append(element('li', {}, 'rd wr ex mr mw me ac …: flags of a VMA, as VmFlags of /proc/PID/smaps has them'));
-  byId('legend').replaceChildren(list);
+  const keys = element('p', { class: 'notes' }, document.querySelector('.keys').textContent);
+  byId('legend').replaceChildren(list, keys);
 }
