@@ -16,6 +16,14 @@ pub(crate) fn stopped() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
+/// Set where a screen is drawn, which a message would spoil.
+static HUSHED: AtomicBool = AtomicBool::new(false);
+
+/// From now on, Ctrl-C stops without a word.
+pub(crate) fn hush() {
+    HUSHED.store(true, Ordering::Relaxed);
+}
+
 /// From now on, the first Ctrl-C, or SIGTERM, stops the run and prints what there is; the second ends the program.
 pub(crate) fn stop_on_ctrl_c() {
     stop_on("stopping; Ctrl-C again ends at once");
@@ -28,7 +36,9 @@ pub(crate) fn stop_on(saying: &'static str) {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(crate::exit::STOPPED.into());
         }
-        warn(saying);
+        if !HUSHED.load(Ordering::Relaxed) {
+            warn(saying);
+        }
     });
 }
 

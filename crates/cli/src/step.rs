@@ -34,6 +34,7 @@ pub(crate) fn step(args: &args::Step, _: &mut Out) -> Result<u8, Failed> {
         return Ok(STOPPED);
     }
     // From here on the terminal is ours; a panic restores it too.
+    progress::hush();
     let mut terminal = ratatui::try_init().map_err(Failed::Output)?;
     let done = draw_and_obey(&mut Stepper::new(&trace), &mut terminal);
     let restored = ratatui::try_restore();
@@ -57,8 +58,24 @@ fn draw_and_obey(stepper: &mut Stepper<'_>, terminal: &mut DefaultTerminal) -> i
                 Next::Go => {}
                 Next::Quit => return Ok(FINE),
                 Next::Stop => return Ok(STOPPED),
+                Next::Suspend => suspend(terminal)?,
             },
             _ => {}
         }
     }
+}
+
+/// Gives the terminal back and stops, as Ctrl-Z does elsewhere, until the shell lets it go on.
+#[cfg(unix)]
+fn suspend(terminal: &mut DefaultTerminal) -> io::Result<()> {
+    ratatui::try_restore()?;
+    terminal.show_cursor()?;
+    rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
+    *terminal = ratatui::try_init()?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn suspend(_: &mut DefaultTerminal) -> io::Result<()> {
+    Ok(())
 }

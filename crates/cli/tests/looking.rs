@@ -6,6 +6,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::mpsc::{Receiver, channel};
@@ -152,6 +153,7 @@ impl Terminal {
             .stdin(slave.try_clone().expect("a copy"))
             .stdout(slave.try_clone().expect("a copy"))
             .stderr(slave)
+            .process_group(0)
             .spawn()
             .expect("the program runs");
         let keys = File::from(master);
@@ -222,7 +224,7 @@ fn a_terminal_shows_the_map_and_is_restored() {
     terminal.press("/90000000\r");
     terminal.wait_for("no VMA");
     terminal.press("g99\r");
-    terminal.wait_for("no call from 1 to 8");
+    terminal.wait_for("no call 99: the last is 8");
     terminal.press("\x1b");
     terminal.wait_for("Quit?");
     terminal.press("n");
@@ -255,6 +257,32 @@ fn every_end_restores_the_terminal() {
     let pid = rustix::process::Pid::from_child(&terminal.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
     terminal.ends_with(130);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell() {
+    let mut terminal = Terminal::open(24, 80);
+    terminal.wait_for("q quit");
+    terminal.press("\x1a");
+    let pid = rustix::process::Pid::from_child(&terminal.child);
+    let is_stopped = || {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).expect("it is there");
+        stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    while !(terminal.raw.contains(RESTORED) && is_stopped()) {
+        assert!(Instant::now() < end, "it does not stop: {:?}", terminal.raw);
+        terminal.look();
+    }
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("it is there");
+    terminal.wait_for("q quit");
+    terminal.press("g4\r");
+    terminal.wait_for("unfolds: 32");
+    terminal.raw.clear();
+    terminal.press("q");
+    terminal.ends_with(0);
 }
 
 #[test]

@@ -98,7 +98,8 @@ fn headline(replay: &Replay, first: &Played) -> String {
         let _ = write!(line, ", {} with another", tally.differences_count);
     }
     if tally.adopted > 0 {
-        let _ = write!(line, "; {} used but never mapped in the log", counted(tally.adopted, "address range"));
+        let _ =
+            write!(line, "; {} used but never mapped in the log", counted(tally.adopted, "address range"));
     }
     if !replay.finished {
         line.push_str(" (stopped)");

@@ -13,12 +13,18 @@ pub(super) enum Next {
     Quit,
     /// It was stopped.
     Stop,
+    /// The shell has the terminal until it says otherwise.
+    Suspend,
 }
 
 impl Stepper<'_> {
     pub(super) fn key(&mut self, key: KeyEvent) -> Next {
-        if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
-            return Next::Stop;
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            match key.code {
+                KeyCode::Char('c') => return Next::Stop,
+                KeyCode::Char('z') => return Next::Suspend,
+                _ => {}
+            }
         }
         self.message = None;
         match std::mem::replace(&mut self.prompt, Prompt::None) {
@@ -84,7 +90,10 @@ impl Stepper<'_> {
     fn jump(&mut self, text: &str) {
         match text.parse::<usize>() {
             Ok(call) if (1..=self.trace.detailed()).contains(&call) => self.go_to(call),
-            _ => self.message = Some(format!("`{text}`: no call from 1 to {}", self.trace.detailed())),
+            Ok(call) => {
+                self.message = Some(format!("no call {call}: the last is {}", self.trace.detailed()));
+            }
+            Err(_) => self.message = Some(format!("`{text}`: give a call's number")),
         }
     }
 

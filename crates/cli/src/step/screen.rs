@@ -16,7 +16,7 @@ const SUMS: usize = 2;
 const KEYS: &str = "←/→ call  ↑↓hjkl entry  Tab machine  s process  [ ] counters  ? help  q quit";
 const LEGEND: &str = "\
 An entry is two characters. What it allows:
-  ·  nothing: it is empty      r  reads
+  ·  nothing: it is empty      r  reads      blank: no VMA
   w  writes                    x  execution
   -  nothing: PROT_NONE        #  not present: swap, migration, marker
 Capitals and = are entries of a contiguous block.
@@ -28,7 +28,8 @@ Underlined: changed by this call. White on blue: where you are.
   Home End  first, last call   s  next process
   hjkl, arrows ↑ ↓  move       Tab  next machine
   PgUp PgDn  8 rows            ] [  scroll the counters
-  q  quit                      Esc  quit, but ask first";
+  q  quit                      Esc  quit, but ask first
+  Ctrl-Z  back to the shell, until `fg`";
 
 impl Stepper<'_> {
     pub(super) fn draw(&self, frame: &mut Frame<'_>) {
@@ -193,11 +194,8 @@ impl Pane<'_> {
             let mut spans = vec![Span::raw(format!("{start:<14} "))];
             for column in 0..self.stepper.columns {
                 let addr = start.add(column * self.page());
-                if addr >= end {
-                    break;
-                }
-                let outside = addr < vma.area.start;
-                spans.extend(if outside { [Span::raw(" "), Span::raw(" ")] } else { self.cell(addr) });
+                let is_mapped = vmas.iter().any(|vma| vma.area.start <= addr && addr < vma.area.end);
+                spans.extend(if is_mapped { self.cell(addr) } else { [Span::raw(" "), Span::raw(" ")] });
             }
             Line::from(spans)
         };

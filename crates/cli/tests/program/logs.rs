@@ -310,7 +310,10 @@ fn outputs_spare_what_was_read_and_each_other() {
     assert!(stderr(&output).contains("this is an input; refusing"), "{}", stderr(&output));
     assert_eq!(std::fs::read(&log).expect("it is there"), text);
     let rules = file("spared.toml", b"base = \"6.17\"\n[changes]\ncont_on_invalid = false\n");
-    refused(&["fuzz", "--cases", "1", "--kernel", &rules, "--emit-c", &rules], &["this is an input; refusing"]);
+    refused(
+        &["fuzz", "--cases", "1", "--kernel", &rules, "--emit-c", &rules],
+        &["this is an input; refusing"],
+    );
     refused(&["timeline", &log, "-o", "-", "--csv", "-"], &["two options name this file"]);
     let page = log.replace("spared.strace", "page.html");
     refused(&["timeline", &log, "-o", &page, "--csv", &page], &["two options name this file"]);
