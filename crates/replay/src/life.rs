@@ -18,6 +18,12 @@ const MAX_WAITING: usize = 1 << 16;
 /// Lines of tasks that the log does not introduce.
 const UNKNOWN: &str = "of processes whose beginning the log does not show";
 
+/// Lines of tasks that have ended.
+const ENDED: &str = "of processes that have ended";
+
+/// Lines where no task is left that could make another.
+const ANOTHER_RUN: &str = "after the last process of the log's first run had ended: give each run a log of its own";
+
 impl<O: Observer> Player<O> {
     /// Who made an entry. The first task of a log is the machine's process 1.
     pub(crate) fn caller(&mut self, entry: &LogEntry) -> Option<Caller> {
@@ -51,7 +57,7 @@ impl<O: Observer> Player<O> {
             let returned =
                 matches!(&entry.kind, LogEvent::Call(call) if call.outcome != LoggedOutcome::Unknown);
             if returned {
-                self.tally.skip("of processes that have ended");
+                self.tally.skip(if self.life.tasks.is_empty() { ANOTHER_RUN } else { ENDED });
             }
             return None;
         };
@@ -73,7 +79,9 @@ impl<O: Observer> Player<O> {
             self.tally.silent.remove(&known_as);
             return Some(());
         }
-        if self.life.waiting_count < MAX_WAITING {
+        if !of_perf && self.life.tasks.is_empty() {
+            self.tally.skip(ANOTHER_RUN);
+        } else if self.life.waiting_count < MAX_WAITING {
             self.life.waiting_count += 1;
             self.life.waiting.entry(pid).or_default().push(entry.clone());
         } else {

@@ -125,6 +125,11 @@ impl Tasks {
         }
     }
 
+    /// Whether every task has ended.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nameless.is_none() && self.numbered.is_empty()
+    }
+
     /// Whether a number is or was a task's.
     pub(crate) fn was_seen(&self, pid: u32) -> bool {
         self.numbered.contains_key(&pid) || self.gone.contains(&pid)
