@@ -29,6 +29,8 @@ pub use coverage::Coverage;
 pub(crate) use judge::result_is_right;
 pub(crate) use judge::{Judged, OnTrial};
 #[cfg(all(feature = "real", target_os = "linux"))]
+pub(crate) use model::is_modelled;
+#[cfg(all(feature = "real", target_os = "linux"))]
 pub(crate) use model::{Expected, Model, Page, State, says_protected};
 
 pub use emit::{c_program, scenario_file, scenario_text};
@@ -77,6 +79,14 @@ pub struct FuzzReport {
 pub fn program_of(seed: u64, case: u64, size: Size) -> Vec<Line> {
     let size = size.of_case(case);
     program(&bytes_of(seed, case, size), size).expect("the generator makes do with any bytes")
+}
+
+/// The same, of all calls, not only those that the model knows.
+#[cfg(all(feature = "real", target_os = "linux"))]
+pub(crate) fn program_of_all(seed: u64, case: u64, size: Size) -> Vec<Line> {
+    let size = size.of_case(case);
+    let bytes = bytes_of(seed, case, size);
+    program::program_of_all_calls(&bytes, size).expect("the generator makes do with any bytes")
 }
 
 /// The program about batches of a case.

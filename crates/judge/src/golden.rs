@@ -27,6 +27,9 @@ pub struct Golden {
     /// Memory of its machine in MiB; 512 where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_mib: Option<u64>,
+    /// Whether the bits of swap entries have their slots.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub slots: bool,
     /// The lines that ran.
     pub scenario: Vec<String>,
     /// Each call in the order it ran, loops unrolled; `dump`, `numa` and `time` left out.
@@ -94,7 +97,7 @@ pub struct GoldenEntry {
     pub level: u8,
     /// How many.
     pub n: u64,
-    /// The raw word without its frame number, in hex.
+    /// The raw word without its frame number, in hex; see [`Golden::slots`].
     pub bits: String,
     /// Number of the folio, by first appearance.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -164,8 +167,9 @@ impl Golden {
         let (name, arch, kernel) = (spaced(&self.name), spaced(&self.arch), spaced(&self.kernel));
         let scenario = self.scenario.iter().map(spaced).collect::<Vec<_>>().join(",\n  ");
         let memory = self.memory_mib.map_or_else(String::new, |mib| format!(" \"memory_mib\": {mib},\n"));
+        let slots = if self.slots { " \"slots\": true,\n" } else { "" };
         format!(
-            "{{\n \"name\": {name},\n \"arch\": {arch},\n \"kernel\": {kernel},\n{memory} \"scenario\": [\n  {scenario}\n ],\n \
+            "{{\n \"name\": {name},\n \"arch\": {arch},\n \"kernel\": {kernel},\n{memory}{slots} \"scenario\": [\n  {scenario}\n ],\n \
              \"calls\": [\n  {calls}\n ],\n \"dumps\": [\n{dumps}\n ]\n}}\n"
         )
     }
@@ -325,7 +329,7 @@ impl GoldenDump {
             start: format!("{:#x}", snapshot.start.get()),
             len: snapshot.end.since(snapshot.start),
             vmas: vmas.iter().map(GoldenVma::new).collect(),
-            entries: snapshot.runs.as_golden().iter().map(GoldenEntry::new).collect(),
+            entries: snapshot.runs.as_golden(false).iter().map(GoldenEntry::new).collect(),
         }
     }
 

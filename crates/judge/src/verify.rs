@@ -84,7 +84,7 @@ impl Recorded for Golden {
         let vmas: Vec<GoldenVma> = vmas.iter().map(GoldenVma::new).collect();
         let mut found = verdict::differing_vmas(&vmas, &golden.vmas);
         let wanted = golden.runs(snapshot, vm.words())?;
-        let got = snapshot.runs.as_golden();
+        let got = snapshot.runs.as_golden(self.slots);
         let differing = got.differences(&wanted, same_raw);
         found.extend(differing.iter().map(|difference| describe(vm, difference)));
         Ok(found)

@@ -199,9 +199,9 @@ impl Runs {
     }
 
     /// These runs without what a golden file does not know: what is exclusive, the pages behind software entries, and the bits
-    /// that hold frame numbers, of software entries too.
+    /// that hold frame numbers, of software entries too; but where it has the slots of swap entries, not theirs.
     #[must_use]
-    pub fn as_golden(&self) -> Self {
+    pub fn as_golden(&self, has_slots: bool) -> Self {
         let mut runs = self.emptied();
         let mut numbers = BTreeMap::new();
         for run in &self.all {
@@ -212,7 +212,8 @@ impl Runs {
                 ..page
             });
             let pagemap = run.pagemap.filter(|_| page.is_some());
-            let bits = run.bits & !run.pfn_mask;
+            let keeps_slot = has_slots && matches!(run.view, Some(PteView::Soft(leaf)) if leaf.is_swap());
+            let bits = if keeps_slot { run.bits } else { run.bits & !run.pfn_mask };
             runs.push(Run { page, pagemap, bits, view: None, ..*run }, self.end_of(run));
         }
         runs

@@ -3,9 +3,10 @@
 
 use crate::pages::Pages;
 use crate::vm_area::{FileId, ObjectId, Vma};
-use ptelab_pgtable::{FolioSpan, Pfn};
+use ptelab_pgtable::{FolioSpan, Pfn, SoftLeaf};
 use ptelab_uapi::{Errno, FileMode};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Whose pages an object keeps.
@@ -26,6 +27,8 @@ pub(crate) enum ObjectKind {
 struct Object {
     kind: ObjectKind,
     pages: BTreeMap<u64, Pfn>,
+    /// Pages of shared memory that are in swap, by page offset; they are not among the others.
+    swapped: BTreeMap<u64, SoftLeaf>,
     /// Its size, in pages; `None` where it is unknown. A mapping may be larger, but nothing is there.
     size: Option<u64>,
     /// VMAs that map it; a file or a segment that can be mapped again counts one.
@@ -54,7 +57,7 @@ pub(crate) struct Objects {
 impl Objects {
     /// A new object of so many pages, that one user has.
     pub(crate) fn new_object(&mut self, kind: ObjectKind, size: Option<u64>) -> ObjectId {
-        let object = Object { kind, pages: BTreeMap::new(), size, users: 1 };
+        let object = Object { kind, pages: BTreeMap::new(), swapped: BTreeMap::new(), size, users: 1 };
         if let Some(id) = self.free.pop() {
             self.all[id as usize] = object;
             return id;
@@ -65,7 +68,10 @@ impl Objects {
 
     /// The same objects with no page kept.
     pub(crate) fn without_pages(&self) -> Self {
-        let empty = |object: &Object| Object { pages: BTreeMap::new(), kind: object.kind.clone(), ..*object };
+        let empty = |object: &Object| {
+            let (pages, swapped) = (BTreeMap::new(), BTreeMap::new());
+            Object { pages, swapped, kind: object.kind.clone(), ..*object }
+        };
         let Self { all, holes, free, files, segments } = self;
         Self {
             all: all.iter().map(empty).collect(),
@@ -83,19 +89,22 @@ impl Objects {
         }
     }
 
-    /// One user less of an object; the last takes its pages along.
-    pub(crate) fn put(&mut self, pages: &mut Pages, id: Option<ObjectId>) {
-        let Some(id) = id else { return };
+    /// One user less of an object; the last takes its pages along. The slots of those that are in swap are for the caller to free.
+    #[must_use]
+    pub(crate) fn put(&mut self, pages: &mut Pages, id: Option<ObjectId>) -> Vec<SoftLeaf> {
+        let Some(id) = id else { return Vec::new() };
         let object = &mut self.all[id as usize];
         object.users -= 1;
         if object.users > 0 {
-            return;
+            return Vec::new();
         }
         self.free.push(id);
         self.segments.forget(id);
-        for head in std::mem::take(&mut self.all[id as usize].pages).into_values() {
+        let object = &mut self.all[id as usize];
+        for head in std::mem::take(&mut object.pages).into_values() {
             let_go(pages, head);
         }
+        std::mem::take(&mut object.swapped).into_values().collect()
     }
 
     /// An object forgets the page at an offset.
@@ -110,14 +119,34 @@ impl Objects {
         self.all[hole.object as usize].pages.range(hole.start..hole.end).map(|(_, &page)| page)
     }
 
-    /// Frees the pages of a hole.
-    pub(crate) fn punch(&mut self, pages: &mut Pages, hole: &Hole) {
-        let kept = &mut self.all[hole.object as usize].pages;
-        let mut gone = kept.split_off(&hole.start);
-        kept.append(&mut gone.split_off(&hole.end));
-        for head in gone.into_values() {
+    /// Frees the pages of a hole. The slots of those that are in swap are for the caller to free.
+    #[must_use]
+    pub(crate) fn punch(&mut self, pages: &mut Pages, hole: &Hole) -> Vec<SoftLeaf> {
+        let Object { pages: kept, swapped, .. } = &mut self.all[hole.object as usize];
+        for (_, head) in kept.extract_if(hole.start..hole.end, |_, _| true) {
             let_go(pages, head);
         }
+        swapped.extract_if(hole.start..hole.end, |_, _| true).map(|(_, slot)| slot).collect()
+    }
+
+    /// Whether an object is shared memory, which goes to swap (`shmem_mapping`).
+    pub(crate) fn is_shmem(&self, id: ObjectId) -> bool {
+        matches!(self.kind(id), ObjectKind::Anonymous | ObjectKind::Sysv(_))
+    }
+
+    /// The slot of a page of an object that is in swap.
+    pub(crate) fn swapped(&self, id: ObjectId, pgoff: u64) -> Option<SoftLeaf> {
+        self.all[id as usize].swapped.get(&pgoff).copied()
+    }
+
+    /// The slots of an object's pages in a range that are in swap.
+    pub(crate) fn swapped_in(&self, id: ObjectId, pgoffs: Range<u64>) -> impl Iterator<Item = SoftLeaf> {
+        self.all[id as usize].swapped.range(pgoffs).map(|(_, &slot)| slot)
+    }
+
+    /// A page of an object is in swap from now on.
+    pub(crate) fn set_swapped(&mut self, id: ObjectId, pgoff: u64, slot: SoftLeaf) {
+        self.all[id as usize].swapped.insert(pgoff, slot);
     }
 
     /// Whose pages an object keeps.
@@ -145,9 +174,17 @@ impl Objects {
         self.all[id as usize].pages.get(&pgoff).copied()
     }
 
-    /// Puts a page at an offset of an object, in the place of the one that is there.
+    /// Puts a page at an offset of an object, in the place of the one or of the slot that is there.
     pub(crate) fn set_page(&mut self, id: ObjectId, pgoff: u64, pfn: Pfn) {
-        self.all[id as usize].pages.insert(pgoff, pfn);
+        let Object { pages, swapped, .. } = &mut self.all[id as usize];
+        swapped.remove(&pgoff);
+        pages.insert(pgoff, pfn);
+    }
+
+    /// Keeps a page at an offset of an object from now on.
+    pub(crate) fn add_page(&mut self, pages: &mut Pages, (id, pgoff): (ObjectId, u64), page: FolioSpan) {
+        pages.set_cached(page, id, pgoff);
+        self.set_page(id, pgoff, page.head);
     }
 
     /// Opens a file by its path; the first to do so makes it. A size, in pages, replaces the one known before.
@@ -238,6 +275,7 @@ impl Segments {
 mod tests {
     use super::{ObjectKind, Objects};
     use crate::tables::tests::machine;
+    use ptelab_pgtable::{SoftFlags, SoftLeaf};
     use ptelab_uapi::{Errno, FileMode};
 
     #[test]
@@ -249,9 +287,11 @@ mod tests {
         pt.pages.set_cached(page, object, 2);
         objects.set_page(object, 2, page.head);
         objects.get(Some(object));
-        objects.put(&mut pt.pages, Some(object));
+        let slot = SoftLeaf { ty: 0, offset: 7, flags: SoftFlags::empty() };
+        objects.set_swapped(object, 3, slot);
+        assert_eq!(objects.put(&mut pt.pages, Some(object)), []);
         assert_eq!((objects.page(object, 2), pt.pages.used()), (Some(page.head), 1));
-        objects.put(&mut pt.pages, Some(object));
+        assert_eq!(objects.put(&mut pt.pages, Some(object)), [slot]);
         assert_eq!((objects.page(object, 2), pt.pages.used()), (None, 0));
         assert_eq!(objects.new_object(ObjectKind::Anonymous, None), object, "its number is used again");
     }

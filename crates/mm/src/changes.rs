@@ -1,21 +1,13 @@
 //! What differs in memory management from one kernel to the next. A new change is a row here, and a look at its field where it
 //! decides.
 
+mod probes;
+
 use ptelab_pgtable::changes;
 
 /// A fault that `check` plants ([`KernelRules::plants`](ptelab_pgtable::KernelRules::plants)), true in no kernel here: mremap keeps
 /// uffd-wp bits that nobody can lift any more. The mend is 0cef0bb836e3.
 pub const MREMAP_KEEPS_UFFD_WP: &str = "mremap_keeps_uffd_wp";
-
-/// It shows whether `MADV_DONTNEED` frees emptied tables.
-const RECLAIMED_TABLE: &str = r#"
-    mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-    memset(0x40000000, 7, 4K)
-    madvise(0x40000000, 2M, MADV_DONTNEED)
-    thp("2048kB", "always")
-    touch(0x40000000, 4K, WRITE)
-    dump(0x40000000, 2M, "a huge page, or a page in the old table")
-"#;
 
 changes! {
     /// The changes of memory management that hold in a kernel.
@@ -331,6 +323,21 @@ changes! {
         },
     }
 
+    /// Where `MREMAP_DONTUNMAP` moves a part of a locked VMA, only that part is unlocked, as a VMA of its own; before, all of it.
+    dontunmap_unlocks_part {
+        since: Turn::between("7.1", "7.2").also_in(&["6.12.117"]),
+        file: "mm/mremap.c, dontunmap_complete",
+        probe: Probe::Plays {
+            scenario: r#"
+                mmap(0x40000000, 256K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mlock(0x40000000, 256K)
+                mremap(0x40000000, 64K, 64K, MREMAP_MAYMOVE|MREMAP_FIXED|MREMAP_DONTUNMAP, 0x50000000)
+                dump(0x40000000, 256K, "one area, or two")
+            "#,
+            shows: Shows::Areas,
+        },
+    }
+
     /// `MREMAP_DONTUNMAP` takes `VM_ACCOUNT` from the VMA that it leaves behind.
     dontunmap_unaccounts {
         until: Turn::at("6.17").also_in(&["6.12.107"]),
@@ -474,7 +481,7 @@ changes! {
         since: Turn::between("6.12", "6.16"),
         file: "mm/pt_reclaim.c, try_to_free_pte",
         probe: Probe::Plays {
-            scenario: RECLAIMED_TABLE,
+            scenario: probes::RECLAIMED_TABLE,
             shows: Shows::Words,
         },
     }
@@ -484,7 +491,7 @@ changes! {
         since: Turn::at("7.0"),
         file: "mm/Kconfig, PT_RECLAIM",
         probe: Probe::Plays {
-            scenario: RECLAIMED_TABLE,
+            scenario: probes::RECLAIMED_TABLE,
             shows: Shows::Words,
         },
     }
@@ -555,13 +562,28 @@ changes! {
         until: Turn::at("6.18"),
         file: "mm/swapfile.c, cluster_alloc_swap_entry",
         probe: Probe::Plays {
-            scenario: r#"
-                swapon(64M)
-                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-                memset(0x40000000, 7, 8K)
-                madvise(0x40000000, 4K, MADV_PAGEOUT)
-                dump(0x40000000, 8K, "its slot")
-            "#,
+            scenario: probes::FRESH_CLUSTER,
+            shows: Shows::Words,
+        },
+    }
+
+    /// A cluster of swap slots that has become empty is filled again from its start by folios of the order that went there last.
+    swap_restarts_emptied_cluster {
+        since: Turn::between("6.12", "6.16"),
+        until: Turn::at("6.18"),
+        file: "mm/swapfile.c, swap_alloc_fast",
+        probe: Probe::Plays {
+            scenario: probes::EMPTIED_CLUSTER,
+            shows: Shows::Words,
+        },
+    }
+
+    /// A CPU takes swap slots for single pages 64 at a time, and gives them back so.
+    swap_slots_are_cached {
+        until: Turn::between("6.12", "6.16"),
+        file: "mm/swap_slots.c, folio_alloc_swap",
+        probe: Probe::Plays {
+            scenario: probes::CACHED_SLOTS,
             shows: Shows::Words,
         },
     }
@@ -572,17 +594,7 @@ changes! {
         since: Turn::between("6.12", "6.16"),
         file: "mm/swapfile.c, swap_alloc_fast",
         probe: Probe::Plays {
-            scenario: r#"
-                swapon(8K)
-                swapon(1M)
-                mmap(0x40000000, 12K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-                memset(0x40000000, 7, 8K)
-                madvise(0x40000000, 8K, MADV_PAGEOUT)
-                madvise(0x40000000, 8K, MADV_DONTNEED)
-                memset(0x40002000, 7, 4K)
-                madvise(0x40002000, 4K, MADV_PAGEOUT)
-                dump(0x40000000, 12K, "on the first device, or on the second")
-            "#,
+            scenario: probes::TWO_DEVICES,
             shows: Shows::Words,
         },
     }
@@ -592,18 +604,7 @@ changes! {
         until: Turn::at("7.0"),
         file: "mm/memory.c, do_swap_page",
         probe: Probe::Plays {
-            scenario: r#"
-                swapon(1M)
-                mmap(0x40000000, 8K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-                memset(0x40000000, 7, 4K)
-                madvise(0x40000000, 4K, MADV_PAGEOUT)
-                fork()
-                [pid 2] exit_group(0)
-                touch(0x40000000, 4K, READ)
-                mprotect(0x40000000, 8K, PROT_READ)
-                mprotect(0x40000000, 8K, PROT_READ|PROT_WRITE)
-                dump(0x40000000, 8K, "in again")
-            "#,
+            scenario: probes::LAST_ENTRY,
             shows: Shows::Words,
         },
     }
@@ -667,15 +668,7 @@ changes! {
         since: Turn::at("7.3").also_in(&["6.12.107"]),
         file: "mm/rmap.c, try_to_unmap_one",
         probe: Probe::Plays {
-            scenario: r#"
-                thp("2048kB", "always")
-                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-                memset(0x40000000, 7, 2M)
-                madvise(0x40000000, 2M, MADV_FREE)
-                touch(0x40000000, 4K, WRITE)
-                reclaim(0x40000000, 2M)
-                dump(0x40000000, 2M, "written to")
-            "#,
+            scenario: probes::READ_BACK,
             shows: Shows::Words,
         },
     }

@@ -4,6 +4,7 @@
 //! zeros. Nothing is written back.
 
 use crate::kernel::Kernel;
+use crate::shmem::shmem_swapin_folio;
 use crate::vm_area::{FileId, ObjectId};
 use ptelab_pgtable::{Arch, Event, FolioSpan, Pfn, TableMemory};
 use ptelab_uapi::{Errno, FileMode};
@@ -50,7 +51,7 @@ pub fn pwrite<A: Arch, H: TableMemory>(
     Ok(())
 }
 
-/// The page at an offset of an object, made if it is not there.
+/// The page at an offset of an object, read from swap or made if it is not there.
 pub(crate) fn object_page_or_new<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     id: ObjectId,
@@ -59,11 +60,13 @@ pub(crate) fn object_page_or_new<A: Arch, H: TableMemory>(
     if let Some(pfn) = k.objects.page(id, pgoff) {
         return Ok(pfn);
     }
+    if let Some(slot) = k.objects.swapped(id, pgoff) {
+        return shmem_swapin_folio(k, (id, pgoff), slot);
+    }
     let span = k.pt.alloc_folio(0).ok_or(Errno::ENOMEM)?;
     let pfn = span.head;
     k.pt.hw.event(Event::PagesZeroed(1));
     k.pt.pages.fill(pfn, 1, 0);
-    k.pt.pages.set_cached(span, id, pgoff);
-    k.objects.set_page(id, pgoff, pfn);
+    k.objects.add_page(&mut k.pt.pages, (id, pgoff), span);
     Ok(pfn)
 }

@@ -55,6 +55,7 @@ mod process_madvise;
 mod rmap;
 mod settings;
 mod shm;
+mod shmem;
 mod stack;
 mod swapfile;
 mod tables;

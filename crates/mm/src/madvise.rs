@@ -19,6 +19,7 @@ use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
 use crate::mseal::check_madvise;
 use crate::pkeys::arch_vma_access_permitted;
+use crate::shmem::shmem_swapin_range;
 use crate::vm_area::Vma;
 use crate::vma::vma_modify_flags;
 use ptelab_pgtable::{Access, Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
@@ -85,10 +86,12 @@ fn madvise_vma<A: Arch, H: TableMemory>(
 
 /// What files have is in memory already.
 fn madvise_willneed<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, vma: &Vma, range: Range) {
-    if vma.is_anonymous() {
-        read_swap_cache(k, mm, vma, range);
-        k.pt.pages.lru_add_drain();
+    match vma.object {
+        None => read_swap_cache(k, mm, vma, range),
+        Some(object) if k.objects.is_shmem(object) => shmem_swapin_range(k, vma, object, range),
+        Some(_) => return,
     }
+    k.pt.pages.lru_add_drain();
 }
 
 /// The flags of a VMA after advice that is only about flags.

@@ -1,6 +1,5 @@
 //! Memory that failed (`mm/memory-failure.c`, 7.3).
 
-use crate::address_space::ObjectKind;
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
@@ -25,9 +24,8 @@ pub fn page_to_fail<A: Arch, H: TableMemory>(
     let pt = &mut k.pt;
     let page = present_page_at(pt, mm, addr).ok_or(Errno::EFAULT)?;
     let folio = pt.hw.page_folio(page);
-    let of_memory = |object| matches!(k.objects.kind(object), ObjectKind::Anonymous | ObjectKind::Sysv(_));
-    if pt.pages.is_zero_page(page) || pt.pages.is_anon(folio) || pt.pages.object(folio).is_some_and(of_memory)
-    {
+    let of_memory = pt.pages.object(folio).is_some_and(|object| k.objects.is_shmem(object));
+    if pt.pages.is_zero_page(page) || pt.pages.is_anon(folio) || of_memory {
         Ok((page, folio))
     } else {
         Err(Errno::EOPNOTSUPP)

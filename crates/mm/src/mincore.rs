@@ -57,5 +57,9 @@ fn page_in_core<A: Arch, H: TableMemory>(k: &Kernel<A, H>, mm: &Mm, vma: &Vma, a
         }
     };
     let pgoff = vma.pgoff_of(addr, A::PAGE_SHIFT);
-    mapped || vma.object.is_some_and(|object| k.objects.page(object, pgoff).is_some())
+    let is_cached = |object| {
+        let in_swap_cache = |slot| k.swap.cached(slot).is_some();
+        k.objects.page(object, pgoff).is_some() || k.objects.swapped(object, pgoff).is_some_and(in_swap_cache)
+    };
+    mapped || vma.object.is_some_and(is_cached)
 }

@@ -12,7 +12,7 @@ use crate::tables::walk::PmdState;
 use crate::userfaultfd::userfaultfd_reset;
 use crate::util::charge;
 use crate::vm_area::{LOCKED_MASK, Userfaultfd, Vma};
-use crate::vma::{extend_vma, hold, insert_vma};
+use crate::vma::{extend_vma, hold, insert_vma, isolate};
 use ptelab_pgtable::{Arch, Fpb, Level, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags, marker};
 use ptelab_uapi::{Errno, MremapFlags};
 
@@ -313,6 +313,11 @@ fn copy_vma<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, vma: &Vm
 
 /// The source of a move stays, but empty. If all of a VMA moved, it drops its anon_vmas.
 fn dontunmap_complete<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, r: &Remap) {
+    let is_locked = |vma: &Vma| vma.flags.intersects(LOCKED_MASK);
+    if k.pt.rules.dontunmap_unlocks_part && mm.vmas.find(r.addr).is_some_and(is_locked) {
+        // Where there can be no more VMAs, all of it is unlocked.
+        let _ = isolate(k, mm, r.addr, r.old_end());
+    }
     let vma = mm.vmas.find(r.addr).expect("it stays mapped").clone();
     let kept = mm.vmas.at_mut(vma.start);
     kept.flags -= LOCKED_MASK;

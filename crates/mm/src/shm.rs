@@ -4,6 +4,7 @@ use crate::address_space::{ObjectKind, Segment, ShmId};
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::mmap::{Request, do_mmap, unmap_range};
+use crate::shmem::shmem_free_swap;
 use crate::vm_area::{FileId, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use ptelab_uapi::{Errno, FileMode, MapFlags, Prot, ShmFlags};
@@ -137,7 +138,8 @@ pub fn shm_rmid<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, id: ShmId) -> Res
     segment.key = IPC_PRIVATE;
     if !std::mem::replace(&mut segment.removed, true) {
         let object = segment.object;
-        k.objects.put(&mut k.pt.pages, Some(object));
+        let swapped = k.objects.put(&mut k.pt.pages, Some(object));
+        shmem_free_swap(k, &swapped);
     }
     Ok(())
 }

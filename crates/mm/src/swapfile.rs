@@ -3,16 +3,18 @@
 //! A device is a disk in memory, read and written at once: what is written leaves memory in the same call, and nothing is
 //! read ahead.
 
+mod clusters;
+mod slots_cache;
+
 use crate::changes::Rules;
 use crate::content::Saved;
 use crate::pages::Pages;
 use crate::tables::PageTables;
+use clusters::{Clusters, ORDERS};
 use ptelab_pgtable::{Arch, FolioSpan, Pfn, SoftFlags, SoftLeaf, TableMemory, swp_type};
 use ptelab_uapi::Errno;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Log2 of the pages of the largest folio that is swapped whole, plus one.
-const ORDERS: usize = 16;
+use slots_cache::SlotsCache;
+use std::collections::BTreeMap;
 
 /// One slot in use.
 #[derive(Clone, Debug)]
@@ -26,141 +28,32 @@ struct Slot {
     cached: Option<Pfn>,
 }
 
-/// Adjacent slots, used for folios of one order at a time.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cluster {
-    used: u64,
-    order: u8,
-}
-
 /// One device.
 #[derive(Clone, Debug)]
 struct Device {
-    slots: u64,
-    cluster_size: u64,
+    clusters: Clusters,
+    /// What its slots hold.
     used: BTreeMap<u64, Slot>,
-    /// Slots that were ever used.
-    clusters: Vec<Cluster>,
-    /// Order and number of clusters that may have room.
-    open: BTreeSet<(u8, u64)>,
-    /// Clusters that were used and are empty again.
-    empty: BTreeSet<u64>,
-    /// The cluster that the next folio of each order tries first.
-    next: [Option<u64>; ORDERS],
-}
-
-impl Device {
-    fn new(slots: u64, cluster_size: u64) -> Self {
-        // The first slot is the header's.
-        let header = Cluster { used: 1, order: 0 };
-        let open = [(0, 0)].into();
-        let (clusters, empty) = (vec![header], BTreeSet::new());
-        Self { slots, cluster_size, used: BTreeMap::new(), clusters, open, empty, next: [None; ORDERS] }
-    }
-
-    /// The first of `1 << order` free slots, aligned to that: where the last of this order was taken, else in a cluster that is in
-    /// use for this order, or one that is not in use, in the order that `fresh_first` says.
-    fn find(&mut self, order: u8, fresh_first: bool) -> Option<u64> {
-        if let Some(found) = self.find_next(order) {
-            return Some(found);
-        }
-        let found = if fresh_first {
-            self.find_fresh(order).or_else(|| self.find_open(order))
-        } else {
-            self.find_open(order).or_else(|| self.find_fresh(order))
-        };
-        if order > 0 {
-            return found;
-        }
-        let mut clusters = 0..self.clusters.len() as u64;
-        found.or_else(|| clusters.find_map(|cluster| self.find_in(cluster, cluster * self.cluster_size, 0)))
-    }
-
-    /// Free slots behind those that were taken last for this order, in their cluster.
-    fn find_next(&self, order: u8) -> Option<u64> {
-        let at = self.next[usize::from(order)]?;
-        self.find_in(at / self.cluster_size, at, order)
-    }
-
-    fn find_open(&mut self, order: u8) -> Option<u64> {
-        while let Some(&(_, cluster)) = self.open.range((order, 0)..=(order, u64::MAX)).next() {
-            let found = self.find_in(cluster, cluster * self.cluster_size, order);
-            if found.is_some() {
-                return found;
-            }
-            self.open.remove(&(order, cluster));
-        }
-        None
-    }
-
-    fn find_fresh(&mut self, order: u8) -> Option<u64> {
-        let next = self.clusters.len() as u64;
-        let cluster = if next * self.cluster_size < self.slots {
-            self.clusters.push(Cluster::default());
-            next
-        } else {
-            self.empty.pop_first()?
-        };
-        self.clusters[cluster as usize].order = order;
-        self.open.insert((order, cluster));
-        self.find_in(cluster, cluster * self.cluster_size, order)
-    }
-
-    /// Free slots in one cluster, from `at` on.
-    fn find_in(&self, cluster: u64, at: u64, order: u8) -> Option<u64> {
-        let n = 1 << order;
-        let Cluster { order: of, used, .. } = self.clusters[cluster as usize];
-        let end = ((cluster + 1) * self.cluster_size).min(self.slots);
-        let has_room = used + n <= end - cluster * self.cluster_size;
-        let of_order = has_room && (of == order || order == 0);
-        let mut first = at.max(1).next_multiple_of(n);
-        while of_order && first + n <= end {
-            match self.used.range(first..first + n).next_back() {
-                None => return Some(first),
-                Some((&last, _)) => first = (last + 1).next_multiple_of(n),
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, first: u64, order: u8) {
-        let n = 1u64 << order;
-        self.clusters[(first / self.cluster_size) as usize].used += n;
-        let past = first + n;
-        let same = past / self.cluster_size == first / self.cluster_size;
-        self.next[usize::from(order)] = same.then_some(past);
-    }
-
-    /// Frees a slot that no entry names.
-    fn free(&mut self, at: u64) {
-        self.used.remove(&at);
-        let number = at / self.cluster_size;
-        let cluster = &mut self.clusters[number as usize];
-        cluster.used -= 1;
-        if cluster.used > 0 {
-            self.open.insert((cluster.order, number));
-        } else {
-            self.open.remove(&(cluster.order, number));
-            self.empty.insert(number);
-            self.next
-                .iter_mut()
-                .filter(|next| next.is_some_and(|at| at / self.cluster_size == number))
-                .for_each(|next| *next = None);
-        }
-    }
 }
 
 /// All swap of a machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Swap {
+    rules: Rules,
     devices: Vec<Device>,
     /// The device that the last folio of each order went to.
     last: [u8; ORDERS],
     /// The pages of the swap cache and the slots that they are of.
     cache: BTreeMap<Pfn, SoftLeaf>,
+    ahead: SlotsCache,
 }
 
 impl Swap {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        let (rules, last) = (rules.clone(), [0; ORDERS]);
+        Self { rules, devices: Vec::new(), last, cache: BTreeMap::new(), ahead: SlotsCache::default() }
+    }
+
     fn device(&self, leaf: SoftLeaf) -> &Device {
         &self.devices[usize::from(leaf.ty)]
     }
@@ -212,7 +105,8 @@ impl Swap {
         if self.devices.len() >= usize::from(swp_type::HWPOISON) {
             return Err(Errno::EPERM);
         }
-        self.devices.push(Device::new(slots, 1 << A::PMD_ORDER));
+        self.devices
+            .push(Device { clusters: Clusters::new(slots, 1 << A::PMD_ORDER), used: BTreeMap::new() });
         Ok(())
     }
 
@@ -237,14 +131,9 @@ impl Swap {
 
     /// Slots for a folio, one after the other, with its contents; the entry of the first. `None` where no device has room for
     /// it in one piece (`folio_alloc_swap`).
-    pub(crate) fn folio_alloc_swap(
-        &mut self,
-        pages: &Pages,
-        folio: FolioSpan,
-        rules: &Rules,
-    ) -> Option<SoftLeaf> {
+    pub(crate) fn folio_alloc_swap(&mut self, pages: &Pages, folio: FolioSpan) -> Option<SoftLeaf> {
         let nr = folio.nr_pages();
-        let first = self.slot_of(folio).or_else(|| self.take(folio.order as u8, rules))?;
+        let first = self.slot_of(folio).or_else(|| self.take(folio.order as u8))?;
         let zero = (0..nr as u64).all(|i| pages.is_zero_filled(folio.head.add(i)));
         for (leaf, i) in first.slots(nr).zip(0..) {
             let used = &mut self.devices[usize::from(leaf.ty)].used;
@@ -257,26 +146,22 @@ impl Swap {
     }
 
     /// Free slots for a folio, the first of them.
-    fn take(&mut self, order: u8, rules: &Rules) -> Option<SoftLeaf> {
-        let (ty, first) = self.swap_alloc(order, rules)?;
-        self.devices[usize::from(ty)].take(first, order);
-        Some(SoftLeaf { ty, offset: first, flags: SoftFlags::empty() })
+    fn take(&mut self, order: u8) -> Option<SoftLeaf> {
+        if order == 0 && self.rules.swap_slots_are_cached {
+            let (is_active, given_up) = self.ahead.is_active(self.free_slots());
+            self.give_back(given_up);
+            if is_active {
+                let Self { rules, devices, ahead, last, .. } = self;
+                return ahead.take(|on| swap_alloc(rules, devices, last, 0, on));
+            }
+        }
+        swap_alloc(&self.rules, &mut self.devices, &mut self.last, order, None)
     }
 
-    /// Slots of the device that the last of this order came from, as long as its cluster has room, else of the first device that has any
-    /// (`swap_alloc_fast`, `swap_alloc_slow`).
-    fn swap_alloc(&mut self, order: u8, rules: &Rules) -> Option<(u8, u64)> {
-        let last = &mut self.last[usize::from(order)];
-        if rules.swap_stays_on_device
-            && let Some(first) = self.devices.get(usize::from(*last))?.find_next(order)
-        {
-            return Some((*last, first));
+    fn give_back(&mut self, slots: Vec<SoftLeaf>) {
+        for slot in slots {
+            self.devices[usize::from(slot.ty)].clusters.free(slot.offset);
         }
-        let mut devices = self.devices.iter_mut().zip(0..);
-        let found = devices
-            .find_map(|(device, ty)| Some((ty, device.find(order, rules.swap_prefers_fresh_clusters)?)))?;
-        *last = found.0;
-        Some(found)
     }
 
     /// One more entry names a slot (`swap_dup_entry_direct`).
@@ -299,19 +184,42 @@ impl Swap {
         }
     }
 
-    /// Frees a slot that neither an entry names nor the swap cache.
-    fn free_if_unused(&mut self, leaf: SoftLeaf) {
+    /// Whether neither an entry names a slot nor the swap cache.
+    fn is_unused(&self, leaf: SoftLeaf) -> bool {
         let slot = self.slot(leaf);
-        if slot.count == 0 && slot.cached.is_none() {
-            self.devices[usize::from(leaf.ty)].free(leaf.offset);
+        slot.count == 0 && slot.cached.is_none()
+    }
+
+    fn free_if_unused(&mut self, leaf: SoftLeaf) {
+        if self.is_unused(leaf) {
+            self.devices[usize::from(leaf.ty)].used.remove(&leaf.offset);
+            let free_now = self.ahead.free(leaf);
+            self.give_back(free_now);
+        }
+    }
+
+    /// Frees slots one after the other at once, where all are unused; else those that are.
+    fn free_together(&mut self, first: SoftLeaf, nr: usize) {
+        let is_together = self.devices[usize::from(first.ty)].clusters.are_together(first.offset, nr as u64);
+        if nr > 1 && is_together && first.slots(nr).all(|leaf| self.is_unused(leaf)) {
+            for leaf in first.slots(nr) {
+                let device = &mut self.devices[usize::from(leaf.ty)];
+                device.used.remove(&leaf.offset);
+                device.clusters.free(leaf.offset);
+            }
+        } else {
+            first.slots(nr).for_each(|leaf| self.free_if_unused(leaf));
         }
     }
 
     /// Whether more than half of all slots are in use.
     pub(crate) fn vm_swap_full(&self) -> bool {
-        // The first slot of each is the header's.
-        let all: u64 = self.devices.iter().map(|device| device.slots - 1).sum();
-        (all - self.used()) * 2 < all
+        let all: u64 = self.devices.iter().map(|device| device.clusters.all()).sum();
+        self.free_slots() * 2 < all
+    }
+
+    fn free_slots(&self) -> u64 {
+        self.devices.iter().map(|device| device.clusters.all() - device.clusters.used()).sum()
     }
 
     /// A folio leaves the swap cache if it is there and no entry names its slots, which are free then (`folio_free_swap`).
@@ -331,14 +239,30 @@ impl Swap {
         }
     }
 
-    /// One entry less for each of `nr` slots one after the other.
-    pub(crate) fn put_batch<A: Arch, H: TableMemory>(
+    /// One entry less for each of `nr` slots one after the other, whose pages are in memory now (`swap_free_nr`).
+    pub(crate) fn swap_free_nr<A: Arch, H: TableMemory>(
         &mut self,
         pt: &mut PageTables<A, H>,
         first: SoftLeaf,
         nr: usize,
     ) {
         first.slots(nr).for_each(|leaf| self.put(pt, leaf));
+    }
+
+    /// The same for slots whose entries are taken away (`free_swap_and_cache_nr`).
+    pub(crate) fn put_batch<A: Arch, H: TableMemory>(
+        &mut self,
+        pt: &mut PageTables<A, H>,
+        first: SoftLeaf,
+        nr: usize,
+    ) {
+        let is_last = |leaf: SoftLeaf| matches!(self.slot(leaf), Slot { count: 1, cached: None, .. });
+        if first.slots(nr).all(is_last) {
+            first.slots(nr).for_each(|leaf| self.slot_mut(leaf).count = 0);
+            self.free_together(first, nr);
+        } else {
+            self.swap_free_nr(pt, first, nr);
+        }
     }
 
     /// Keeps a folio, as what its slots hold, for the other entries that name them.
@@ -368,11 +292,11 @@ impl Swap {
     pub(crate) fn cache_del(&mut self, pages: &mut Pages, folio: FolioSpan) -> bool {
         let Some(first) = self.cache_take(pages, folio) else { return false };
         pages.free_unused(folio);
-        first.slots(folio.nr_pages()).for_each(|leaf| self.free_if_unused(leaf));
+        self.free_together(first, folio.nr_pages());
         true
     }
 
-    fn cache_take(&mut self, pages: &mut Pages, folio: FolioSpan) -> Option<SoftLeaf> {
+    pub(crate) fn cache_take(&mut self, pages: &mut Pages, folio: FolioSpan) -> Option<SoftLeaf> {
         let first = self.slot_of(folio)?;
         for (leaf, i) in first.slots(folio.nr_pages()).zip(0..) {
             self.slot_mut(leaf).cached = None;
@@ -381,6 +305,33 @@ impl Swap {
         pages.uncache(folio);
         Some(first)
     }
+}
+
+/// Slots of the device that the last of this order came from, as long as its cluster has room, else of the first device that has any
+/// (`swap_alloc_fast`, `swap_alloc_slow`); those of a large folio of no other than the first. Only of one device, where that is said.
+fn swap_alloc(
+    rules: &Rules,
+    devices: &mut [Device],
+    last: &mut [u8; ORDERS],
+    order: u8,
+    on: Option<u8>,
+) -> Option<SoftLeaf> {
+    let last = &mut last[usize::from(order)];
+    let leaf = |ty, offset| SoftLeaf { ty, offset, flags: SoftFlags::empty() };
+    if rules.swap_stays_on_device
+        && let Some(first) = devices.get_mut(usize::from(*last))?.clusters.alloc_next(order, rules)
+    {
+        return Some(leaf(*last, first));
+    }
+    let has_room =
+        |(device, ty): &(&mut Device, u8)| device.clusters.has_room() && on.is_none_or(|on| on == *ty);
+    let tried = if order == 0 { usize::MAX } else { 1 };
+    let (ty, first) = devices.iter_mut().zip(0..).filter(has_room).take(tried).find_map(|(device, ty)| {
+        let next = if rules.swap_stays_on_device { None } else { device.clusters.alloc_next(order, rules) };
+        Some((ty, next.or_else(|| device.clusters.alloc(order, rules))?))
+    })?;
+    *last = ty;
+    Some(leaf(ty, first))
 }
 
 #[cfg(test)]
@@ -396,7 +347,8 @@ mod tests {
 
     #[test]
     fn devices_have_limits() {
-        let mut swap = Swap::default();
+        let (pt, _) = machine();
+        let mut swap = Swap::new(&pt.rules);
         assert_eq!(swap.swapon(&Generic, 2 * PAGE - 1), Err(Errno::EINVAL));
         assert_eq!(swap.swapon(&Generic, u64::MAX), Err(Errno::EINVAL));
         let added = (0..100).take_while(|_| swap.swapon(&Generic, 2 * PAGE).is_ok()).count();
@@ -407,12 +359,12 @@ mod tests {
     #[test]
     fn a_slot_lives_as_long_as_entries_name_it() {
         let (mut pt, _) = machine();
-        let mut swap = Swap::default();
+        let mut swap = Swap::new(&pt.rules);
         let folio = pt.alloc_folio(2).expect("there is memory");
-        assert!(swap.folio_alloc_swap(&pt.pages, folio, &pt.rules).is_none(), "there is no device");
+        assert!(swap.folio_alloc_swap(&pt.pages, folio).is_none(), "there is no device");
         swap.swapon(&Generic, 2048 * PAGE).expect("large enough");
         pt.pages.write(folio.head.add(3), 7, 1, 42);
-        let first = swap.folio_alloc_swap(&pt.pages, folio, &pt.rules).expect("there is room");
+        let first = swap.folio_alloc_swap(&pt.pages, folio).expect("there is room");
         assert_eq!(first.offset % 4, 0, "in one piece, aligned");
         let last = SoftLeaf { offset: first.offset + 3, ..first };
         swap.dup(last);
@@ -428,10 +380,10 @@ mod tests {
     #[test]
     fn the_swap_cache_keeps_a_slot_while_its_page_is_mapped() {
         let (mut pt, _) = machine();
-        let mut swap = Swap::default();
+        let mut swap = Swap::new(&pt.rules);
         swap.swapon(&Generic, 8 * PAGE).expect("large enough");
         let page = pt.alloc_folio(0).expect("there is memory");
-        let slot = swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room");
+        let slot = swap.folio_alloc_swap(&pt.pages, page).expect("there is room");
         swap.dup(slot);
         swap.cache_add(&mut pt.pages, slot, page);
         pt.pages.map(page, page.head, MapLevel::Ptes(1), 1);
@@ -447,16 +399,15 @@ mod tests {
         for (stays, third) in [(true, 1), (false, 0)] {
             let (mut pt, _) = machine();
             pt.rules.swap_stays_on_device = stays;
-            let mut swap = Swap::default();
+            let mut swap = Swap::new(&pt.rules);
             swap.swapon(&Generic, 2 * PAGE).expect("one slot");
             swap.swapon(&Generic, 8 * PAGE).expect("seven");
             let page = pt.alloc_folio(0).expect("there is memory");
-            let slots =
-                [0, 1].map(|_| swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room"));
+            let slots = [0, 1].map(|_| swap.folio_alloc_swap(&pt.pages, page).expect("there is room"));
             assert_eq!(slots.map(|slot| slot.ty), [0, 1], "the first device is full");
             swap.dup(slots[0]);
             swap.put(&mut pt, slots[0]);
-            let slot = swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room");
+            let slot = swap.folio_alloc_swap(&pt.pages, page).expect("there is room");
             assert_eq!(slot.ty, third);
         }
     }
@@ -464,12 +415,12 @@ mod tests {
     #[test]
     fn a_large_folio_needs_one_piece() {
         let (mut pt, _) = machine();
-        let mut swap = Swap::default();
+        let mut swap = Swap::new(&pt.rules);
         swap.swapon(&Generic, 8 * PAGE).expect("large enough");
         let (small, large) = (pt.alloc_folio(0).expect("memory"), pt.alloc_folio(3).expect("memory"));
-        let slot = swap.folio_alloc_swap(&pt.pages, small, &pt.rules).expect("there is room");
+        let slot = swap.folio_alloc_swap(&pt.pages, small).expect("there is room");
         assert_eq!(slot.offset, 1, "the first slot is the header's");
-        assert!(swap.folio_alloc_swap(&pt.pages, large, &pt.rules).is_none());
+        assert!(swap.folio_alloc_swap(&pt.pages, large).is_none());
         swap.dup(slot);
         swap.put(&mut pt, slot);
         assert_eq!((swap.swap_count(slot), swap.used()), (None, 0));

@@ -4,7 +4,6 @@
 //! [`uffd_wp`] is what lets the next one through. A process has one userfaultfd for each set of features that it
 //! asks for. What only another mode than write protection does (missing pages, minor faults) is not there.
 
-use crate::address_space::ObjectKind;
 use crate::cause;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
@@ -194,8 +193,7 @@ fn vma_can_userfault<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma, featu
 
 /// Whether a VMA maps no file: anonymous memory or a segment, private or shared.
 pub(crate) fn is_anon_or_shmem<A: Arch, H: TableMemory>(k: &Kernel<A, H>, vma: &Vma) -> bool {
-    vma.object
-        .is_none_or(|object| matches!(k.objects.kind(object), ObjectKind::Anonymous | ObjectKind::Sysv(_)))
+    vma.object.is_none_or(|object| k.objects.is_shmem(object))
 }
 
 /// Registers a range of one VMA, or ends its registration. First writes to shared memory must fault from then on, so its

@@ -8,6 +8,7 @@ use crate::mm_inline::zap_install_uffd_wp_if_needed;
 use crate::mm_types::Mm;
 use crate::pages::{MapLevel, MmId};
 use crate::rmap::{Mapped, folio_addresses, folio_entries};
+use crate::shmem::shmem_writeout;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
@@ -28,7 +29,8 @@ pub(crate) fn reclaim_pages<A: Arch, H: TableMemory>(
     k.pt.tlb_finish(&mut tlb);
 }
 
-/// A folio that fits swap only in pieces is split. Pages of files and of shared memory stay with those, and nobody maps them then.
+/// A folio that fits swap only in pieces is split. Pages of files stay with those, and nobody maps them then; those of shared memory go
+/// to swap.
 fn pageout<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -74,7 +76,7 @@ fn pageout<A: Arch, H: TableMemory>(
 }
 
 fn folio_alloc_swap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, folio: FolioSpan) -> Option<SoftLeaf> {
-    k.swap.folio_alloc_swap(&k.pt.pages, folio, &k.pt.rules)
+    k.swap.folio_alloc_swap(&k.pt.pages, folio)
 }
 
 /// A page that a split left unmapped, such as one of zeros, gets a slot like the others, which is free again with the page.
@@ -140,8 +142,8 @@ pub fn me_swapcache_clean<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, page: F
     k.swap.cache_del(&mut k.pt.pages, page)
 }
 
-/// Takes away a page's mappings in `mm`, as its object still has it. One that nobody wrote to is dropped (`shrink_folio_list`, of the
-/// page cache).
+/// Takes away a page's mappings in `mm`, as its object still has it. One that nobody wrote to is dropped, one of shared memory is
+/// written to swap (`shrink_folio_list`, of the page cache).
 fn unmap_cached<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -162,8 +164,13 @@ fn unmap_cached<A: Arch, H: TableMemory>(
         }
     }
     let (object, pgoff) = pt.pages.owner(folio);
-    if !pt.pages.is_dirty(folio) && pt.pages.folio_mapcount(folio) == 0 {
+    if pt.pages.folio_mapcount(folio) > 0 {
+        return;
+    }
+    if !pt.pages.is_dirty(folio) {
         k.objects.drop_page(&mut pt.pages, object, pgoff);
+    } else if k.objects.is_shmem(object) {
+        shmem_writeout(k, folio);
     }
 }
 

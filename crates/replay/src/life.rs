@@ -22,7 +22,8 @@ const UNKNOWN: &str = "of processes whose beginning the log does not show";
 const ENDED: &str = "of processes that have ended";
 
 /// Lines where no task is left that could make another.
-const ANOTHER_RUN: &str = "after the last process of the log's first run had ended: give each run a log of its own";
+const ANOTHER_RUN: &str =
+    "after the last process of the log's first run had ended: give each run a log of its own";
 
 impl<O: Observer> Player<O> {
     /// Who made an entry. The first task of a log is the machine's process 1.

@@ -320,7 +320,7 @@ fn select<T: Clone + PartialEq>(
         if name == "all" {
             return Err(SelectError::All(names.to_owned()));
         }
-        if name.is_empty() {
+        if name.is_empty() && names.contains(',') {
             return Err(SelectError::Empty(names.to_owned()));
         }
         let found = find(name)?;

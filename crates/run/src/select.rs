@@ -54,9 +54,10 @@ pub fn choose_from(name: &str, names: &[&'static str]) -> String {
     hint.map_or_else(|| "choose from".to_owned(), |hint| format!("{hint} Choose from"))
 }
 
-/// The same for kernels. The number of another release is no slip of the pen.
+/// The same for kernels. A release newer than all of them is no slip of the pen.
 fn choose_kernel(name: &str) -> String {
-    let names = if Release::parse(name).is_some() { Vec::new() } else { kernel_names() };
+    let is_newer = |release| KernelRules::ALL.iter().all(|known| known.release < release);
+    let names = if Release::parse(name).is_some_and(is_newer) { Vec::new() } else { kernel_names() };
     choose_from(name, &names)
 }
 

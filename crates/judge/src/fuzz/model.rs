@@ -399,6 +399,20 @@ impl Model {
     }
 }
 
+/// Whether the model knows what a call does. Of the others, kernels and the emulator are held against each other only.
+pub(crate) const fn is_modelled(call: &Call) -> bool {
+    !matches!(
+        call,
+        Call::Mlock { .. }
+            | Call::Mlock2 { .. }
+            | Call::Mlockall { .. }
+            | Call::Mseal { .. }
+            | Call::PkeyAlloc { .. }
+            | Call::PkeyMprotect { .. }
+            | Call::Madvise { advice: Advice::REMOVE, .. }
+    )
+}
+
 /// The machine's word of one process's pages.
 type WordOf<'a> = &'a dyn Fn(u64) -> PteView;
 

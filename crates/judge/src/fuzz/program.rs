@@ -2,10 +2,11 @@
 //!
 //! `fuzz`, the tests with proptest and the fuzz target draw from here. A new call is a new arm of [`Writer::call`].
 
+use super::model::is_modelled;
 use arbitrary::{Result, Unstructured};
 use ptelab_machine::{
-    Access, Advice, Call, Level, MapFlags, MremapFlags, PageCategories, PmScanFlags, Prot, Shape, Switch,
-    ThpKey, ThpMode, UffdFeatures,
+    Access, Advice, Call, Level, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, PageCategories,
+    PkeyRights, PmScanFlags, Prot, Shape, Switch, ThpKey, ThpMode, UffdFeatures,
 };
 use ptelab_scenario::Line;
 
@@ -96,6 +97,17 @@ const ADVICE: [Advice; 15] = [
     Advice::GUARD_REMOVE,
 ];
 
+/// Advice that VMAs remember, or that brings in what is in swap.
+const OF_VMAS: [Advice; 7] = [
+    Advice::NORMAL,
+    Advice::RANDOM,
+    Advice::SEQUENTIAL,
+    Advice::WILLNEED,
+    Advice::DONTDUMP,
+    Advice::DODUMP,
+    Advice::REMOVE,
+];
+
 /// What a program has beside mappings, protections and forks: programs that do everything meet little of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Theme {
@@ -107,12 +119,14 @@ pub(super) enum Theme {
     Moving,
     /// Write protection by userfaultfd, and scans of it.
     Userfaultfd,
+    /// Memory is locked, sealed, given keys and advice that only its VMA remembers.
+    Locking,
     /// All of it.
     All,
 }
 
 impl Theme {
-    const MIXED: [Self; 8] = [
+    const MIXED: [Self; 10] = [
         Self::Plain,
         Self::Plain,
         Self::Plain,
@@ -120,15 +134,24 @@ impl Theme {
         Self::Moving,
         Self::Userfaultfd,
         Self::Userfaultfd,
+        Self::Locking,
+        Self::Locking,
         Self::All,
     ];
 }
 
-/// The program that these bytes say. Every line of it can be written as a scenario and read again.
+/// The program that these bytes say, of calls that the model knows. Every line of it can be written as a scenario and read again.
 ///
 /// # Errors
 /// Never for want of bytes: where they end, the smallest choices are made.
 pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
+    let mut lines = program_of_all_calls(bytes, size)?;
+    lines.retain(|line| is_modelled(&line.call));
+    Ok(lines)
+}
+
+/// The same, of all calls.
+pub(super) fn program_of_all_calls(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
     let mut u = Unstructured::new(bytes);
     let theme = *u.choose(&Theme::MIXED)?;
     let mut writer = Writer::new(u, size, theme);
@@ -307,7 +330,9 @@ impl Writer<'_> {
         let pid = self.pid()?;
         let range = self.range()?;
         let theme = match self.theme {
-            Theme::All => *self.u.choose(&[Theme::Reclaim, Theme::Moving, Theme::Userfaultfd])?,
+            Theme::All => {
+                *self.u.choose(&[Theme::Reclaim, Theme::Moving, Theme::Userfaultfd, Theme::Locking])?
+            }
             theme => theme,
         };
         match theme {
@@ -315,6 +340,7 @@ impl Writer<'_> {
             Theme::Reclaim => self.reclaim(pid, range),
             Theme::Moving => self.moving(pid, range),
             Theme::Userfaultfd => self.userfaultfd(pid, range),
+            Theme::Locking => self.locking(pid, range),
         }
     }
 
@@ -404,6 +430,37 @@ impl Writer<'_> {
                 self.push(pid, Call::PagemapScan { addr, len, flags, mask, returned, max_pages });
             }
         }
+        Ok(())
+    }
+
+    /// What is remembered of memory, and where it is locked brings it in.
+    fn locking(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        let call = match self.u.int_in_range(0..=15u8)? {
+            0..=3 => Call::Mlock { addr, len },
+            4..=5 => Call::Mlock2 { addr, len, flags: MlockFlags::ONFAULT },
+            6..=7 => Call::Munlock { addr, len },
+            8 => {
+                let flags = [MclFlags::CURRENT, MclFlags::FUTURE, MclFlags::CURRENT | MclFlags::ONFAULT];
+                Call::Mlockall { flags: *self.u.choose(&flags)? }
+            }
+            9 => Call::Munlockall {},
+            10 => {
+                let flags = *self.u.choose(&[MsFlags::SYNC, MsFlags::ASYNC, MsFlags::INVALIDATE])?;
+                Call::Msync { addr, len, flags }
+            }
+            11 => {
+                self.push(pid, Call::PkeyAlloc { flags: 0, rights: PkeyRights::empty() });
+                let (prot, pkey) = (self.prot()?, self.u.int_in_range(-1..=2)?);
+                Call::PkeyMprotect { addr, len, prot, pkey }
+            }
+            12 => Call::Mseal { addr, len: self.size.page, flags: 0 },
+            13 => Call::SoftOffline { addr },
+            _ => {
+                let advice = *self.u.choose(&OF_VMAS)?;
+                Call::Madvise { addr, len, advice }
+            }
+        };
+        self.push(pid, call);
         Ok(())
     }
 

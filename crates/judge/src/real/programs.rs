@@ -5,7 +5,8 @@ use super::judge::By;
 use super::qemu::{Image, Player};
 use super::{Beside, VerifyError};
 use crate::fuzz::{
-    BASE, Check, Coverage, ELSEWHERE, Found, Planned, Size, Violation, batches_of, program_of,
+    BASE, Check, Coverage, ELSEWHERE, Found, Planned, Size, Violation, batches_of, is_modelled,
+    program_of_all,
 };
 use crate::golden::GoldenError;
 use ptelab_machine::uapi::{Class, Errno};
@@ -29,6 +30,8 @@ pub struct Programs {
     pub(super) size: Size,
     /// When the tables of a program's processes are read.
     pub looks: Looks,
+    /// Whether there is a module for disks in memory beside the image, to swap to.
+    pub(super) swaps: bool,
 }
 
 /// When the tables of a program's processes are read.
@@ -58,15 +61,19 @@ pub struct ProgramsReport {
 impl Programs {
     /// Programs of this size, for kernels with pages and tables like an image's.
     pub fn of(image: &Image, size: Size, (seed, cases): (u64, u64), time: Option<Duration>) -> Self {
-        Self { seed, cases, time, size: size.on(image.shape()), looks: Looks::default() }
+        let swaps = image.has_disk();
+        Self { seed, cases, time, size: size.on(image.shape()), looks: Looks::default(), swaps }
     }
 
     /// The program of a case, of what can be asked of a real kernel: two of three are about batches.
     pub fn lines(&self, case: u64) -> Vec<Line> {
         let of_all = case.is_multiple_of(3);
-        let of_case = if of_all { program_of } else { batches_of };
+        let of_case = if of_all { program_of_all } else { batches_of };
         let mut lines = of_case(self.seed, case, self.size);
-        lines.retain(|line| can_be_played(&line.call));
+        lines.retain(|line| match line.call {
+            Call::Swapon { .. } => self.swaps,
+            ref call => can_be_played(call),
+        });
         lines
     }
 
@@ -187,7 +194,6 @@ fn can_be_played(call: &Call) -> bool {
         Call::Numa { .. }
             | Call::NumaScan { .. }
             | Call::NumaAlloc { .. }
-            | Call::Swapon { .. }
             | Call::MigrateBegin { .. }
             | Call::MigrateEnd { .. }
     );
@@ -252,7 +258,8 @@ fn judge(
     watch: Watch<'_>,
 ) -> Result<Result<(), Found>, VerifyError> {
     let scenario = with_dumps(lines, size.of_case(case), &beside.machine, looks)?;
-    let by = if looks == Looks::End { By::Tables } else { By::Model };
+    let is_modelled = lines.iter().all(|line| is_modelled(&line.call));
+    let by = if looks == Looks::End || !is_modelled { By::Tables } else { By::Model };
     let Some((golden, wrong)) = player.judged(&scenario, beside, by, watch)? else {
         return Ok(Ok(()));
     };

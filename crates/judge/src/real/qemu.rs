@@ -13,7 +13,7 @@ use crate::verdict::Verdict;
 use crate::verify::Beside;
 use ptelab_machine::mm::Absent;
 use ptelab_machine::pgtable::{SoftleafRules, swp_type};
-use ptelab_machine::{Backend, Builder, Call, KernelRules, Level, Pte, Release, Shape, port_named};
+use ptelab_machine::{Backend, Builder, Call, KernelRules, Level, Pte, PteView, Release, Shape, port_named};
 use ptelab_real::RealError;
 use ptelab_real::qemu::{DISK, Qemu, Setup, for_qemu};
 use ptelab_run::exec::Watch;
@@ -156,11 +156,15 @@ impl Image {
         &self.shape
     }
 
+    /// Whether there is something to swap to: a module for disks in memory beside the image.
+    pub fn has_disk(&self) -> bool {
+        self.setup.disk().is_file()
+    }
+
     /// Why a scenario cannot be played on it, if it cannot.
     pub fn why_not(&self, scenario: &Scenario) -> Option<String> {
-        let disk = self.setup.disk();
-        if swaps(scenario) && !disk.is_file() {
-            return Some(format!("no file {}: {DISK}", disk.display()));
+        if swaps(scenario) && !self.has_disk() {
+            return Some(format!("no file {}: {DISK}", self.setup.disk().display()));
         }
         if nodes(scenario).0 > 1 && !self.setup.guest.nodes {
             return Some(format!("QEMU has no {} machines of several NUMA nodes", self.port()));
@@ -515,6 +519,7 @@ impl Player {
             arch: self.image.port().to_owned(),
             kernel: version(release).to_owned(),
             memory_mib: Some(self.image.guest().memory >> 20).filter(|mib| mib << 20 != GUEST_MEMORY),
+            slots: swaps(scenario),
             scenario: scenario.to_string().lines().map(str::to_owned).collect(),
             calls: recording
                 .calls
@@ -612,7 +617,8 @@ fn golden_dump(dump: &RealDump, port: &dyn Backend) -> GoldenDump {
         let page =
             dump.pages.get(((addr - dump.start) >> shape.page_shift()) as usize).copied().unwrap_or_default();
         let bare = words.without_frame(Pte(word.word), word.level);
-        let bits = bare.0 & !words.pfn_mask(bare, word.level);
+        let is_swap = matches!(words.decode(bare, word.level), PteView::Soft(leaf) if leaf.is_swap());
+        let bits = if is_swap { bare.0 } else { bare.0 & !words.pfn_mask(bare, word.level) };
         let next = folios.len() as u32;
         let folio = page.frame.map(|frame| *folios.entry(frame.head).or_insert(next));
         let entry = GoldenEntry {

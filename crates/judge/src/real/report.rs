@@ -86,7 +86,7 @@ fn snapshot(
 pub fn as_seen(report: RunReport, words: &dyn Backend) -> RunReport {
     let mut report = report;
     for Dump { snapshot, .. } in &mut report.dumps {
-        let runs = snapshot.runs.as_golden();
+        let runs = snapshot.runs.as_golden(true);
         snapshot.runs = read_views(&runs, snapshot.end, words);
         snapshot.vmas.iter_mut().for_each(|vma| {
             *vma = vma_facts(&GoldenVma::new(vma));

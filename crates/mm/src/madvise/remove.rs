@@ -6,6 +6,7 @@ use crate::kernel::Kernel;
 use crate::madvise::range::Range;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
+use crate::shmem::shmem_free_swap;
 use crate::vm_area::{ObjectId, Vma};
 use ptelab_pgtable::{Arch, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;
@@ -62,5 +63,6 @@ pub fn unmap_hole<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, mm: &mut Mm, ho
 
 /// Frees the pages of a hole, which nobody maps any more (`shmem_truncate_range`).
 pub fn punch_hole<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, hole: &Hole) {
-    k.objects.punch(&mut k.pt.pages, hole);
+    let swapped = k.objects.punch(&mut k.pt.pages, hole);
+    shmem_free_swap(k, &swapped);
 }

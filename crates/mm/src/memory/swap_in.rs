@@ -68,7 +68,7 @@ fn swap_in<A: Arch, H: TableMemory>(
     let to_free = should_try_to_free_swap(k, vma, folio, fault);
     k.pt.pages.map(folio, first_page, MapLevel::Ptes(nr), mm.id);
     k.pt.pages.set_exclusive(first_page, nr, exclusive);
-    k.swap.put_batch(&mut k.pt, first.leaf, nr);
+    k.swap.swap_free_nr(&mut k.pt, first.leaf, nr);
     if to_free {
         k.swap.folio_free_swap(&mut k.pt.pages, folio);
     }

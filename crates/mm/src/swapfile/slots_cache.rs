@@ -1,0 +1,52 @@
+//! Slots that the CPU takes ahead, and those that it gives back later (`mm/swap_slots.c`, 6.12).
+
+use ptelab_pgtable::SoftLeaf;
+use std::collections::VecDeque;
+
+/// Slots that are taken, or given back, at once (`SWAP_SLOTS_CACHE_SIZE`).
+const SIZE: usize = 64;
+/// With more free slots than this there is a cache, with less than this none any more.
+const ACTIVATE: u64 = 5 * SIZE as u64;
+const DEACTIVATE: u64 = 2 * SIZE as u64;
+
+/// Slots for single pages: in use as far as their devices know.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SlotsCache {
+    active: bool,
+    slots: VecDeque<SoftLeaf>,
+    freed: Vec<SoftLeaf>,
+}
+
+impl SlotsCache {
+    /// Whether there is a cache where so many slots are free; and the slots of one that is given up (`check_cache_active`).
+    pub(super) fn is_active(&mut self, free: u64) -> (bool, Vec<SoftLeaf>) {
+        let mut given_up = Vec::new();
+        if self.active && free < DEACTIVATE {
+            let Self { slots, freed, .. } = std::mem::take(self);
+            given_up = slots.into_iter().chain(freed).collect();
+        }
+        self.active |= free > ACTIVATE;
+        (self.active, given_up)
+    }
+
+    /// A slot that was taken ahead; where none is left, slots of one device are taken first (`refill_swap_slots_cache`).
+    pub(super) fn take(&mut self, mut alloc: impl FnMut(Option<u8>) -> Option<SoftLeaf>) -> Option<SoftLeaf> {
+        if self.slots.is_empty() {
+            let first = alloc(None)?;
+            self.slots.push_back(first);
+            self.slots.extend((1..SIZE).map_while(|_| alloc(Some(first.ty))));
+        }
+        self.slots.pop_front()
+    }
+
+    /// A slot that nothing names any more is free once there are many; those that are free now (`free_swap_slot`).
+    pub(super) fn free(&mut self, slot: SoftLeaf) -> Vec<SoftLeaf> {
+        if !self.active {
+            return vec![slot];
+        }
+        let full = self.freed.len() == SIZE;
+        let free_now = if full { std::mem::take(&mut self.freed) } else { Vec::new() };
+        self.freed.push(slot);
+        free_now
+    }
+}
