@@ -123,10 +123,10 @@ impl Objects {
     #[must_use]
     pub(crate) fn punch(&mut self, pages: &mut Pages, hole: &Hole) -> Vec<SoftLeaf> {
         let Object { pages: kept, swapped, .. } = &mut self.all[hole.object as usize];
-        for (_, head) in kept.extract_if(hole.start..hole.end, |_, _| true) {
+        for head in cut_out(kept, hole).into_values() {
             let_go(pages, head);
         }
-        swapped.extract_if(hole.start..hole.end, |_, _| true).map(|(_, slot)| slot).collect()
+        cut_out(swapped, hole).into_values().collect()
     }
 
     /// Whether an object is shared memory, which goes to swap (`shmem_mapping`).
@@ -221,6 +221,13 @@ impl Objects {
     pub(crate) fn has_close(&self, vma: &Vma) -> bool {
         vma.object.is_some_and(|object| matches!(self.kind(object), ObjectKind::Sysv(_)))
     }
+}
+
+/// Takes out what lies in a hole.
+fn cut_out<T>(all: &mut BTreeMap<u64, T>, hole: &Hole) -> BTreeMap<u64, T> {
+    let mut gone = all.split_off(&hole.start);
+    all.append(&mut gone.split_off(&hole.end));
+    gone
 }
 
 /// A page is kept by its object no more.

@@ -58,5 +58,7 @@ pub(crate) fn shmem_swapin_range<A: Arch, H: TableMemory>(
 
 /// Frees slots of pages that an object had in swap (`shmem_free_swap`).
 pub(crate) fn shmem_free_swap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, slots: &[SoftLeaf]) {
-    slots.iter().for_each(|&slot| k.swap.put(&mut k.pt, slot));
+    for &slot in slots {
+        k.swap.put(&mut k.pt, slot);
+    }
 }

@@ -50,7 +50,7 @@ pub struct Swap {
 
 impl Swap {
     pub(crate) fn new(rules: &Rules) -> Self {
-        let (rules, last) = (rules.clone(), [0; ORDERS]);
+        let (rules, last) = (*rules, [0; ORDERS]);
         Self { rules, devices: Vec::new(), last, cache: BTreeMap::new(), ahead: SlotsCache::default() }
     }
 

@@ -242,3 +242,32 @@ impl Clusters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Clusters;
+    use crate::tables::tests::machine;
+
+    #[test]
+    fn a_cluster_that_the_end_cuts_off_serves_single_pages() {
+        let (pt, _) = machine();
+        let mut cut_off = Clusters::new(512 + 100, 512);
+        assert_eq!(cut_off.alloc(4, &pt.rules), None, "one holds the header, one is not whole");
+        assert_eq!(cut_off.alloc(0, &pt.rules), Some(1));
+        let mut whole = Clusters::new(2 * 512, 512);
+        assert_eq!((whole.alloc(4, &pt.rules), whole.alloc_next(4, &pt.rules)), (Some(512), Some(528)));
+    }
+
+    #[test]
+    fn every_slot_is_given_out_once_and_comes_back() {
+        let (pt, _) = machine();
+        let mut all = Clusters::new(3 * 512 + 7, 512);
+        let mut take = || all.alloc_next(0, &pt.rules).or_else(|| all.alloc(0, &pt.rules));
+        let mut taken: Vec<u64> = std::iter::from_fn(&mut take).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, (1..3 * 512 + 7).collect::<Vec<_>>());
+        assert!(!all.has_room());
+        taken.into_iter().for_each(|slot| all.free(slot));
+        assert_eq!((all.used(), all.alloc(4, &pt.rules).is_some()), (0, true));
+    }
+}

@@ -50,3 +50,27 @@ impl SlotsCache {
         free_now
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ACTIVATE, DEACTIVATE, SIZE, SlotsCache};
+    use ptelab_pgtable::{SoftFlags, SoftLeaf};
+
+    #[test]
+    fn slots_come_and_go_many_at_a_time() {
+        let slot = |offset| SoftLeaf { ty: 0, offset, flags: SoftFlags::empty() };
+        let mut cache = SlotsCache::default();
+        assert_eq!(cache.free(slot(9)), [slot(9)], "there is no cache yet");
+        assert!(!cache.is_active(ACTIVATE).0 && cache.is_active(ACTIVATE + 1).0);
+        let mut asked = 0;
+        let first = cache.take(|_| {
+            asked += 1;
+            Some(slot(asked))
+        });
+        assert_eq!((first, asked), (Some(slot(1)), SIZE as u64));
+        let freed: Vec<_> = (100..).take(SIZE + 1).map(|at| cache.free(slot(at)).len()).collect();
+        assert_eq!((freed[SIZE - 1], freed[SIZE]), (0, SIZE));
+        let (is_active, given_up) = cache.is_active(DEACTIVATE - 1);
+        assert_eq!((is_active, given_up.len()), (false, SIZE - 1 + 1));
+    }
+}
