@@ -851,16 +851,6 @@ static long split_folio(struct process *process, word addr, word order)
 
 static int devices;
 
-static void swap_off(void)
-{
-	char path[64];
-
-	while (devices) {
-		snprintf(path, sizeof(path), "/dev/swap%d", --devices);
-		swapoff(path);
-	}
-}
-
 /* A disk in memory, of which so many bytes are used. */
 static long swap_on(word size)
 {
@@ -892,6 +882,33 @@ static long swap_on(word size)
 		return -1;
 	close(fd);
 	return swapon(path, 0);
+}
+
+static void swap_off_last(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/swap%d", --devices);
+	swapoff(path);
+}
+
+/* Turns swap off. Kernels before 6.15 take slots ahead, and go on to do so on the next device, unless a page goes to a small one. */
+static void swap_off(void)
+{
+	int used = devices;
+	char *page;
+
+	while (devices)
+		swap_off_last();
+	if (!used || swap_on(64 * PAGE))
+		return;
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page != MAP_FAILED) {
+		*page = 1;
+		madvise(page, PAGE, 21 /* MADV_PAGEOUT */);
+		munmap(page, PAGE);
+	}
+	swap_off_last();
 }
 
 /* Whether init makes a call; then its result is there. */
