@@ -108,6 +108,16 @@ const OF_VMAS: [Advice; 7] = [
     Advice::REMOVE,
 ];
 
+/// What mappings are asked for beside.
+const OF_MMAP: [MapFlags; 6] = [
+    MapFlags::FIXED.union(MapFlags::POPULATE),
+    MapFlags::FIXED.union(MapFlags::LOCKED),
+    MapFlags::FIXED.union(MapFlags::NORESERVE),
+    MapFlags::FIXED.union(MapFlags::POPULATE).union(MapFlags::NONBLOCK),
+    MapFlags::FIXED.union(MapFlags::STACK),
+    MapFlags::FIXED_NOREPLACE,
+];
+
 /// What a program has beside mappings, protections and forks: programs that do everything meet little of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Theme {
@@ -435,7 +445,14 @@ impl Writer<'_> {
 
     /// What is remembered of memory, and where it is locked brings it in.
     fn locking(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
-        let call = match self.u.int_in_range(0..=15u8)? {
+        let call = match self.u.int_in_range(0..=19u8)? {
+            16..=17 => return self.resize(pid, (addr, len)),
+            18..=19 => {
+                let more = *self.u.choose(&OF_MMAP)?;
+                let kind = if self.one_in(3)? { MapFlags::SHARED } else { MapFlags::PRIVATE };
+                let flags = kind | MapFlags::ANONYMOUS | more;
+                Call::Mmap { addr, len, prot: self.prot()?, flags, fd: -1, offset: 0 }
+            }
             0..=3 => Call::Mlock { addr, len },
             4..=5 => Call::Mlock2 { addr, len, flags: MlockFlags::ONFAULT },
             6..=7 => Call::Munlock { addr, len },
@@ -461,6 +478,23 @@ impl Writer<'_> {
             }
         };
         self.push(pid, call);
+        Ok(())
+    }
+
+    /// Memory shrinks, grows where there is room behind it, moves and does either, or is mapped twice.
+    fn resize(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
+        let page = self.size.page;
+        let new_len = match self.u.int_in_range(0..=3u8)? {
+            0 => len / page / 2 * page,
+            1 => len + page,
+            2 => len + self.size.block * page,
+            _ => self.u.int_in_range(1..=len / page)? * page,
+        };
+        let old_len = if self.one_in(6)? { 0 } else { len };
+        let moves = self.one_in(2)?;
+        let flags = if moves { MremapFlags::MAYMOVE | MremapFlags::FIXED } else { MremapFlags::empty() };
+        let new_addr = if moves { addr - self.here + BASE + ELSEWHERE - self.here } else { 0 };
+        self.push(pid, Call::Mremap { old_addr: addr, old_len, new_len, flags, new_addr });
         Ok(())
     }
 
