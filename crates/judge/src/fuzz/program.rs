@@ -2,7 +2,6 @@
 //!
 //! `fuzz`, the tests with proptest and the fuzz target draw from here. A new call is a new arm of [`Writer::call`].
 
-use super::model::is_modelled;
 use arbitrary::{Result, Unstructured};
 use ptelab_machine::{
     Access, Advice, Call, Level, MapFlags, MclFlags, MlockFlags, MremapFlags, MsFlags, PageCategories,
@@ -129,14 +128,15 @@ pub(super) enum Theme {
     Moving,
     /// Write protection by userfaultfd, and scans of it.
     Userfaultfd,
-    /// Memory is locked, sealed, given keys and advice that only its VMA remembers.
-    Locking,
     /// All of it.
     All,
+    /// Memory is resized, locked, sealed, given keys and advice that only its VMA remembers.
+    Locking,
 }
 
 impl Theme {
-    const MIXED: [Self; 10] = [
+    /// Those of which the model knows every call.
+    const MODELLED: [Self; 8] = [
         Self::Plain,
         Self::Plain,
         Self::Plain,
@@ -144,10 +144,12 @@ impl Theme {
         Self::Moving,
         Self::Userfaultfd,
         Self::Userfaultfd,
-        Self::Locking,
-        Self::Locking,
         Self::All,
     ];
+
+    /// One of so many programs of all calls is of calls that the model does not know.
+    #[cfg(all(feature = "real", target_os = "linux"))]
+    const LOCKING: u8 = 4;
 }
 
 /// The program that these bytes say, of calls that the model knows. Every line of it can be written as a scenario and read again.
@@ -155,18 +157,22 @@ impl Theme {
 /// # Errors
 /// Never for want of bytes: where they end, the smallest choices are made.
 pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
-    let mut lines = program_of_all_calls(bytes, size)?;
-    lines.retain(|line| is_modelled(&line.call));
-    Ok(lines)
+    let mut u = Unstructured::new(bytes);
+    let theme = *u.choose(&Theme::MODELLED)?;
+    written(Writer::new(u, size, theme))
 }
 
 /// The same, of all calls.
+#[cfg(all(feature = "real", target_os = "linux"))]
 pub(super) fn program_of_all_calls(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
     let mut u = Unstructured::new(bytes);
-    let theme = *u.choose(&Theme::MIXED)?;
-    let mut writer = Writer::new(u, size, theme);
+    let theme = if u.ratio(1, Theme::LOCKING)? { Theme::Locking } else { *u.choose(&Theme::MODELLED)? };
+    written(Writer::new(u, size, theme))
+}
+
+fn written(mut writer: Writer<'_>) -> Result<Vec<Line>> {
     writer.set_up()?;
-    let calls = writer.u.int_in_range(1..=size.calls)?;
+    let calls = writer.u.int_in_range(1..=writer.size.calls)?;
     for _ in 0..calls {
         writer.call()?;
     }
@@ -340,9 +346,7 @@ impl Writer<'_> {
         let pid = self.pid()?;
         let range = self.range()?;
         let theme = match self.theme {
-            Theme::All => {
-                *self.u.choose(&[Theme::Reclaim, Theme::Moving, Theme::Userfaultfd, Theme::Locking])?
-            }
+            Theme::All => *self.u.choose(&[Theme::Reclaim, Theme::Moving, Theme::Userfaultfd])?,
             theme => theme,
         };
         match theme {
