@@ -267,7 +267,9 @@ mod tests {
         taken.sort_unstable();
         assert_eq!(taken, (1..3 * 512 + 7).collect::<Vec<_>>());
         assert!(!all.has_room());
-        taken.into_iter().for_each(|slot| all.free(slot));
+        for slot in taken {
+            all.free(slot);
+        }
         assert_eq!((all.used(), all.alloc(4, &pt.rules).is_some()), (0, true));
     }
 }
