@@ -16,6 +16,9 @@ use ptelab_uapi::Errno;
 use slots_cache::SlotsCache;
 use std::collections::BTreeMap;
 
+/// Slots in a cluster where large folios are not swapped whole.
+const SWAPFILE_CLUSTER: u64 = 256;
+
 /// One slot in use.
 #[derive(Clone, Debug)]
 struct Slot {
@@ -105,8 +108,8 @@ impl Swap {
         if self.devices.len() >= usize::from(swp_type::HWPOISON) {
             return Err(Errno::EPERM);
         }
-        self.devices
-            .push(Device { clusters: Clusters::new(slots, 1 << A::PMD_ORDER), used: BTreeMap::new() });
+        let cluster = if arch.arch_wants_thp_swap() { 1 << A::PMD_ORDER } else { SWAPFILE_CLUSTER };
+        self.devices.push(Device { clusters: Clusters::new(slots, cluster), used: BTreeMap::new() });
         Ok(())
     }
 
