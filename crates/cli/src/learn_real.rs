@@ -238,8 +238,13 @@ fn signed(change: &Change, holds: bool) -> String {
     format!("{}{}", if holds { '+' } else { '-' }, change.id)
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// Letters of the evidence for a row that are shown; JSON has all.
+const EVIDENCE: usize = 160;
+
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let cut: String = line.chars().take(EVIDENCE).collect();
+    if cut.len() < line.len() { cut + " ..." } else { cut }
 }
 
 fn hold_scenarios(

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use tempfile::NamedTempFile;
 use tracing::Level;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -270,11 +271,28 @@ pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
     Ok(Box::new(BufWriter::new(Output { file, path: path.to_owned(), is_new })))
 }
 
-/// Writes a file, whole; `-` is standard output.
+/// Writes a file, whole; `-` is standard output. A file that is there already stays as it is where the new one cannot be finished.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+    if path.is_file() && !path.is_symlink() && !is_stdout(path) {
+        check_not_read(path)?;
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        // Where no file can be made beside it, it is written in its place.
+        if let Ok(new) = NamedTempFile::new_in(folder) {
+            return replace(path, new, bytes).map_err(|error| cannot_write(path, &error));
+        }
+    }
     let mut file = create(path)?;
     file.write_all(bytes)?;
     Ok(file.flush()?)
+}
+
+fn replace(path: &Path, mut new: NamedTempFile, bytes: &[u8]) -> io::Result<()> {
+    // What opening it for writing would refuse is refused.
+    let old = File::options().write(true).open(path)?;
+    new.as_file_mut().write_all(bytes)?;
+    new.as_file().set_permissions(old.metadata()?.permissions())?;
+    new.persist(path)?;
+    Ok(())
 }
 
 /// Writes every file that can be written; says all at once which cannot.

@@ -315,7 +315,7 @@ fn write(args: &args::Verify, golden: &Golden) -> Result<(), Failed> {
 
 /// Whether golden files are written into a folder.
 fn is_folder(args: &args::Verify, to: &Path) -> bool {
-    args.files.len() > 1 || to.is_dir()
+    args.files.len() > 1 || to.is_dir() || to.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 fn print_facts(facts: &HostFacts, out: &mut Out) -> Result<(), Failed> {
