@@ -139,6 +139,12 @@ impl Objects {
         self.all[id as usize].swapped.get(&pgoff).copied()
     }
 
+    /// Whether an object has any page of a range, in memory or in swap.
+    pub(crate) fn has_any(&self, id: ObjectId, pgoffs: Range<u64>) -> bool {
+        let Object { pages, swapped, .. } = &self.all[id as usize];
+        pages.range(pgoffs.clone()).next().is_some() || swapped.range(pgoffs).next().is_some()
+    }
+
     /// The slots of an object's pages in a range that are in swap.
     pub(crate) fn swapped_in(&self, id: ObjectId, pgoffs: Range<u64>) -> impl Iterator<Item = SoftLeaf> {
         self.all[id as usize].swapped.range(pgoffs).map(|(_, &slot)| slot)

@@ -72,10 +72,16 @@ pub fn collapses_shared<A: Arch, H: TableMemory>(
 ) -> bool {
     let size = A::entry_size(Level::Pmd);
     let Ok(end) = madvise_end::<A>(start, len) else { return false };
-    mm.vmas.range(start, end).any(|vma| {
-        let first = vma.start.max(start).get().checked_next_multiple_of(size);
-        let has_block = first.is_some_and(|first| first.saturating_add(size) <= vma.end.min(end).get());
-        has_block && !vma.is_anonymous() && may_collapse(k, mm, vma)
+    let mut shared = mm.vmas.range(start, end).filter(|vma| !vma.is_anonymous() && may_collapse(k, mm, vma));
+    let first_block = |vma: &Vma| {
+        let first = vma.start.max(start).get().checked_next_multiple_of(size)?;
+        let is_whole = first.saturating_add(size) <= vma.end.min(end).get();
+        is_whole.then(|| (vma.object, vma.pgoff_of(VirtAddr::new(first), A::PAGE_SHIFT)))
+    };
+    // Where the first block has nothing in it, the call ends there.
+    let first = shared.find_map(first_block);
+    first.is_some_and(|(object, pgoff)| {
+        object.is_some_and(|object| k.objects.has_any(object, pgoff..pgoff + (1 << A::PMD_ORDER)))
     })
 }
 
@@ -107,6 +113,10 @@ fn collapse_huge_page<A: Arch, H: TableMemory>(
     vma: &Vma,
     base: VirtAddr,
 ) -> Result<(), Failed> {
+    if !vma.is_anonymous() {
+        // Nothing is in it: the machine asks `collapses_shared` first.
+        return Err(Failed::Stops(Errno::EINVAL));
+    }
     let pmdp = k.pt.pmd_offset(mm, base).map_err(|_| Failed::GoesOn)?;
     let table = match k.pt.pmd_state(pmdp) {
         PmdState::Huge(_) => return Ok(()),

@@ -100,6 +100,8 @@ fn what_is_not_emulated_is_not_refused_as_a_kernel_would() {
         let (huge, page) = (vm.shape().entry_size(Level::Pmd), vm.page_size());
         assert_eq!(vm.mmap(1, 2 * huge, huge, RW, shared), Ok(2 * huge));
         let collapse = |vm: &mut dyn Backend, at: u64, len: u64| vm.madvise(1, at, len, Advice::COLLAPSE);
+        assert_eq!(collapse(vm, 2 * huge, huge), fails(Errno::EINVAL), "nothing is in it");
+        assert_eq!(vm.memset(1, 2 * huge, 7, page), Ok(()));
         let whole = collapse(vm, 2 * huge, huge);
         if vm.rules().has(Rules::collapse_refuses_shared) {
             assert_eq!(whole, fails(Errno::EINVAL));
