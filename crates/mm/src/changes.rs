@@ -668,7 +668,15 @@ changes! {
         since: Turn::at("7.3").also_in(&["6.12.107"]),
         file: "mm/rmap.c, try_to_unmap_one",
         probe: Probe::Plays {
-            scenario: probes::READ_BACK,
+            scenario: r#"
+                thp("2048kB", "always")
+                mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                memset(0x40000000, 7, 2M)
+                madvise(0x40000000, 2M, MADV_FREE)
+                touch(0x40000000, 4K, WRITE)
+                reclaim(0x40000000, 2M)
+                dump(0x40000000, 2M, "written to")
+            "#,
             shows: Shows::Words,
         },
     }

@@ -72,14 +72,3 @@ pub(super) const LAST_ENTRY: &str = r#"
     mprotect(0x40000000, 8K, PROT_READ|PROT_WRITE)
     dump(0x40000000, 8K, "in again")
 "#;
-
-/// It shows whether a page that was read stays in the swap cache.
-pub(super) const READ_BACK: &str = r#"
-    thp("2048kB", "always")
-    mmap(0x40000000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
-    memset(0x40000000, 7, 2M)
-    madvise(0x40000000, 2M, MADV_FREE)
-    touch(0x40000000, 4K, WRITE)
-    reclaim(0x40000000, 2M)
-    dump(0x40000000, 2M, "written to")
-"#;
