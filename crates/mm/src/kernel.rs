@@ -39,11 +39,10 @@ impl<A: Arch, H: TableMemory> Kernel<A, H> {
     /// A machine that just booted: all frames free, all settings at their start.
     pub fn new(arch: A, version: &'static KernelRules, config: Config) -> Self {
         let mut pt = PageTables::new(arch, Rules::of(version), config.memory);
-        let swap = Swap::new(&pt.rules);
         pt.frees_tables = !config.absent.contains(Absent::PT_RECLAIM);
         Self {
             pt,
-            swap,
+            swap: Swap::default(),
             rmap: Rmap::default(),
             objects: Objects::default(),
             version,

@@ -338,8 +338,7 @@ pub fn end_migration<A: Arch, H: TableMemory>(pt: &mut PageTables<A, H>, old: Fo
 fn replace_object_page<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, old: FolioSpan, new: FolioSpan) {
     let (owner, index) = k.pt.pages.owner(old);
     if !k.pt.pages.is_anon(old) && k.objects.page(owner, index) == Some(old.head) {
-        k.objects.set_page(owner, index, new.head);
-        k.pt.pages.set_cached(new, owner, index);
+        k.objects.add_page(&mut k.pt.pages, (owner, index), new);
         k.pt.pages.uncache(old);
     }
 }

@@ -4,7 +4,7 @@ use crate::address_space::{ObjectKind, Segment, ShmId};
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
 use crate::mmap::{Request, do_mmap, unmap_range};
-use crate::shmem::shmem_free_swap;
+use crate::shmem::put_object;
 use crate::vm_area::{FileId, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr};
 use ptelab_uapi::{Errno, FileMode, MapFlags, Prot, ShmFlags};
@@ -138,8 +138,7 @@ pub fn shm_rmid<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, id: ShmId) -> Res
     segment.key = IPC_PRIVATE;
     if !std::mem::replace(&mut segment.removed, true) {
         let object = segment.object;
-        let swapped = k.objects.put(&mut k.pt.pages, Some(object));
-        shmem_free_swap(k, &swapped);
+        put_object(k, Some(object));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use ptelab_uapi::Errno;
 /// Writes a page of shared memory that nobody maps to swap. It stays where there is no room (`shmem_writeout`).
 pub(crate) fn shmem_writeout<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, page: FolioSpan) {
     let (object, pgoff) = k.pt.pages.owner(page);
-    if let Some(slot) = k.swap.folio_alloc_swap(&k.pt.pages, page) {
+    if let Some(slot) = k.swap.folio_alloc_swap(&k.pt.pages, page, &k.pt.rules) {
         k.swap.dup(slot);
         k.objects.drop_page(&mut k.pt.pages, object, pgoff);
         k.objects.set_swapped(object, pgoff, slot);
@@ -54,6 +54,12 @@ pub(crate) fn shmem_swapin_range<A: Arch, H: TableMemory>(
         let Ok(page) = read_slot(k, slot) else { return };
         k.swap.cache_add(&mut k.pt.pages, slot, page);
     }
+}
+
+/// One user less of an object; the last takes its pages and slots along.
+pub(crate) fn put_object<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, object: Option<ObjectId>) {
+    let swapped = k.objects.put(&mut k.pt.pages, object);
+    shmem_free_swap(k, &swapped);
 }
 
 /// Frees slots of pages that an object had in swap (`shmem_free_swap`).

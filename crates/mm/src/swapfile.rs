@@ -40,9 +40,8 @@ struct Device {
 }
 
 /// All swap of a machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Swap {
-    rules: Rules,
     devices: Vec<Device>,
     /// The device that the last folio of each order went to.
     last: [u8; ORDERS],
@@ -52,11 +51,6 @@ pub struct Swap {
 }
 
 impl Swap {
-    pub(crate) fn new(rules: &Rules) -> Self {
-        let (rules, last) = (*rules, [0; ORDERS]);
-        Self { rules, devices: Vec::new(), last, cache: BTreeMap::new(), ahead: SlotsCache::default() }
-    }
-
     fn device(&self, leaf: SoftLeaf) -> &Device {
         &self.devices[usize::from(leaf.ty)]
     }
@@ -134,9 +128,14 @@ impl Swap {
 
     /// Slots for a folio, one after the other, with its contents; the entry of the first. `None` where no device has room for
     /// it in one piece (`folio_alloc_swap`).
-    pub(crate) fn folio_alloc_swap(&mut self, pages: &Pages, folio: FolioSpan) -> Option<SoftLeaf> {
+    pub(crate) fn folio_alloc_swap(
+        &mut self,
+        pages: &Pages,
+        folio: FolioSpan,
+        rules: &Rules,
+    ) -> Option<SoftLeaf> {
         let nr = folio.nr_pages();
-        let first = self.slot_of(folio).or_else(|| self.take(folio.order as u8))?;
+        let first = self.slot_of(folio).or_else(|| self.take(folio.order as u8, rules))?;
         let zero = (0..nr as u64).all(|i| pages.is_zero_filled(folio.head.add(i)));
         for (leaf, i) in first.slots(nr).zip(0..) {
             let used = &mut self.devices[usize::from(leaf.ty)].used;
@@ -149,22 +148,14 @@ impl Swap {
     }
 
     /// Free slots for a folio, the first of them.
-    fn take(&mut self, order: u8) -> Option<SoftLeaf> {
-        if order == 0 && self.rules.swap_slots_are_cached {
-            let (is_active, given_up) = self.ahead.is_active(self.free_slots());
-            self.give_back(given_up);
-            if is_active {
-                let Self { rules, devices, ahead, last, .. } = self;
-                return ahead.take(|on| swap_alloc(rules, devices, last, 0, on));
-            }
+    fn take(&mut self, order: u8, rules: &Rules) -> Option<SoftLeaf> {
+        let free = self.free_slots();
+        let Self { devices, ahead, last, .. } = self;
+        let is_cached = order == 0 && rules.swap_slots_are_cached;
+        if is_cached && ahead.is_active(free, |slot| give_back(devices, slot)) {
+            return ahead.take(|on| swap_alloc(rules, devices, last, 0, on));
         }
-        swap_alloc(&self.rules, &mut self.devices, &mut self.last, order, None)
-    }
-
-    fn give_back(&mut self, slots: Vec<SoftLeaf>) {
-        for slot in slots {
-            self.devices[usize::from(slot.ty)].clusters.free(slot.offset);
-        }
+        swap_alloc(rules, devices, last, order, None)
     }
 
     /// One more entry names a slot (`swap_dup_entry_direct`).
@@ -195,9 +186,9 @@ impl Swap {
 
     fn free_if_unused(&mut self, leaf: SoftLeaf) {
         if self.is_unused(leaf) {
-            self.devices[usize::from(leaf.ty)].used.remove(&leaf.offset);
-            let free_now = self.ahead.free(leaf);
-            self.give_back(free_now);
+            let Self { devices, ahead, .. } = self;
+            devices[usize::from(leaf.ty)].used.remove(&leaf.offset);
+            ahead.free(leaf, |slot| give_back(devices, slot));
         }
     }
 
@@ -206,9 +197,8 @@ impl Swap {
         let is_together = self.devices[usize::from(first.ty)].clusters.are_together(first.offset, nr as u64);
         if nr > 1 && is_together && first.slots(nr).all(|leaf| self.is_unused(leaf)) {
             for leaf in first.slots(nr) {
-                let device = &mut self.devices[usize::from(leaf.ty)];
-                device.used.remove(&leaf.offset);
-                device.clusters.free(leaf.offset);
+                self.devices[usize::from(leaf.ty)].used.remove(&leaf.offset);
+                give_back(&mut self.devices, leaf);
             }
         } else {
             first.slots(nr).for_each(|leaf| self.free_if_unused(leaf));
@@ -310,6 +300,11 @@ impl Swap {
     }
 }
 
+/// A slot is free again.
+fn give_back(devices: &mut [Device], slot: SoftLeaf) {
+    devices[usize::from(slot.ty)].clusters.free(slot.offset);
+}
+
 /// Slots of the device that the last of this order came from, as long as its cluster has room, else of the first device that has any
 /// (`swap_alloc_fast`, `swap_alloc_slow`); those of a large folio of no other than the first. Only of one device, where that is said.
 fn swap_alloc(
@@ -350,8 +345,7 @@ mod tests {
 
     #[test]
     fn devices_have_limits() {
-        let (pt, _) = machine();
-        let mut swap = Swap::new(&pt.rules);
+        let mut swap = Swap::default();
         assert_eq!(swap.swapon(&Generic, 2 * PAGE - 1), Err(Errno::EINVAL));
         assert_eq!(swap.swapon(&Generic, u64::MAX), Err(Errno::EINVAL));
         let added = (0..100).take_while(|_| swap.swapon(&Generic, 2 * PAGE).is_ok()).count();
@@ -362,12 +356,12 @@ mod tests {
     #[test]
     fn a_slot_lives_as_long_as_entries_name_it() {
         let (mut pt, _) = machine();
-        let mut swap = Swap::new(&pt.rules);
+        let mut swap = Swap::default();
         let folio = pt.alloc_folio(2).expect("there is memory");
-        assert!(swap.folio_alloc_swap(&pt.pages, folio).is_none(), "there is no device");
+        assert!(swap.folio_alloc_swap(&pt.pages, folio, &pt.rules).is_none(), "there is no device");
         swap.swapon(&Generic, 2048 * PAGE).expect("large enough");
         pt.pages.write(folio.head.add(3), 7, 1, 42);
-        let first = swap.folio_alloc_swap(&pt.pages, folio).expect("there is room");
+        let first = swap.folio_alloc_swap(&pt.pages, folio, &pt.rules).expect("there is room");
         assert_eq!(first.offset % 4, 0, "in one piece, aligned");
         let last = SoftLeaf { offset: first.offset + 3, ..first };
         swap.dup(last);
@@ -383,10 +377,10 @@ mod tests {
     #[test]
     fn the_swap_cache_keeps_a_slot_while_its_page_is_mapped() {
         let (mut pt, _) = machine();
-        let mut swap = Swap::new(&pt.rules);
+        let mut swap = Swap::default();
         swap.swapon(&Generic, 8 * PAGE).expect("large enough");
         let page = pt.alloc_folio(0).expect("there is memory");
-        let slot = swap.folio_alloc_swap(&pt.pages, page).expect("there is room");
+        let slot = swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room");
         swap.dup(slot);
         swap.cache_add(&mut pt.pages, slot, page);
         pt.pages.map(page, page.head, MapLevel::Ptes(1), 1);
@@ -402,15 +396,16 @@ mod tests {
         for (stays, third) in [(true, 1), (false, 0)] {
             let (mut pt, _) = machine();
             pt.rules.swap_stays_on_device = stays;
-            let mut swap = Swap::new(&pt.rules);
+            let mut swap = Swap::default();
             swap.swapon(&Generic, 2 * PAGE).expect("one slot");
             swap.swapon(&Generic, 8 * PAGE).expect("seven");
             let page = pt.alloc_folio(0).expect("there is memory");
-            let slots = [0, 1].map(|_| swap.folio_alloc_swap(&pt.pages, page).expect("there is room"));
+            let slots =
+                [0, 1].map(|_| swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room"));
             assert_eq!(slots.map(|slot| slot.ty), [0, 1], "the first device is full");
             swap.dup(slots[0]);
             swap.put(&mut pt, slots[0]);
-            let slot = swap.folio_alloc_swap(&pt.pages, page).expect("there is room");
+            let slot = swap.folio_alloc_swap(&pt.pages, page, &pt.rules).expect("there is room");
             assert_eq!(slot.ty, third);
         }
     }
@@ -418,12 +413,12 @@ mod tests {
     #[test]
     fn a_large_folio_needs_one_piece() {
         let (mut pt, _) = machine();
-        let mut swap = Swap::new(&pt.rules);
+        let mut swap = Swap::default();
         swap.swapon(&Generic, 8 * PAGE).expect("large enough");
         let (small, large) = (pt.alloc_folio(0).expect("memory"), pt.alloc_folio(3).expect("memory"));
-        let slot = swap.folio_alloc_swap(&pt.pages, small).expect("there is room");
+        let slot = swap.folio_alloc_swap(&pt.pages, small, &pt.rules).expect("there is room");
         assert_eq!(slot.offset, 1, "the first slot is the header's");
-        assert!(swap.folio_alloc_swap(&pt.pages, large).is_none());
+        assert!(swap.folio_alloc_swap(&pt.pages, large, &pt.rules).is_none());
         swap.dup(slot);
         swap.put(&mut pt, slot);
         assert_eq!((swap.swap_count(slot), swap.used()), (None, 0));

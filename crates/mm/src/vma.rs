@@ -3,7 +3,7 @@
 use crate::changes::Rules;
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
-use crate::shmem::shmem_free_swap;
+use crate::shmem::put_object;
 use crate::tables::PageTables;
 use crate::vm_area::{AnonVmaId, FileId, ObjectId, STICKY, Userfaultfd, Vma};
 use ptelab_pgtable::{Arch, Event, Level, PgProt, TableMemory, VirtAddr, VmFlags};
@@ -346,8 +346,7 @@ pub(crate) fn hold<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, vma: &Vma) {
 /// A VMA drops its references to its anon_vmas and its object.
 pub(crate) fn release<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, vma: &Vma) {
     k.rmap.unlink(&vma.chain);
-    let swapped = k.objects.put(&mut k.pt.pages, vma.object);
-    shmem_free_swap(k, &swapped);
+    put_object(k, vma.object);
 }
 
 /// Splits huge leaves that straddle new VMA boundaries (`vma_adjust_trans_huge`).

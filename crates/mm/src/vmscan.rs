@@ -76,7 +76,7 @@ fn pageout<A: Arch, H: TableMemory>(
 }
 
 fn folio_alloc_swap<A: Arch, H: TableMemory>(k: &mut Kernel<A, H>, folio: FolioSpan) -> Option<SoftLeaf> {
-    k.swap.folio_alloc_swap(&k.pt.pages, folio)
+    k.swap.folio_alloc_swap(&k.pt.pages, folio, &k.pt.rules)
 }
 
 /// A page that a split left unmapped, such as one of zeros, gets a slot like the others, which is free again with the page.

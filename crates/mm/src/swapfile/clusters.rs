@@ -97,27 +97,34 @@ impl Clusters {
 
     /// Puts a cluster at the end of a list.
     fn enlist(&mut self, number: u64, list: List) {
-        self.delist(number);
         self.moves += 1;
         let moves = self.moves;
         let cluster = self.cluster_mut(number);
         let order = if list == List::Free { 0 } else { cluster.order };
+        let (from, (of, came)) = (cluster.list, cluster.place);
         (cluster.list, cluster.place) = (list, (order, moves));
+        self.lists.remove(&(from, of, came, number));
         self.lists.insert((list, order, moves, number));
-    }
-
-    fn delist(&mut self, number: u64) {
-        let Cluster { list, place: (order, came), .. } = self.known[&number];
-        self.lists.remove(&(list, order, came, number));
     }
 
     fn cluster_mut(&mut self, number: u64) -> &mut Cluster {
         self.known.get_mut(&number).expect("a cluster that is used is known")
     }
 
-    fn first_of(&self, list: List, order: u8) -> Option<u64> {
+    /// The clusters of a list, in its order.
+    fn listed(&self, list: List, order: u8) -> impl Iterator<Item = u64> {
         let range = (list, order, 0, 0)..=(list, order, u64::MAX, u64::MAX);
-        self.lists.range(range).next().map(|&(.., number)| number)
+        self.lists.range(range).map(|&(.., number)| number)
+    }
+
+    /// The first slot of a cluster.
+    const fn start_of(&self, number: u64) -> u64 {
+        number * self.size
+    }
+
+    /// Past its last one on the device.
+    fn end_of(&self, number: u64) -> u64 {
+        self.start_of(number + 1).min(self.slots)
     }
 
     /// The first of `1 << order` free slots, aligned to that, in the cluster where the last of this order was taken
@@ -130,7 +137,7 @@ impl Clusters {
             if used == 0 && !rules.swap_restarts_emptied_cluster || used > 0 && order > 0 && of != order {
                 return None;
             }
-            at = if used == 0 { number * self.size } else { at };
+            at = if used == 0 { self.start_of(number) } else { at };
         }
         self.alloc_in(number, at, order, rules)
     }
@@ -143,36 +150,25 @@ impl Clusters {
         } else {
             [List::Nonfull, List::Free, List::Frag]
         };
-        let mut found = lists.into_iter().find_map(|list| self.alloc_list(list, order, order, rules));
-        if order == 0 {
-            let others = (1..ORDERS as u8).flat_map(|of| [List::Frag, List::Nonfull].map(|list| (list, of)));
-            let mut others = others.collect::<Vec<_>>().into_iter();
-            found = found.or_else(|| others.find_map(|(list, of)| self.alloc_list(list, of, 0, rules)));
-        }
-        found
+        let others = (1..ORDERS as u8).filter(|_| order == 0);
+        let others = others.flat_map(|of| [List::Frag, List::Nonfull].map(|list| (list, of)));
+        let mut lists = lists.map(|list| (list, order)).into_iter().chain(others);
+        lists.find_map(|(list, of)| self.alloc_list(list, of, order, rules))
     }
 
     /// Slots of the clusters of one list, of which those that fail are listed elsewhere (`alloc_swap_scan_list`).
     fn alloc_list(&mut self, list: List, of: u8, order: u8, rules: &Rules) -> Option<u64> {
         if list == List::Free {
             let number = self.take_free()?;
-            return self.alloc_in(number, number * self.size, order, rules);
+            return self.alloc_in(number, self.start_of(number), order, rules);
         }
-        let mut tries = match list {
-            List::Frag if of == order && !rules.swap_prefers_fresh_clusters => 1,
-            _ => self.lists.len(),
-        };
-        while tries > 0
-            && let Some(number) = self.first_of(list, of)
-        {
+        let only_first = list == List::Frag && of == order && !rules.swap_prefers_fresh_clusters;
+        let tried = if only_first { 1 } else { usize::MAX };
+        let tried: Vec<u64> = self.listed(list, of).take(tried).collect();
+        tried.into_iter().find_map(|number| {
             self.enlist(number, List::Frag);
-            let found = self.alloc_in(number, number * self.size, order, rules);
-            if found.is_some() {
-                return found;
-            }
-            tries -= 1;
-        }
-        None
+            self.alloc_in(number, self.start_of(number), order, rules)
+        })
     }
 
     /// An empty cluster: one that was never used, or the one that has been empty for longest.
@@ -182,13 +178,13 @@ impl Clusters {
             self.fresh += 1;
             return Some(self.fresh - 1);
         }
-        self.first_of(List::Free, 0)
+        self.listed(List::Free, 0).next()
     }
 
     /// Takes slots of one cluster, from `at` on (`alloc_swap_scan_cluster`).
     fn alloc_in(&mut self, number: u64, at: u64, order: u8, rules: &Rules) -> Option<u64> {
         let n = 1 << order;
-        let end = ((number + 1) * self.size).min(self.slots);
+        let end = self.end_of(number);
         let found = self.scan(number, at, n);
         if let Some(first) = found {
             self.taken.extend(first..first + n);
@@ -203,9 +199,9 @@ impl Clusters {
             found.map(|first| first + n).filter(|past| past + n <= end && used < self.size);
         let now = match list {
             _ if used == self.size => List::Full,
-            List::Free if used > 0 && rules.swap_slots_are_cached => List::Nonfull,
-            List::Nonfull if rules.swap_slots_are_cached => List::Nonfull,
-            List::Free if used == 0 => List::Free,
+            _ if used == 0 => List::Free,
+            List::Free if rules.swap_slots_are_cached => List::Nonfull,
+            _ if rules.swap_slots_are_cached => list,
             _ => List::Frag,
         };
         if now != list {
@@ -216,7 +212,7 @@ impl Clusters {
 
     /// The first `n` free slots, aligned to that, of one cluster from `at` on.
     fn scan(&self, number: u64, at: u64, n: u64) -> Option<u64> {
-        let end = ((number + 1) * self.size).min(self.slots);
+        let end = self.end_of(number);
         let mut first = at;
         let has_room = self.known[&number].used + n <= self.size;
         while has_room && first + n <= end {

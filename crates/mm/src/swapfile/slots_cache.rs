@@ -18,15 +18,14 @@ pub(super) struct SlotsCache {
 }
 
 impl SlotsCache {
-    /// Whether there is a cache where so many slots are free; and the slots of one that is given up (`check_cache_active`).
-    pub(super) fn is_active(&mut self, free: u64) -> (bool, Vec<SoftLeaf>) {
-        let mut given_up = Vec::new();
+    /// Whether there is a cache where so many slots are free; those of one that is given up are given back (`check_cache_active`).
+    pub(super) fn is_active(&mut self, free: u64, give_back: impl FnMut(SoftLeaf)) -> bool {
         if self.active && free < DEACTIVATE {
             let Self { slots, freed, .. } = std::mem::take(self);
-            given_up = slots.into_iter().chain(freed).collect();
+            slots.into_iter().chain(freed).for_each(give_back);
         }
         self.active |= free > ACTIVATE;
-        (self.active, given_up)
+        self.active
     }
 
     /// A slot that was taken ahead; where none is left, slots of one device are taken first (`refill_swap_slots_cache`).
@@ -39,15 +38,15 @@ impl SlotsCache {
         self.slots.pop_front()
     }
 
-    /// A slot that nothing names any more is free once there are many; those that are free now (`free_swap_slot`).
-    pub(super) fn free(&mut self, slot: SoftLeaf) -> Vec<SoftLeaf> {
+    /// A slot that nothing names any more is given back, or will be once there are many (`free_swap_slot`).
+    pub(super) fn free(&mut self, slot: SoftLeaf, mut give_back: impl FnMut(SoftLeaf)) {
         if !self.active {
-            return vec![slot];
+            return give_back(slot);
         }
-        let full = self.freed.len() == SIZE;
-        let free_now = if full { std::mem::take(&mut self.freed) } else { Vec::new() };
+        if self.freed.len() == SIZE {
+            self.freed.drain(..).for_each(give_back);
+        }
         self.freed.push(slot);
-        free_now
     }
 }
 
@@ -60,17 +59,24 @@ mod tests {
     fn slots_come_and_go_many_at_a_time() {
         let slot = |offset| SoftLeaf { ty: 0, offset, flags: SoftFlags::empty() };
         let mut cache = SlotsCache::default();
-        assert_eq!(cache.free(slot(9)), [slot(9)], "there is no cache yet");
-        assert!(!cache.is_active(ACTIVATE).0 && cache.is_active(ACTIVATE + 1).0);
+        let free = |cache: &mut SlotsCache, slot| {
+            let mut given_back = Vec::new();
+            cache.free(slot, |slot| given_back.push(slot));
+            given_back
+        };
+        assert_eq!(free(&mut cache, slot(9)), [slot(9)], "there is no cache yet");
+        let mut given_up = Vec::new();
+        let mut is_active = |cache: &mut SlotsCache, free| cache.is_active(free, |slot| given_up.push(slot));
+        assert!(!is_active(&mut cache, ACTIVATE) && is_active(&mut cache, ACTIVATE + 1));
         let mut asked = 0;
         let first = cache.take(|_| {
             asked += 1;
             Some(slot(asked))
         });
         assert_eq!((first, asked), (Some(slot(1)), SIZE as u64));
-        let freed: Vec<_> = (100..).take(SIZE + 1).map(|at| cache.free(slot(at)).len()).collect();
+        let freed: Vec<_> = (100..).take(SIZE + 1).map(|at| free(&mut cache, slot(at)).len()).collect();
         assert_eq!((freed[SIZE - 1], freed[SIZE]), (0, SIZE));
-        let (is_active, given_up) = cache.is_active(DEACTIVATE - 1);
+        let is_active = is_active(&mut cache, DEACTIVATE - 1);
         assert_eq!((is_active, given_up.len()), (false, SIZE - 1 + 1));
     }
 }
