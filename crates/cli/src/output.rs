@@ -150,9 +150,13 @@ impl Place {
             // To open a pipe would wait for who writes to it.
             return path.is_file().then(|| Handle::from_path(path).ok()).flatten().map(Self::Is);
         }
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        Some(Self::WillBe(folder.canonicalize().ok()?.join(path.file_name()?)))
+        Some(Self::WillBe(folder_of(path).canonicalize().ok()?.join(path.file_name()?)))
     }
+}
+
+/// The folder that a path lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Files, by where they are.
@@ -222,12 +226,11 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Failed> {
 
 /// Why a file or a folder cannot be made or written.
 fn cannot_write(path: &Path, error: &io::Error) -> Failed {
-    let folder = path.parent().filter(|folder| *folder != Path::new("") && !folder.exists());
-    let why = match folder {
-        Some(folder) if error.kind() == io::ErrorKind::NotFound => {
-            format!("No such file or directory: there is no folder {}", folder.display())
-        }
-        _ => error.to_string(),
+    let folder = folder_of(path);
+    let why = if error.kind() == io::ErrorKind::NotFound && !folder.exists() {
+        format!("No such file or directory: there is no folder {}", folder.display())
+    } else {
+        error.to_string()
     };
     Failed::Unusable(format!("{}: {why}", path.display()))
 }
@@ -275,9 +278,8 @@ pub(crate) fn create(path: &Path) -> Result<Box<dyn Write + Send>, Failed> {
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
     if path.is_file() && !path.is_symlink() && !is_stdout(path) {
         check_not_read(path)?;
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         // Where no file can be made beside it, it is written in its place.
-        if let Ok(new) = NamedTempFile::new_in(folder) {
+        if let Ok(new) = NamedTempFile::new_in(folder_of(path)) {
             return replace(path, new, bytes).map_err(|error| cannot_write(path, &error));
         }
     }

@@ -77,24 +77,29 @@ pub struct FuzzReport {
 /// # Panics
 /// Never: a generator that wants more bytes takes the smallest choice.
 pub fn program_of(seed: u64, case: u64, size: Size) -> Vec<Line> {
-    let size = size.of_case(case);
-    program(&bytes_of(seed, case, size), size).expect("the generator makes do with any bytes")
+    made_by(program, seed, case, size)
 }
 
 /// The same, of all calls, not only those that the model knows.
 #[cfg(all(feature = "real", target_os = "linux"))]
 pub(crate) fn program_of_all(seed: u64, case: u64, size: Size) -> Vec<Line> {
-    let size = size.of_case(case);
-    let bytes = bytes_of(seed, case, size);
-    program::program_of_all_calls(&bytes, size).expect("the generator makes do with any bytes")
+    made_by(program::program_of_all_calls, seed, case, size)
 }
 
 /// The program about batches of a case.
 #[cfg(all(feature = "real", target_os = "linux"))]
 pub(crate) fn batches_of(seed: u64, case: u64, size: Size) -> Vec<Line> {
+    made_by(batches::program_about_batches, seed, case, size)
+}
+
+fn made_by(
+    generator: fn(&[u8], Size) -> arbitrary::Result<Vec<Line>>,
+    seed: u64,
+    case: u64,
+    size: Size,
+) -> Vec<Line> {
     let size = size.of_case(case);
-    let bytes = bytes_of(seed, case, size);
-    batches::program_about_batches(&bytes, size).expect("the generator makes do with any bytes")
+    generator(&bytes_of(seed, case, size), size).expect("the generator makes do with any bytes")
 }
 
 fn bytes_of(seed: u64, case: u64, size: Size) -> Vec<u8> {

@@ -101,6 +101,13 @@ impl<'a> State<'a> {
         self.now.vmas.get(&space).map_or(&[], Vec::as_slice)
     }
 
+    /// The VMA that an address lies in.
+    pub fn vma_at(&self, space: Pid, addr: VirtAddr) -> Option<&NamedArea> {
+        let vmas = self.vmas(space);
+        let at = vmas.partition_point(|vma| vma.area.end <= addr);
+        vmas.get(at).filter(|vma| vma.area.start <= addr)
+    }
+
     /// The entry for an address, if there is one.
     pub fn entry(&self, space: Pid, addr: VirtAddr) -> Option<EntryState<'a>> {
         let stretches = self.now.entries.get(&space)?;

@@ -111,8 +111,7 @@ impl Stepper<'_> {
         let vmas = self.state().vmas(self.space);
         let wanted = i128::from(self.focus.get()) + entries * i128::from(self.page());
         let wanted = VirtAddr::new(u64::try_from(wanted.max(0)).unwrap_or(u64::MAX));
-        let in_one = vmas.iter().any(|vma| vma.area.start <= wanted && wanted < vma.area.end);
-        let next = if in_one {
+        let next = if self.is_mapped(wanted) {
             Some(wanted)
         } else if entries > 0 {
             vmas.iter().map(|vma| vma.area.start).find(|start| *start > self.focus)

@@ -178,9 +178,7 @@ impl Pane<'_> {
 
     /// Rows of the VMA that is looked at, with the entry in view.
     fn map(&self, area: Rect) -> Vec<Line<'_>> {
-        let vmas = self.state.vmas(self.stepper.space);
-        let Some(vma) = vmas.iter().find(|vma| vma.area.start <= self.focus() && self.focus() < vma.area.end)
-        else {
+        let Some(vma) = self.state.vma_at(self.stepper.space, self.focus()) else {
             return vec![Line::raw("nothing is mapped here")];
         };
         let row_bytes = self.stepper.columns * self.page();
@@ -194,7 +192,7 @@ impl Pane<'_> {
             let mut spans = vec![Span::raw(format!("{start:<14} "))];
             for column in 0..self.stepper.columns {
                 let addr = start.add(column * self.page());
-                let is_mapped = vmas.iter().any(|vma| vma.area.start <= addr && addr < vma.area.end);
+                let is_mapped = self.state.vma_at(self.stepper.space, addr).is_some();
                 spans.extend(if is_mapped { self.cell(addr) } else { [Span::raw(" "), Span::raw(" ")] });
             }
             Line::from(spans)

@@ -120,7 +120,7 @@ impl<'a> Stepper<'a> {
     }
 
     pub(super) fn is_mapped(&self, addr: VirtAddr) -> bool {
-        self.state().vmas(self.space).iter().any(|vma| vma.area.start <= addr && addr < vma.area.end)
+        self.state().vma_at(self.space, addr).is_some()
     }
 
     /// Bytes in a page of the machine that is shown.

@@ -271,6 +271,11 @@ impl Writer<'_> {
         self.u.choose(&self.alive).copied()
     }
 
+    /// Shared memory, or more often private.
+    fn kind(&mut self) -> Result<MapFlags> {
+        Ok(if self.one_in(3)? { MapFlags::SHARED } else { MapFlags::PRIVATE })
+    }
+
     fn prot(&mut self) -> Result<Prot> {
         self.u.choose(&[READ, READ, RW, RW, Prot::empty(), RX]).copied()
     }
@@ -326,8 +331,7 @@ impl Writer<'_> {
             11..=12 => self.fork(pid, Some((addr, len)))?,
             13 => self.push(pid, Call::Munmap { addr, len }),
             14 => {
-                let kind = if self.one_in(3)? { MapFlags::SHARED } else { MapFlags::PRIVATE };
-                let (prot, flags) = (RW, kind | MapFlags::ANONYMOUS | MapFlags::FIXED);
+                let (prot, flags) = (RW, self.kind()? | MapFlags::ANONYMOUS | MapFlags::FIXED);
                 self.push(pid, Call::Mmap { addr, len, prot, flags, fd: -1, offset: 0 });
             }
             15..=16 => self.mremap(pid, (addr, len))?,
@@ -450,13 +454,6 @@ impl Writer<'_> {
     /// What is remembered of memory, and where it is locked brings it in.
     fn locking(&mut self, pid: u32, (addr, len): (u64, u64)) -> Result<()> {
         let call = match self.u.int_in_range(0..=19u8)? {
-            16..=17 => return self.resize(pid, (addr, len)),
-            18..=19 => {
-                let more = *self.u.choose(&OF_MMAP)?;
-                let kind = if self.one_in(3)? { MapFlags::SHARED } else { MapFlags::PRIVATE };
-                let flags = kind | MapFlags::ANONYMOUS | more;
-                Call::Mmap { addr, len, prot: self.prot()?, flags, fd: -1, offset: 0 }
-            }
             0..=3 => Call::Mlock { addr, len },
             4..=5 => Call::Mlock2 { addr, len, flags: MlockFlags::ONFAULT },
             6..=7 => Call::Munlock { addr, len },
@@ -476,9 +473,15 @@ impl Writer<'_> {
             }
             12 => Call::Mseal { addr, len: self.size.page, flags: 0 },
             13 => Call::SoftOffline { addr },
-            _ => {
+            14..=15 => {
                 let advice = *self.u.choose(&OF_VMAS)?;
                 Call::Madvise { addr, len, advice }
+            }
+            16..=17 => return self.resize(pid, (addr, len)),
+            _ => {
+                let more = *self.u.choose(&OF_MMAP)?;
+                let flags = self.kind()? | MapFlags::ANONYMOUS | more;
+                Call::Mmap { addr, len, prot: self.prot()?, flags, fd: -1, offset: 0 }
             }
         };
         self.push(pid, call);

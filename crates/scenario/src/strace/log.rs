@@ -399,6 +399,7 @@ fn split_at<'a>(text: &'a [u8], middle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = text.windows(middle.len()).position(|part| part == middle)?;
     Some((&text[..at], &text[at + middle.len()..]))
 }
+
 /// What a line has of a call that goes on in another: it waits, or its thread takes the number of the first one to execute a program.
 fn unfinished(body: &[u8]) -> Option<&[u8]> {
     const CHANGED: &[u8] = b" <pid changed to ";
