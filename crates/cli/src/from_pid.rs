@@ -36,7 +36,7 @@ pub(crate) fn from_pid(args: &args::FromPid, out: &mut Out) -> Result<u8, Failed
     );
     let huge_page = std::fs::read_to_string(HUGE_PAGE).ok().and_then(|size| size.trim().parse().ok());
     let mut writer = Writer { text: &mut text, files: BTreeMap::new(), huge_page, huge: false };
-    writer.line(Call::Page { size: pages::PAGE }, None);
+    writer.line(Call::Page { size: pages::page_size() }, None);
     for area in &areas {
         let runs = pages::runs(pid, (area.start, area.end));
         writer.area(area, &runs);

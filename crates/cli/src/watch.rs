@@ -11,7 +11,7 @@ use crate::args;
 use crate::exit::{DIFFERS, STOPPED};
 use crate::output::{self, Failed, Out};
 use crate::progress;
-use pages::{Mapping, PAGE, Pages};
+use pages::{Mapping, Pages};
 use ptelab::replay::{FirstUses, Interval, PagesSeen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -129,7 +129,7 @@ impl Log {
             alive: BTreeMap::new(),
             children: BTreeSet::new(),
             seen: BTreeMap::new(),
-            first_uses: FirstUses::new(PAGE),
+            first_uses: FirstUses::new(pages::page_size()),
             lines: 0,
             samples: 0,
             resident: BTreeMap::new(),

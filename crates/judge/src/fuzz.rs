@@ -28,8 +28,7 @@ pub use coverage::Coverage;
 #[cfg(all(feature = "real", target_os = "linux"))]
 pub(crate) use judge::result_is_right;
 pub(crate) use judge::{Judged, OnTrial};
-#[cfg(all(feature = "real", target_os = "linux"))]
-pub(crate) use model::is_modelled;
+pub use model::is_modelled;
 #[cfg(all(feature = "real", target_os = "linux"))]
 pub(crate) use model::{Expected, Model, Page, State, says_protected};
 
@@ -81,8 +80,10 @@ pub fn program_of(seed: u64, case: u64, size: Size) -> Vec<Line> {
 }
 
 /// The same, of all calls, not only those that the model knows.
-#[cfg(all(feature = "real", target_os = "linux"))]
-pub(crate) fn program_of_all(seed: u64, case: u64, size: Size) -> Vec<Line> {
+///
+/// # Panics
+/// Never, as [`program_of`].
+pub fn program_of_all(seed: u64, case: u64, size: Size) -> Vec<Line> {
     made_by(program::program_of_all_calls, seed, case, size)
 }
 

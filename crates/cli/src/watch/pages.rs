@@ -5,8 +5,11 @@ use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// Bytes of a page.
-pub(crate) const PAGE: u64 = 4096;
+/// Bytes of a page of this system.
+pub(crate) fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
 /// Entries of pagemap that are read at once.
 const CHUNK: usize = 1 << 16;
 /// Present, or in swap.
@@ -67,9 +70,9 @@ pub(crate) struct Run {
 
 /// The pages in use of a mapping.
 pub(crate) fn runs(pid: u32, mapping: Mapping) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+    let (mut runs, size): (Vec<Run>, _) = (Vec::new(), page_size());
     each_in_use(pid, &[mapping], |start, word| {
-        let run = Run { start, end: start + PAGE, anon: word & OF_FILE == 0 };
+        let run = Run { start, end: start + size, anon: word & OF_FILE == 0 };
         match runs.last_mut() {
             Some(last) if (last.end, last.anon) == (start, run.anon) => last.end = run.end,
             _ => runs.push(run),
@@ -81,11 +84,11 @@ pub(crate) fn runs(pid: u32, mapping: Mapping) -> Vec<Run> {
 /// Calls a function for each page in use, with its word of pagemap.
 fn each_in_use(pid: u32, mappings: &[Mapping], mut page: impl FnMut(u64, u64)) {
     let Ok(pagemap) = File::open(format!("/proc/{pid}/pagemap")) else { return };
-    let mut bytes = vec![0; CHUNK * 8];
+    let (mut bytes, size) = (vec![0; CHUNK * 8], page_size());
     for &(start, end) in mappings {
-        let mut at = start / PAGE;
-        while at < end / PAGE {
-            let wanted = (end / PAGE - at).min(CHUNK as u64) as usize * 8;
+        let mut at = start / size;
+        while at < end / size {
+            let wanted = (end / size - at).min(CHUNK as u64) as usize * 8;
             let Ok(read) = pagemap.read_at(&mut bytes[..wanted], at * 8) else { break };
             if read < 8 {
                 break;
@@ -93,7 +96,7 @@ fn each_in_use(pid: u32, mappings: &[Mapping], mut page: impl FnMut(u64, u64)) {
             for word in bytes[..read].chunks_exact(8) {
                 let word = word.try_into().map_or(0, u64::from_ne_bytes);
                 if word & IN_USE != 0 {
-                    page(at * PAGE, word);
+                    page(at * size, word);
                 }
                 at += 1;
             }
@@ -118,9 +121,10 @@ impl Pages {
     }
 
     fn push(&mut self, addr: u64) {
+        let next = addr + page_size();
         match self.0.last_mut() {
-            Some((_, end)) if *end == addr => *end += PAGE,
-            _ => self.0.push((addr, addr + PAGE)),
+            Some((_, end)) if *end == addr => *end = next,
+            _ => self.0.push((addr, next)),
         }
     }
 
@@ -152,9 +156,9 @@ impl Pages {
 impl From<Vec<(u64, u64)>> for Pages {
     fn from(mut ranges: Vec<(u64, u64)>) -> Self {
         ranges.sort_unstable();
-        let mut pages: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+        let (mut pages, size): (Vec<(u64, u64)>, _) = (Vec::with_capacity(ranges.len()), page_size());
         for (start, end) in ranges {
-            let (start, end) = (start - start % PAGE, end.checked_next_multiple_of(PAGE).unwrap_or(end));
+            let (start, end) = (start - start % size, end.checked_next_multiple_of(size).unwrap_or(end));
             match pages.last_mut() {
                 Some((_, last)) if start <= *last => *last = end.max(*last),
                 _ => pages.push((start, end)),

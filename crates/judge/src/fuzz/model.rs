@@ -400,7 +400,7 @@ impl Model {
 }
 
 /// Whether the model knows what a call does. Of the others, kernels and the emulator are held against each other only.
-pub(crate) fn is_modelled(call: &Call) -> bool {
+pub fn is_modelled(call: &Call) -> bool {
     let usual = MapFlags::SHARED | MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED;
     match *call {
         Call::Mmap { flags, .. } => return usual.contains(flags),

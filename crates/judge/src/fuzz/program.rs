@@ -148,7 +148,6 @@ impl Theme {
     ];
 
     /// One of so many programs of all calls is of calls that the model does not know.
-    #[cfg(all(feature = "real", target_os = "linux"))]
     const LOCKING: u8 = 4;
 }
 
@@ -163,7 +162,6 @@ pub fn program(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
 }
 
 /// The same, of all calls.
-#[cfg(all(feature = "real", target_os = "linux"))]
 pub(super) fn program_of_all_calls(bytes: &[u8], size: Size) -> Result<Vec<Line>> {
     let mut u = Unstructured::new(bytes);
     let theme = if u.ratio(1, Theme::LOCKING)? { Theme::Locking } else { *u.choose(&Theme::MODELLED)? };
