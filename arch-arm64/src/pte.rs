@@ -6,7 +6,8 @@ use crate::bits::{
     ATTR, PFN_MASK, POE, PteBits, SH, SH_INNER, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits, TableBits,
 };
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, SoftleafRules, VmFlags, Walk,
+    Access, BitField, EntryFormat, Fpb, Level, PgProt, Pte, PteAttrs, SoftFlags, SoftleafRules, VirtAddr,
+    VmFlags, Walk,
 };
 
 /// What every user page has.
@@ -64,6 +65,12 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
         14 => 11,
         _ => 13,
     };
+    /// Contiguous blocks of both levels too.
+    const HUGETLB_SHIFTS: &'static [u32] = match SHIFT {
+        12 => &[16, 21, 25, 30],
+        14 => &[21, 25, 30],
+        _ => &[21, 29, 34],
+    };
 
     fn root(&self) -> Level {
         match SHIFT {
@@ -80,6 +87,13 @@ impl<const SHIFT: u32> EntryFormat for Granule<SHIFT> {
             14 => 1 << 47,
             _ => Self::MAP_WINDOW,
         }
+    }
+
+    /// Top byte ignore, without an opt-in (Linux's `Documentation/arch/arm64/tagged-address-abi.rst`; Arm ARM D8.8): where bit 55
+    /// is clear, as in user addresses, the top byte is dropped.
+    fn untagged_addr(addr: VirtAddr) -> VirtAddr {
+        let extended = (addr.get() << 8).cast_signed() >> 8;
+        VirtAddr::new(addr.get() & extended.cast_unsigned())
     }
 
     type Bits = PteBits;

@@ -6,8 +6,8 @@ use crate::bits::{
     CACHE_BASE, MAT, PFN_MASK, PHYS_MASK, PLV, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits, TableBits,
 };
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Level, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, SoftleafRules, VmFlags,
-    Walk,
+    Access, BitField, EntryFormat, Errno, Level, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, SoftleafRules,
+    VirtAddr, VmFlags, Walk,
 };
 
 /// What every user page has: user code's privilege, cached.
@@ -27,9 +27,15 @@ impl EntryFormat for Loong64 {
     const TOP: Level = Level::Pud;
     const TASK_SIZE: u64 = 1 << 47;
     const MAX_PAGE_ORDER: u32 = 11;
+    const BEYOND: Errno = Errno::EINVAL;
     const MEMORY_FAILURE: bool = false;
     const EMPTY: [Pte; Level::ALL.len()] =
         [Pte::NONE, INVALID_TABLES[0], INVALID_TABLES[1], Pte::NONE, Pte::NONE];
+
+    /// The 16 bits above the 48 that are translated are alike (`VALEN` of 48; what QEMU checks).
+    fn is_canonical(addr: VirtAddr) -> bool {
+        matches!(addr.get() >> 48, 0 | 0xffff)
+    }
 
     type Bits = PteBits;
     type TableBits = TableBits;

@@ -32,6 +32,7 @@ impl<const SHIFT: u32> EntryFormat for Radix<SHIFT> {
     const TASK_SIZE: u64 = if SHIFT == 12 { 1 << 46 } else { 1 << 52 };
     const MAP_WINDOW: u64 = if SHIFT == 12 { Self::TASK_SIZE } else { 1 << 47 };
     const MAX_PAGE_ORDER: u32 = if SHIFT == 12 { 12 } else { 8 };
+    const MMAP_VALIDATES_PROT: bool = true;
 
     type Bits = PteBits;
     type TableBits = DirectoryBits;

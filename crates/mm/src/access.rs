@@ -52,8 +52,8 @@ pub fn memset<A: Arch, H: TableMemory>(
     byte: u8,
     len: u64,
 ) -> Result<(), FaultError> {
-    let end = addr.get().saturating_add(len);
-    let mut at = addr;
+    let mut at = A::untagged_addr(addr);
+    let end = at.get().saturating_add(len);
     while at.get() < end {
         let offset = at.get() % A::PAGE_SIZE;
         if offset == 0 && end - at.get() >= A::PAGE_SIZE {
@@ -159,6 +159,10 @@ fn user_access<A: Arch, H: TableMemory>(
     access: Access,
 ) -> Result<Pfn, FaultError> {
     let segv = FaultError::Signal(Signal::SEGV);
+    let addr = A::untagged_addr(addr);
+    if !A::is_canonical(addr) {
+        return Err(signalled(k, mm, addr, access, FaultError::Signal(Signal::BUS)));
+    }
     if addr.get() >= mm.task_size {
         return Err(signalled(k, mm, addr, access, segv));
     }

@@ -255,6 +255,19 @@ changes! {
         },
     }
 
+    /// mremap with `MREMAP_DONTUNMAP` compares the lengths as they are given, and only then rounds them to pages.
+    dontunmap_compares_given_lengths {
+        until: Turn::at("6.17"),
+        file: "mm/mremap.c, mremap",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                mremap(0x40000000, 4095, 4K, MREMAP_MAYMOVE|MREMAP_FIXED|MREMAP_DONTUNMAP, 0x40400000)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
     /// mremap to a fixed place empties that place before it looks at what would be moved.
     mremap_unmaps_before_checks {
         until: Turn::at("6.17"),
@@ -644,6 +657,19 @@ changes! {
                 mmap(0x40000000, 16K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
                 memset(0x40000000, 7, 8K)
                 pagemap_scan(0x40000000, 16K, 0, PAGE_IS_WRITTEN|PAGE_IS_PRESENT, PAGE_IS_WRITTEN)
+            ",
+            shows: Shows::Results,
+        },
+    }
+
+    /// A userfaultfd refuses ranges below `vm.mmap_min_addr`.
+    uffd_refuses_low_addresses {
+        until: Turn::between("6.19", "7.0").also_in(&["6.12.107"]),
+        file: "fs/userfaultfd.c, validate_unaligned_range",
+        probe: Probe::Plays {
+            scenario: r"
+                mmap(0x1000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+                uffd(0x1000, 4K, WP)
             ",
             shows: Shows::Results,
         },

@@ -43,10 +43,13 @@ pub fn madvise<A: Arch, H: TableMemory>(
     if elsewhere || !advice.is_known() || guards && !k.pt.rules.guard_regions {
         return Err(Errno::EINVAL);
     }
-    let end = madvise_end::<A>(start, len)?;
+    let len = madvise_end::<A>(start, len)?.since(start);
     if len == 0 {
         return Ok(());
     }
+    // Whether it wraps was asked with the tag.
+    let start = A::untagged_addr(start);
+    let end = start.add(len);
     match advice {
         Advice::POPULATE_READ => madvise_populate(k, mm, (start, end), Access::Read),
         Advice::POPULATE_WRITE => madvise_populate(k, mm, (start, end), Access::Write),

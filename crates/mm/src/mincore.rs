@@ -22,6 +22,7 @@ pub fn mincore<A: Arch, H: TableMemory>(
     start: VirtAddr,
     len: u64,
 ) -> Result<Vec<u8>, Errno> {
+    let start = A::untagged_addr(start);
     if !start.is_aligned(A::PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }

@@ -108,6 +108,7 @@ fn do_mlock<A: Arch, H: TableMemory>(
 
 /// The whole pages that a range touches.
 fn lock_range<A: Arch>(start: VirtAddr, len: u64) -> Result<(VirtAddr, VirtAddr), Errno> {
+    let start = A::untagged_addr(start);
     let within = start.get() % A::PAGE_SIZE;
     let len = len.wrapping_add(within).wrapping_add(A::PAGE_SIZE - 1) & !(A::PAGE_SIZE - 1);
     let start = start.align_down(A::PAGE_SIZE);

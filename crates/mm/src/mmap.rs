@@ -6,16 +6,15 @@ use crate::gup::mm_populate;
 use crate::kernel::Kernel;
 use crate::memory::zap::{Zap, zap_page_range};
 use crate::mm_types::Mm;
+use crate::mprotect::valid_prot;
 use crate::mseal::check_unsealed;
 use crate::pkeys::{override_pkey, prepare_execute_only};
-use crate::util::{charge, enough_memory, uncharge};
+use crate::util::{MMAP_MIN_ADDR, charge, enough_memory, uncharge};
 use crate::vm_area::{FileId, LOCKED_MASK, STACK_GUARD_PAGES, Vma};
 use crate::vma::{insert_vma, isolate, release, vma_set_page_prot};
 use ptelab_pgtable::{Arch, Level, MmuGather, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, FileMode, HUGE_SHIFT, MapFlags, Prot};
 
-/// No hint is honoured below (`vm.mmap_min_addr`), in bytes.
-const MMAP_MIN_ADDR: u64 = 64 << 10;
 /// What is left free above the first mapping, for a stack to grow into (`mmap_base`), in bytes.
 const STACK_GAP: u64 = 128 << 20;
 /// What mprotect may grant to new memory.
@@ -36,6 +35,22 @@ impl Request {
     const fn kind(&self) -> u64 {
         self.flags.bits() & MapFlags::TYPE
     }
+
+    /// Whether the address is where it goes.
+    const fn is_fixed(&self) -> bool {
+        self.flags.intersects(MapFlags::FIXED.union(MapFlags::FIXED_NOREPLACE))
+    }
+
+    /// Whether files can be mapped so.
+    fn check_kind(&self) -> Result<(), Errno> {
+        const KINDS: [u64; 3] =
+            [MapFlags::PRIVATE.bits(), MapFlags::SHARED.bits(), MapFlags::SHARED_VALIDATE];
+        let validated = self.kind() == MapFlags::SHARED_VALIDATE;
+        if validated && self.flags.bits() & !MapFlags::LEGACY != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if KINDS.contains(&self.kind()) { Ok(()) } else { Err(Errno::EINVAL) }
+    }
 }
 
 /// Maps anonymous memory and returns its address (`ksys_mmap_pgoff`).
@@ -54,10 +69,11 @@ pub fn mmap<A: Arch, H: TableMemory>(
     if !flags.contains(MapFlags::ANONYMOUS) {
         return Err(Errno::EBADF);
     }
+    let request = Request { addr, len, prot, flags, file: None };
     if flags.contains(MapFlags::HUGETLB) {
-        return Err(no_hugetlb::<A>(len, flags));
+        return Err(no_hugetlb(k, mm, &request, 0));
     }
-    do_mmap(k, mm, &Request { addr, len, prot, flags, file: None })
+    do_mmap(k, mm, &request)
 }
 
 /// Maps an open file from an offset in bytes on and returns the address.
@@ -76,8 +92,12 @@ pub fn mmap_file<A: Arch, H: TableMemory>(
     flags: MapFlags,
     (file, offset): (FileId, u64),
 ) -> Result<VirtAddr, Errno> {
-    if !offset.is_multiple_of(A::PAGE_SIZE) {
+    let refused = A::MMAP_VALIDATES_PROT && !valid_prot(&k.pt, prot);
+    if refused || !offset.is_multiple_of(A::PAGE_SIZE) {
         return Err(Errno::EINVAL);
+    }
+    if flags.contains(MapFlags::ANONYMOUS | MapFlags::HUGETLB) {
+        return Err(no_hugetlb(k, mm, &Request { addr, len, prot, flags, file: None }, offset));
     }
     if flags.contains(MapFlags::ANONYMOUS) {
         return mmap(k, mm, addr, len, prot, flags);
@@ -90,12 +110,30 @@ pub fn mmap_file<A: Arch, H: TableMemory>(
     do_mmap(k, mm, &Request { addr, len, prot, flags, file })
 }
 
-/// Why there is no mapping of set-aside huge pages: the size is not one, or the pool is empty (`hugetlb_file_setup`).
-fn no_hugetlb<A: Arch>(len: u64, flags: MapFlags) -> Errno {
-    let log = flags.bits() >> HUGE_SHIFT & 0x3f;
-    let known = [A::entry_size(Level::Pmd), A::entry_size(Level::Pud)];
-    let size_exists = log == 0 || known.iter().any(|size| u64::from(size.trailing_zeros()) == log);
-    if len == 0 || !size_exists { Errno::EINVAL } else { Errno::ENOMEM }
+/// Why there is no mapping of set-aside huge pages: no size or place of theirs, or the pool is empty (`hugetlb_file_setup`,
+/// `hugetlbfs_file_mmap`).
+fn no_hugetlb<A: Arch, H: TableMemory>(k: &Kernel<A, H>, mm: &Mm, r: &Request, offset: u64) -> Errno {
+    let shift = match (r.flags.bits() >> HUGE_SHIFT & 0x3f) as u32 {
+        0 => A::ENTRY_SHIFT[Level::Pmd as usize],
+        shift if shift > A::PAGE_SHIFT && A::HUGETLB_SHIFTS.contains(&shift) => shift,
+        _ => return Errno::EINVAL,
+    };
+    let (len, size) = (r.len.checked_next_multiple_of(1 << shift).unwrap_or(0), 1 << shift);
+    if len == 0 {
+        return Errno::EINVAL;
+    }
+    if mm.vmas.len() as u64 > k.config().max_map_count || len > mm.task_size {
+        return Errno::ENOMEM;
+    }
+    if r.is_fixed() && !r.addr.is_aligned(size) {
+        return Errno::EINVAL;
+    }
+    if let Err(errno) = mmap_address::<A>(mm, r, len) {
+        return errno;
+    }
+    let checked = check_file_range::<A>(offset >> A::PAGE_SHIFT, len).and_then(|()| r.check_kind());
+    let is_placed = offset.is_multiple_of(size) && !r.flags.contains(MapFlags::GROWSDOWN);
+    checked.err().unwrap_or(if is_placed { Errno::ENOMEM } else { Errno::EINVAL })
 }
 
 /// Maps what is asked for (`do_mmap`).
@@ -129,7 +167,7 @@ fn mmap_address<A: Arch>(mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Err
     if len > mm.task_size {
         return Err(Errno::ENOMEM);
     }
-    if r.flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
+    if r.is_fixed() {
         check_fixed::<A>(mm, r.addr, len)?;
         let taken = mm.vmas.intersects(r.addr, r.addr.add(len));
         return if r.flags.contains(MapFlags::FIXED_NOREPLACE) && taken {
@@ -145,7 +183,9 @@ fn mmap_address<A: Arch>(mm: &Mm, r: &Request, len: u64) -> Result<VirtAddr, Err
 
 pub(crate) fn check_fixed<A: Arch>(mm: &Mm, addr: VirtAddr, len: u64) -> Result<(), Errno> {
     if len > mm.task_size || addr.get() > mm.task_size - len {
-        return Err(Errno::ENOMEM);
+        // An address that reads as an error is taken for one, where its range is looked at later.
+        let read = u16::try_from(addr.get().wrapping_neg()).ok().and_then(Errno::from_number);
+        return Err(read.filter(|_| A::BEYOND == Errno::ENOMEM).unwrap_or(A::BEYOND));
     }
     if addr.is_aligned(A::PAGE_SIZE) { Ok(()) } else { Err(Errno::EINVAL) }
 }
@@ -211,6 +251,7 @@ fn mmap_vm_flags<A: Arch, H: TableMemory>(
     for (asked, gets) in [
         (MapFlags::GROWSDOWN, VmFlags::GROWSDOWN),
         (MapFlags::LOCKED, VmFlags::LOCKED),
+        (MapFlags::SYNC, VmFlags::SYNC),
         (MapFlags::STACK, VmFlags::NOHUGEPAGE),
     ] {
         if r.flags.contains(asked) {
@@ -243,6 +284,12 @@ fn anonymous_vm_flags(vm: VmFlags, r: &Request) -> Result<VmFlags, Errno> {
     }
 }
 
+/// Whether a file can be so long (`file_mmap_ok`).
+fn check_file_range<A: Arch>(pgoff: u64, len: u64) -> Result<(), Errno> {
+    let end = (pgoff << A::PAGE_SHIFT).checked_add(len);
+    end.filter(|&end| i64::try_from(end).is_ok()).map(drop).ok_or(Errno::EOVERFLOW)
+}
+
 fn file_vm_flags<A: Arch, H: TableMemory>(
     k: &Kernel<A, H>,
     mut vm: VmFlags,
@@ -252,15 +299,9 @@ fn file_vm_flags<A: Arch, H: TableMemory>(
     len: u64,
 ) -> Result<VmFlags, Errno> {
     let mode = k.objects.fget(file)?.mode;
-    let end = (pgoff << A::PAGE_SHIFT).checked_add(len);
-    if end.is_none_or(|end| i64::try_from(end).is_err()) {
-        return Err(Errno::EOVERFLOW);
-    }
-    let validated = r.kind() == MapFlags::SHARED_VALIDATE;
-    if validated && r.flags.bits() & !MapFlags::LEGACY != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if validated || r.kind() == MapFlags::SHARED.bits() {
+    check_file_range::<A>(pgoff, len)?;
+    r.check_kind()?;
+    if r.kind() != MapFlags::PRIVATE.bits() {
         let writable = mode.contains(FileMode::WRITE);
         if r.prot.contains(Prot::WRITE) && !writable {
             return Err(Errno::EACCES);
@@ -269,8 +310,6 @@ fn file_vm_flags<A: Arch, H: TableMemory>(
         if !writable {
             vm -= VmFlags::SHARED | VmFlags::MAYWRITE;
         }
-    } else if r.kind() != MapFlags::PRIVATE.bits() {
-        return Err(Errno::EINVAL);
     }
     if !mode.contains(FileMode::READ) {
         return Err(Errno::EACCES);
@@ -338,6 +377,7 @@ pub fn munmap<A: Arch, H: TableMemory>(
     start: VirtAddr,
     len: u64,
 ) -> Result<(), Errno> {
+    let start = A::untagged_addr(start);
     let past = start.get() > mm.task_size || len > mm.task_size - start.get();
     if !start.is_aligned(A::PAGE_SIZE) || past || len == 0 {
         return Err(Errno::EINVAL);

@@ -403,7 +403,7 @@ fn new_flags<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, vma: &Vma, prot: Pr
     asked | arch | kept
 }
 
-fn valid_prot<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, prot: Prot) -> bool {
+pub(crate) fn valid_prot<A: Arch, H: TableMemory>(pt: &PageTables<A, H>, prot: Prot) -> bool {
     let known = (Prot::READ | Prot::WRITE | Prot::EXEC | Prot::SEM).bits() | pt.arch.arch_prot_bits();
     prot.bits() & !known == 0
 }
@@ -457,6 +457,7 @@ fn do_mprotect_pkey<A: Arch, H: TableMemory>(
     prot: Prot,
     pkey: Option<i32>,
 ) -> Result<(), Errno> {
+    let start = A::untagged_addr(start);
     let grows = prot & (Prot::GROWSDOWN | Prot::GROWSUP);
     let prot = prot - grows;
     if grows == Prot::GROWSDOWN | Prot::GROWSUP || !start.is_aligned(A::PAGE_SIZE) {

@@ -38,7 +38,7 @@ impl Remap {
 
     fn overlaps(&self) -> bool {
         let (old, new) = (self.addr.get(), self.new_addr.get());
-        old.saturating_add(self.old_len) > new && new.saturating_add(self.new_len) > old
+        old.wrapping_add(self.old_len) > new && new.wrapping_add(self.new_len) > old
     }
 }
 
@@ -57,6 +57,11 @@ pub fn mremap<A: Arch, H: TableMemory>(
     new_addr: VirtAddr,
 ) -> Result<VirtAddr, Errno> {
     let round = |len: u64| len.checked_next_multiple_of(A::PAGE_SIZE).unwrap_or(0);
+    let addr = A::untagged_addr(addr);
+    let compared = k.pt.rules.dontunmap_compares_given_lengths && flags.contains(MremapFlags::DONTUNMAP);
+    if compared && old_len != new_len {
+        return Err(Errno::EINVAL);
+    }
     let remap = Remap { addr, old_len: round(old_len), new_len: round(new_len), flags, new_addr };
     check_mremap_params::<A>(mm, &k.pt.rules, &remap)?;
     check_new_place::<A>(mm, &k.pt.rules, &remap)?;

@@ -21,6 +21,7 @@ pub fn mseal<A: Arch, H: TableMemory>(
     len: u64,
     flags: u64,
 ) -> Result<(), Errno> {
+    let start = A::untagged_addr(start);
     let rounded = len.checked_next_multiple_of(A::PAGE_SIZE).ok_or(Errno::EINVAL)?;
     let end = start.checked_add(rounded).ok_or(Errno::EINVAL)?;
     if flags != 0 || !start.is_aligned(A::PAGE_SIZE) {

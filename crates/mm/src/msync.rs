@@ -10,6 +10,7 @@ use ptelab_uapi::{Errno, MsFlags};
 /// `EINVAL` for an unaligned address or senseless flags, `ENOMEM` for a hole (the rest is done first), `EBUSY` for
 /// `MS_INVALIDATE` of locked memory.
 pub fn msync<A: Arch>(mm: &Mm, start: VirtAddr, len: u64, flags: MsFlags) -> Result<(), Errno> {
+    let start = A::untagged_addr(start);
     let known = MsFlags::ASYNC | MsFlags::INVALIDATE | MsFlags::SYNC;
     let both = MsFlags::ASYNC | MsFlags::SYNC;
     if !known.contains(flags) || !start.is_aligned(A::PAGE_SIZE) || flags.contains(both) {

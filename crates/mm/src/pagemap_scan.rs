@@ -125,6 +125,7 @@ pub fn pagemap_scan<A: Arch, H: TableMemory>(
     len: u64,
     arg: &PmScan,
 ) -> Result<Scanned, Errno> {
+    let start = A::untagged_addr(start);
     if !arg.is_valid(known_categories(&k.pt)) || !start.is_aligned(A::PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }

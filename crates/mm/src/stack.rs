@@ -2,15 +2,13 @@
 
 use crate::kernel::Kernel;
 use crate::mm_types::Mm;
-use crate::util::charge;
+use crate::util::{MMAP_MIN_ADDR, charge};
 use crate::vm_area::{DATA_DEFAULT, STACK_GUARD_PAGES, Vma};
 use ptelab_pgtable::{Arch, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::Errno;
 
 /// How large a stack may grow, in bytes (`RLIMIT_STACK`).
 const RLIMIT_STACK: u64 = 8 << 20;
-/// The lowest address that a stack reaches (`vm.mmap_min_addr`), in bytes.
-const MMAP_MIN_ADDR: u64 = 64 << 10;
 
 /// Maps the first stack of a program, `size` bytes that end at `top`; it grows on access, and /proc shows it as `[stack]`
 /// (`setup_arg_pages`).

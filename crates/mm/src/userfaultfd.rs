@@ -11,13 +11,11 @@ use crate::mprotect::change::CpFlags;
 use crate::mprotect::change_protection;
 use crate::tables::PageTables;
 use crate::tables::walk::PmdState;
+use crate::util::MMAP_MIN_ADDR;
 use crate::vm_area::{Userfaultfd, Vma};
 use crate::vma::{vma_modify, vma_set_page_prot, vma_wants_manual_pte_write_upgrade};
 use ptelab_pgtable::{Arch, Level, MmuGather, SoftLeaf, TableMemory, VirtAddr, VmFlags};
 use ptelab_uapi::{Errno, Switch, UffdFeatures};
-
-/// Below this address nothing is mapped (`mmap_min_addr`).
-const MMAP_MIN_ADDR: u64 = 0x1_0000;
 
 /// Opens a userfaultfd with `features`, unless the process has one, and registers a range for write protection
 /// (`UFFDIO_API`, `UFFDIO_REGISTER`).
@@ -37,7 +35,7 @@ pub fn uffd_register<A: Arch, H: TableMemory>(
     if !UffdFeatures::KNOWN.contains(features) || !has_wp {
         return Err(Errno::EINVAL);
     }
-    let end = uffd_range_end::<A>(mm, start, len)?;
+    let end = uffd_range_end::<A, H>(k, mm, start, len)?;
     let uffd = Userfaultfd::open(features);
     if !mm.vmas.intersects(start, end) {
         return Err(Errno::EINVAL);
@@ -72,7 +70,7 @@ pub fn uffd_unregister<A: Arch, H: TableMemory>(
     start: VirtAddr,
     len: u64,
 ) -> Result<(), Errno> {
-    let end = uffd_range_end::<A>(mm, start, len)?;
+    let end = uffd_range_end::<A, H>(k, mm, start, len)?;
     let parts = uffd_parts(mm, start, end);
     let features = |vma: &Vma| vma.uffd.map_or(UffdFeatures::WP, |uffd| uffd.features);
     if parts.is_empty() || !parts.iter().all(|vma| vma_can_userfault(k, vma, features(vma))) {
@@ -105,7 +103,7 @@ pub fn uffd_wp<A: Arch, H: TableMemory>(
     len: u64,
     how: Switch,
 ) -> Result<(), Errno> {
-    let end = uffd_range_end::<A>(mm, start, len)?;
+    let end = uffd_range_end::<A, H>(k, mm, start, len)?;
     let parts = uffd_parts(mm, start, end);
     if parts.is_empty() {
         return Err(Errno::ENOENT);
@@ -131,7 +129,7 @@ pub fn uffd_poison<A: Arch, H: TableMemory>(
     start: VirtAddr,
     len: u64,
 ) -> Result<(), Errno> {
-    let end = uffd_range_end::<A>(mm, start, len)?;
+    let end = uffd_range_end::<A, H>(k, mm, start, len)?;
     let vma = mm.vmas.find(start).ok_or(Errno::ENOENT)?.clone();
     // Also where it is not registered: that is looked at later (`find_vma_and_prepare_anon`).
     if !vma.flags.contains(VmFlags::SHARED) {
@@ -174,10 +172,16 @@ fn poison_page<A: Arch, H: TableMemory>(
 }
 
 /// The end of a range of whole pages in user space (`validate_range`).
-fn uffd_range_end<A: Arch>(mm: &Mm, start: VirtAddr, len: u64) -> Result<VirtAddr, Errno> {
+fn uffd_range_end<A: Arch, H: TableMemory>(
+    k: &Kernel<A, H>,
+    mm: &Mm,
+    start: VirtAddr,
+    len: u64,
+) -> Result<VirtAddr, Errno> {
     let whole = start.is_aligned(A::PAGE_SIZE) && len.is_multiple_of(A::PAGE_SIZE) && len > 0;
     let end = start.checked_add(len).filter(|end| end.get() <= mm.task_size);
-    end.filter(|_| whole && start.get() >= MMAP_MIN_ADDR).ok_or(Errno::EINVAL)
+    let is_low = k.pt.rules.uffd_refuses_low_addresses && start.get() < MMAP_MIN_ADDR;
+    end.filter(|_| whole && !is_low).ok_or(Errno::EINVAL)
 }
 
 /// The VMAs of a range, as they are before any of them changes.

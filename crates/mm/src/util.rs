@@ -1,9 +1,12 @@
-//! Committed memory (`mm/util.c`, `__vm_enough_memory`, 7.3).
+//! Committed memory, and where memory begins (`mm/util.c`, `__vm_enough_memory`, 7.3).
 
 use crate::kernel::Kernel;
 use crate::tables::PageTables;
 use ptelab_pgtable::{Arch, TableMemory};
 use ptelab_uapi::Errno;
+
+/// Below it no hint is honoured and no stack grows (`vm.mmap_min_addr`), in bytes.
+pub(crate) const MMAP_MIN_ADDR: u64 = 64 << 10;
 
 /// Commits memory to a mapping. Refuses only what could never be had (`vm.overcommit_memory` 0).
 #[inline]

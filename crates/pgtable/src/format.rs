@@ -1,7 +1,7 @@
 //! What a port's words look like.
 
 use crate::{
-    Access, BitField, EntryBits, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteView, SoftFlags,
+    Access, BitField, EntryBits, Errno, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteView, SoftFlags,
     SoftLeaf, SoftleafRules, VirtAddr, VmFlags, Walk, view,
 };
 use bitflags::Flags;
@@ -62,6 +62,17 @@ pub trait EntryFormat: Sized {
     /// Order of the largest block of free memory (`MAX_PAGE_ORDER`).
     const MAX_PAGE_ORDER: u32 = 10;
 
+    /// What memory at an address that the caller fixed is refused with beyond the address space (`arch_get_unmapped_area`).
+    const BEYOND: Errno = Errno::ENOMEM;
+    /// Whether mmap refuses protections that mprotect does not know (`do_mmap2` of powerpc).
+    const MMAP_VALIDATES_PROT: bool = false;
+    /// Log2 of the bytes in each size of huge pages that may be set aside (`hugetlb_add_hstate`). A single page is none.
+    const HUGETLB_SHIFTS: &'static [u32] = &[
+        Self::PAGE_SHIFT + Self::CONT_PTES.trailing_zeros(),
+        Self::ENTRY_SHIFT[Level::Pmd as usize],
+        Self::ENTRY_SHIFT[Level::Pud as usize],
+    ];
+
     /// How many zero pages there may be, a power of two below that of a PMD: which one is mapped follows from the address.
     const ZERO_PAGES: u64 = 1;
 
@@ -115,6 +126,19 @@ pub trait EntryFormat: Sized {
     #[inline]
     fn task_size(&self) -> u64 {
         Self::TASK_SIZE
+    }
+
+    /// Whether hardware translates an address at all; an access to another is an address error, `SIGBUS`.
+    #[inline]
+    fn is_canonical(addr: VirtAddr) -> bool {
+        let _ = addr;
+        true
+    }
+
+    /// A user address without the tag that hardware ignores in it, for most calls and every access (`untagged_addr`).
+    #[inline]
+    fn untagged_addr(addr: VirtAddr) -> VirtAddr {
+        addr
     }
 
     /// End of the addresses that a tree maps whose root is of `level`, in bytes (`asce_limit`).

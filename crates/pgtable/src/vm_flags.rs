@@ -51,6 +51,8 @@ bitflags! {
         const NORESERVE = 1 << 21;
         /// hugetlbfs.
         const HUGETLB = 1 << 22;
+        /// `MAP_SYNC`.
+        const SYNC = 1 << 23;
         /// Copied empty at fork.
         const WIPEONFORK = 1 << 25;
         /// Left out of core dumps.
@@ -155,6 +157,8 @@ const SMAPS_NAMES: &[(VmFlags, &str)] = &[
     (VmFlags::ACCOUNT, "ac"),
     (VmFlags::NORESERVE, "nr"),
     (VmFlags::HUGETLB, "ht"),
+    (VmFlags::SYNC, "sf"),
+    (VmFlags::ARM64_BTI, "bt"),
     (VmFlags::WIPEONFORK, "wf"),
     (VmFlags::DONTDUMP, "dd"),
     (VmFlags::SOFTDIRTY, "sd"),
@@ -162,7 +166,6 @@ const SMAPS_NAMES: &[(VmFlags, &str)] = &[
     (VmFlags::HUGEPAGE, "hg"),
     (VmFlags::NOHUGEPAGE, "nh"),
     (VmFlags::MERGEABLE, "mg"),
-    (VmFlags::ARM64_BTI, "bt"),
     (VmFlags::DROPPABLE, "dp"),
     (VmFlags::SEALED, "sl"),
 ];

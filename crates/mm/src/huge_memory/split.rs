@@ -97,6 +97,9 @@ pub fn folio_to_split<A: Arch, H: TableMemory>(
     addr: VirtAddr,
     order: u32,
 ) -> Option<FolioSpan> {
+    if addr.get() >= mm.task_size {
+        return None;
+    }
     let entry = pt.entry_at(mm, addr);
     let pte = if entry.level == Level::Pmd { pt.arch.pmd_pte(entry.pte) } else { entry.pte };
     if order == 1 || !pt.arch.pte_present(pte) || pt.arch.pte_special(pte) {
