@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[command(name = "ptelab", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(
     after_help = "Exit status: 0 fine, 1 a difference or an unexpected result (of series: something wrong), \
-    2 usage or unreadable input, 130 stopped by Ctrl-C."
+    2 usage or unreadable input, 130 stopped by Ctrl-C or SIGTERM."
 )]
 pub(crate) struct Args {
     /// Log every call to standard error; twice for the steps inside

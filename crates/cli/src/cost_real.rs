@@ -76,13 +76,8 @@ fn agree(a: &[Counted], b: &[Counted]) -> bool {
 
 pub(crate) fn cost(args: &args::Cost, images: &[PathBuf], out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
-    let named = |path: &PathBuf| Ok((path.display().to_string(), input::scenario_of(path)?));
     let built_in = args.files.is_empty();
-    let scenarios = if built_in {
-        workloads()?
-    } else {
-        args.files.iter().map(named).collect::<Result<Vec<_>, Failed>>()?
-    };
+    let scenarios = if built_in { workloads()? } else { input::named_scenarios_of(&args.files)? };
     let mut all = Vec::new();
     let workloads = (images.len() * scenarios.len()) as u128;
     let bar = progress::bar(workloads, "workloads");

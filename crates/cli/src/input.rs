@@ -11,7 +11,7 @@ use ptelab::{Call, ThpKey, show};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest file that is read, in bytes: 1 GiB.
 const MAX_INPUT: u64 = 1 << 30;
@@ -42,6 +42,31 @@ pub(crate) fn scenario_of(path: &Path) -> Result<Scenario, Failed> {
     let unusable = |error: GoldenError| Failed::Unusable(format!("{}: {error}", path.display()));
     let golden = Golden::parse(&read(path)?).map_err(unusable)?;
     golden.scenario().map_err(unusable)
+}
+
+/// The scenarios in files; what is wrong in any of them is said at once.
+pub(crate) fn scenarios_of(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failed> {
+    let (mut scenarios, mut failures) = (Vec::new(), Vec::new());
+    for path in paths {
+        match scenario_of(path) {
+            Ok(scenario) => scenarios.push(scenario),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match failures.len() {
+        0 => Ok(scenarios),
+        1 => Err(failures.remove(0)),
+        _ => {
+            let said: Vec<String> = failures.into_iter().map(Failed::said).collect();
+            Err(Failed::Mistakes(said.join("\n")))
+        }
+    }
+}
+
+/// The same, with the names of the files.
+pub(crate) fn named_scenarios_of(paths: &[PathBuf]) -> Result<Vec<(String, Scenario)>, Failed> {
+    let names = paths.iter().map(|path| path.display().to_string());
+    Ok(names.zip(scenarios_of(paths)?).collect())
 }
 
 /// The scenario in a file.

@@ -59,8 +59,7 @@ pub(crate) fn learn(args: &args::Learn, out: &mut Out) -> Result<u8, Failed> {
     progress::stop_on_ctrl_c();
     let begun = Instant::now();
     let known = learn::known_but_for(&args.forget).map_err(Failed::Unusable)?;
-    let scenarios: Vec<Scenario> =
-        args.files.iter().map(|path| input::scenario_of(path)).collect::<Result<_, _>>()?;
+    let scenarios = input::scenarios_of(&args.files)?;
     let on_host = args.kernel == "host";
     refuse_emulated(&args.kernel)?;
     if on_host {

@@ -100,6 +100,14 @@ impl Failed {
         }
     }
 
+    /// What standard error is told.
+    pub(crate) fn said(self) -> String {
+        match self {
+            Self::Unusable(text) => format!("ptelab: {}\n", in_words(&text)),
+            failure => failure.text(),
+        }
+    }
+
     /// Says so on standard error, and gives the exit status. Nobody is left to tell where the reader of our output has gone.
     pub(crate) fn report(&self) -> u8 {
         let mut err = anstream::stderr();

@@ -36,7 +36,7 @@ pub(crate) fn series(args: &args::Series, out: &mut Out) -> Result<u8, Failed> {
         return Err(Failed::Unusable(why.to_owned()));
     }
     let pairs = pairs(args)?;
-    let scenarios = scenarios(args)?;
+    let scenarios = input::named_scenarios_of(&args.files)?;
     let mut report =
         Report { command: command(args), architectures: Vec::new(), seconds: 0.0, finished: false };
     for pair in &pairs {
@@ -180,10 +180,6 @@ fn shrink(pair: &Pair, words: &mut SeriesReport, programs: Programs) -> Result<(
 fn left(took: Duration, done: u64, steps: u64) -> Duration {
     let each = took.as_millis() as u64 / done.max(1);
     Duration::from_millis(each.saturating_mul(steps.saturating_sub(done)))
-}
-
-fn scenarios(args: &args::Series) -> Result<Vec<(String, Scenario)>, Failed> {
-    args.files.iter().map(|path| Ok((path.display().to_string(), input::scenario_of(path)?))).collect()
 }
 
 /// The scenarios that can be played on both kernels.

@@ -122,10 +122,6 @@ const fn watch() -> Watch<'static> {
     Watch { stop: &STOP, tick: &|_| () }
 }
 
-fn scenarios(args: &args::Verify) -> Result<Vec<Scenario>, Failed> {
-    args.files.iter().map(|path| input::scenario_of(path)).collect()
-}
-
 /// This program as what plays scenarios on the running kernel.
 pub(crate) fn helpers() -> Result<Helpers, Failed> {
     let program = std::env::current_exe()?;
@@ -134,7 +130,7 @@ pub(crate) fn helpers() -> Result<Helpers, Failed> {
 
 pub(crate) fn host(args: &args::Verify, rules: Option<&str>, out: &mut Out) -> Result<u8, Failed> {
     let rules = rules.map(machines::named).transpose()?;
-    let scenarios = scenarios(args)?;
+    let scenarios = input::scenarios_of(&args.files)?;
     progress::stop_on_ctrl_c();
     let mut host = Host::new(helpers()?, rules)?;
     if !args.json {
@@ -206,7 +202,7 @@ pub(crate) fn qemu(
     out: &mut Out,
 ) -> Result<u8, Failed> {
     let rules = rules.map(machines::named).transpose()?;
-    let scenarios = scenarios(args)?;
+    let scenarios = input::scenarios_of(&args.files)?;
     if let Some(to) = &args.write {
         if is_folder(args, to) { output::check_folder(to) } else { output::check(to) }?;
     }

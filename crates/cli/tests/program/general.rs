@@ -128,6 +128,14 @@ fn all_mistakes_are_shown_at_once() {
     assert!(stderr(&long).len() < 4096, "a long line is not printed whole");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn mistakes_of_all_files_are_shown_at_once() {
+    let (one, two) = (file("one-wrong.scn", b"mmap(1)\n"), file("two-wrong.scn", b"foo()\nfork()\n"));
+    let args = ["verify", "--kernel", "host", &one, "/nonexistent.scn", &two];
+    refused(&args, &["one-wrong.scn:1", "/nonexistent.scn: No such file", "unknown call `foo`"]);
+}
+
 #[test]
 fn addresses_and_sizes_past_the_end_are_errors_of_the_call() {
     let text = "mmap(0xffffffff00000000, 64K, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = -1 ENOMEM\n\
