@@ -198,8 +198,9 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
             return Ok(());
         }
         let mm = self.processes.mm(pid).ok_or(CallError::NoProcess(pid))?;
-        let shared =
-            |&(addr, len): &(u64, u64)| mm::collapses_shared(&self.kernel, mm, VirtAddr::new(addr), len);
+        let shared = |&(addr, len): &(u64, u64)| {
+            mm::collapses_shared(&self.kernel, mm, A::untagged_addr(VirtAddr::new(addr)), len)
+        };
         if ranges.iter().any(shared) {
             return Err(CallError::NotEmulated("MADV_COLLAPSE of a block of shared memory"));
         }
@@ -295,10 +296,10 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
 
     /// Faults one page in, as a driver does that needs it.
     fn get_user_page(&mut self, pid: Pid, addr: u64, access: Access) -> Result<VirtAddr, CallError> {
-        if addr >= self.mm(pid)?.task_size {
+        let addr = A::untagged_addr(VirtAddr::new(addr));
+        if addr.get() >= self.mm(pid)?.task_size {
             return Err(Errno::EFAULT.into());
         }
-        let addr = VirtAddr::new(addr);
         self.accessing(pid, |kernel, mm| mm::fault_in_page(kernel, mm, addr, access)).map_err(|error| {
             match error {
                 CallError::Signal(_) => CallError::Errno(Errno::EFAULT),

@@ -117,6 +117,9 @@ const OF_MMAP: [MapFlags; 6] = [
     MapFlags::FIXED_NOREPLACE,
 ];
 
+/// A tag in an address, which arm64 ignores; elsewhere the address is beyond all memory.
+const TAG: u64 = 0x5a << 56;
+
 /// What a program has beside mappings, protections and forks: programs that do everything meet little of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Theme {
@@ -482,8 +485,22 @@ impl Writer<'_> {
                 Call::Mmap { addr, len, prot: self.prot()?, flags, fd: -1, offset: 0 }
             }
         };
+        let call = if self.one_in(5)? { self.at_the_edge(&call)? } else { call };
         self.push(pid, call);
         Ok(())
+    }
+
+    /// The same call on a range that is hardly one. None of them reaches over what the player of the program has for itself.
+    fn at_the_edge(&mut self, call: &Call) -> Result<Call> {
+        let Some((addr, len)) = call.range() else { return Ok(call.clone()) };
+        Ok(call.with_range(match self.u.int_in_range(0..=6u8)? {
+            0..=1 => (addr | TAG, len),
+            2 => (addr + 1, len),
+            3 => (addr, 0),
+            4 => (addr, len - 1),
+            5 => (addr, u64::MAX - len),
+            _ => (0_u64.wrapping_sub(2 * self.size.page), len),
+        }))
     }
 
     /// Memory shrinks, grows where there is room behind it, moves and does either, or is mapped twice.
