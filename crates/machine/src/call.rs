@@ -240,7 +240,15 @@ impl<A: Arch, H: TableMemory> PortMachine<A, H> {
         let addr = VirtAddr::new(addr);
         // No file has the last number.
         let from = (FileId::try_from(fd).unwrap_or(FileId::MAX), offset);
-        self.value(pid, |kernel, mm| Ok(mm::mmap_file(kernel, mm, addr, len, prot, flags, from)?.get()))
+        // What is not reserved is mapped, whatever the pool has.
+        let unreserved = MapFlags::ANONYMOUS | MapFlags::HUGETLB | MapFlags::NORESERVE;
+        match self.value(pid, |kernel, mm| Ok(mm::mmap_file(kernel, mm, addr, len, prot, flags, from)?.get()))
+        {
+            Err(CallError::Errno(Errno::ENOMEM)) if flags.contains(unreserved) => {
+                Err(CallError::NotEmulated("MAP_NORESERVE of set-aside huge pages"))
+            }
+            done => done,
+        }
     }
 
     /// Takes what a call gave back of files and shared memory from everybody.
