@@ -6,7 +6,7 @@ use crate::bits::{
     CACHE_BASE, MAT, PFN_MASK, PHYS_MASK, PLV, PteBits, SOFT_OFFSET_MASK, SOFT_TYPE_MASK, SoftBits, TableBits,
 };
 use ptelab_pgtable::{
-    Access, BitField, EntryFormat, Errno, Level, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, SoftleafRules,
+    Access, BitField, EntryFormat, Level, PgProt, PhysAddr, Pte, PteAttrs, SoftFlags, SoftleafRules,
     VirtAddr, VmFlags, Walk,
 };
 
@@ -27,7 +27,7 @@ impl EntryFormat for Loong64 {
     const TOP: Level = Level::Pud;
     const TASK_SIZE: u64 = 1 << 47;
     const MAX_PAGE_ORDER: u32 = 11;
-    const BEYOND: Errno = Errno::EINVAL;
+    const CHECKS_FIXED_RANGE: bool = true;
     const MEMORY_FAILURE: bool = false;
     const EMPTY: [Pte; Level::ALL.len()] =
         [Pte::NONE, INVALID_TABLES[0], INVALID_TABLES[1], Pte::NONE, Pte::NONE];

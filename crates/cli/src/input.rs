@@ -57,7 +57,7 @@ pub(crate) fn scenarios_of(paths: &[PathBuf]) -> Result<Vec<Scenario>, Failed> {
         0 => Ok(scenarios),
         1 => Err(failures.remove(0)),
         _ => {
-            let said: Vec<String> = failures.into_iter().map(Failed::said).collect();
+            let said: Vec<String> = failures.iter().map(Failed::said).collect();
             Err(Failed::Mistakes(said.join("\n")))
         }
     }

@@ -101,24 +101,22 @@ impl Failed {
     }
 
     /// What standard error is told.
-    pub(crate) fn said(self) -> String {
+    pub(crate) fn said(&self) -> String {
         match self {
-            Self::Unusable(text) => format!("ptelab: {}\n", in_words(&text)),
-            failure => failure.text(),
+            Self::Output(error) => format!("ptelab: cannot write: {}\n", in_words(&error.to_string())),
+            Self::Unusable(text) => format!("ptelab: {}\n", in_words(text)),
+            Self::Mistakes(text) => text.clone(),
+            Self::Stopped => "ptelab: stopped\n".to_owned(),
         }
     }
 
     /// Says so on standard error, and gives the exit status. Nobody is left to tell where the reader of our output has gone.
     pub(crate) fn report(&self) -> u8 {
-        let mut err = anstream::stderr();
+        if matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            return crate::exit::FINE;
+        }
         // Where standard error cannot be written either, the status must do.
-        let _ = match self {
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return crate::exit::FINE,
-            Self::Output(error) => writeln!(err, "ptelab: cannot write: {}", in_words(&error.to_string())),
-            Self::Unusable(text) => writeln!(err, "ptelab: {}", in_words(text)),
-            Self::Mistakes(text) => write!(err, "{text}"),
-            Self::Stopped => writeln!(err, "ptelab: stopped"),
-        };
+        let _ = write!(anstream::stderr(), "{}", self.said());
         if matches!(self, Self::Stopped) { crate::exit::STOPPED } else { crate::exit::UNUSABLE }
     }
 }

@@ -57,7 +57,6 @@ impl Request {
 ///
 /// # Errors
 /// `EINVAL`, `ENOMEM`, `EEXIST`, as Linux has them; `EBADF` without `MAP_ANONYMOUS`, as there is no file.
-#[tracing::instrument(level = "trace", skip(k, mm))]
 pub fn mmap<A: Arch, H: TableMemory>(
     k: &mut Kernel<A, H>,
     mm: &mut Mm,
@@ -66,14 +65,7 @@ pub fn mmap<A: Arch, H: TableMemory>(
     prot: Prot,
     flags: MapFlags,
 ) -> Result<VirtAddr, Errno> {
-    if !flags.contains(MapFlags::ANONYMOUS) {
-        return Err(Errno::EBADF);
-    }
-    let request = Request { addr, len, prot, flags, file: None };
-    if flags.contains(MapFlags::HUGETLB) {
-        return Err(no_hugetlb(k, mm, &request, 0));
-    }
-    do_mmap(k, mm, &request)
+    mmap_file(k, mm, addr, len, prot, flags, (FileId::MAX, 0))
 }
 
 /// Maps an open file from an offset in bytes on and returns the address.
@@ -96,18 +88,19 @@ pub fn mmap_file<A: Arch, H: TableMemory>(
     if refused || !offset.is_multiple_of(A::PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
+    let anonymous = Request { addr, len, prot, flags, file: None };
     if flags.contains(MapFlags::ANONYMOUS | MapFlags::HUGETLB) {
-        return Err(no_hugetlb(k, mm, &Request { addr, len, prot, flags, file: None }, offset));
+        return Err(no_hugetlb(k, mm, &anonymous, offset));
     }
     if flags.contains(MapFlags::ANONYMOUS) {
-        return mmap(k, mm, addr, len, prot, flags);
+        return do_mmap(k, mm, &anonymous);
     }
     k.objects.fget(file)?;
     if flags.contains(MapFlags::HUGETLB) {
         return Err(Errno::EINVAL);
     }
     let file = Some((file, offset >> A::PAGE_SHIFT));
-    do_mmap(k, mm, &Request { addr, len, prot, flags, file })
+    do_mmap(k, mm, &Request { file, ..anonymous })
 }
 
 /// Why there is no mapping of set-aside huge pages: no size or place of theirs, or the pool is empty (`hugetlb_file_setup`,
@@ -185,7 +178,7 @@ pub(crate) fn check_fixed<A: Arch>(mm: &Mm, addr: VirtAddr, len: u64) -> Result<
     if len > mm.task_size || addr.get() > mm.task_size - len {
         // An address that reads as an error is taken for one, where its range is looked at later.
         let read = u16::try_from(addr.get().wrapping_neg()).ok().and_then(Errno::from_number);
-        return Err(read.filter(|_| A::BEYOND == Errno::ENOMEM).unwrap_or(A::BEYOND));
+        return Err(if A::CHECKS_FIXED_RANGE { Errno::EINVAL } else { read.unwrap_or(Errno::ENOMEM) });
     }
     if addr.is_aligned(A::PAGE_SIZE) { Ok(()) } else { Err(Errno::EINVAL) }
 }

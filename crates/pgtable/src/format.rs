@@ -1,7 +1,7 @@
 //! What a port's words look like.
 
 use crate::{
-    Access, BitField, EntryBits, Errno, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteView, SoftFlags,
+    Access, BitField, EntryBits, Fpb, Level, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteView, SoftFlags,
     SoftLeaf, SoftleafRules, VirtAddr, VmFlags, Walk, view,
 };
 use bitflags::Flags;
@@ -62,8 +62,8 @@ pub trait EntryFormat: Sized {
     /// Order of the largest block of free memory (`MAX_PAGE_ORDER`).
     const MAX_PAGE_ORDER: u32 = 10;
 
-    /// What memory at an address that the caller fixed is refused with beyond the address space (`arch_get_unmapped_area`).
-    const BEYOND: Errno = Errno::ENOMEM;
+    /// Whether the port itself refuses memory at a fixed address beyond the address space, as `EINVAL` (`arch_get_unmapped_area`).
+    const CHECKS_FIXED_RANGE: bool = false;
     /// Whether mmap refuses protections that mprotect does not know (`do_mmap2` of powerpc).
     const MMAP_VALIDATES_PROT: bool = false;
     /// Log2 of the bytes in each size of huge pages that may be set aside (`hugetlb_add_hstate`). A single page is none.

@@ -52,7 +52,7 @@ pub use hw::{Hw, TableMemory};
 pub use modify_prot::ModifyProt;
 pub use ops::PteOps;
 pub use plain::PlainHw;
-pub use ptelab_uapi::{Access, Errno};
+pub use ptelab_uapi::Access;
 pub use release::{NotARelease, Release};
 pub use rules::KernelRules;
 pub use softleaf::{SoftFlags, SoftLeaf, SoftleafRules, marker, swp_type};
