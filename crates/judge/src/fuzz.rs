@@ -8,6 +8,7 @@
 #[cfg(all(feature = "real", target_os = "linux"))]
 mod batches;
 mod case;
+mod caught;
 mod checks;
 mod coverage;
 mod emit;

@@ -23,8 +23,8 @@ pub use build::{BuildError, Builder};
 pub use hw_kind::HwKind;
 pub use machine::PortMachine;
 pub use ports::{
-    PortInfo, PortVisitor, beside, changes, changes_of_all, default_ports, port_named, ports, register,
-    register_on_request, register_with, visit_port,
+    PortInfo, PortVisitor, beside, changes, changes_of_all, default_ports, machine_of, port_named, ports,
+    register, register_on_request, register_with, visit_port,
 };
 pub use shape::Shape;
 pub use snapshot::{Cell, Difference, PageRun, Run, Runs, Snapshot};

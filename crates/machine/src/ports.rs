@@ -122,7 +122,7 @@ fn add<P: PortFacts>(beside: &'static (dyn Any + Send + Sync), on_request: bool)
     assert!(PORTS.iter().all(|port| port.name != info.name), "there is a port {} already", info.name);
     let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
     registered.retain(|port| port.info.name != info.name);
-    registered.push(Registered { info, build: build_registered::<P>, beside, on_request });
+    registered.push(Registered { info, build: machine_of::<P>, beside, on_request });
 }
 
 /// What a port from outside was registered with, if there is one of this name.
@@ -131,7 +131,8 @@ pub fn beside(name: &str) -> Option<&'static (dyn Any + Send + Sync)> {
     registered.iter().find(|port| port.info.name == name).map(|port| port.beside)
 }
 
-fn build_registered<P: PortFacts>(
+/// A machine of a port known by its type, registered or not, with hardware of this kind.
+pub fn machine_of<P: PortFacts>(
     kind: HwKind,
     cpu: &CpuConfig,
     rules: &'static KernelRules,

@@ -1,5 +1,6 @@
 //! One program on several machines.
 
+use super::caught::caught;
 use super::checks::{Check, Checks, Violation};
 use super::coverage::Coverage;
 use super::judge::{Judged, result_is_right};
@@ -18,7 +19,6 @@ use ptelab_run::default_port_names;
 use ptelab_run::exec::reclaims;
 use ptelab_scenario::Line;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A program that broke a check.
 #[derive(Clone, Debug)]
@@ -124,8 +124,7 @@ impl Planned for Plan {
 
     /// A panic is a bug that was found, too: a broken port leads the rest astray.
     fn run(&self, case: u64, lines: &[Line], coverage: &mut Coverage) -> Result<(), Found> {
-        let ran = catch_unwind(AssertUnwindSafe(|| self.run_case(case, lines, coverage)));
-        ran.unwrap_or_else(|_| {
+        caught(|| self.run_case(case, lines, coverage)).unwrap_or_else(|said| {
             if !self.checks.minds_panics() {
                 return Ok(());
             }
@@ -133,7 +132,7 @@ impl Planned for Plan {
             Err(Found {
                 case,
                 lines: lines.to_vec(),
-                violation: Violation::new(Check::Results, "it panics".to_owned()),
+                violation: Violation::new(Check::Results, format!("it panics: {said}")),
                 machine: format!("{port}, Linux {}", rules.name),
                 on: (port, rules.name),
             })

@@ -2,6 +2,7 @@
 
 mod brk;
 mod files;
+mod hardware;
 mod migration;
 mod mlock;
 mod names;
