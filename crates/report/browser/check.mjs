@@ -154,6 +154,20 @@ async function largeRunOpens() {
   await page.close();
 }
 
+// A call that changes a whole region outlines it once, not table by table.
+async function changesAreOutlined() {
+  const scenario = join(out, 'gibibyte.scn');
+  writeFileSync(scenario, `mmap(0x40000000, 1G, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+memset(0x40000000, 1, 1G)
+mprotect(0x40000000, 1G, PROT_READ)
+`);
+  const page = await open(report(scenario, ['--arch', 'arm64', '--kernel', '6.16']), '#call=3');
+  const outlines = page.locator('.map .bar rect[fill=none]');
+  await outlines.first().waitFor();
+  assert.equal(await outlines.count(), 1, 'tables side by side have one outline');
+  await page.close();
+}
+
 async function isValid() {
   const validator = new HtmlValidate({ extends: ['html-validate:standard'] });
   const path = report('fixtures/scenarios/guard.scn');
@@ -168,9 +182,10 @@ let passed = 0;
 await isValid();
 await everyPartWorks();
 await largeRunOpens();
+await changesAreOutlined();
 await looksRight(twoMegabytes());
 await looksRight(report('fixtures/strace/node-jit.strace', ['--arch', 'arm64,x86_64', '--kernel', '6.16,6.17']));
-passed += 5;
+passed += 6;
 // The seed runs for long; its layouts are there in other files.
 for (const source of [...fixtures('scenarios', '.scn').filter((name) => !name.endsWith('/seed.scn')), ...fixtures('strace', '.strace')]) {
   await opens(source);

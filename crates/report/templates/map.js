@@ -282,6 +282,24 @@ function label(svg, kind, x, y, text) {
   svg.append(drawn('text', { class: `lane ${kind}`, x: fits ? x : end, y, 'text-anchor': fits ? 'start' : 'end' }, text));
 }
 
+// Where the call changed a region's entries. Places less than a gap of pages apart are one: their outlines would hide the bar.
+function changedIn(course, vma, gap) {
+  const places = [];
+  for (const [of, from, flat] of course.machine.steps[call - 1].c) {
+    let to = from;
+    for (const [n, word] of course.pieces(flat, call - 1)) to += n * course.entryPages(word);
+    if (of === space && to > vma.start && from < vma.end) places.push([Math.max(from, vma.start), Math.min(to, vma.end)]);
+  }
+  places.sort(([a], [b]) => a - b);
+  const joined = [];
+  for (const [start, end] of places) {
+    const last = joined[joined.length - 1];
+    if (last && start <= last[1] + gap) last[1] = Math.max(last[1], end);
+    else joined.push([start, end]);
+  }
+  return joined;
+}
+
 // A region as one bar, each run as wide as its share.
 function drawRegion(course, vma) {
   const machine = course.machine, pages = vma.end - vma.start, width = 520;
@@ -298,12 +316,8 @@ function drawRegion(course, vma) {
     last = x + w;
     svg.append(drawn('rect', { x, y: 1, width: w, height: 12, fill: colourOf[key] }));
   }
-  for (const [of, start, flat] of machine.steps[call - 1].c) {
-    let end = start;
-    for (const [n, word] of course.pieces(flat, call - 1)) end += n * course.entryPages(word);
-    if (of !== space || end <= vma.start || start >= vma.end) continue;
-    const x = (Math.max(start, vma.start) - vma.start) / pages * width;
-    const w = Math.max((Math.min(end, vma.end) - Math.max(start, vma.start)) / pages * width, 1);
+  for (const [start, end] of changedIn(course, vma, pages / width)) {
+    const x = (start - vma.start) / pages * width, w = Math.max((end - start) / pages * width, 1);
     svg.append(drawn('rect', { x, y: .8, width: w, height: 12.4, fill: 'none', stroke: 'var(--changed)', 'stroke-width': 1.2 }));
   }
   const texts = [...shares].map(([key, n]) => `${n.toLocaleString('en')} ${key}`);
