@@ -12,6 +12,7 @@ use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags,
 };
+use std::collections::HashSet;
 use std::iter;
 
 /// A large folio that is taken apart.
@@ -74,8 +75,9 @@ pub fn split_mapped<A: Arch, H: TableMemory>(
             pt.pages.split(&mut pt.hw, split.folio, split.order);
         }
         let split = if done { split } else { Split { order: split.folio.order, ..split } };
+        let mut mlocked = HashSet::new();
         for (mm, unmapped) in mms.iter().zip(&unmapped) {
-            remap_folio(pt, mm, split, unmapped);
+            remap_folio(pt, mm, split, unmapped, &mut mlocked);
         }
         done
     });
@@ -162,17 +164,21 @@ fn freeze<A: Arch, H: TableMemory>(
     moved
 }
 
-/// Puts back, for the parts, what was taken down in `mm`, one entry at a time (`remap_page`).
+/// Puts back, for the parts, what was taken down in `mm`, one entry at a time (`remap_page`). A page that a locked VMA has back is
+/// mlocked, and stays in the VMAs after it, whatever it holds.
 fn remap_folio<A: Arch, H: TableMemory>(
     pt: &mut PageTables<A, H>,
     mm: &Mm,
     split: Split,
     unmapped: &[Moved],
+    mlocked: &mut HashSet<Pfn>,
 ) {
     for entry in unmapped {
-        let locked = entry.vma.flags.contains(VmFlags::LOCKED);
+        if entry.vma.flags.contains(VmFlags::LOCKED) {
+            mlocked.insert(entry.pfn);
+        }
         let fails = split.fails == Some(entry.pfn) && pt.rules.split_keeps_failed_zeros;
-        let stays = locked || split.order > 0 || fails;
+        let stays = mlocked.contains(&entry.pfn) || split.order > 0 || fails;
         if !stays && pt.pages.is_zero_filled(entry.pfn) {
             map_unused_to_zeropage(pt, mm, entry);
         } else {
