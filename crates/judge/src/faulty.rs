@@ -2,8 +2,8 @@
 
 use ptelab_machine::pgtable::laws::{PortFacts, Setting};
 use ptelab_machine::pgtable::{
-    Access, Arch, BitField, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping, MmuGather,
-    ModifyProt, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf,
+    Access, Arch, BitField, Cause, CpuConfig, CpuFeature, Cydp, EntryFormat, Fpb, Hw, Level, Mapping,
+    MmuGather, ModifyProt, Pfn, PgProt, PhysAddr, Pte, PteAttrs, PteOps, PteView, Ptep, SoftFlags, SoftLeaf,
     SoftleafRules, TlbOps, TlbScope, Tlbi, VirtAddr, VmFlags, Walk, marker, swp_type,
 };
 use ptelab_machine::{Change, KernelRules};
@@ -154,6 +154,7 @@ impl<P: Arch> Arch for Faulty<P> {
     const FEATURES: &'static [CpuFeature] = P::FEATURES;
     const ALIASES: &'static [&'static str] = P::ALIASES;
     const CHANGES: &'static [&'static Change] = P::CHANGES;
+    const CAUSES: &'static [&'static Cause] = P::CAUSES;
 
     fn new(cpu: &CpuConfig, rules: &'static KernelRules) -> Self {
         Self::with(Fault::None, cpu, rules)
@@ -184,6 +185,10 @@ impl<P: Arch> EntryFormat for Faulty<P> {
     const TASK_SIZE: u64 = P::TASK_SIZE;
     const MAP_WINDOW: u64 = P::MAP_WINDOW;
     const MAX_PAGE_ORDER: u32 = P::MAX_PAGE_ORDER;
+    const CHECKS_FIXED_RANGE: bool = P::CHECKS_FIXED_RANGE;
+    const MMAP_VALIDATES_PROT: bool = P::MMAP_VALIDATES_PROT;
+    const HUGETLB_SHIFTS: &'static [u32] = P::HUGETLB_SHIFTS;
+    const MK_PTE_DIRTIES: bool = P::MK_PTE_DIRTIES;
     const VM_ARCH_CLEAR: VmFlags = P::VM_ARCH_CLEAR;
 
     type Bits = P::Bits;
@@ -213,6 +218,14 @@ impl<P: Arch> EntryFormat for Faulty<P> {
 
     fn zero_pages(pages: u64) -> u64 {
         P::zero_pages(pages)
+    }
+
+    fn is_canonical(addr: VirtAddr) -> bool {
+        P::is_canonical(addr)
+    }
+
+    fn untagged_addr(addr: VirtAddr) -> VirtAddr {
+        P::untagged_addr(addr)
     }
 
     as_port! {
@@ -263,10 +276,12 @@ impl<P: Arch> EntryFormat for Faulty<P> {
         fn pte_clear_uffd_wp(pte: Pte) -> Pte;
         fn pte_mksoft_dirty(pte: Pte) -> Pte;
         fn pte_clear_soft_dirty(pte: Pte) -> Pte;
+        fn pmd_mkspecial(pmd: Pte) -> Pte;
         fn pmd_modify(pmd: Pte, prot: PgProt) -> Pte;
         fn pmd_mkinvalid(pmd: Pte) -> Pte;
         fn pfn_step(pte: Pte) -> u64;
         fn walk(pte: Pte, level: Level, access: Access) -> Walk;
+        fn is_leaf(pte: Pte, level: Level) -> bool;
         fn wants_old_prefaulted_pte() -> bool;
         fn has_soft_dirty() -> bool;
         fn swp_pfn_bits() -> u32;
@@ -371,6 +386,9 @@ impl<P: Arch> PteOps for Faulty<P> {
 
     as_port! {
         fn arch_wants_thp_swap() -> bool;
+        fn contpte_converts_live() -> bool;
+        fn contpte_get_stops_early() -> bool;
+        fn cont_on_invalid() -> bool;
     }
 
     as_port! { hw:
@@ -379,8 +397,14 @@ impl<P: Arch> PteOps for Faulty<P> {
         fn get_and_clear_ptes(addr: VirtAddr, p: Ptep, nr: usize) -> Pte;
         fn clear_young_dirty_ptes(addr: VirtAddr, p: Ptep, nr: usize, flags: Cydp);
         fn ptep_test_and_clear_young(addr: VirtAddr, p: Ptep) -> bool;
+        fn clear_young_pte(p: Ptep) -> bool;
+        fn set_access_flags_pte(addr: VirtAddr, p: Ptep, entry: Pte, write: bool) -> bool;
+        fn clear_young_dirty_run(p: Ptep, nr: usize, flags: Cydp);
+        fn add_access_flags(p: Ptep, entry: Pte);
         fn set_pmd_at(addr: VirtAddr, p: Ptep, pmd: Pte);
+        fn wrprotect_pte(p: Ptep, old: Pte);
         fn pmdp_get_and_clear(addr: VirtAddr, p: Ptep) -> Pte;
+        fn pmdp_collapse_flush(addr: VirtAddr, p: Ptep) -> Pte;
         fn pmdp_invalidate(addr: VirtAddr, p: Ptep) -> Pte;
         fn pmdp_invalidate_ad(addr: VirtAddr, p: Ptep) -> Pte;
         fn pmdp_test_and_clear_young(addr: VirtAddr, p: Ptep);
@@ -448,6 +472,14 @@ impl<P: Arch> PteOps for Faulty<P> {
         self.port.ptep_set_access_flags(hw, addr, p, entry, write)
     }
 
+    fn flush_leaves<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr) {
+        self.port.flush_leaves(&mut self.flushing(hw), start, end);
+    }
+
+    fn flush_after_fault<H: Hw>(&self, hw: &mut H, start: VirtAddr, end: VirtAddr, level: Level) {
+        self.port.flush_after_fault(&mut self.flushing(hw), start, end, level);
+    }
+
     fn ptep_clear_flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         match self.fault {
             Fault::NoFlushAfterCopy => self.port.ptep_get_and_clear(hw, addr, p),
@@ -485,6 +517,8 @@ impl<P: Arch> TlbOps for Faulty<P> {
 }
 
 impl<P: Arch> ModifyProt for Faulty<P> {
+    const START_CLEARS: bool = P::START_CLEARS;
+
     as_port! { hw:
         fn modify_prot_start_ptes(addr: VirtAddr, p: Ptep, nr: usize) -> Pte;
     }
@@ -498,8 +532,11 @@ impl<P: Arch> ModifyProt for Faulty<P> {
         self.port.ptep_modify_prot_start(hw, addr, p)
     }
 
-    fn ptep_modify_prot_commit<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, _: Pte, new: Pte) {
-        self.set_pte_at(hw, addr, p, new);
+    fn ptep_modify_prot_commit<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, old: Pte, new: Pte) {
+        match self.fault {
+            Fault::FoldLosesRecorded => self.set_pte_at(hw, addr, p, new),
+            _ => self.port.ptep_modify_prot_commit(hw, addr, p, old, new),
+        }
     }
 
     fn modify_prot_commit_ptes<H: Hw>(
@@ -507,11 +544,14 @@ impl<P: Arch> ModifyProt for Faulty<P> {
         hw: &mut H,
         addr: VirtAddr,
         p: Ptep,
-        _: Pte,
+        old: Pte,
         new: Pte,
         nr: usize,
     ) {
-        self.set_ptes(hw, addr, p, new, nr);
+        match self.fault {
+            Fault::FoldLosesRecorded => self.set_ptes(hw, addr, p, new, nr),
+            _ => self.port.modify_prot_commit_ptes(hw, addr, p, old, new, nr),
+        }
     }
 }
 

@@ -149,37 +149,65 @@ fn port_folders() -> Vec<String> {
     found
 }
 
+/// The seam's traits, with the file in which a port has each, and that of the seam.
+const SEAM: [(&str, &str, &str); 6] = [
+    ("Arch", "lib.rs", "arch.rs"),
+    ("EntryFormat", "pte.rs", "format.rs"),
+    ("PteOps", "ops.rs", "ops.rs"),
+    ("TlbOps", "tlb.rs", "tlb.rs"),
+    ("ModifyProt", "modify_prot.rs", "modify_prot.rs"),
+    ("PortFacts", "facts.rs", "laws/trial.rs"),
+];
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What a port has of one of the seam's traits.
+fn of_port(port: &str, name: &str, file: &str) -> Vec<String> {
+    let text = read(&format!("{port}/src/{file}"));
+    let headings = [format!("impl {name} for "), format!("impl<const SHIFT: u32> {name} for ")];
+    let heading = headings.iter().find(|heading| text.contains(heading.as_str()));
+    items_of(&text, heading.unwrap_or_else(|| panic!("{port}/src/{file}: no {name}")))
+}
+
 /// A port is read beside its sisters: what it says stands in the order in which the seam asks for it.
 #[test]
 fn ports_have_the_same_order() {
-    let seam = |file: &str, heading: &str| {
-        let text =
-            std::fs::read_to_string(root().join("crates/pgtable/src").join(file)).expect("it is there");
-        let items = items_of(&text, heading);
-        assert!(!items.is_empty(), "{file} has no `{heading}`");
-        items
-    };
-    let traits = [
-        ("Arch", "lib.rs", seam("arch.rs", "pub trait Arch:")),
-        ("EntryFormat", "pte.rs", seam("format.rs", "pub trait EntryFormat:")),
-        ("PteOps", "ops.rs", seam("ops.rs", "pub trait PteOps:")),
-        ("TlbOps", "tlb.rs", seam("tlb.rs", "pub trait TlbOps:")),
-        ("ModifyProt", "modify_prot.rs", seam("modify_prot.rs", "pub trait ModifyProt:")),
-        ("PortFacts", "facts.rs", seam("laws/trial.rs", "pub trait PortFacts:")),
-    ];
-    for port in port_folders() {
-        for (name, file, order) in &traits {
-            let path = root().join(format!("{port}/src/{file}"));
-            let text = std::fs::read_to_string(&path).expect("every port has it");
-            let headings = [format!("impl {name} for "), format!("impl<const SHIFT: u32> {name} for ")];
-            let heading = headings.iter().find(|heading| text.contains(heading.as_str()));
-            let heading = heading.unwrap_or_else(|| panic!("{}: no {name}", path.display()));
-            let items = items_of(&text, heading);
+    for (name, file, seam) in SEAM {
+        let order = items_of(&read(&format!("crates/pgtable/src/{seam}")), &format!("pub trait {name}:"));
+        assert!(!order.is_empty(), "{seam} has no {name}");
+        for port in port_folders() {
+            let items = of_port(&port, name, file);
             let mut sorted = items.clone();
             sorted.sort_by_key(|item| order.iter().position(|known| known == item));
-            assert_eq!(items, sorted, "{}: {name} in another order than the seam's", path.display());
+            assert_eq!(items, sorted, "{port}/src/{file}: {name} in another order than the seam's");
         }
     }
+}
+
+/// Bugs are planted in a copy of each port: what a port says of itself, the copy must say too, or laws and random programs would
+/// hold something else than the port.
+#[test]
+fn copies_with_bugs_say_what_their_ports_say() {
+    let faulty = read("crates/judge/src/faulty.rs");
+    let mut missing = Vec::new();
+    for (name, file, _) in SEAM {
+        let block = faulty.split(&format!(" {name} for Faulty<P> {{")).nth(1).expect("it has the whole seam");
+        let block = block.split("\n}\n").next().unwrap_or_default();
+        let says = |item: &str| {
+            let words = ["fn", "const", "type"];
+            let starts = |rest: &str| rest.starts_with(|c: char| c != '_' && !c.is_alphanumeric());
+            words.iter().any(|word| block.split(&format!("{word} {item}")).skip(1).any(starts))
+        };
+        for port in port_folders() {
+            let items = of_port(&port, name, file);
+            missing.extend(
+                items.iter().filter(|item| !says(item)).map(|item| format!("{port}'s {name}::{item}")),
+            );
+        }
+    }
+    assert_eq!(missing, [""; 0], "what the copy lacks");
 }
 
 /// Where numbers may stand that are sizes of pages and tables, and why.
