@@ -17,5 +17,5 @@ pub(crate) fn allowed_orders<A: Arch, H: TableMemory>(k: &Kernel<A, H>, mm: &Mm,
 pub(crate) fn suitable_order<A: Arch>(vma: &Vma, addr: VirtAddr, order: u32) -> bool {
     let size = A::PAGE_SIZE << order;
     let base = addr.align_down(size);
-    base >= vma.start && base.get() + size <= vma.end.get()
+    base >= vma.start && vma.end.get().checked_sub(base.get()).is_some_and(|room| room >= size)
 }

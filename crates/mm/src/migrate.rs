@@ -158,7 +158,7 @@ pub fn isolate_folios<A: Arch, H: TableMemory>(
     pt.walk_entries(mm, start, aligned_end::<A>(mm, start, len)?, |entry| {
         let present = match entry.level {
             Level::Pte => pt.arch.pte_present(entry.pte),
-            _ => pt.arch.pmd_leaf(entry.pte),
+            _ => pt.arch.pmd_leaf(entry.pte) && pt.arch.pmd_present(entry.pte),
         };
         if let Some(page) = entry.page
             && present

@@ -121,7 +121,7 @@ fn unmap_folio<A: Arch, H: TableMemory>(
 ) -> (Vec<Moved>, bool) {
     let mut frozen = Vec::new();
     for (vma, addr, pmdp, pmd) in folio_pmds(pt, mm, folio) {
-        if pt.arch.pmd_leaf(pmd) {
+        if pt.arch.pmd_leaf(pmd) && pt.arch.pmd_present(pmd) {
             frozen.extend(pt.because(&cause::huge_split, |pt| freeze(pt, mm, folio, (&vma, addr, pmdp))));
         } else {
             pt.split_huge_pmd(mm, &vma, pmdp, addr);

@@ -262,10 +262,13 @@ impl<A: Arch, H: TableMemory> PageTables<A, H> {
             let leaf = level == Level::Pmd && (self.arch.pmd_leaf(entry) || !self.arch.pmd_present(entry));
             if !self.arch.is_none(entry, level) && !leaf {
                 let child = self.table_of(entry, level);
-                self.free_range(mm, tlb, (child, below), (addr, next), (floor, ceiling));
                 let base = addr.align_down(A::entry_size(level));
-                let top = base.get().saturating_add(A::entry_size(level));
-                if base >= floor && top <= ceiling.get() {
+                let top = VirtAddr::new(base.get().saturating_add(A::entry_size(level)));
+                let is_unused = base >= floor && top <= ceiling;
+                // With a table goes what hangs in it elsewhere, as a tree that grew has it.
+                let within = if is_unused { (base, top) } else { (addr, next) };
+                self.free_range(mm, tlb, (child, below), within, (floor, ceiling));
+                if is_unused {
                     self.because(&cause::free_pgtables, |pt| pt.table_clear(p, level));
                     self.free_table(mm, child, below);
                     tlb.free_table(addr, A::PAGE_SIZE, level);

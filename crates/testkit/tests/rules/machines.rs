@@ -7,7 +7,7 @@ use ptelab::exec::Watch;
 use ptelab::fuzz::{BASE, ELSEWHERE, Size, program};
 use ptelab::kernels::{listed, usual};
 use ptelab::scenario;
-use ptelab::{HwKind, Matrix, RunReport};
+use ptelab::{Builder, HwKind, Matrix, RunReport};
 
 /// Pages that programs work on: eight tables.
 const PAGES: u64 = Size::LARGE.pages;
@@ -82,5 +82,46 @@ fn every_machine_comes_to_the_same() {
     });
     if let Err(failure) = done {
         panic!("{failure}");
+    }
+}
+
+/// Programs that crashed a machine, or a build of it that checks what it assumes.
+const CRASHED: &[(&str, &str)] = &[
+    // A block of a folio that would end beyond the last address.
+    (
+        "s390x",
+        "thp(\"16kB\", \"always\")
+        mmap(0xffffffffffff0000, 60K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+        memset(0xffffffffffff0000, 1, 60K)",
+    ),
+    // Tables of a tree that grew twice since.
+    (
+        "s390x",
+        "mmap(0xfffffffff000, 2M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+        mmap(0x100000000000000, 1T, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_STACK, 3, 4K)
+        munmap(0xfffffffff000, 2M)",
+    ),
+    // A huge page that migrates already.
+    (
+        "loong64",
+        "thp(\"32768kB\", \"always\")
+        mmap(0x40000000, 32M, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)
+        memset(0x40000000, 7, 1M)
+        migrate_begin(0x40360000, 16K)
+        migrate_begin(0x40e00000, 64K)",
+    ),
+];
+
+#[test]
+fn what_crashed_once_runs() {
+    ptelab::register_ports();
+    for (port, text) in CRASHED {
+        let scenario = scenario::parse(text).expect("it is a scenario");
+        for rules in usual() {
+            let mut vm = Builder::new(port).kernel(rules).build().expect("there is such a port");
+            let results: Vec<_> =
+                scenario.steps().map(|step| vm.call(step.line.pid.unwrap_or(1), &step.line.call)).collect();
+            assert_eq!(results.len() as u128, scenario.step_count(), "{port}, {}", rules.name);
+        }
     }
 }
