@@ -40,6 +40,7 @@ pub struct Golden {
 
 /// What one call came to: one of the three.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
 pub struct GoldenCall {
     /// Its text.
     pub call: String,
@@ -73,6 +74,7 @@ pub struct GoldenDump {
 
 /// One VMA, from smaps.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
 pub struct GoldenVma {
     /// First address, in hex.
     pub start: String,
@@ -90,6 +92,7 @@ pub struct GoldenVma {
 
 /// Entries that are alike.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
 pub struct GoldenEntry {
     /// First address, in hex.
     pub va: String,
@@ -259,6 +262,11 @@ impl GoldenEntry {
         if self.folio_pages == Some(0) {
             return Err(bad("folio_pages", "0", "a number of pages"));
         }
+        if let Some(offset) =
+            self.offset.filter(|offset| self.folio_pages.is_none_or(|pages| *offset >= pages))
+        {
+            return Err(bad("offset", &offset.to_string(), "a page of the folio"));
+        }
         let page = self.folio.zip(self.folio_pages).map(|(folio, folio_pages)| PageRun {
             folio,
             folio_pages,
@@ -333,23 +341,43 @@ impl GoldenDump {
         }
     }
 
+    /// How its range is another than that of a snapshot, if it is.
+    pub(crate) fn differing_range(&self, snapshot: &Snapshot) -> Option<String> {
+        let taken = (snapshot.start.get(), snapshot.end.since(snapshot.start));
+        let is_same = (hex(&self.start), self.len) == (Some(taken.0), taken.1);
+        (!is_same).then(|| {
+            format!(
+                "the file has {} bytes from {} on, the scenario dumps {} from {:#x} on",
+                self.len, self.start, taken.1, taken.0
+            )
+        })
+    }
+
     /// The entries as runs, cut to the range of `snapshot`: an empty entry of a higher level may reach over its edges.
     pub(crate) fn runs(&self, snapshot: &Snapshot, words: &dyn Words) -> Result<Runs, GoldenError> {
         let mut runs = snapshot.runs.emptied();
         let mut last = snapshot.start;
         for entry in &self.entries {
             let place = format!("dump {:?}, entry {}", self.name, entry.va);
+            let bad = |field, value: String, wanted| GoldenError::Field {
+                field,
+                place: place.clone(),
+                value,
+                wanted,
+            };
             let mut run = entry.run(&place)?;
             if run.page.is_none() && words.decode(Pte(run.bits), run.level) == PteView::None {
                 run.bits = 0;
             }
-            if run.addr < last || run.addr >= snapshot.end {
-                let (field, value, wanted) =
-                    ("va", entry.va.clone(), "in order and in the range of the dump");
-                return Err(GoldenError::Field { field, place, value, wanted });
+            if run.addr < last || run.addr >= snapshot.end || !run.addr.is_aligned(snapshot.page_size) {
+                let wanted = "a page in the range of the dump, in order and without overlap";
+                return Err(bad("va", entry.va.clone(), wanted));
             }
-            last = run.addr.add(snapshot.page_size);
+            if run.level == Level::Pte && !run.is_none() && runs.end_of(&run) > snapshot.end {
+                return Err(bad("n", run.n.to_string(), "a number of entries that the dump has room for"));
+            }
             runs.push(run, snapshot.end);
+            last = runs.iter().last().map_or(last, |run| runs.end_of(run));
         }
         Ok(runs)
     }

@@ -3,7 +3,7 @@
 use crate::golden::{GoldenError, GoldenVma};
 use ptelab_machine::{Backend, Call, Outcome, Snapshot};
 use ptelab_run::exec;
-use ptelab_scenario::Scenario;
+use ptelab_scenario::{Line, Scenario};
 use serde::Serialize;
 use std::fmt;
 
@@ -127,6 +127,13 @@ struct Check<'a> {
     error: Option<GoldenError>,
 }
 
+/// Whether the text of a call that was recorded is that of a line.
+fn is_call(text: &str, line: &Line) -> bool {
+    let recorded = ptelab_scenario::parse(text).ok();
+    let recorded = recorded.as_ref().and_then(|recorded| recorded.steps().next());
+    recorded.is_some_and(|step| (&step.line.call, step.line.pid) == (&line.call, line.pid))
+}
+
 impl Check<'_> {
     fn run(&mut self, vm: &mut dyn Backend, scenario: &Scenario) {
         exec::run(vm, scenario, exec::Watch::nobody(), |vm, done| match &done.line.call {
@@ -137,7 +144,7 @@ impl Check<'_> {
                     self.error.get_or_insert(error);
                 }
             }
-            _ => self.call(&done.line.to_string(), done.outcome),
+            _ => self.call(done.line, done.outcome),
         });
         for call in self.calls.iter().skip(self.calls_made) {
             self.verdict.differences.push(format!("{call}: the scenario does not make this call"));
@@ -147,13 +154,17 @@ impl Check<'_> {
         }
     }
 
-    fn call(&mut self, text: &str, outcome: Outcome) {
+    fn call(&mut self, line: &Line, outcome: Outcome) {
         let n = self.calls_made;
         self.calls_made += 1;
         let Some(call) = self.calls.get(n) else {
-            self.verdict.differences.push(format!("{text} = {outcome}: the file does not have this call"));
+            self.verdict.differences.push(format!("{line} = {outcome}: the file does not have this call"));
             return;
         };
+        if !is_call(call, line) {
+            self.verdict.differences.push(format!("call {}, {call}: the scenario makes {line} there", n + 1));
+            return;
+        }
         match self.recorded.differing_call(n, outcome) {
             None => self.verdict.calls_equal += 1,
             Some(how) => self.verdict.differences.push(format!("call {}, {call}: {how}", n + 1)),

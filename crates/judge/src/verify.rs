@@ -82,7 +82,8 @@ impl Recorded for Golden {
         let golden = &self.dumps[n];
         let vmas = vm.vmas(pid, TEST_AREA.0, TEST_AREA.1 - TEST_AREA.0).unwrap_or_default();
         let vmas: Vec<GoldenVma> = vmas.iter().map(GoldenVma::new).collect();
-        let mut found = verdict::differing_vmas(&vmas, &golden.vmas);
+        let mut found: Vec<String> = golden.differing_range(snapshot).into_iter().collect();
+        found.extend(verdict::differing_vmas(&vmas, &golden.vmas));
         let wanted = golden.runs(snapshot, vm.words())?;
         let got = snapshot.runs.as_golden(self.slots);
         let differing = got.differences(&wanted, same_raw);

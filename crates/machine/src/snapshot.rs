@@ -118,7 +118,7 @@ impl PageRun {
         }
         let at = self.offset as u64 + i * step;
         let pages = self.folio_pages as u64;
-        Self { folio: self.folio + (at / pages) as u32, offset: (at % pages) as u32, ..*self }
+        Self { folio: self.folio.wrapping_add((at / pages) as u32), offset: (at % pages) as u32, ..*self }
     }
 
     const fn same_place(&self, other: &Self) -> bool {
@@ -183,7 +183,8 @@ impl Runs {
         }
         let (step, size) = (self.shape.pages_per_entry(run.level), self.shape.entry_size(run.level));
         while run.n > 0 {
-            let taken = self.all.last_mut().map_or(0, |last| join(last, &run, step));
+            let last = self.all.last_mut().filter(|last| last.addr.add(last.n * size) == run.addr);
+            let taken = last.map_or(0, |last| join(last, &run, step));
             if taken == 0 {
                 self.all.push(Run {
                     n: 1,

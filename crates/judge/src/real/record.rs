@@ -303,9 +303,14 @@ mod tests {
             bytes: Vec::new(),
             words: None,
         };
-        let call = |reply| RealCall { text: String::new(), reply, chosen: false };
+        let call = |(reply, text): (Outcome, &str)| RealCall { text: text.to_owned(), reply, chosen: false };
         let area = vec![AddrRange { start: 0x4000_0000, end: 0x4000_2000 }];
-        Recording { calls: replies.map(call).to_vec(), played: 0, dumps: vec![dump], area }
+        Recording {
+            calls: replies.into_iter().zip(TEXT.lines()).map(call).collect(),
+            played: 0,
+            dumps: vec![dump],
+            area,
+        }
     }
 
     fn verdict(recording: &Recording) -> Verdict {

@@ -64,7 +64,7 @@ fn add(report: &mut RunReport, line: &Line, outcome: Outcome) {
     if let Outcome::Failed(error) = outcome {
         *report.failures.entry(error.to_string()).or_default() += 1;
     }
-    if !exec::meets(outcome, line.expect) {
+    if !exec::meets(outcome, line) {
         report.unexpected_count += 1;
         report.unexpected.push(Unexpected { line: line.line, text: line.to_string(), outcome });
     }
