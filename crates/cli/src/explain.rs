@@ -7,6 +7,7 @@ use crate::output::{Failed, Out};
 use crate::traced::{Run, Source};
 use crate::{machines, progress, verify_real};
 use ptelab::deciding::Between;
+use ptelab::scenario::Scenario;
 use ptelab::{Backend, VirtAddr};
 use ptelab_report::Explainer;
 
@@ -18,18 +19,24 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         let chosen = &args.traced.machines;
         let guest = chosen.guest();
         for image in chosen.images() {
-            let Some(at) = args.at else {
-                let why = format!("{}: an image takes --at, the call's number", image.display());
+            let Some(at) = args.at.or_else(|| args.line.map(|line| call_of(scenario, line))) else {
+                let why = format!("{}: an image takes --at or --line", image.display());
                 return Err(Failed::Unusable(why));
             };
             out.text(verify_real::entry(&image, &guest, scenario, (named, args.va), at)?)?;
             out.line("")?;
         }
     }
-    let (pid, at) = (run.emulated_pid(named, &args.traced)?, args.at.unwrap_or(u64::MAX));
+    let pid = run.emulated_pid(named, &args.traced)?;
+    // The lines of a log come once each.
+    let (at, log_line) = match (&run.source, args.line) {
+        (_, None) => (args.at.unwrap_or(u64::MAX), None),
+        (Source::Scenario(scenario), Some(line)) => (call_of(scenario, line), None),
+        (Source::Log(_), Some(line)) => (u64::MAX, Some(line)),
+    };
     let explainer = |vm: &dyn Backend| {
         let explainer = Explainer::new(vm, pid, VirtAddr::new(args.va), at);
-        match args.line {
+        match log_line {
             Some(line) => explainer.up_to_line(line),
             None => explainer,
         }
@@ -80,4 +87,9 @@ pub(crate) fn explain(args: &args::Explain, out: &mut Out) -> Result<u8, Failed>
         out.text(explainer.text())?;
     }
     Ok(if finished { FINE } else { STOPPED })
+}
+
+/// The number of the last call that a line makes, or that of the last before it that makes one.
+fn call_of(scenario: &Scenario, line: u64) -> u64 {
+    u64::try_from(scenario.steps_to_line(line)).unwrap_or(u64::MAX)
 }

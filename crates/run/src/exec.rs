@@ -48,10 +48,10 @@ pub fn steps(scenario: &Scenario) -> u128 {
     })
 }
 
-/// Whether this is the result that a line expects; a line that says nothing expects only that `check` holds, the process lives,
-/// and nothing waits for what never comes.
-pub fn meets(outcome: Outcome, expect: Option<Expect>) -> bool {
-    match (expect, outcome) {
+/// Whether this is the result that a line expects; a line that says nothing expects only that `check` reads its byte, the process
+/// lives, and nothing waits for what never comes.
+pub fn meets(outcome: Outcome, line: &Line) -> bool {
+    match (line.expect, outcome) {
         (
             _,
             Outcome::Mismatch(_)
@@ -62,6 +62,7 @@ pub fn meets(outcome: Outcome, expect: Option<Expect>) -> bool {
                 | CallError::NotEmulated(_),
             ),
         ) => false,
+        (None, Outcome::Failed(_)) => !matches!(line.call, Call::Check { .. }),
         (None, _) => true,
         (Some(Expect::Value(want)), Outcome::Value(got)) => want == got,
         (Some(Expect::Errno(want)), Outcome::Failed(CallError::Errno(got))) => want == got,
@@ -104,7 +105,7 @@ pub fn run<'a>(
         }
         let Some((outcome, snapshot)) = run_watched(vm, step.line, watch) else { return false };
         let Taken { counters, records } = meter.take(vm);
-        let as_expected = meets(outcome, step.line.expect);
+        let as_expected = meets(outcome, step.line);
         each(
             vm,
             Done { index: step.index, line: step.line, outcome, as_expected, snapshot, counters, records },

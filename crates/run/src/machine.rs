@@ -128,7 +128,7 @@ impl Machine {
 
     fn run_line(&mut self, line: &Line) -> Result<Outcome, Error> {
         let (outcome, _) = exec::run_line(&mut *self.vm, line);
-        if exec::meets(outcome, line.expect) {
+        if exec::meets(outcome, line) {
             Ok(outcome)
         } else {
             Err(Error::Unexpected { line: line.line, text: line.to_string(), outcome })

@@ -50,6 +50,20 @@ impl Scenario {
     pub fn step_sum(&self, weight: impl Fn(&Line) -> u128) -> u128 {
         sum(&self.items, &weight)
     }
+
+    /// How many lines run up to the last run of a source line, or of the last before it that runs; 0 where none does. In a repeated
+    /// block, lines further down run before that too.
+    ///
+    /// ```
+    /// let text = "repeat 2 {\nmunmap(0x1000, 4K)\nmunmap(0x2000, 4K)\n}\n";
+    /// let scenario = ptelab_scenario::parse(text)?;
+    /// assert_eq!([1, 2, 3, 9].map(|line| scenario.steps_to_line(line)), [0, 3, 4, 4]);
+    /// # Ok::<(), ptelab_scenario::Diagnostics>(())
+    /// ```
+    #[must_use]
+    pub fn steps_to_line(&self, line: u64) -> u128 {
+        steps_to(&self.items, line)
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -119,4 +133,29 @@ fn sum(items: &[Item], weight: &impl Fn(&Line) -> u128) -> u128 {
         Item::Comment(_) | Item::Blank => 0,
     });
     sums.fold(0, u128::saturating_add)
+}
+
+fn steps_to(items: &[Item], line: u64) -> u128 {
+    let (mut all, mut up_to) = (0_u128, 0);
+    for item in items {
+        let before = all;
+        match item {
+            Item::Line(one) => {
+                all = all.saturating_add(1);
+                if u64::from(one.line) <= line {
+                    up_to = all;
+                }
+            }
+            Item::Repeat(repeat) if repeat.count > 0 => {
+                let (once, part) = (sum(&repeat.body, &|_| 1), steps_to(&repeat.body, line));
+                all = all.saturating_add(once.saturating_mul(repeat.count.into()));
+                if part > 0 {
+                    let earlier = once.saturating_mul((repeat.count - 1).into());
+                    up_to = before.saturating_add(earlier).saturating_add(part);
+                }
+            }
+            Item::Repeat(_) | Item::Comment(_) | Item::Blank => {}
+        }
+    }
+    up_to
 }

@@ -129,7 +129,7 @@ calls! {
         ExplicitBzero = "explicit_bzero" { addr: Addr, len: Len };
         /// One access to each page.
         Touch = "touch" { addr: Addr, len: Len, access: AccessWord };
-        /// Reads one byte. Any value but `byte` is an unexpected result.
+        /// Reads one byte. Any value but `byte` is an unexpected result, as is a signal that no `=` expects.
         Check = "check" { addr: Addr, byte: Byte };
     }
     Process {

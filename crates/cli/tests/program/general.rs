@@ -416,3 +416,31 @@ fn a_watched_program_keeps_its_status() {
         assert!(stdout(&output).contains(&format!("watched.strace: {lines} lines; ")), "{}", stdout(&output));
     }
 }
+
+#[test]
+fn a_line_of_a_loop_is_explained_with_all_that_ran_before_its_last_run() {
+    let text = b"mmap(0x40000000, 4K, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\nrepeat 2 {\n\
+        memset(0x40000000, 1, 4K)\nmprotect(0x40000000, 4K, PROT_READ)\n\
+        mprotect(0x40000000, 4K, PROT_READ|PROT_WRITE)\n}\nmunmap(0x40000000, 4K)\n";
+    let path = file("loop.scn", text);
+    let at = |by: [&str; 2]| stdout(&ptelab(&["explain", &path, by[0], by[1], "--va", "0x40000000"]));
+    assert_eq!(at(["--line", "4"]), at(["--at", "6"]));
+    assert!(at(["--line", "4"]).contains("call 4, line 5"), "{}", at(["--line", "4"]));
+}
+
+#[test]
+fn a_comparison_predicts_every_kernel() {
+    let scenario = fixture("scenarios/t2-two-megabytes.scn");
+    let out = stdout(&ptelab(&["compare", &scenario, "--arch", "arm64", "--kernel", "6.16,6.17,7.3"]));
+    let line = out.lines().find(|line| line.contains("mprotect x 3:")).unwrap_or_default();
+    for kernel in [" (6.16) -> ", " (6.17), 3.5 times fewer -> ", " instructions (7.3), 3.6 times fewer"] {
+        assert!(line.contains(kernel), "{line}");
+    }
+}
+
+#[test]
+fn a_check_that_cannot_read_is_unexpected() {
+    let run = |text: &str| ptelab(&["run", &file("check.scn", text.as_bytes())]).status.code();
+    assert_eq!(run("check(0x40000000, 7)"), Some(1));
+    assert_eq!(run("check(0x40000000, 7) = SIGSEGV"), Some(0));
+}

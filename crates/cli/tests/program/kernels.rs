@@ -53,7 +53,11 @@ fn a_file_of_rules_is_a_kernel() {
     let mine = file("mine.toml", b"base = \"6.17\"\n[changes]\ncont_on_invalid = false\n");
     let output = ptelab(&["compare", &scenario, "--arch", "arm64", "--kernel", &format!("6.17,{mine}")]);
     assert!(stdout(&output).contains("arm64 6.17 and arm64 mine: 1 difference"), "{}", stdout(&output));
-    assert!(stdout(&output).contains("instructions (mine)"), "costs are borrowed: {}", stdout(&output));
+    assert!(
+        stdout(&output).contains("instructions (mine, by the costs of 6.17)"),
+        "costs are borrowed: {}",
+        stdout(&output)
+    );
     let output = ptelab(&["kernels", "6.17", &mine]);
     assert_eq!(stdout(&output).lines().count(), 2);
     assert!(stdout(&output).contains("\n  - cont_on_invalid "), "{}", stdout(&output));

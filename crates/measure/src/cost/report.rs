@@ -148,23 +148,40 @@ impl<'a> Mprotects<'a> {
         let Chosen { model, .. } = Models::built_in().choose(self.arch, self.rules)?;
         Some(model.predict(self.cost.calls, &self.cost.counters))
     }
+
+    /// The kernel, and by the costs of which other it is predicted where none of it was measured.
+    fn name_and_model(&self) -> String {
+        match Models::built_in().choose(self.arch, self.rules) {
+            Some(Chosen { model, borrowed: true }) => {
+                format!("{}, by the costs of {}", self.rules.name, model.kernel)
+            }
+            _ => self.rules.name.to_owned(),
+        }
+    }
 }
 
-/// What the mprotects of a run take on the first and the last kernel of a port, in a line that a cover letter can have.
+/// What the mprotects of a run take on the kernels of a port, each held against the first, in a line that a cover letter can have.
 /// `None` where there are no two kernels, or nothing to predict.
 pub fn before_after(of_port: &[Mprotects<'_>]) -> Option<String> {
-    let (first, last) = (of_port.first()?, of_port.last()?);
+    let (first, rest) = of_port.split_first()?;
+    let last = rest.last()?;
     // Where one was stopped, there is nothing to compare.
-    if first.rules == last.rules || first.cost.calls != last.cost.calls {
+    if first.rules == last.rules || rest.iter().any(|one| one.cost.calls != first.cost.calls) {
         return None;
     }
-    let (before, after) = (first.instructions()?, last.instructions()?);
-    let (times, what) = if after <= before { (before / after, "fewer") } else { (after / before, "more") };
-    let change = if times < 1.05 { "about the same".to_owned() } else { format!("{times:.1} times {what}") };
-    Some(format!(
-        "{}, mprotect x {}: {before:.0} ({}) -> {after:.0} instructions ({}), {change}",
-        first.arch, first.cost.calls, first.rules.name, last.rules.name
-    ))
+    let before = first.instructions()?;
+    let mut text =
+        format!("{}, mprotect x {}: {before:.0} ({})", first.arch, first.cost.calls, first.name_and_model());
+    for one in rest {
+        let after = one.instructions()?;
+        let (times, what) =
+            if after <= before { (before / after, "fewer") } else { (after / before, "more") };
+        let change =
+            if times < 1.05 { "about the same".to_owned() } else { format!("{times:.1} times {what}") };
+        let unit = if std::ptr::eq(one, last) { " instructions" } else { "" };
+        let _ = write!(text, " -> {after:.0}{unit} ({}), {change}", one.name_and_model());
+    }
+    Some(text)
 }
 
 /// A comparison as JSON: what differs between ports and between kernels, and each machine's counters.
