@@ -22,6 +22,13 @@ impl S390x {
         hw.tlbi(Tlbi { scope, level: 0, last_level: level == Level::Pte, local: false, ops: 1 });
     }
 
+    /// The flush that IDTE makes of the pages of the table that a segment's entry leads to.
+    fn flush_table<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
+        let end = addr.add(Self::entry_size(Level::Pmd));
+        let scope = TlbScope::Range { start: addr, end, stride: Self::PAGE_SIZE };
+        hw.tlbi(Tlbi { scope, level: 0, last_level: false, local: false, ops: 1 });
+    }
+
     /// Makes an entry invalid and flushes it (`ptep_flush_direct`, `pmdp_flush_direct`). Returns what it was.
     fn flush_direct<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, level: Level) -> Pte {
         let old = hw.load(p);
@@ -145,7 +152,13 @@ impl PteOps for S390x {
     #[inline]
     fn pmdp_collapse_flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         self.flush_mm.take();
-        self.xchg_direct(hw, addr, p, Self::EMPTY[Level::Pmd as usize], Level::Pmd)
+        let old = hw.load(p);
+        hw.because(&cause::flush_direct, |hw| {
+            hw.swap(p, old.with(SEGMENT_INVALID));
+            self.flush_table(hw, addr);
+        });
+        hw.store(p, Self::EMPTY[Level::Pmd as usize]);
+        old
     }
 
     #[inline]
