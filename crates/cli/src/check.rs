@@ -52,7 +52,7 @@ fn print(report: &CheckReport, args: &args::Check, out: &mut Out) -> Result<(), 
         if *passed {
             out.line(line)?;
         } else {
-            out.differing(line)?;
+            out.differing(format!("{line}: FAILS"))?;
             out.text(failure.as_deref().unwrap_or_default())?;
         }
     }

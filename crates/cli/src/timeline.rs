@@ -20,7 +20,7 @@ pub(crate) fn timeline(args: &args::Timeline, out: &mut Out) -> Result<u8, Faile
         file.flush()?;
     }
     if let Some(path) = args.output.as_ref().filter(|path| !output::is_stdout(path)) {
-        out.line(format!("{}: {counted}; a microsecond stands for one of", path.display()))?;
+        out.line(format!("{}: {counted}; one microsecond in it is one of these", path.display()))?;
         if trace.detailed() < calls {
             out.line(format!(
                 "  a large run: what happened in them is there up to call {}",

@@ -106,7 +106,10 @@ impl Reader {
         let named = Release::parse(&base).and_then(named::of_named);
         if named.is_none() {
             let known = named::listed(KernelRules::ALL);
-            self.mistake(entry.1.span(), format!("no kernel `{base}` to go by: {known}, or another release"));
+            self.mistake(
+                entry.1.span(),
+                format!("no kernel `{base}` is known: choose from {known}, or another release"),
+            );
         }
         named
     }
