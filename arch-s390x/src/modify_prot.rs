@@ -31,7 +31,7 @@ impl ModifyProt for S390x {
             valid |= !old.has(PteBits::INVALID);
         }
         if in_one && valid {
-            hw.because(&cause::ipte_range, |hw| self.flush(hw, addr, Level::Pte, nr));
+            hw.because(&cause::ipte_range, |hw| self.flush(hw, addr, (Level::Pte, Level::Pte), nr));
         }
         self.pte_mkrecorded(first, recorded)
     }

@@ -15,27 +15,34 @@ fn invalid(level: Level) -> u64 {
 }
 
 impl S390x {
-    /// The flush that IPTE and IDTE make of `nr` entries. IDTE also clears what was cached of the table that an entry leads to.
-    pub(crate) fn flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, level: Level, nr: usize) {
-        let stride = Self::entry_size(level);
-        let scope = TlbScope::Range { start: addr, end: addr.add(stride * nr as u64), stride };
+    /// The flush that IPTE and IDTE make of `nr` entries, with leaves of a level of their own or, behind a table, of pages. IDTE also
+    /// clears what was cached of the table that an entry leads to.
+    pub(crate) fn flush<H: Hw>(
+        &self,
+        hw: &mut H,
+        addr: VirtAddr,
+        (level, leaves): (Level, Level),
+        nr: usize,
+    ) {
+        let end = addr.add(Self::entry_size(level) * nr as u64);
+        let scope = TlbScope::Range { start: addr, end, stride: Self::entry_size(leaves) };
         hw.tlbi(Tlbi { scope, level: 0, last_level: level == Level::Pte, local: false, ops: 1 });
     }
 
-    /// The flush that IDTE makes of the pages of the table that a segment's entry leads to.
-    fn flush_table<H: Hw>(&self, hw: &mut H, addr: VirtAddr) {
-        let end = addr.add(Self::entry_size(Level::Pmd));
-        let scope = TlbScope::Range { start: addr, end, stride: Self::PAGE_SIZE };
-        hw.tlbi(Tlbi { scope, level: 0, last_level: false, local: false, ops: 1 });
-    }
-
-    /// Makes an entry invalid and flushes it (`ptep_flush_direct`, `pmdp_flush_direct`). Returns what it was.
-    fn flush_direct<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, level: Level) -> Pte {
+    /// Makes an entry invalid and flushes it with the leaves that it is or leads to (`ptep_flush_direct`, `pmdp_flush_direct`). Returns
+    /// what it was.
+    fn flush_direct<H: Hw>(
+        &self,
+        hw: &mut H,
+        addr: VirtAddr,
+        p: Ptep,
+        (level, leaves): (Level, Level),
+    ) -> Pte {
         let old = hw.load(p);
         if !old.has(invalid(level)) {
             hw.because(&cause::flush_direct, |hw| {
                 hw.swap(p, old.with(invalid(level)));
-                self.flush(hw, addr, level, 1);
+                self.flush(hw, addr, (level, leaves), 1);
             });
         }
         old
@@ -54,7 +61,7 @@ impl S390x {
 
     /// `ptep_xchg_direct`, `pmdp_xchg_direct`.
     fn xchg_direct<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep, new: Pte, level: Level) -> Pte {
-        let old = self.flush_direct(hw, addr, p, level);
+        let old = self.flush_direct(hw, addr, p, (level, level));
         hw.store(p, new);
         old
     }
@@ -130,7 +137,7 @@ impl PteOps for S390x {
         }
         if self.allows_rdp(old, entry) {
             hw.swap(p, old.without(PteBits::PROTECT));
-            self.flush(hw, addr, Level::Pte, 1);
+            self.flush(hw, addr, (Level::Pte, Level::Pte), 1);
             hw.store(p, entry);
         } else {
             self.xchg_direct(hw, addr, p, entry, Level::Pte);
@@ -152,11 +159,7 @@ impl PteOps for S390x {
     #[inline]
     fn pmdp_collapse_flush<H: Hw>(&self, hw: &mut H, addr: VirtAddr, p: Ptep) -> Pte {
         self.flush_mm.take();
-        let old = hw.load(p);
-        hw.because(&cause::flush_direct, |hw| {
-            hw.swap(p, old.with(SEGMENT_INVALID));
-            self.flush_table(hw, addr);
-        });
+        let old = self.flush_direct(hw, addr, p, (Level::Pmd, Level::Pte));
         hw.store(p, Self::EMPTY[Level::Pmd as usize]);
         old
     }

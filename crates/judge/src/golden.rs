@@ -148,6 +148,12 @@ pub enum GoldenError {
     },
 }
 
+impl GoldenError {
+    fn field(field: &'static str, place: &str, value: &str, wanted: &'static str) -> Self {
+        Self::Field { field, place: place.to_owned(), value: value.to_owned(), wanted }
+    }
+}
+
 impl Golden {
     /// Reads a golden file.
     ///
@@ -238,12 +244,7 @@ impl GoldenEntry {
     }
 
     fn run(&self, place: &str) -> Result<Run, GoldenError> {
-        let bad = |field, value: &str, wanted| GoldenError::Field {
-            field,
-            place: place.to_owned(),
-            value: value.to_owned(),
-            wanted,
-        };
+        let bad = |field, value: &str, wanted| GoldenError::field(field, place, value, wanted);
         let level = *Level::ALL
             .get(usize::from(self.level))
             .ok_or_else(|| bad("level", &self.level.to_string(), "a level from 0 to 4"))?;
@@ -356,28 +357,22 @@ impl GoldenDump {
     /// The entries as runs, cut to the range of `snapshot`: an empty entry of a higher level may reach over its edges.
     pub(crate) fn runs(&self, snapshot: &Snapshot, words: &dyn Words) -> Result<Runs, GoldenError> {
         let mut runs = snapshot.runs.emptied();
-        let mut last = snapshot.start;
         for entry in &self.entries {
             let place = format!("dump {:?}, entry {}", self.name, entry.va);
-            let bad = |field, value: String, wanted| GoldenError::Field {
-                field,
-                place: place.clone(),
-                value,
-                wanted,
-            };
+            let past = runs.iter().last().map_or(snapshot.start, |last| runs.end_of(last));
             let mut run = entry.run(&place)?;
             if run.page.is_none() && words.decode(Pte(run.bits), run.level) == PteView::None {
                 run.bits = 0;
             }
-            if run.addr < last || run.addr >= snapshot.end || !run.addr.is_aligned(snapshot.page_size) {
+            if run.addr < past || run.addr >= snapshot.end || !run.addr.is_aligned(snapshot.page_size) {
                 let wanted = "a page in the range of the dump, in order and without overlap";
-                return Err(bad("va", entry.va.clone(), wanted));
+                return Err(GoldenError::field("va", &place, &entry.va, wanted));
             }
             if run.level == Level::Pte && !run.is_none() && runs.end_of(&run) > snapshot.end {
-                return Err(bad("n", run.n.to_string(), "a number of entries that the dump has room for"));
+                let wanted = "a number of entries that the dump has room for";
+                return Err(GoldenError::field("n", &place, &run.n.to_string(), wanted));
             }
             runs.push(run, snapshot.end);
-            last = runs.iter().last().map_or(last, |run| runs.end_of(run));
         }
         Ok(runs)
     }

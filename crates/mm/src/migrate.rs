@@ -9,7 +9,7 @@ use crate::rmap::{Mapped, folio_entries, folio_pmds, take_down};
 use crate::tables::PageTables;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
-    Arch, FolioSpan, Level, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
+    Arch, FolioSpan, Pfn, Pte, PteView, Ptep, SoftFlags, SoftLeaf, TableMemory, VirtAddr, swp_type,
 };
 use ptelab_uapi::Errno;
 use std::collections::BTreeSet;
@@ -156,12 +156,8 @@ pub fn isolate_folios<A: Arch, H: TableMemory>(
     pt.pages.lru_add_drain();
     let mut folios: Vec<FolioSpan> = Vec::new();
     pt.walk_entries(mm, start, aligned_end::<A>(mm, start, len)?, |entry| {
-        let present = match entry.level {
-            Level::Pte => pt.arch.pte_present(entry.pte),
-            _ => pt.arch.pmd_leaf(entry.pte) && pt.arch.pmd_present(entry.pte),
-        };
         if let Some(page) = entry.page
-            && present
+            && matches!(pt.arch.decode(entry.pte, entry.level), PteView::Present(_))
             && !pt.pages.is_zero_page(page.pfn)
             && folios.last() != Some(&page.folio)
         {

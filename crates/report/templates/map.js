@@ -15,13 +15,19 @@ function layout(course, at) {
   start = Math.max(vma.start, Math.min(start, vma.end - WINDOW));
   return { full: [[start, Math.min(vma.end, start + WINDOW), vma]], regions: vmas };
 }
+// Where the call changed entries, from page to page.
+function changedPlaces(course) {
+  return course.machine.steps[call - 1].c.filter(([of]) => of === space).map(([, start, flat]) => {
+    let end = start;
+    for (const [n, word] of course.pieces(flat, call - 1)) end += n * course.entryPages(word);
+    return [start, end];
+  });
+}
 // Where steps have no details, a table's entries are known by kind, not by place: what the call changed is shown by table.
 const isSummed = (course) => call > course.machine.detailed;
 function changedTables(course) {
   const vmas = course.vmas.get(space) || [];
-  return course.machine.steps[call - 1].c.filter(([of]) => of === space).map(([, start, flat]) => {
-    let end = start;
-    for (const [n, word] of course.pieces(flat, call - 1)) end += n * course.entryPages(word);
+  return changedPlaces(course).map(([start, end]) => {
     const within = vmas.filter((vma) => vma.start < end && vma.end > start).length;
     return { start, end, perms: 'one table of', flags: `with ${plural(within, 'VMA')} in it, entries by kind`, name: '' };
   });
@@ -284,15 +290,10 @@ function label(svg, kind, x, y, text) {
 
 // Where the call changed a region's entries. Places less than a gap of pages apart are one: their outlines would hide the bar.
 function changedIn(course, vma, gap) {
-  const places = [];
-  for (const [of, from, flat] of course.machine.steps[call - 1].c) {
-    let to = from;
-    for (const [n, word] of course.pieces(flat, call - 1)) to += n * course.entryPages(word);
-    if (of === space && to > vma.start && from < vma.end) places.push([Math.max(from, vma.start), Math.min(to, vma.end)]);
-  }
-  places.sort(([a], [b]) => a - b);
+  const places = changedPlaces(course).filter(([start, end]) => end > vma.start && start < vma.end);
   const joined = [];
-  for (const [start, end] of places) {
+  for (const [from, to] of places.sort(([a], [b]) => a - b)) {
+    const start = Math.max(from, vma.start), end = Math.min(to, vma.end);
     const last = joined[joined.length - 1];
     if (last && start <= last[1] + gap) last[1] = Math.max(last[1], end);
     else joined.push([start, end]);

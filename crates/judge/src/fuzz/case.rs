@@ -382,7 +382,8 @@ fn agree(check: Check, left: &Run, right: &Run) -> Result<(), Violation> {
     let ended_apart = left.splits.len() != right.splits.len();
     let apart = (0..calls).find(|&i| left.splits[i] != right.splits[i]);
     // Before 6.18, MADV_COLLAPSE refuses pages that wait for a fault to be writable again, as ports with soft-dirty have them.
-    let may_refuse = check == Check::Ports && left.tracks;
+    let needs_writable = left.machine.rules().has(Rules::collapse_needs_writable);
+    let may_refuse = check == Check::Ports && left.tracks && needs_writable;
     let alike_calls =
         apart.map_or(calls, |i| i + usize::from(!may_refuse)).min(left.reclaims.unwrap_or(calls));
     if let Some(i) = (0..alike_calls).find(|&i| left.results[i] != right.results[i]) {

@@ -145,13 +145,16 @@ impl<'a> Mprotects<'a> {
 
     /// What they take together. `None` where there is no model of the port.
     pub fn instructions(&self) -> Option<f64> {
-        let Chosen { model, .. } = Models::built_in().choose(self.arch, self.rules)?;
-        Some(model.predict(self.cost.calls, &self.cost.counters))
+        Some(self.chosen()?.model.predict(self.cost.calls, &self.cost.counters))
+    }
+
+    fn chosen(&self) -> Option<Chosen<'static>> {
+        Models::built_in().choose(self.arch, self.rules)
     }
 
     /// The kernel, and by the costs of which other it is predicted where none of it was measured.
     fn name_and_model(&self) -> String {
-        match Models::built_in().choose(self.arch, self.rules) {
+        match self.chosen() {
             Some(Chosen { model, borrowed: true }) => {
                 format!("{}, by the costs of {}", self.rules.name, model.kernel)
             }

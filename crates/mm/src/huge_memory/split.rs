@@ -8,6 +8,7 @@ use crate::mm_types::Mm;
 use crate::pages::MapLevel;
 use crate::rmap::{Mapped, folio_entries, folio_pmds, rmap_place, take_down};
 use crate::tables::PageTables;
+use crate::tables::walk::PmdState;
 use crate::vm_area::Vma;
 use ptelab_pgtable::{
     Arch, Event, FolioSpan, Level, Pfn, Pte, Ptep, SoftFlags, TableMemory, VirtAddr, VmFlags,
@@ -120,8 +121,8 @@ fn unmap_folio<A: Arch, H: TableMemory>(
     folio: FolioSpan,
 ) -> (Vec<Moved>, bool) {
     let mut frozen = Vec::new();
-    for (vma, addr, pmdp, pmd) in folio_pmds(pt, mm, folio) {
-        if pt.arch.pmd_leaf(pmd) && pt.arch.pmd_present(pmd) {
+    for (vma, addr, pmdp, _) in folio_pmds(pt, mm, folio) {
+        if matches!(pt.pmd_state(pmdp), PmdState::Huge(_)) {
             frozen.extend(pt.because(&cause::huge_split, |pt| freeze(pt, mm, folio, (&vma, addr, pmdp))));
         } else {
             pt.split_huge_pmd(mm, &vma, pmdp, addr);
